@@ -1,0 +1,56 @@
+"""corll: language models that learn from the edits people make anyway."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from corll.config import CoactiveConfig, LoraConfig, SamplingConfig
+from corll.errors import CorllError
+from corll.feedback import User, UserLeftError
+from corll.records import Acceptance, Draft, Edit, Preference, Round, Sample
+from corll.version import __version__
+
+if TYPE_CHECKING:
+    from corll.algorithm import run
+    from corll.learner import CoactiveLearner
+    from corll.losses import dpo_loss
+    from corll.policy import Policy
+
+__all__ = [
+    "Acceptance",
+    "CoactiveConfig",
+    "CoactiveLearner",
+    "CorllError",
+    "Draft",
+    "Edit",
+    "LoraConfig",
+    "Policy",
+    "Preference",
+    "Round",
+    "Sample",
+    "SamplingConfig",
+    "User",
+    "UserLeftError",
+    "__version__",
+    "dpo_loss",
+    "run",
+]
+
+# Names that need torch are loaded when they are first used, so that `corll --help` answers at once.
+_LOADED_ON_USE = {
+    "CoactiveLearner": "corll.learner",
+    "Policy": "corll.policy",
+    "dpo_loss": "corll.losses",
+    "run": "corll.algorithm",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LOADED_ON_USE:
+        raise AttributeError(f"module 'corll' has no attribute {name!r}")
+    return getattr(import_module(_LOADED_ON_USE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

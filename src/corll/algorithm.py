@@ -1,0 +1,61 @@
+"""Algorithm 1 of the paper: CoRLL, coactive learning of a language model from implicit feedback.
+
+    1: Input: initial policy π_1, reference policy π_0, number of rounds T
+    3: for t in 1 … T:
+    4:     receive prompt x_t
+    5:     sample y¹ … y^k ~ π_t(·|x_t);  y_t = argmax R_π_t(x_t, y) over them
+    6:     observe the improved text ȳ_t
+    7:     D_{t+1} = D_t ∪ {(x_t, y_t, ȳ_t, +1)}
+    8:     π_{t+1} = DPO(D_{t+1}, π_t, π_0), one Adam step whenever N preferences are in
+
+Line 8 of the paper trains on D_t, which lacks the newest pair (and is empty at first); here it is
+D_{t+1}. Each preference is learned from once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from corll.feedback import User, UserLeftError
+from corll.learner import CoactiveLearner
+from corll.records import Edit, Prompt, Round
+
+
+def run(
+    learner: CoactiveLearner,
+    prompts: Iterable[Prompt],
+    user: User,
+    *,
+    drafts_at_once: int = 1,
+    past: Sequence[Edit] = (),
+) -> Iterator[Round]:
+    """Plays a round for each prompt, until the prompts end or the user leaves.
+
+    Drafts are drawn for `drafts_at_once` prompts together, so some may come from a policy that is
+    a step older (paper, footnote 1). `past` are edits already given to the first of these prompts,
+    after the learner's state was saved: they are learned from again, without asking the user.
+    """
+    answered = deque(past)
+    source = iter(prompts)
+    while chunk := list(islice(source, drafts_at_once)):  # line 4
+        for draft in learner.draft_many(chunk):  # line 5
+            try:
+                edit = answered.popleft() if answered else Edit(draft, user.edit(draft))  # line 6
+            except UserLeftError:
+                return
+            yield _learn(learner, edit)  # lines 7 and 8
+
+
+def _learn(learner: CoactiveLearner, edit: Edit) -> Round:
+    steps_before = learner.steps_taken
+    outcome = None
+    if edit.text is None:
+        learner.skip(edit.draft)
+    else:
+        outcome = learner.learn(edit.draft, edit.text)
+    stepped = learner.steps_taken > steps_before
+    return Round(
+        learner.rounds_played, edit, outcome, learner.last_metrics if stepped else None
+    )

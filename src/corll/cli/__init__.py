@@ -1,0 +1,73 @@
+"""The command line: `corll COMMAND …`. Errors become one line and an exit code here, once.
+
+Exit codes: 0 done; 1 a step failed; 2 something to put right in what was asked; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from corll.errors import CorllError, DeviceMemoryError, TrainingError
+from corll.version import __version__
+
+
+class Command(NamedTuple):
+    """A command: the module whose `main(arguments)` runs it, and what it does in one line."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "learn": Command("corll.cli.learn", "Draft, be edited, learn: by you or a simulated user."),
+    "draft": Command("corll.cli.draft", "Print drafts for prompts, with or without an adapter."),
+    "export": Command("corll.cli.export", "Write a run's preferences for other trainers."),
+    "models": Command("corll.cli.models", "List the models that can be used, and how to get more."),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        print(f"corll {__version__}")
+        return 0
+    if arguments[0] not in COMMANDS:
+        print(f"corll: there is no command {arguments[0]!r}.\n\n{usage()}", file=sys.stderr)
+        return 2
+    return _run(COMMANDS[arguments[0]], arguments[1:])
+
+
+def usage() -> str:
+    """What `corll --help` prints."""
+    commands = "\n".join(f"  {name:<8} {command.summary}" for name, command in COMMANDS.items())
+    return (
+        "usage: corll COMMAND [OPTIONS]\n\n"
+        "Language models that learn from the edits people make anyway.\n\n"
+        f"{commands}\n\n"
+        "corll COMMAND --help explains a command; corll --version prints the version."
+    )
+
+
+def _run(command: Command, arguments: Sequence[str]) -> int:
+    try:
+        import_module(command.module).main(arguments)
+        sys.stdout.flush()
+    except CorllError as error:
+        print(f"corll: {error}", file=sys.stderr)
+        return 1 if isinstance(error, TrainingError | DeviceMemoryError) else 2
+    except KeyboardInterrupt:
+        print("corll: interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has gone (`corll draft … | head`); nothing may be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0

@@ -1,0 +1,109 @@
+"""`corll draft PROMPT…`: drafts without learning, from a base model or with an adapter."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from rich.console import Console
+from rich.rule import Rule
+from tyro.conf import Positional, arg
+
+from corll.cli.parsing import parse
+from corll.cli.settings import DEFAULT_MODEL, DType
+from corll.cli.terminal_user import visible
+from corll.config import CoactiveConfig, SamplingConfig
+from corll.errors import AdapterError, InputError
+from corll.records import Draft
+
+
+class DraftSettings(SamplingConfig):
+    """Print a draft for each prompt; nothing is learned."""
+
+    prompts: Positional[tuple[str, ...]] = Field(
+        description="What to draft for; - reads one prompt from standard input."
+    )
+    model: str | None = Field(
+        None,
+        description="The base model: a name of `corll models`, a hub id, a folder. By default the "
+        f"one that the adapter was trained on, or {DEFAULT_MODEL}.",
+    )
+    adapter: Path | None = Field(
+        None, description="An adapter's folder, such as the one in a run's folder."
+    )
+    num_candidates: int = Field(
+        1, ge=1, description="Samples to draw; the one of the highest implicit reward is shown."
+    )
+    max_completion_length: int = Field(80, ge=1, description="Longest response, in tokens.")
+    seed: int = Field(0, ge=0, description="Of the sampling: another seed, another draft.")
+    as_json: Annotated[bool, arg(name="json")] = Field(
+        False, description="Print one JSON object a draft, with every candidate and its ids."
+    )
+    dtype: DType | None = Field(
+        None, description="Precision of the base model; by default what suits the device."
+    )
+    device: str | None = Field(
+        None, description="Such as cpu or cuda:0; by default the best there is."
+    )
+
+    def coactive(self) -> CoactiveConfig:
+        """The same choices as the loop's configuration."""
+        return CoactiveConfig(**self.model_dump(include=set(CoactiveConfig.model_fields)))
+
+
+def main(arguments: Sequence[str]) -> None:
+    settings = parse(DraftSettings, arguments, command="draft")
+    if not settings.prompts:
+        raise InputError("There is no prompt to draft for; give one, or - to read it from a pipe.")
+    prompts = [sys.stdin.read().strip() if text == "-" else text for text in settings.prompts]
+    for draft in _drafts(settings, prompts):
+        if settings.as_json:
+            print(json.dumps(asdict(draft), ensure_ascii=False))
+        else:
+            _show(draft, with_prompt=len(prompts) > 1)
+
+
+def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
+    model = settings.model or _base_of(settings.adapter)
+    # Loading needs torch, which --help must not wait for.
+    from corll.draft import make_drafts
+    from corll.policy import Policy
+
+    policy = Policy.load(
+        model, dtype=settings.dtype, device=settings.device, adapter=settings.adapter
+    )
+    seeds = [settings.seed] * len(prompts)
+    return make_drafts(policy, prompts, settings.coactive(), seeds=seeds)
+
+
+def _show(draft: Draft, *, with_prompt: bool) -> None:
+    # A pipe gets the text as it is; a terminal must not be steered by it.
+    if not sys.stdout.isatty():
+        print(draft.text)
+        return
+    console = Console(highlight=False)
+    if with_prompt:
+        console.print(Rule(visible(str(draft.prompt)), align="left", style="dim"))
+    console.print(visible(draft.text), markup=False)
+    if not draft.sample.finished:
+        console.print("(cut at --max-completion-length)", style="dim")
+
+
+def _base_of(adapter: Path | None) -> str:
+    """The name of the base model that an adapter was trained on, as its folder says."""
+    if adapter is None:
+        return DEFAULT_MODEL
+    try:
+        config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        name = config["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AdapterError(
+            f"{adapter} does not say which base model it belongs to ({error!r}); give its base by "
+            "--model, and check that the folder holds an adapter."
+        ) from error
+    return str(name)

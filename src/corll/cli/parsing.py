@@ -1,0 +1,45 @@
+"""Flags from typed configurations: no flag is written twice."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TypeVar
+
+import tyro
+
+from corll.config import Config
+
+Settings = TypeVar("Settings", bound=Config)
+
+
+def parse(
+    settings: type[Settings],
+    arguments: Sequence[str],
+    *,
+    command: str,
+    default: Settings | None = None,
+) -> Settings:
+    """The settings that the arguments ask for; what they leave out comes from `default`.
+
+    Flags of nested configurations carry no prefix. Ends the process for --help and for flags that
+    cannot be read, as argparse does.
+    """
+    return tyro.cli(
+        settings,
+        args=list(arguments),
+        prog=f"corll {command}",
+        default=tyro.MISSING if default is None else default,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+
+
+def peek(arguments: Sequence[str], flag: str) -> str | None:
+    """The value of one flag, ahead of parsing: for flags that decide the defaults of others."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument(flag, dest="value")
+    try:
+        value: str | None = parser.parse_known_args(list(arguments))[0].value
+    except argparse.ArgumentError:
+        return None  # Without its value; the real parser says so.
+    return value

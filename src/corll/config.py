@@ -1,0 +1,159 @@
+"""Frozen, validated configurations; the command line's flags are generated from them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from corll.errors import ConfigError
+
+LossType = Literal["sigmoid", "ipo", "hinge", "robust"]
+Selection = Literal["implicit_reward", "logprob", "mean_logprob"]
+PresetName = Literal["default", "paper"]
+
+
+class Config(BaseModel):
+    """A frozen configuration. An unknown key is an error, and all problems are reported at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise ConfigError(_describe(type(self), error)) from error
+
+    def with_settings(self, **settings: Any) -> Self:
+        """A copy with some settings replaced, validated as a whole."""
+        return type(self)(**{**self.model_dump(), **settings})
+
+
+class LoraConfig(Config):
+    """The adapter that learns (Hu et al. 2022). Names are PEFT's, with its `lora_` prefix."""
+
+    lora_r: int = Field(8, ge=1, description="Rank of the update.")
+    lora_alpha: float = Field(16.0, gt=0, description="Scale: the update is multiplied by alpha / r.")
+    lora_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Dropout on the adapter's input while learning."
+    )
+    lora_target_modules: str | tuple[str, ...] = Field(
+        "all-linear", description="Names of the layers to adapt; all linear layers by default."
+    )
+    lora_seed: int = Field(0, ge=0, description="Of the adapter's random start.")
+
+
+class SamplingConfig(Config):
+    """How responses are drawn (paper, 4.1: temperature 1, the 50 likeliest tokens)."""
+
+    temperature: float = Field(1.0, gt=0, description="Divides the logits before sampling.")
+    top_k: int = Field(50, ge=0, description="Sample among the k likeliest tokens; 0 means all.")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="Sample among the likeliest tokens of this total probability."
+    )
+
+
+class CoactiveConfig(SamplingConfig):
+    """Algorithm 1: how drafts are made, and how preferences are learned from."""
+
+    num_candidates: int = Field(
+        1, ge=1, description="k: samples drawn for a draft; the best by `selection` is shown."
+    )
+    selection: Selection = Field(
+        "implicit_reward",
+        description="What the draft maximises (the paper uses three different quantities).",
+    )
+    max_prompt_length: int | None = Field(
+        None, ge=1, description="Longest prompt, in tokens; by default what the model's context allows."
+    )
+    max_completion_length: int = Field(80, ge=1, description="Longest response, in tokens.")
+    preferences_per_step: int = Field(8, ge=1, description="N: preferences in one Adam step.")
+    beta: float = Field(0.1, gt=0, description="β: how strongly the policy is held to its reference.")
+    loss_type: LossType = Field("sigmoid", description="The preference loss.")
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        description="Assumed share of preferences that point the wrong way (sigmoid, robust).",
+    )
+    sft_weight: float = Field(
+        0.3, ge=0, description="Weight of supervision on the edit: its mean token loss, in nats."
+    )
+    learning_rate: float = Field(4e-4, gt=0, description="Of Adam, after the warm-up.")
+    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises from 0.")
+    warmup_ratio: float = Field(
+        0.0, ge=0, le=1, description="The same as a share of `total_steps`; needs that total."
+    )
+    total_steps: int | None = Field(
+        None, ge=1, description="Steps that are planned; only `warmup_ratio` needs it."
+    )
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="Decay of Adam's first moment.")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="Decay of Adam's second moment.")
+    max_grad_norm: float = Field(1.0, gt=0, description="The gradient is clipped to this norm.")
+    memory_limit_gb: float = Field(
+        4.0, gt=0, description="Working memory of a step beside the weights; sets the micro-batch."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Every random stream is derived from it.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.warmup_ratio and self.warmup_steps:
+            raise ValueError("give warmup_steps or warmup_ratio, not both")
+        if self.warmup_ratio and self.total_steps is None:
+            raise ValueError("warmup_ratio is a share of total_steps: give total_steps too")
+        if self.label_smoothing and self.loss_type not in ("sigmoid", "robust"):
+            raise ValueError(
+                f"label_smoothing has no meaning for loss_type={self.loss_type!r}; "
+                "use 'sigmoid' or 'robust', or set it to 0"
+            )
+        if self.loss_type == "robust" and not self.label_smoothing:
+            raise ValueError("loss_type='robust' needs label_smoothing > 0, the assumed noise rate")
+        return self
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """The part that concerns sampling."""
+        return SamplingConfig(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 1: linear warm-up, then constant."""
+        warmup = self.warmup_steps or round(self.warmup_ratio * (self.total_steps or 0))
+        return self.learning_rate * min(1.0, step / warmup) if warmup else self.learning_rate
+
+    @classmethod
+    def preset(cls, name: PresetName, **settings: Any) -> CoactiveConfig:
+        """A named set of defaults, with some of them replaced.
+
+        `default` was chosen by experiment for a person's style on a small model
+        (experiments/LOG.md). `paper` is the paper's setting: plain DPO at β = 0.1, N = 64,
+        learning rate 5e-7 and no supervised term (A.1).
+        """
+        if name not in PRESETS:
+            raise ConfigError(f"No preset {name!r}; there are: {', '.join(PRESETS)}.")
+        return cls(**{**PRESETS[name], **settings})
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "num_candidates": 1,
+        "preferences_per_step": 64,
+        "beta": 0.1,
+        "sft_weight": 0.0,
+        "learning_rate": 5e-7,
+    },
+}
+
+
+def _describe(config: type[Config], error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(sorted(config.model_fields))
+            lines.append(f"unknown setting {name!r}; there are: {known}")
+        else:
+            value = f" (got {problem['input']!r})" if name else ""
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}: {message}{value}" if name else message)
+    return f"{config.__name__}: " + "; ".join(lines)

@@ -1,0 +1,270 @@
+"""The sampling loop: each prompt is computed once, then k branches go on over its cache.
+
+Every branch draws from a random stream of its own, keyed by (seed, prompt, candidate), so that what
+it draws does not hang on which other prompts and candidates share its batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
+
+from corll.config import SamplingConfig
+from corll.packing import Ids
+from corll.scoring import Network
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One sampled response. *Units*: `logprob` in nats, of the full distribution."""
+
+    token_ids: Ids
+    logprob: float
+    finished: bool
+
+
+def sample_branches(
+    network: Network,
+    prompts: Sequence[Ids],
+    *,
+    seeds: Sequence[int],
+    num_samples: int,
+    max_new_tokens: int,
+    sampling: SamplingConfig,
+    end_ids: Sequence[int],
+) -> list[list[Branch]]:
+    """Draws `num_samples` responses to each prompt. *Shapes*: prompts P → P lists of K branches."""
+    streams = _uniforms(prompts, seeds, num_samples, max_new_tokens)
+    with torch.no_grad():
+        state = _prefill(network, prompts, num_samples, max_new_tokens)
+        rows = _decode(network, state, streams.to(state.logits.device), sampling, tuple(end_ids))
+    return [rows[start : start + num_samples] for start in range(0, len(rows), num_samples)]
+
+
+@dataclass
+class _Decoding:
+    """Where decoding stands. *Shapes*: `logits` N × V, `positions` N, `padding` N × L (L: longest
+    prompt); `rows` N: which of the original rows each row still going is.
+    """
+
+    cache: Cache
+    logits: Tensor
+    positions: Tensor
+    padding: Tensor
+    rows: Tensor
+
+
+def _decode(
+    network: Network,
+    state: _Decoding,
+    uniforms: Tensor,
+    sampling: SamplingConfig,
+    end_ids: tuple[int, ...],
+) -> list[Branch]:
+    N, T = uniforms.shape
+    device = uniforms.device
+    tokens = torch.zeros(N, T, dtype=torch.long, device=device)
+    lengths = torch.full((N,), T, device=device)
+    totals = torch.zeros(N, dtype=torch.float32, device=device)
+    finished = torch.zeros(N, dtype=torch.bool, device=device)
+    ends = torch.tensor(end_ids, device=device)
+    for step in range(T):
+        rows = state.rows
+        drawn, logprobs = draw(state.logits, uniforms[rows, step], sampling)
+        going = ~finished[rows]
+        tokens[rows, step] = torch.where(going, drawn, tokens[rows, step])
+        totals[rows] += torch.where(going, logprobs, 0.0)
+        ended = going & torch.isin(drawn, ends)
+        lengths[rows[ended]] = step + 1
+        finished[rows[ended]] = True
+        alive = int((~finished[rows]).sum())
+        if alive == 0 or step == T - 1:
+            break
+        if alive <= len(rows) // 2:
+            keep = (~finished[rows]).nonzero().squeeze(-1)
+            state, drawn = _keep_rows(state, keep), drawn[keep]
+        _advance(network, state, drawn)
+    return [
+        Branch(tuple(ids[:length]), total, end)
+        for ids, length, total, end in zip(
+            tokens.tolist(), lengths.tolist(), totals.tolist(), finished.tolist(), strict=True
+        )
+    ]
+
+
+def draw(logits: Tensor, uniforms: Tensor, sampling: SamplingConfig) -> tuple[Tensor, Tensor]:
+    """One token a row by inverting the distribution function at `uniforms`.
+
+    Temperature, then top-k, then top-p, as `transformers` orders them; the log-probability
+    returned is of the full distribution at temperature 1, whatever the sampler.
+
+    *Shapes*: `logits` N × V, `uniforms` N → tokens N, log-probabilities N.
+    """
+    logits = logits.float()
+    count = sampling.top_k if 0 < sampling.top_k < logits.shape[-1] else logits.shape[-1]
+    top, ids = logits.topk(count, dim=-1)
+    weights = (top / sampling.temperature).softmax(-1)
+    if sampling.top_p < 1:
+        before = weights.cumsum(-1) - weights
+        weights = weights.masked_fill(before >= sampling.top_p, 0.0)
+    cumulative = weights.cumsum(-1)
+    wanted = uniforms[:, None] * cumulative[:, -1:]
+    # Rounding may lift `wanted` to the very end of the scale: stay on the last token with weight.
+    last = (weights > 0).sum(-1, keepdim=True) - 1
+    choice = torch.searchsorted(cumulative, wanted, right=True).minimum(last)
+    logprobs = top.gather(-1, choice).squeeze(-1) - logits.logsumexp(-1)
+    return ids.gather(-1, choice).squeeze(-1), logprobs
+
+
+def _uniforms(prompts: Sequence[Ids], seeds: Sequence[int], num_samples: int, length: int) -> Tensor:
+    """*Shapes*: (P · K) × T, in [0, 1)."""
+    streams = []
+    for prompt, seed in zip(prompts, seeds, strict=True):
+        for candidate in range(num_samples):
+            identity = np.array([seed, candidate, *prompt], dtype=np.int64).tobytes()
+            key = int.from_bytes(hashlib.blake2b(identity, digest_size=16).digest(), "little")
+            generator = np.random.Generator(np.random.Philox(key=key))
+            streams.append(generator.random(length, dtype=np.float32))
+    return torch.from_numpy(np.stack(streams))
+
+
+def _prefill(
+    network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
+) -> _Decoding:
+    """Computes each prompt once, padded on the left so that all rows grow at the same place."""
+    model = network.model
+    P, L = len(prompts), max(map(len, prompts))
+    token_ids = torch.zeros(P, L, dtype=torch.long)
+    padding = torch.zeros(P, L, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        token_ids[row, L - len(prompt) :] = torch.tensor(prompt)
+        padding[row, : L - len(prompt)] = True
+    positions = ((~padding).cumsum(-1) - 1).clamp(min=0)
+    token_ids, padding = token_ids.to(model.device), padding.to(model.device)
+    cache = (
+        BranchingCache(model.config, branches=num_samples, capacity=L + max_new_tokens)
+        if network.takes_trees
+        else DynamicCache(config=model.config)
+    )
+    out = model(
+        input_ids=token_ids,
+        position_ids=positions.to(model.device),
+        attention_mask=_prompt_mask(network, padding),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    if not network.takes_trees:
+        cache.batch_repeat_interleave(num_samples)
+    lengths = (~padding).sum(-1)
+    return _Decoding(
+        cache,
+        out.logits[:, -1].repeat_interleave(num_samples, dim=0),
+        lengths.repeat_interleave(num_samples),
+        padding.repeat_interleave(num_samples, dim=0),
+        torch.arange(P * num_samples, device=model.device),
+    )
+
+
+def _advance(network: Network, state: _Decoding, drawn: Tensor) -> None:
+    """Feeds the tokens just drawn, so that `state.logits` predict the next ones."""
+    seen = state.cache.get_seq_length() + 1
+    grown = seen - state.padding.shape[1]
+    visible = torch.nn.functional.pad(~state.padding, (0, grown), value=True)
+    mask = visible.long()
+    if network.takes_trees:
+        dtype = network.model.dtype
+        mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+        mask = mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None, None]
+    out = network.model(
+        input_ids=drawn[:, None],
+        position_ids=state.positions[:, None],
+        attention_mask=mask,
+        past_key_values=state.cache,
+        use_cache=True,
+    )
+    state.logits = out.logits[:, -1]
+    state.positions = state.positions + 1
+
+
+def _keep_rows(state: _Decoding, keep: Tensor) -> _Decoding:
+    state.cache.batch_select_indices(keep)
+    return _Decoding(
+        state.cache, state.logits, state.positions[keep], state.padding[keep], state.rows[keep]
+    )
+
+
+def _prompt_mask(network: Network, padding: Tensor) -> Tensor:
+    if not network.takes_trees:
+        return (~padding).long()
+    P, L = padding.shape
+    dtype = network.model.dtype
+    causal = torch.ones(L, L, dtype=torch.bool, device=padding.device).tril()
+    visible = causal & ~padding[:, None, :]
+    visible |= torch.eye(L, dtype=torch.bool, device=padding.device)
+    mask = torch.zeros(P, 1, L, L, dtype=dtype, device=padding.device)
+    return mask.masked_fill_(~visible[:, None], torch.finfo(dtype).min)
+
+
+class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
+    """Keys and values of one layer, allocated once for the prompt and all that will be drawn.
+
+    The first update takes the prompts (P rows) and lays them into `branches` rows each; later ones
+    take a token for each of these rows and write it in place.
+    """
+
+    def __init__(self, branches: int, capacity: int) -> None:
+        super().__init__()
+        self.branches, self.capacity, self.length = branches, capacity, 0
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self.keys = self._allocate(key_states)
+        self.values = self._allocate(value_states)
+        self.is_initialized = True
+
+    def _allocate(self, states: Tensor) -> Tensor:
+        P, H, _, D = states.shape
+        return states.new_empty(P * self.branches, H, self.capacity, D)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.length = key_states.shape[2]
+            self.keys[:, :, : self.length] = key_states.repeat_interleave(self.branches, 0)
+            self.values[:, :, : self.length] = value_states.repeat_interleave(self.branches, 0)
+            return key_states, value_states
+        self.keys[:, :, self.length] = key_states[:, :, 0]
+        self.values[:, :, self.length] = value_states[:, :, 0]
+        self.length += 1
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def get_max_length(self) -> int:
+        return self.capacity
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        self.keys = self.keys[indices]
+        self.values = self.values[indices]
+
+
+class BranchingCache(Cache):  # type: ignore[misc]
+    """A `BranchingLayer` for each layer of the model."""
+
+    def __init__(self, config: Any, *, branches: int, capacity: int) -> None:
+        layers = [BranchingLayer(branches, capacity) for _ in range(config.num_hidden_layers)]
+        super().__init__(layers=layers)

@@ -1,0 +1,61 @@
+"""Step 1 of Algorithm 1: k samples of the policy, of which the best is shown (line 5; B.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from corll.config import CoactiveConfig, Selection
+from corll.policy import Policy
+from corll.records import Draft, Prompt, Sample
+
+
+def make_drafts(
+    policy: Policy, prompts: Sequence[Prompt], config: CoactiveConfig, *, seeds: Sequence[int]
+) -> list[Draft]:
+    """One draft a prompt: of k samples, the first with the highest score under `selection`.
+
+    The paper names three different quantities to maximise (R_π in line 5, log π in 3.2, h in
+    Algorithm 2); R_π is the default. Candidates are ranked by scores from the same kind of pass,
+    not by the log-probabilities that sampling happened to compute.
+    """
+    rows = policy.sample(
+        prompts,
+        num_samples=config.num_candidates,
+        max_new_tokens=config.max_completion_length,
+        seed=seeds,
+        sampling=config.sampling,
+        max_prompt_length=config.max_prompt_length,
+    )
+    if config.num_candidates == 1:
+        return [
+            Draft(prompt, tuple(row), seed=seed)
+            for prompt, row, seed in zip(prompts, rows, seeds, strict=True)
+        ]
+    scores = _score(policy, prompts, rows, config).reshape(len(rows), -1)
+    return [
+        Draft(prompt, tuple(row), choice=_first_best(values), scores=tuple(values), seed=seed)
+        for prompt, row, values, seed in zip(prompts, rows, scores.tolist(), seeds, strict=True)
+    ]
+
+
+def _score(
+    policy: Policy, prompts: Sequence[Prompt], rows: Sequence[list[Sample]], config: CoactiveConfig
+) -> Tensor:
+    """*Shapes*: P rows of K samples → P · K."""
+    samples = [sample for row in rows for sample in row]
+    repeated = [prompt for prompt, row in zip(prompts, rows, strict=True) for _ in row]
+    selection: Selection = config.selection
+    if selection == "implicit_reward":
+        return policy.implicit_rewards(repeated, samples, beta=config.beta)
+    scores = policy.logprobs(repeated, samples)
+    if selection == "mean_logprob":
+        scores = scores / torch.tensor([len(sample.token_ids) for sample in samples])
+    return scores
+
+
+def _first_best(scores: Sequence[float]) -> int:
+    """The first of the best, so that ties (all of step 0) go to the first candidate."""
+    return max(range(len(scores)), key=lambda n: scores[n])

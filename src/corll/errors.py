@@ -1,0 +1,62 @@
+"""Every error that corll raises on purpose.
+
+CorllError
+├── ConfigError          (ValueError)         a setting is unknown, out of range or contradictory
+├── InputError           (ValueError)         a prompt, an edit or a file that cannot be used
+│   ├── PromptTooLongError                    the prompt leaves no room for a response
+│   └── RecordError                           a line of a data file: file, line and field are named
+├── ModelNotFoundError   (FileNotFoundError)  no weights under that name or in that folder
+├── AdapterError         (ValueError)         an adapter that is incomplete or of another base model
+├── RunFolderError       (OSError)            a run folder that cannot be written, read or resumed
+├── TrainingError        (ArithmeticError)    a step gave no finite loss or gradient
+└── DeviceMemoryError    (MemoryError)        not even one preference fits in memory
+
+A message says what was found and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class CorllError(Exception):
+    """Root of the errors that corll raises on purpose."""
+
+
+class ConfigError(CorllError, ValueError):
+    """A setting is unknown, out of range, or contradicts another."""
+
+
+class InputError(CorllError, ValueError):
+    """A prompt, an edit or a file cannot be used."""
+
+
+class PromptTooLongError(InputError):
+    """A prompt leaves no room for a response within the limit that applies."""
+
+
+class RecordError(InputError):
+    """A line of a data file does not have the form that is expected of it."""
+
+    def __init__(self, path: object, line: int, problem: str, *, field: str | None = None) -> None:
+        where = f"{path}, line {line}" + (f", field {field!r}" if field else "")
+        super().__init__(f"{where}: {problem}")
+        self.path, self.line, self.field = str(path), line, field
+
+
+class ModelNotFoundError(CorllError, FileNotFoundError):
+    """No usable weights were found for a model's name or path."""
+
+
+class AdapterError(CorllError, ValueError):
+    """An adapter folder is incomplete, or was trained on another base model."""
+
+
+class RunFolderError(CorllError, OSError):
+    """A run folder cannot be written, read, or resumed."""
+
+
+class TrainingError(CorllError, ArithmeticError):
+    """A step gave a loss or a gradient that is not finite; the adapter was left as it was."""
+
+
+class DeviceMemoryError(CorllError, MemoryError):
+    """A single preference does not fit into the device's memory."""

@@ -1,0 +1,163 @@
+"""What the learning was worth: drafts for held-out prompts, edited before and after.
+
+A text that says nothing costs no edits, so the edit cost stands beside what of the prompt the
+drafts still speak of, their length, and whether they repeat themselves. Intervals are 95 %
+percentile bootstraps over prompts (Efron and Tibshirani 1993).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corll.config import SamplingConfig
+from corll.edits import content_kept, distinct_2, edit_cost
+from corll.errors import InputError
+from corll.feedback import User, clean_edit, is_acceptance
+from corll.records import Draft, Edit, Prompt
+
+if TYPE_CHECKING:
+    from corll.policy import Policy
+
+RESAMPLES = 4000
+
+
+class Interval(NamedTuple):
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What one answered draft measures.
+
+    *Units*: `edit_cost` in character operations per character of the edit, 0 for an acceptance;
+    `content_kept` the share of the prompt's content words that the draft holds; `words` of the
+    draft.
+    """
+
+    edit_cost: float
+    accepted: bool
+    content_kept: float
+    distinct_2: float
+    words: int
+    finished: bool
+
+    @classmethod
+    def of(cls, edit: Edit) -> Measures | None:
+        """The measures of a draft that was answered; None where there was no feedback."""
+        draft, text = edit.draft, edit.text
+        if text is None:
+            return None
+        accepted = is_acceptance(draft, text)
+        return cls(
+            edit_cost=0.0 if accepted else edit_cost(draft.text, clean_edit(text)),
+            accepted=accepted,
+            content_kept=content_kept(question(draft.prompt), draft.text),
+            distinct_2=distinct_2(draft.text),
+            words=len(draft.text.split()),
+            finished=draft.sample.finished,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One policy's drafts for held-out prompts, how they were edited, and what they measure."""
+
+    edits: tuple[Edit, ...]
+    measures: tuple[Measures, ...]
+
+    @classmethod
+    def of(cls, edits: Sequence[Edit]) -> Evaluation:
+        """Measures edits; drafts that got no feedback are left out."""
+        measured = [(edit, found) for edit in edits if (found := Measures.of(edit)) is not None]
+        if not measured:
+            raise InputError("Nothing to evaluate: no held-out prompt got feedback.")
+        kept, measures = zip(*measured, strict=True)
+        return cls(edits=kept, measures=measures)
+
+    def values(self, measure: str) -> NDArray[np.float64]:
+        """One number a prompt."""
+        return np.array([float(getattr(item, measure)) for item in self.measures])
+
+    def summary(self, *, seed: int) -> dict[str, Interval]:
+        """The mean of every measure with its interval."""
+        size = len(self.measures)
+        picks = np.random.default_rng(seed).integers(size, size=(RESAMPLES, size))
+        columns = {field.name: self.values(field.name) for field in fields(Measures)}
+        return {
+            name: _interval(float(values.mean()), values[picks].mean(axis=1))
+            for name, values in columns.items()
+        }
+
+    def records(self) -> list[dict[str, Any]]:
+        """One plain object a prompt, for a file of JSON lines; `from_records` reads it back."""
+        return [
+            {**asdict(edit), **asdict(measures)}
+            for edit, measures in zip(self.edits, self.measures, strict=True)
+        ]
+
+    @classmethod
+    def from_records(cls, records: Iterable[Mapping[str, Any]]) -> Evaluation:
+        return cls.of([Edit.from_dict(record) for record in records])
+
+
+def evaluate(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    user: User,
+    *,
+    max_new_tokens: int,
+    seed: int,
+    sampling: SamplingConfig,
+) -> Evaluation:
+    """Draws one sample a prompt, lets the user edit it, and measures what the user did."""
+    if not prompts:
+        raise InputError("An evaluation needs at least one held-out prompt.")
+    samples = policy.sample(
+        prompts, num_samples=1, max_new_tokens=max_new_tokens, seed=seed, sampling=sampling
+    )
+    drafts = [
+        Draft(prompt=prompt, candidates=tuple(drawn), seed=seed)
+        for prompt, drawn in zip(prompts, samples, strict=True)
+    ]
+    return Evaluation.of([Edit(draft=draft, text=user.edit(draft)) for draft in drafts])
+
+
+def compare(before: Evaluation, after: Evaluation, *, seed: int) -> Interval | None:
+    """The relative change of the mean edit cost, paired by prompt; -0.5 means half the edits.
+
+    None where the drafts needed no edits before, since there is nothing to divide by.
+    *Raises*: InputError where the two are not about the same prompts.
+    """
+    if [edit.draft.prompt for edit in before.edits] != [edit.draft.prompt for edit in after.edits]:
+        raise InputError("Two evaluations compare only on the same prompts in the same order.")
+    old, new = before.values("edit_cost"), after.values("edit_cost")
+    if not old.any():
+        return None
+    picks = np.random.default_rng(seed).integers(len(old), size=(RESAMPLES, len(old)))
+    old_means, new_means = old[picks].mean(axis=1), new[picks].mean(axis=1)
+    # A resample of nothing but accepted drafts has no ratio.
+    defined = old_means > 0
+    changes = new_means[defined] / old_means[defined] - 1
+    return _interval(float(new.mean() / old.mean() - 1), changes)
+
+
+def question(prompt: Prompt) -> str:
+    """What a prompt asks: its text, or the last message of its user."""
+    if isinstance(prompt, str):
+        return prompt
+    asked = [message["content"] for message in prompt if message["role"] == "user"]
+    return asked[-1] if asked else ""
+
+
+def _interval(mean: float, resampled: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    return Interval(mean, float(low), float(high))

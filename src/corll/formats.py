@@ -1,0 +1,225 @@
+"""Files of prompts and of preferences, in the forms that others read and write.
+
+Prompts: `.txt`, one a line, or `.jsonl` with a field "prompt". Preferences: JSON lines in TRL's
+form (`prompt`, `chosen`, `rejected`; texts or messages) or OpenAI's (`input.messages`,
+`preferred_output`, `non_preferred_output`). Blank lines mean nothing; anything else that does not
+fit is a `RecordError` that names file, line and field.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from corll.errors import InputError, RecordError
+from corll.records import Preference, Prompt, text_of
+
+
+def read_prompts(path: str | Path) -> list[Prompt]:
+    """The prompts of a `.txt` or `.jsonl` file, in its order.
+
+    *Raises*: InputError where the file cannot be read or is empty; RecordError for a bad line.
+    """
+    path = Path(path)
+    if path.suffix == ".txt":
+        prompts: list[Prompt] = [line.strip() for _, line in _lines(path)]
+    elif path.suffix == ".jsonl":
+        prompts = [_prompt(record, "prompt") for record in _records(path)]
+    else:
+        raise InputError(
+            f"{path}: prompts are read from .txt (one a line) or .jsonl (with a field 'prompt')."
+        )
+    return _not_empty(path, prompts, "prompts")
+
+
+def read_preferences(path: str | Path) -> list[Preference]:
+    """The preferences of a JSON-lines file in TRL's or OpenAI's form, in its order.
+
+    *Raises*: InputError where the file cannot be read or is empty; RecordError for a bad line.
+    """
+    path = Path(path)
+    preferences = [
+        _from_openai(record) if "input" in record.fields else _from_trl(record)
+        for record in _records(path)
+    ]
+    return _not_empty(path, preferences, "preferences")
+
+
+def to_trl(preference: Preference) -> dict[str, Any]:
+    """A preference as a row of TRL's datasets: conversational where its prompt is messages."""
+    chosen, rejected = text_of(preference.chosen), text_of(preference.rejected)
+    if isinstance(preference.prompt, str):
+        return {"prompt": preference.prompt, "chosen": chosen, "rejected": rejected}
+    return {
+        "prompt": [dict(message) for message in preference.prompt],
+        "chosen": [_assistant(chosen)],
+        "rejected": [_assistant(rejected)],
+    }
+
+
+def to_openai(preference: Preference) -> dict[str, Any]:
+    """A preference as a line of OpenAI's DPO files; a plain prompt becomes a user's message."""
+    prompt = preference.prompt
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    return {
+        "input": {"messages": [dict(message) for message in messages]},
+        "preferred_output": [_assistant(text_of(preference.chosen))],
+        "non_preferred_output": [_assistant(text_of(preference.rejected))],
+    }
+
+
+class _Record:
+    """One JSON object of a file; it knows where it stands, for the sake of its errors."""
+
+    def __init__(self, path: Path, line: int, text: str) -> None:
+        self.path, self.line = path, line
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RecordError(path, line, f"not JSON ({error})") from error
+        if not isinstance(fields, dict):
+            raise RecordError(path, line, f"a JSON object is expected, not {_kind(fields)}")
+        self.fields: Mapping[str, Any] = fields
+
+    def fail(self, field: str, problem: str) -> NoReturn:
+        raise RecordError(self.path, self.line, problem, field=field)
+
+    def get(self, field: str) -> Any:
+        """The value at a dotted path, such as `input.messages`."""
+        value: Any = self.fields
+        for key in field.split("."):
+            if not isinstance(value, dict) or key not in value:
+                self.fail(field, "is missing")
+            value = value[key]
+        return value
+
+
+def _from_trl(record: _Record) -> Preference:
+    prompt = _prompt(record, "prompt")
+    read = _text if isinstance(prompt, str) else _reply
+    chosen, rejected = read(record, "chosen"), read(record, "rejected")
+    return _preference(record, prompt, chosen=("chosen", chosen), rejected=rejected)
+
+
+def _from_openai(record: _Record) -> Preference:
+    prompt = _messages(record, "input.messages")
+    chosen, rejected = _reply(record, "preferred_output"), _reply(record, "non_preferred_output")
+    return _preference(record, prompt, chosen=("preferred_output", chosen), rejected=rejected)
+
+
+def _preference(
+    record: _Record, prompt: Prompt, *, chosen: tuple[str, str], rejected: str
+) -> Preference:
+    field, text = chosen
+    # An empty draft is a thing that models write; an empty edit would teach them to.
+    if not text.strip():
+        record.fail(field, "is empty, and would teach the model to say nothing")
+    return Preference(prompt=prompt, chosen=text, rejected=rejected)
+
+
+def _prompt(record: _Record, field: str) -> Prompt:
+    value = record.get(field)
+    if isinstance(value, list):
+        return _messages(record, field)
+    if not isinstance(value, str):
+        record.fail(field, f"a text or a list of messages is expected, not {_kind(value)}")
+    if not value.strip():
+        record.fail(field, "is empty")
+    return _storable(record, field, value)
+
+
+def _messages(record: _Record, field: str) -> list[dict[str, str]]:
+    """A conversation whose last message is not the assistant's own."""
+    value = record.get(field)
+    if not isinstance(value, list) or not value:
+        record.fail(field, f"a list of messages is expected, not {_kind(value)}")
+    messages = [_message(record, f"{field}[{i}]", item) for i, item in enumerate(value)]
+    if messages[-1]["role"] == "assistant":
+        record.fail(field, "the last message is the assistant's: there is nothing to answer")
+    return messages
+
+
+def _message(record: _Record, field: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        record.fail(field, f"a message with role and content is expected, not {_kind(value)}")
+    # Null stands for "not there" in what other tools export (tool_calls, name).
+    given = {key: item for key, item in value.items() if item is not None}
+    for key in ("role", "content"):
+        if not isinstance(given.get(key), str):
+            record.fail(f"{field}.{key}", f"a text is expected, not {_kind(given.get(key))}")
+    if unknown := sorted(set(given) - {"role", "content"}):
+        record.fail(f"{field}.{unknown[0]}", "is not supported; messages have role and content")
+    return {key: _storable(record, f"{field}.{key}", given[key]) for key in ("role", "content")}
+
+
+def _reply(record: _Record, field: str) -> str:
+    """The text of a response that is given as a list of one assistant's message."""
+    value = record.get(field)
+    if not isinstance(value, list) or len(value) != 1:
+        found = f"{len(value)} messages" if isinstance(value, list) else _kind(value)
+        record.fail(field, f"a list of one assistant's message is expected, not {found}")
+    message = _message(record, f"{field}[0]", value[0])
+    if message["role"] != "assistant":
+        record.fail(f"{field}[0].role", f"'assistant' is expected, not {message['role']!r}")
+    return message["content"]
+
+
+def _text(record: _Record, field: str) -> str:
+    value = record.get(field)
+    if not isinstance(value, str):
+        record.fail(field, f"a text is expected, as the prompt is one, not {_kind(value)}")
+    return _storable(record, field, value)
+
+
+def _storable(record: _Record, field: str, text: str) -> str:
+    r"""JSON can hold half a surrogate pair (`\ud800`), which is no text and has no tokens."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        record.fail(field, "holds half of a surrogate pair, which is not a character")
+    return text
+
+
+def _records(path: Path) -> Iterator[_Record]:
+    for line, text in _lines(path):
+        yield _Record(path, line, text)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers; only a line feed ends a line."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 (byte {error.start}); convert it, for example with iconv."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line
+
+
+def _not_empty(path: Path, records: list[Any], what: str) -> list[Any]:
+    if not records:
+        raise InputError(f"{path} holds no {what}.")
+    return records
+
+
+def _assistant(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def _kind(value: Any) -> str:
+    names = {
+        type(None): "nothing",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+        bool: "a bool",
+    }
+    if value == []:
+        return "an empty list"
+    return names.get(type(value), "a number")

@@ -1,0 +1,196 @@
+"""Step 4 of Algorithm 1, first half: the gradient of a batch of preferences.
+
+The batch is cut into micro-batches that fit the memory limit; the gradient is the same as in one
+piece, since the loss is an average over pairs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from corll.config import CoactiveConfig
+from corll.errors import DeviceMemoryError, InputError
+from corll.lora import set_dropout
+from corll.losses import dpo_loss, margin_cancels_shared_terms
+from corll.packing import Ids, Tree
+from corll.policy import Policy
+from corll.records import Preference, ReferenceLogprobs
+from corll.scoring import response_logprobs
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """A preference as ids, laid out in one shared row or two plain ones."""
+
+    preference: Preference
+    chosen_ids: Ids
+    rejected_ids: Ids
+    trees: tuple[Tree, ...]
+
+    @property
+    def padded_tokens(self) -> tuple[int, int]:
+        """Its rows, and the tokens of the longest of them."""
+        return len(self.trees), max(map(len, self.trees))
+
+
+def encode_pair(policy: Policy, preference: Preference) -> EncodedPair:
+    """*Raises*: InputError where the sides are the same or do not fit; PromptTooLongError."""
+    codec = policy.codec
+    prompt_ids = codec.encode_prompt(preference.prompt)
+    chosen = codec.encode_response(preference.chosen).token_ids
+    rejected = codec.encode_response(preference.rejected).token_ids
+    if chosen == rejected:
+        raise InputError("Chosen and rejected are the same text: there is nothing to prefer.")
+    for ids in (chosen, rejected):
+        codec.check_fits(prompt_ids, ids)
+    share = policy.shares_prefixes
+    trees = policy.network.trees(prompt_ids, [chosen, rejected], share=share)
+    return EncodedPair(preference, chosen, rejected, tuple(trees))
+
+
+@dataclass(frozen=True)
+class BatchGradient:
+    """What `accumulate_gradient` found beside the gradients that it left on the parameters.
+
+    `metrics` are averages over the batch; `references` belong to its preferences, in order.
+    """
+
+    metrics: dict[str, Tensor]
+    references: list[ReferenceLogprobs]
+
+
+def accumulate_gradient(
+    policy: Policy, pairs: Sequence[EncodedPair], config: CoactiveConfig, max_tokens: int
+) -> BatchGradient:
+    """Leaves the gradient of the batch's loss on the adapter, whatever the micro-batches were."""
+    for parameter in policy.trainable_parameters().values():
+        parameter.grad = None
+    totals: dict[str, Tensor] = {}
+    references: dict[int, ReferenceLogprobs] = {}
+    for numbers in _micro_batches(pairs, max_tokens):
+        batch = [pairs[n] for n in numbers]
+        share = len(batch) / len(pairs)
+        loss, metrics, computed = _micro_batch_loss(policy, batch, config)
+        (loss * share).backward()  # type: ignore[no-untyped-call]
+        for name, value in metrics.items():
+            totals[name] = totals.get(name, torch.zeros_like(value)) + share * value
+        references.update(zip(numbers, computed, strict=True))
+    return BatchGradient(totals, [references[n] for n in range(len(pairs))])
+
+
+def with_less_memory(error: Exception, max_tokens: int, pairs: Sequence[EncodedPair]) -> int:
+    """Half the tokens a micro-batch, after the device ran out of memory.
+
+    *Raises*: the error itself if it is another one; DeviceMemoryError if the micro-batches are
+    single preferences already.
+    """
+    if not _is_out_of_memory(error):
+        raise error
+    largest = max(rows * tokens for rows, tokens in (pair.padded_tokens for pair in pairs))
+    if max_tokens <= largest:
+        raise DeviceMemoryError(
+            f"A single preference of {largest} tokens does not fit into memory. Use shorter "
+            "prompts or responses, a smaller model, or dtype='bfloat16'."
+        ) from error
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    total = sum(rows * tokens for rows, tokens in (pair.padded_tokens for pair in pairs))
+    halved = max(largest, min(max_tokens, total) // 2)
+    log.warning("Out of memory: micro-batches are now of %d tokens at most.", halved)
+    return halved
+
+
+def _micro_batches(pairs: Sequence[EncodedPair], max_tokens: int) -> Iterator[list[int]]:
+    """Indices of pairs, rows of like length together, at most `max_tokens` with their padding."""
+    batch: list[int] = []
+    rows = 0
+    for number in sorted(range(len(pairs)), key=lambda n: -pairs[n].padded_tokens[1]):
+        own_rows, _ = pairs[number].padded_tokens
+        if batch and (rows + own_rows) * pairs[batch[0]].padded_tokens[1] > max_tokens:
+            yield batch
+            batch, rows = [], 0
+        batch.append(number)
+        rows += own_rows
+    if batch:
+        yield batch
+
+
+def _micro_batch_loss(
+    policy: Policy, batch: Sequence[EncodedPair], config: CoactiveConfig
+) -> tuple[Tensor, dict[str, Tensor], list[ReferenceLogprobs]]:
+    trees = [tree for pair in batch for tree in pair.trees]
+    shared_grad = not margin_cancels_shared_terms(config.loss_type, config.sft_weight)
+
+    def both_sides() -> tuple[Tensor, Tensor]:
+        scores = response_logprobs(policy.network, trees, shared_grad=shared_grad)
+        return scores[0::2], scores[1::2]
+
+    references = _stored_references(policy, batch)
+    if references is None:
+        # The same rows as the policy's pass, so that at step 0 the log-ratios are exactly 0.
+        with policy.as_reference():
+            references = _as_records(policy, *both_sides())
+    with _dropout(policy):
+        chosen, rejected = both_sides()
+    loss, metrics = dpo_loss(
+        chosen,
+        rejected,
+        chosen.new_tensor([reference.chosen for reference in references]),
+        rejected.new_tensor([reference.rejected for reference in references]),
+        beta=config.beta,
+        loss_type=config.loss_type,
+        label_smoothing=config.label_smoothing,
+        sft_weight=config.sft_weight,
+        chosen_lengths=chosen.new_tensor([len(pair.chosen_ids) for pair in batch]),
+        rejected_lengths=rejected.new_tensor([len(pair.rejected_ids) for pair in batch]),
+    )
+    return loss, metrics, references
+
+
+def _stored_references(
+    policy: Policy, batch: Sequence[EncodedPair]
+) -> list[ReferenceLogprobs] | None:
+    """The numbers kept with the preferences, if all were computed as they would be now."""
+    wanted = _computed_with(policy)
+    stored = [pair.preference.reference for pair in batch]
+    kept = [r for r in stored if r is not None and r.computed_with == wanted]
+    return kept if len(kept) == len(batch) else None
+
+
+def _as_records(policy: Policy, chosen: Tensor, rejected: Tensor) -> list[ReferenceLogprobs]:
+    label = _computed_with(policy)
+    both = zip(chosen.tolist(), rejected.tolist(), strict=True)
+    return [ReferenceLogprobs(c, r, label) for c, r in both]
+
+
+def _computed_with(policy: Policy) -> str:
+    """What a reference log-probability hangs on: base, reference, dtype, kind of rows."""
+    rows = "shared rows" if policy.shares_prefixes else "plain rows"
+    return f"{policy.name}, reference {policy.reference_name}, {policy.dtype}, {rows}"
+
+
+@contextmanager
+def _dropout(policy: Policy) -> Iterator[None]:
+    """Within the context the adapter's dropout is on, if it has any."""
+    set_dropout(policy.base.model, active=policy.lora.lora_dropout > 0)
+    try:
+        yield
+    finally:
+        set_dropout(policy.base.model, active=False)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+    )

@@ -1,0 +1,243 @@
+"""The coactive learner: drafts, edits, and step 4 of Algorithm 1, one Adam step on N preferences."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from corll.buffer import PreferenceBuffer
+from corll.config import CoactiveConfig
+from corll.draft import make_drafts
+from corll.errors import AdapterError, InputError, TrainingError
+from corll.feedback import clean_edit, is_acceptance
+from corll.gradient import (
+    BatchGradient,
+    EncodedPair,
+    accumulate_gradient,
+    encode_pair,
+    with_less_memory,
+)
+from corll.memory import tokens_within
+from corll.policy import Policy
+from corll.records import (
+    Acceptance,
+    Draft,
+    Outcome,
+    Preference,
+    Prompt,
+    ReferenceLogprobs,
+    Sample,
+)
+
+_STATE_FILE = "corll_learner.json"
+_OPTIMIZER_FILE = "corll_optimizer.safetensors"
+_REFERENCE_FOLDER = "reference"
+
+
+class CoactiveLearner:
+    """Learns from the edits of one user; `draft`, then `learn` from what they made of it."""
+
+    def __init__(self, policy: Policy, config: CoactiveConfig | None = None) -> None:
+        self.policy = policy
+        self.config = config or CoactiveConfig()
+        self.buffer = PreferenceBuffer(self.config.preferences_per_step)
+        self.drafts_made = 0
+        self.rounds_played = 0
+        self.steps_taken = 0
+        self.last_metrics: dict[str, float] | None = None
+        self._parameters = policy.trainable_parameters()
+        self._optimizer = torch.optim.Adam(
+            self._parameters.values(),
+            lr=self.config.learning_rate,
+            betas=(self.config.adam_beta1, self.config.adam_beta2),
+        )
+        self._max_tokens = tokens_within(self.config.memory_limit_gb, policy)
+
+    def draft(self, prompt: Prompt) -> Draft:
+        """A draft to show to the user (line 5)."""
+        return self.draft_many([prompt])[0]
+
+    def draft_many(self, prompts: Sequence[Prompt]) -> list[Draft]:
+        """Drafts for several prompts at once, from the policy as it is now (footnote 1)."""
+        first = self.config.seed * 2**32 + self.drafts_made
+        seeds = range(first, first + len(prompts))
+        drafts = make_drafts(self.policy, prompts, self.config, seeds=seeds)
+        self.drafts_made += len(drafts)
+        return drafts
+
+    def learn(self, draft: Draft, edited_text: str) -> Outcome:
+        """Takes what the user made of a draft; steps once N preferences are in (lines 7 and 8).
+
+        Returns a Preference, or an Acceptance where the text is the draft's own: counted, but
+        nothing to learn from. *Raises*: InputError for an edit that cannot be used; then nothing
+        has changed.
+        """
+        if is_acceptance(draft, edited_text):
+            self.rounds_played += 1
+            return Acceptance(draft)
+        edit = self.policy.codec.encode_edit(draft.sample, clean_edit(edited_text))
+        preference = Preference(draft.prompt, chosen=edit, rejected=draft.sample)
+        encode_pair(self.policy, preference)
+        self.rounds_played += 1
+        self.buffer.add(preference)
+        if (batch := self.buffer.next_batch()) is not None:
+            self.step(batch)
+            self.buffer.discard(len(batch))
+        return preference
+
+    def skip(self, draft: Draft) -> None:
+        """Counts a draft to which the user gave no feedback."""
+        self.rounds_played += 1
+
+    def flush(self) -> dict[str, float] | None:
+        """A step on the preferences that wait, though fewer than N; None if there are none."""
+        waiting = list(self.buffer)
+        if not waiting:
+            return None
+        metrics = self.step(waiting)
+        self.buffer.discard(len(waiting))
+        return metrics
+
+    def step(self, preferences: Sequence[Preference]) -> dict[str, float]:
+        """One Adam step on these preferences, now; returns its metrics under TRL's names.
+
+        *Raises*: InputError for a preference that cannot be used, TrainingError where loss or
+        gradient are not finite, DeviceMemoryError; the adapter is then as it was.
+        """
+        if not preferences:
+            raise InputError("A step needs at least one preference.")
+        pairs = [encode_pair(self.policy, preference) for preference in preferences]
+        gradient = self._gradient(pairs)
+        metrics = {name: float(value) for name, value in gradient.metrics.items()}
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.config.max_grad_norm)
+        metrics["grad_norm"] = float(norm)
+        metrics["learning_rate"] = self.config.learning_rate_at(self.steps_taken + 1)
+        if not all(map(_is_finite, metrics.values())):
+            self._optimizer.zero_grad()
+            raise TrainingError(
+                f"Step {self.steps_taken + 1} gave numbers that are not finite ({metrics}); the "
+                "adapter is as it was. Lower the learning rate, or use dtype='float32'."
+            )
+        for group in self._optimizer.param_groups:
+            group["lr"] = metrics["learning_rate"]
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.steps_taken += 1
+        self.last_metrics = metrics
+        return metrics
+
+    def _gradient(self, pairs: Sequence[EncodedPair]) -> BatchGradient:
+        while True:
+            try:
+                with torch.random.fork_rng(enabled=self.policy.lora.lora_dropout > 0):
+                    torch.manual_seed(self.config.seed * 2**32 + self.steps_taken)
+                    return accumulate_gradient(self.policy, pairs, self.config, self._max_tokens)
+            except (RuntimeError, MemoryError) as error:
+                self._max_tokens = with_less_memory(error, self._max_tokens, pairs)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the adapter as a PEFT folder, and beside it all that going on exactly needs."""
+        target = Path(folder)
+        self.policy.save(target)
+        if self.policy.reference_name != "base":
+            self.policy.save_reference(target / _REFERENCE_FOLDER)
+        save_file(self._optimizer_state(), target / _OPTIMIZER_FILE)
+        state = {
+            "base_model": self.policy.name,
+            "config": self.config.model_dump(),
+            "drafts_made": self.drafts_made,
+            "rounds_played": self.rounds_played,
+            "steps_taken": self.steps_taken,
+            "waiting": [asdict(preference) for preference in self.buffer],
+        }
+        (target / _STATE_FILE).write_text(json.dumps(state, indent=1) + "\n")
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        dtype: str | None = None,
+        device: str | None = None,
+        policy: Policy | None = None,
+    ) -> CoactiveLearner:
+        """The learner exactly as `save` left it.
+
+        Its base model is loaded by name, unless a `policy` on that base is given, whose adapter is
+        then overwritten. *Raises*: AdapterError where the folder holds no learner.
+        """
+        source = Path(folder)
+        state = _read_state(source)
+        if policy is None:
+            reference = source / _REFERENCE_FOLDER
+            policy = Policy.load(
+                state["base_model"],
+                dtype=dtype,
+                device=device,
+                adapter=source,
+                reference=reference if reference.is_dir() else None,
+            )
+        else:
+            policy.restore(source)
+        learner = cls(policy, CoactiveConfig(**state["config"]))
+        learner._restore_optimizer(source / _OPTIMIZER_FILE)
+        learner.drafts_made = state["drafts_made"]
+        learner.rounds_played = state["rounds_played"]
+        learner.steps_taken = state["steps_taken"]
+        for fields in state["waiting"]:
+            learner.buffer.add(_preference_from(fields))
+        return learner
+
+    def _optimizer_state(self) -> dict[str, torch.Tensor]:
+        return {
+            f"{key}/{name}": value.detach().cpu().contiguous()
+            for name, parameter in self._parameters.items()
+            for key, value in self._optimizer.state[parameter].items()
+        }
+
+    def _restore_optimizer(self, path: Path) -> None:
+        try:
+            stored = load_file(path)
+        except OSError as error:
+            raise AdapterError(f"The optimiser's state in {path} cannot be read: {error}") from error
+        for entry, value in stored.items():
+            key, name = entry.split("/", 1)
+            parameter = self._parameters[name]
+            device = "cpu" if key == "step" else parameter.device
+            self._optimizer.state[parameter][key] = value.to(device)
+
+
+def _is_finite(value: float) -> bool:
+    return abs(value) < float("inf")
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = json.loads((folder / _STATE_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise AdapterError(
+            f"{folder} holds no learner that could go on ({_STATE_FILE}: {error}). An adapter alone "
+            "is loaded by Policy.load(base, adapter=folder)."
+        ) from error
+    return state
+
+
+def _preference_from(fields: dict[str, Any]) -> Preference:
+    reference = fields["reference"]
+    chosen, rejected = (
+        side if isinstance(side, str) else Sample.from_dict(side)
+        for side in (fields["chosen"], fields["rejected"])
+    )
+    return Preference(
+        fields["prompt"],
+        chosen,
+        rejected,
+        None if reference is None else ReferenceLogprobs(**reference),
+    )

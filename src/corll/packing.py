@@ -1,0 +1,203 @@
+"""Prefix-shared rows: what the responses to one prompt have in common is computed once.
+
+A row holds a prompt and the tree of its responses: a segment for each run of tokens that the same
+responses pass through, branches side by side. Each token sees its ancestors and no other branch (a
+4-D mask), at the position it would have on its own, so the row gives what plain rows would give.
+
+    prompt ── common beginning ──┬── rest of the draft
+                                 └── rest of the edit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os.path import commonprefix
+
+import torch
+from torch import Tensor
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of response tokens, `start` to `stop` in its row; `parent` is None after the prompt."""
+
+    start: int
+    stop: int
+    parent: int | None
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A prompt and the tree of its responses, laid out in one row.
+
+    *Shapes*: `token_ids`, `positions` T; `paths` one a response: the segments that make it.
+    """
+
+    token_ids: Ids
+    positions: Ids
+    prompt_length: int
+    segments: tuple[Segment, ...]
+    paths: tuple[tuple[int, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    def is_shared(self, segment: int) -> bool:
+        """Whether every response passes through the segment, so that its terms cancel in a margin."""
+        return all(segment in path for path in self.paths)
+
+    def parent_end(self, segment: int) -> int:
+        """Where in the row the token stands that predicts the segment's first token."""
+        parent = self.segments[segment].parent
+        return (self.prompt_length if parent is None else self.segments[parent].stop) - 1
+
+    def visibility(self) -> Tensor:
+        """Which token sees which. *Shapes*: T × T, boolean."""
+        T = len(self)
+        causal = torch.ones(T, T, dtype=torch.bool).tril()
+        visible = torch.zeros(T, T, dtype=torch.bool)
+        prompt = slice(0, self.prompt_length)
+        visible[prompt, prompt] = causal[prompt, prompt]
+        for index, segment in enumerate(self.segments):
+            own = slice(segment.start, segment.stop)
+            visible[own] = visible[self.parent_end(index)]
+            visible[own, own] = causal[own, own]
+        return visible
+
+
+@dataclass
+class _TreeBuilder:
+    prompt_length: int
+    token_ids: list[int]
+    positions: list[int]
+    segments: list[Segment] = field(default_factory=list)
+    paths: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def grow(self, responses: dict[int, Ids], depth: int, path: tuple[int, ...]) -> None:
+        """Adds the responses from `depth` tokens on; `path` leads there."""
+        groups: dict[int, dict[int, Ids]] = {}
+        for number, ids in responses.items():
+            if len(ids) == depth:
+                self.paths[number] = path
+            else:
+                groups.setdefault(ids[depth], {})[number] = ids
+        for group in groups.values():
+            run = commonprefix([ids[depth:] for ids in group.values()])
+            start = len(self.token_ids)
+            first_position = self.prompt_length + depth
+            self.token_ids.extend(run)
+            self.positions.extend(range(first_position, first_position + len(run)))
+            self.segments.append(Segment(start, start + len(run), path[-1] if path else None))
+            self.grow(group, depth + len(run), (*path, len(self.segments) - 1))
+
+
+def build_tree(prompt_ids: Ids, responses: Sequence[Ids]) -> Tree:
+    """Lays a prompt and its responses into one row, common beginnings once.
+
+    Neither the prompt nor a response may be empty.
+    """
+    assert prompt_ids
+    assert responses
+    assert all(responses)
+    builder = _TreeBuilder(len(prompt_ids), list(prompt_ids), list(range(len(prompt_ids))))
+    builder.grow({n: tuple(ids) for n, ids in enumerate(responses)}, 0, ())
+    return Tree(
+        tuple(builder.token_ids),
+        tuple(builder.positions),
+        len(prompt_ids),
+        tuple(builder.segments),
+        tuple(builder.paths[n] for n in range(len(responses))),
+    )
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The tokens of a batch whose log-probabilities are wanted.
+
+    *Shapes*: all M. `rows` and `columns` say where the token stands that predicts, `token_ids`
+    what is predicted, `segments` to which of the batch's segments it belongs, `needs_grad` whether
+    a gradient flows through its own term.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    token_ids: Tensor
+    segments: Tensor
+    needs_grad: Tensor
+
+
+@dataclass(frozen=True)
+class TreeBatch:
+    """Rows padded on the right to a common length.
+
+    *Shapes*: `token_ids`, `positions` B × T; `mask` B × 1 × T × T, added to attention scores;
+    `membership` R × S: which of the batch's S segments make each of its R responses.
+    """
+
+    token_ids: Tensor
+    positions: Tensor
+    mask: Tensor
+    targets: Targets
+    membership: Tensor
+
+
+def collate(
+    trees: Sequence[Tree], *, dtype: torch.dtype, device: torch.device, shared_grad: bool
+) -> TreeBatch:
+    """Trees as tensors. Without `shared_grad` the terms of shared segments carry no gradient.
+
+    They cancel in a margin, and with them their gradients through the output layer; gradients
+    still flow through their keys and values.
+    """
+    B, T = len(trees), max(map(len, trees))
+    token_ids = torch.zeros(B, T, dtype=torch.long)
+    positions = torch.zeros(B, T, dtype=torch.long)
+    # Padding sees itself alone: a row that saw nothing would have no finite softmax.
+    visible = torch.eye(T, dtype=torch.bool).repeat(B, 1, 1)
+    for row, tree in enumerate(trees):
+        t = len(tree)
+        token_ids[row, :t] = torch.tensor(tree.token_ids)
+        positions[row, :t] = torch.tensor(tree.positions)
+        visible[row, :t, :t] = tree.visibility()
+    mask = torch.zeros(B, 1, T, T, dtype=dtype)
+    mask.masked_fill_(~visible[:, None], torch.finfo(dtype).min)
+    targets, membership = _targets(trees, shared_grad=shared_grad)
+    return TreeBatch(
+        token_ids.to(device),
+        positions.to(device),
+        mask.to(device),
+        Targets(*(column.to(device) for column in targets)),
+        membership.to(device),
+    )
+
+
+def _targets(
+    trees: Sequence[Tree], *, shared_grad: bool
+) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
+    columns: list[tuple[int, int, int, int, bool]] = []
+    first_segment, memberships = 0, []
+    for row, tree in enumerate(trees):
+        for index, segment in enumerate(tree.segments):
+            needs_grad = shared_grad or not tree.is_shared(index)
+            predicting = tree.parent_end(index)
+            for position in range(segment.start, segment.stop):
+                token = tree.token_ids[position]
+                columns.append((row, predicting, token, first_segment + index, needs_grad))
+                predicting = position
+        memberships.extend([first_segment + index for index in path] for path in tree.paths)
+        first_segment += len(tree.segments)
+    membership = torch.zeros(len(memberships), first_segment)
+    for response, segments in enumerate(memberships):
+        membership[response, segments] = 1.0
+    rows, predicting_at, token_ids, segments_of, needs = zip(*columns, strict=True)
+    tensors = (
+        torch.tensor(rows),
+        torch.tensor(predicting_at),
+        torch.tensor(token_ids),
+        torch.tensor(segments_of),
+        torch.tensor(needs),
+    )
+    return tensors, membership

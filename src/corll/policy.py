@@ -1,0 +1,246 @@
+"""The policy: one base model and a LoRA adapter; it samples, scores, and knows its reference π_0.
+
+π_0 is the adapter switched off, or a second, frozen adapter; never a second base model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from corll.adapters import POLICY, REFERENCE, AdapterSet
+from corll.config import LoraConfig, SamplingConfig
+from corll.decoding import sample_branches
+from corll.errors import InputError
+from corll.losses import implicit_reward
+from corll.models import LoadedModel, load_model
+from corll.packing import Tree
+from corll.records import Prompt, Response, Sample
+from corll.scoring import Network, response_logprobs
+from corll.tokens import TokenCodec
+
+_DEFAULT_SAMPLING = SamplingConfig()
+_SCORED_TOKENS = 4096
+"""Tokens of padded rows that are scored in one pass."""
+
+
+class Policy:
+    """A language model that can be taught, and the reference that it is held to.
+
+    Load one by `Policy.load`. `tokenizer`, `folder` (local config, safetensors and tokenizer),
+    `name`, `device` and `dtype` are those of its base model.
+    """
+
+    def __init__(self, base: LoadedModel, adapters: AdapterSet, codec: TokenCodec) -> None:
+        self.base, self.adapters, self.codec = base, adapters, codec
+        self.network = Network.examine(base.model)
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        *,
+        dtype: str | None = None,
+        device: str | None = None,
+        adapter: str | os.PathLike[str] | None = None,
+        reference: str | os.PathLike[str] | None = None,
+        lora: LoraConfig | None = None,
+        chat_template: bool | None = None,
+    ) -> Policy:
+        """Loads a base model and gives it an adapter to learn with.
+
+        `name_or_path` is a hub id, a folder, a `.gguf` file, or `smollm2-135m`. A new adapter
+        (shaped by `lora`) changes nothing until it learns; `adapter` goes on with a saved one.
+        `reference` names the folder of a frozen adapter to be π_0; the policy then starts as a
+        copy of it unless `adapter` is given. Otherwise π_0 is the base. `dtype` and `device` are
+        chosen for the machine; `chat_template` says whether prompts are rendered as a
+        conversation, by default wherever the tokenizer can.
+
+        *Raises*: ModelNotFoundError, AdapterError, ConfigError.
+        """
+        base = load_model(name_or_path, dtype=dtype, device=device)
+        codec = TokenCodec.for_model(base.tokenizer, base.model, chat=chat_template)
+        adapters = AdapterSet.create(base, lora=lora, adapter=adapter, reference=reference)
+        return cls(base, adapters, codec)
+
+    @property
+    def name(self) -> str:
+        return self.base.name
+
+    @property
+    def folder(self) -> Path:
+        return self.base.folder
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.base.tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        return self.base.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.base.dtype
+
+    @property
+    def lora(self) -> LoraConfig:
+        return self.adapters.lora
+
+    @property
+    def reference_name(self) -> str:
+        """What π_0 is: `base`, or the fingerprint of the frozen adapter."""
+        return self.adapters.reference_name
+
+    @property
+    def shares_prefixes(self) -> bool:
+        """Whether responses may share rows: not with dropout, which would differ between rows."""
+        return self.network.takes_trees and self.lora.lora_dropout == 0
+
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        num_samples: int = 1,
+        max_new_tokens: int = 64,
+        seed: int | Sequence[int] = 0,
+        *,
+        sampling: SamplingConfig = _DEFAULT_SAMPLING,
+        max_prompt_length: int | None = None,
+    ) -> list[list[Sample]]:
+        """Draws responses, a list of `num_samples` for each prompt.
+
+        Each response has a random stream of its own, keyed by (seed, prompt, candidate): the same
+        prompt twice with one seed gives the same responses. `seed` may be one a prompt. A sample's
+        `logprob` is that of its ids under the full distribution, whatever the sampler.
+
+        *Raises*: InputError, PromptTooLongError.
+        """
+        _check_prompts(prompts)
+        encoded = [self.codec.encode_prompt(p, limit=max_prompt_length) for p in prompts]
+        self.codec.check_room(encoded, max_new_tokens)
+        if not prompts:
+            return []
+        branches = sample_branches(
+            self.network,
+            encoded,
+            seeds=[seed] * len(prompts) if isinstance(seed, int) else seed,
+            num_samples=num_samples,
+            max_new_tokens=max_new_tokens,
+            sampling=sampling,
+            end_ids=self.codec.end_ids,
+        )
+        return [
+            [Sample(self.codec.decode(b.token_ids), b.token_ids, b.logprob, b.finished) for b in row]
+            for row in branches
+        ]
+
+    def logprobs(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
+        """log π(y|x), one a pair of prompt and response.
+
+        A string is scored as a finished text, with its end token; a Sample on its ids, as it is.
+        *Shapes*: B prompts, B responses → B, float32. *Units*: nats, summed.
+        """
+        trees, order = self._scoring_trees(prompts, responses)
+        return self._score(trees)[order]
+
+    def reference_logprobs(
+        self, prompts: Sequence[Prompt], responses: Sequence[Response]
+    ) -> Tensor:
+        """log π_0(y|x), as `logprobs` and from the same kind of pass."""
+        with self.as_reference():
+            return self.logprobs(prompts, responses)
+
+    def implicit_rewards(
+        self, prompts: Sequence[Prompt], responses: Sequence[Response], *, beta: float = 0.1
+    ) -> Tensor:
+        """R_π(x, y) = β log π(y|x)/π_0(y|x), both from the same kind of pass. *Shapes*: B."""
+        trees, order = self._scoring_trees(prompts, responses)
+        policy = self._score(trees)
+        with self.as_reference():
+            reference = self._score(trees)
+        return implicit_reward(policy, reference, beta)[order]
+
+    @contextmanager
+    def as_reference(self) -> Iterator[None]:
+        """Within the context the model is π_0, without gradients."""
+        with torch.no_grad(), self.adapters.reference_active():
+            yield
+
+    def trainable_parameters(self) -> dict[str, torch.nn.Parameter]:
+        """The adapter's parameters by name; all that learning changes."""
+        return self.adapters.parameters(POLICY)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the adapter as a PEFT folder, which `peft` and others load unchanged."""
+        self.adapters.save(POLICY, folder)
+
+    def restore(self, folder: str | os.PathLike[str]) -> None:
+        """Overwrites the adapter's weights with those saved in a folder."""
+        self.adapters.restore(folder)
+
+    def save_reference(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the frozen reference adapter as a PEFT folder, where there is one."""
+        self.adapters.save(REFERENCE, folder)
+
+    def _scoring_trees(
+        self, prompts: Sequence[Prompt], responses: Sequence[Response]
+    ) -> tuple[list[Tree], Tensor]:
+        """Trees over equal prompts, and where each response stands among their responses."""
+        _check_prompts(prompts)
+        if len(prompts) != len(responses):
+            raise InputError(
+                f"There are {len(prompts)} prompts but {len(responses)} responses; give a prompt "
+                "for each response."
+            )
+        groups: dict[tuple[int, ...], list[int]] = {}
+        encoded: list[tuple[int, ...]] = []
+        for number, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
+            prompt_ids = self.codec.encode_prompt(prompt)
+            encoded.append(self.codec.encode_response(response).token_ids)
+            self.codec.check_fits(prompt_ids, encoded[-1])
+            groups.setdefault(prompt_ids, []).append(number)
+        trees: list[Tree] = []
+        found_at = torch.empty(len(encoded), dtype=torch.long)
+        position = 0
+        for prompt_ids, numbers in groups.items():
+            trees += self.network.trees(prompt_ids, [encoded[n] for n in numbers])
+            for number in numbers:
+                found_at[number] = position
+                position += 1
+        return trees, found_at
+
+    @torch.no_grad()
+    def _score(self, trees: Sequence[Tree]) -> Tensor:
+        """log π of all responses of the trees, in their order, in passes of bounded size."""
+        parts: dict[int, Tensor] = {}
+        for batch in batches_by_length(trees, _SCORED_TOKENS):
+            scores = response_logprobs(self.network, [trees[n] for n in batch])
+            counts = [len(trees[n].paths) for n in batch]
+            parts.update(zip(batch, scores.split(counts), strict=True))
+        return torch.cat([parts[n] for n in range(len(trees))]).cpu() if trees else torch.empty(0)
+
+
+def batches_by_length(trees: Sequence[Tree], max_tokens: int) -> Iterator[list[int]]:
+    """Indices of trees in batches of at most `max_tokens` padded tokens, the longest first.
+
+    Rows of like length go together, so that little is padding; a longer row goes alone.
+    """
+    batch: list[int] = []
+    for number in sorted(range(len(trees)), key=lambda n: -len(trees[n])):
+        if batch and (len(batch) + 1) * len(trees[batch[0]]) > max_tokens:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
+
+
+def _check_prompts(prompts: Sequence[Prompt]) -> None:
+    if isinstance(prompts, str) or (prompts and isinstance(prompts[0], dict)):
+        raise InputError("Give a list of prompts; for a single one, a list of one.")

@@ -1,0 +1,151 @@
+"""What flows through the loop: prompt → draft → edit → preference. Plain data, no tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+Message: TypeAlias = Mapping[str, str]
+"""One turn of a conversation: `{"role": …, "content": …}`."""
+
+Prompt: TypeAlias = str | Sequence[Message]
+"""What is to be answered: a text, or a conversation whose last turn is to be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A response together with the ids that stand for it.
+
+    Text alone is not enough: the same text has many tokenisations, and only `token_ids` were
+    sampled. They include the end-of-text token if and only if `finished`.
+    *Units*: `logprob` in nats, summed over `token_ids`, of the full distribution at temperature 1;
+    None for a text that no policy sampled, such as an edit.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprob: float | None
+    finished: bool
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Sample:
+        return cls(
+            text=fields["text"],
+            token_ids=tuple(fields["token_ids"]),
+            logprob=fields["logprob"],
+            finished=fields["finished"],
+        )
+
+
+Response: TypeAlias = str | Sample
+"""A response to score or to learn from; a string stands for a finished text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Step 1 of Algorithm 1: the candidates that were drawn, and the one that is shown.
+
+    *Shapes*: `candidates` K; `scores` K, the quantity that was maximised, or None where nothing
+    had to be ranked (K = 1).
+    """
+
+    prompt: Prompt
+    candidates: tuple[Sample, ...]
+    choice: int = 0
+    scores: tuple[float, ...] | None = None
+    seed: int = 0
+
+    @property
+    def sample(self) -> Sample:
+        """The candidate that is shown."""
+        return self.candidates[self.choice]
+
+    @property
+    def text(self) -> str:
+        """The text that is shown."""
+        return self.sample.text
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Draft:
+        scores = fields["scores"]
+        return cls(
+            prompt=fields["prompt"],
+            candidates=tuple(Sample.from_dict(sample) for sample in fields["candidates"]),
+            choice=fields["choice"],
+            scores=None if scores is None else tuple(scores),
+            seed=fields["seed"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Step 2 of Algorithm 1: what the user made of a draft.
+
+    `text` is the draft's own text for an acceptance, and None for no feedback at all.
+    """
+
+    draft: Draft
+    text: str | None
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Edit:
+        return cls(draft=Draft.from_dict(fields["draft"]), text=fields["text"])
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceLogprobs:
+    """log π_0 of both sides of a preference, computed once and kept with it.
+
+    *Units*: nats, summed. `computed_with` names the reference, the dtype and the ids that were
+    scored; whoever reuses the numbers compares it first and recomputes on a mismatch.
+    """
+
+    chosen: float
+    rejected: float
+    computed_with: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """chosen ≻ rejected for a prompt; from an edit, `chosen` is the edit, `rejected` the draft."""
+
+    prompt: Prompt
+    chosen: Response
+    rejected: Response
+    reference: ReferenceLogprobs | None = None
+
+    def with_reference(self, reference: ReferenceLogprobs) -> Preference:
+        return replace(self, reference=reference)
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The user sent the draft as it was: counted, but no preference."""
+
+    draft: Draft
+
+
+Outcome: TypeAlias = Preference | Acceptance
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of Algorithm 1, counted from 1. `outcome` is None where there was no feedback.
+
+    `step_metrics` holds the metrics of the Adam step that this round completed, if it did.
+    """
+
+    number: int
+    edit: Edit
+    outcome: Outcome | None
+    step_metrics: Mapping[str, float] | None = field(default=None)
+
+    @property
+    def accepted(self) -> bool:
+        return isinstance(self.outcome, Acceptance)
+
+
+def text_of(response: Response) -> str:
+    """The text of a response, whether or not it carries ids."""
+    return response if isinstance(response, str) else response.text
