@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,17 @@ _CONFIG_FILE = "adapter_config.json"
 _WEIGHTS_FILE = "adapter_model.safetensors"
 _BASE_FILE = "corll_base.json"
 
+# Read as plain LoRA, an adapter with other values than these would load and give other numbers.
+_PLAIN_LORA: dict[str, Any] = {
+    "peft_type": "LORA",
+    "use_dora": False,
+    "use_rslora": False,
+    "lora_bias": False,
+    "bias": "none",
+    "rank_pattern": {},
+    "alpha_pattern": {},
+}
+
 
 class AdapterSet:
     """The adapters on one base model. Outside `reference_active`, the policy's is active."""
@@ -49,7 +61,7 @@ class AdapterSet:
         adapter: str | os.PathLike[str] | None = None,
         reference: str | os.PathLike[str] | None = None,
     ) -> AdapterSet:
-        """Adds the policy's adapter (new, or from a folder) and the reference's, if one is named."""
+        """Adds the policy's adapter (new, or from a folder) and the reference's, if there is one."""
         start = adapter if adapter is not None else reference
         if start is None:
             adapters = cls._add_new(base, lora or LoraConfig())
@@ -63,7 +75,7 @@ class AdapterSet:
 
     @classmethod
     def _add_new(cls, base: LoadedModel, lora: LoraConfig) -> AdapterSet:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _without_peft_warnings():
             torch.manual_seed(lora.lora_seed)
             try:
                 model = peft.get_peft_model(base.model, _to_peft(base, lora), adapter_name=POLICY)
@@ -74,7 +86,8 @@ class AdapterSet:
 
     def _add_reference(self, folder: Path) -> None:
         lora = read_lora_config(folder, self.base)
-        self.model.add_adapter(REFERENCE, _to_peft(self.base, lora))
+        with _without_peft_warnings():
+            self.model.add_adapter(REFERENCE, _to_peft(self.base, lora))
         self.load(REFERENCE, folder)
         self.model.eval()
         self.reference_name = fingerprint(self.parameters(REFERENCE))
@@ -125,7 +138,9 @@ class AdapterSet:
         try:
             weights = load_file(path, device=str(self.base.device))
         except (OSError, SafetensorError) as error:
-            raise AdapterError(f"The adapter's weights in {path} cannot be read: {error}") from error
+            raise AdapterError(
+                f"The adapter's weights in {path} cannot be read: {error}"
+            ) from error
         parameters = self.parameters(adapter)
         wanted = {name: tuple(p.shape) for name, p in parameters.items()}
         found = {name: tuple(w.shape) for name, w in weights.items()}
@@ -139,7 +154,6 @@ class AdapterSet:
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(weights[name])
-
 
     def restore(self, folder: str | os.PathLike[str]) -> None:
         """Overwrites the policy's weights with a saved adapter of the same base and shape."""
@@ -156,6 +170,7 @@ def read_lora_config(folder: str | os.PathLike[str], base: LoadedModel) -> LoraC
     try:
         fields = json.loads(path.read_text())
         targets = fields["target_modules"]
+        _check_plain(fields)
         config = LoraConfig(
             lora_r=fields["r"],
             lora_alpha=fields["lora_alpha"],
@@ -168,6 +183,12 @@ def read_lora_config(folder: str | os.PathLike[str], base: LoadedModel) -> LoraC
         ) from error
     _check_base(Path(folder), base)
     return config
+
+
+def _check_plain(fields: dict[str, Any]) -> None:
+    for name, plain in _PLAIN_LORA.items():
+        if fields.get(name) not in (None, plain):
+            raise ValueError(f"{name} is {fields[name]!r}; only plain LoRA is supported")
 
 
 def fingerprint(parameters: dict[str, torch.nn.Parameter]) -> str:
@@ -218,6 +239,15 @@ def _to_peft(base: LoadedModel, lora: LoraConfig) -> Any:
     )
     config._register_custom_module({torch.nn.Linear: LoraLinear})
     return config
+
+
+@contextmanager
+def _without_peft_warnings() -> Iterator[None]:
+    """Silences what PEFT says of its own doing, which a user can do nothing about."""
+    with warnings.catch_warnings():
+        for message in ("`is_gradient_checkpointing` is deprecated", "fan_in_fan_out is set to"):
+            warnings.filterwarnings("ignore", message=message)
+        yield
 
 
 def _as_list(value: Any) -> Any:

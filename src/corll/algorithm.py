@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
+from corll.errors import ConfigError
 from corll.feedback import User, UserLeftError
 from corll.learner import CoactiveLearner
 from corll.records import Edit, Prompt, Round
@@ -36,7 +37,10 @@ def run(
     Drafts are drawn for `drafts_at_once` prompts together, so some may come from a policy that is
     a step older (paper, footnote 1). `past` are edits already given to the first of these prompts,
     after the learner's state was saved: they are learned from again, without asking the user.
+    *Raises*: ConfigError where `drafts_at_once` is not at least 1.
     """
+    if drafts_at_once < 1:
+        raise ConfigError(f"drafts_at_once must be at least 1, not {drafts_at_once}.")
     answered = deque(past)
     source = iter(prompts)
     while chunk := list(islice(source, drafts_at_once)):  # line 4
@@ -56,6 +60,4 @@ def _learn(learner: CoactiveLearner, edit: Edit) -> Round:
     else:
         outcome = learner.learn(edit.draft, edit.text)
     stepped = learner.steps_taken > steps_before
-    return Round(
-        learner.rounds_played, edit, outcome, learner.last_metrics if stepped else None
-    )
+    return Round(learner.rounds_played, edit, outcome, learner.last_metrics if stepped else None)

@@ -34,7 +34,7 @@ def make_drafts(
             Draft(prompt, tuple(row), seed=seed)
             for prompt, row, seed in zip(prompts, rows, seeds, strict=True)
         ]
-    scores = _score(policy, prompts, rows, config).reshape(len(rows), -1)
+    scores = _score(policy, prompts, rows, config).reshape(-1, config.num_candidates)
     return [
         Draft(prompt, tuple(row), choice=_first_best(values), scores=tuple(values), seed=seed)
         for prompt, row, values, seed in zip(prompts, rows, scores.tolist(), seeds, strict=True)

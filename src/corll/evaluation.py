@@ -38,9 +38,9 @@ class Interval(NamedTuple):
 class Measures:
     """What one answered draft measures.
 
-    *Units*: `edit_cost` in character operations per character of the edit, 0 for an acceptance;
-    `content_kept` the share of the prompt's content words that the draft holds; `words` of the
-    draft.
+    *Units*: `edit_cost` in character operations per character of the edit, 0 for an acceptance,
+    and 1 where there was no feedback, as if all had been written afresh; `content_kept` the share
+    of the prompt's content words that the draft holds; `words` of the draft.
     """
 
     edit_cost: float
@@ -51,14 +51,11 @@ class Measures:
     finished: bool
 
     @classmethod
-    def of(cls, edit: Edit) -> Measures | None:
-        """The measures of a draft that was answered; None where there was no feedback."""
+    def of(cls, edit: Edit) -> Measures:
         draft, text = edit.draft, edit.text
-        if text is None:
-            return None
-        accepted = is_acceptance(draft, text)
+        accepted = text is not None and is_acceptance(draft, text)
         return cls(
-            edit_cost=0.0 if accepted else edit_cost(draft.text, clean_edit(text)),
+            edit_cost=0.0 if accepted else _cost(draft.text, text),
             accepted=accepted,
             content_kept=content_kept(question(draft.prompt), draft.text),
             distinct_2=distinct_2(draft.text),
@@ -75,13 +72,9 @@ class Evaluation:
     measures: tuple[Measures, ...]
 
     @classmethod
-    def of(cls, edits: Sequence[Edit]) -> Evaluation:
-        """Measures edits; drafts that got no feedback are left out."""
-        measured = [(edit, found) for edit in edits if (found := Measures.of(edit)) is not None]
-        if not measured:
-            raise InputError("Nothing to evaluate: no held-out prompt got feedback.")
-        kept, measures = zip(*measured, strict=True)
-        return cls(edits=kept, measures=measures)
+    def of(cls, edits: Iterable[Edit]) -> Evaluation:
+        kept = tuple(edits)
+        return cls(edits=kept, measures=tuple(Measures.of(edit) for edit in kept))
 
     def values(self, measure: str) -> NDArray[np.float64]:
         """One number a prompt."""
@@ -106,7 +99,7 @@ class Evaluation:
 
     @classmethod
     def from_records(cls, records: Iterable[Mapping[str, Any]]) -> Evaluation:
-        return cls.of([Edit.from_dict(record) for record in records])
+        return cls.of(Edit.from_dict(record) for record in records)
 
 
 def evaluate(
@@ -128,7 +121,7 @@ def evaluate(
         Draft(prompt=prompt, candidates=tuple(drawn), seed=seed)
         for prompt, drawn in zip(prompts, samples, strict=True)
     ]
-    return Evaluation.of([Edit(draft=draft, text=user.edit(draft)) for draft in drafts])
+    return Evaluation.of(Edit(draft=draft, text=user.edit(draft)) for draft in drafts)
 
 
 def compare(before: Evaluation, after: Evaluation, *, seed: int) -> Interval | None:
@@ -156,6 +149,10 @@ def question(prompt: Prompt) -> str:
         return prompt
     asked = [message["content"] for message in prompt if message["role"] == "user"]
     return asked[-1] if asked else ""
+
+
+def _cost(draft: str, edited: str | None) -> float:
+    return 1.0 if edited is None else edit_cost(draft, clean_edit(edited))
 
 
 def _interval(mean: float, resampled: NDArray[np.float64]) -> Interval:

@@ -172,9 +172,10 @@ def _as_records(policy: Policy, chosen: Tensor, rejected: Tensor) -> list[Refere
 
 
 def _computed_with(policy: Policy) -> str:
-    """What a reference log-probability hangs on: base, reference, dtype, kind of rows."""
+    """What a reference log-probability hangs on: base, reference, dtype, prompts, kind of rows."""
     rows = "shared rows" if policy.shares_prefixes else "plain rows"
-    return f"{policy.name}, reference {policy.reference_name}, {policy.dtype}, {rows}"
+    prompts = "chat prompts" if policy.codec.chat else "plain prompts"
+    return f"{policy.name}, reference {policy.reference_name}, {policy.dtype}, {prompts}, {rows}"
 
 
 @contextmanager

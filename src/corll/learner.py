@@ -1,15 +1,18 @@
-"""The coactive learner: drafts, edits, and step 4 of Algorithm 1, one Adam step on N preferences."""
+"""The coactive learner: drafts, edits, and step 4 of Algorithm 1, an Adam step on N preferences."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from corll.buffer import PreferenceBuffer
@@ -136,11 +139,22 @@ class CoactiveLearner:
     def _gradient(self, pairs: Sequence[EncodedPair]) -> BatchGradient:
         while True:
             try:
-                with torch.random.fork_rng(enabled=self.policy.lora.lora_dropout > 0):
-                    torch.manual_seed(self.config.seed * 2**32 + self.steps_taken)
+                with self._dropout_stream():
                     return accumulate_gradient(self.policy, pairs, self.config, self._max_tokens)
             except (RuntimeError, MemoryError) as error:
                 self._max_tokens = with_less_memory(error, self._max_tokens, pairs)
+
+    @contextmanager
+    def _dropout_stream(self) -> Iterator[None]:
+        """Dropout draws from a stream of the step's own; those of the caller stay as they are."""
+        if self.policy.lora.lora_dropout == 0:
+            yield
+            return
+        # Mixed into 32 bits, since torch's generator on the CPU ignores the others.
+        mixed = np.random.SeedSequence([self.config.seed, self.steps_taken]).generate_state(1)
+        with torch.random.fork_rng():
+            torch.manual_seed(int(mixed[0]))
+            yield
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the adapter as a PEFT folder, and beside it all that going on exactly needs."""
@@ -151,6 +165,9 @@ class CoactiveLearner:
         save_file(self._optimizer_state(), target / _OPTIMIZER_FILE)
         state = {
             "base_model": self.policy.name,
+            "dtype": str(self.policy.dtype).removeprefix("torch."),
+            "chat_template": self.policy.codec.chat,
+            "reference": self.policy.reference_name,
             "config": self.config.model_dump(),
             "drafts_made": self.drafts_made,
             "rounds_played": self.rounds_played,
@@ -168,24 +185,29 @@ class CoactiveLearner:
         device: str | None = None,
         policy: Policy | None = None,
     ) -> CoactiveLearner:
-        """The learner exactly as `save` left it.
+        """The learner exactly as `save` left it, in the same dtype unless another is asked for.
 
-        Its base model is loaded by name, unless a `policy` on that base is given, whose adapter is
-        then overwritten. *Raises*: AdapterError where the folder holds no learner.
+        Its base model is loaded by name, unless a `policy` on that base and with the same π_0 is
+        given, whose adapter is then overwritten. *Raises*: AdapterError where the folder holds no
+        learner, or one of another base or π_0.
         """
         source = Path(folder)
         state = _read_state(source)
         if policy is None:
-            reference = source / _REFERENCE_FOLDER
             policy = Policy.load(
                 state["base_model"],
-                dtype=dtype,
+                dtype=dtype or state["dtype"],
                 device=device,
                 adapter=source,
-                reference=reference if reference.is_dir() else None,
+                reference=None if state["reference"] == "base" else source / _REFERENCE_FOLDER,
+                chat_template=state["chat_template"],
             )
-        else:
-            policy.restore(source)
+        if policy.reference_name != state["reference"]:
+            raise AdapterError(
+                f"The learner in {source} is held to the reference {state['reference']!r}, the "
+                f"policy to {policy.reference_name!r}. Load the policy with the same reference."
+            )
+        policy.restore(source)
         learner = cls(policy, CoactiveConfig(**state["config"]))
         learner._restore_optimizer(source / _OPTIMIZER_FILE)
         learner.drafts_made = state["drafts_made"]
@@ -205,8 +227,10 @@ class CoactiveLearner:
     def _restore_optimizer(self, path: Path) -> None:
         try:
             stored = load_file(path)
-        except OSError as error:
-            raise AdapterError(f"The optimiser's state in {path} cannot be read: {error}") from error
+        except (OSError, SafetensorError) as error:
+            raise AdapterError(
+                f"The optimiser's state in {path} cannot be read: {error}"
+            ) from error
         for entry, value in stored.items():
             key, name = entry.split("/", 1)
             parameter = self._parameters[name]
@@ -223,8 +247,8 @@ def _read_state(folder: Path) -> dict[str, Any]:
         state: dict[str, Any] = json.loads((folder / _STATE_FILE).read_text())
     except (OSError, ValueError) as error:
         raise AdapterError(
-            f"{folder} holds no learner that could go on ({_STATE_FILE}: {error}). An adapter alone "
-            "is loaded by Policy.load(base, adapter=folder)."
+            f"{folder} holds no learner that could go on ({_STATE_FILE}: {error}). An adapter "
+            "alone is loaded by Policy.load(base, adapter=folder)."
         ) from error
     return state
 

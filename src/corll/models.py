@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 
+from corll.attention import use_grouped_attention
 from corll.errors import ConfigError, ModelNotFoundError
 
 EMBEDDED_MODEL = "smollm2-135m"
@@ -67,11 +70,12 @@ def load_model(
         with _no_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen_dtype)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelNotFoundError(
             f"The model in {folder} cannot be loaded as a causal language model: {error}"
         ) from error
     model.to(chosen_device).eval().requires_grad_(False)
+    use_grouped_attention(model)
     return LoadedModel(str(name_or_path), folder, model, tokenizer)
 
 
@@ -209,6 +213,11 @@ def _converted(gguf: Path, folder: Path) -> Path:
             f"{gguf.name} could not be converted into {folder}: {error}. "
             "Make room there, or choose another folder by CORLL_CACHE."
         ) from error
+    except (ValueError, KeyError, IndexError, RuntimeError, struct.error) as error:
+        raise ModelNotFoundError(
+            f"{gguf.name} could not be converted: it is damaged, or of an architecture that is "
+            f"not supported ({error})."
+        ) from error
     return folder
 
 
@@ -246,9 +255,10 @@ def _no_progress_bars() -> Iterator[None]:
 
 def _checked_folder(path: Path) -> Path:
     if not (path / "config.json").is_file():
-        hint = " It holds an adapter: give its base model, and this folder as `adapter`." * (
-            path / "adapter_config.json"
-        ).is_file()
+        hint = (
+            " It holds an adapter: give its base model, and this folder as `adapter`."
+            * (path / "adapter_config.json").is_file()
+        )
         raise ModelNotFoundError(f"The folder {path} holds no model (no config.json).{hint}")
     if not _has_weights(path):
         raise ModelNotFoundError(
@@ -265,8 +275,11 @@ def _has_weights(folder: Path) -> bool:
 
 def _fetch(hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-    from huggingface_hub.utils import HfHubHTTPError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     try:

@@ -46,8 +46,8 @@ class Tree:
         return len(self.token_ids)
 
     def is_shared(self, segment: int) -> bool:
-        """Whether every response passes through the segment, so that its terms cancel in a margin."""
-        return all(segment in path for path in self.paths)
+        """Whether there are several responses and all pass through it: it cancels in a margin."""
+        return len(self.paths) > 1 and all(segment in path for path in self.paths)
 
     def parent_end(self, segment: int) -> int:
         """Where in the row the token stands that predicts the segment's first token."""

@@ -106,9 +106,11 @@ class RunFolder:
         with self._writing(f"{self._metrics} could not be written"):
             durable.append_line(self._metrics, metrics)
 
-    def keep_metrics_until(self, round_number: int) -> None:
-        """Drops the metrics of later rounds, which are about to be played again."""
-        kept = [line for line in self.metrics() if line["round"] <= round_number]
+    def keep_metrics_until(self, *, rounds: int, steps: int) -> None:
+        """Drops the metrics of what comes later, which is about to be played again."""
+        kept = [
+            line for line in self.metrics() if line["round"] <= rounds and line["step"] <= steps
+        ]
         with self._writing(f"{self._metrics} could not be written"):
             durable.write_lines(self._metrics, kept)
 
@@ -171,16 +173,20 @@ class RunFolder:
 
 
 class JournalingUser:
-    """A `User` whose every answer is on disk before it is learned from."""
+    """A `User` whose every answer is on disk before it is learned from.
 
-    def __init__(self, user: User, folder: RunFolder) -> None:
-        self._user = user
-        self._folder = folder
+    `check` raises for an answer that could not be learned from: once in the journal, it would stop
+    the run again at each attempt to resume it.
+    """
+
+    def __init__(self, user: User, folder: RunFolder, *, check: Callable[[Edit], object]) -> None:
+        self._user, self._folder, self._check = user, folder, check
 
     def edit(self, draft: Draft) -> str | None:
-        text = self._user.edit(draft)
-        self._folder.append(Edit(draft=draft, text=text))
-        return text
+        edit = Edit(draft=draft, text=self._user.edit(draft))
+        self._check(edit)
+        self._folder.append(edit)
+        return edit.text
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -229,8 +235,7 @@ def preferences_of(edits: Iterable[Edit]) -> list[Preference]:
 
 def round_metrics(round_: Round, *, step: int) -> dict[str, Any]:
     """The line of a round in `metrics.jsonl`; `step` counts the steps taken so far."""
-    measures = Measures.of(round_.edit)
-    measured = {} if measures is None else asdict(measures)
+    measured = {} if round_.edit.text is None else asdict(Measures.of(round_.edit))
     return {"round": round_.number, "step": step, **measured, **(round_.step_metrics or {})}
 
 

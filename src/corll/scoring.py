@@ -44,7 +44,9 @@ class Network:
         assert expected is not None
         head_is_linear = _close(expected, cls(model, False, True)._try(prompt, responses))
         packed = cls(model, takes_trees=True, head_is_linear=head_is_linear)
-        takes_trees = _close(expected, packed._try(prompt, responses))
+        takes_trees = not _has_short_window(model.config) and _close(
+            expected, packed._try(prompt, responses)
+        )
         if not takes_trees:
             log.warning(
                 "%s does not take a tree-shaped attention mask; each response gets a plain row.",
@@ -174,6 +176,14 @@ def _inputs(network: Network, batch: TreeBatch) -> dict[str, Tensor]:
         }
     # Plain rows padded on the right need no mask: causality hides the padding.
     return {"input_ids": batch.token_ids}
+
+
+def _has_short_window(config: Any) -> bool:
+    """Whether attention reaches less far than the context; the masks of trees know no windows."""
+    text = config.get_text_config()
+    window = getattr(text, "sliding_window", None)
+    longest = getattr(text, "max_position_embeddings", None)
+    return window is not None and (longest is None or window < longest)
 
 
 def _close(expected: Tensor, found: Tensor | None) -> bool:

@@ -8,12 +8,14 @@ draft's ids as far as it keeps its text.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 from os.path import commonprefix
 from typing import Any
+
+from jinja2 import TemplateError
 
 from corll.errors import InputError, ModelNotFoundError, PromptTooLongError
 from corll.records import Prompt, Response, Sample
@@ -66,9 +68,14 @@ class TokenCodec:
             return str(prompt)
         for message in messages:
             self._refuse_special_tokens(message["content"], "prompt")
-        rendered: str = self.tokenizer.apply_chat_template(
-            [dict(message) for message in messages], add_generation_prompt=True, tokenize=False
-        )
+        try:
+            rendered: str = self.tokenizer.apply_chat_template(
+                [dict(message) for message in messages], add_generation_prompt=True, tokenize=False
+            )
+        except TemplateError as error:
+            raise InputError(
+                f"The model's chat template refuses this conversation: {error}"
+            ) from error
         return rendered
 
     def encode_prompt(self, prompt: Prompt, *, limit: int | None = None) -> tuple[int, ...]:
@@ -196,7 +203,7 @@ def _check_messages(messages: Sequence[Any]) -> None:
     if not messages:
         raise InputError("The prompt is empty; give at least one message.")
     for message in messages:
-        if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
+        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
             raise InputError(
                 f'A message of the prompt needs "role" and "content"; this one is {message!r}.'
             )
@@ -207,6 +214,5 @@ def _check_messages(messages: Sequence[Any]) -> None:
 
 
 def _same_ending(draft: str, edited: str) -> bool:
-    """Whether the edit still ends as the draft does, at least by its last word."""
-    last_word = draft.rstrip().rsplit(maxsplit=1)[-1:]
-    return bool(last_word) and edited.rstrip().endswith(last_word[0])
+    """Whether the edit still ends with the draft's last word."""
+    return bool(draft.split()) and draft.split()[-1] == "".join(edited.split()[-1:])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
@@ -57,6 +58,9 @@ def usage() -> str:
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
+    # What other packages deprecate is no news to the person at the terminal.
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     try:
         import_module(command.module).main(arguments)
         sys.stdout.flush()

@@ -20,7 +20,7 @@ _MIN_WINDOW, _WINDOWS = 4, 8
 
 
 def draw_curve(metrics: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> bool:
-    """Writes the curve as a PNG; False where no round got feedback, so that there is nothing to show.
+    """Writes the curve as a PNG; False where no round got feedback and there is nothing to show.
 
     Both panels show single rounds and the mean of the rounds around them, over an eighth of the
     run.
@@ -36,7 +36,7 @@ def draw_curve(metrics: Sequence[Mapping[str, Any]], path: Path, *, title: str) 
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     _draw_costs(upper, rounds, costs)
     _draw_acceptance(lower, rounds, accepted)
-    figure.suptitle(title, x=0.01, ha="left", color=_INK, fontsize=12)
+    figure.suptitle(title, x=0.01, ha="left", color=_INK, fontsize=12, parse_math=False)
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:

@@ -15,7 +15,7 @@ from rich.rule import Rule
 from tyro.conf import Positional, arg
 
 from corll.cli.parsing import parse
-from corll.cli.settings import DEFAULT_MODEL, DType
+from corll.cli.settings import DEFAULT_MODEL, OptionalDType, OptionalFolder, OptionalName
 from corll.cli.terminal_user import visible
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.errors import AdapterError, InputError
@@ -25,15 +25,15 @@ from corll.records import Draft
 class DraftSettings(SamplingConfig):
     """Print a draft for each prompt; nothing is learned."""
 
-    prompts: Positional[tuple[str, ...]] = Field(
-        description="What to draft for; - reads one prompt from standard input."
-    )
-    model: str | None = Field(
+    prompts: Annotated[
+        Positional[tuple[str, ...]], arg(metavar="PROMPT…", help_behavior_hint="")
+    ] = Field(description="What to draft for; - reads one prompt from standard input.")
+    model: OptionalName = Field(
         None,
         description="The base model: a name of `corll models`, a hub id, a folder. By default the "
         f"one that the adapter was trained on, or {DEFAULT_MODEL}.",
     )
-    adapter: Path | None = Field(
+    adapter: OptionalFolder = Field(
         None, description="An adapter's folder, such as the one in a run's folder."
     )
     num_candidates: int = Field(
@@ -44,10 +44,10 @@ class DraftSettings(SamplingConfig):
     as_json: Annotated[bool, arg(name="json")] = Field(
         False, description="Print one JSON object a draft, with every candidate and its ids."
     )
-    dtype: DType | None = Field(
+    dtype: OptionalDType = Field(
         None, description="Precision of the base model; by default what suits the device."
     )
-    device: str | None = Field(
+    device: OptionalName = Field(
         None, description="Such as cpu or cuda:0; by default the best there is."
     )
 

@@ -13,6 +13,7 @@ from tyro.conf import Positional
 
 from corll import durable
 from corll.cli.parsing import parse
+from corll.cli.settings import OptionalFile
 from corll.config import Config
 from corll.errors import RunFolderError
 from corll.formats import to_openai, to_trl
@@ -29,7 +30,7 @@ class ExportSettings(Config):
     format: Literal["trl", "openai"] = Field(
         "trl", description="TRL's preference form, or OpenAI's form for DPO."
     )
-    output: Path | None = Field(None, description="A file to write; by default standard output.")
+    output: OptionalFile = Field(None, description="A file to write; by default standard output.")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
+from tyro.conf import arg
 
 from corll.cli.parsing import parse, peek
 from corll.config import CoactiveConfig, Config, LoraConfig, PresetName
@@ -16,6 +17,15 @@ from corll.run_folder import read_config
 
 UserName = Literal["you", "letter", "tone", "concise"]
 DType = Literal["float32", "bfloat16", "float16"]
+
+# Their descriptions say what holds where they are left out, better than "None" would.
+OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
+OptionalFolder = Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")]
+OptionalNumber = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
+OptionalName = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")]
+OptionalDType = Annotated[
+    DType | None, arg(metavar="{float32,bfloat16,float16}", help_behavior_hint="")
+]
 
 DEFAULT_MODEL = "smollm2-135m"
 
@@ -37,32 +47,36 @@ class LearnSettings(Config):
         "you", description="Who edits: you, at this terminal, or a simulated user with one rule."
     )
     tolerance: float = Field(
-        0.0, ge=0, description="Simulated user: how far from its rule a draft is still accepted."
+        0.0,
+        ge=0,
+        le=1,
+        description="Simulated user: a draft with n offences against its rule is accepted where "
+        "n / (1 + n) is at most this.",
     )
     error_probability: float = Field(
         0.0, ge=0, le=1, description="Simulated user: how often it edits by mistake."
     )
-    prompts: Path | None = Field(
+    prompts: OptionalFile = Field(
         None,
         description="Prompts to draft for, .txt (one a line) or .jsonl. Without it: writing tasks "
         "that come with corll, or, with --user you, what you type.",
     )
-    rounds: int | None = Field(
+    rounds: OptionalNumber = Field(
         None,
         ge=1,
         description="Drafts to be answered. By default 128, or, with --user you, until you leave. "
         "It can be raised on --resume.",
     )
-    output: Path | None = Field(
+    output: OptionalFolder = Field(
         None, description="The run's folder. By default runs/DATE-TIME-USER."
     )
-    resume: Path | None = Field(
+    resume: OptionalFolder = Field(
         None, description="Go on with the run in this folder, with the settings stored there."
     )
     preset: PresetName = Field(
         "default", description="Defaults of the flags below: corll's own, or the paper's."
     )
-    held_out: Path | None = Field(
+    held_out: OptionalFile = Field(
         None,
         description="Simulated user: prompts to measure with before and after, .txt or .jsonl. "
         "Without it: writing tasks that the run does not learn from.",
@@ -70,16 +84,16 @@ class LearnSettings(Config):
     held_out_count: int = Field(
         32, ge=0, description="Simulated user: how many held-out prompts are used; 0 for none."
     )
-    drafts_at_once: int | None = Field(
+    drafts_at_once: OptionalNumber = Field(
         None,
         ge=1,
         description="Drafts drawn together, by one state of the model. By default 1 with --user "
         "you, else preferences_per_step.",
     )
-    dtype: DType | None = Field(
+    dtype: OptionalDType = Field(
         None, description="Precision of the base model; by default what suits the device."
     )
-    device: str | None = Field(
+    device: OptionalName = Field(
         None, description="Such as cpu or cuda:0; by default the best there is."
     )
     report_to: Literal["none", "tensorboard", "wandb"] = Field(
@@ -110,6 +124,7 @@ class LearnSettings(Config):
         return self.model_copy(
             update={
                 "rounds": self.rounds or (128 if self.simulated else None),
+                "model": str(Path(self.model).absolute()) if _is_here(self.model) else self.model,
                 "output": self.output or self.resume or Path("runs") / f"{stamp}-{self.user}",
                 "drafts_at_once": self.drafts_at_once or at_once,
                 "prompts": _absolute(self.prompts),
@@ -160,7 +175,12 @@ def _check_resumable(stored: LearnSettings, asked: LearnSettings) -> None:
 
 def _flat(settings: LearnSettings) -> dict[str, Any]:
     fields = settings.model_dump(mode="json")
-    return {**fields, **fields.pop("coactive"), **fields.pop("lora")}
+    nested = fields.pop("coactive") | fields.pop("lora")
+    return {**fields, **nested}
+
+
+def _is_here(model: str) -> bool:
+    return model != DEFAULT_MODEL and Path(model).exists()
 
 
 def _absolute(path: Path | None) -> Path | None:

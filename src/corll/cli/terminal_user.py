@@ -91,7 +91,7 @@ class TerminalUser:
 
 def typed_prompts(console: Console) -> Iterator[Prompt]:
     """Asks for one prompt after the other, until the person leaves."""
-    session: PromptSession[str] = PromptSession()
+    session: PromptSession[str] = PromptSession(reserve_space_for_menu=0)
     console.print(Text("Enter drafts your prompt · Ctrl-D leaves", style="dim"))
     while True:
         try:
@@ -153,13 +153,13 @@ def _press(question_: str, keys: Mapping[str, str]) -> str:
         name = event.key_sequence[0].key
         event.app.exit(result=keys["enter" if name == Keys.Enter else str(name)])
 
-    bindings.add(Keys.Any)(ignore)
-    bindings.add(Keys.BracketedPaste)(ignore)
+    for key in (Keys.Any, Keys.BracketedPaste, Keys.Enter):
+        bindings.add(key)(ignore)
     for key in (Keys.ControlC, Keys.ControlD):
         bindings.add(key, eager=True)(leave)
     for key_name in keys:
         bindings.add(key_name, eager=True)(choose)
-    session: PromptSession[str] = PromptSession(key_bindings=bindings)
+    session: PromptSession[str] = PromptSession(key_bindings=bindings, reserve_space_for_menu=0)
     action = session.prompt(f"{question_} ")
     if action == "quit":
         raise UserLeftError
@@ -173,7 +173,10 @@ def _edit_in_place(text: str) -> str:
         lambda event: event.current_buffer.validate_and_handle()
     )
     session: PromptSession[str] = PromptSession(
-        multiline=True, key_bindings=bindings, bottom_toolbar=_EDITOR_TOOLBAR
+        multiline=True,
+        key_bindings=bindings,
+        bottom_toolbar=_EDITOR_TOOLBAR,
+        reserve_space_for_menu=0,
     )
     try:
         return session.prompt(default=text)

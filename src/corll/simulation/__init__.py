@@ -1,0 +1,31 @@
+"""Users that stand in for people: editors that follow a rule, and what they are asked to write.
+
+Each editor knows how well a text pleases it, so that what a model learned from its edits can be
+measured. All but the writing prompts' file is code without a model, and imports without torch.
+"""
+
+from __future__ import annotations
+
+from corll.simulation.concise import ConciseEditor
+from corll.simulation.editor import Offence, RuleEditor
+from corll.simulation.letter import LetterEditor
+from corll.simulation.tone import ToneEditor
+from corll.simulation.writing_prompts import WRITING_KINDS, writing_prompts
+
+__all__ = [
+    "EDITORS",
+    "WRITING_KINDS",
+    "ConciseEditor",
+    "LetterEditor",
+    "Offence",
+    "RuleEditor",
+    "ToneEditor",
+    "writing_prompts",
+]
+
+EDITORS: dict[str, type[RuleEditor]] = {
+    "letter": LetterEditor,
+    "tone": ToneEditor,
+    "concise": ConciseEditor,
+}
+"""The rule-following editors by name."""

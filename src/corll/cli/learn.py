@@ -1,0 +1,150 @@
+"""`corll learn`: a whole run in its folder, from the first draft to the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from itertools import cycle, islice
+from platform import python_version
+
+from rich.console import Console
+
+from corll.cli.settings import LearnSettings, read_settings
+from corll.cli.terminal_user import TerminalUser, typed_prompts
+from corll.errors import ConfigError, InputError
+from corll.feedback import User
+from corll.formats import read_prompts
+from corll.records import Prompt
+from corll.run_folder import RunFolder, read_config
+
+_RECORDED_PACKAGES = ("corll", "torch", "transformers", "peft")
+
+
+def main(arguments: Sequence[str]) -> None:
+    settings = read_settings(arguments)
+    console = Console(highlight=False)
+    if not settings.simulated and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError(
+            "--user you needs a terminal to show drafts and take edits; choose a simulated user "
+            "(--user letter, tone or concise) to run without one."
+        )
+    # What costs nothing is checked first, before a model is loaded.
+    prompts, held_out = _training_prompts(settings), _held_out_prompts(settings)
+    with _open_folder(settings, _inputs(prompts, held_out)) as folder:
+        for notice in folder.notices:
+            console.print(notice, style="yellow")
+        try:
+            _play(settings, folder, prompts, held_out, console)
+        except KeyboardInterrupt:
+            print(
+                f"\n{len(folder.edits)} answers are safe. Go on by: corll learn --resume "
+                f"{folder.path}",
+                file=sys.stderr,
+            )
+            raise
+
+
+def _play(
+    settings: LearnSettings,
+    folder: RunFolder,
+    prompts: Sequence[Prompt] | None,
+    held_out: Sequence[Prompt],
+    console: Console,
+) -> None:
+    # Sessions need torch, which --help and everything above must not wait for.
+    from corll.cli.session import Session
+
+    with console.status(f"loading {settings.model}"):
+        session = Session.open(settings, folder, held_out=held_out, console=console)
+    user = _editor(settings) if settings.simulated else TerminalUser(console)
+    # What is measured is the distance to what the user wants, so the judge makes no mistakes.
+    judge = _editor(settings.with_settings(error_probability=0.0)) if held_out else user
+    session.play(_prompts_from(prompts, settings, folder, console), user, judge=judge)
+
+
+def _prompts_from(
+    prompts: Sequence[Prompt] | None,
+    settings: LearnSettings,
+    folder: RunFolder,
+    console: Console,
+) -> Iterator[Prompt]:
+    """All prompts of the run, from its first round; a file is begun again when it is used up."""
+    if prompts is not None:
+        return islice(cycle(prompts), settings.rounds)
+    return islice(_answered_then_typed(folder, console), settings.rounds)
+
+
+def _answered_then_typed(folder: RunFolder, console: Console) -> Iterator[Prompt]:
+    yield from [edit.draft.prompt for edit in folder.edits]
+    yield from typed_prompts(console)
+
+
+def _training_prompts(settings: LearnSettings) -> list[Prompt] | None:
+    """The prompts of the run; None where a person types them."""
+    if settings.prompts is not None:
+        return read_prompts(settings.prompts)
+    if not settings.simulated:
+        return None
+    from corll.simulation.writing_prompts import writing_prompts
+
+    return list(writing_prompts("train"))
+
+
+def _held_out_prompts(settings: LearnSettings) -> list[Prompt]:
+    if not settings.simulated or not settings.held_out_count:
+        return []
+    from corll.simulation.writing_prompts import writing_prompts
+
+    found: Sequence[Prompt] = (
+        read_prompts(settings.held_out) if settings.held_out else writing_prompts("held_out")
+    )
+    return list(found[: settings.held_out_count])
+
+
+def _editor(settings: LearnSettings) -> User:
+    from corll.simulation import EDITORS
+
+    return EDITORS[settings.user](
+        tolerance=settings.tolerance,
+        error_probability=settings.error_probability,
+        seed=settings.coactive.seed,
+    )
+
+
+def _open_folder(settings: LearnSettings, inputs: Mapping[str, str]) -> RunFolder:
+    config = {
+        "settings": settings.stored(),
+        "inputs": dict(inputs),
+        "versions": {name: version(name) for name in _RECORDED_PACKAGES}
+        | {"python": python_version()},
+    }
+    if settings.resume is None:
+        assert settings.output is not None, "resolved settings name the folder"
+        return RunFolder.create(settings.output, config)
+    folder = RunFolder.reopen(settings.resume)
+    stored = read_config(settings.resume)
+    for name, digest in stored["inputs"].items():
+        if inputs[name] != digest:
+            folder.close()
+            raise ConfigError(
+                f"The {name} prompts are not those that the run in {settings.resume} began with; "
+                "put them back as they were, or start a new run."
+            )
+    if stored["versions"] != config["versions"]:
+        folder.notices.append(
+            "The run began with other versions of its packages (see its config.json); what is "
+            "learned from here on may differ in the last digits."
+        )
+    folder.write_config({**stored, "settings": config["settings"]})
+    return folder
+
+
+def _inputs(prompts: Sequence[Prompt] | None, held_out: Sequence[Prompt]) -> dict[str, str]:
+    """Digests by which a resumed run knows its prompts again."""
+    return {
+        name: hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+        for name, texts in (("training", prompts), ("held-out", held_out))
+    }

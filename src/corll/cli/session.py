@@ -1,0 +1,204 @@
+"""One run of `corll learn` with its model loaded: plays rounds, keeps its folder, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from safetensors import SafetensorError
+
+from corll.algorithm import run
+from corll.cli.curve import draw_curve
+from corll.cli.display import Display, LiveDisplay, PersonDisplay, PlainDisplay
+from corll.cli.report import print_answers, print_comparison, print_whereabouts
+from corll.cli.reporting import Reporter, open_reporter
+from corll.cli.settings import LearnSettings
+from corll.evaluation import Evaluation, evaluate
+from corll.feedback import User, clean_edit, is_acceptance
+from corll.gradient import encode_pair
+from corll.learner import CoactiveLearner
+from corll.policy import Policy
+from corll.records import Edit, Preference, Prompt
+from corll.run_folder import JournalingUser, RunFolder, read_config, round_metrics
+
+
+@dataclass
+class Session:
+    """A learner, the folder that it keeps, and the terminal that is told about it."""
+
+    settings: LearnSettings
+    folder: RunFolder
+    learner: CoactiveLearner
+    held_out: Sequence[Prompt]
+    console: Console
+
+    @classmethod
+    def open(
+        cls,
+        settings: LearnSettings,
+        folder: RunFolder,
+        *,
+        held_out: Sequence[Prompt],
+        console: Console,
+    ) -> Self:
+        """Loads the model with a new adapter, or the learner as its folder has it."""
+        config = read_config(folder.path)
+        # What was chosen for the machine the run began on stays: another dtype, other weights.
+        dtype = settings.dtype or config.get("model", {}).get("dtype")
+        if folder.adapter.exists():
+            learner = CoactiveLearner.load(folder.adapter, dtype=dtype, device=settings.device)
+        else:
+            policy = Policy.load(
+                settings.model, dtype=dtype, device=settings.device, lora=settings.lora
+            )
+            learner = CoactiveLearner(policy, settings.coactive)
+        model = {
+            "folder": str(learner.policy.folder),
+            "dtype": str(learner.policy.dtype).removeprefix("torch."),
+            "device": str(learner.policy.device),
+        }
+        folder.write_config({**config, "model": model})
+        return cls(settings, folder, learner, held_out, console)
+
+    def play(self, prompts: Iterator[Prompt], user: User, *, judge: User) -> None:
+        """The run from where its folder stands to its end, and the report.
+
+        `judge` edits the held-out drafts, where there are any.
+        """
+        before = self._evaluated("before", judge)
+        self._learn(islice(prompts, self.learner.rounds_played, None), user)
+        after = self._evaluated("after", judge)
+        self._report(before, after)
+
+    def _learn(self, prompts: Iterator[Prompt], user: User) -> None:
+        learner, folder = self.learner, self.folder
+        folder.keep_metrics_until(rounds=learner.rounds_played, steps=learner.steps_taken)
+        reporter = open_reporter(
+            self.settings.report_to,
+            folder.path,
+            config=self.settings.stored(),
+            first_round=learner.rounds_played + 1,
+        )
+        try:
+            with self._display() as display:
+                self._play_rounds(prompts, user, display=display, reporter=reporter)
+            self._flush(reporter)
+        finally:
+            reporter.close()
+        self._checkpoint()
+
+    def _play_rounds(
+        self, prompts: Iterator[Prompt], user: User, *, display: Display, reporter: Reporter
+    ) -> None:
+        learner, folder = self.learner, self.folder
+        at_once = self.settings.drafts_at_once or 1
+        first_round, steps_saved = learner.rounds_played, learner.steps_taken
+        rounds = run(
+            learner,
+            prompts,
+            JournalingUser(user, folder, check=self._check),
+            drafts_at_once=at_once,
+            past=folder.edits[first_round:],
+        )
+        for round_ in rounds:
+            metrics = round_metrics(round_, step=learner.steps_taken)
+            folder.append_metrics(metrics)
+            reporter.report(metrics)
+            display.show(metrics)
+            # Between two chunks of drafts only: a chunk is drawn by one state of the policy.
+            between_chunks = (round_.number - first_round) % at_once == 0
+            if between_chunks and learner.steps_taken > steps_saved:
+                self._checkpoint()
+                steps_saved = learner.steps_taken
+
+    def _checkpoint(self) -> None:
+        self.folder.checkpoint(self._save)
+
+    def _save(self, target: Path) -> None:
+        try:
+            self.learner.save(target)
+        except SafetensorError as error:  # A full disk, in the words of safetensors.
+            raise OSError(str(error)) from error
+
+    def _flush(self, reporter: Reporter) -> None:
+        """The last step, on fewer than N preferences."""
+        waiting = len(self.learner.buffer)
+        metrics = self.learner.flush()
+        if metrics is None:
+            return
+        line = {
+            "round": self.learner.rounds_played,
+            "step": self.learner.steps_taken,
+            **metrics,
+        }
+        self.folder.append_metrics(line)
+        reporter.report(line)
+        self.console.print(
+            f"last step, on the {waiting} preferences that were waiting", style="dim"
+        )
+
+    def _check(self, edit: Edit) -> None:
+        """*Raises*: InputError for an edit that could not be learned from, such as one too long."""
+        if edit.text is None or is_acceptance(edit.draft, edit.text):
+            return
+        sample = edit.draft.sample
+        chosen = self.learner.policy.codec.encode_edit(sample, clean_edit(edit.text))
+        encode_pair(self.learner.policy, Preference(edit.draft.prompt, chosen, sample))
+
+    def _evaluated(self, phase: str, judge: User) -> Evaluation | None:
+        """The held-out evaluation of this phase, from the folder where it is there already."""
+        if not self.held_out:
+            return None
+        rounds = 0 if phase == "before" else self.learner.rounds_played
+        records = self.folder.held_out()
+        found = [line for line in records if (line["phase"], line["round"]) == (phase, rounds)]
+        if found:
+            return Evaluation.from_records(found)
+        config = self.learner.config
+        with self.console.status(f"held-out drafts {phase} learning"):
+            evaluation = evaluate(
+                self.learner.policy,
+                self.held_out,
+                judge,
+                max_new_tokens=config.max_completion_length,
+                seed=config.seed,
+                sampling=config.sampling,
+            )
+        new = [{"phase": phase, "round": rounds, **line} for line in evaluation.records()]
+        kept = [line for line in records if line["phase"] != phase]
+        self.folder.write_held_out([*kept, *new])
+        return evaluation
+
+    def _display(self) -> Display:
+        rounds = self.settings.rounds
+        if not self.settings.simulated:
+            return PersonDisplay(
+                self.console,
+                preferences_per_step=self.learner.config.preferences_per_step,
+                waiting=len(self.learner.buffer),
+            )
+        if self.console.is_terminal and rounds is not None:
+            return LiveDisplay(self.console, rounds=rounds, played=self.learner.rounds_played)
+        return PlainDisplay(self.console, rounds=rounds)
+
+    def _report(self, before: Evaluation | None, after: Evaluation | None) -> None:
+        metrics = self.folder.metrics()
+        title = f"{self.settings.model}, edited by {self.settings.user}"
+        drawn = draw_curve(metrics, self.folder.curve, title=title)
+        if before is not None and after is not None:
+            seed = self.learner.config.seed
+            print_comparison(self.console, before, after, seed=seed)
+        else:
+            print_answers(self.console, metrics)
+        print_whereabouts(
+            self.console,
+            adapter=self.folder.adapter,
+            model=self.settings.model,
+            curve=self.folder.curve if drawn else None,
+            run=self.folder.path,
+            ends=self.settings.rounds is not None,
+        )

@@ -1,0 +1,154 @@
+"""Step 2 of Algorithm 1 without a person: an editor that follows a rule.
+
+A rule is told by its offences: spans of a draft that break it, each with what a person would
+write there instead. Everything else follows from them, and is the same for every editor: the
+rewrite repairs the offences and leaves the rest of the text to the letter, the utility counts
+them, and a spoiled text has more of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from corll.edits import same_text
+from corll.errors import ConfigError
+from corll.records import Draft
+
+_MOST_PASSES = 1000
+
+
+class Offence(NamedTuple):
+    """A span of a text that breaks the rule, and what belongs there; an empty span is a gap."""
+
+    start: int
+    end: int
+    replacement: str
+
+
+class RuleEditor(ABC):
+    """A user who edits by a rule, and whose satisfaction with a text is therefore known.
+
+    `tolerance`: a draft is accepted where 1 - utility is at most this; with n offences, where
+    n <= tolerance / (1 - tolerance). `error_probability`: ε, the chance that an edit makes the
+    draft worse. `seed`: of the errors; an answer depends on seed, prompt and draft alone, not on
+    the drafts before it.
+    *Raises*: ConfigError where a number is out of range.
+    """
+
+    def __init__(
+        self, *, tolerance: float = 0.0, error_probability: float = 0.0, seed: int = 0
+    ) -> None:
+        shares = {"tolerance": tolerance, "error_probability": error_probability}
+        for name, value in shares.items():
+            if not 0.0 <= value <= 1.0:
+                raise ConfigError(f"{name} must lie in [0, 1], not {value}.")
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise ConfigError(f"seed must be a whole number, not {seed!r}.")
+        self.tolerance = tolerance
+        self.error_probability = error_probability
+        self.seed = seed
+
+    @abstractmethod
+    def find_offences(self, text: str) -> Iterable[Offence]:
+        """What breaks the rule, most important first: of two that overlap the first one counts.
+
+        Repairing them all must bring the text closer to one without offences.
+        """
+
+    @abstractmethod
+    def find_spoilings(self, text: str) -> Iterable[str]:
+        """Texts with one local change the wrong way, the most natural first."""
+
+    def has_content(self, text: str) -> bool:
+        """Whether a text says anything: whether it holds a letter or a digit."""
+        return any(character.isalnum() for character in text)
+
+    def rewrite(self, text: str) -> str:
+        """The text with every offence repaired; empty where then nothing of it is left.
+
+        Idempotent: a rewritten text has no offences.
+        """
+        for _ in range(_MOST_PASSES):
+            if not self.has_content(text):
+                return ""
+            offences = self._offences(text)
+            if not offences:
+                return text
+            text = _repair(text, offences)
+        raise AssertionError(f"{type(self).__name__} undoes its own repairs: {text!r}")
+
+    def utility(self, text: str) -> float:
+        """1 / (1 + the number of offences): 1 where there is nothing to fix.
+
+        0 for a text of which the rewrite leaves nothing, such as a blank one.
+        """
+        if not self.rewrite(text):
+            return 0.0
+        return 1.0 / (1.0 + len(self._offences(text)))
+
+    def spoil(self, text: str) -> str:
+        """The text with one local change the wrong way, or as it is where none makes it worse."""
+        utility = self.utility(text)
+        for spoiled in self.find_spoilings(text):
+            if self.utility(spoiled) < utility:
+                return spoiled
+        return text
+
+    def edit(self, draft: Draft) -> str | None:
+        """The rewritten draft; the draft itself where it is good enough.
+
+        None, which is no feedback, for a draft that says nothing the editor could keep: a person
+        would write afresh, and nothing would be learned about the draft. Errors are edits, so a
+        draft that is accepted is never spoiled.
+        """
+        text = draft.text
+        rewritten = self.rewrite(text)
+        if not rewritten:
+            return None
+        if 1.0 - self.utility(text) <= self.tolerance or same_text(text, rewritten):
+            return text
+        if self._chance(draft) < self.error_probability:
+            return self.spoil(text)
+        return rewritten
+
+    def _offences(self, text: str) -> list[Offence]:
+        """The offences that count: in order, free of overlaps."""
+        chosen: list[Offence] = []
+        for offence in (*self.find_offences(text), *_control_characters(text)):
+            if all(not _overlap(offence, other) for other in chosen):
+                chosen.append(offence)
+        return sorted(chosen)
+
+    def _chance(self, draft: Draft) -> float:
+        """A number in [0, 1) that is drawn from (seed, prompt, text of the draft) by hashing."""
+        prompt = draft.prompt
+        plain = prompt if isinstance(prompt, str) else [dict(message) for message in prompt]
+        key = json.dumps([self.seed, plain, draft.text], sort_keys=True)
+        digest = hashlib.sha256(key.encode()).digest()
+        return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def _overlap(first: Offence, second: Offence) -> bool:
+    if (first.start, first.end) == (second.start, second.end):
+        return True
+    return first.start < second.end and second.start < first.end
+
+
+def _repair(text: str, offences: Iterable[Offence]) -> str:
+    parts, position = [], 0
+    for offence in offences:
+        parts += [text[position : offence.start], offence.replacement]
+        position = offence.end
+    return "".join(parts) + text[position:]
+
+
+def _control_characters(text: str) -> Iterator[Offence]:
+    """Control characters, which no edit may hold; at the end of a text they are blank."""
+    for index, character in enumerate(text.rstrip()):
+        is_control = ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
+        if is_control and character not in "\n\t\r":
+            yield Offence(index, index + 1, "")

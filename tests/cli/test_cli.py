@@ -1,0 +1,214 @@
+"""The command line as a whole: help, errors, exit codes, and what must not be imported for them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from corll.cli import COMMANDS, main
+from corll.cli.curve import draw_curve, running_mean
+from corll.cli.draft import DraftSettings
+from corll.cli.export import ExportSettings
+from corll.cli.reporting import open_reporter
+from corll.cli.settings import LearnSettings, read_settings
+from corll.config import CoactiveConfig, Config, LoraConfig
+from corll.errors import ConfigError
+from corll.records import Draft, Edit, Sample
+from corll.run_folder import RunFolder
+
+HELP_WITHOUT_TORCH = """
+import sys
+from corll.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as exit:
+    assert exit.code == 0, exit.code
+heavy = {"torch", "transformers", "peft", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
+    "learn": (LearnSettings, CoactiveConfig, LoraConfig),
+    "draft": (DraftSettings,),
+    "export": (ExportSettings,),
+    "models": (),
+}
+NOT_FLAGS = {"coactive", "lora", "prompts", "folder", "as_json"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_every_setting_and_imports_nothing_heavy(command: str) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", HELP_WITHOUT_TORCH, command, "--help"],
+        capture_output=True,
+        text=True,
+        env={"COLUMNS": "100", "PATH": ""},
+    )
+    assert shown.returncode == 0, shown.stderr
+    text = " ".join(shown.stdout.replace("│", " ").split())
+    assert f"usage: corll {command}" in text
+    for settings in FLAGS_OF[command]:
+        for name, field in settings.model_fields.items():
+            if name not in NOT_FLAGS:
+                assert f"--{name.replace('_', '-')} " in text
+            if name not in ("coactive", "lora"):
+                assert field.description
+                assert " ".join(field.description.split()) in text
+    assert "{None}|" not in text.replace("--max-prompt-length {None}|", "").replace(
+        "--total-steps {None}|", ""
+    )
+
+
+def test_the_list_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in COMMANDS)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert main([]) == 2
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.endswith("corll 0.1.0\n")
+    assert main(["unlearn"]) == 2
+    assert "no command 'unlearn'" in capsys.readouterr().err
+
+
+class TestErrors:
+    def test_they_are_one_line(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        assert main(["export", str(tmp_path)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("corll: ")
+        assert error.count("\n") == 1
+        assert main(["learn", "--user", "tone", "--prompts", str(tmp_path / "none.txt")]) == 2
+        assert "cannot be read" in capsys.readouterr().err
+        assert main(["draft", "Hi", "--adapter", str(tmp_path)]) == 2
+        assert "does not say which base model" in capsys.readouterr().err
+        assert main(["draft"]) == 2
+        assert "no prompt" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("flags", "problem"),
+        [
+            (["--beta", "-1"], "greater than 0"),
+            (["--rounds", "0"], "greater than or equal to 1"),
+            (["--user", "you", "--tolerance", "0.1"], "simulated users"),
+            (["--user", "nobody"], "nobody"),
+            (["--bta", "1"], "--bta"),
+        ],
+    )
+    def test_flags_that_cannot_be(
+        self, capsys: pytest.CaptureFixture[str], flags: list[str], problem: str
+    ) -> None:
+        with pytest.raises(SystemExit) as caught:
+            main(["learn", *flags])
+        assert caught.value.code == 2
+        printed = capsys.readouterr()
+        assert problem in " ".join((printed.err + printed.out).replace("│", " ").split())
+
+
+class TestSettings:
+    def test_a_preset_gives_defaults_that_flags_replace(self) -> None:
+        paper = read_settings(["--user", "tone", "--preset", "paper", "--beta", "0.3"])
+        assert paper.coactive == CoactiveConfig.preset("paper", beta=0.3)
+        assert paper.preset == "paper"
+        assert read_settings([]).coactive == CoactiveConfig()
+
+    def test_what_depends_on_the_user(self) -> None:
+        you, tone = read_settings([]), read_settings(["--user", "tone", "--preset=paper"])
+        assert (you.rounds, you.drafts_at_once) == (None, 1)
+        assert (tone.rounds, tone.drafts_at_once) == (128, 64)
+        assert tone.output is not None
+        assert tone.output.name.endswith("-tone")
+
+    def test_a_stored_run_reads_back(self, tmp_path: Path) -> None:
+        flags = ["--user", "letter", "--rounds", "5", "--lora-r", "2", "--prompts", "p.txt"]
+        settings = read_settings(flags)
+        RunFolder.create(tmp_path, {"settings": settings.stored()}).close()
+        resumed = read_settings(["--resume", str(tmp_path), "--rounds", "9", "--device", "cpu"])
+        expected = {"rounds": 9, "device": "cpu", "output": tmp_path, "resume": tmp_path}
+        assert resumed == settings.model_copy(update=expected)
+
+    @pytest.mark.parametrize(
+        ("flags", "problem"),
+        [
+            (["--user", "tone"], "--user is letter there, not tone"),
+            (["--lora-r", "3"], "--lora-r is 2 there, not 3"),
+            (["--preset", "paper"], "--preset is default there, not paper"),
+            (["--rounds", "4"], "--rounds can grow from 5, not become 4"),
+            (["--output", "elsewhere"], "--output has no place"),
+        ],
+    )
+    def test_contradictions_are_named(self, tmp_path: Path, flags: list[str], problem: str) -> None:
+        settings = read_settings(["--user", "letter", "--rounds", "5", "--lora-r", "2"])
+        RunFolder.create(tmp_path, {"settings": settings.stored()}).close()
+        with pytest.raises(ConfigError, match=problem):
+            read_settings(["--resume", str(tmp_path), *flags])
+
+
+def a_run(path: Path) -> Path:
+    draft = Draft("Greet.", (Sample("Hi!", (1,), -1.0, True),))
+    with RunFolder.create(path, {}) as folder:
+        for text in ("Hello.", None, "Hi!", "Good day."):
+            folder.append(Edit(draft, text))
+    return path
+
+
+class TestExport:
+    def test_to_standard_output(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        assert main(["export", str(a_run(tmp_path / "run")), "--format", "openai"]) == 0
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [row["preferred_output"][0]["content"] for row in rows] == ["Hello.", "Good day."]
+
+    def test_to_a_file(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        run, output = a_run(tmp_path / "run"), tmp_path / "out.jsonl"
+        assert main(["export", str(run), "--output", str(output)]) == 0
+        assert json.loads(output.read_text().splitlines()[0]) == {
+            "prompt": "Greet.",
+            "chosen": "Hello.",
+            "rejected": "Hi!",
+        }
+        assert "2 preferences" in capsys.readouterr().err
+        assert main(["export", str(run), "--output", str(tmp_path / "no" / "where")]) == 2
+        assert "cannot be written" in capsys.readouterr().err
+
+
+class TestCurve:
+    def test_the_running_mean_by_hand(self) -> None:
+        found = running_mean(np.array([1.0, 3.0, 2.0, 2.0, 6.0, 0.0]))
+        assert found.tolist() == [1.0, 2.0, 2.0, 2.0, 3.25, 2.5]
+
+    @pytest.mark.parametrize("costs", [[0.0], [0.5, 0.0, 40.0] * 20])
+    def test_it_is_drawn(self, tmp_path: Path, costs: list[float]) -> None:
+        metrics = [
+            {"round": n, "edit_cost": cost, "accepted": cost == 0}
+            for n, cost in enumerate(costs, start=1)
+        ]
+        path = tmp_path / "curve.png"
+        assert draw_curve([{"round": 9, "step": 1}, *metrics], path, title="$x_{ $ a model")
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+    def test_nothing_to_draw(self, tmp_path: Path) -> None:
+        assert not draw_curve([{"round": 1, "step": 0}], tmp_path / "curve.png", title="")
+
+
+class TestReporting:
+    def test_a_package_that_is_missing_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "wandb", None)
+        with pytest.raises(ConfigError, match="pip install wandb"):
+            open_reporter("wandb", tmp_path, config={}, first_round=1)
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    def test_tensorboard_gets_every_number(self, tmp_path: Path) -> None:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        reporter = open_reporter("tensorboard", tmp_path, config={}, first_round=1)
+        reporter.report({"round": 1, "edit_cost": 0.5, "accepted": False})
+        reporter.report({"round": 2, "edit_cost": 0.25, "accepted": True})
+        reporter.close()
+        events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+        assert [(e.step, e.value) for e in events.Scalars("edit_cost")] == [(1, 0.5), (2, 0.25)]
+        assert [e.value for e in events.Scalars("accepted")] == [0.0, 1.0]

@@ -1,0 +1,76 @@
+"""Shared fixtures: tiny random models with tokenizers of their own, and no network."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from corll.policy import Policy
+from tiny_models import build_gpt2, build_llama, build_tokenizer
+
+
+def _save(folder: Path, model: Any, tokenizer: Any) -> Path:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Llama that goes through a chat template."""
+    tokenizer = build_tokenizer(chat=True)
+    return _save(tmp_path_factory.mktemp("llama"), build_llama(len(tokenizer)), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random GPT-2, a base model that takes plain text."""
+    tokenizer = build_tokenizer(chat=False)
+    return _save(tmp_path_factory.mktemp("gpt2"), build_gpt2(len(tokenizer)), tokenizer)
+
+
+@pytest.fixture(params=["llama", "gpt2"])
+def any_model_folder(request: pytest.FixtureRequest) -> Path:
+    """Each architecture in turn."""
+    name = {"llama": "tiny_model_folder", "gpt2": "tiny_gpt2_folder"}[request.param]
+    folder: Path = request.getfixturevalue(name)
+    return folder
+
+
+@pytest.fixture
+def policy(tiny_model_folder: Path) -> Policy:
+    """A fresh policy on the tiny Llama, in float32."""
+    return Policy.load(tiny_model_folder, dtype="float32")
+
+
+@pytest.fixture
+def any_policy(any_model_folder: Path) -> Policy:
+    """A fresh policy on each architecture, in float32."""
+    return Policy.load(any_model_folder, dtype="float32")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        host = address[0] if isinstance(address, tuple) else None
+        if host not in (None, "127.0.0.1", "::1", "localhost"):
+            raise OSError(f"tests have no network; something connects to {host}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # tiny models are quickest on one

@@ -1,0 +1,102 @@
+"""Which of the k samples is shown, and that the draw hangs on nothing but its seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from corll.config import CoactiveConfig
+from corll.draft import make_drafts
+from corll.policy import Policy
+from corll.records import Draft
+from tiny_models import perturb_adapter, plain_logprob
+
+PROMPTS = [
+    "Write to Anna.",
+    "The kettle.",
+    "Is the hotel near the station?",
+    "Tuesday or Thursday?",
+]
+SEEDS = [11, 12, 13, 14]
+ONE = CoactiveConfig(max_completion_length=10)
+FOUR = ONE.with_settings(num_candidates=4)
+
+
+def drafted_ids(draft: Draft) -> list[tuple[int, ...]]:
+    return [sample.token_ids for sample in draft.candidates]
+
+
+def test_a_single_sample_is_not_ranked(any_policy: Policy) -> None:
+    drafts = make_drafts(any_policy, PROMPTS, ONE, seeds=SEEDS)
+    assert [draft.prompt for draft in drafts] == PROMPTS
+    assert [draft.seed for draft in drafts] == SEEDS
+    assert all(len(draft.candidates) == 1 for draft in drafts)
+    assert all((draft.choice, draft.scores) == (0, None) for draft in drafts)
+
+
+@pytest.mark.parametrize("selection", ["implicit_reward", "logprob", "mean_logprob"])
+def test_the_candidate_with_the_highest_score_is_shown(any_policy: Policy, selection: Any) -> None:
+    """Scores are recomputed one row at a time, by transformers' own logits."""
+    perturb_adapter(any_policy)
+    config = FOUR.with_settings(selection=selection)
+    drafts = make_drafts(any_policy, PROMPTS, config, seeds=SEEDS)
+    for draft in drafts:
+        expected = [recomputed(any_policy, draft, ids, selection) for ids in drafted_ids(draft)]
+        assert draft.scores == pytest.approx(expected, abs=1e-4)
+        assert draft.choice == expected.index(max(expected))
+    assert len({draft.choice for draft in drafts}) > 1
+
+
+def recomputed(policy: Policy, draft: Draft, ids: tuple[int, ...], selection: str) -> float:
+    prompt = policy.codec.encode_prompt(draft.prompt)
+    logprob = plain_logprob(policy.base, prompt, ids)
+    if selection == "implicit_reward":
+        with policy.adapters.model.disable_adapter():
+            return FOUR.beta * (logprob - plain_logprob(policy.base, prompt, ids))
+    return logprob / len(ids) if selection == "mean_logprob" else logprob
+
+
+def test_beta_scales_the_scores(policy: Policy) -> None:
+    perturb_adapter(policy)
+    (small,) = make_drafts(policy, PROMPTS[:1], FOUR, seeds=[1])
+    (large,) = make_drafts(policy, PROMPTS[:1], FOUR.with_settings(beta=1.0), seeds=[1])
+    assert small.scores is not None
+    assert large.scores == pytest.approx([10 * score for score in small.scores], rel=1e-4)
+
+
+def test_at_step_0_all_tie_and_the_first_is_shown(any_policy: Policy) -> None:
+    for draft in make_drafts(any_policy, PROMPTS, FOUR, seeds=SEEDS):
+        assert draft.scores == (0.0, 0.0, 0.0, 0.0)
+        assert draft.choice == 0
+
+
+def test_a_draft_hangs_on_its_seed_and_on_nothing_beside_it(any_policy: Policy) -> None:
+    together = make_drafts(any_policy, PROMPTS, FOUR, seeds=SEEDS)
+    for prompt, seed, draft in zip(PROMPTS, SEEDS, together, strict=True):
+        torch.manual_seed(seed + 1)
+        (alone,) = make_drafts(any_policy, [prompt], FOUR, seeds=[seed])
+        assert drafted_ids(alone) == drafted_ids(draft)
+        (fewer,) = make_drafts(any_policy, [prompt], ONE, seeds=[seed])
+        assert drafted_ids(fewer) == drafted_ids(draft)[:1]
+        (other,) = make_drafts(any_policy, [prompt], FOUR, seeds=[seed + 100])
+        assert drafted_ids(other) != drafted_ids(draft)
+
+
+def test_candidates_differ_from_each_other(policy: Policy) -> None:
+    (draft,) = make_drafts(policy, PROMPTS[:1], FOUR, seeds=[0])
+    assert len(set(drafted_ids(draft))) == 4
+
+
+@pytest.mark.parametrize("config", [ONE, FOUR])
+def test_no_prompts_give_no_drafts(policy: Policy, config: CoactiveConfig) -> None:
+    assert make_drafts(policy, [], config, seeds=[]) == []
+
+
+def test_sampling_follows_the_configuration(policy: Policy) -> None:
+    """Greedy, in effect: the likeliest token alone, whatever the seed."""
+    greedy = FOUR.with_settings(top_k=1, max_completion_length=5)
+    (draft,) = make_drafts(policy, PROMPTS[:1], greedy, seeds=[0])
+    assert len(set(drafted_ids(draft))) == 1
+    assert len(draft.sample.token_ids) <= 5

@@ -1,0 +1,137 @@
+"""The held-out evaluation, against hand-worked values and exhaustive resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corll.config import SamplingConfig
+from corll.errors import InputError
+from corll.evaluation import Evaluation, Measures, compare, evaluate, question
+from corll.policy import Policy
+from corll.records import Draft, Edit, Prompt, Sample
+
+
+def answered(draft: str, edit: str | None, prompt: Prompt = "Offer a refund to Anna.") -> Edit:
+    return Edit(Draft(prompt, (Sample(draft, (1,), -1.0, True),)), edit)
+
+
+def with_costs(costs: Sequence[int]) -> Evaluation:
+    """Edits that cost as many tenths as the numbers say."""
+    return Evaluation.of(
+        answered("x" * cost + "y" * (10 - cost), "y" * 10, prompt=f"Prompt {number}")
+        for number, cost in enumerate(costs)
+    )
+
+
+class TestMeasures:
+    def test_an_edit_by_hand(self) -> None:
+        measures = Measures.of(answered("a refund a refund, ok", "a refund for Anna!!"))
+        assert measures.edit_cost == pytest.approx(10 / 19)
+        assert measures.content_kept == pytest.approx(1 / 3)  # of offer, refund, Anna
+        assert measures.distinct_2 == pytest.approx(
+            3 / 4
+        )  # a-refund, refund-a, a-refund, refund-ok
+        assert (measures.words, measures.accepted, measures.finished) == (5, False, True)
+
+    def test_an_acceptance_costs_nothing(self) -> None:
+        measures = Measures.of(answered("Thanks.\n", "Thanks."))
+        assert (measures.edit_cost, measures.accepted) == (0.0, True)
+
+    def test_no_feedback_counts_as_written_afresh(self) -> None:
+        measures = Measures.of(answered("", None))
+        assert (measures.edit_cost, measures.accepted) == (1.0, False)
+
+    def test_a_conversation_asks_by_its_last_user_message(self) -> None:
+        talk = [
+            {"role": "user", "content": "one"},
+            {"role": "assistant", "content": "two"},
+            {"role": "user", "content": "three"},
+        ]
+        assert question(talk) == "three"
+        assert question([{"role": "system", "content": "one"}]) == ""
+
+
+class TestIntervals:
+    def test_the_interval_is_that_of_all_resamples(self) -> None:
+        costs = [0, 1, 5, 8]
+        means = [sum(picked) / 40 for picked in product(costs, repeat=4)]
+        low, high = np.quantile(means, (0.025, 0.975))
+        found = with_costs(costs).summary(seed=0)["edit_cost"]
+        assert found.mean == pytest.approx(0.35)
+        assert found.low == pytest.approx(low, abs=0.03)
+        assert found.high == pytest.approx(high, abs=0.03)
+
+    def test_every_measure_is_summarised_and_a_constant_has_no_spread(self) -> None:
+        summary = with_costs([3, 3, 3]).summary(seed=1)
+        assert list(summary) == list(Measures.__dataclass_fields__)
+        assert tuple(summary["edit_cost"]) == pytest.approx((0.3, 0.3, 0.3))
+
+    def test_the_seed_decides(self) -> None:
+        evaluation = with_costs([0, 1, 5, 8, 2, 2, 9])
+        assert evaluation.summary(seed=3) == evaluation.summary(seed=3)
+
+    @given(st.lists(st.integers(0, 9), min_size=1, max_size=12))
+    def test_an_interval_holds_the_mean(self, costs: list[int]) -> None:
+        interval = with_costs(costs).summary(seed=0)["edit_cost"]
+        assert interval.low <= interval.mean + 1e-9
+        assert interval.mean <= interval.high + 1e-9
+
+
+class TestCompare:
+    def test_a_uniform_change_is_certain(self) -> None:
+        change = compare(with_costs([2, 4, 6]), with_costs([1, 2, 3]), seed=0)
+        assert change is not None
+        assert tuple(change) == pytest.approx((-0.5, -0.5, -0.5))
+
+    def test_it_is_paired(self) -> None:
+        """Costs that differ between prompts but hardly within them leave a narrow interval."""
+        before = with_costs([1, 9, 2, 8, 3, 7, 1, 9])
+        after = with_costs([1, 8, 2, 7, 3, 6, 1, 8])
+        change = compare(before, after, seed=0)
+        assert change is not None
+        assert change.mean == pytest.approx(-0.1)
+        assert -0.13 < change.low < change.high < -0.05
+
+    def test_nothing_to_divide_by(self) -> None:
+        assert compare(with_costs([0, 0]), with_costs([0, 1]), seed=0) is None
+        assert compare(with_costs([0, 0, 1]), with_costs([0, 0, 1]), seed=0) == (0.0, 0.0, 0.0)
+
+    def test_other_prompts_are_refused(self) -> None:
+        with pytest.raises(InputError, match="same prompts"):
+            compare(with_costs([1, 2]), with_costs([1]), seed=0)
+
+
+def test_records_read_back() -> None:
+    evaluation = with_costs([0, 4])
+    records = evaluation.records()
+    assert records[1]["edit_cost"] == pytest.approx(0.4)
+    assert Evaluation.from_records(records) == evaluation
+
+
+class ToCapitals:
+    def edit(self, draft: Draft) -> str | None:
+        return draft.text.upper() if draft.text.strip() else None
+
+
+def test_evaluate_draws_one_draft_a_prompt_and_lets_the_user_edit(policy: Policy) -> None:
+    prompts = ["Write to Anna.", [{"role": "user", "content": "Greet Tom."}]]
+    settings: dict[str, Any] = {"max_new_tokens": 8, "seed": 3, "sampling": SamplingConfig()}
+    evaluation = evaluate(policy, prompts, ToCapitals(), **settings)
+    samples = policy.sample(prompts, **settings)
+    assert [edit.draft.sample for edit in evaluation.edits] == [row[0] for row in samples]
+    assert [edit.text for edit in evaluation.edits] == [
+        ToCapitals().edit(edit.draft) for edit in evaluation.edits
+    ]
+    assert evaluate(policy, prompts, ToCapitals(), **settings) == evaluation
+
+
+def test_evaluate_needs_prompts(policy: Policy) -> None:
+    with pytest.raises(InputError, match="at least one"):
+        evaluate(policy, [], ToCapitals(), max_new_tokens=4, seed=0, sampling=SamplingConfig())

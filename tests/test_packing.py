@@ -1,0 +1,205 @@
+"""Prefix-shared rows: laid out by hand for small cases, and as a whole for random ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corll.packing import Ids, Segment, Tree, build_tree, collate
+
+# Few different ids, so that random responses share beginnings.
+RESPONSES = st.lists(
+    st.lists(st.integers(1, 3), min_size=1, max_size=6).map(tuple), min_size=1, max_size=5
+)
+PROMPTS = st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple)
+
+
+def visible_rows(tree: Tree) -> list[str]:
+    """A line for each token: x where it sees, · where it does not."""
+    return ["".join("x" if sees else "·" for sees in row) for row in tree.visibility().tolist()]
+
+
+class TestByHand:
+    def test_a_draft_and_its_edit(self) -> None:
+        tree = build_tree((8, 9), [(1, 2, 3), (1, 2, 4, 5)])
+        assert tree.token_ids == (8, 9, 1, 2, 3, 4, 5)
+        assert tree.positions == (0, 1, 2, 3, 4, 4, 5)
+        assert tree.prompt_length == 2
+        assert tree.segments == (Segment(2, 4, None), Segment(4, 5, 0), Segment(5, 7, 0))
+        assert tree.paths == ((0, 1), (0, 2))
+        assert [tree.is_shared(n) for n in range(3)] == [True, False, False]
+        assert [tree.parent_end(n) for n in range(3)] == [1, 3, 3]
+        assert visible_rows(tree) == [
+            "x······",
+            "xx·····",
+            "xxx····",
+            "xxxx···",
+            "xxxxx··",
+            "xxxx·x·",
+            "xxxx·xx",
+        ]
+
+    def test_identical_responses_are_one(self) -> None:
+        tree = build_tree((9,), [(1, 2), (1, 2), (1, 2)])
+        assert tree.token_ids == (9, 1, 2)
+        assert tree.positions == (0, 1, 2)
+        assert tree.segments == (Segment(1, 3, None),)
+        assert tree.paths == ((0,), (0,), (0,))
+        assert tree.is_shared(0)
+        assert visible_rows(tree) == ["x··", "xx·", "xxx"]
+
+    def test_one_response_may_be_the_beginning_of_another(self) -> None:
+        tree = build_tree((9,), [(1, 2, 3), (1,)])
+        assert tree.token_ids == (9, 1, 2, 3)
+        assert tree.positions == (0, 1, 2, 3)
+        assert tree.segments == (Segment(1, 2, None), Segment(2, 4, 0))
+        assert tree.paths == ((0, 1), (0,))
+        assert [tree.is_shared(n) for n in range(2)] == [True, False]
+        assert visible_rows(tree) == ["x···", "xx··", "xxx·", "xxxx"]
+
+    def test_responses_with_nothing_in_common(self) -> None:
+        tree = build_tree((8, 9), [(1, 2), (3, 2)])
+        assert tree.token_ids == (8, 9, 1, 2, 3, 2)
+        assert tree.positions == (0, 1, 2, 3, 2, 3)
+        assert tree.segments == (Segment(2, 4, None), Segment(4, 6, None))
+        assert tree.paths == ((0,), (1,))
+        assert not tree.is_shared(0)
+        assert not tree.is_shared(1)
+        assert visible_rows(tree) == [
+            "x·····",
+            "xx····",
+            "xxx···",
+            "xxxx··",
+            "xx··x·",
+            "xx··xx",
+        ]
+
+    def test_a_deep_tree(self) -> None:
+        tree = build_tree((9,), [(1, 2, 3), (1, 2, 4), (1, 5), (6,)])
+        assert tree.token_ids == (9, 1, 2, 3, 4, 5, 6)
+        assert tree.positions == (0, 1, 2, 3, 3, 2, 1)
+        assert tree.segments == (
+            Segment(1, 2, None),
+            Segment(2, 3, 0),
+            Segment(3, 4, 1),
+            Segment(4, 5, 1),
+            Segment(5, 6, 0),
+            Segment(6, 7, None),
+        )
+        assert tree.paths == ((0, 1, 2), (0, 1, 3), (0, 4), (5,))
+        assert not any(tree.is_shared(n) for n in range(6))
+        assert visible_rows(tree) == [
+            "x······",
+            "xx·····",
+            "xxx····",
+            "xxxx···",
+            "xxx·x··",
+            "xx···x·",
+            "x·····x",
+        ]
+
+    def test_responses_keep_their_order_whatever_they_share(self) -> None:
+        tree = build_tree((9,), [(1, 2), (3,), (1, 4)])
+        assert tree.token_ids == (9, 1, 2, 4, 3)
+        assert tree.paths == ((0, 1), (3,), (0, 2))
+
+    def test_a_response_alone_shares_with_nobody(self) -> None:
+        """In a plain row nothing cancels: a margin's other side stands in another row."""
+        tree = build_tree((9,), [(1, 2)])
+        assert not tree.is_shared(0)
+
+    def test_a_tree_is_as_long_as_its_row(self) -> None:
+        assert len(build_tree((8, 9), [(1, 2, 3), (1, 2, 4, 5)])) == 7
+
+
+def ancestors(tree: Tree) -> list[set[int]]:
+    """For each token the tokens before it on its way, found by walking the paths."""
+    prompt = list(range(tree.prompt_length))
+    seen: list[set[int]] = [set(prompt[: n + 1]) for n in prompt]
+    seen += [set() for _ in range(len(tree) - tree.prompt_length)]
+    for path in tree.paths:
+        way = list(prompt)
+        for segment in (tree.segments[n] for n in path):
+            for place in range(segment.start, segment.stop):
+                way.append(place)
+                seen[place] = set(way)
+    return seen
+
+
+@given(PROMPTS, RESPONSES)
+def test_every_response_reads_along_its_path(prompt: Ids, responses: list[Ids]) -> None:
+    tree = build_tree(prompt, responses)
+    assert tree.token_ids[: len(prompt)] == prompt
+    for response, path in zip(responses, tree.paths, strict=True):
+        places = [p for n in path for p in range(tree.segments[n].start, tree.segments[n].stop)]
+        assert tuple(tree.token_ids[place] for place in places) == response
+        assert [tree.positions[place] for place in places] == list(
+            range(len(prompt), len(prompt) + len(response))
+        )
+
+
+@given(PROMPTS, RESPONSES)
+def test_each_token_sees_its_ancestors_and_itself(prompt: Ids, responses: list[Ids]) -> None:
+    tree = build_tree(prompt, responses)
+    seen = [set(row.nonzero().flatten().tolist()) for row in tree.visibility()]
+    assert seen == ancestors(tree)
+
+
+@given(PROMPTS, RESPONSES)
+def test_nothing_is_stored_twice(prompt: Ids, responses: list[Ids]) -> None:
+    tree = build_tree(prompt, responses)
+    beginnings = {response[:n] for response in responses for n in range(1, len(response) + 1)}
+    assert len(tree) == len(prompt) + len(beginnings)
+
+
+class TestCollate:
+    PAIR = build_tree((8, 9), [(1, 2, 3), (1, 2, 4, 5)])
+    LONE = build_tree((7,), [(6,)])
+
+    def test_rows_are_padded_to_the_longest(self) -> None:
+        batch = collate(
+            [self.PAIR, self.LONE],
+            dtype=torch.float32,
+            device=torch.device("cpu"),
+            shared_grad=True,
+        )
+        assert batch.token_ids.tolist() == [[8, 9, 1, 2, 3, 4, 5], [7, 6, 0, 0, 0, 0, 0]]
+        assert batch.positions.tolist() == [[0, 1, 2, 3, 4, 4, 5], [0, 1, 0, 0, 0, 0, 0]]
+        assert torch.equal(batch.mask[0, 0] == 0, self.PAIR.visibility())
+        lone = batch.mask[1, 0] == 0
+        assert torch.equal(lone[:2, :2], self.LONE.visibility())
+        # Padding is seen by nobody else and sees itself alone, so that its softmax is finite.
+        assert torch.equal(lone[2:], torch.eye(7, dtype=torch.bool)[2:])
+        assert not lone[:2, 2:].any()
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+    def test_the_mask_is_finite_in_its_dtype(self, dtype: torch.dtype) -> None:
+        batch = collate([self.PAIR], dtype=dtype, device=torch.device("cpu"), shared_grad=True)
+        assert batch.mask.dtype == dtype
+        assert batch.mask.isfinite().all()
+        assert set(batch.mask.unique().tolist()) == {0.0, torch.finfo(dtype).min}
+
+    def test_each_token_is_predicted_from_the_one_before_on_its_path(self) -> None:
+        targets = collate(
+            [self.PAIR, self.LONE],
+            dtype=torch.float32,
+            device=torch.device("cpu"),
+            shared_grad=False,
+        ).targets
+        assert targets.rows.tolist() == [0, 0, 0, 0, 0, 1]
+        assert targets.columns.tolist() == [1, 2, 3, 3, 5, 0]
+        assert targets.token_ids.tolist() == [1, 2, 3, 4, 5, 6]
+        assert targets.segments.tolist() == [0, 0, 1, 2, 2, 3]
+        assert targets.needs_grad.tolist() == [False, False, True, True, True, True]
+
+    def test_membership_says_which_segments_make_a_response(self) -> None:
+        batch = collate(
+            [self.PAIR, self.LONE],
+            dtype=torch.float32,
+            device=torch.device("cpu"),
+            shared_grad=True,
+        )
+        assert batch.membership.tolist() == [[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]]
+        assert batch.targets.needs_grad.all()

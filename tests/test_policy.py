@@ -1,0 +1,275 @@
+"""The policy: it samples and scores, and its reference is itself before it learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from corll.config import LoraConfig, SamplingConfig
+from corll.errors import InputError, PromptTooLongError
+from corll.policy import Policy, batches_by_length
+from corll.records import Prompt, Sample
+from tiny_models import perturb_adapter, plain_logprob
+
+PROMPTS: list[Prompt] = [
+    "Is the parcel late?",
+    "Can we move it to Thursday?",
+    "Is the parcel late?",
+]
+RESPONSES = ["We are sorry that it is late.", "Yes, we can.", "We are sorry. Anna"]
+
+
+def log_ratios(policy: Policy) -> Tensor:
+    return policy.logprobs(PROMPTS, RESPONSES) - policy.reference_logprobs(PROMPTS, RESPONSES)
+
+
+def base_weights(policy: Policy) -> dict[str, Tensor]:
+    named = policy.base.model.named_parameters()
+    return {name: p.detach().clone() for name, p in named if "lora_" not in name}
+
+
+@pytest.fixture
+def saved(policy: Policy, tmp_path: Path) -> Path:
+    perturb_adapter(policy, seed=7)
+    policy.save(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+@pytest.fixture
+def referenced(tiny_model_folder: Path, saved: Path) -> Policy:
+    """A policy whose π_0 is a frozen adapter, of which it is a copy."""
+    return Policy.load(tiny_model_folder, dtype="float32", reference=saved)
+
+
+class TestReference:
+    def test_against_the_base_the_log_ratios_start_at_exactly_0(self, any_policy: Policy) -> None:
+        assert any_policy.reference_name == "base"
+        assert log_ratios(any_policy).tolist() == [0.0, 0.0, 0.0]
+        perturb_adapter(any_policy)
+        assert (log_ratios(any_policy).abs() > 1e-3).all()
+
+    def test_against_a_frozen_adapter_they_do_too(self, referenced: Policy, policy: Policy) -> None:
+        assert log_ratios(referenced).tolist() == [0.0, 0.0, 0.0]
+        before = referenced.reference_logprobs(PROMPTS, RESPONSES)
+        torch.testing.assert_close(before, policy.logprobs(PROMPTS, RESPONSES))
+        assert not torch.allclose(before, policy.reference_logprobs(PROMPTS, RESPONSES))
+        perturb_adapter(referenced)
+        assert (log_ratios(referenced).abs() > 1e-3).all()
+        assert torch.equal(referenced.reference_logprobs(PROMPTS, RESPONSES), before)
+
+    def test_an_adapter_may_go_on_from_another_reference(
+        self, tiny_model_folder: Path, saved: Path, referenced: Policy, tmp_path: Path
+    ) -> None:
+        perturb_adapter(referenced)
+        referenced.save(tmp_path / "later")
+        resumed = Policy.load(
+            tiny_model_folder, dtype="float32", adapter=tmp_path / "later", reference=saved
+        )
+        assert resumed.reference_name == referenced.reference_name
+        assert torch.equal(log_ratios(resumed), log_ratios(referenced))
+
+    @pytest.mark.parametrize("name", ["policy", "referenced"])
+    def test_the_policy_comes_back_as_it_was(
+        self, name: str, request: pytest.FixtureRequest
+    ) -> None:
+        policy: Policy = request.getfixturevalue(name)
+        perturb_adapter(policy, seed=3)
+        before = policy.logprobs(PROMPTS, RESPONSES)
+        with policy.as_reference():
+            assert not torch.is_grad_enabled()
+        with pytest.raises(RuntimeError, match="broken"), policy.as_reference():
+            raise RuntimeError("broken")
+        assert torch.is_grad_enabled()
+        assert torch.equal(policy.logprobs(PROMPTS, RESPONSES), before)
+        learned = policy.trainable_parameters()
+        assert {id(p) for p in policy.base.model.parameters() if p.requires_grad} == {
+            id(p) for p in learned.values()
+        }
+
+    def test_a_reference_can_be_saved_and_loaded(
+        self, tiny_model_folder: Path, referenced: Policy, tmp_path: Path
+    ) -> None:
+        perturb_adapter(referenced)
+        referenced.save_reference(tmp_path / "reference")
+        again = Policy.load(tiny_model_folder, dtype="float32", reference=tmp_path / "reference")
+        assert again.reference_name == referenced.reference_name
+        expected = referenced.reference_logprobs(PROMPTS, RESPONSES)
+        assert torch.equal(again.reference_logprobs(PROMPTS, RESPONSES), expected)
+
+    def test_implicit_rewards_are_scaled_log_ratios(self, any_policy: Policy) -> None:
+        rewards = any_policy.implicit_rewards(PROMPTS, RESPONSES)
+        assert rewards.tolist() == [0.0, 0.0, 0.0]
+        perturb_adapter(any_policy)
+        rewards = any_policy.implicit_rewards(PROMPTS, RESPONSES, beta=0.5)
+        torch.testing.assert_close(rewards, 0.5 * log_ratios(any_policy))
+
+
+class TestScores:
+    def test_a_score_is_transformers_own(self, any_policy: Policy) -> None:
+        perturb_adapter(any_policy)
+        scores = any_policy.logprobs(PROMPTS, RESPONSES)
+        codec = any_policy.codec
+        for prompt, response, score in zip(PROMPTS, RESPONSES, scores, strict=True):
+            ids = codec.encode_response(response).token_ids
+            expected = plain_logprob(any_policy.base, codec.encode_prompt(prompt), ids)
+            assert float(score) == pytest.approx(expected, abs=1e-4)
+
+    def test_a_string_is_a_finished_text(self, policy: Policy) -> None:
+        ids = tuple(policy.tokenizer("Yes", add_special_tokens=False)["input_ids"])
+        finished = Sample("Yes", (*ids, policy.codec.end_ids[0]), None, finished=True)
+        cut = Sample("Yes", ids, None, finished=False)
+        text, same, shorter = policy.logprobs(["Coming?"] * 3, ["Yes", finished, cut])
+        assert text == same
+        assert shorter > text
+
+    def test_order_and_company_change_nothing(self, any_policy: Policy) -> None:
+        perturb_adapter(any_policy)
+        together = any_policy.logprobs(PROMPTS, RESPONSES)
+        backwards = any_policy.logprobs(PROMPTS[::-1], RESPONSES[::-1]).flip(0)
+        alone = torch.cat(
+            [any_policy.logprobs([p], [r]) for p, r in zip(PROMPTS, RESPONSES, strict=True)]
+        )
+        torch.testing.assert_close(together, backwards, rtol=0, atol=1e-4)
+        torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+
+    def test_passes_of_bounded_size_change_nothing(
+        self, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        together = policy.logprobs(PROMPTS, RESPONSES)
+        monkeypatch.setattr("corll.policy._SCORED_TOKENS", 1)
+        apart = policy.logprobs(PROMPTS, RESPONSES)
+        torch.testing.assert_close(together, apart, rtol=0, atol=1e-4)
+
+    def test_nothing_to_score_gives_nothing(self, policy: Policy) -> None:
+        assert policy.logprobs([], []).shape == (0,)
+
+    def test_prompts_and_responses_come_in_pairs(self, policy: Policy) -> None:
+        with pytest.raises(InputError, match="2 prompts but 1 responses"):
+            policy.logprobs(["One?", "Two?"], ["One."])
+
+    def test_a_pair_must_fit_the_context(self, policy: Policy) -> None:
+        with pytest.raises(InputError, match="holds 512 in all"):
+            policy.logprobs(["Coming?"], ["no " * 600])
+
+
+class TestSamples:
+    def test_a_samples_logprob_is_its_score(self, any_policy: Policy) -> None:
+        perturb_adapter(any_policy)
+        rows = any_policy.sample(PROMPTS, num_samples=3, max_new_tokens=10, seed=1)
+        assert [len(row) for row in rows] == [3, 3, 3]
+        pairs = [(p, s) for p, row in zip(PROMPTS, rows, strict=True) for s in row]
+        scores = any_policy.logprobs([p for p, _ in pairs], [s for _, s in pairs])
+        drawn = torch.tensor([s.logprob for _, s in pairs])
+        torch.testing.assert_close(drawn, scores, rtol=0, atol=1e-4)
+
+    def test_a_sample_reads_as_its_ids(self, any_policy: Policy) -> None:
+        for row in any_policy.sample(PROMPTS, num_samples=2, max_new_tokens=10):
+            for sample in row:
+                assert sample.text == any_policy.codec.decode(sample.token_ids)
+                assert sample.finished == (sample.token_ids[-1] in any_policy.codec.end_ids)
+
+    def test_one_seed_gives_one_answer_to_a_prompt(self, policy: Policy) -> None:
+        first, other, again = policy.sample(PROMPTS, num_samples=2, max_new_tokens=8)
+        assert first == again
+        assert first != other
+        (reseeded,) = policy.sample(PROMPTS[:1], num_samples=2, max_new_tokens=8, seed=1)
+        assert {s.token_ids for s in reseeded}.isdisjoint(s.token_ids for s in first)
+
+    def test_a_seed_may_be_given_for_each_prompt(self, policy: Policy) -> None:
+        rows = policy.sample(PROMPTS[:1] * 2, max_new_tokens=8, seed=[0, 1])
+        assert rows[0] != rows[1]
+        assert [s.token_ids for s in rows[1]] == [
+            s.token_ids for s in policy.sample(PROMPTS[:1], max_new_tokens=8, seed=1)[0]
+        ]
+
+    def test_the_policy_is_what_is_sampled(self, policy: Policy) -> None:
+        sampling = SamplingConfig(top_k=0)
+        before = policy.sample(PROMPTS, max_new_tokens=10, sampling=sampling)
+        perturb_adapter(policy, scale=0.3)
+        after = policy.sample(PROMPTS, max_new_tokens=10, sampling=sampling)
+        assert [s.token_ids for (s,) in before] != [s.token_ids for (s,) in after]
+        with policy.as_reference():
+            assert policy.sample(PROMPTS, max_new_tokens=10, sampling=sampling) == before
+
+    def test_no_prompts_give_no_samples(self, policy: Policy) -> None:
+        assert policy.sample([]) == []
+
+    @pytest.mark.parametrize("single", ["Coming?", [{"role": "user", "content": "Coming?"}]])
+    def test_a_single_prompt_is_not_a_list(self, policy: Policy, single: Any) -> None:
+        with pytest.raises(InputError, match="list of one"):
+            policy.sample(single)
+        with pytest.raises(InputError, match="list of one"):
+            policy.logprobs(single, ["Yes."])
+
+    def test_a_limit_on_prompts_holds(self, policy: Policy) -> None:
+        with pytest.raises(PromptTooLongError, match="max_prompt_length=2"):
+            policy.sample(PROMPTS, max_prompt_length=2)
+
+    def test_a_response_must_have_room(self, policy: Policy) -> None:
+        with pytest.raises(PromptTooLongError, match="context of 512"):
+            policy.sample(PROMPTS, max_new_tokens=512)
+
+
+class TestAdapter:
+    def test_a_saved_policy_scores_the_same(
+        self, any_policy: Policy, any_model_folder: Path, tmp_path: Path
+    ) -> None:
+        perturb_adapter(any_policy)
+        any_policy.save(tmp_path)
+        again = Policy.load(any_model_folder, dtype="float32", adapter=tmp_path)
+        expected = any_policy.logprobs(PROMPTS, RESPONSES)
+        assert torch.equal(again.logprobs(PROMPTS, RESPONSES), expected)
+
+    def test_the_base_never_learns(self, any_policy: Policy) -> None:
+        before = base_weights(any_policy)
+        perturb_adapter(any_policy)
+        any_policy.sample(PROMPTS, max_new_tokens=3)
+        any_policy.implicit_rewards(PROMPTS, RESPONSES)
+        after = base_weights(any_policy)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+        named = any_policy.base.model.named_parameters()
+        assert all("lora_" in name for name, p in named if p.requires_grad)
+
+    def test_with_dropout_every_response_has_a_row_of_its_own(
+        self, tiny_model_folder: Path
+    ) -> None:
+        lora = LoraConfig(lora_dropout=0.1)
+        dropping = Policy.load(tiny_model_folder, dtype="float32", lora=lora)
+        assert dropping.network.takes_trees
+        assert not dropping.shares_prefixes
+        # Dropout is for learning alone: a score is the same twice.
+        perturb_adapter(dropping)
+        first = dropping.logprobs(PROMPTS, RESPONSES)
+        assert torch.equal(first, dropping.logprobs(PROMPTS, RESPONSES))
+
+    def test_without_dropout_rows_are_shared(self, policy: Policy) -> None:
+        assert policy.shares_prefixes
+
+    def test_a_policy_knows_its_base(self, policy: Policy, tiny_model_folder: Path) -> None:
+        assert policy.name == str(tiny_model_folder)
+        assert policy.folder == tiny_model_folder
+        assert (policy.device.type, policy.dtype) == ("cpu", torch.float32)
+        assert policy.tokenizer is policy.base.tokenizer
+
+    def test_a_template_can_be_left_out(self, tiny_model_folder: Path) -> None:
+        plain = Policy.load(tiny_model_folder, dtype="float32", chat_template=False)
+        assert plain.codec.render("Coming?") == "Coming?"
+
+
+class _Row:
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def test_rows_of_like_length_go_together() -> None:
+    rows: list[Any] = [_Row(n) for n in (3, 10, 4, 50, 9)]
+    assert list(batches_by_length(rows, 20)) == [[3], [1, 4], [2, 0]]
+    assert list(batches_by_length([], 20)) == []

@@ -1,0 +1,91 @@
+"""Plain data: it survives JSON, and says what it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corll.records import (
+    Acceptance,
+    Draft,
+    Edit,
+    Preference,
+    ReferenceLogprobs,
+    Round,
+    Sample,
+    text_of,
+)
+
+SAMPLES = st.builds(
+    Sample,
+    text=st.text(),
+    token_ids=st.lists(st.integers(0, 10**6)).map(tuple),
+    logprob=st.none() | st.floats(max_value=0, allow_nan=False, allow_infinity=False),
+    finished=st.booleans(),
+)
+PROMPTS = st.text() | st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": st.text()}),
+    min_size=1,
+)
+DRAFTS = st.builds(
+    Draft,
+    prompt=PROMPTS,
+    candidates=st.lists(SAMPLES, min_size=1, max_size=3).map(tuple),
+    choice=st.just(0),
+    scores=st.none() | st.lists(st.floats(allow_nan=False), max_size=3).map(tuple),
+    seed=st.integers(0, 2**31 - 1),
+)
+
+SHORT = Sample("yes", (5, 0), -1.5, finished=True)
+LONG = Sample("yes and", (5, 6), -2.5, finished=False)
+
+
+@given(SAMPLES)
+def test_a_sample_survives_json(sample: Sample) -> None:
+    assert Sample.from_dict(json.loads(json.dumps(asdict(sample)))) == sample
+
+
+@given(DRAFTS)
+def test_a_draft_survives_json(draft: Draft) -> None:
+    assert Draft.from_dict(json.loads(json.dumps(asdict(draft)))) == draft
+
+
+@given(DRAFTS, st.none() | st.text())
+def test_an_edit_survives_json(draft: Draft, text: str | None) -> None:
+    edit = Edit(draft, text)
+    assert Edit.from_dict(json.loads(json.dumps(asdict(edit)))) == edit
+
+
+def test_the_choice_is_what_is_shown() -> None:
+    draft = Draft("Coming?", (SHORT, LONG), choice=1, scores=(0.1, 0.2))
+    assert draft.sample is LONG
+    assert draft.text == "yes and"
+
+
+def test_a_preference_keeps_its_reference_beside_the_rest() -> None:
+    preference = Preference("Coming?", chosen=SHORT, rejected=LONG)
+    reference = ReferenceLogprobs(-1.0, -2.0, "base, float32")
+    scored = preference.with_reference(reference)
+    assert preference.reference is None
+    assert scored == Preference("Coming?", chosen=SHORT, rejected=LONG, reference=reference)
+
+
+def test_a_round_knows_an_acceptance_from_a_preference_and_from_silence() -> None:
+    edit = Edit(Draft("Coming?", (SHORT,)), "yes")
+    assert Round(1, edit, Acceptance(edit.draft)).accepted
+    assert not Round(1, edit, Preference("Coming?", "no", SHORT)).accepted
+    assert not Round(1, edit, None).accepted
+
+
+def test_records_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        SHORT.text = "no"  # type: ignore[misc]
+
+
+def test_the_text_of_a_response_with_or_without_ids() -> None:
+    assert text_of("yes") == "yes"
+    assert text_of(SHORT) == "yes"

@@ -1,0 +1,109 @@
+"""Tiny random models with tokenizers of their own, and the plain computations to compare with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+from corll.models import LoadedModel
+from corll.policy import Policy
+
+END = "<|end|>"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}" + END + "\n"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+CORPUS = (
+    "Dear Ms Lopez, we are sorry that the parcel is late. It will arrive on Friday. "
+    "Hello, thank you for the note about the kettle with the cracked lid! We'll send another one. "
+    "The hotel near the station was clean, but the street was noisy and the breakfast slow. "
+    "Kind regards, Anna. I can't come to the meeting on Tuesday; could we move it to Thursday? "
+)
+
+
+def build_tokenizer(*, chat: bool) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of about 400 entries, trained on a few sentences."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator([CORPUS] * 4, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token=END, pad_token=END, clean_up_tokenization_spaces=False
+    )
+    if chat:
+        tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def build_llama(vocab_size: int, *, seed: int = 0) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocab_size,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            initializer_range=0.15,
+            bos_token_id=None,
+            eos_token_id=0,
+            pad_token_id=0,
+            tie_word_embeddings=True,
+        )
+    )
+
+
+def build_gpt2(vocab_size: int, *, seed: int = 0) -> GPT2LMHeadModel:
+    torch.manual_seed(seed)
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=vocab_size,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            n_positions=512,
+            initializer_range=0.15,
+            bos_token_id=0,
+            eos_token_id=0,
+            pad_token_id=0,
+        )
+    )
+
+
+def perturb_adapter(policy: Policy, *, seed: int = 0, scale: float = 0.05) -> None:
+    """Moves the adapter away from zero, so that the policy differs from its reference."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in policy.trainable_parameters().values():
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+
+
+def plain_logprob(base: LoadedModel, prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> float:
+    """log p of a response by the model as it stands, adapter included."""
+    return logprob_by_transformers(base.model, prompt_ids, ids)
+
+
+def logprob_by_transformers(model: Any, prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> float:
+    """log p of a response by transformers' own logits and log-softmax, one row, no tricks."""
+    row = torch.tensor([[*prompt_ids, *ids]])
+    with torch.no_grad():
+        logprobs = model(input_ids=row).logits[0].float().log_softmax(-1)
+    start = len(prompt_ids)
+    return sum(float(logprobs[start - 1 + n, token]) for n, token in enumerate(ids))
