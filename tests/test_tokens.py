@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import CHAT_TEMPLATE, END, build_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from corll.errors import InputError, ModelNotFoundError, PromptTooLongError
 from corll.records import Prompt, Sample
 from corll.tokens import TokenCodec
+from tiny_models import CHAT_TEMPLATE, END, build_tokenizer
 
 END_ID = 0
 # Text of the tiny tokenizer's own domain, and all other text that UTF-8 can hold.
@@ -385,7 +385,7 @@ class TestPrompts:
     def test_what_a_template_refuses_is_an_input_error(self) -> None:
         tokenizer = build_tokenizer(chat=True)
         tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
-        with pytest.raises(InputError, match="chat template refuses .*: roles must alternate"):
+        with pytest.raises(InputError, match=r"chat template refuses .*: roles must alternate"):
             TokenCodec(tokenizer, True, (END_ID,), None).render("Coming?")
 
     def test_a_prompt_must_leave_room_in_the_context(self) -> None:
@@ -411,7 +411,7 @@ class TestRoom:
     def test_the_longest_prompt_and_its_response_must_fit(self) -> None:
         self.CODEC.check_room([[1] * 3, [1] * 7], 3)
         with pytest.raises(
-            PromptTooLongError, match="7 tokens and a response of 4 .* context of 10"
+            PromptTooLongError, match=r"7 tokens and a response of 4 .* context of 10"
         ):
             self.CODEC.check_room([[1] * 7, [1] * 3], 4)
 
@@ -424,7 +424,7 @@ class TestRoom:
 
     def test_a_pair_must_fit(self) -> None:
         self.CODEC.check_fits([1] * 6, [1] * 4)
-        with pytest.raises(InputError, match="prompt has 6 tokens and the response 5; .* holds 10"):
+        with pytest.raises(InputError, match=r"has 6 tokens and the response 5; .* holds 10"):
             self.CODEC.check_fits([1] * 6, [1] * 5)
 
     def test_a_model_without_a_limit_takes_any_length(self) -> None:

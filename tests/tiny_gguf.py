@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+
 from tiny_models import END, build_tokenizer
 
 

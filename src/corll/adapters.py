@@ -61,7 +61,7 @@ class AdapterSet:
         adapter: str | os.PathLike[str] | None = None,
         reference: str | os.PathLike[str] | None = None,
     ) -> AdapterSet:
-        """Adds the policy's adapter (new, or from a folder) and the reference's, if there is one."""
+        """Adds the policy's adapter (new, or from a folder) and the reference's, if named."""
         start = adapter if adapter is not None else reference
         if start is None:
             adapters = cls._add_new(base, lora or LoraConfig())

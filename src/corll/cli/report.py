@@ -68,7 +68,7 @@ def print_answers(console: Console, metrics: Sequence[Mapping[str, Any]]) -> Non
 def print_whereabouts(
     console: Console, *, adapter: Path, model: str, curve: Path | None, run: Path, ends: bool
 ) -> None:
-    """Where everything is, and how to use it; `ends` says whether the run has a number of rounds."""
+    """Where everything is, and how to use it; `ends`: whether the run has a number of rounds."""
     console.print()
     if curve is not None:
         _line(console, "learning curve", str(curve))
