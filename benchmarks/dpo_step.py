@@ -231,7 +231,9 @@ def _report_own_memory(case: Case, side: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="the first case only, fewer steps")
     parser.add_argument("--output", type=Path, help="append the results here, as JSON lines")
     parser.add_argument("--memory-of", choices=["ours", "peer"], help=argparse.SUPPRESS)

@@ -44,7 +44,9 @@ def run(
     answered = deque(past)
     source = iter(prompts)
     while chunk := list(islice(source, drafts_at_once)):  # line 4
-        for draft in learner.draft_many(chunk):  # line 5
+        known = [edit.draft for edit in islice(answered, len(chunk))]
+        all_known = len(known) == len(chunk)
+        for draft in learner.pass_over(known) if all_known else learner.draft_many(chunk):  # line 5
             try:
                 edit = answered.popleft() if answered else Edit(draft, user.edit(draft))  # line 6
             except UserLeftError:

@@ -19,7 +19,7 @@ _UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
 def use_grouped_attention(model: Any) -> None:
-    """Switches a model from torch's fused kernel to `grouped_attention`, if that is what it uses."""
+    """Switches a model from torch's fused kernel, if it uses that, to `grouped_attention`."""
     if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
         AttentionInterface.register(_NAME, grouped_attention)
         AttentionMaskInterface.register(_NAME, eager_mask)

@@ -33,7 +33,9 @@ class LoraConfig(Config):
     """The adapter that learns (Hu et al. 2022). Names are PEFT's, with its `lora_` prefix."""
 
     lora_r: int = Field(8, ge=1, description="Rank of the update.")
-    lora_alpha: float = Field(16.0, gt=0, description="Scale: the update is multiplied by alpha / r.")
+    lora_alpha: float = Field(
+        16.0, gt=0, description="Scale: the update is multiplied by alpha / r."
+    )
     lora_dropout: float = Field(
         0.0, ge=0, lt=1, description="Dropout on the adapter's input while learning."
     )
@@ -64,11 +66,15 @@ class CoactiveConfig(SamplingConfig):
         description="What the draft maximises (the paper uses three different quantities).",
     )
     max_prompt_length: int | None = Field(
-        None, ge=1, description="Longest prompt, in tokens; by default what the model's context allows."
+        None,
+        ge=1,
+        description="Longest prompt, in tokens; by default what the model's context allows.",
     )
     max_completion_length: int = Field(80, ge=1, description="Longest response, in tokens.")
     preferences_per_step: int = Field(8, ge=1, description="N: preferences in one Adam step.")
-    beta: float = Field(0.1, gt=0, description="β: how strongly the policy is held to its reference.")
+    beta: float = Field(
+        0.1, gt=0, description="β: how strongly the policy is held to its reference."
+    )
     loss_type: LossType = Field("sigmoid", description="The preference loss.")
     label_smoothing: float = Field(
         0.0,
@@ -80,7 +86,9 @@ class CoactiveConfig(SamplingConfig):
         0.3, ge=0, description="Weight of supervision on the edit: its mean token loss, in nats."
     )
     learning_rate: float = Field(4e-4, gt=0, description="Of Adam, after the warm-up.")
-    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises from 0.")
+    warmup_steps: int = Field(
+        0, ge=0, description="Steps over which the learning rate rises from 0."
+    )
     warmup_ratio: float = Field(
         0.0, ge=0, le=1, description="The same as a share of `total_steps`; needs that total."
     )

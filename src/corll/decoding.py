@@ -123,7 +123,9 @@ def draw(logits: Tensor, uniforms: Tensor, sampling: SamplingConfig) -> tuple[Te
     return ids.gather(-1, choice).squeeze(-1), logprobs
 
 
-def _uniforms(prompts: Sequence[Ids], seeds: Sequence[int], num_samples: int, length: int) -> Tensor:
+def _uniforms(
+    prompts: Sequence[Ids], seeds: Sequence[int], num_samples: int, length: int
+) -> Tensor:
     """*Shapes*: (P · K) × T, in [0, 1)."""
     streams = []
     for prompt, seed in zip(prompts, seeds, strict=True):

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from difflib import SequenceMatcher
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -83,7 +84,7 @@ def distinct_2(text: str) -> float:
     *Source*: Li et al. 2016 (arXiv 1510.03055).
     """
     words = [word.lower() for word in _WORD.findall(text)]
-    pairs = list(zip(words, words[1:], strict=False))
+    pairs = list(pairwise(words))
     return len(set(pairs)) / len(pairs) if pairs else 0.0
 
 
@@ -95,7 +96,7 @@ class Change(NamedTuple):
 
 
 def word_diff(draft: str, edited: str) -> Iterator[Change]:
-    """What turns `draft` into `edited`, word by word; the texts of keep and insert make the edit."""
+    """What turns `draft` into `edited`, word by word; what is kept and inserted makes the edit."""
     before, after = _words_and_spaces(draft), _words_and_spaces(edited)
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     for operation, a0, a1, b0, b1 in matcher.get_opcodes():
@@ -113,7 +114,7 @@ def _words_and_spaces(text: str) -> list[str]:
 
 
 def _stem(word: str) -> str:
-    """Folds plain inflections only (Harman's S-stemmer, with -ing and -ed); never below 3 letters."""
+    """Folds plain inflections only: Harman's S-stemmer with -ing and -ed, never below 3 letters."""
     word = word.removesuffix("'s")
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"

@@ -44,12 +44,19 @@ def clean_edit(edited_text: str) -> str:
             "The edit is empty, and an empty text would teach the model to say nothing. "
             "Send the draft as it is to accept it, or give no feedback (None)."
         )
-    bad = sorted({c for c in text if _is_control(c) and c not in _ALLOWED_CONTROLS})
+    bad = sorted(set(filter(is_forbidden_control, text)))
     if bad:
         names = ", ".join(f"U+{ord(c):04X}" for c in bad)
         raise InputError(f"The edit has control characters ({names}); remove them and send again.")
     return text
 
 
-def _is_control(character: str) -> bool:
-    return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
+def is_forbidden_control(character: str) -> bool:
+    """Whether a character is a control character that no edit may hold."""
+    is_control = ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
+    return is_control and character not in _ALLOWED_CONTROLS
+
+
+def drop_control_characters(text: str) -> str:
+    """The text without the control characters that `clean_edit` refuses."""
+    return "".join(c for c in text if not is_forbidden_control(c) or c == "\r")

@@ -82,22 +82,36 @@ class CoactiveLearner:
         nothing to learn from. *Raises*: InputError for an edit that cannot be used; then nothing
         has changed.
         """
+        outcome = self.outcome_of(draft, edited_text)
+        self.rounds_played += 1
+        if isinstance(outcome, Acceptance):
+            return outcome
+        self.buffer.add(outcome)
+        if (batch := self.buffer.next_batch()) is not None:
+            self.step(batch)
+            self.buffer.discard(len(batch))
+        return outcome
+
+    def outcome_of(self, draft: Draft, edited_text: str) -> Outcome:
+        """What `learn` would take the text for; nothing is learned or counted.
+
+        *Raises*: InputError for an edit that is empty, too long, or has control characters.
+        """
         if is_acceptance(draft, edited_text):
-            self.rounds_played += 1
             return Acceptance(draft)
         edit = self.policy.codec.encode_edit(draft.sample, clean_edit(edited_text))
         preference = Preference(draft.prompt, chosen=edit, rejected=draft.sample)
         encode_pair(self.policy, preference)
-        self.rounds_played += 1
-        self.buffer.add(preference)
-        if (batch := self.buffer.next_batch()) is not None:
-            self.step(batch)
-            self.buffer.discard(len(batch))
         return preference
 
     def skip(self, draft: Draft) -> None:
         """Counts a draft to which the user gave no feedback."""
         self.rounds_played += 1
+
+    def pass_over(self, drafts: Sequence[Draft]) -> Sequence[Draft]:
+        """Counts drafts that were made before, so that the next ones get seeds of their own."""
+        self.drafts_made += len(drafts)
+        return drafts
 
     def flush(self) -> dict[str, float] | None:
         """A step on the preferences that wait, though fewer than N; None if there are none."""

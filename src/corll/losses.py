@@ -3,12 +3,12 @@
 With the implicit reward R_π(x, y) = β (log π(y|x) − log π_0(y|x)) and the margin
 δ = R_π(x, chosen) − R_π(x, rejected):
 
-| name    | loss of a pair                                     | source                              |
-|---------|----------------------------------------------------|-------------------------------------|
-| sigmoid | −(1−ε) log σ(δ) − ε log σ(−δ)                      | paper, B.4; ε: cDPO, Mitchell 2023  |
-| robust  | (−(1−ε) log σ(δ) + ε log σ(−δ)) / (1−2ε)           | rDPO, Chowdhury et al. 2024         |
-| hinge   | max(0, 1 − δ)                                      | SLiC, Zhao et al. 2023              |
-| ipo     | (δ̄/β − 1/(2β))², δ̄ of means per token              | IPO, Azar et al. 2023; means as TRL |
+| name    | loss of a pair                           | source                              |
+|---------|------------------------------------------|-------------------------------------|
+| sigmoid | −(1−ε) log σ(δ) − ε log σ(−δ)            | paper, B.4; ε: cDPO, Mitchell 2023  |
+| robust  | (−(1−ε) log σ(δ) + ε log σ(−δ)) / (1−2ε) | rDPO, Chowdhury et al. 2024         |
+| hinge   | max(0, 1 − δ)                            | SLiC, Zhao et al. 2023              |
+| ipo     | (δ/β − 1/(2β))², δ of means per token    | IPO, Azar et al. 2023; means as TRL |
 
 The paper states (9) as a log-likelihood to maximise and drops β in B.4: here its negative is
 minimised, and β is kept.

@@ -178,7 +178,8 @@ def _targets(
     trees: Sequence[Tree], *, shared_grad: bool
 ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
     columns: list[tuple[int, int, int, int, bool]] = []
-    first_segment, memberships = 0, []
+    first_segment = 0
+    memberships: list[list[int]] = []
     for row, tree in enumerate(trees):
         for index, segment in enumerate(tree.segments):
             needs_grad = shared_grad or not tree.is_shared(index)

@@ -136,7 +136,10 @@ class Policy:
             end_ids=self.codec.end_ids,
         )
         return [
-            [Sample(self.codec.decode(b.token_ids), b.token_ids, b.logprob, b.finished) for b in row]
+            [
+                Sample(self.codec.decode(b.token_ids), b.token_ids, b.logprob, b.finished)
+                for b in row
+            ]
             for row in branches
         ]
 
@@ -222,7 +225,7 @@ class Policy:
         for batch in batches_by_length(trees, _SCORED_TOKENS):
             scores = response_logprobs(self.network, [trees[n] for n in batch])
             counts = [len(trees[n].paths) for n in batch]
-            parts.update(zip(batch, scores.split(counts), strict=True))
+            parts.update(zip(batch, torch.split(scores, counts), strict=True))
         return torch.cat([parts[n] for n in range(len(trees))]).cpu() if trees else torch.empty(0)
 
 

@@ -18,11 +18,10 @@ from corll.cli.report import print_answers, print_comparison, print_whereabouts
 from corll.cli.reporting import Reporter, open_reporter
 from corll.cli.settings import LearnSettings
 from corll.evaluation import Evaluation, evaluate
-from corll.feedback import User, clean_edit, is_acceptance
-from corll.gradient import encode_pair
+from corll.feedback import User
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
-from corll.records import Edit, Preference, Prompt
+from corll.records import Edit, Prompt
 from corll.run_folder import JournalingUser, RunFolder, read_config, round_metrics
 
 
@@ -143,11 +142,8 @@ class Session:
 
     def _check(self, edit: Edit) -> None:
         """*Raises*: InputError for an edit that could not be learned from, such as one too long."""
-        if edit.text is None or is_acceptance(edit.draft, edit.text):
-            return
-        sample = edit.draft.sample
-        chosen = self.learner.policy.codec.encode_edit(sample, clean_edit(edit.text))
-        encode_pair(self.learner.policy, Preference(edit.draft.prompt, chosen, sample))
+        if edit.text is not None:
+            self.learner.outcome_of(edit.draft, edit.text)
 
     def _evaluated(self, phase: str, judge: User) -> Evaluation | None:
         """The held-out evaluation of this phase, from the folder where it is there already."""

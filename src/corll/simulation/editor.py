@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from corll.edits import same_text
 from corll.errors import ConfigError
+from corll.feedback import drop_control_characters, is_forbidden_control
 from corll.records import Draft
 
 _MOST_PASSES = 1000
@@ -93,7 +94,7 @@ class RuleEditor(ABC):
     def spoil(self, text: str) -> str:
         """The text with one local change the wrong way, or as it is where none makes it worse."""
         utility = self.utility(text)
-        for spoiled in self.find_spoilings(text):
+        for spoiled in map(drop_control_characters, self.find_spoilings(text)):
             if self.utility(spoiled) < utility:
                 return spoiled
         return text
@@ -149,6 +150,5 @@ def _repair(text: str, offences: Iterable[Offence]) -> str:
 def _control_characters(text: str) -> Iterator[Offence]:
     """Control characters, which no edit may hold; at the end of a text they are blank."""
     for index, character in enumerate(text.rstrip()):
-        is_control = ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
-        if is_control and character not in "\n\t\r":
+        if is_forbidden_control(character) and character != "\r":
             yield Offence(index, index + 1, "")
