@@ -13,9 +13,16 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from corll.policy import Policy
 from tiny_models import build_gpt2, build_llama, build_tokenizer
+
+# Examples are the same in every run, and a busy machine is no failure.
+settings.register_profile(
+    "corll", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("corll")
 
 
 def _save(folder: Path, model: Any, tokenizer: Any) -> Path:

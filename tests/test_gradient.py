@@ -21,6 +21,7 @@ from corll.gradient import (
     BatchGradient,
     EncodedPair,
     accumulate_gradient,
+    changed_tokens,
     encode_pair,
     with_less_memory,
 )
@@ -101,18 +102,25 @@ def plain_gradient(
 ) -> tuple[float, dict[str, Tensor]]:
     """One row a response, no padding, logits and log-softmax as transformers and torch do."""
 
-    def logprob(prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> Tensor:
+    def logprobs(prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> Tensor:
         logits = policy.base.model(input_ids=torch.tensor([[*prompt_ids, *ids]])).logits[0]
         predicted = logits.float().log_softmax(-1)[len(prompt_ids) - 1 : -1]
-        return predicted.gather(-1, torch.tensor(ids)[:, None]).sum()
+        return predicted.gather(-1, torch.tensor(ids)[:, None]).squeeze(-1)
+
+    prompts = [policy.codec.encode_prompt(pair.preference.prompt) for pair in pairs]
+    both = list(zip(prompts, pairs, strict=True))
 
     def sides() -> tuple[Tensor, Tensor]:
-        prompts = [policy.codec.encode_prompt(pair.preference.prompt) for pair in pairs]
-        both = list(zip(prompts, pairs, strict=True))
         return (
-            torch.stack([logprob(prompt, pair.chosen_ids) for prompt, pair in both]),
-            torch.stack([logprob(prompt, pair.rejected_ids) for prompt, pair in both]),
+            torch.stack([logprobs(prompt, pair.chosen_ids).sum() for prompt, pair in both]),
+            torch.stack([logprobs(prompt, pair.rejected_ids).sum() for prompt, pair in both]),
         )
+
+    supervised = {}
+    if config.sft_tokens == "changed":
+        parts = [logprobs(prompt, pair.chosen_ids)[pair.changed] for prompt, pair in both]
+        supervised["supervised_logprobs"] = torch.stack([part.sum() for part in parts])
+        supervised["supervised_lengths"] = torch.tensor([float(len(part)) for part in parts])
 
     for parameter in policy.trainable_parameters().values():
         parameter.grad = None
@@ -127,6 +135,7 @@ def plain_gradient(
         sft_weight=config.sft_weight,
         chosen_lengths=torch.tensor([len(pair.chosen_ids) for pair in pairs]),
         rejected_lengths=torch.tensor([len(pair.rejected_ids) for pair in pairs]),
+        **supervised,
     )
     loss.backward()
     return loss.item(), gradients(policy)
@@ -138,13 +147,14 @@ LOSSES = [
     PLAIN_DPO.with_settings(loss_type="hinge", beta=0.3),
     PLAIN_DPO.with_settings(loss_type="robust", label_smoothing=0.1),
     PLAIN_DPO.with_settings(loss_type="ipo"),
-    PLAIN_DPO.with_settings(sft_weight=0.3),
-    PLAIN_DPO.with_settings(loss_type="ipo", sft_weight=0.3),
+    PLAIN_DPO.with_settings(sft_weight=0.3, sft_tokens="all"),
+    PLAIN_DPO.with_settings(sft_weight=0.3, sft_tokens="changed"),
+    PLAIN_DPO.with_settings(loss_type="ipo", sft_weight=0.3, sft_tokens="all"),
 ]
 
 
 def loss_name(config: CoactiveConfig) -> str:
-    return f"{config.loss_type}-{config.label_smoothing}-{config.sft_weight}"
+    return f"{config.loss_type}-{config.label_smoothing}-{config.sft_weight}-{config.sft_tokens}"
 
 
 @pytest.mark.parametrize("config", LOSSES, ids=loss_name)
@@ -207,7 +217,9 @@ def test_supervised_gradient_equals_trl_on_one_pair(any_policy: Policy, tmp_path
     theirs = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.3]}
     trainer = trl_peer.build_trainer(any_policy, preferences, tmp_path, **theirs)
     rows = [as_row(any_policy, pair) for pair in encode(any_policy, preferences)]
-    found, gradient = accumulated(any_policy, preferences, PLAIN_DPO.with_settings(sft_weight=0.3))
+    found, gradient = accumulated(
+        any_policy, preferences, PLAIN_DPO.with_settings(sft_weight=0.3, sft_tokens="all")
+    )
     loss, expected = trl_peer.batch_gradient(trainer, rows)
     assert float(found.metrics["loss/total"]) == pytest.approx(loss, rel=1e-4)
     assert relative_error(gradient, expected) <= 1e-4
@@ -500,3 +512,22 @@ def test_another_error_passes_unchanged(policy: Policy, error: Exception) -> Non
     with pytest.raises(type(error)) as caught:
         with_less_memory(error, ALL_AT_ONCE, pairs)
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("draft", "edit", "expected"),
+    [
+        ((1, 2, 3, 0), (1, 2, 3, 4, 5, 0), [3, 4]),  # inserted before the end
+        ((1, 2, 3, 0), (7, 8, 1, 2, 3, 0), [0, 1]),  # inserted at the start
+        ((1, 2, 3, 0), (1, 9, 3, 0), [1]),  # replaced
+        ((1, 2, 3, 4, 0), (1, 4, 0), [1]),  # cut: the token that now follows
+        ((1, 2, 3), (1, 2), []),  # cut at the end of an unfinished text: nothing follows
+        ((1, 2, 3), (1, 2, 0), [2]),  # a cut draft that now ends
+        ((1, 2), (3, 4), [0, 1]),  # nothing in common
+        ((5, 1, 1, 2, 6), (5, 1, 2, 6), [2]),  # never within the common beginning
+    ],
+)
+def test_changed_tokens_by_hand(
+    draft: tuple[int, ...], edit: tuple[int, ...], expected: list[int]
+) -> None:
+    assert changed_tokens(draft, edit) == expected

@@ -14,8 +14,9 @@ from torch import Tensor, tensor
 from torch.testing import assert_close
 
 import trl_peer
+from corll.config import CoactiveConfig
 from corll.errors import ConfigError
-from corll.losses import dpo_loss, implicit_reward, margin_cancels_shared_terms
+from corll.losses import dpo_loss, implicit_reward, shared_terms_cancel
 from corll.policy import Policy
 from corll.records import Preference
 
@@ -208,16 +209,30 @@ def test_hinge_is_flat_from_a_margin_of_one_on(margin: float) -> None:
 
 @settings(max_examples=20)
 @given(shift=st.floats(-20, 20).filter(lambda x: abs(x) > 0.1))
-@pytest.mark.parametrize("sft_weight", [0.0, 0.3])
+@pytest.mark.parametrize("sft", [(0.0, "all"), (0.3, "all"), (0.3, "changed")])
 @pytest.mark.parametrize("loss_type", ["sigmoid", "robust", "hinge", "ipo"])
 def test_shared_terms_cancel_where_it_is_said_that_they_do(
-    loss_type: Any, sft_weight: float, shift: float
+    loss_type: Any, sft: tuple[float, Any], shift: float
 ) -> None:
     """What both sides have in common adds the same log-probability to each."""
     chosen, rejected, *reference = (values.double() for values in LOGPROBS)
-    arguments = {"loss_type": loss_type, "sft_weight": sft_weight, **LENGTHS}
-    arguments |= {"label_smoothing": 0.1} if loss_type == "robust" else {}
+    settings = {"loss_type": loss_type, "sft_weight": sft[0]}
+    settings |= {"label_smoothing": 0.1} if loss_type == "robust" else {}
+    changed = {"supervised_logprobs": tensor([-4.0, -2.0]), "supervised_lengths": tensor([2.0, 1])}
+    arguments = settings | LENGTHS | (changed if sft[1] == "changed" else {})
     before, _ = dpo_loss(chosen, rejected, *reference, **arguments)
     after, _ = dpo_loss(chosen + shift, rejected + shift, *reference, **arguments)
     cancelled = float(after) == pytest.approx(float(before), rel=1e-9)
-    assert cancelled == margin_cancels_shared_terms(loss_type, sft_weight)
+    assert cancelled == shared_terms_cancel(CoactiveConfig(**settings, sft_tokens=sft[1]))
+
+
+def test_supervision_on_the_changed_tokens_alone() -> None:
+    """Token losses 4/2 = 2 and 1/1 = 1, mean 1.5; a pair without such a token adds nothing."""
+    changed = {"supervised_logprobs": tensor([-4.0, -1.0]), "supervised_lengths": tensor([2.0, 1])}
+    plain, _ = dpo_loss(*LOGPROBS)
+    loss, metrics = dpo_loss(*LOGPROBS, sft_weight=0.3, **changed)
+    assert float(loss) == pytest.approx(float(plain) + 0.3 * 1.5)
+    assert float(metrics["loss"]) == pytest.approx(float(plain))
+    none = {"supervised_logprobs": tensor([-4.0, 0.0]), "supervised_lengths": tensor([2.0, 0])}
+    loss, _ = dpo_loss(*LOGPROBS, sft_weight=0.3, **none)
+    assert float(loss) == pytest.approx(float(plain) + 0.3 * 1.0)

@@ -191,15 +191,14 @@ class TestCollate:
         assert targets.rows.tolist() == [0, 0, 0, 0, 0, 1]
         assert targets.columns.tolist() == [1, 2, 3, 3, 5, 0]
         assert targets.token_ids.tolist() == [1, 2, 3, 4, 5, 6]
-        assert targets.segments.tolist() == [0, 0, 1, 2, 2, 3]
         assert targets.needs_grad.tolist() == [False, False, True, True, True, True]
 
-    def test_membership_says_which_segments_make_a_response(self) -> None:
+    def test_paths_say_which_targets_make_a_response(self) -> None:
         batch = collate(
             [self.PAIR, self.LONE],
             dtype=torch.float32,
             device=torch.device("cpu"),
             shared_grad=True,
         )
-        assert batch.membership.tolist() == [[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]]
+        assert [path.tolist() for path in batch.paths] == [[0, 1, 2], [0, 1, 3, 4], [5]]
         assert batch.targets.needs_grad.all()

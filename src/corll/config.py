@@ -10,6 +10,7 @@ from corll.errors import ConfigError
 
 LossType = Literal["sigmoid", "ipo", "hinge", "robust"]
 Selection = Literal["implicit_reward", "logprob", "mean_logprob"]
+SftTokens = Literal["all", "changed"]
 PresetName = Literal["default", "paper"]
 
 
@@ -84,6 +85,10 @@ class CoactiveConfig(SamplingConfig):
     )
     sft_weight: float = Field(
         0.3, ge=0, description="Weight of supervision on the edit: its mean token loss, in nats."
+    )
+    sft_tokens: SftTokens = Field(
+        "changed",
+        description="What is supervised: the whole edit, or the tokens where it leaves the draft.",
     )
     learning_rate: float = Field(4e-4, gt=0, description="Of Adam, after the warm-up.")
     warmup_steps: int = Field(

@@ -10,6 +10,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import cached_property
+from os.path import commonprefix
 
 import torch
 from torch import Tensor
@@ -17,11 +20,11 @@ from torch import Tensor
 from corll.config import CoactiveConfig
 from corll.errors import DeviceMemoryError, InputError
 from corll.lora import set_dropout
-from corll.losses import dpo_loss, margin_cancels_shared_terms
+from corll.losses import dpo_loss, shared_terms_cancel
 from corll.packing import Ids, Tree
 from corll.policy import Policy
 from corll.records import Preference, ReferenceLogprobs
-from corll.scoring import response_logprobs
+from corll.scoring import response_logprobs, token_logprobs
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,11 @@ class EncodedPair:
     chosen_ids: Ids
     rejected_ids: Ids
     trees: tuple[Tree, ...]
+
+    @cached_property
+    def changed(self) -> list[int]:
+        """Which of the chosen tokens the edit brought: see `changed_tokens`."""
+        return changed_tokens(self.rejected_ids, self.chosen_ids)
 
     @property
     def padded_tokens(self) -> tuple[int, int]:
@@ -54,6 +62,22 @@ def encode_pair(policy: Policy, preference: Preference) -> EncodedPair:
     share = policy.shares_prefixes
     trees = policy.network.trees(prompt_ids, [chosen, rejected], share=share)
     return EncodedPair(preference, chosen, rejected, tuple(trees))
+
+
+def changed_tokens(draft: Ids, edit: Ids) -> list[int]:
+    """Where in the edit its tokens leave the draft: what was inserted, and what follows a cut.
+
+    The tokens between are the draft's own: the model wrote them, and supervision on them would
+    teach it nothing but its own samples.
+    """
+    prefix = len(commonprefix([draft, edit]))
+    changed: set[int] = set()
+    matcher = SequenceMatcher(None, draft[prefix:], edit[prefix:], autojunk=False)
+    for operation, _, _, start, stop in matcher.get_opcodes():
+        if operation != "equal":
+            after_cut = stop + 1 if operation == "delete" else stop
+            changed.update(range(prefix + start, min(prefix + after_cut, len(edit))))
+    return sorted(changed)
 
 
 @dataclass(frozen=True)
@@ -127,30 +151,34 @@ def _micro_batch_loss(
     policy: Policy, batch: Sequence[EncodedPair], config: CoactiveConfig
 ) -> tuple[Tensor, dict[str, Tensor], list[ReferenceLogprobs]]:
     trees = [tree for pair in batch for tree in pair.trees]
-    shared_grad = not margin_cancels_shared_terms(config.loss_type, config.sft_weight)
-
-    def both_sides() -> tuple[Tensor, Tensor]:
-        scores = response_logprobs(policy.network, trees, shared_grad=shared_grad)
-        return scores[0::2], scores[1::2]
-
+    shared_grad = not shared_terms_cancel(config)
     references = _stored_references(policy, batch)
     if references is None:
         # The same rows as the policy's pass, so that at step 0 the log-ratios are exactly 0.
         with policy.as_reference():
-            references = _as_records(policy, *both_sides())
+            scores = response_logprobs(policy.network, trees, shared_grad=shared_grad)
+        references = _as_records(policy, scores[0::2], scores[1::2])
     with _dropout(policy):
-        chosen, rejected = both_sides()
+        tokens = token_logprobs(policy.network, trees, shared_grad=shared_grad)
+    chosen_tokens, rejected_tokens = tokens[0::2], tokens[1::2]
+    as_tensor = chosen_tokens[0].new_tensor
+    supervised: dict[str, Tensor] = {}
+    if config.sft_weight and config.sft_tokens == "changed":
+        changed = [t[pair.changed].sum() for t, pair in zip(chosen_tokens, batch, strict=True)]
+        supervised["supervised_logprobs"] = torch.stack(changed)
+        supervised["supervised_lengths"] = as_tensor([len(pair.changed) for pair in batch])
     loss, metrics = dpo_loss(
-        chosen,
-        rejected,
-        chosen.new_tensor([reference.chosen for reference in references]),
-        rejected.new_tensor([reference.rejected for reference in references]),
+        torch.stack([response.sum() for response in chosen_tokens]),
+        torch.stack([response.sum() for response in rejected_tokens]),
+        as_tensor([reference.chosen for reference in references]),
+        as_tensor([reference.rejected for reference in references]),
         beta=config.beta,
         loss_type=config.loss_type,
         label_smoothing=config.label_smoothing,
         sft_weight=config.sft_weight,
-        chosen_lengths=chosen.new_tensor([len(pair.chosen_ids) for pair in batch]),
-        rejected_lengths=rejected.new_tensor([len(pair.rejected_ids) for pair in batch]),
+        chosen_lengths=as_tensor([len(pair.chosen_ids) for pair in batch]),
+        rejected_lengths=as_tensor([len(pair.rejected_ids) for pair in batch]),
+        **supervised,
     )
     return loss, metrics, references
 

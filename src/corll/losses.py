@@ -19,7 +19,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
-from corll.config import LossType
+from corll.config import CoactiveConfig, LossType
 from corll.errors import ConfigError
 
 
@@ -35,6 +35,8 @@ def dpo_loss(
     sft_weight: float = 0.0,
     chosen_lengths: Tensor | None = None,
     rejected_lengths: Tensor | None = None,
+    supervised_logprobs: Tensor | None = None,
+    supervised_lengths: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of a batch, averaged over its pairs, and its metrics under TRL's names.
 
@@ -44,6 +46,7 @@ def dpo_loss(
 
     *Shapes*: all B. *Units*: log-probabilities in nats, summed over the response; lengths in
     tokens, with the end token where there is one (needed by `ipo` and by `sft_weight`).
+    `supervised_logprobs` and `supervised_lengths` narrow supervision to some of the chosen tokens.
     *Raises*: ConfigError for an unknown loss type, or lengths that are needed and missing.
     """
     chosen_rewards = implicit_reward(chosen_logprobs, reference_chosen_logprobs, beta)
@@ -63,8 +66,10 @@ def dpo_loss(
         raise ConfigError(f"No loss {loss_type!r}; there are: sigmoid, robust, hinge, ipo.")
     loss = total = losses.mean()
     if sft_weight:
-        token_losses = -chosen_logprobs / _needed(chosen_lengths, "chosen_lengths")
-        total = loss + sft_weight * token_losses.mean()
+        if supervised_logprobs is None:
+            supervised_logprobs, supervised_lengths = chosen_logprobs, chosen_lengths
+        lengths = _needed(supervised_lengths, "chosen_lengths")
+        total = loss - sft_weight * (supervised_logprobs / lengths.clamp(min=1)).mean()
     metrics = {
         "loss": loss,
         "loss/total": total,
@@ -78,12 +83,13 @@ def dpo_loss(
     return total, {name: value.detach() for name, value in metrics.items()}
 
 
-def margin_cancels_shared_terms(loss_type: LossType, sft_weight: float) -> bool:
+def shared_terms_cancel(config: CoactiveConfig) -> bool:
     """Whether the terms that chosen and rejected share drop out of the gradient.
 
-    Not in IPO, where each side is divided by its own length, nor under supervision on the edit.
+    Not in IPO, where each side is divided by its own length, nor under supervision on the whole
+    edit; what an edit changed lies behind the shared beginning.
     """
-    return loss_type != "ipo" and sft_weight == 0
+    return config.loss_type != "ipo" and (config.sft_weight == 0 or config.sft_tokens == "changed")
 
 
 def implicit_reward(logprobs: Tensor, reference_logprobs: Tensor, beta: float) -> Tensor:

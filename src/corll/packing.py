@@ -10,7 +10,7 @@ responses pass through, branches side by side. Each token sees its ancestors and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from os.path import commonprefix
 
@@ -118,14 +118,12 @@ class Targets:
     """The tokens of a batch whose log-probabilities are wanted.
 
     *Shapes*: all M. `rows` and `columns` say where the token stands that predicts, `token_ids`
-    what is predicted, `segments` to which of the batch's segments it belongs, `needs_grad` whether
-    a gradient flows through its own term.
+    what is predicted, `needs_grad` whether a gradient flows through its own term.
     """
 
     rows: Tensor
     columns: Tensor
     token_ids: Tensor
-    segments: Tensor
     needs_grad: Tensor
 
 
@@ -134,14 +132,14 @@ class TreeBatch:
     """Rows padded on the right to a common length.
 
     *Shapes*: `token_ids`, `positions` B × T; `mask` B × 1 × T × T, added to attention scores;
-    `membership` R × S: which of the batch's S segments make each of its R responses.
+    `paths` one for each response: which of the targets are its tokens, in order.
     """
 
     token_ids: Tensor
     positions: Tensor
     mask: Tensor
     targets: Targets
-    membership: Tensor
+    paths: tuple[Tensor, ...]
 
 
 def collate(
@@ -164,41 +162,30 @@ def collate(
         visible[row, :t, :t] = tree.visibility()
     mask = torch.zeros(B, 1, T, T, dtype=dtype)
     mask.masked_fill_(~visible[:, None], torch.finfo(dtype).min)
-    targets, membership = _targets(trees, shared_grad=shared_grad)
+    columns, paths = _targets(trees, shared_grad=shared_grad)
     return TreeBatch(
         token_ids.to(device),
         positions.to(device),
         mask.to(device),
-        Targets(*(column.to(device) for column in targets)),
-        membership.to(device),
+        Targets(*(torch.tensor(column, device=device) for column in columns)),
+        tuple(torch.tensor(path, device=device) for path in paths),
     )
 
 
 def _targets(
     trees: Sequence[Tree], *, shared_grad: bool
-) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
-    columns: list[tuple[int, int, int, int, bool]] = []
-    first_segment = 0
-    memberships: list[list[int]] = []
+) -> tuple[Iterator[tuple[int, ...]], list[list[int]]]:
+    """The columns of `Targets`, and which of the targets make each response."""
+    targets: list[tuple[int, int, int, bool]] = []
+    paths: list[list[int]] = []
     for row, tree in enumerate(trees):
+        members: list[range] = []
         for index, segment in enumerate(tree.segments):
             needs_grad = shared_grad or not tree.is_shared(index)
+            members.append(range(len(targets), len(targets) + segment.stop - segment.start))
             predicting = tree.parent_end(index)
             for position in range(segment.start, segment.stop):
-                token = tree.token_ids[position]
-                columns.append((row, predicting, token, first_segment + index, needs_grad))
+                targets.append((row, predicting, tree.token_ids[position], needs_grad))
                 predicting = position
-        memberships.extend([first_segment + index for index in path] for path in tree.paths)
-        first_segment += len(tree.segments)
-    membership = torch.zeros(len(memberships), first_segment)
-    for response, segments in enumerate(memberships):
-        membership[response, segments] = 1.0
-    rows, predicting_at, token_ids, segments_of, needs = zip(*columns, strict=True)
-    tensors = (
-        torch.tensor(rows),
-        torch.tensor(predicting_at),
-        torch.tensor(token_ids),
-        torch.tensor(segments_of),
-        torch.tensor(needs),
-    )
-    return tensors, membership
+        paths.extend([target for index in path for target in members[index]] for path in tree.paths)
+    return zip(*targets, strict=True), paths

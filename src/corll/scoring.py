@@ -77,18 +77,25 @@ def response_logprobs(
     """log π(y|x) of every response of the trees, in order.
 
     *Shapes*: R, float32. *Units*: nats, summed over the response's ids, of the full distribution.
-    Without `shared_grad` the terms that all responses of a tree share carry no gradient: right for
-    a loss of margins alone, where they cancel.
+    """
+    tokens = token_logprobs(network, trees, shared_grad=shared_grad)
+    return torch.stack([response.sum() for response in tokens])
+
+
+def token_logprobs(
+    network: Network, trees: Sequence[Tree], *, shared_grad: bool = True
+) -> list[Tensor]:
+    """log π of each token of every response of the trees, in order.
+
+    *Shapes*: R of T each, float32. *Units*: nats, of the full distribution. Without `shared_grad`
+    the terms that all responses of a tree share carry no gradient: right for a loss of margins,
+    where they cancel.
     """
     model = network.model
     batch = collate(trees, dtype=model.dtype, device=model.device, shared_grad=shared_grad)
-    if network.head_is_linear:
-        token_logprobs = _from_hidden_states(network, batch)
-    else:
-        token_logprobs = _from_model_logits(network, batch)
-    segments = token_logprobs.new_zeros(batch.membership.shape[1])
-    segments = segments.index_add(0, batch.targets.segments, token_logprobs)
-    return batch.membership @ segments
+    compute = _from_hidden_states if network.head_is_linear else _from_model_logits
+    logprobs = compute(network, batch)
+    return [logprobs[path] for path in batch.paths]
 
 
 def linear_token_logprobs(hidden: Tensor, head: Any, token_ids: Tensor) -> Tensor:
