@@ -21,7 +21,7 @@ from corll.gradient import (
     BatchGradient,
     EncodedPair,
     accumulate_gradient,
-    changed_tokens,
+    compare_tokens,
     encode_pair,
     with_less_memory,
 )
@@ -31,7 +31,7 @@ from corll.records import Preference, ReferenceLogprobs, Sample
 from tiny_models import perturb_adapter
 
 ALL_AT_ONCE = 10**9
-PLAIN_DPO = CoactiveConfig(sft_weight=0.0)
+PLAIN_DPO = CoactiveConfig(sft_weight=0.0, keep_weight=0.0)
 
 
 def text_preferences(policy: Policy) -> list[Preference]:
@@ -116,16 +116,24 @@ def plain_gradient(
             torch.stack([logprobs(prompt, pair.rejected_ids).sum() for prompt, pair in both]),
         )
 
+    def kept() -> list[Tensor]:
+        sides = [(logprobs(p, pair.chosen_ids), pair.comparison.kept) for p, pair in both] + [
+            (logprobs(p, pair.rejected_ids), pair.comparison.kept_in_draft) for p, pair in both
+        ]
+        return [values[places] for values, places in sides]
+
     supervised = {}
     if config.sft_tokens == "changed":
-        parts = [logprobs(prompt, pair.chosen_ids)[pair.changed] for prompt, pair in both]
+        parts = [
+            logprobs(prompt, pair.chosen_ids)[pair.comparison.changed] for prompt, pair in both
+        ]
         supervised["supervised_logprobs"] = torch.stack([part.sum() for part in parts])
         supervised["supervised_lengths"] = torch.tensor([float(len(part)) for part in parts])
 
     for parameter in policy.trainable_parameters().values():
         parameter.grad = None
     with torch.no_grad(), policy.adapters.model.disable_adapter():
-        reference = sides()
+        reference, reference_kept = sides(), kept()
     loss, _ = dpo_loss(
         *sides(),
         *reference,
@@ -137,6 +145,10 @@ def plain_gradient(
         rejected_lengths=torch.tensor([len(pair.rejected_ids) for pair in pairs]),
         **supervised,
     )
+    if config.keep_weight:
+        pieces = zip(kept(), reference_kept, strict=True)
+        falls = [((r - o).clamp(min=0) ** 2).sum() / (2 * max(len(o), 1)) for o, r in pieces]
+        loss = loss + config.keep_weight * torch.stack(falls).mean()
     loss.backward()
     return loss.item(), gradients(policy)
 
@@ -150,11 +162,13 @@ LOSSES = [
     PLAIN_DPO.with_settings(sft_weight=0.3, sft_tokens="all"),
     PLAIN_DPO.with_settings(sft_weight=0.3, sft_tokens="changed"),
     PLAIN_DPO.with_settings(loss_type="ipo", sft_weight=0.3, sft_tokens="all"),
+    CoactiveConfig(sft_weight=0.3, keep_weight=5.0),
 ]
 
 
 def loss_name(config: CoactiveConfig) -> str:
-    return f"{config.loss_type}-{config.label_smoothing}-{config.sft_weight}-{config.sft_tokens}"
+    names = ("loss_type", "label_smoothing", "sft_weight", "sft_tokens", "keep_weight")
+    return "-".join(str(getattr(config, name)) for name in names)
 
 
 @pytest.mark.parametrize("config", LOSSES, ids=loss_name)
@@ -515,19 +529,22 @@ def test_another_error_passes_unchanged(policy: Policy, error: Exception) -> Non
 
 
 @pytest.mark.parametrize(
-    ("draft", "edit", "expected"),
+    ("draft", "edit", "changed", "kept_in_draft"),
     [
-        ((1, 2, 3, 0), (1, 2, 3, 4, 5, 0), [3, 4]),  # inserted before the end
-        ((1, 2, 3, 0), (7, 8, 1, 2, 3, 0), [0, 1]),  # inserted at the start
-        ((1, 2, 3, 0), (1, 9, 3, 0), [1]),  # replaced
-        ((1, 2, 3, 4, 0), (1, 4, 0), [1]),  # cut: the token that now follows
-        ((1, 2, 3), (1, 2), []),  # cut at the end of an unfinished text: nothing follows
-        ((1, 2, 3), (1, 2, 0), [2]),  # a cut draft that now ends
-        ((1, 2), (3, 4), [0, 1]),  # nothing in common
-        ((5, 1, 1, 2, 6), (5, 1, 2, 6), [2]),  # never within the common beginning
+        ((1, 2, 3, 0), (1, 2, 3, 4, 5, 0), [3, 4], [0, 1, 2, 3]),  # inserted before the end
+        ((1, 2, 3, 0), (7, 8, 1, 2, 3, 0), [0, 1], [0, 1, 2, 3]),  # inserted at the start
+        ((1, 2, 3, 0), (1, 9, 3, 0), [1], [0, 2, 3]),  # replaced
+        ((1, 2, 3, 4, 0), (1, 4, 0), [1], [0, 3, 4]),  # cut: the token that now follows
+        ((1, 2, 3), (1, 2), [], [0, 1]),  # cut at the end of an unfinished text
+        ((1, 2, 3), (1, 2, 0), [2], [0, 1]),  # a cut draft that now ends
+        ((1, 2), (3, 4), [0, 1], []),  # nothing in common
+        ((5, 1, 1, 2, 6), (5, 1, 2, 6), [2], [0, 1, 3, 4]),  # the common beginning comes first
     ],
 )
-def test_changed_tokens_by_hand(
-    draft: tuple[int, ...], edit: tuple[int, ...], expected: list[int]
+def test_edit_and_draft_compared_by_hand(
+    draft: tuple[int, ...], edit: tuple[int, ...], changed: list[int], kept_in_draft: list[int]
 ) -> None:
-    assert changed_tokens(draft, edit) == expected
+    found = compare_tokens(draft, edit)
+    assert found.changed == changed
+    assert found.kept == [n for n in range(len(edit)) if n not in changed]
+    assert found.kept_in_draft == kept_in_draft

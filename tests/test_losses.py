@@ -16,7 +16,7 @@ from torch.testing import assert_close
 import trl_peer
 from corll.config import CoactiveConfig
 from corll.errors import ConfigError
-from corll.losses import dpo_loss, implicit_reward, shared_terms_cancel
+from corll.losses import dpo_loss, implicit_reward, shared_terms_cancel, shortfall
 from corll.policy import Policy
 from corll.records import Preference
 
@@ -223,7 +223,9 @@ def test_shared_terms_cancel_where_it_is_said_that_they_do(
     before, _ = dpo_loss(chosen, rejected, *reference, **arguments)
     after, _ = dpo_loss(chosen + shift, rejected + shift, *reference, **arguments)
     cancelled = float(after) == pytest.approx(float(before), rel=1e-9)
-    assert cancelled == shared_terms_cancel(CoactiveConfig(**settings, sft_tokens=sft[1]))
+    config = CoactiveConfig(**settings, sft_tokens=sft[1], keep_weight=0)
+    assert cancelled == shared_terms_cancel(config)
+    assert not shared_terms_cancel(config.with_settings(keep_weight=1.0))
 
 
 def test_supervision_on_the_changed_tokens_alone() -> None:
@@ -236,3 +238,14 @@ def test_supervision_on_the_changed_tokens_alone() -> None:
     none = {"supervised_logprobs": tensor([-4.0, 0.0]), "supervised_lengths": tensor([2.0, 0])}
     loss, _ = dpo_loss(*LOGPROBS, sft_weight=0.3, **none)
     assert float(loss) == pytest.approx(float(plain) + 0.3 * 1.0)
+
+
+def test_shortfall_by_hand() -> None:
+    """Log-ratios 1, 0, −2: only the fall counts, 4 / (2 · 3); no tokens, none; flat at π_0."""
+    reference = tensor([-1.0, -2.0, -3.0])
+    assert float(shortfall(tensor([0.0, -2.0, -5.0]), reference)) == pytest.approx(4 / 6)
+    assert float(shortfall(tensor([]), tensor([]))) == 0.0
+    own = reference.clone().requires_grad_()
+    shortfall(own, reference).backward()
+    assert own.grad is not None
+    assert own.grad.tolist() == [0.0, 0.0, 0.0]

@@ -90,6 +90,12 @@ class CoactiveConfig(SamplingConfig):
         "changed",
         description="What is supervised: the whole edit, or the tokens where it leaves the draft.",
     )
+    keep_weight: float = Field(
+        10.0,
+        ge=0,
+        description="Weight of not letting the tokens that the edit left alone become unlikelier "
+        "than under the reference: half their mean squared fall, in nats.",
+    )
     learning_rate: float = Field(4e-4, gt=0, description="Of Adam, after the warm-up.")
     warmup_steps: int = Field(
         0, ge=0, description="Steps over which the learning rate rises from 0."
@@ -153,6 +159,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "preferences_per_step": 64,
         "beta": 0.1,
         "sft_weight": 0.0,
+        "keep_weight": 0.0,
         "learning_rate": 5e-7,
     },
 }

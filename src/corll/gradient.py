@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
 from os.path import commonprefix
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,11 +21,11 @@ from torch import Tensor
 from corll.config import CoactiveConfig
 from corll.errors import DeviceMemoryError, InputError
 from corll.lora import set_dropout
-from corll.losses import dpo_loss, shared_terms_cancel
+from corll.losses import dpo_loss, shared_terms_cancel, shortfall
 from corll.packing import Ids, Tree
 from corll.policy import Policy
 from corll.records import Preference, ReferenceLogprobs
-from corll.scoring import response_logprobs, token_logprobs
+from corll.scoring import token_logprobs
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +40,9 @@ class EncodedPair:
     trees: tuple[Tree, ...]
 
     @cached_property
-    def changed(self) -> list[int]:
-        """Which of the chosen tokens the edit brought: see `changed_tokens`."""
-        return changed_tokens(self.rejected_ids, self.chosen_ids)
+    def comparison(self) -> TokenComparison:
+        """What the edit changed and what it kept, by position."""
+        return compare_tokens(self.rejected_ids, self.chosen_ids)
 
     @property
     def padded_tokens(self) -> tuple[int, int]:
@@ -64,20 +65,32 @@ def encode_pair(policy: Policy, preference: Preference) -> EncodedPair:
     return EncodedPair(preference, chosen, rejected, tuple(trees))
 
 
-def changed_tokens(draft: Ids, edit: Ids) -> list[int]:
-    """Where in the edit its tokens leave the draft: what was inserted, and what follows a cut.
+class TokenComparison(NamedTuple):
+    """Positions of tokens: in the edit what is `changed` and `kept`, in the draft what is `kept`.
 
-    The tokens between are the draft's own: the model wrote them, and supervision on them would
-    teach it nothing but its own samples.
+    `changed` holds what was inserted and the token that follows a cut: where the edit leaves the
+    draft. The draft's own tokens in between were the model's idea, and the user let them stand.
     """
+
+    changed: list[int]
+    kept: list[int]
+    kept_in_draft: list[int]
+
+
+def compare_tokens(draft: Ids, edit: Ids) -> TokenComparison:
+    """Aligns an edit with its draft, their common beginning first."""
     prefix = len(commonprefix([draft, edit]))
     changed: set[int] = set()
+    kept_in_draft = list(range(prefix))
     matcher = SequenceMatcher(None, draft[prefix:], edit[prefix:], autojunk=False)
-    for operation, _, _, start, stop in matcher.get_opcodes():
-        if operation != "equal":
+    for operation, draft_start, draft_stop, start, stop in matcher.get_opcodes():
+        if operation == "equal":
+            kept_in_draft.extend(range(prefix + draft_start, prefix + draft_stop))
+        else:
             after_cut = stop + 1 if operation == "delete" else stop
             changed.update(range(prefix + start, min(prefix + after_cut, len(edit))))
-    return sorted(changed)
+    kept = [n for n in range(len(edit)) if n not in changed]
+    return TokenComparison(sorted(changed), kept, kept_in_draft)
 
 
 @dataclass(frozen=True)
@@ -152,24 +165,25 @@ def _micro_batch_loss(
 ) -> tuple[Tensor, dict[str, Tensor], list[ReferenceLogprobs]]:
     trees = [tree for pair in batch for tree in pair.trees]
     shared_grad = not shared_terms_cancel(config)
-    references = _stored_references(policy, batch)
+    reference_tokens: list[Tensor] = []
+    references = None if config.keep_weight else _stored_references(policy, batch)
     if references is None:
         # The same rows as the policy's pass, so that at step 0 the log-ratios are exactly 0.
         with policy.as_reference():
-            scores = response_logprobs(policy.network, trees, shared_grad=shared_grad)
-        references = _as_records(policy, scores[0::2], scores[1::2])
+            reference_tokens = token_logprobs(policy.network, trees, shared_grad=shared_grad)
+        references = _as_records(policy, reference_tokens)
     with _dropout(policy):
         tokens = token_logprobs(policy.network, trees, shared_grad=shared_grad)
-    chosen_tokens, rejected_tokens = tokens[0::2], tokens[1::2]
-    as_tensor = chosen_tokens[0].new_tensor
+    as_tensor = tokens[0].new_tensor
     supervised: dict[str, Tensor] = {}
     if config.sft_weight and config.sft_tokens == "changed":
-        changed = [t[pair.changed].sum() for t, pair in zip(chosen_tokens, batch, strict=True)]
-        supervised["supervised_logprobs"] = torch.stack(changed)
-        supervised["supervised_lengths"] = as_tensor([len(pair.changed) for pair in batch])
+        changed = [pair.comparison.changed for pair in batch]
+        sums = [t[places].sum() for t, places in zip(tokens[0::2], changed, strict=True)]
+        supervised["supervised_logprobs"] = torch.stack(sums)
+        supervised["supervised_lengths"] = as_tensor([len(places) for places in changed])
     loss, metrics = dpo_loss(
-        torch.stack([response.sum() for response in chosen_tokens]),
-        torch.stack([response.sum() for response in rejected_tokens]),
+        torch.stack([response.sum() for response in tokens[0::2]]),
+        torch.stack([response.sum() for response in tokens[1::2]]),
         as_tensor([reference.chosen for reference in references]),
         as_tensor([reference.rejected for reference in references]),
         beta=config.beta,
@@ -180,7 +194,23 @@ def _micro_batch_loss(
         rejected_lengths=as_tensor([len(pair.rejected_ids) for pair in batch]),
         **supervised,
     )
+    if config.keep_weight:
+        kept = _kept_shortfall(batch, tokens, reference_tokens)
+        loss = loss + config.keep_weight * kept
+        metrics |= {"loss/total": loss.detach(), "shortfall/kept": kept.detach()}
     return loss, metrics, references
+
+
+def _kept_shortfall(
+    batch: Sequence[EncodedPair], tokens: Sequence[Tensor], reference_tokens: Sequence[Tensor]
+) -> Tensor:
+    """How far what the user left alone became unlikelier, as a mean over pairs and sides."""
+    both = list(zip(tokens, reference_tokens, strict=True))
+    terms = []
+    for pair, edit, draft in zip(batch, both[0::2], both[1::2], strict=True):
+        terms.append(shortfall(*(side[pair.comparison.kept] for side in edit)))
+        terms.append(shortfall(*(side[pair.comparison.kept_in_draft] for side in draft)))
+    return torch.stack(terms).mean()
 
 
 def _stored_references(
@@ -193,10 +223,10 @@ def _stored_references(
     return kept if len(kept) == len(batch) else None
 
 
-def _as_records(policy: Policy, chosen: Tensor, rejected: Tensor) -> list[ReferenceLogprobs]:
+def _as_records(policy: Policy, tokens: Sequence[Tensor]) -> list[ReferenceLogprobs]:
     label = _computed_with(policy)
-    both = zip(chosen.tolist(), rejected.tolist(), strict=True)
-    return [ReferenceLogprobs(c, r, label) for c, r in both]
+    sums = torch.stack([response.sum() for response in tokens]).tolist()
+    return [ReferenceLogprobs(c, r, label) for c, r in zip(sums[0::2], sums[1::2], strict=True)]
 
 
 def _computed_with(policy: Policy) -> str:

@@ -83,13 +83,25 @@ def dpo_loss(
     return total, {name: value.detach() for name, value in metrics.items()}
 
 
+def shortfall(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
+    """½ max(0, log π_0 − log π)², averaged over tokens: how far π has fallen below π_0 on them.
+
+    Its gradient is 0 where π = π_0, and where learning made a token likelier.
+    *Shapes*: T → a number, 0 for no tokens. *Units*: nats². *Source*: DPOP (Pal et al. 2024,
+    arXiv 2402.13228) bounds the fall of whole chosen responses; here it is that of single tokens.
+    """
+    fallen = relu(reference_logprobs - logprobs)
+    return fallen.square().sum() / (2 * max(len(logprobs), 1))
+
+
 def shared_terms_cancel(config: CoactiveConfig) -> bool:
     """Whether the terms that chosen and rejected share drop out of the gradient.
 
-    Not in IPO, where each side is divided by its own length, nor under supervision on the whole
-    edit; what an edit changed lies behind the shared beginning.
+    Not in IPO, where each side is divided by its own length, nor where tokens that both share are
+    supervised or kept; what an edit changed lies behind the shared beginning.
     """
-    return config.loss_type != "ipo" and (config.sft_weight == 0 or config.sft_tokens == "changed")
+    supervised = config.sft_weight > 0 and config.sft_tokens == "all"
+    return config.loss_type != "ipo" and not supervised and config.keep_weight == 0
 
 
 def implicit_reward(logprobs: Tensor, reference_logprobs: Tensor, beta: float) -> Tensor:
