@@ -20,7 +20,7 @@ PROMPTS = [
     "Tuesday or Thursday?",
 ]
 SEEDS = [11, 12, 13, 14]
-ONE = CoactiveConfig(max_completion_length=10)
+ONE = CoactiveConfig(num_candidates=1, max_completion_length=10)
 FOUR = ONE.with_settings(num_candidates=4)
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corll.config import SamplingConfig
 from corll.errors import InputError
-from corll.evaluation import Evaluation, Measures, compare, evaluate, question
-from corll.policy import Policy
+from corll.evaluation import Evaluation, Measures, compare, evaluate, first_samples, question
 from corll.records import Draft, Edit, Prompt, Sample
 
 
@@ -120,18 +117,23 @@ class ToCapitals:
         return draft.text.upper() if draft.text.strip() else None
 
 
-def test_evaluate_draws_one_draft_a_prompt_and_lets_the_user_edit(policy: Policy) -> None:
-    prompts = ["Write to Anna.", [{"role": "user", "content": "Greet Tom."}]]
-    settings: dict[str, Any] = {"max_new_tokens": 8, "seed": 3, "sampling": SamplingConfig()}
-    evaluation = evaluate(policy, prompts, ToCapitals(), **settings)
-    samples = policy.sample(prompts, **settings)
-    assert [edit.draft.sample for edit in evaluation.edits] == [row[0] for row in samples]
-    assert [edit.text for edit in evaluation.edits] == [
-        ToCapitals().edit(edit.draft) for edit in evaluation.edits
-    ]
-    assert evaluate(policy, prompts, ToCapitals(), **settings) == evaluation
+def test_evaluate_lets_the_user_edit_each_draft() -> None:
+    drafts = [Draft("Write to Anna.", (Sample(text, (1,), None, True),)) for text in ("hi", "yo")]
+    evaluation = evaluate(drafts, ToCapitals())
+    assert [edit.draft for edit in evaluation.edits] == drafts
+    assert [edit.text for edit in evaluation.edits] == ["HI", "YO"]
 
 
-def test_evaluate_needs_prompts(policy: Policy) -> None:
+def test_first_samples_are_judged_without_the_choice() -> None:
+    """The second of two samples is shown; the first one costs two letters of two."""
+    samples = (Sample("hi", (1,), None, True), Sample("HI", (2,), None, True))
+    shown = evaluate([Draft("Greet.", samples, choice=1, scores=(0.0, 1.0))], ToCapitals())
+    assert shown.values("edit_cost").tolist() == [0.0]
+    single = first_samples(shown, ToCapitals())
+    assert single.values("edit_cost").tolist() == [1.0]
+    assert single.edits[0].draft.text == "hi"
+
+
+def test_evaluate_needs_prompts() -> None:
     with pytest.raises(InputError, match="at least one"):
-        evaluate(policy, [], ToCapitals(), max_new_tokens=4, seed=0, sampling=SamplingConfig())
+        evaluate([], ToCapitals())

@@ -27,7 +27,15 @@ from corll.policy import Policy
 from corll.records import Acceptance, Draft, Preference
 from tiny_models import perturb_adapter
 
-QUICK = CoactiveConfig(preferences_per_step=2, max_completion_length=8, learning_rate=1e-2)
+QUICK = CoactiveConfig(
+    num_candidates=1,
+    preferences_per_step=2,
+    max_completion_length=8,
+    learning_rate=1e-2,
+    lr_scheduler_type="constant",
+    sft_weight=0.3,
+    keep_weight=0.0,
+)
 PREFERENCES = [
     Preference("Write to Anna.", " Dear Anna, thank you.", " Hello there!"),
     Preference("The kettle.", " We'll send another one on Friday.", " We'll not send it."),

@@ -8,9 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from corll.errors import ConfigError
 
+_DEFAULT_WARMUP = 4
+
 LossType = Literal["sigmoid", "ipo", "hinge", "robust"]
 Selection = Literal["implicit_reward", "logprob", "mean_logprob"]
 SftTokens = Literal["all", "changed"]
+Schedule = Literal["constant", "inverse_sqrt"]
 PresetName = Literal["default", "paper"]
 
 
@@ -57,10 +60,15 @@ class SamplingConfig(Config):
 
 
 class CoactiveConfig(SamplingConfig):
-    """Algorithm 1: how drafts are made, and how preferences are learned from."""
+    """Algorithm 1: how drafts are made, and how preferences are learned from.
 
+    The defaults were chosen by experiment, for one person's style on a small model
+    (experiments/LOG.md); `preset("paper")` is the paper's setting.
+    """
+
+    temperature: float = Field(0.7, gt=0, description="Divides the logits before sampling.")
     num_candidates: int = Field(
-        1, ge=1, description="k: samples drawn for a draft; the best by `selection` is shown."
+        4, ge=1, description="k: samples drawn for a draft; the best by `selection` is shown."
     )
     selection: Selection = Field(
         "implicit_reward",
@@ -72,7 +80,7 @@ class CoactiveConfig(SamplingConfig):
         description="Longest prompt, in tokens; by default what the model's context allows.",
     )
     max_completion_length: int = Field(80, ge=1, description="Longest response, in tokens.")
-    preferences_per_step: int = Field(8, ge=1, description="N: preferences in one Adam step.")
+    preferences_per_step: int = Field(4, ge=1, description="N: preferences in one Adam step.")
     beta: float = Field(
         0.1, gt=0, description="β: how strongly the policy is held to its reference."
     )
@@ -84,21 +92,29 @@ class CoactiveConfig(SamplingConfig):
         description="Assumed share of preferences that point the wrong way (sigmoid, robust).",
     )
     sft_weight: float = Field(
-        0.3, ge=0, description="Weight of supervision on the edit: its mean token loss, in nats."
+        1.0, ge=0, description="Weight of supervision on the edit: its mean token loss, in nats."
     )
     sft_tokens: SftTokens = Field(
         "changed",
         description="What is supervised: the whole edit, or the tokens where it leaves the draft.",
     )
     keep_weight: float = Field(
-        10.0,
+        50.0,
         ge=0,
         description="Weight of not letting the tokens that the edit left alone become unlikelier "
         "than under the reference: half their mean squared fall, in nats.",
     )
-    learning_rate: float = Field(4e-4, gt=0, description="Of Adam, after the warm-up.")
-    warmup_steps: int = Field(
-        0, ge=0, description="Steps over which the learning rate rises from 0."
+    learning_rate: float = Field(1e-3, gt=0, description="Of Adam, after the warm-up.")
+    lr_scheduler_type: Schedule = Field(
+        "inverse_sqrt",
+        description="After the warm-up: `constant`, or falling as 1/√step, which settles a learner "
+        "whose edits have no planned end.",
+    )
+    warmup_steps: int | None = Field(
+        None,
+        ge=0,
+        description="Steps over which the learning rate rises from 0; by default 4 with "
+        "`inverse_sqrt`, whose time scale it is, else none.",
     )
     warmup_ratio: float = Field(
         0.0, ge=0, le=1, description="The same as a share of `total_steps`; needs that total."
@@ -135,9 +151,15 @@ class CoactiveConfig(SamplingConfig):
         return SamplingConfig(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 1: linear warm-up, then constant."""
-        warmup = self.warmup_steps or round(self.warmup_ratio * (self.total_steps or 0))
-        return self.learning_rate * min(1.0, step / warmup) if warmup else self.learning_rate
+        """The learning rate of a step, counted from 1: linear warm-up, then the schedule."""
+        falls = self.lr_scheduler_type == "inverse_sqrt"
+        warmup = self.warmup_steps
+        if warmup is None:
+            by_ratio = round(self.warmup_ratio * (self.total_steps or 0))
+            warmup = by_ratio or (_DEFAULT_WARMUP if falls else 0)
+        if step < warmup:
+            return self.learning_rate * step / warmup
+        return self.learning_rate * (max(warmup, 1) / step) ** 0.5 if falls else self.learning_rate
 
     @classmethod
     def preset(cls, name: PresetName, **settings: Any) -> CoactiveConfig:
@@ -156,11 +178,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
         "num_candidates": 1,
+        "temperature": 1.0,
         "preferences_per_step": 64,
         "beta": 0.1,
         "sft_weight": 0.0,
         "keep_weight": 0.0,
         "learning_rate": 5e-7,
+        "lr_scheduler_type": "constant",
     },
 }
 

@@ -7,21 +7,17 @@ percentile bootstraps over prompts (Efron and Tibshirani 1993).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from corll.config import SamplingConfig
 from corll.edits import content_kept, distinct_2, edit_cost
 from corll.errors import InputError
 from corll.feedback import User, clean_edit, is_acceptance
 from corll.records import Draft, Edit, Prompt
-
-if TYPE_CHECKING:
-    from corll.policy import Policy
 
 RESAMPLES = 4000
 
@@ -102,26 +98,24 @@ class Evaluation:
         return cls.of(Edit.from_dict(record) for record in records)
 
 
-def evaluate(
-    policy: Policy,
-    prompts: Sequence[Prompt],
-    user: User,
-    *,
-    max_new_tokens: int,
-    seed: int,
-    sampling: SamplingConfig,
-) -> Evaluation:
-    """Draws one sample a prompt, lets the user edit it, and measures what the user did."""
-    if not prompts:
+def evaluate(drafts: Iterable[Draft], user: User) -> Evaluation:
+    """Lets the user edit the drafts for held-out prompts, and measures what was done.
+
+    *Raises*: InputError where there are none.
+    """
+    edits = [Edit(draft=draft, text=user.edit(draft)) for draft in drafts]
+    if not edits:
         raise InputError("An evaluation needs at least one held-out prompt.")
-    samples = policy.sample(
-        prompts, num_samples=1, max_new_tokens=max_new_tokens, seed=seed, sampling=sampling
-    )
-    drafts = [
-        Draft(prompt=prompt, candidates=tuple(drawn), seed=seed)
-        for prompt, drawn in zip(prompts, samples, strict=True)
-    ]
-    return Evaluation.of(Edit(draft=draft, text=user.edit(draft)) for draft in drafts)
+    return Evaluation.of(edits)
+
+
+def first_samples(evaluation: Evaluation, user: User) -> Evaluation:
+    """The same prompts answered by their first candidate, unselected: what one sample is worth.
+
+    Better play and better learning are different things: the drafts that are shown owe something
+    to the choice among k samples, these owe all to the policy.
+    """
+    return evaluate((replace(edit.draft, choice=0) for edit in evaluation.edits), user)
 
 
 def compare(before: Evaluation, after: Evaluation, *, seed: int) -> Interval | None:

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from corll.cli.terminal_user import visible
-from corll.evaluation import Evaluation, Interval, compare, question
+from corll.evaluation import Evaluation, Interval, compare, first_samples, question
+from corll.feedback import User
 
 _ROWS = {
     "edit_cost": ("edit cost", "less is better"),
@@ -26,8 +27,13 @@ _ROWS = {
 _SHARES = frozenset({"accepted", "content_kept", "finished"})
 
 
-def print_comparison(console: Console, before: Evaluation, after: Evaluation, *, seed: int) -> None:
-    """Held-out drafts before and after, each mean with its interval, and two drafts in full."""
+def print_comparison(
+    console: Console, before: Evaluation, after: Evaluation, *, judge: User, seed: int
+) -> None:
+    """Held-out drafts before and after, each mean with its interval, and two drafts in full.
+
+    `judge` also edits the first of each draft's k samples, which owes nothing to the choice.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column(f"{len(before.edits)} held-out prompts")
     table.add_column("before", justify="right")
@@ -36,16 +42,26 @@ def print_comparison(console: Console, before: Evaluation, after: Evaluation, *,
     old, new = before.summary(seed=seed), after.summary(seed=seed)
     for name, (label, meaning) in _ROWS.items():
         table.add_row(label, _show(name, old[name]), _show(name, new[name]), meaning)
+    num_candidates = len(before.edits[0].draft.candidates)
+    if num_candidates > 1:
+        singles = [first_samples(evaluation, judge) for evaluation in (before, after)]
+        costs = [_show("edit_cost", one.summary(seed=seed)["edit_cost"]) for one in singles]
+        table.add_row("  of one sample", *costs, f"not the best of {num_candidates}")
     console.print(Padding(table, (1, 0)))
-    change = compare(before, after, seed=seed)
+    _print_change(console, "Edit cost", compare(before, after, seed=seed))
+    if num_candidates > 1:
+        _print_change(console, "Of one sample, it", compare(*singles, seed=seed))
+    _print_drafts(console, before, after)
+
+
+def _print_change(console: Console, what: str, change: Interval | None) -> None:
     if change is None:
         console.print("The drafts needed no edits before, so there is no change to measure.")
-    else:
-        console.print(
-            f"Edit cost changed by {change.mean:+.0%} "
-            f"(95 % interval {change.low:+.0%} to {change.high:+.0%}, paired by prompt)."
-        )
-    _print_drafts(console, before, after)
+        return
+    console.print(
+        f"{what} changed by {change.mean:+.0%} "
+        f"(95 % interval {change.low:+.0%} to {change.high:+.0%}, paired by prompt)."
+    )
 
 
 def print_answers(console: Console, metrics: Sequence[Mapping[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from corll.cli.display import Display, LiveDisplay, PersonDisplay, PlainDisplay
 from corll.cli.report import print_answers, print_comparison, print_whereabouts
 from corll.cli.reporting import Reporter, open_reporter
 from corll.cli.settings import LearnSettings
+from corll.draft import make_drafts
 from corll.evaluation import Evaluation, evaluate
 from corll.feedback import User
 from corll.learner import CoactiveLearner
@@ -71,7 +72,7 @@ class Session:
         before = self._evaluated("before", judge)
         self._learn(islice(prompts, self.learner.rounds_played, None), user)
         after = self._evaluated("after", judge)
-        self._report(before, after)
+        self._report(before, after, judge)
 
     def _learn(self, prompts: Iterator[Prompt], user: User) -> None:
         learner, folder = self.learner, self.folder
@@ -156,14 +157,9 @@ class Session:
             return Evaluation.from_records(found)
         config = self.learner.config
         with self.console.status(f"held-out drafts {phase} learning"):
-            evaluation = evaluate(
-                self.learner.policy,
-                self.held_out,
-                judge,
-                max_new_tokens=config.max_completion_length,
-                seed=config.seed,
-                sampling=config.sampling,
-            )
+            seeds = [config.seed] * len(self.held_out)
+            drafts = make_drafts(self.learner.policy, self.held_out, config, seeds=seeds)
+            evaluation = evaluate(drafts, judge)
         new = [{"phase": phase, "round": rounds, **line} for line in evaluation.records()]
         kept = [line for line in records if line["phase"] != phase]
         self.folder.write_held_out([*kept, *new])
@@ -181,13 +177,13 @@ class Session:
             return LiveDisplay(self.console, rounds=rounds, played=self.learner.rounds_played)
         return PlainDisplay(self.console, rounds=rounds)
 
-    def _report(self, before: Evaluation | None, after: Evaluation | None) -> None:
+    def _report(self, before: Evaluation | None, after: Evaluation | None, judge: User) -> None:
         metrics = self.folder.metrics()
         title = f"{self.settings.model}, edited by {self.settings.user}"
         drawn = draw_curve(metrics, self.folder.curve, title=title)
         if before is not None and after is not None:
             seed = self.learner.config.seed
-            print_comparison(self.console, before, after, seed=seed)
+            print_comparison(self.console, before, after, judge=judge, seed=seed)
         else:
             print_answers(self.console, metrics)
         print_whereabouts(

@@ -28,6 +28,7 @@ OptionalDType = Annotated[
 ]
 
 DEFAULT_MODEL = "smollm2-135m"
+_SIMULATED_AT_ONCE = 8
 
 # What may differ when a run is resumed: none of it decides what has been learned so far.
 _FREE_ON_RESUME = frozenset({"rounds", "output", "resume", "device", "report_to"})
@@ -88,7 +89,7 @@ class LearnSettings(Config):
         None,
         ge=1,
         description="Drafts drawn together, by one state of the model. By default 1 with --user "
-        "you, else preferences_per_step.",
+        "you, else 8.",
     )
     dtype: OptionalDType = Field(
         None, description="Precision of the base model; by default what suits the device."
@@ -120,7 +121,7 @@ class LearnSettings(Config):
     def resolved(self) -> LearnSettings:
         """With every default that depends on another setting filled in, as a run stores it."""
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        at_once = self.coactive.preferences_per_step if self.simulated else 1
+        at_once = _SIMULATED_AT_ONCE if self.simulated else 1
         return self.model_copy(
             update={
                 "rounds": self.rounds or (128 if self.simulated else None),

@@ -1,0 +1,88 @@
+"""Summarises run folders of `corll learn`: a JSON line a run, and one figure of their curves.
+
+python experiments/summarise.py RUN [RUN …] --output experiments/results/NAME
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from corll.config import CoactiveConfig
+from corll.evaluation import Evaluation, compare
+from corll.run_folder import RunFolder, read_config
+
+MEASURES = ("edit_cost", "accepted", "content_kept", "distinct_2", "words", "finished")
+WINDOW = 16
+
+
+def summary_of(run: Path) -> dict[str, Any]:
+    """What a run was told, where it left the defaults, and its held-out measures."""
+    config = read_config(run)
+    settings = config["settings"]
+    defaults = CoactiveConfig().model_dump(mode="json")
+    coactive = settings["coactive"]
+    folder = RunFolder(run)
+    records = folder.held_out()
+    phases = {
+        phase: Evaluation.from_records(line for line in records if line["phase"] == phase)
+        for phase in ("before", "after")
+    }
+    line: dict[str, Any] = {
+        "run": run.name,
+        "user": settings["user"],
+        "seed": coactive["seed"],
+        "rounds": settings["rounds"],
+        "drafts_at_once": settings["drafts_at_once"],
+        "lora_target_modules": settings["lora"]["lora_target_modules"],
+        "settings": {k: v for k, v in coactive.items() if defaults.get(k) != v and k != "seed"},
+        "model": config["model"],
+        "versions": config["versions"],
+    }
+    for phase, evaluation in phases.items():
+        means = evaluation.summary(seed=0)
+        line[phase] = {name: [round(x, 4) for x in means[name]] for name in MEASURES}
+    change = compare(phases["before"], phases["after"], seed=0)
+    line["edit_cost_change"] = None if change is None else [round(x, 4) for x in change]
+    line["steps"] = folder.metrics()[-1]["step"]
+    return line
+
+
+def draw(runs: list[Path], path: Path) -> None:
+    """Edit cost and content kept over the rounds, running means, a line a run."""
+    figure, panels = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    for run in runs:
+        lines = [line for line in RunFolder(run).metrics() if "edit_cost" in line]
+        rounds = np.array([line["round"] for line in lines])[WINDOW - 1 :]
+        for panel, name in zip(panels, ("edit_cost", "content_kept"), strict=True):
+            values = np.array([line[name] for line in lines])
+            mean = np.convolve(values, np.ones(WINDOW) / WINDOW, mode="valid")
+            panel.plot(rounds, mean, label=run.name)
+    for panel, title in zip(panels, ("edit cost", "content kept, of what was asked"), strict=True):
+        panel.set(xlabel=f"rounds (running mean of {WINDOW})", title=title, ylim=(0, None))
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--output", required=True, type=Path, help="without an ending")
+    options = parser.parse_args()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(summary_of(run)) + "\n" for run in options.runs]
+    options.output.with_suffix(".jsonl").write_text("".join(lines))
+    draw(options.runs, options.output.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
