@@ -27,6 +27,12 @@ from corll.policy import Policy
 from corll.records import Acceptance, Draft, Preference
 from tiny_models import perturb_adapter
 
+# PEFT says these of its own doing, wherever a test calls it as a user of PEFT would.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated"),
+    pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to"),
+]
+
 QUICK = CoactiveConfig(
     num_candidates=1,
     preferences_per_step=2,

@@ -89,7 +89,7 @@ class LearnSettings(Config):
         None,
         ge=1,
         description="Drafts drawn together, by one state of the model. By default 1 with --user "
-        "you, else 8.",
+        "you, else 8, or preferences_per_step where that is more.",
     )
     dtype: OptionalDType = Field(
         None, description="Precision of the base model; by default what suits the device."
@@ -121,7 +121,8 @@ class LearnSettings(Config):
     def resolved(self) -> LearnSettings:
         """With every default that depends on another setting filled in, as a run stores it."""
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        at_once = _SIMULATED_AT_ONCE if self.simulated else 1
+        at_once = max(_SIMULATED_AT_ONCE, self.coactive.preferences_per_step)
+        at_once = at_once if self.simulated else 1
         return self.model_copy(
             update={
                 "rounds": self.rounds or (128 if self.simulated else None),
