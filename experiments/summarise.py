@@ -1,6 +1,8 @@
 """Summarises run folders of `corll learn`: a JSON line a run, and one figure of their curves.
 
-python experiments/summarise.py RUN [RUN …] --output experiments/results/NAME
+Usage: python experiments/summarise.py RUN [RUN …] --draw NAME [NAME …] --output RESULT
+
+A setting that a line lacks did not exist when its run was made.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from corll.config import CoactiveConfig
 from corll.evaluation import Evaluation, compare
 from corll.run_folder import RunFolder, read_config
 
@@ -25,10 +26,9 @@ WINDOW = 16
 
 
 def summary_of(run: Path) -> dict[str, Any]:
-    """What a run was told, where it left the defaults, and its held-out measures."""
+    """What a run was told, and its held-out measures: each mean with its interval."""
     config = read_config(run)
     settings = config["settings"]
-    defaults = CoactiveConfig().model_dump(mode="json")
     coactive = settings["coactive"]
     folder = RunFolder(run)
     records = folder.held_out()
@@ -43,8 +43,10 @@ def summary_of(run: Path) -> dict[str, Any]:
         "rounds": settings["rounds"],
         "drafts_at_once": settings["drafts_at_once"],
         "lora_target_modules": settings["lora"]["lora_target_modules"],
-        "settings": {k: v for k, v in coactive.items() if defaults.get(k) != v and k != "seed"},
-        "model": config["model"],
+        "settings": coactive,
+        "model": settings["model"],
+        "dtype": config["model"]["dtype"],
+        "device": config["model"]["device"],
         "versions": config["versions"],
     }
     for phase, evaluation in phases.items():
@@ -76,12 +78,14 @@ def draw(runs: list[Path], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--draw", nargs="*", default=[], help="the runs to draw, by folder name")
     parser.add_argument("--output", required=True, type=Path, help="without an ending")
     options = parser.parse_args()
     options.output.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(summary_of(run)) + "\n" for run in options.runs]
     options.output.with_suffix(".jsonl").write_text("".join(lines))
-    draw(options.runs, options.output.with_suffix(".png"))
+    if drawn := [run for run in options.runs if run.name in options.draw]:
+        draw(drawn, options.output.with_suffix(".png"))
 
 
 if __name__ == "__main__":
