@@ -90,7 +90,9 @@ def load_corll(case: Case) -> tuple[Policy, CoactiveLearner]:
     config = CoactiveConfig(
         preferences_per_step=PAIRS,
         learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
         sft_weight=0.0,
+        keep_weight=0.0,
         memory_limit_gb=12.0,
     )
     return policy, CoactiveLearner(policy, config)
