@@ -25,7 +25,7 @@ $(MODEL): $(INSTALLED)
 	$(BIN)/python -W ignore -c 'from corll.models import EMBEDDED_MODEL, locate; print(locate(EMBEDDED_MODEL))'
 	touch $@
 
-run: install  ## watch a model learn from edits, about five minutes
+run: install  ## watch a model learn from edits, about seven minutes
 	$(BIN)/corll learn --user letter
 
 test: install  ## the test suite

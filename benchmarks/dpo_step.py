@@ -93,7 +93,7 @@ def load_corll(case: Case) -> tuple[Policy, CoactiveLearner]:
         lr_scheduler_type="constant",
         sft_weight=0.0,
         keep_weight=0.0,
-        memory_limit_gb=12.0,
+        memory_limit_gb=1.0,  # a CPU is as quick in small micro-batches
     )
     return policy, CoactiveLearner(policy, config)
 
