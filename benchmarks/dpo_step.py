@@ -14,7 +14,6 @@ import argparse
 import json
 import platform
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -229,7 +228,15 @@ def _report_own_memory(case: Case, side: str) -> None:
     else:
         del learner
         run_trl(policy, case, _Timer(None, preferences), steps=2)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    print(_peak_resident_gb())
+
+
+def _peak_resident_gb() -> float:
+    """Of this process since its start; `ru_maxrss` would count the parent it was forked from."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 2**20
+    raise SystemExit("peak memory is read from /proc/self/status, which lacks VmHWM here")
 
 
 def main() -> None:

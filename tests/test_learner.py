@@ -600,3 +600,14 @@ def test_an_unknown_setting_in_a_saved_learner_is_refused(
     file.write_text(json.dumps(state))
     with pytest.raises(ValueError, match="betta"):
         CoactiveLearner.load(tmp_path)
+
+
+def test_a_step_hands_back_its_preferences_with_their_reference_scores(policy: Policy) -> None:
+    learner = CoactiveLearner(policy, QUICK)
+    learner.step(PREFERENCES)
+    for one, kept in zip(PREFERENCES, learner.last_learned, strict=True):
+        assert kept.reference is not None
+        assert (kept.prompt, kept.chosen, kept.rejected) == (one.prompt, one.chosen, one.rejected)
+        found = policy.reference_logprobs([one.prompt] * 2, [one.chosen, one.rejected])
+        assert kept.reference.chosen == pytest.approx(float(found[0]), abs=1e-4)
+        assert kept.reference.rejected == pytest.approx(float(found[1]), abs=1e-4)

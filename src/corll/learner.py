@@ -45,7 +45,11 @@ _REFERENCE_FOLDER = "reference"
 
 
 class CoactiveLearner:
-    """Learns from the edits of one user; `draft`, then `learn` from what they made of it."""
+    """Learns from the edits of one user; `draft`, then `learn` from what they made of it.
+
+    `last_metrics` are those of the latest step, `last_learned` its preferences, now with their
+    reference log-probabilities, so that whoever stores them need not compute these again.
+    """
 
     def __init__(self, policy: Policy, config: CoactiveConfig | None = None) -> None:
         self.policy = policy
@@ -55,6 +59,7 @@ class CoactiveLearner:
         self.rounds_played = 0
         self.steps_taken = 0
         self.last_metrics: dict[str, float] | None = None
+        self.last_learned: tuple[Preference, ...] = ()
         self._parameters = policy.trainable_parameters()
         self._optimizer = torch.optim.Adam(
             self._parameters.values(),
@@ -148,6 +153,8 @@ class CoactiveLearner:
         self._optimizer.zero_grad()
         self.steps_taken += 1
         self.last_metrics = metrics
+        scored = zip(preferences, gradient.references, strict=True)
+        self.last_learned = tuple(preference.with_reference(r) for preference, r in scored)
         return metrics
 
     def _gradient(self, pairs: Sequence[EncodedPair]) -> BatchGradient:
