@@ -18,11 +18,11 @@ def tokens_within(limit_gb: float, policy: Policy) -> int:
 
 
 def activation_bytes_per_token(model: Any) -> int:
-    """Bytes that one row token keeps for the backward pass, an upper estimate.
+    """Bytes that one row token keeps for the backward pass, right within a factor of three.
 
     Per layer: about 24 vectors of the hidden size (norms, projections, their rotations and
     expansions over heads, the attention's output, residuals) and 6 of the feed-forward size,
-    in the model's dtype, norms in float32. Measured on SmolLM2-135M (benchmarks/LOG.md).
+    in the model's dtype.
     """
     config = model.config
     hidden = config.hidden_size
