@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corll.packing import Ids, Segment, Tree, build_tree, collate
+from corll.packing import Ids, Segment, Tree, batches_by_length, build_tree, collate
 
 # Few different ids, so that random responses share beginnings.
 RESPONSES = st.lists(
@@ -202,3 +202,15 @@ class TestCollate:
         )
         assert [path.tolist() for path in batch.paths] == [[0, 1, 2], [0, 1, 3, 4], [5]]
         assert batch.targets.needs_grad.all()
+
+
+def test_rows_of_like_length_go_together() -> None:
+    sizes = [(1, length) for length in (3, 10, 4, 50, 9)]
+    assert list(batches_by_length(sizes, 20)) == [[3], [1, 4], [2, 0]]
+    assert list(batches_by_length([], 20)) == []
+
+
+def test_an_item_of_two_rows_counts_twice() -> None:
+    """2 · 10 fills a batch of 20; 2 · 9 fits into the next, a third row (3 · 9) does not."""
+    assert list(batches_by_length([(2, 9), (1, 4), (2, 10)], 20)) == [[2], [0], [1]]
+    assert list(batches_by_length([(2, 9), (1, 4), (2, 10)], 30)) == [[2], [0, 1]]

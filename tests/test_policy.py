@@ -11,7 +11,7 @@ from torch import Tensor
 
 from corll.config import LoraConfig, SamplingConfig
 from corll.errors import InputError, PromptTooLongError
-from corll.policy import Policy, batches_by_length
+from corll.policy import Policy
 from corll.records import Prompt, Sample
 from tiny_models import perturb_adapter, plain_logprob
 
@@ -259,17 +259,3 @@ class TestAdapter:
     def test_a_template_can_be_left_out(self, tiny_model_folder: Path) -> None:
         plain = Policy.load(tiny_model_folder, dtype="float32", chat_template=False)
         assert plain.codec.render("Coming?") == "Coming?"
-
-
-class _Row:
-    def __init__(self, length: int) -> None:
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
-
-
-def test_rows_of_like_length_go_together() -> None:
-    rows: list[Any] = [_Row(n) for n in (3, 10, 4, 50, 9)]
-    assert list(batches_by_length(rows, 20)) == [[3], [1, 4], [2, 0]]
-    assert list(batches_by_length([], 20)) == []

@@ -22,7 +22,7 @@ from corll.config import CoactiveConfig
 from corll.errors import DeviceMemoryError, InputError
 from corll.lora import set_dropout
 from corll.losses import dpo_loss, shared_terms_cancel, shortfall
-from corll.packing import Ids, Tree
+from corll.packing import Ids, Tree, batches_by_length
 from corll.policy import Policy
 from corll.records import Preference, ReferenceLogprobs
 from corll.scoring import token_logprobs
@@ -112,7 +112,7 @@ def accumulate_gradient(
         parameter.grad = None
     totals: dict[str, Tensor] = {}
     references: dict[int, ReferenceLogprobs] = {}
-    for numbers in _micro_batches(pairs, max_tokens):
+    for numbers in batches_by_length([pair.padded_tokens for pair in pairs], max_tokens):
         batch = [pairs[n] for n in numbers]
         share = len(batch) / len(pairs)
         loss, metrics, computed = _micro_batch_loss(policy, batch, config)
@@ -143,21 +143,6 @@ def with_less_memory(error: Exception, max_tokens: int, pairs: Sequence[EncodedP
     halved = max(largest, min(max_tokens, total) // 2)
     log.warning("Out of memory: micro-batches are now of %d tokens at most.", halved)
     return halved
-
-
-def _micro_batches(pairs: Sequence[EncodedPair], max_tokens: int) -> Iterator[list[int]]:
-    """Indices of pairs, rows of like length together, at most `max_tokens` with their padding."""
-    batch: list[int] = []
-    rows = 0
-    for number in sorted(range(len(pairs)), key=lambda n: -pairs[n].padded_tokens[1]):
-        own_rows, _ = pairs[number].padded_tokens
-        if batch and (rows + own_rows) * pairs[batch[0]].padded_tokens[1] > max_tokens:
-            yield batch
-            batch, rows = [], 0
-        batch.append(number)
-        rows += own_rows
-    if batch:
-        yield batch
 
 
 def _micro_batch_loss(

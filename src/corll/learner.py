@@ -214,6 +214,7 @@ class CoactiveLearner:
         """
         source = Path(folder)
         state = _read_state(source)
+        given = policy is not None
         if policy is None:
             policy = Policy.load(
                 state["base_model"],
@@ -228,7 +229,8 @@ class CoactiveLearner:
                 f"The learner in {source} is held to the reference {state['reference']!r}, the "
                 f"policy to {policy.reference_name!r}. Load the policy with the same reference."
             )
-        policy.restore(source)
+        if given:
+            policy.restore(source)
         learner = cls(policy, CoactiveConfig(**state["config"]))
         learner._restore_optimizer(source / _OPTIMIZER_FILE)
         learner.drafts_made = state["drafts_made"]

@@ -189,3 +189,22 @@ def _targets(
                 predicting = position
         paths.extend([target for index in path for target in members[index]] for path in tree.paths)
     return zip(*targets, strict=True), paths
+
+
+def batches_by_length(sizes: Sequence[tuple[int, int]], max_tokens: int) -> Iterator[list[int]]:
+    """Indices of items in batches of at most `max_tokens` padded tokens, the longest first.
+
+    An item is a number of rows and the length of the longest of them. Rows of like length go
+    together, so that little is padding; an item that is larger goes alone.
+    """
+    batch: list[int] = []
+    batch_rows = 0
+    for number in sorted(range(len(sizes)), key=lambda n: -sizes[n][1]):
+        rows, _ = sizes[number]
+        if batch and (batch_rows + rows) * sizes[batch[0]][1] > max_tokens:
+            yield batch
+            batch, batch_rows = [], 0
+        batch.append(number)
+        batch_rows += rows
+    if batch:
+        yield batch

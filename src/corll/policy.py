@@ -20,7 +20,7 @@ from corll.decoding import sample_branches
 from corll.errors import InputError
 from corll.losses import implicit_reward
 from corll.models import LoadedModel, load_model
-from corll.packing import Tree
+from corll.packing import Tree, batches_by_length
 from corll.records import Prompt, Response, Sample
 from corll.scoring import Network, response_logprobs
 from corll.tokens import TokenCodec
@@ -222,26 +222,11 @@ class Policy:
     def _score(self, trees: Sequence[Tree]) -> Tensor:
         """log π of all responses of the trees, in their order, in passes of bounded size."""
         parts: dict[int, Tensor] = {}
-        for batch in batches_by_length(trees, _SCORED_TOKENS):
+        for batch in batches_by_length([(1, len(tree)) for tree in trees], _SCORED_TOKENS):
             scores = response_logprobs(self.network, [trees[n] for n in batch])
             counts = [len(trees[n].paths) for n in batch]
             parts.update(zip(batch, torch.split(scores, counts), strict=True))
         return torch.cat([parts[n] for n in range(len(trees))]).cpu() if trees else torch.empty(0)
-
-
-def batches_by_length(trees: Sequence[Tree], max_tokens: int) -> Iterator[list[int]]:
-    """Indices of trees in batches of at most `max_tokens` padded tokens, the longest first.
-
-    Rows of like length go together, so that little is padding; a longer row goes alone.
-    """
-    batch: list[int] = []
-    for number in sorted(range(len(trees)), key=lambda n: -len(trees[n])):
-        if batch and (len(batch) + 1) * len(trees[batch[0]]) > max_tokens:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch
 
 
 def _check_prompts(prompts: Sequence[Prompt]) -> None:
