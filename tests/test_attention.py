@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
-from corll.attention import grouped_attention, use_grouped_attention
+from corll.attention import attend_rows, grouped_attention, use_grouped_attention
+from corll.packing import RowSpan
 from corll.policy import Policy
 from tiny_models import build_llama
 
@@ -71,3 +74,32 @@ def test_it_replaces_the_fused_kernel_on_cpus_and_nothing_else(tiny_model_folder
     eager.set_attn_implementation("eager")
     use_grouped_attention(eager)
     assert eager.config._attn_implementation == "eager"
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=4))
+def test_rows_of_a_flat_batch_are_attended_one_by_one(lengths: list[int]) -> None:
+    generator = torch.Generator().manual_seed(len(lengths))
+    M = sum(lengths)
+    turned = torch.randn(M, H + G, D, generator=generator).requires_grad_()
+    values = torch.randn(M, G, D, generator=generator).requires_grad_()
+    weights = torch.randn(M, H, D, generator=generator)
+    spans, expected, start = [], [], 0
+    for T in lengths:
+        visible = torch.ones(T, T, dtype=torch.bool).tril()
+        mask = torch.zeros(T, T).masked_fill(~visible, torch.finfo(torch.float32).min)
+        row = slice(start, start + T)
+        spans.append(RowSpan(start, start + T, mask))
+        query, key = turned[row].split([H, G], dim=1)
+        lone = [x.transpose(0, 1)[None] for x in (query, key, values[row])]
+        expected.append(peer(*lone, mask, 0.3)[0])
+        start += T
+    plain = torch.cat(expected)
+    found = attend_rows(turned, values, spans, 0.3)
+    torch.testing.assert_close(found, plain)
+    with torch.no_grad():
+        torch.testing.assert_close(attend_rows(turned, values, spans, 0.3), plain)
+    theirs = torch.autograd.grad((plain * weights).sum(), [turned, values])
+    ours = torch.autograd.grad((found * weights).sum(), [turned, values])
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)

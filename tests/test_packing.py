@@ -188,8 +188,7 @@ class TestCollate:
             device=torch.device("cpu"),
             shared_grad=False,
         ).targets
-        assert targets.rows.tolist() == [0, 0, 0, 0, 0, 1]
-        assert targets.columns.tolist() == [1, 2, 3, 3, 5, 0]
+        assert targets.predictors.tolist() == [1, 2, 3, 3, 5, 7]
         assert targets.token_ids.tolist() == [1, 2, 3, 4, 5, 6]
         assert targets.needs_grad.tolist() == [False, False, True, True, True, True]
 

@@ -18,7 +18,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 from corll.config import SamplingConfig
 from corll.packing import Ids
-from corll.scoring import Network
+from corll.scoring import Network, rows_in_cache
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,8 @@ def draw(logits: Tensor, uniforms: Tensor, sampling: SamplingConfig) -> tuple[Te
 
     *Shapes*: `logits` N × V, `uniforms` N → tokens N, log-probabilities N.
     """
-    logits = logits.float()
     count = sampling.top_k if 0 < sampling.top_k < logits.shape[-1] else logits.shape[-1]
-    top, ids = logits.topk(count, dim=-1)
+    top, ids, log_z = _likeliest(logits, count)
     weights = (top / sampling.temperature).softmax(-1)
     if sampling.top_p < 1:
         before = weights.cumsum(-1) - weights
@@ -119,8 +118,22 @@ def draw(logits: Tensor, uniforms: Tensor, sampling: SamplingConfig) -> tuple[Te
     # Rounding may lift `wanted` to the very end of the scale: stay on the last token with weight.
     last = (weights > 0).sum(-1, keepdim=True) - 1
     choice = torch.searchsorted(cumulative, wanted, right=True).minimum(last)
-    logprobs = top.gather(-1, choice).squeeze(-1) - logits.logsumexp(-1)
+    logprobs = top.gather(-1, choice).squeeze(-1) - log_z
     return ids.gather(-1, choice).squeeze(-1), logprobs
+
+
+def _likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The largest logits, their ids, and log Σ exp of all, in float32.
+
+    A few rows at a time, so that they stay in the processor's cache. *Shapes*: N × V → N × count,
+    N × count, N.
+    """
+    parts = []
+    for rows in torch.split(logits, rows_in_cache(logits.shape[-1])):
+        exact = rows.float()
+        parts.append((*exact.topk(count, dim=-1), exact.logsumexp(-1)))
+    top, ids, log_z = (torch.cat(part) for part in zip(*parts, strict=True))
+    return top, ids, log_z
 
 
 def _uniforms(
@@ -155,20 +168,19 @@ def _prefill(
         if network.takes_trees
         else DynamicCache(config=model.config)
     )
-    out = model(
+    logits = network.next_logits(
         input_ids=token_ids,
         position_ids=positions.to(model.device),
         attention_mask=_prompt_mask(network, padding),
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=1,
     )
     if not network.takes_trees:
         cache.batch_repeat_interleave(num_samples)
     lengths = (~padding).sum(-1)
     return _Decoding(
         cache,
-        out.logits[:, -1].repeat_interleave(num_samples, dim=0),
+        logits.repeat_interleave(num_samples, dim=0),
         lengths.repeat_interleave(num_samples),
         padding.repeat_interleave(num_samples, dim=0),
         torch.arange(P * num_samples, device=model.device),
@@ -185,14 +197,13 @@ def _advance(network: Network, state: _Decoding, drawn: Tensor) -> None:
         dtype = network.model.dtype
         mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
         mask = mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None, None]
-    out = network.model(
+    state.logits = network.next_logits(
         input_ids=drawn[:, None],
         position_ids=state.positions[:, None],
         attention_mask=mask,
         past_key_values=state.cache,
         use_cache=True,
     )
-    state.logits = out.logits[:, -1]
     state.positions = state.positions + 1
 
 
@@ -219,7 +230,8 @@ class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
     """Keys and values of one layer, allocated once for the prompt and all that will be drawn.
 
     The first update takes the prompts (P rows) and lays them into `branches` rows each; later ones
-    take a token for each of these rows and write it in place.
+    take a token for each of these rows and write it in place. Keys lie transposed, as attention
+    reads them.
     """
 
     def __init__(self, branches: int, capacity: int) -> None:
@@ -228,13 +240,11 @@ class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
-        self.keys = self._allocate(key_states)
-        self.values = self._allocate(value_states)
+        P, H, _, D = key_states.shape
+        rows = P * self.branches
+        self.keys = key_states.new_empty(rows, H, D, self.capacity).transpose(2, 3)
+        self.values = value_states.new_empty(rows, H, self.capacity, value_states.shape[-1])
         self.is_initialized = True
-
-    def _allocate(self, states: Tensor) -> Tensor:
-        P, H, _, D = states.shape
-        return states.new_empty(P * self.branches, H, self.capacity, D)
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
@@ -260,7 +270,7 @@ class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
         return self.capacity
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        self.keys = self.keys[indices]
+        self.keys = self.keys.transpose(2, 3)[indices].transpose(2, 3)
         self.values = self.values[indices]
 
 

@@ -7,11 +7,82 @@ backward pass. Here the small matrices are cast instead: they stay float32 where
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import torch
 from peft.tuners.lora import layer as peft_lora
 from torch import Tensor, nn
+
+
+class Factors(NamedTuple):
+    """An adapter on one layer: (alpha / r) · B A. *Shapes*: A r × in, B out × r."""
+
+    A: Tensor
+    B: Tensor
+    scaling: float
+
+    @property
+    def learn(self) -> bool:
+        return torch.is_grad_enabled() and self.A.requires_grad
+
+
+class JoinedFactors:
+    """Adapters of layers that share an input as one adapter of their ranks' sum.
+
+    The matrices stay float32 where Adam updates them; here they are cast to the dtype they are
+    used in, once for each version of them.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._stops = list(accumulate(sizes))
+        self._slices = [slice(stop - n, stop) for n, stop in zip(sizes, self._stops, strict=True)]
+        self._kept: dict[torch.dtype, _Joined] = {}
+
+    def columns(self, number: int) -> slice:
+        """Where a layer's outputs are among those of all."""
+        return self._slices[number]
+
+    def join(
+        self, adapters: Sequence[tuple[int, Factors]], dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """All A stacked; all scaled B on the diagonal of a block matrix.
+
+        *Shapes*: `adapters` name the layer that each is on → R × in, Σ out × R.
+        """
+        A = torch.cat([factors.A.to(dtype) for _, factors in adapters])
+        B = A.new_zeros(self._stops[-1], len(A))
+        start = 0
+        for number, factors in adapters:
+            stop = start + factors.B.shape[1]
+            B[self._slices[number], start:stop] = factors.B * factors.scaling
+            start = stop
+        return A, B
+
+    def kept(
+        self, adapters: Sequence[tuple[int, Factors]], dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """`join`, from the last time if these are the same weights."""
+        versions = [(n, f.A._version, f.B._version, f.scaling) for n, f in adapters]
+        last = self._kept.get(dtype)
+        # The tensors themselves are kept and compared: an address may be another adapter's by now.
+        if last is None or last.versions != versions or not _same(last.adapters, adapters):
+            with torch.no_grad():
+                last = _Joined(adapters, versions, self.join(adapters, dtype))
+            self._kept[dtype] = last
+        return last.matrices
+
+
+class _Joined(NamedTuple):
+    adapters: Sequence[tuple[int, Factors]]
+    versions: list[tuple[int, int, int, float]]
+    matrices: tuple[Tensor, Tensor]
+
+
+def _same(adapters: Sequence[tuple[int, Factors]], others: Sequence[tuple[int, Factors]]) -> bool:
+    both = zip(adapters, others, strict=True)
+    return all(one.A is other.A and one.B is other.B for (_, one), (_, other) in both)
 
 
 class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
@@ -19,40 +90,45 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """base(x) + (alpha / r) · B A x. *Shapes*: … × in → … × out."""
-        adapter = self._only_plain_adapter()
-        if adapter is None or args or kwargs:
+        factors = None if args or kwargs else self.active_factors()
+        if factors is None:
             result: Tensor = super().forward(x, *args, **kwargs)
             return result
-        A, B = self._factors(adapter, x.dtype)
         out: Tensor = self.base_layer(x)
+        if not factors:
+            return out
+        A, B = self._cast(factors, x.dtype)
         low = x.reshape(-1, x.shape[-1]) @ A.t()
         return torch.addmm(out.reshape(-1, out.shape[-1]), low, B.t()).reshape(out.shape)
 
-    def _only_plain_adapter(self) -> str | None:
-        """The active adapter's name, if there is exactly one and nothing special about it."""
-        if self.disable_adapters or self.merged or len(self.active_adapters) != 1:
-            return None
-        name: str = self.active_adapters[0]
-        plain = (
-            name in self.lora_A
-            and name not in self.lora_variant
-            and not self.lora_bias[name]
-            and not _drops(self.lora_dropout[name])
-        )
-        return name if plain else None
+    def active_factors(self) -> tuple[()] | Factors | None:
+        """The active adapter, empty where it is off; None where only PEFT knows what to do.
 
-    def _factors(self, adapter: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """A and (alpha / r) · B in `dtype`, cast once for each version of the weights."""
-        A, B = self.lora_A[adapter].weight, self.lora_B[adapter].weight
-        if torch.is_grad_enabled() and A.requires_grad:
-            return A.to(dtype), (B * self.scaling[adapter]).to(dtype)
-        stamp = (adapter, dtype, A._version, B._version, A.data_ptr(), B.data_ptr())
-        kept: tuple[Any, tuple[Tensor, Tensor]] | None = self.__dict__.get("_cast")
-        if kept is None or kept[0] != stamp:
-            with torch.no_grad():
-                kept = (stamp, (A.to(dtype), (B * self.scaling[adapter]).to(dtype)))
-            self.__dict__["_cast"] = kept
-        return kept[1]
+        That is with several adapters at once, dropout, or a variant of LoRA. Each layer asks at
+        each token, so this reads what `nn.Module` would look up.
+        """
+        if self.merged_adapters:
+            return None
+        if self._disable_adapters:
+            return ()
+        active = self._active_adapter
+        name = active if isinstance(active, str) else active[0] if len(active) == 1 else None
+        parts = self._modules
+        A = parts["lora_A"]._modules.get(name)
+        if A is None or name in self.lora_variant or self.lora_bias[name]:
+            return None
+        if _drops(parts["lora_dropout"]._modules[name]):
+            return None
+        B = parts["lora_B"]._modules[name]
+        return Factors(A._parameters["weight"], B._parameters["weight"], self.scaling[name])
+
+    def _cast(self, factors: Factors, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """A and (alpha / r) · B in `dtype`."""
+        if factors.learn:
+            return factors.A.to(dtype), (factors.B * factors.scaling).to(dtype)
+        cache = self.__dict__.setdefault("_kept_factors", JoinedFactors([len(factors.B)]))
+        A, B = cache.kept([(0, factors)], dtype)
+        return A, B
 
 
 def _drops(dropout: nn.Module) -> bool:

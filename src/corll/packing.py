@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from os.path import commonprefix
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -117,75 +119,103 @@ def build_tree(prompt_ids: Ids, responses: Sequence[Ids]) -> Tree:
 class Targets:
     """The tokens of a batch whose log-probabilities are wanted.
 
-    *Shapes*: all M. `rows` and `columns` say where the token stands that predicts, `token_ids`
-    what is predicted, `needs_grad` whether a gradient flows through its own term.
+    *Shapes*: all M. `predictors` say where the token stands that predicts, counted through all
+    rows, `token_ids` what is predicted, `needs_grad` whether a gradient flows through its term.
     """
 
-    rows: Tensor
-    columns: Tensor
+    predictors: Tensor
     token_ids: Tensor
     needs_grad: Tensor
 
 
+class RowSpan(NamedTuple):
+    """Where a row lies among the tokens of a flat batch; `mask`, T × T, is added to its scores."""
+
+    start: int
+    stop: int
+    mask: Tensor
+
+
 @dataclass(frozen=True)
 class TreeBatch:
-    """Rows padded on the right to a common length.
+    """Rows padded on the right to a common length, or flat: one after another in a single row.
 
-    *Shapes*: `token_ids`, `positions` B × T; `mask` B × 1 × T × T, added to attention scores;
+    *Shapes*: `token_ids`, `positions` B × T, where B is 1 if the batch is flat; `mask`
+    B × 1 × T × T, added to attention scores, of a padded batch; `spans` the rows of a flat one;
     `paths` one for each response: which of the targets are its tokens, in order.
     """
 
     token_ids: Tensor
     positions: Tensor
-    mask: Tensor
+    mask: Tensor | None
+    spans: tuple[RowSpan, ...] | None
     targets: Targets
     paths: tuple[Tensor, ...]
 
 
 def collate(
-    trees: Sequence[Tree], *, dtype: torch.dtype, device: torch.device, shared_grad: bool
+    trees: Sequence[Tree],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    shared_grad: bool,
+    flat: bool = False,
 ) -> TreeBatch:
     """Trees as tensors. Without `shared_grad` the terms of shared segments carry no gradient.
 
     They cancel in a margin, and with them their gradients through the output layer; gradients
-    still flow through their keys and values.
+    still flow through their keys and values. A `flat` batch has no padding.
     """
-    B, T = len(trees), max(map(len, trees))
-    token_ids = torch.zeros(B, T, dtype=torch.long)
-    positions = torch.zeros(B, T, dtype=torch.long)
-    # Padding sees itself alone: a row that saw nothing would have no finite softmax.
-    visible = torch.eye(T, dtype=torch.bool).repeat(B, 1, 1)
-    for row, tree in enumerate(trees):
-        t = len(tree)
-        token_ids[row, :t] = torch.tensor(tree.token_ids)
-        positions[row, :t] = torch.tensor(tree.positions)
-        visible[row, :t, :t] = tree.visibility()
-    mask = torch.zeros(B, 1, T, T, dtype=dtype)
-    mask.masked_fill_(~visible[:, None], torch.finfo(dtype).min)
-    columns, paths = _targets(trees, shared_grad=shared_grad)
+    lengths = [len(tree) for tree in trees]
+    B, T = (1, sum(lengths)) if flat else (len(trees), max(lengths))
+    starts = [0, *accumulate(lengths)] if flat else [row * T for row in range(len(trees))]
+    token_ids, positions = (torch.zeros(B * T, dtype=torch.long) for _ in range(2))
+    for start, tree in zip(starts, trees, strict=False):
+        token_ids[start : start + len(tree)] = torch.tensor(tree.token_ids)
+        positions[start : start + len(tree)] = torch.tensor(tree.positions)
+    places, paths = _targets(trees, starts, shared_grad=shared_grad)
+    columns = [torch.tensor(column, device=device) for column in places]
+    mask, spans = None, None
+    if flat:
+        spans = tuple(
+            RowSpan(start, start + len(tree), _additive(tree.visibility(), dtype).to(device))
+            for start, tree in zip(starts, trees, strict=False)
+        )
+    else:
+        # Padding sees itself alone: a row that saw nothing would have no finite softmax.
+        visible = torch.eye(T, dtype=torch.bool).repeat(B, 1, 1)
+        for row, tree in enumerate(trees):
+            visible[row, : len(tree), : len(tree)] = tree.visibility()
+        mask = _additive(visible[:, None], dtype).to(device)
     return TreeBatch(
-        token_ids.to(device),
-        positions.to(device),
-        mask.to(device),
-        Targets(*(torch.tensor(column, device=device) for column in columns)),
+        token_ids.view(B, T).to(device),
+        positions.view(B, T).to(device),
+        mask,
+        spans,
+        Targets(*columns),
         tuple(torch.tensor(path, device=device) for path in paths),
     )
 
 
+def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    hidden = torch.zeros(visible.shape, dtype=dtype)
+    return hidden.masked_fill_(~visible, torch.finfo(dtype).min)
+
+
 def _targets(
-    trees: Sequence[Tree], *, shared_grad: bool
+    trees: Sequence[Tree], starts: Sequence[int], *, shared_grad: bool
 ) -> tuple[Iterator[tuple[int, ...]], list[list[int]]]:
     """The columns of `Targets`, and which of the targets make each response."""
-    targets: list[tuple[int, int, int, bool]] = []
+    targets: list[tuple[int, int, bool]] = []
     paths: list[list[int]] = []
-    for row, tree in enumerate(trees):
+    for start, tree in zip(starts, trees, strict=False):
         members: list[range] = []
         for index, segment in enumerate(tree.segments):
             needs_grad = shared_grad or not tree.is_shared(index)
             members.append(range(len(targets), len(targets) + segment.stop - segment.start))
             predicting = tree.parent_end(index)
             for position in range(segment.start, segment.stop):
-                targets.append((row, predicting, tree.token_ids[position], needs_grad))
+                targets.append((start + predicting, tree.token_ids[position], needs_grad))
                 predicting = position
         paths.extend([target for index in path for target in members[index]] for path in tree.paths)
     return zip(*targets, strict=True), paths

@@ -18,6 +18,7 @@ from corll.adapters import POLICY, REFERENCE, AdapterSet
 from corll.config import LoraConfig, SamplingConfig
 from corll.decoding import sample_branches
 from corll.errors import InputError
+from corll.fused import fuse_layers
 from corll.losses import implicit_reward
 from corll.models import LoadedModel, load_model
 from corll.packing import Tree, batches_by_length
@@ -39,6 +40,7 @@ class Policy:
 
     def __init__(self, base: LoadedModel, adapters: AdapterSet, codec: TokenCodec) -> None:
         self.base, self.adapters, self.codec = base, adapters, codec
+        fuse_layers(base.model)
         self.network = Network.examine(base.model)
 
     @classmethod

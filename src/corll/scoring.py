@@ -7,19 +7,25 @@ never built: each chunk of positions is projected, reduced to one number a token
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from corll.frozen_linear import FrozenLinear, may_prepack
+from corll.fused import is_fused
 from corll.packing import Ids, Tree, TreeBatch, build_tree, collate
 
 log = logging.getLogger(__name__)
 
 _LOGITS_PER_CHUNK = 1 << 23
 """Logits held at once, 32 MB in float32."""
+
+_FLOATS_IN_CACHE = 1 << 19
+"""2 MB in float32."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,13 @@ class Network:
     `takes_trees`: its attention takes a 4-D mask and explicit positions; otherwise each response
     gets a plain row. `head_is_linear`: its logits are its output layer applied to its last hidden
     states and nothing else; otherwise they are taken from the model as it computes them.
+    `flattens_rows`: its layers take rows one after another, without padding.
     """
 
     model: Any
     takes_trees: bool
     head_is_linear: bool
+    flattens_rows: bool = False
 
     @classmethod
     def examine(cls, model: Any) -> Network:
@@ -43,7 +51,9 @@ class Network:
         expected = plain._try(prompt, responses)
         assert expected is not None
         head_is_linear = _close(expected, cls(model, False, True)._try(prompt, responses))
-        packed = cls(model, takes_trees=True, head_is_linear=head_is_linear)
+        # A GPU attends to padded rows in one kernel; a CPU had better not compute the padding.
+        flat = is_fused(model) and model.device.type == "cpu"
+        packed = cls(model, True, head_is_linear, flat)
         takes_trees = not _has_short_window(model.config) and _close(
             expected, packed._try(prompt, responses)
         )
@@ -52,7 +62,28 @@ class Network:
                 "%s does not take a tree-shaped attention mask; each response gets a plain row.",
                 type(model).__name__,
             )
-        return cls(model, takes_trees, head_is_linear)
+        return packed if takes_trees else cls(model, False, head_is_linear)
+
+    def next_logits(self, **inputs: Any) -> Tensor:
+        """The logits that follow the last token of each row. *Shapes*: N × V."""
+        if not self.head_is_linear:
+            logits: Tensor = self.model(**inputs, logits_to_keep=1).logits[:, -1]
+            return logits
+        hidden = self.backbone(**inputs).last_hidden_state[:, -1]
+        # Laid out in one piece: for a strided view torch would copy the weight for each row.
+        return self._head(hidden.contiguous())
+
+    @property
+    def backbone(self) -> Any:
+        """The model without its output layer."""
+        return getattr(self.model, self.model.base_model_prefix)
+
+    @cached_property
+    def _head(self) -> Callable[[Tensor], Tensor]:
+        head: Any = self.model.get_output_embeddings()
+        if type(head) is not torch.nn.Linear or head.weight.requires_grad:
+            return cast(Callable[[Tensor], Tensor], head)
+        return FrozenLinear(head.weight.data, head.bias, prepacks=may_prepack(self.model))
 
     def _try(self, prompt: Ids, responses: Sequence[Ids]) -> Tensor | None:
         trees = self.trees(prompt, responses)
@@ -92,7 +123,13 @@ def token_logprobs(
     where they cancel.
     """
     model = network.model
-    batch = collate(trees, dtype=model.dtype, device=model.device, shared_grad=shared_grad)
+    batch = collate(
+        trees,
+        dtype=model.dtype,
+        device=model.device,
+        shared_grad=shared_grad,
+        flat=network.flattens_rows,
+    )
     compute = _from_hidden_states if network.head_is_linear else _from_model_logits
     logprobs = compute(network, batch)
     return [logprobs[path] for path in batch.paths]
@@ -125,18 +162,18 @@ class _LinearTokenLogprobs(torch.autograd.Function):
     ) -> Tensor:
         size = max(1, _LOGITS_PER_CHUNK // weight.shape[0])
         logprobs = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
-        keeps_grad = ctx.needs_input_grad[0]
-        grad = torch.empty_like(hidden) if keeps_grad else None
+        grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(hidden), size):
             chunk = slice(start, start + size)
-            targets = token_ids[chunk, None]
-            logits = torch.nn.functional.linear(hidden[chunk], weight, bias).float()
-            log_z = logits.logsumexp(-1, keepdim=True)
-            logprobs[chunk] = (logits.gather(-1, targets) - log_z).squeeze(-1)
+            targets = token_ids[chunk]
+            logits = torch.nn.functional.linear(hidden[chunk], weight, bias)
+            logprobs[chunk] = _log_softmax_at(logits, targets)
             if grad is not None:
-                minus_p = logits.sub_(log_z).exp_().neg_()
-                ones = torch.ones_like(targets, dtype=torch.float32)
-                grad[chunk] = minus_p.scatter_add_(-1, targets, ones).to(weight.dtype) @ weight
+                # 1 - p of the target from its logarithm: rounded p would lose it where p is near 1.
+                one_minus_p = torch.expm1(logprobs[chunk]).neg_().to(weight.dtype)
+                minus_p = logits.softmax(-1).neg_()
+                minus_p[torch.arange(len(minus_p), device=weight.device), targets] = one_minus_p
+                torch.mm(minus_p, weight, out=grad[chunk])
         if grad is not None:
             ctx.save_for_backward(grad)
         return logprobs
@@ -147,12 +184,26 @@ class _LinearTokenLogprobs(torch.autograd.Function):
         return grad * grad_output[:, None].to(grad.dtype), None, None, None
 
 
+def _log_softmax_at(logits: Tensor, targets: Tensor) -> Tensor:
+    """log softmax in float32, a few rows at a time, so that they stay in the processor's cache.
+
+    *Shapes*: M × V, M → M.
+    """
+    few = torch.split(logits, rows_in_cache(logits.shape[1]))
+    log_z = torch.cat([rows.float().logsumexp(-1) for rows in few])
+    return logits.gather(-1, targets[:, None]).squeeze(-1).float() - log_z
+
+
+def rows_in_cache(width: int) -> int:
+    """How many rows of float32 numbers a processor's cache holds, at least 1."""
+    return max(1, _FLOATS_IN_CACHE // width)
+
+
 def _from_hidden_states(network: Network, batch: TreeBatch) -> Tensor:
     model, targets = network.model, batch.targets
-    backbone = getattr(model, model.base_model_prefix)
-    hidden = backbone(**_inputs(network, batch), use_cache=False).last_hidden_state
+    hidden = network.backbone(**_inputs(network, batch), use_cache=False).last_hidden_state
     head = model.get_output_embeddings()
-    wanted = hidden[targets.rows, targets.columns]
+    wanted = hidden.flatten(0, 1)[targets.predictors]
     if bool(targets.needs_grad.all()):
         return linear_token_logprobs(wanted, head, targets.token_ids)
     learned = targets.needs_grad
@@ -169,20 +220,22 @@ def _from_hidden_states(network: Network, batch: TreeBatch) -> Tensor:
 def _from_model_logits(network: Network, batch: TreeBatch) -> Tensor:
     targets = batch.targets
     logits = network.model(**_inputs(network, batch), use_cache=False).logits
-    wanted = logits[targets.rows, targets.columns].float().log_softmax(-1)
+    wanted = logits.flatten(0, 1)[targets.predictors].float().log_softmax(-1)
     result = wanted.gather(-1, targets.token_ids[:, None]).squeeze(-1)
     return torch.where(targets.needs_grad, result, result.detach())
 
 
-def _inputs(network: Network, batch: TreeBatch) -> dict[str, Tensor]:
+def _inputs(network: Network, batch: TreeBatch) -> dict[str, Any]:
+    inputs: dict[str, Any] = {"input_ids": batch.token_ids}
     if network.takes_trees:
-        return {
-            "input_ids": batch.token_ids,
-            "position_ids": batch.positions,
-            "attention_mask": batch.mask,
-        }
+        inputs["position_ids"] = batch.positions
+        inputs["attention_mask"] = batch.mask
+    if batch.spans is not None:
+        inputs["spans"] = batch.spans
+        # A mask of four dimensions is taken as it is; here the spans hold the real ones.
+        inputs["attention_mask"] = batch.spans[0].mask[None, None]
     # Plain rows padded on the right need no mask: causality hides the padding.
-    return {"input_ids": batch.token_ids}
+    return inputs
 
 
 def _has_short_window(config: Any) -> bool:
