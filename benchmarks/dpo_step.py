@@ -1,80 +1,132 @@
 """One DPO step against TRL's `DPOTrainer`: same model, LoRA, dtype, texts and loss.
 
-    python benchmarks/dpo_step.py [--quick] [--output benchmarks/results/dpo_step.jsonl]
+    python benchmarks/dpo_step.py [--quick] [--keep] [--people FILE]
 
-Runs are interleaved in one process: before each of TRL's steps the same step is taken by corll, so
-that both see the same machine. Both start from the same adapter, and their losses must agree at
-every step. corll's time includes the reference pass, as TRL's does; TRL runs without gradient
+Steps are interleaved in one process: before each of TRL's the same step is taken by corll, so that
+both see the same machine. Both start from the same adapter, and their losses must agree at every
+step. corll's time includes the reference pass, as TRL's does; TRL runs without gradient
 checkpointing, which is its faster setting. Memory is measured in processes of their own.
+
+`--people` names a file of people's edits (gzipped JSON lines with `original` and `edited`).
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
-import platform
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import peft
 import torch
-import transformers
 import trl
 from datasets import Dataset, disable_progress_bars
 from transformers import AutoModelForCausalLM, TrainerCallback
 
-from corll import CoactiveConfig, CoactiveLearner, LoraConfig, Policy, Preference
-from corll.version import __version__
+from corll import CoactiveConfig, CoactiveLearner, Policy, Preference
+from corll.gradient import encode_pair
+from measuring import LORA, MODEL, Case, Products, options, write
 
 PAIRS = 8
 LEARNING_RATE = 1e-4
-LORA = LoraConfig(lora_r=8, lora_alpha=16)
+PEOPLE_TOKENS = 120
+"""Reviews that people edited are cut here, prompt and response together."""
 
 
-class Case(NamedTuple):
+class Work(NamedTuple):
     """A shape of work. *Units*: tokens; losses may differ by `tolerance` nats."""
 
     name: str
-    prompt_length: int
-    response_length: int
-    dtype: str
-    tolerance: float
+    make: Callable[[Policy, random.Random], list[Preference]]
+    dtype: str = "bfloat16"
+    tolerance: float = 0.05
+    target: str = ""
+    peer_batch: int = PAIRS
+
+    @property
+    def case(self) -> str:
+        return f"dpo_step: {self.name}"
 
 
-CASES = (
-    Case("prompt 64, response 64, bf16", 64, 64, "bfloat16", 0.05),
-    Case("prompt 256, response 64, bf16", 256, 64, "bfloat16", 0.05),
-    Case("prompt 64, response 64, float32", 64, 64, "float32", 1e-3),
-)
-
-
-def make_preferences(policy: Policy, case: Case, *, seed: int = 0) -> list[Preference]:
+def random_edits(
+    prompt_length: int, response_length: int
+) -> Callable[[Policy, random.Random], list[Preference]]:
     """Texts of whole words, so that both sides tokenise alike; the first difference is uniform."""
-    generator = random.Random(seed)
-    words = _single_token_words(policy.tokenizer)
 
-    def text(count: int) -> str:
-        return "".join(" " + word for word in generator.choices(words, k=count))
+    def make(policy: Policy, generator: random.Random) -> list[Preference]:
+        firsts = [generator.randrange(response_length) for _ in range(PAIRS)]
+        return [
+            _pair(policy, generator, prompt_length, response_length, first, 0) for first in firsts
+        ]
 
+    return make
+
+
+def continuation_edits(policy: Policy, generator: random.Random) -> list[Preference]:
+    """A draft of 48 tokens of which the edit says 16 more at the end."""
+    words = single_token_words(policy.tokenizer)
     preferences = []
     for _ in range(PAIRS):
-        common = generator.randrange(case.response_length)
-        rest = case.response_length - 1 - common  # the end token is the last
-        shared, prompt = text(common), text(case.prompt_length)
-        chosen, rejected = (shared + text(rest) for _ in range(2))
-        preferences.append(Preference(prompt, chosen=chosen, rejected=rejected))
+        prompt, draft = random_text(generator, words, 64), random_text(generator, words, 47)
+        more = random_text(generator, words, 16)
+        preferences.append(Preference(prompt, chosen=draft + more, rejected=draft))
     return preferences
 
 
-def _single_token_words(tokenizer: Any) -> list[str]:
+def greeting_edits(policy: Policy, generator: random.Random) -> list[Preference]:
+    """Only the first four tokens of 64 are changed."""
+    return [_pair(policy, generator, 64, 64, 0, 60) for _ in range(PAIRS)]
+
+
+def _pair(
+    policy: Policy, generator: random.Random, prompt: int, response: int, first: int, last: int
+) -> Preference:
+    """Responses that share their first `first` and their last `last` tokens, the end token too."""
+    words = single_token_words(policy.tokenizer)
+    context = random_text(generator, words, prompt)
+    shared = random_text(generator, words, first)
+    ending = random_text(generator, words, max(last - 1, 0))
+    changed = response - 1 - first - max(last - 1, 0)
+    chosen, rejected = (shared + random_text(generator, words, changed) + ending for _ in range(2))
+    return Preference(context, chosen=chosen, rejected=rejected)
+
+
+def peoples_edits(path: Path) -> Callable[[Policy, random.Random], list[Preference]]:
+    """Reviews whose sentiment people flipped by small changes, cut to `PEOPLE_TOKENS`."""
+
+    def make(policy: Policy, generator: random.Random) -> list[Preference]:
+        with gzip.open(path, "rt") as file:
+            rows = [json.loads(line) for line in file]
+        preferences: list[Preference] = []
+        for row in generator.sample(rows, len(rows)):
+            sides = [_cut(policy, row[name]) for name in ("edited", "original")]
+            if sides[0] != sides[1] and len(preferences) < PAIRS:
+                preferences.append(Preference("A film review:", chosen=sides[0], rejected=sides[1]))
+        return preferences
+
+    return make
+
+
+def _cut(policy: Policy, text: str) -> str:
+    ids = policy.tokenizer(" " + text, add_special_tokens=False)["input_ids"]
+    cut: str = policy.tokenizer.decode(ids[:PEOPLE_TOKENS])
+    return cut
+
+
+def random_text(generator: random.Random, words: Sequence[str], count: int) -> str:
+    """A text of `count` tokens."""
+    return "".join(" " + word for word in generator.choices(words, k=count))
+
+
+def single_token_words(tokenizer: Any) -> list[str]:
+    """Words that are one token each after a space."""
     words = [
         token[1:]
         for token in tokenizer.get_vocab()
@@ -83,9 +135,24 @@ def _single_token_words(tokenizer: Any) -> list[str]:
     return sorted(words)[::7]
 
 
-def load_corll(case: Case) -> tuple[Policy, CoactiveLearner]:
-    """A policy that takes plain text, as TRL does, and a learner of plain DPO."""
-    policy = Policy.load("smollm2-135m", dtype=case.dtype, chat_template=False, lora=LORA)
+def works(people: Path | None) -> list[Work]:
+    """All cases, the quick one first."""
+    found = [
+        Work("64 / 64", random_edits(64, 64), target="≥ 5×, ≤ half the memory"),
+        Work("256 / 64", random_edits(256, 64), target="≥ 6×"),
+        Work("462 / 50", random_edits(462, 50), target="≥ 8×", peer_batch=4),
+        Work("continuation edits", continuation_edits, target="≥ 8×"),
+        Work("greeting edits", greeting_edits, target="≥ 3×"),
+        Work("64 / 64, float32", random_edits(64, 64), "float32", 1e-3, target="≥ 2×"),
+    ]
+    if people is not None:
+        found.insert(5, Work("people's edits", peoples_edits(people), target="≥ 3×"))
+    return found
+
+
+def load_corll(work: Work) -> tuple[CoactiveLearner, list[Preference]]:
+    """A learner of plain DPO on plain text, as TRL takes it, and what it learns from."""
+    policy = Policy.load(MODEL, dtype=work.dtype, chat_template=False, lora=LORA)
     config = CoactiveConfig(
         preferences_per_step=PAIRS,
         learning_rate=LEARNING_RATE,
@@ -94,10 +161,10 @@ def load_corll(case: Case) -> tuple[Policy, CoactiveLearner]:
         keep_weight=0.0,
         memory_limit_gb=1.0,  # a CPU is as quick in small micro-batches
     )
-    return policy, CoactiveLearner(policy, config)
+    return CoactiveLearner(policy, config), work.make(policy, random.Random(0))
 
 
-class _Timer(TrainerCallback):  # type: ignore[misc]
+class StepTimer(TrainerCallback):  # type: ignore[misc]
     """Takes corll's step before each of TRL's, and notes both times and losses."""
 
     def __init__(self, learner: CoactiveLearner | None, preferences: Sequence[Preference]) -> None:
@@ -123,15 +190,15 @@ class _Timer(TrainerCallback):  # type: ignore[misc]
             self.their_losses.append(float(logs["loss"]))
 
 
-def run_trl(policy: Policy, case: Case, timer: _Timer, *, steps: int) -> None:
+def run_trl(policy: Policy, work: Work, timer: StepTimer, *, steps: int) -> None:
     """Trains by TRL from the adapter that `policy` has at this moment."""
     with tempfile.TemporaryDirectory() as scratch:
         adapter = Path(scratch) / "adapter"
         policy.save(adapter)
-        dtype = getattr(torch, case.dtype)
+        dtype = getattr(torch, work.dtype)
         base = AutoModelForCausalLM.from_pretrained(policy.folder, dtype=dtype)
         model = peft.PeftModel.from_pretrained(
-            base, adapter, is_trainable=True, autocast_adapter_dtype=case.dtype == "float32"
+            base, adapter, is_trainable=True, autocast_adapter_dtype=work.dtype == "float32"
         )
         rows = [
             {"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected}
@@ -139,14 +206,15 @@ def run_trl(policy: Policy, case: Case, timer: _Timer, *, steps: int) -> None:
         ]
         arguments = trl.DPOConfig(
             output_dir=scratch,
-            per_device_train_batch_size=PAIRS,
+            per_device_train_batch_size=work.peer_batch,
+            gradient_accumulation_steps=PAIRS // work.peer_batch,
             max_steps=steps,
             learning_rate=LEARNING_RATE,
             lr_scheduler_type="constant",
             weight_decay=0.0,
             max_length=None,
             gradient_checkpointing=False,
-            bf16=case.dtype == "bfloat16",
+            bf16=work.dtype == "bfloat16",
             use_cpu=not torch.cuda.is_available(),
             logging_steps=1,
             save_strategy="no",
@@ -164,70 +232,65 @@ def run_trl(policy: Policy, case: Case, timer: _Timer, *, steps: int) -> None:
         trainer.train()
 
 
-def measure(case: Case, *, steps: int) -> dict[str, Any]:
+def measure(work: Work, *, pairs: int, options: Sequence[str]) -> Case:
     """Interleaved steps, the first of them a warm-up.
 
     *Raises*: SystemExit where the losses of the two disagree.
     """
-    policy, learner = load_corll(case)
-    timer = _Timer(learner, make_preferences(policy, case))
-    run_trl(policy, case, timer, steps=steps)
-    for step, (ours, theirs) in enumerate(
-        zip(timer.our_losses, timer.their_losses, strict=True), start=1
-    ):
-        if abs(ours - theirs) > case.tolerance:
-            raise SystemExit(f"{case.name}, step {step}: loss {ours} here, {theirs} in TRL")
-    ratios = [t / o for t, o in zip(timer.theirs[1:], timer.ours[1:], strict=True)]
-    memory = {side: _peak_memory_gb(case, side) for side in ("ours", "peer")}
-    return {
-        "case": f"dpo_step: {case.name}",
-        "peer": statistics.median(timer.theirs[1:]),
-        "ours": statistics.median(timer.ours[1:]),
-        "unit": "s",
-        "ratio": statistics.median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
-        "losses_ours": timer.our_losses,
-        "losses_peer": timer.their_losses,
-        "peak_memory_gb_ours": memory["ours"],
-        "peak_memory_gb_peer": memory["peer"],
-        "peak_memory_ratio": memory["ours"] / memory["peer"],
-        "dtype": case.dtype,
-        "device": str(policy.device),
-        **environment(),
-    }
-
-
-def environment() -> dict[str, Any]:
-    """The machine and the versions that a figure was measured with."""
-    return {
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "versions": {
-            "corll": __version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "peft": peft.__version__,
-            "trl": trl.__version__,
+    learner, preferences = load_corll(work)
+    timer = StepTimer(learner, preferences)
+    run_trl(learner.policy, work, timer, steps=pairs + 1)
+    losses = list(zip(timer.our_losses, timer.their_losses, strict=True))
+    for step, (ours, theirs) in enumerate(losses, start=1):
+        if abs(ours - theirs) > work.tolerance:
+            raise SystemExit(f"{work.case}, step {step}: loss {ours} here, {theirs} in TRL")
+    memory = {side: _peak_memory_gb(work, side, options) for side in ("ours", "peer")}
+    return Case(
+        work.case,
+        timer.ours[1:],
+        timer.theirs[1:],
+        f"TRL {trl.__version__}",
+        floor=floor(learner.policy, preferences),
+        target=work.target,
+        dtype=work.dtype,
+        more={
+            "peak_memory_gb_ours": memory["ours"],
+            "peak_memory_gb_peer": memory["peer"],
+            "peak_memory_ratio": memory["ours"] / memory["peer"],
+            "largest_loss_difference": max(abs(ours - theirs) for ours, theirs in losses),
         },
-    }
+    )
 
 
-def _peak_memory_gb(case: Case, side: str) -> float:
+def floor(policy: Policy, preferences: Sequence[Preference]) -> float:
+    """Two forward passes and the gradients of one, over each token of prompt and branches once."""
+    products = Products(policy)
+    trees = [tree for p in preferences for tree in encode_pair(policy, p).trees]
+    rows = sum(map(len, trees))
+    scored = rows - sum(tree.prompt_length for tree in trees)
+    learned = sum(
+        segment.stop - segment.start
+        for tree in trees
+        for number, segment in enumerate(tree.segments)
+        if not tree.is_shared(number)
+    )
+    return 2 * products.forward(rows, scored) + products.backward(rows, learned)
+
+
+def _peak_memory_gb(work: Work, side: str, options: Sequence[str]) -> float:
     """Peak resident memory of two steps, weights and libraries included, in a new process."""
-    command = [sys.executable, __file__, "--memory-of", side, "--case", case.name]
+    command = [sys.executable, __file__, *options, "--memory-of", side, "--case", work.case]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(output.strip().splitlines()[-1])
 
 
-def _report_own_memory(case: Case, side: str) -> None:
-    policy, learner = load_corll(case)
-    preferences = make_preferences(policy, case)
+def _report_own_memory(work: Work, side: str) -> None:
+    learner, preferences = load_corll(work)
     if side == "ours":
         for _ in range(2):
             learner.step(preferences)
     else:
-        del learner
-        run_trl(policy, case, _Timer(None, preferences), steps=2)
+        run_trl(learner.policy, work, StepTimer(None, preferences), steps=2)
     print(_peak_resident_gb())
 
 
@@ -240,32 +303,24 @@ def _peak_resident_gb() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="the first case only, fewer steps")
-    parser.add_argument("--output", type=Path, help="append the results here, as JSON lines")
-    parser.add_argument("--memory-of", choices=["ours", "peer"], help=argparse.SUPPRESS)
-    parser.add_argument("--case", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    transformers.logging.set_verbosity_error()
+    chosen = options(__doc__)
     disable_progress_bars()
-    if options.memory_of:
-        case = next(case for case in CASES if case.name == options.case)
-        return _report_own_memory(case, options.memory_of)
-    for case in CASES[:1] if options.quick else CASES:
-        result = measure(case, steps=4 if options.quick else 6)
-        print(
-            f"{case.name}: corll {result['ours']:.2f} s, TRL {result['peer']:.2f} s, "
-            f"{result['ratio']:.2f}× ({result['ratio_min']:.2f}–{result['ratio_max']:.2f}); "
-            f"memory {result['peak_memory_gb_ours']:.1f} of {result['peak_memory_gb_peer']:.1f} GB"
-        )
-        if options.output:
-            options.output.parent.mkdir(parents=True, exist_ok=True)
-            with options.output.open("a") as file:
-                file.write(json.dumps(result) + "\n")
-    return None
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--people", type=Path)
+    parser.add_argument("--memory-of", choices=["ours", "peer"])
+    parser.add_argument("--case")
+    own, _ = parser.parse_known_args()
+    all_works = works(own.people)
+    if own.memory_of:
+        _report_own_memory(next(w for w in all_works if w.case == own.case), own.memory_of)
+        return
+    passed_on = ["--people", str(own.people)] if own.people else []
+
+    def cases() -> Iterator[Case]:
+        for work in all_works[:1] if chosen.quick else all_works:
+            yield measure(work, pairs=2 if chosen.quick else 3, options=passed_on)
+
+    write(cases(), "dpo_step", keep=chosen.keep)
 
 
 if __name__ == "__main__":

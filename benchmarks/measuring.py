@@ -1,0 +1,218 @@
+"""What every benchmark shares: interleaved runs, the floor, and a line of results."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import peft
+import torch
+import transformers
+from torch import Tensor
+from torch.nn.functional import linear
+
+from corll import LoraConfig, Policy
+from corll.fused import base_of
+from corll.version import __version__
+
+RESULTS = Path(__file__).parent / "results"
+LORA = LoraConfig(lora_r=8, lora_alpha=16)
+MODEL = "smollm2-135m"
+
+
+@dataclass
+class Case:
+    """One comparison: how long the work took us, how long the peer, and the machine's floor.
+
+    `ours` and `peer` are interleaved pairs, in `unit`; less is better. `floor` is the time of the
+    matrix products that the work cannot avoid, measured in the same run. `target` is the ratio
+    that was asked for.
+    """
+
+    name: str
+    ours: list[float]
+    peer: list[float] | None = None
+    peer_name: str = ""
+    unit: str = "s"
+    floor: float | None = None
+    target: str = ""
+    dtype: str = "bfloat16"
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ratios(self) -> list[float]:
+        """The peer's time over ours, pair by pair."""
+        if self.peer is None:
+            return []
+        return [theirs / ours for ours, theirs in zip(self.ours, self.peer, strict=True)]
+
+    def line(self) -> dict[str, Any]:
+        """The case as a line of `results/`."""
+        ours = statistics.median(self.ours)
+        result: dict[str, Any] = {"case": self.name, "ours": ours, "unit": self.unit}
+        if self.peer is not None:
+            ratios = self.ratios
+            result |= {
+                "peer": statistics.median(self.peer),
+                "peer_name": self.peer_name,
+                "ratio": statistics.median(ratios),
+                "ratio_min": min(ratios),
+                "ratio_max": max(ratios),
+            }
+        if self.floor is not None:
+            result |= {"floor": self.floor, "floor_share": self.floor / ours}
+        return {
+            **result,
+            "target": self.target,
+            **self.more,
+            "dtype": self.dtype,
+            "pairs": len(self.ours),
+            **environment(),
+        }
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the versions that a figure was measured with."""
+    packages = {"torch": torch, "transformers": transformers, "peft": peft}
+    return {
+        "machine": f"{platform.machine()}, {_processor()}",
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "versions": {"corll": __version__, **{n: m.__version__ for n, m in packages.items()}},
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def interleaved(
+    ours: Callable[[], Any], peer: Callable[[], Any], *, pairs: int
+) -> tuple[list[float], list[float]]:
+    """Seconds of both, one after the other, `pairs` times after a warm-up of each."""
+    our_times, peer_times = [], []
+    for number in range(pairs + 1):
+        first, second = seconds(ours), seconds(peer)
+        if number:
+            our_times.append(first)
+            peer_times.append(second)
+    return our_times, peer_times
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """How long the work takes, on whichever device."""
+    gc.collect()
+    _synchronize()
+    start = time.perf_counter()
+    work()
+    _synchronize()
+    return time.perf_counter() - start
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def load_policy(dtype: str) -> Policy:
+    """The embedded model with an adapter away from zero, on plain text, as the peers take it."""
+    policy = Policy.load(MODEL, dtype=dtype, chat_template=False, lora=LORA)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in policy.trainable_parameters().values():
+            noise = torch.randn(parameter.shape, generator=generator) * 0.005
+            parameter.copy_(noise.to(parameter.device))
+    return policy
+
+
+class Products:
+    """The matrix products that a pass through the model cannot avoid, with nothing around them."""
+
+    def __init__(self, policy: Policy) -> None:
+        model = policy.base.model
+        self._dtype, self._device = policy.dtype, policy.device
+        self._layers: list[Tensor] = [
+            cast(Any, base_of(module)).weight
+            for name, module in model.named_modules()
+            if name.rpartition(".")[2].endswith("_proj")
+        ]
+        self._head: Tensor = model.get_output_embeddings().weight
+
+    def forward(self, rows: int, head_rows: int) -> float:
+        """Seconds of a forward pass over `rows` tokens, `head_rows` of them to logits."""
+        return self._time([(rows, w) for w in self._layers] + [(head_rows, self._head)])
+
+    def backward(self, rows: int, head_rows: int) -> float:
+        """Seconds of the gradients by the activations; frozen weights have none of their own."""
+        return self._time([(rows, w.t()) for w in self._layers] + [(head_rows, self._head.t())])
+
+    def _time(self, products: Sequence[tuple[int, Tensor]]) -> float:
+        wanted = {(rows, weight.shape[1]) for rows, weight in products if rows}
+        inputs = {s: torch.randn(s, device=self._device).to(self._dtype) for s in wanted}
+
+        def compute() -> None:
+            with torch.no_grad():
+                for rows, weight in products:
+                    if rows:
+                        linear(inputs[rows, weight.shape[1]], weight)
+
+        compute()
+        return min(seconds(compute) for _ in range(3))
+
+
+def write(cases: Iterable[Case], benchmark: str, *, keep: bool) -> list[dict[str, Any]]:
+    """Prints the cases and, to `keep` them, adds them to the benchmark's file of results."""
+    lines = []
+    for case in cases:
+        lines.append(case.line())
+        print(summary(lines[-1]), flush=True)
+        if keep:
+            RESULTS.mkdir(exist_ok=True)
+            for name, mode in ((benchmark, "a"), ("latest", "a")):
+                with (RESULTS / f"{name}.jsonl").open(mode) as file:
+                    file.write(json.dumps(lines[-1]) + "\n")
+    return lines
+
+
+def summary(line: dict[str, Any]) -> str:
+    """A case in one row of text."""
+    parts = [f"{line['case']:<44} {_number(line['ours'])} {line['unit']}"]
+    if "ratio" in line:
+        spread = f"({line['ratio_min']:.2f}–{line['ratio_max']:.2f})"
+        parts.append(f"{line['peer_name']} {_number(line['peer'])}, {line['ratio']:.2f}× {spread}")
+    if "floor_share" in line:
+        parts.append(f"floor {_number(line['floor'])}, {line['floor_share']:.0%} of it")
+    if "peak_memory_ratio" in line:
+        parts.append(f"memory {line['peak_memory_ratio']:.2f}×")
+    if line["target"]:
+        parts.append(f"target {line['target']}")
+    return " · ".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+
+
+def options(description: str | None) -> argparse.Namespace:
+    """What each benchmark takes on its command line."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer cases and pairs")
+    parser.add_argument("--keep", action="store_true", help="add the figures to results/")
+    parsed, _ = parser.parse_known_args()
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+    return parsed
