@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := $(VENV)/.model
+BENCHMARKS := dpo_step drafting scoring round
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install run test test-slow check bench clean
+.PHONY: help install run test test-slow check bench bench-quick clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,7 +26,7 @@ $(MODEL): $(INSTALLED)
 	$(BIN)/python -W ignore -c 'from corll.models import EMBEDDED_MODEL, locate; print(locate(EMBEDDED_MODEL))'
 	touch $@
 
-run: install  ## watch a model learn from edits, about seven minutes
+run: install  ## watch a model learn from edits, about five minutes
 	$(BIN)/corll learn --user letter
 
 test: install  ## the test suite
@@ -39,8 +40,12 @@ check: install  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: install  ## one DPO step against TRL, into benchmarks/results/
-	$(BIN)/python benchmarks/dpo_step.py --output benchmarks/results/dpo_step.jsonl
+bench: install  ## all benchmarks against their peers, into benchmarks/results/
+	rm -f benchmarks/results/latest.jsonl
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --keep || exit 1; done
+
+bench-quick: install  ## a few cases of each benchmark, nothing kept
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --quick || exit 1; done
 
 clean:  ## removes the environment and all caches of tools, not the runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -156,7 +156,7 @@ def load_corll(work: Work) -> tuple[CoactiveLearner, list[Preference]]:
     config = CoactiveConfig(
         preferences_per_step=PAIRS,
         learning_rate=LEARNING_RATE,
-        lr_scheduler_type="constant",
+        warmup_steps=0,
         sft_weight=0.0,
         keep_weight=0.0,
         memory_limit_gb=1.0,  # a CPU is as quick in small micro-batches

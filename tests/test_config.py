@@ -106,7 +106,7 @@ def test_a_copy_with_settings_is_validated_as_a_whole() -> None:
 
 
 def test_warmup_rises_in_a_line_and_stays() -> None:
-    config = CoactiveConfig(learning_rate=1e-3, warmup_steps=4, lr_scheduler_type="constant")
+    config = CoactiveConfig(learning_rate=1e-3)
     rates = [config.learning_rate_at(step) for step in range(1, 7)]
     assert rates == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3, 1e-3])
 
@@ -119,12 +119,12 @@ def test_a_warmup_ratio_is_a_share_of_the_total() -> None:
 
 
 def test_without_warmup_the_rate_is_constant() -> None:
-    config = CoactiveConfig(learning_rate=1e-3, lr_scheduler_type="constant")
+    config = CoactiveConfig(learning_rate=1e-3, warmup_steps=0)
     assert config.learning_rate_at(1) == config.learning_rate_at(99) == 1e-3
 
 
-def test_by_default_the_rate_falls_with_the_root_of_the_step_after_four() -> None:
-    config = CoactiveConfig(learning_rate=1e-3)
+def test_inverse_sqrt_falls_with_the_root_of_the_step_after_the_warmup() -> None:
+    config = CoactiveConfig(learning_rate=1e-3, lr_scheduler_type="inverse_sqrt")
     rates = [config.learning_rate_at(step) for step in (1, 2, 4, 16, 64)]
     assert rates == pytest.approx([2.5e-4, 5e-4, 1e-3, 5e-4, 2.5e-4])
     slower = config.with_settings(warmup_steps=9)

@@ -20,7 +20,7 @@ PROMPTS = [
     "Tuesday or Thursday?",
 ]
 SEEDS = [11, 12, 13, 14]
-ONE = CoactiveConfig(num_candidates=1, max_completion_length=10)
+ONE = CoactiveConfig(num_candidates=1, max_completion_length=10, allow_unfinished=True)
 FOUR = ONE.with_settings(num_candidates=4)
 
 
@@ -70,6 +70,23 @@ def test_at_step_0_all_tie_and_the_first_is_shown(any_policy: Policy) -> None:
     for draft in make_drafts(any_policy, PROMPTS, FOUR, seeds=SEEDS):
         assert draft.scores == (0.0, 0.0, 0.0, 0.0)
         assert draft.choice == 0
+
+
+def test_a_cut_candidate_is_shown_only_where_none_ended(policy: Policy) -> None:
+    perturb_adapter(policy)
+    longer = FOUR.with_settings(max_completion_length=60, temperature=4.0, top_k=0)
+    prompts, seeds = PROMPTS[:1] * 30, range(30)
+    by_score = make_drafts(policy, prompts, longer, seeds=seeds)
+    drafts = make_drafts(policy, prompts, longer.with_settings(allow_unfinished=False), seeds=seeds)
+    changed = 0
+    for best, draft in zip(by_score, drafts, strict=True):
+        assert draft.candidates == best.candidates
+        assert draft.scores is not None
+        ended = [n for n, sample in enumerate(draft.candidates) if sample.finished]
+        allowed = ended or range(4)
+        assert draft.choice == max(allowed, key=draft.scores.__getitem__)
+        changed += draft.choice != best.choice
+    assert changed > 0
 
 
 def test_a_draft_hangs_on_its_seed_and_on_nothing_beside_it(any_policy: Policy) -> None:

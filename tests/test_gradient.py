@@ -27,7 +27,7 @@ from corll.gradient import (
 )
 from corll.losses import dpo_loss
 from corll.policy import Policy
-from corll.records import Preference, ReferenceLogprobs, Sample
+from corll.records import Preference, Sample
 from tiny_models import perturb_adapter
 
 ALL_AT_ONCE = 10**9
@@ -117,9 +117,9 @@ def plain_gradient(
         )
 
     def kept() -> list[Tensor]:
-        sides = [(logprobs(p, pair.chosen_ids), pair.comparison.kept) for p, pair in both] + [
-            (logprobs(p, pair.rejected_ids), pair.comparison.kept_in_draft) for p, pair in both
-        ]
+        sides = [
+            (logprobs(p, pair.chosen_ids), range(len(pair.chosen_ids))) for p, pair in both
+        ] + [(logprobs(p, pair.rejected_ids), pair.comparison.kept) for p, pair in both]
         return [values[places] for values, places in sides]
 
     supervised = {}
@@ -417,11 +417,26 @@ def test_stored_references_are_used_and_save_a_pass(any_policy: Policy) -> None:
     torch.testing.assert_close(gradient, expected)
 
 
+def test_kept_references_serve_the_penalty_too(policy: Policy) -> None:
+    """And only what is missing is computed."""
+    config = PLAIN_DPO.with_settings(keep_weight=3.0)
+    perturb_adapter(policy)
+    preferences = mixed_preferences(policy)
+    first, expected = accumulated(policy, preferences, config)
+    known = [*stored(first, preferences)[:-1], preferences[-1]]
+    with recorded_passes(policy) as passes:
+        again, gradient = accumulated(policy, known, config)
+    assert len(passes) == 2
+    torch.testing.assert_close(again.metrics, first.metrics)
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_wrong_number_with_the_right_label_shows_in_the_loss(policy: Policy) -> None:
     (preference,) = text_preferences(policy)[:1]
     first, _ = accumulated(policy, [preference])
     (right,) = first.references
-    wrong = ReferenceLogprobs(right.chosen + 5, right.rejected, right.computed_with)
+    first_token, *others = right.chosen_tokens
+    wrong = replace(right, chosen_tokens=(first_token + 5, *others))
     found, _ = accumulated(policy, [preference.with_reference(wrong)])
     assert float(found.metrics["rewards/margins"]) == pytest.approx(-0.1 * 5, abs=1e-4)
 
@@ -429,7 +444,7 @@ def test_a_wrong_number_with_the_right_label_shows_in_the_loss(policy: Policy) -
 def test_references_computed_otherwise_are_recomputed(policy: Policy) -> None:
     preferences = mixed_preferences(policy)
     first, _ = accumulated(policy, preferences)
-    foreign = ReferenceLogprobs(-1.0, -2.0, "another model")
+    foreign = replace(first.references[0], computed_with="another model", chosen_tokens=(-1.0,))
     mixed = [preferences[0].with_reference(foreign), *stored(first, preferences)[1:]]
     found, _ = accumulated(policy, mixed)
     assert [r.computed_with for r in found.references] == [
@@ -529,22 +544,22 @@ def test_another_error_passes_unchanged(policy: Policy, error: Exception) -> Non
 
 
 @pytest.mark.parametrize(
-    ("draft", "edit", "changed", "kept_in_draft"),
+    ("draft", "edit", "changed", "kept"),
     [
-        ((1, 2, 3, 0), (1, 2, 3, 4, 5, 0), [3, 4], [0, 1, 2, 3]),  # inserted before the end
-        ((1, 2, 3, 0), (7, 8, 1, 2, 3, 0), [0, 1], [0, 1, 2, 3]),  # inserted at the start
-        ((1, 2, 3, 0), (1, 9, 3, 0), [1], [0, 2, 3]),  # replaced
-        ((1, 2, 3, 4, 0), (1, 4, 0), [1], [0, 3, 4]),  # cut: the token that now follows
+        ((1, 2, 3, 0), (1, 2, 3, 4, 5, 0), [3, 4, 5], [0, 1, 2]),  # inserted before the end
+        ((1, 2, 3, 0), (7, 8, 1, 2, 3, 0), [0, 1, 2], [1, 2, 3]),  # inserted at the start
+        ((1, 2, 3, 0), (1, 9, 3, 0), [1, 2], [0, 3]),  # replaced
+        ((1, 2, 3, 4, 0), (1, 4, 0), [1], [0, 4]),  # cut: the token that now follows
         ((1, 2, 3), (1, 2), [], [0, 1]),  # cut at the end of an unfinished text
         ((1, 2, 3), (1, 2, 0), [2], [0, 1]),  # a cut draft that now ends
         ((1, 2), (3, 4), [0, 1], []),  # nothing in common
-        ((5, 1, 1, 2, 6), (5, 1, 2, 6), [2], [0, 1, 3, 4]),  # the common beginning comes first
+        ((5, 1, 1, 2, 6), (5, 1, 2, 6), [2], [0, 1, 4]),  # the common beginning comes first
+        ((1, 2, 3), (4, 2, 5), [0, 1, 2], []),  # the same token, but after another one
     ],
 )
 def test_edit_and_draft_compared_by_hand(
-    draft: tuple[int, ...], edit: tuple[int, ...], changed: list[int], kept_in_draft: list[int]
+    draft: tuple[int, ...], edit: tuple[int, ...], changed: list[int], kept: list[int]
 ) -> None:
     found = compare_tokens(draft, edit)
     assert found.changed == changed
-    assert found.kept == [n for n in range(len(edit)) if n not in changed]
-    assert found.kept_in_draft == kept_in_draft
+    assert found.kept == kept

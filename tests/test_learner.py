@@ -38,7 +38,8 @@ QUICK = CoactiveConfig(
     preferences_per_step=2,
     max_completion_length=8,
     learning_rate=1e-2,
-    lr_scheduler_type="constant",
+    warmup_steps=0,
+    replay_per_step=0,
     sft_weight=0.3,
     keep_weight=0.0,
 )
@@ -68,6 +69,7 @@ def state_of(learner: CoactiveLearner) -> dict[str, Any]:
         "weights": weights(learner.policy),
         "optimizer": learner._optimizer_state(),
         "buffer": list(learner.buffer),
+        "past": list(learner.buffer.past),
         "rounds": learner.rounds_played,
         "steps": learner.steps_taken,
         "drafts": learner.drafts_made,
@@ -77,7 +79,7 @@ def state_of(learner: CoactiveLearner) -> dict[str, Any]:
 def assert_same_state(found: dict[str, Any], expected: dict[str, Any]) -> None:
     for tensors in ("weights", "optimizer"):
         torch.testing.assert_close(found[tensors], expected[tensors], rtol=0, atol=0)
-    counted = ("buffer", "rounds", "steps", "drafts")
+    counted = ("buffer", "past", "rounds", "steps", "drafts")
     assert {name: found[name] for name in counted} == {name: expected[name] for name in counted}
 
 
@@ -195,6 +197,61 @@ def test_flush_steps_on_what_waits(learner: CoactiveLearner) -> None:
     assert metrics == learner.last_metrics
     assert (learner.steps_taken, len(learner.buffer)) == (1, 0)
     assert learner.flush() is None
+
+
+EDITS = [" Dear Anna, thank you.", " Hello Anna.", " Dear Anna!", " Thank you, Anna.", " No."]
+
+
+def test_each_step_learns_again_from_some_of_the_past(policy: Policy) -> None:
+    learner = CoactiveLearner(
+        policy, QUICK.with_settings(preferences_per_step=1, replay_per_step=2)
+    )
+    seen: list[Preference] = []
+    for number, edit in enumerate(EDITS):
+        outcome = learner.learn(a_draft(policy), edit)
+        assert isinstance(outcome, Preference)
+        newest, *replayed = learner.last_learned
+        assert newest.chosen == outcome.chosen
+        assert len(replayed) == min(number, 2)
+        # Their reference log-probabilities come from the first time.
+        assert all(preference in seen for preference in replayed)
+        seen.append(newest)
+    assert list(learner.buffer.past) == seen
+    assert learner.steps_taken == len(EDITS)
+
+
+def test_a_step_on_given_preferences_replays_nothing(policy: Policy) -> None:
+    learner = CoactiveLearner(
+        policy, QUICK.with_settings(preferences_per_step=1, replay_per_step=2)
+    )
+    learner.learn(a_draft(policy), EDITS[0])
+    learner.step(PREFERENCES)
+    assert len(learner.last_learned) == len(PREFERENCES)
+    assert len(learner.buffer.past) == 1
+
+
+def test_replay_goes_on_exactly(policy: Policy, tmp_path: Path) -> None:
+    config = QUICK.with_settings(preferences_per_step=1, replay_per_step=2)
+    learner = CoactiveLearner(policy, config)
+    for edit in EDITS[:3]:
+        learner.learn(a_draft(policy), edit)
+    learner.save(tmp_path)
+    for edit in EDITS[3:]:
+        learner.learn(a_draft(policy), edit)
+    resumed = CoactiveLearner.load(tmp_path)
+    for edit in EDITS[3:]:
+        resumed.learn(a_draft(resumed.policy), edit)
+    assert_same_state(state_of(resumed), state_of(learner))
+
+
+def test_without_replay_nothing_is_remembered(policy: Policy) -> None:
+    learner = CoactiveLearner(
+        policy, QUICK.with_settings(preferences_per_step=1, replay_per_step=0)
+    )
+    for edit in EDITS[:3]:
+        learner.learn(a_draft(policy), edit)
+        assert len(learner.last_learned) == 1
+    assert not learner.buffer.past
 
 
 def test_drafts_are_of_the_policy_as_it_is(learner: CoactiveLearner) -> None:
@@ -318,7 +375,9 @@ def test_steps_equal_those_of_trl(any_policy: Policy, tmp_path: Path) -> None:
 
 
 def test_the_warm_up_is_over_the_planned_share(policy: Policy) -> None:
-    config = QUICK.with_settings(warmup_ratio=0.5, total_steps=4, learning_rate=0.01)
+    config = QUICK.with_settings(
+        warmup_steps=None, warmup_ratio=0.5, total_steps=4, learning_rate=0.01
+    )
     learner = CoactiveLearner(policy, config)
     rates = [learner.step(PREFERENCES)["learning_rate"] for _ in range(3)]
     assert rates == pytest.approx([0.005, 0.01, 0.01])

@@ -68,10 +68,13 @@ def test_the_choice_is_what_is_shown() -> None:
 
 def test_a_preference_keeps_its_reference_beside_the_rest() -> None:
     preference = Preference("Coming?", chosen=SHORT, rejected=LONG)
-    reference = ReferenceLogprobs(-1.0, -2.0, "base, float32")
+    reference = ReferenceLogprobs((-0.25, -0.75), (-2.0,), "base, float32")
+    assert (reference.chosen, reference.rejected) == (-1.0, -2.0)
     scored = preference.with_reference(reference)
     assert preference.reference is None
     assert scored == Preference("Coming?", chosen=SHORT, rejected=LONG, reference=reference)
+    for kept in (preference, scored, Preference("Coming?", "no", "yes")):
+        assert Preference.from_dict(json.loads(json.dumps(asdict(kept)))) == kept
 
 
 def test_a_round_knows_an_acceptance_from_a_preference_and_from_silence() -> None:

@@ -9,7 +9,7 @@
     8:     π_{t+1} = DPO(D_{t+1}, π_t, π_0), one Adam step whenever N preferences are in
 
 Line 8 of the paper trains on D_t, which lacks the newest pair (and is empty at first); here it is
-D_{t+1}. Each preference is learned from once.
+D_{t+1}. Each preference fills one batch; with `replay_per_step` some of the past join it.
 """
 
 from __future__ import annotations

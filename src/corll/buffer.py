@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from corll.errors import ConfigError
 from corll.records import Preference
@@ -11,14 +13,16 @@ from corll.records import Preference
 class PreferenceBuffer:
     """First in, first out; each preference leaves in exactly one batch.
 
-    A batch may hold drafts of slightly different policies (paper, footnote 1).
+    A batch may hold drafts of slightly different policies (paper, footnote 1). Of those that have
+    left, the latest `memory` are remembered, for replay.
     """
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, *, memory: int = 0) -> None:
         if batch_size < 1:
             raise ConfigError(f"A batch needs at least 1 preference, not {batch_size}.")
         self.batch_size = batch_size
         self._waiting: list[Preference] = []
+        self.past: deque[Preference] = deque(maxlen=memory)
 
     def add(self, preference: Preference) -> None:
         self._waiting.append(preference)
@@ -26,15 +30,21 @@ class PreferenceBuffer:
     def next_batch(self) -> list[Preference] | None:
         """The oldest `batch_size` preferences, or None while there are fewer.
 
-        They stay until `discard` says that they were learned from, so that a step that fails
+        They stay until `retire` says that they were learned from, so that a step that fails
         loses none.
         """
         full = len(self._waiting) >= self.batch_size
         return self._waiting[: self.batch_size] if full else None
 
-    def discard(self, count: int) -> None:
-        """Forgets the oldest `count` preferences: they have been learned from."""
-        del self._waiting[:count]
+    def retire(self, learned: Iterable[Preference]) -> None:
+        """Takes out as many of the oldest as these, which they are once they were learned from."""
+        retired = list(learned)
+        del self._waiting[: len(retired)]
+        self.past.extend(retired)
+
+    def recall(self, count: int, *, seed: str) -> list[Preference]:
+        """`count` preferences of the past at random, or all where there are fewer."""
+        return random.Random(seed).sample(list(self.past), min(count, len(self.past)))
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -68,19 +68,29 @@ class CoactiveConfig(SamplingConfig):
 
     temperature: float = Field(0.7, gt=0, description="Divides the logits before sampling.")
     num_candidates: int = Field(
-        4, ge=1, description="k: samples drawn for a draft; the best by `selection` is shown."
+        1, ge=1, description="k: samples drawn for a draft; the best by `selection` is shown."
     )
     selection: Selection = Field(
         "implicit_reward",
         description="What the draft maximises (the paper uses three different quantities).",
+    )
+    allow_unfinished: bool = Field(
+        False,
+        description="Whether a response that was cut at its longest may be shown where another "
+        "ended, though its score is that of a beginning, not of a text.",
     )
     max_prompt_length: int | None = Field(
         None,
         ge=1,
         description="Longest prompt, in tokens; by default what the model's context allows.",
     )
-    max_completion_length: int = Field(80, ge=1, description="Longest response, in tokens.")
-    preferences_per_step: int = Field(4, ge=1, description="N: preferences in one Adam step.")
+    max_completion_length: int = Field(128, ge=1, description="Longest response, in tokens.")
+    preferences_per_step: int = Field(2, ge=1, description="N: preferences in one Adam step.")
+    replay_per_step: int = Field(
+        6,
+        ge=0,
+        description="Past preferences, drawn at random, that each step learns from again.",
+    )
     beta: float = Field(
         0.1, gt=0, description="β: how strongly the policy is held to its reference."
     )
@@ -101,20 +111,20 @@ class CoactiveConfig(SamplingConfig):
     keep_weight: float = Field(
         50.0,
         ge=0,
-        description="Weight of not letting the tokens that the edit left alone become unlikelier "
-        "than under the reference: half their mean squared fall, in nats.",
+        description="Weight of not letting the edit's tokens, and those it left of the draft, "
+        "become unlikelier than under the reference: half their mean squared fall, in nats.",
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Of Adam, after the warm-up.")
+    learning_rate: float = Field(4e-4, gt=0, description="Of Adam, after the warm-up.")
     lr_scheduler_type: Schedule = Field(
-        "inverse_sqrt",
+        "constant",
         description="After the warm-up: `constant`, or falling as 1/√step, which settles a learner "
         "whose edits have no planned end.",
     )
     warmup_steps: int | None = Field(
         None,
         ge=0,
-        description="Steps over which the learning rate rises from 0; by default 4 with "
-        "`inverse_sqrt`, whose time scale it is, else none.",
+        description="Steps over which the learning rate rises from 0, which are also the time "
+        "scale of `inverse_sqrt`; by default 4.",
     )
     warmup_ratio: float = Field(
         0.0, ge=0, le=1, description="The same as a share of `total_steps`; needs that total."
@@ -156,7 +166,7 @@ class CoactiveConfig(SamplingConfig):
         warmup = self.warmup_steps
         if warmup is None:
             by_ratio = round(self.warmup_ratio * (self.total_steps or 0))
-            warmup = by_ratio or (_DEFAULT_WARMUP if falls else 0)
+            warmup = by_ratio or _DEFAULT_WARMUP
         if step < warmup:
             return self.learning_rate * step / warmup
         return self.learning_rate * (max(warmup, 1) / step) ** 0.5 if falls else self.learning_rate
@@ -178,13 +188,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
         "num_candidates": 1,
+        "allow_unfinished": True,
         "temperature": 1.0,
         "preferences_per_step": 64,
+        "replay_per_step": 0,
         "beta": 0.1,
         "sft_weight": 0.0,
         "keep_weight": 0.0,
         "learning_rate": 5e-7,
-        "lr_scheduler_type": "constant",
+        "warmup_steps": 0,
     },
 }
 

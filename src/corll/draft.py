@@ -17,9 +17,10 @@ def make_drafts(
 ) -> list[Draft]:
     """One draft a prompt: of k samples, the first with the highest score under `selection`.
 
-    The paper names three different quantities to maximise (R_π in line 5, log π in 3.2, h in
-    Algorithm 2); R_π is the default. Candidates are ranked by scores from the same kind of pass,
-    not by the log-probabilities that sampling happened to compute.
+    Of those that ended, if any did, unless `allow_unfinished`. The paper names three different
+    quantities to maximise (R_π in line 5, log π in 3.2, h in Algorithm 2); R_π is the default.
+    Candidates are ranked by scores from the same kind of pass, not by the log-probabilities that
+    sampling happened to compute.
     """
     rows = policy.sample(
         prompts,
@@ -36,7 +37,13 @@ def make_drafts(
         ]
     scores = _score(policy, prompts, rows, config).reshape(-1, config.num_candidates)
     return [
-        Draft(prompt, tuple(row), choice=_first_best(values), scores=tuple(values), seed=seed)
+        Draft(
+            prompt,
+            tuple(row),
+            choice=_choice(row, values, allow_unfinished=config.allow_unfinished),
+            scores=tuple(values),
+            seed=seed,
+        )
         for prompt, row, values, seed in zip(prompts, rows, scores.tolist(), seeds, strict=True)
     ]
 
@@ -56,6 +63,7 @@ def _score(
     return scores
 
 
-def _first_best(scores: Sequence[float]) -> int:
+def _choice(row: Sequence[Sample], scores: Sequence[float], *, allow_unfinished: bool) -> int:
     """The first of the best, so that ties (all of step 0) go to the first candidate."""
-    return max(range(len(scores)), key=lambda n: scores[n])
+    allowed = [n for n, sample in enumerate(row) if allow_unfinished or sample.finished]
+    return max(allowed or range(len(row)), key=lambda n: scores[n])

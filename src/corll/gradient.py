@@ -66,31 +66,28 @@ def encode_pair(policy: Policy, preference: Preference) -> EncodedPair:
 
 
 class TokenComparison(NamedTuple):
-    """Positions of tokens: in the edit what is `changed` and `kept`, in the draft what is `kept`.
+    """Positions of tokens: what the edit `changed`, and what of the draft it `kept`.
 
-    `changed` holds what was inserted and the token that follows a cut: where the edit leaves the
-    draft. The draft's own tokens in between were the model's idea, and the user let them stand.
+    A token is kept where the other side has it too, and after the same token: there the user let
+    the model's choice stand. `changed` is the rest of the edit: what was inserted, and the token
+    after each insertion or cut, where the edit comes back to the draft; above all the end token
+    after a new last line. Its like in the draft is not kept: there the user put something in, or
+    took something out.
     """
 
     changed: list[int]
     kept: list[int]
-    kept_in_draft: list[int]
 
 
 def compare_tokens(draft: Ids, edit: Ids) -> TokenComparison:
     """Aligns an edit with its draft, their common beginning first."""
     prefix = len(commonprefix([draft, edit]))
-    changed: set[int] = set()
-    kept_in_draft = list(range(prefix))
+    unchanged, kept = set(range(prefix)), list(range(prefix))
     matcher = SequenceMatcher(None, draft[prefix:], edit[prefix:], autojunk=False)
-    for operation, draft_start, draft_stop, start, stop in matcher.get_opcodes():
-        if operation == "equal":
-            kept_in_draft.extend(range(prefix + draft_start, prefix + draft_stop))
-        else:
-            after_cut = stop + 1 if operation == "delete" else stop
-            changed.update(range(prefix + start, min(prefix + after_cut, len(edit))))
-    kept = [n for n in range(len(edit)) if n not in changed]
-    return TokenComparison(sorted(changed), kept, kept_in_draft)
+    for in_draft, in_edit, size in matcher.get_matching_blocks():
+        unchanged.update(range(prefix + in_edit + 1, prefix + in_edit + size))
+        kept.extend(range(prefix + in_draft + 1, prefix + in_draft + size))
+    return TokenComparison([n for n in range(len(edit)) if n not in unchanged], kept)
 
 
 @dataclass(frozen=True)
@@ -150,13 +147,7 @@ def _micro_batch_loss(
 ) -> tuple[Tensor, dict[str, Tensor], list[ReferenceLogprobs]]:
     trees = [tree for pair in batch for tree in pair.trees]
     shared_grad = not shared_terms_cancel(config)
-    reference_tokens: list[Tensor] = []
-    references = None if config.keep_weight else _stored_references(policy, batch)
-    if references is None:
-        # The same rows as the policy's pass, so that at step 0 the log-ratios are exactly 0.
-        with policy.as_reference():
-            reference_tokens = token_logprobs(policy.network, trees, shared_grad=shared_grad)
-        references = _as_records(policy, reference_tokens)
+    reference_tokens = _reference_tokens(policy, batch, shared_grad=shared_grad)
     with _dropout(policy):
         tokens = token_logprobs(policy.network, trees, shared_grad=shared_grad)
     as_tensor = tokens[0].new_tensor
@@ -169,8 +160,8 @@ def _micro_batch_loss(
     loss, metrics = dpo_loss(
         torch.stack([response.sum() for response in tokens[0::2]]),
         torch.stack([response.sum() for response in tokens[1::2]]),
-        as_tensor([reference.chosen for reference in references]),
-        as_tensor([reference.rejected for reference in references]),
+        torch.stack([response.sum() for response in reference_tokens[0::2]]),
+        torch.stack([response.sum() for response in reference_tokens[1::2]]),
         beta=config.beta,
         loss_type=config.loss_type,
         label_smoothing=config.label_smoothing,
@@ -183,35 +174,61 @@ def _micro_batch_loss(
         kept = _kept_shortfall(batch, tokens, reference_tokens)
         loss = loss + config.keep_weight * kept
         metrics |= {"loss/total": loss.detach(), "shortfall/kept": kept.detach()}
-    return loss, metrics, references
+    return loss, metrics, _as_records(policy, reference_tokens)
 
 
 def _kept_shortfall(
     batch: Sequence[EncodedPair], tokens: Sequence[Tensor], reference_tokens: Sequence[Tensor]
 ) -> Tensor:
-    """How far what the user left alone became unlikelier, as a mean over pairs and sides."""
+    """How far the edit, and what it left of the draft, fell below π_0; over pairs and sides."""
     both = list(zip(tokens, reference_tokens, strict=True))
     terms = []
     for pair, edit, draft in zip(batch, both[0::2], both[1::2], strict=True):
-        terms.append(shortfall(*(side[pair.comparison.kept] for side in edit)))
-        terms.append(shortfall(*(side[pair.comparison.kept_in_draft] for side in draft)))
+        terms.append(shortfall(*edit))
+        terms.append(shortfall(*(side[pair.comparison.kept] for side in draft)))
     return torch.stack(terms).mean()
 
 
-def _stored_references(
-    policy: Policy, batch: Sequence[EncodedPair]
-) -> list[ReferenceLogprobs] | None:
-    """The numbers kept with the preferences, if all were computed as they would be now."""
-    wanted = _computed_with(policy)
-    stored = [pair.preference.reference for pair in batch]
-    kept = [r for r in stored if r is not None and r.computed_with == wanted]
-    return kept if len(kept) == len(batch) else None
+def _reference_tokens(
+    policy: Policy, batch: Sequence[EncodedPair], *, shared_grad: bool
+) -> list[Tensor]:
+    """log π_0 of the tokens of each edit and draft: as kept with the preference, else computed.
+
+    Those of a batch of new preferences come from the same rows as the policy's, so that at step 0
+    the log-ratios are exactly 0.
+    """
+    label = _computed_with(policy)
+    missing = [n for n, pair in enumerate(batch) if not _is_kept(pair, label)]
+    computed: dict[int, list[Tensor]] = {}
+    if missing:
+        trees = [tree for n in missing for tree in batch[n].trees]
+        with policy.as_reference():
+            tokens = token_logprobs(policy.network, trees, shared_grad=shared_grad)
+        computed = {n: tokens[2 * i : 2 * i + 2] for i, n in enumerate(missing)}
+    found: list[Tensor] = []
+    for number, pair in enumerate(batch):
+        kept = pair.preference.reference
+        if number in computed or kept is None:
+            found += computed[number]
+        else:
+            sides = (kept.chosen_tokens, kept.rejected_tokens)
+            found += [torch.tensor(side, device=policy.device) for side in sides]
+    return found
+
+
+def _is_kept(pair: EncodedPair, label: str) -> bool:
+    """Whether the numbers kept with a preference were computed as they would be now."""
+    kept = pair.preference.reference
+    if kept is None or kept.computed_with != label:
+        return False
+    lengths = (len(kept.chosen_tokens), len(kept.rejected_tokens))
+    return lengths == (len(pair.chosen_ids), len(pair.rejected_ids))
 
 
 def _as_records(policy: Policy, tokens: Sequence[Tensor]) -> list[ReferenceLogprobs]:
     label = _computed_with(policy)
-    sums = torch.stack([response.sum() for response in tokens]).tolist()
-    return [ReferenceLogprobs(c, r, label) for c, r in zip(sums[0::2], sums[1::2], strict=True)]
+    sides = [tuple(response.tolist()) for response in tokens]
+    return [ReferenceLogprobs(c, r, label) for c, r in zip(sides[0::2], sides[1::2], strict=True)]
 
 
 def _computed_with(policy: Policy) -> str:

@@ -35,13 +35,13 @@ from corll.records import (
     Outcome,
     Preference,
     Prompt,
-    ReferenceLogprobs,
-    Sample,
 )
 
 _STATE_FILE = "corll_learner.json"
 _OPTIMIZER_FILE = "corll_optimizer.safetensors"
 _REFERENCE_FOLDER = "reference"
+_REPLAY_MEMORY = 512
+"""Preferences that replay draws from: the latest, so that a change of taste is learned."""
 
 
 class CoactiveLearner:
@@ -54,7 +54,10 @@ class CoactiveLearner:
     def __init__(self, policy: Policy, config: CoactiveConfig | None = None) -> None:
         self.policy = policy
         self.config = config or CoactiveConfig()
-        self.buffer = PreferenceBuffer(self.config.preferences_per_step)
+        self.buffer = PreferenceBuffer(
+            self.config.preferences_per_step,
+            memory=_REPLAY_MEMORY if self.config.replay_per_step else 0,
+        )
         self.drafts_made = 0
         self.rounds_played = 0
         self.steps_taken = 0
@@ -93,8 +96,7 @@ class CoactiveLearner:
             return outcome
         self.buffer.add(outcome)
         if (batch := self.buffer.next_batch()) is not None:
-            self.step(batch)
-            self.buffer.discard(len(batch))
+            self._learn_batch(batch)
         return outcome
 
     def outcome_of(self, draft: Draft, edited_text: str) -> Outcome:
@@ -123,8 +125,15 @@ class CoactiveLearner:
         waiting = list(self.buffer)
         if not waiting:
             return None
-        metrics = self.step(waiting)
-        self.buffer.discard(len(waiting))
+        return self._learn_batch(waiting)
+
+    def _learn_batch(self, batch: Sequence[Preference]) -> dict[str, float]:
+        """A step on these and on as many of the past as the configuration asks for."""
+        replayed = self.buffer.recall(
+            self.config.replay_per_step, seed=f"{self.config.seed}/{self.steps_taken}"
+        )
+        metrics = self.step([*batch, *replayed])
+        self.buffer.retire(self.last_learned[: len(batch)])
         return metrics
 
     def step(self, preferences: Sequence[Preference]) -> dict[str, float]:
@@ -194,6 +203,7 @@ class CoactiveLearner:
             "rounds_played": self.rounds_played,
             "steps_taken": self.steps_taken,
             "waiting": [asdict(preference) for preference in self.buffer],
+            "past": [asdict(preference) for preference in self.buffer.past],
         }
         (target / _STATE_FILE).write_text(json.dumps(state, indent=1) + "\n")
 
@@ -237,7 +247,8 @@ class CoactiveLearner:
         learner.rounds_played = state["rounds_played"]
         learner.steps_taken = state["steps_taken"]
         for fields in state["waiting"]:
-            learner.buffer.add(_preference_from(fields))
+            learner.buffer.add(Preference.from_dict(fields))
+        learner.buffer.past.extend(map(Preference.from_dict, state["past"]))
         return learner
 
     def _optimizer_state(self) -> dict[str, torch.Tensor]:
@@ -274,17 +285,3 @@ def _read_state(folder: Path) -> dict[str, Any]:
             "alone is loaded by Policy.load(base, adapter=folder)."
         ) from error
     return state
-
-
-def _preference_from(fields: dict[str, Any]) -> Preference:
-    reference = fields["reference"]
-    chosen, rejected = (
-        side if isinstance(side, str) else Sample.from_dict(side)
-        for side in (fields["chosen"], fields["rejected"])
-    )
-    return Preference(
-        fields["prompt"],
-        chosen,
-        rejected,
-        None if reference is None else ReferenceLogprobs(**reference),
-    )

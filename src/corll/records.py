@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import fsum
 from typing import Any, TypeAlias
 
 Message: TypeAlias = Mapping[str, str]
@@ -97,13 +98,28 @@ class Edit:
 class ReferenceLogprobs:
     """log π_0 of both sides of a preference, computed once and kept with it.
 
-    *Units*: nats, summed. `computed_with` names the reference, the dtype and the ids that were
-    scored; whoever reuses the numbers compares it first and recomputes on a mismatch.
+    *Units*: nats, one number a token. `computed_with` names the reference, the dtype and the ids
+    that were scored; whoever reuses the numbers compares it first and recomputes on a mismatch.
     """
 
-    chosen: float
-    rejected: float
+    chosen_tokens: tuple[float, ...]
+    rejected_tokens: tuple[float, ...]
     computed_with: str
+
+    @property
+    def chosen(self) -> float:
+        """log π_0 of the chosen response, summed."""
+        return fsum(self.chosen_tokens)
+
+    @property
+    def rejected(self) -> float:
+        """log π_0 of the rejected response, summed."""
+        return fsum(self.rejected_tokens)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ReferenceLogprobs:
+        chosen, rejected = (tuple(fields[f"{side}_tokens"]) for side in ("chosen", "rejected"))
+        return cls(chosen, rejected, fields["computed_with"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +133,17 @@ class Preference:
 
     def with_reference(self, reference: ReferenceLogprobs) -> Preference:
         return replace(self, reference=reference)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Preference:
+        chosen, rejected = (
+            side if isinstance(side, str) else Sample.from_dict(side)
+            for side in (fields["chosen"], fields["rejected"])
+        )
+        reference = fields["reference"]
+        if reference is not None:
+            reference = ReferenceLogprobs.from_dict(reference)
+        return cls(fields["prompt"], chosen, rejected, reference)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,19 @@ def test_a_draft_that_says_nothing_gets_no_feedback(name: str, text: str) -> Non
     assert editor.utility(text) == 0.0
 
 
+@every_editor
+def test_in_place_of_a_draft_that_says_nothing_come_ones_own_words(name: str) -> None:
+    editor = EDITORS[name](own_words={"Write.": "Please note that the awful lid isn't new!"})
+    edited = editor.edit(draft_of("...", prompt="Write."))
+    assert edited is not None
+    assert "lid" in edited
+    assert editor.utility(edited) == 1.0
+    assert editor.edit(draft_of("...", prompt="Write to Tom.")) is None
+    talk = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Write."}]
+    assert editor.edit(draft_of("", prompt=talk)) == edited
+    assert editor.edit(draft_of(edited, prompt="Write.")) == edited
+
+
 def test_utility_counts_offences() -> None:
     assert [ShoutEditor().utility("a" + "!" * n) for n in range(4)] == [1.0, 1 / 2, 1 / 3, 1 / 4]
 

@@ -10,7 +10,7 @@ import pytest
 
 from corll.edits import content_words
 from corll.errors import ConfigError
-from corll.simulation import WRITING_KINDS, writing_prompts
+from corll.simulation import WRITING_KINDS, own_words, writing_prompts
 
 
 def records() -> list[dict[str, str]]:
@@ -25,7 +25,9 @@ def test_there_are_128_to_learn_from_and_32_held_out() -> None:
 
 
 def test_records_have_their_fields_and_their_own_id() -> None:
-    assert all(set(record) == {"id", "kind", "split", "prompt"} for record in records())
+    fields = {"id", "kind", "split", "prompt"}
+    for record in records():
+        assert set(record) == fields | ({"own_words"} if record["split"] == "train" else set())
     assert len({record["id"] for record in records()}) == 160
 
 
@@ -52,6 +54,15 @@ def test_held_out_prompts_are_not_paraphrases() -> None:
 def test_every_prompt_carries_facts() -> None:
     prompts = writing_prompts("train") + writing_prompts("held_out")
     assert min(len(content_words(prompt)) for prompt in prompts) >= 5
+
+
+def test_the_writers_own_words_say_what_is_wanted() -> None:
+    words = own_words()
+    assert list(words) == writing_prompts("train")
+    for prompt, text in words.items():
+        asked, said = content_words(prompt), content_words(text)
+        assert len(asked & said) >= 2, prompt
+        assert 20 < len(text) < 150
 
 
 def test_unknown_names_are_refused() -> None:

@@ -105,9 +105,10 @@ def _held_out_prompts(settings: LearnSettings) -> list[Prompt]:
 
 
 def _editor(settings: LearnSettings) -> User:
-    from corll.simulation import EDITORS
+    from corll.simulation import EDITORS, own_words
 
     return EDITORS[settings.user](
+        own_words=own_words(),
         tolerance=settings.tolerance,
         error_probability=settings.error_probability,
         seed=settings.coactive.seed,

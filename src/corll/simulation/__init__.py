@@ -10,7 +10,7 @@ from corll.simulation.concise import ConciseEditor
 from corll.simulation.editor import Offence, RuleEditor
 from corll.simulation.letter import LetterEditor
 from corll.simulation.tone import ToneEditor
-from corll.simulation.writing_prompts import WRITING_KINDS, writing_prompts
+from corll.simulation.writing_prompts import WRITING_KINDS, own_words, writing_prompts
 
 __all__ = [
     "EDITORS",
@@ -20,6 +20,7 @@ __all__ = [
     "Offence",
     "RuleEditor",
     "ToneEditor",
+    "own_words",
     "writing_prompts",
 ]
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from corll.edits import same_text
 from corll.errors import ConfigError
+from corll.evaluation import question
 from corll.feedback import drop_control_characters, is_forbidden_control
 from corll.records import Draft
 
@@ -36,12 +37,18 @@ class RuleEditor(ABC):
     `tolerance`: a draft is accepted where 1 - utility is at most this; with n offences, where
     n <= tolerance / (1 - tolerance). `error_probability`: ε, the chance that an edit makes the
     draft worse. `seed`: of the errors; an answer depends on seed, prompt and draft alone, not on
-    the drafts before it.
+    the drafts before it. `own_words`: by prompt, what the user writes in place of a draft that says
+    nothing.
     *Raises*: ConfigError where a number is out of range.
     """
 
     def __init__(
-        self, *, tolerance: float = 0.0, error_probability: float = 0.0, seed: int = 0
+        self,
+        *,
+        tolerance: float = 0.0,
+        error_probability: float = 0.0,
+        seed: int = 0,
+        own_words: Mapping[str, str] | None = None,
     ) -> None:
         shares = {"tolerance": tolerance, "error_probability": error_probability}
         for name, value in shares.items():
@@ -52,6 +59,7 @@ class RuleEditor(ABC):
         self.tolerance = tolerance
         self.error_probability = error_probability
         self.seed = seed
+        self.own_words = own_words or {}
 
     @abstractmethod
     def find_offences(self, text: str) -> Iterable[Offence]:
@@ -102,14 +110,14 @@ class RuleEditor(ABC):
     def edit(self, draft: Draft) -> str | None:
         """The rewritten draft; the draft itself where it is good enough.
 
-        None, which is no feedback, for a draft that says nothing the editor could keep: a person
-        would write afresh, and nothing would be learned about the draft. Errors are edits, so a
-        draft that is accepted is never spoiled.
+        Where a draft says nothing that the editor could keep, it is the user's own words, by the
+        same rule; None, which is no feedback, for a prompt to which they have none. Errors are
+        edits, so a draft that is accepted is never spoiled.
         """
         text = draft.text
         rewritten = self.rewrite(text)
         if not rewritten:
-            return None
+            return self.rewrite(self.own_words.get(question(draft.prompt), "")) or None
         if 1.0 - self.utility(text) <= self.tolerance or same_text(text, rewritten):
             return text
         if self._chance(draft) < self.error_probability:

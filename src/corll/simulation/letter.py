@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from corll.edits import normalize
@@ -65,8 +65,14 @@ class LetterEditor(RuleEditor):
         tolerance: float = 0.0,
         error_probability: float = 0.0,
         seed: int = 0,
+        own_words: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(tolerance=tolerance, error_probability=error_probability, seed=seed)
+        super().__init__(
+            tolerance=tolerance,
+            error_probability=error_probability,
+            seed=seed,
+            own_words=own_words,
+        )
         is_name = re.fullmatch(r"[^\W\d_](?:[\w.'’ -]{0,38}[\w.])?", name)
         if not is_name or len(name.split()) > _MOST_SIGNATURE_WORDS:
             raise ConfigError(f"name must be a name of at most 40 characters, not {name!r}.")

@@ -1,4 +1,8 @@
-"""Writing tasks for the simulated users: short texts that must mention concrete facts."""
+"""Writing tasks for the simulated users: short texts that must mention concrete facts.
+
+Those to learn from come with their writer's own words, a sentence or two that say what is wanted:
+what a person would write where a draft says nothing.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +25,18 @@ def writing_prompts(split: Literal["train", "held_out"], kind: str | None = None
         raise ConfigError(f"No split {split!r} of the writing prompts; take 'train' or 'held_out'.")
     if kind is not None and kind not in WRITING_KINDS:
         raise ConfigError(f"No kind {kind!r} of writing prompts; there are {WRITING_KINDS}.")
-    lines = resources.files("corll.simulation").joinpath("writing_prompts.jsonl")
-    records = map(json.loads, lines.read_text(encoding="utf-8").splitlines())
     return [
         record["prompt"]
-        for record in records
+        for record in _records()
         if record["split"] == split and kind in (None, record["kind"])
     ]
+
+
+def own_words() -> dict[str, str]:
+    """What the writer would say in their own words, by prompt; none for held-out prompts."""
+    return {record["prompt"]: record["own_words"] for record in _records() if "own_words" in record}
+
+
+def _records() -> list[dict[str, str]]:
+    lines = resources.files("corll.simulation").joinpath("writing_prompts.jsonl")
+    return [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
