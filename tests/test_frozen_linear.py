@@ -29,9 +29,9 @@ def test_a_product_is_the_plain_one(rows: int, bias: bool, dtype: torch.dtype) -
     tolerance = {"rtol": 0.01, "atol": 0.05} if dtype == torch.bfloat16 else {}
     with torch.no_grad():
         for _ in range(2):  # the first call makes the copy
-            torch.testing.assert_close(layer(x).float(), expected, **tolerance)
+            torch.testing.assert_close(layer(x, decoding=True).float(), expected, **tolerance)
             torch.testing.assert_close(
-                layer(x, residual).float(), expected + residual.float(), **tolerance
+                layer(x, residual, decoding=True).float(), expected + residual.float(), **tolerance
             )
 
 
@@ -46,5 +46,5 @@ def test_with_gradients_the_weight_itself_is_used() -> None:
     x, weight, _ = tensors(4, bias=False, dtype=torch.bfloat16)
     x.requires_grad_()
     layer = FrozenLinear(weight, None, prepacks=True)
-    (grad,) = torch.autograd.grad(layer(x).sum(), x)
+    (grad,) = torch.autograd.grad(layer(x, decoding=True).sum(), x)
     torch.testing.assert_close(grad, weight.sum(0).expand_as(grad), rtol=0.02, atol=0.02)

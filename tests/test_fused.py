@@ -10,37 +10,16 @@ import peft
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from corll.fused import fuse_layers, is_fused, rotate, swiglu
 from corll.lora import LoraLinear, set_dropout
-from tiny_models import build_gpt2, build_llama
+from tiny_models import build_gpt2, build_llama, build_qwen2
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated"),
 ]
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6], [5, 3, 5, 8, 9, 7, 9, 3]])
-
-
-def build_qwen2(vocab_size: int) -> Qwen2ForCausalLM:
-    """Like Llama, with biases on queries, keys and values."""
-    torch.manual_seed(0)
-    model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=vocab_size,
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=64,
-        )
-    )
-    for name, parameter in model.named_parameters():
-        if name.endswith("bias"):
-            nn.init.normal_(parameter)
-    return model
 
 
 BUILDERS = pytest.mark.parametrize("build", [build_llama, build_qwen2])

@@ -12,6 +12,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
 )
 
 from corll.models import LoadedModel
@@ -68,6 +70,26 @@ def build_llama(vocab_size: int, *, seed: int = 0) -> LlamaForCausalLM:
             tie_word_embeddings=True,
         )
     )
+
+
+def build_qwen2(vocab_size: int) -> Qwen2ForCausalLM:
+    """Like Llama, with biases on queries, keys and values."""
+    torch.manual_seed(0)
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=vocab_size,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=64,
+        )
+    )
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter)
+    return model
 
 
 def build_gpt2(vocab_size: int, *, seed: int = 0) -> GPT2LMHeadModel:

@@ -18,16 +18,18 @@ from transformers.masking_utils import eager_mask
 
 from corll.packing import RowSpan
 
-_NAME = "corll_grouped"
+GROUPED = "corll_grouped"
+"""The name of `grouped_attention` among those that `transformers` knows."""
+
 _UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
 def use_grouped_attention(model: Any) -> None:
     """Switches a model from torch's fused kernel, if it uses that, to `grouped_attention`."""
     if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
-        AttentionInterface.register(_NAME, grouped_attention)
-        AttentionMaskInterface.register(_NAME, eager_mask)
-        model.set_attn_implementation(_NAME)
+        AttentionInterface.register(GROUPED, grouped_attention)
+        AttentionMaskInterface.register(GROUPED, eager_mask)
+        model.set_attn_implementation(GROUPED)
 
 
 def grouped_attention(
@@ -80,7 +82,7 @@ def _attend(
     weights = []
     for start, stop, mask in spans:
         T = stop - start
-        queries, keys = _by_group(turned[start:stop], G)
+        queries, keys = _split(turned[start:stop], G)
         scores = torch.bmm(queries * scaling, keys.transpose(1, 2))
         scores.view(-1, T, T).add_(mask)
         weights.append(scores.softmax(-1))
@@ -89,13 +91,15 @@ def _attend(
     return out, weights
 
 
-def _by_group(turned: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+def _split(turned: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Copies of a row's queries, G × (H / G · T) × D, and keys, G × T × D."""
-    T, heads, D = turned.shape
-    per_group = heads // groups - 1
-    queries = turned[:, : groups * per_group].view(T, groups, per_group, D)
-    keys = turned[:, groups * per_group :].transpose(0, 1)
-    return queries.permute(1, 2, 0, 3).reshape(groups, -1, D), keys.contiguous()
+    return _by_group(turned[:, :-groups], groups), turned[:, -groups:].transpose(0, 1).contiguous()
+
+
+def _by_group(heads: Tensor, groups: int) -> Tensor:
+    """T × H × D → a copy, G × (H / G · T) × D."""
+    T, _, D = heads.shape
+    return heads.view(T, groups, -1, D).permute(1, 2, 0, 3).reshape(groups, -1, D)
 
 
 def _put_groups(target: Tensor, grouped: Tensor) -> None:
@@ -123,13 +127,12 @@ class _RowAttention(torch.autograd.Function):
         grad_turned, grad_values = torch.empty_like(turned), torch.empty_like(values)
         for (start, stop, _), weights in zip(ctx.spans, all_weights, strict=True):
             row = slice(start, stop)
-            queries, keys = _by_group(turned[row], G)
-            T, H, D = grad_output[row].shape
-            grad = grad_output[row].view(T, G, H // G, D).permute(1, 2, 0, 3).reshape(G, -1, D)
+            queries, keys = _split(turned[row], G)
+            grad = _by_group(grad_output[row], G)
             grad_values[row] = torch.bmm(weights.transpose(1, 2), grad).transpose(0, 1)
             grad_weights = torch.bmm(grad, values[row].permute(1, 2, 0))
             grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
             grad_scores.mul_(ctx.scaling)
-            _put_groups(grad_turned[row, :H], torch.bmm(grad_scores, keys))
-            grad_turned[row, H:] = torch.bmm(grad_scores.transpose(1, 2), queries).transpose(0, 1)
+            _put_groups(grad_turned[row, :-G], torch.bmm(grad_scores, keys))
+            grad_turned[row, -G:] = torch.bmm(grad_scores.transpose(1, 2), queries).transpose(0, 1)
         return grad_turned, grad_values, None, None

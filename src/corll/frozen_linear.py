@@ -32,9 +32,14 @@ class FrozenLinear:
         self.prepacks = prepacks and can_prepack(weight)
         self._packed: Any = None
 
-    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """*Shapes*: `x` M × in, `residual` M × out → M × out."""
-        if self.prepacks and len(x) <= _MOST_ROWS and not torch.is_grad_enabled():
+    def __call__(
+        self, x: Tensor, residual: Tensor | None = None, *, decoding: bool = False
+    ) -> Tensor:
+        """The second copy serves `decoding` alone, so that what is scored with and without
+        gradients goes through the same product. *Shapes*: `x` M × in, `residual` M × out → M × out.
+        """
+        few = decoding and len(x) <= _MOST_ROWS
+        if few and self.prepacks and not torch.is_grad_enabled():
             return self._from_packed(x, residual)
         if residual is None:
             return linear(x, self.weight, self.bias)

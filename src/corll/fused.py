@@ -19,7 +19,7 @@ from torch.nn.functional import layer_norm, rms_norm, silu
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import eager_attention_forward
 
-from corll.attention import attend_rows
+from corll.attention import GROUPED, attend_rows
 from corll.frozen_linear import FrozenLinear, may_prepack
 from corll.lora import Factors, JoinedFactors, LoraLinear
 from corll.packing import RowSpan
@@ -27,7 +27,7 @@ from corll.packing import RowSpan
 log = logging.getLogger(__name__)
 
 _LLAMA_LIKE = ("LlamaDecoderLayer", "Qwen2DecoderLayer", "MistralDecoderLayer")
-_PLAIN_ATTENTION = ("sdpa", "eager", "corll_grouped")
+_PLAIN_ATTENTION = ("sdpa", "eager", GROUPED)
 _ALLOWED_DIFFERENCE = {torch.float32: 1e-4, torch.float64: 1e-4}
 """Of what a layer adds, as a share of it; rounding to 16 bits makes up to a hundredth."""
 
@@ -42,15 +42,13 @@ def fuse_layers(model: Any) -> bool:
     Each layer is tried on a small input; a model whose numbers would change stays as it is.
     Returns whether the layers were fused.
     """
-    backbone = getattr(model, model.base_model_prefix, None)
-    layers = getattr(backbone, "layers", None)
+    layers = _decoder_layers(model)
     if not layers or not all(_is_llama_like(layer, model.config) for layer in layers):
         return False
+    rotary = getattr(model, model.base_model_prefix).rotary_emb
     prepacks = may_prepack(model)
     fused = [FusedLayer(layer, prepacks=prepacks) for layer in layers]
-    if not all(
-        _agree(layer, leaner, backbone) for layer, leaner in zip(layers, fused, strict=True)
-    ):
+    if not all(_agree(layer, leaner, rotary) for layer, leaner in zip(layers, fused, strict=True)):
         log.warning("%s keeps its own layers: fused ones gave other numbers.", type(model).__name__)
         return False
     for layer, leaner in zip(layers, fused, strict=True):
@@ -59,16 +57,13 @@ def fuse_layers(model: Any) -> bool:
 
 
 @torch.no_grad()
-def _agree(layer: Any, fused: FusedLayer, backbone: Any) -> bool:
+def _agree(layer: Any, fused: FusedLayer, rotary: Any) -> bool:
     """Whether both add the same to a small input, up to the dtype's rounding."""
     weight = layer.input_layernorm.weight
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(1, 8, len(weight), generator=generator).to(weight.device, weight.dtype)
     positions = torch.arange(8, device=weight.device)[None]
-    inputs = {
-        "position_ids": positions,
-        "position_embeddings": backbone.rotary_emb(hidden, positions),
-    }
+    inputs = {"position_ids": positions, "position_embeddings": rotary(hidden, positions)}
     expected = (layer(hidden, **inputs) - hidden).float()
     difference = (fused.forward(hidden, **inputs) - hidden).float() - expected
     return float(difference.norm() / expected.norm()) <= _ALLOWED_DIFFERENCE.get(weight.dtype, 0.05)
@@ -76,8 +71,11 @@ def _agree(layer: Any, fused: FusedLayer, backbone: Any) -> bool:
 
 def is_fused(model: Any) -> bool:
     """Whether the model's decoder layers have the leaner forward pass."""
-    layers: Any = getattr(getattr(model, model.base_model_prefix, None), "layers", ())
-    return any("forward" in vars(layer) for layer in layers)
+    return any("forward" in vars(layer) for layer in _decoder_layers(model))
+
+
+def _decoder_layers(model: Any) -> Any:
+    return getattr(getattr(model, model.base_model_prefix, None), "layers", ())
 
 
 def _is_llama_like(layer: Any, config: Any) -> bool:
@@ -136,7 +134,9 @@ class FusedLayer:
         assert position_embeddings is not None
         B, T, D = hidden_states.shape
         x = hidden_states.reshape(B * T, D)
-        heads = self.qkv(self.attention_norm(x)).view(B, T, -1, self.attention.head_dim)
+        decoding = past_key_values is not None
+        heads = self.qkv(self.attention_norm(x), decoding=decoding)
+        heads = heads.view(B, T, -1, self.attention.head_dim)
         parts = [heads.shape[2] - self.key_heads, self.key_heads]
         turned, values = torch.split(heads, parts, dim=2)
         if spans is None:
@@ -145,9 +145,9 @@ class FusedLayer:
         else:
             turned = rotate(turned, *position_embeddings, over_heads=2)
             attended = attend_rows(turned[0], values[0], spans, self.attention.scaling)
-        x = self.out(attended.reshape(B * T, -1), residual=x)
-        gated = swiglu(self.gate_up(self.mlp_norm(x)))
-        return self.down(gated, residual=x).view(B, T, D)
+        x = self.out(attended.reshape(B * T, -1), residual=x, decoding=decoding)
+        gated = swiglu(self.gate_up(self.mlp_norm(x), decoding=decoding))
+        return self.down(gated, residual=x, decoding=decoding).view(B, T, D)
 
     def _attend(self, turned: Tensor, values: Tensor, cache: Any, mask: Tensor | None) -> Tensor:
         parts = [turned.shape[1] - self.key_heads, self.key_heads]
@@ -201,7 +201,9 @@ class JoinedLinear:
         self.base = FrozenLinear(weight, bias, prepacks=prepacks)
         self.adapters = JoinedFactors(self.sizes)
 
-    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, x: Tensor, residual: Tensor | None = None, *, decoding: bool = False
+    ) -> Tensor:
         """The layers' outputs side by side, plus `residual`. *Shapes*: M × in → M × Σ out."""
         factors = [m.active_factors() if isinstance(m, LoraLinear) else () for m in self.modules]
         if any(adapter is None for adapter in factors):
@@ -209,18 +211,19 @@ class JoinedLinear:
             return out if residual is None else residual + out
         adapted: list[tuple[int, Any]] = [(n, f) for n, f in enumerate(factors) if f]
         if not adapted:
-            return self.base(x, residual)
+            return self.base(x, residual, decoding=decoding)
         if any(adapter.learn for _, adapter in adapted):
             flat = [matrix for _, adapter in adapted for matrix in (adapter.A, adapter.B)]
             result: Tensor = _AdaptedLinear.apply(  # type: ignore[no-untyped-call]
                 x, residual, self, adapted, *flat
             )
             return result
-        if len(x) <= _FEW_ROWS and x.device.type == "cpu":
+        out = self.base(x, residual, decoding=decoding)
+        if decoding and len(x) <= _FEW_ROWS and x.device.type == "cpu":
             A, B = self.adapters.kept(adapted, torch.float32)
-            return self.base(x, residual).add_(x.float() @ A.t() @ B.t())
+            return out.add_(x.float() @ A.t() @ B.t())
         A, B = self.adapters.kept(adapted, x.dtype)
-        return self.base(x, residual).addmm_(x @ A.t(), B.t())
+        return out.addmm_(x @ A.t(), B.t())
 
 
 class _AdaptedLinear(torch.autograd.Function):
@@ -255,7 +258,7 @@ class _AdaptedLinear(torch.autograd.Function):
         for number, rank, scaling, dtype in ctx.adapted:
             own = slice(start, start + rank)
             grads.append(grad_A[own].to(dtype))
-            grads.append(grad_B[ctx.layers.adapters.columns(number), own].to(dtype) * scaling)
+            grads.append(grad_B[ctx.layers.adapters.columns[number], own].to(dtype) * scaling)
             start += rank
         return grad_x, grad_output if ctx.has_residual else None, None, None, *grads
 
@@ -301,6 +304,10 @@ def swiglu(gate_up: Tensor) -> Tensor:
     if gate_up.requires_grad and torch.is_grad_enabled():
         result: Tensor = _SwiGLU.apply(gate_up)  # type: ignore[no-untyped-call]
         return result
+    return _gated(gate_up)
+
+
+def _gated(gate_up: Tensor) -> Tensor:
     gate, up = gate_up.chunk(2, dim=-1)
     return silu(gate).mul_(up)
 
@@ -311,8 +318,7 @@ class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
         ctx.save_for_backward(gate_up)
-        gate, up = gate_up.chunk(2, dim=-1)
-        return silu(gate).mul_(up)
+        return _gated(gate_up)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> Tensor:

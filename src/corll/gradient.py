@@ -147,10 +147,15 @@ def _micro_batch_loss(
 ) -> tuple[Tensor, dict[str, Tensor], list[ReferenceLogprobs]]:
     trees = [tree for pair in batch for tree in pair.trees]
     shared_grad = not shared_terms_cancel(config)
-    reference_tokens = _reference_tokens(policy, batch, shared_grad=shared_grad)
+    references = _references(policy, batch, shared_grad=shared_grad)
     with _dropout(policy):
         tokens = token_logprobs(policy.network, trees, shared_grad=shared_grad)
     as_tensor = tokens[0].new_tensor
+    reference_tokens = [
+        as_tensor(side)
+        for kept in references
+        for side in (kept.chosen_tokens, kept.rejected_tokens)
+    ]
     supervised: dict[str, Tensor] = {}
     if config.sft_weight and config.sft_tokens == "changed":
         changed = [pair.comparison.changed for pair in batch]
@@ -174,7 +179,7 @@ def _micro_batch_loss(
         kept = _kept_shortfall(batch, tokens, reference_tokens)
         loss = loss + config.keep_weight * kept
         metrics |= {"loss/total": loss.detach(), "shortfall/kept": kept.detach()}
-    return loss, metrics, _as_records(policy, reference_tokens)
+    return loss, metrics, references
 
 
 def _kept_shortfall(
@@ -189,46 +194,34 @@ def _kept_shortfall(
     return torch.stack(terms).mean()
 
 
-def _reference_tokens(
+def _references(
     policy: Policy, batch: Sequence[EncodedPair], *, shared_grad: bool
-) -> list[Tensor]:
-    """log π_0 of the tokens of each edit and draft: as kept with the preference, else computed.
+) -> list[ReferenceLogprobs]:
+    """log π_0 of each edit and draft: as kept with the preference, else computed.
 
     Those of a batch of new preferences come from the same rows as the policy's, so that at step 0
     the log-ratios are exactly 0.
     """
     label = _computed_with(policy)
-    missing = [n for n, pair in enumerate(batch) if not _is_kept(pair, label)]
-    computed: dict[int, list[Tensor]] = {}
+    known = {n: kept for n, pair in enumerate(batch) if (kept := _kept_reference(pair, label))}
+    missing = [n for n in range(len(batch)) if n not in known]
     if missing:
         trees = [tree for n in missing for tree in batch[n].trees]
         with policy.as_reference():
             tokens = token_logprobs(policy.network, trees, shared_grad=shared_grad)
-        computed = {n: tokens[2 * i : 2 * i + 2] for i, n in enumerate(missing)}
-    found: list[Tensor] = []
-    for number, pair in enumerate(batch):
-        kept = pair.preference.reference
-        if number in computed or kept is None:
-            found += computed[number]
-        else:
-            sides = (kept.chosen_tokens, kept.rejected_tokens)
-            found += [torch.tensor(side, device=policy.device) for side in sides]
-    return found
+        sides = [tuple(response.tolist()) for response in tokens]
+        for number, chosen, rejected in zip(missing, sides[0::2], sides[1::2], strict=True):
+            known[number] = ReferenceLogprobs(chosen, rejected, label)
+    return [known[n] for n in range(len(batch))]
 
 
-def _is_kept(pair: EncodedPair, label: str) -> bool:
-    """Whether the numbers kept with a preference were computed as they would be now."""
+def _kept_reference(pair: EncodedPair, label: str) -> ReferenceLogprobs | None:
+    """The numbers kept with a preference, if they were computed as they would be now."""
     kept = pair.preference.reference
     if kept is None or kept.computed_with != label:
-        return False
+        return None
     lengths = (len(kept.chosen_tokens), len(kept.rejected_tokens))
-    return lengths == (len(pair.chosen_ids), len(pair.rejected_ids))
-
-
-def _as_records(policy: Policy, tokens: Sequence[Tensor]) -> list[ReferenceLogprobs]:
-    label = _computed_with(policy)
-    sides = [tuple(response.tolist()) for response in tokens]
-    return [ReferenceLogprobs(c, r, label) for c, r in zip(sides[0::2], sides[1::2], strict=True)]
+    return kept if lengths == (len(pair.chosen_ids), len(pair.rejected_ids)) else None
 
 
 def _computed_with(policy: Policy) -> str:

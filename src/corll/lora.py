@@ -8,6 +8,7 @@ backward pass. Here the small matrices are cast instead: they stay float32 where
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ class Factors(NamedTuple):
 
     @property
     def learn(self) -> bool:
+        """Whether gradients are wanted for it."""
         return torch.is_grad_enabled() and self.A.requires_grad
 
 
@@ -32,17 +34,14 @@ class JoinedFactors:
     """Adapters of layers that share an input as one adapter of their ranks' sum.
 
     The matrices stay float32 where Adam updates them; here they are cast to the dtype they are
-    used in, once for each version of them.
+    used in, once for each version of them. `columns` say where each layer's outputs are.
     """
 
     def __init__(self, sizes: Sequence[int]) -> None:
-        self._stops = list(accumulate(sizes))
-        self._slices = [slice(stop - n, stop) for n, stop in zip(sizes, self._stops, strict=True)]
+        stops = list(accumulate(sizes))
+        self.width = stops[-1]
+        self.columns = [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
         self._kept: dict[torch.dtype, _Joined] = {}
-
-    def columns(self, number: int) -> slice:
-        """Where a layer's outputs are among those of all."""
-        return self._slices[number]
 
     def join(
         self, adapters: Sequence[tuple[int, Factors]], dtype: torch.dtype
@@ -52,11 +51,11 @@ class JoinedFactors:
         *Shapes*: `adapters` name the layer that each is on → R × in, Σ out × R.
         """
         A = torch.cat([factors.A.to(dtype) for _, factors in adapters])
-        B = A.new_zeros(self._stops[-1], len(A))
+        B = A.new_zeros(self.width, len(A))
         start = 0
         for number, factors in adapters:
             stop = start + factors.B.shape[1]
-            B[self._slices[number], start:stop] = factors.B * factors.scaling
+            B[self.columns[number], start:stop] = factors.B * factors.scaling
             start = stop
         return A, B
 
@@ -97,7 +96,8 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
         out: Tensor = self.base_layer(x)
         if not factors:
             return out
-        A, B = self._cast(factors, x.dtype)
+        join = self._joined.join if factors.learn else self._joined.kept
+        A, B = join([(0, factors)], x.dtype)
         low = x.reshape(-1, x.shape[-1]) @ A.t()
         return torch.addmm(out.reshape(-1, out.shape[-1]), low, B.t()).reshape(out.shape)
 
@@ -122,13 +122,9 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
         B = parts["lora_B"]._modules[name]
         return Factors(A._parameters["weight"], B._parameters["weight"], self.scaling[name])
 
-    def _cast(self, factors: Factors, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """A and (alpha / r) · B in `dtype`."""
-        if factors.learn:
-            return factors.A.to(dtype), (factors.B * factors.scaling).to(dtype)
-        cache = self.__dict__.setdefault("_kept_factors", JoinedFactors([len(factors.B)]))
-        A, B = cache.kept([(0, factors)], dtype)
-        return A, B
+    @cached_property
+    def _joined(self) -> JoinedFactors:
+        return JoinedFactors([self.out_features])
 
 
 def _drops(dropout: nn.Module) -> bool:

@@ -168,9 +168,9 @@ def collate(
     """
     lengths = [len(tree) for tree in trees]
     B, T = (1, sum(lengths)) if flat else (len(trees), max(lengths))
-    starts = [0, *accumulate(lengths)] if flat else [row * T for row in range(len(trees))]
+    starts = [0, *accumulate(lengths[:-1])] if flat else [row * T for row in range(len(trees))]
     token_ids, positions = (torch.zeros(B * T, dtype=torch.long) for _ in range(2))
-    for start, tree in zip(starts, trees, strict=False):
+    for start, tree in zip(starts, trees, strict=True):
         token_ids[start : start + len(tree)] = torch.tensor(tree.token_ids)
         positions[start : start + len(tree)] = torch.tensor(tree.positions)
     places, paths = _targets(trees, starts, shared_grad=shared_grad)
@@ -179,7 +179,7 @@ def collate(
     if flat:
         spans = tuple(
             RowSpan(start, start + len(tree), _additive(tree.visibility(), dtype).to(device))
-            for start, tree in zip(starts, trees, strict=False)
+            for start, tree in zip(starts, trees, strict=True)
         )
     else:
         # Padding sees itself alone: a row that saw nothing would have no finite softmax.
@@ -208,7 +208,7 @@ def _targets(
     """The columns of `Targets`, and which of the targets make each response."""
     targets: list[tuple[int, int, bool]] = []
     paths: list[list[int]] = []
-    for start, tree in zip(starts, trees, strict=False):
+    for start, tree in zip(starts, trees, strict=True):
         members: list[range] = []
         for index, segment in enumerate(tree.segments):
             needs_grad = shared_grad or not tree.is_shared(index)

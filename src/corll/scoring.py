@@ -71,7 +71,10 @@ class Network:
             return logits
         hidden = self.backbone(**inputs).last_hidden_state[:, -1]
         # Laid out in one piece: for a strided view torch would copy the weight for each row.
-        return self._head(hidden.contiguous())
+        hidden = hidden.contiguous()
+        if isinstance(self._head, FrozenLinear):
+            return self._head(hidden, decoding=True)
+        return self._head(hidden)
 
     @property
     def backbone(self) -> Any:

@@ -7,6 +7,7 @@ what a person would write where a draft says nothing.
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import resources
 from typing import Literal
 
@@ -37,6 +38,7 @@ def own_words() -> dict[str, str]:
     return {record["prompt"]: record["own_words"] for record in _records() if "own_words" in record}
 
 
+@cache
 def _records() -> list[dict[str, str]]:
     lines = resources.files("corll.simulation").joinpath("writing_prompts.jsonl")
     return [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
