@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,12 +33,12 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 
 from corll import CoactiveConfig, CoactiveLearner, Policy, Preference
 from corll.gradient import encode_pair
-from measuring import LORA, MODEL, Case, Products, options, write
+from measuring import Case, Products, new_parser, new_policy, parse, write
 
 PAIRS = 8
 LEARNING_RATE = 1e-4
 PEOPLE_TOKENS = 120
-"""Reviews that people edited are cut here, prompt and response together."""
+"""Reviews that people edited are cut here."""
 
 
 class Work(NamedTuple):
@@ -104,12 +105,15 @@ def peoples_edits(path: Path) -> Callable[[Policy, random.Random], list[Preferen
     def make(policy: Policy, generator: random.Random) -> list[Preference]:
         with gzip.open(path, "rt") as file:
             rows = [json.loads(line) for line in file]
-        preferences: list[Preference] = []
-        for row in generator.sample(rows, len(rows)):
-            sides = [_cut(policy, row[name]) for name in ("edited", "original")]
-            if sides[0] != sides[1] and len(preferences) < PAIRS:
-                preferences.append(Preference("A film review:", chosen=sides[0], rejected=sides[1]))
-        return preferences
+        sides = (
+            [_cut(policy, row[name]) for name in ("edited", "original")]
+            for row in generator.sample(rows, len(rows))
+        )
+        differing = (pair for pair in sides if pair[0] != pair[1])
+        return [
+            Preference("A film review:", chosen=edited, rejected=original)
+            for edited, original in islice(differing, PAIRS)
+        ]
 
     return make
 
@@ -152,7 +156,7 @@ def works(people: Path | None) -> list[Work]:
 
 def load_corll(work: Work) -> tuple[CoactiveLearner, list[Preference]]:
     """A learner of plain DPO on plain text, as TRL takes it, and what it learns from."""
-    policy = Policy.load(MODEL, dtype=work.dtype, chat_template=False, lora=LORA)
+    policy = new_policy(work.dtype)
     config = CoactiveConfig(
         preferences_per_step=PAIRS,
         learning_rate=LEARNING_RATE,
@@ -232,7 +236,7 @@ def run_trl(policy: Policy, work: Work, timer: StepTimer, *, steps: int) -> None
         trainer.train()
 
 
-def measure(work: Work, *, pairs: int, options: Sequence[str]) -> Case:
+def measure(work: Work, *, pairs: int, passed_on: Sequence[str]) -> Case:
     """Interleaved steps, the first of them a warm-up.
 
     *Raises*: SystemExit where the losses of the two disagree.
@@ -244,7 +248,7 @@ def measure(work: Work, *, pairs: int, options: Sequence[str]) -> Case:
     for step, (ours, theirs) in enumerate(losses, start=1):
         if abs(ours - theirs) > work.tolerance:
             raise SystemExit(f"{work.case}, step {step}: loss {ours} here, {theirs} in TRL")
-    memory = {side: _peak_memory_gb(work, side, options) for side in ("ours", "peer")}
+    memory = {side: _peak_memory_gb(work, side, passed_on) for side in ("ours", "peer")}
     return Case(
         work.case,
         timer.ours[1:],
@@ -277,9 +281,9 @@ def floor(policy: Policy, preferences: Sequence[Preference]) -> float:
     return 2 * products.forward(rows, scored) + products.backward(rows, learned)
 
 
-def _peak_memory_gb(work: Work, side: str, options: Sequence[str]) -> float:
+def _peak_memory_gb(work: Work, side: str, passed_on: Sequence[str]) -> float:
     """Peak resident memory of two steps, weights and libraries included, in a new process."""
-    command = [sys.executable, __file__, *options, "--memory-of", side, "--case", work.case]
+    command = [sys.executable, __file__, *passed_on, "--memory-of", side, "--case", work.case]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(output.strip().splitlines()[-1])
 
@@ -303,22 +307,21 @@ def _peak_resident_gb() -> float:
 
 
 def main() -> None:
-    chosen = options(__doc__)
+    parser = new_parser(__doc__)
+    parser.add_argument("--people", type=Path, help="a file of people's edits")
+    parser.add_argument("--memory-of", choices=["ours", "peer"], help=argparse.SUPPRESS)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    chosen = parse(parser)
     disable_progress_bars()
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--people", type=Path)
-    parser.add_argument("--memory-of", choices=["ours", "peer"])
-    parser.add_argument("--case")
-    own, _ = parser.parse_known_args()
-    all_works = works(own.people)
-    if own.memory_of:
-        _report_own_memory(next(w for w in all_works if w.case == own.case), own.memory_of)
+    all_works = works(chosen.people)
+    if chosen.memory_of:
+        _report_own_memory(next(w for w in all_works if w.case == chosen.case), chosen.memory_of)
         return
-    passed_on = ["--people", str(own.people)] if own.people else []
+    passed_on = ["--people", str(chosen.people)] if chosen.people else []
 
     def cases() -> Iterator[Case]:
         for work in all_works[:1] if chosen.quick else all_works:
-            yield measure(work, pairs=2 if chosen.quick else 3, options=passed_on)
+            yield measure(work, pairs=2 if chosen.quick else 3, passed_on=passed_on)
 
     write(cases(), "dpo_step", keep=chosen.keep)
 

@@ -21,7 +21,7 @@ from corll import Policy
 from corll.config import SamplingConfig
 from corll.decoding import sample_branches
 from dpo_step import random_text, single_token_words
-from measuring import Case, Products, interleaved, load_policy, options, write
+from measuring import Case, Products, interleaved, new_parser, parse, taught_policy, write
 
 PROMPT_LENGTH, NEW_TOKENS = 64, 64
 TARGETS = {
@@ -33,7 +33,7 @@ TARGETS = {
 
 
 def cases(*, quick: bool) -> Iterator[Case]:
-    policy = load_policy("bfloat16")
+    policy = taught_policy("bfloat16")
     peer = AutoModelForCausalLM.from_pretrained(policy.folder, dtype=policy.dtype)
     peer.to(policy.device).eval()
     products = Products(policy)
@@ -101,5 +101,5 @@ def generate(model: Any, prompts: list[tuple[int, ...]], num_samples: int) -> An
 
 
 if __name__ == "__main__":
-    chosen = options(__doc__)
+    chosen = parse(new_parser(__doc__))
     write(cases(quick=chosen.quick), "drafting", keep=chosen.keep)

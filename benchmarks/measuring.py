@@ -26,7 +26,6 @@ from corll.version import __version__
 
 RESULTS = Path(__file__).parent / "results"
 LORA = LoraConfig(lora_r=8, lora_alpha=16)
-MODEL = "smollm2-135m"
 
 
 @dataclass
@@ -92,7 +91,8 @@ def environment() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    file = Path("/proc/cpuinfo")
+    for line in file.read_text().splitlines() if file.exists() else ():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()
@@ -126,9 +126,14 @@ def _synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def load_policy(dtype: str) -> Policy:
-    """The embedded model with an adapter away from zero, on plain text, as the peers take it."""
-    policy = Policy.load(MODEL, dtype=dtype, chat_template=False, lora=LORA)
+def new_policy(dtype: str) -> Policy:
+    """The embedded model with a new adapter, on plain text, as the peers take it."""
+    return Policy.load("smollm2-135m", dtype=dtype, chat_template=False, lora=LORA)
+
+
+def taught_policy(dtype: str) -> Policy:
+    """The same with an adapter away from zero."""
+    policy = new_policy(dtype)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in policy.trainable_parameters().values():
@@ -172,18 +177,16 @@ class Products:
         return min(seconds(compute) for _ in range(3))
 
 
-def write(cases: Iterable[Case], benchmark: str, *, keep: bool) -> list[dict[str, Any]]:
-    """Prints the cases and, to `keep` them, adds them to the benchmark's file of results."""
-    lines = []
+def write(cases: Iterable[Case], benchmark: str, *, keep: bool) -> None:
+    """Prints the cases and, to `keep` them, adds them to the benchmark's file and to the latest."""
     for case in cases:
-        lines.append(case.line())
-        print(summary(lines[-1]), flush=True)
+        line = case.line()
+        print(summary(line), flush=True)
         if keep:
             RESULTS.mkdir(exist_ok=True)
-            for name, mode in ((benchmark, "a"), ("latest", "a")):
-                with (RESULTS / f"{name}.jsonl").open(mode) as file:
-                    file.write(json.dumps(lines[-1]) + "\n")
-    return lines
+            for name in (benchmark, "latest"):
+                with (RESULTS / f"{name}.jsonl").open("a") as file:
+                    file.write(json.dumps(line) + "\n")
 
 
 def summary(line: dict[str, Any]) -> str:
@@ -205,14 +208,18 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
 
 
-def options(description: str | None) -> argparse.Namespace:
+def new_parser(description: str | None) -> argparse.ArgumentParser:
     """What each benchmark takes on its command line."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer cases and pairs")
     parser.add_argument("--keep", action="store_true", help="add the figures to results/")
-    parsed, _ = parser.parse_known_args()
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options; from here on the libraries keep their warnings to themselves."""
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
-    return parsed
+    return parser.parse_args()

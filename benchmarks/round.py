@@ -17,11 +17,12 @@ from functools import partial
 from typing import Any
 
 import trl
+from torch import Tensor
 
 from corll import CoactiveLearner, Policy
 from dpo_step import PAIRS, StepTimer, Work, load_corll, random_edits, run_trl
 from drafting import draft, generate
-from measuring import Case, options, write
+from measuring import Case, new_parser, parse, write
 from scoring import as_samples, load_peer, plain_rewards
 
 CANDIDATES, NEW_TOKENS = 4, 64
@@ -78,9 +79,8 @@ def draft_ours(policy: Policy, prompts: list[str]) -> Any:
     encoded = [policy.codec.encode_prompt(prompt) for prompt in prompts]
     rows = as_samples(policy, draft(policy, encoded, CANDIDATES))
     repeated = [prompt for prompt in prompts for _ in range(CANDIDATES)]
-    rewards = policy.implicit_rewards(repeated, rows, beta=0.1).view(len(prompts), CANDIDATES)
-    best = rewards.argmax(-1).tolist()
-    return [rows[n * CANDIDATES + choice] for n, choice in enumerate(best)]
+    rewards = policy.implicit_rewards(repeated, rows, beta=0.1)
+    return best_of_each(rows, rewards)
 
 
 def draft_theirs(policy: Policy, peer: Any, prompts: list[str]) -> Any:
@@ -88,11 +88,16 @@ def draft_theirs(policy: Policy, peer: Any, prompts: list[str]) -> Any:
     longest = max(map(len, encoded))
     rows = generate(peer, encoded, CANDIDATES)[:, longest:].tolist()
     repeated = [ids for ids in encoded for _ in range(CANDIDATES)]
-    rewards = plain_rewards(peer, repeated, rows).view(len(prompts), CANDIDATES)
-    best = rewards.argmax(-1).tolist()
+    rewards = plain_rewards(peer, repeated, rows)
+    return best_of_each(rows, rewards)
+
+
+def best_of_each(rows: list[Any], rewards: Tensor) -> list[Any]:
+    """The candidate of the highest reward of each prompt."""
+    best = rewards.view(-1, CANDIDATES).argmax(-1).tolist()
     return [rows[n * CANDIDATES + choice] for n, choice in enumerate(best)]
 
 
 if __name__ == "__main__":
-    chosen = options(__doc__)
+    chosen = parse(new_parser(__doc__))
     write(cases(quick=chosen.quick), "round", keep=chosen.keep)

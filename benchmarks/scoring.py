@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM
 from corll import Policy, Sample
 from corll.decoding import Branch
 from drafting import draft, make_prompts
-from measuring import Case, Products, interleaved, load_policy, options, write
+from measuring import Case, Products, interleaved, new_parser, parse, taught_policy, write
 
 PROMPTS, BETA = 4, 0.1
 TOLERANCE = 0.5
@@ -30,7 +30,7 @@ TOLERANCE = 0.5
 
 
 def cases(*, quick: bool) -> Iterator[Case]:
-    policy = load_policy("bfloat16")
+    policy = taught_policy("bfloat16")
     peer = load_peer(policy)
     products = Products(policy)
     for K in (4,) if quick else (4, 16):
@@ -46,14 +46,13 @@ def cases(*, quick: bool) -> Iterator[Case]:
         apart = float((ours() - theirs()).abs().max())
         if apart > TOLERANCE:
             raise SystemExit(f"scoring: rewards differ by {apart}")
-        tokens = sum(map(len, prompts)) + sum(len(s.token_ids) for s in samples)
-        scored = sum(len(s.token_ids) for s in samples)
+        scored = sum(map(len, responses))
         yield Case(
             f"scoring: {PROMPTS} prompts × {K} candidates",
             our_times,
             peer_times,
             "two plain passes",
-            floor=2 * products.forward(tokens, scored),
+            floor=2 * products.forward(sum(map(len, prompts)) + scored, scored),
             more={"largest_difference": apart},
         )
 
@@ -100,5 +99,5 @@ def plain_rewards(model: Any, prompts: list[Any], responses: list[Any]) -> Tenso
 
 
 if __name__ == "__main__":
-    chosen = options(__doc__)
+    chosen = parse(new_parser(__doc__))
     write(cases(quick=chosen.quick), "scoring", keep=chosen.keep)

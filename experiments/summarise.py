@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from corll.evaluation import Evaluation, compare
+from corll.evaluation import Evaluation, Measures, compare
 from corll.run_folder import RunFolder, read_config
 
-MEASURES = ("edit_cost", "accepted", "content_kept", "distinct_2", "words", "finished")
+MEASURES = [field.name for field in fields(Measures)]
 WINDOW = 16
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from corll.evaluation import Evaluation, Measures, compare, evaluate, first_samp
 from corll.simulation import EDITORS, own_words, writing_prompts
 
 WINDOW, AT_ONCE = 16, 8
-MEASURES = ("edit_cost", "accepted", "content_kept", "words", "finished", "distinct_2")
+MEASURES = [field.name for field in fields(Measures)]
 
 
 def main() -> None:
