@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
+from corll import packing
 from corll.attention import attend_rows, grouped_attention, use_grouped_attention
-from corll.packing import RowSpan
+from corll.packing import build_tree, row_span
 from corll.policy import Policy
 from tiny_models import build_llama
 
@@ -76,24 +77,37 @@ def test_it_replaces_the_fused_kernel_on_cpus_and_nothing_else(tiny_model_folder
     assert eager.config._attn_implementation == "eager"
 
 
-@settings(max_examples=30)
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=4))
-def test_rows_of_a_flat_batch_are_attended_one_by_one(lengths: list[int]) -> None:
-    generator = torch.Generator().manual_seed(len(lengths))
-    M = sum(lengths)
+@settings(max_examples=50)
+@given(
+    st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=3), min_size=1, max_size=4),
+    st.integers(1, 8),
+)
+def test_rows_of_a_flat_batch_are_attended_one_by_one_and_block_by_block(
+    shapes: list[list[int]], queries_per_block: int
+) -> None:
+    """A row is a prompt and responses of the lengths given, which see the prompt and themselves."""
+    generator = torch.Generator().manual_seed(len(shapes))
+    trees = [
+        build_tree((1,) * rest[0], [(n + 2,) * size for n, size in enumerate(rest)])
+        for rest in shapes
+    ]
+    M = sum(map(len, trees))
     turned = torch.randn(M, H + G, D, generator=generator).requires_grad_()
     values = torch.randn(M, G, D, generator=generator).requires_grad_()
     weights = torch.randn(M, H, D, generator=generator)
     spans, expected, start = [], [], 0
-    for T in lengths:
-        visible = torch.ones(T, T, dtype=torch.bool).tril()
-        mask = torch.zeros(T, T).masked_fill(~visible, torch.finfo(torch.float32).min)
-        row = slice(start, start + T)
-        spans.append(RowSpan(start, start + T, mask))
-        query, key = turned[row].split([H, G], dim=1)
-        lone = [x.transpose(0, 1)[None] for x in (query, key, values[row])]
+    for tree in trees:
+        visible = tree.visibility()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(packing, "_QUERIES_PER_BLOCK", queries_per_block)
+            span = row_span(start, visible, dtype=torch.float32, device=torch.device("cpu"))
+        assert (span.start, span.stop) == (start, start + len(tree))
+        mask = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
+        query, key = turned[start : span.stop].split([H, G], dim=1)
+        lone = [x.transpose(0, 1)[None] for x in (query, key, values[start : span.stop])]
         expected.append(peer(*lone, mask, 0.3)[0])
-        start += T
+        spans.append(span)
+        start = span.stop
     plain = torch.cat(expected)
     found = attend_rows(turned, values, spans, 0.3)
     torch.testing.assert_close(found, plain)

@@ -218,6 +218,22 @@ class TestLinearTokenLogprobs:
         torch.testing.assert_close(found, expected)
         torch.testing.assert_close(found_grad, expected_grad)
 
+    @pytest.mark.parametrize("chunk", [1, 22, 1 << 23])
+    @pytest.mark.parametrize("learns", [True, False])
+    def test_only_the_terms_named_carry_a_gradient(
+        self, monkeypatch: pytest.MonkeyPatch, learns: bool, chunk: int
+    ) -> None:
+        monkeypatch.setattr(scoring, "_LOGITS_PER_CHUNK", chunk)
+        hidden, head, token_ids, weights = self.case(bias=True, learns=learns)
+        named = torch.tensor([False, True, True, False, False, True, False])
+        some = linear_token_logprobs(hidden, head, token_ids, named)
+        torch.testing.assert_close(some, linear_token_logprobs(hidden, head, token_ids))
+        (found,) = torch.autograd.grad((weights * some).sum(), hidden)
+        whole = linear_token_logprobs(hidden, head, token_ids)
+        (expected,) = torch.autograd.grad((weights * whole)[named].sum(), hidden)
+        torch.testing.assert_close(found, expected)
+        assert not found[~named].any()
+
     def test_the_gradient_is_the_slope(self) -> None:
         """Against finite differences, which know nothing of softmax."""
         hidden, head, token_ids, weights = self.case(bias=True)

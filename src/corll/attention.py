@@ -8,7 +8,7 @@ without padding, and keeps for the backward pass no more than that needs. GPUs k
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from corll.packing import RowSpan
+from corll.packing import QueryBlock, RowSpan
 
 GROUPED = "corll_grouped"
 """The name of `grouped_attention` among those that `transformers` knows."""
@@ -76,30 +76,40 @@ def attend_rows(turned: Tensor, values: Tensor, spans: Sequence[RowSpan], scalin
 def _attend(
     turned: Tensor, values: Tensor, spans: Sequence[RowSpan], scaling: float
 ) -> tuple[Tensor, list[Tensor]]:
-    """The attended values, and the weights of each row, G × (H / G · T) × T."""
+    """The attended values, and the weights of each block of queries, G × (H / G · Q) × stop."""
     G = values.shape[1]
     out = turned.new_empty(len(turned), turned.shape[1] - G, values.shape[2])
     weights = []
-    for start, stop, mask in spans:
-        T = stop - start
-        queries, keys = _split(turned[start:stop], G)
-        scores = torch.bmm(queries * scaling, keys.transpose(1, 2))
-        scores.view(-1, T, T).add_(mask)
-        weights.append(scores.softmax(-1))
-        own = values[start:stop].transpose(0, 1).contiguous()
-        _put_groups(out[start:stop], torch.bmm(weights[-1], own))
+    for span in spans:
+        row = slice(span.start, span.stop)
+        keys, own = _heads_first(turned[row, -G:]), _heads_first(values[row])
+        for block, tokens in _blocks_of(span):
+            queries = _by_group(turned[tokens, :-G], G, scaling)
+            scores = torch.bmm(queries, keys[:, : block.stop].transpose(1, 2))
+            by_head = scores.view(-1, block.stop - block.start, block.stop)
+            by_head[..., block.masked_from :].add_(block.mask)
+            weights.append(scores.softmax(-1))
+            _put_groups(out[tokens], torch.bmm(weights[-1], own[:, : block.stop]))
     return out, weights
 
 
-def _split(turned: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Copies of a row's queries, G × (H / G · T) × D, and keys, G × T × D."""
-    return _by_group(turned[:, :-groups], groups), turned[:, -groups:].transpose(0, 1).contiguous()
+def _blocks_of(span: RowSpan) -> Iterator[tuple[QueryBlock, slice]]:
+    """The blocks of a row, and where their tokens lie in the batch."""
+    for block in span.blocks:
+        yield block, slice(span.start + block.start, span.start + block.stop)
 
 
-def _by_group(heads: Tensor, groups: int) -> Tensor:
-    """T × H × D → a copy, G × (H / G · T) × D."""
+def _heads_first(heads: Tensor) -> Tensor:
+    """T × G × D → a copy, G × T × D."""
+    return heads.transpose(0, 1).contiguous()
+
+
+def _by_group(heads: Tensor, groups: int, factor: float = 1.0) -> Tensor:
+    """factor · heads. T × H × D → a copy, G × (H / G · T) × D."""
     T, _, D = heads.shape
-    return heads.view(T, groups, -1, D).permute(1, 2, 0, 3).reshape(groups, -1, D)
+    grouped = heads.view(T, groups, -1, D).permute(1, 2, 0, 3)
+    out = heads.new_empty(grouped.shape)
+    return torch.mul(grouped, factor, out=out).view(groups, -1, D)
 
 
 def _put_groups(target: Tensor, grouped: Tensor) -> None:
@@ -123,16 +133,23 @@ class _RowAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, None, None]:
         turned, values, *all_weights = ctx.saved_tensors
+        remaining = iter(all_weights)
         G = values.shape[1]
         grad_turned, grad_values = torch.empty_like(turned), torch.empty_like(values)
-        for (start, stop, _), weights in zip(ctx.spans, all_weights, strict=True):
-            row = slice(start, stop)
-            queries, keys = _split(turned[row], G)
-            grad = _by_group(grad_output[row], G)
-            grad_values[row] = torch.bmm(weights.transpose(1, 2), grad).transpose(0, 1)
-            grad_weights = torch.bmm(grad, values[row].permute(1, 2, 0))
-            grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-            grad_scores.mul_(ctx.scaling)
-            _put_groups(grad_turned[row, :-G], torch.bmm(grad_scores, keys))
-            grad_turned[row, -G:] = torch.bmm(grad_scores.transpose(1, 2), queries).transpose(0, 1)
+        for span in ctx.spans:
+            row = slice(span.start, span.stop)
+            keys, own = _heads_first(turned[row, -G:]), _heads_first(values[row])
+            grad_keys, grad_own = torch.zeros_like(keys), torch.zeros_like(own)
+            for block, tokens in _blocks_of(span):
+                seen, weights = slice(0, block.stop), next(remaining)
+                grad = _by_group(grad_output[tokens], G)
+                grad_own[:, seen].baddbmm_(weights.transpose(1, 2), grad)
+                grad_weights = torch.bmm(grad, own[:, seen].transpose(1, 2))
+                grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+                grad_queries = torch.bmm(grad_scores, keys[:, seen]).mul_(ctx.scaling)
+                _put_groups(grad_turned[tokens, :-G], grad_queries)
+                queries = _by_group(turned[tokens, :-G], G, ctx.scaling)
+                grad_keys[:, seen].baddbmm_(grad_scores.transpose(1, 2), queries)
+            grad_turned[row, -G:] = grad_keys.transpose(0, 1)
+            grad_values[row] = grad_own.transpose(0, 1)
         return grad_turned, grad_values, None, None

@@ -129,7 +129,7 @@ def _likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     N × count, N.
     """
     parts = []
-    for rows in torch.split(logits, rows_in_cache(logits.shape[-1])):
+    for rows in torch.split(logits, rows_in_cache(logits)):
         exact = rows.float()
         parts.append((*exact.topk(count, dim=-1), exact.logsumexp(-1)))
     top, ids, log_z = (torch.cat(part) for part in zip(*parts, strict=True))

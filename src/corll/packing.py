@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from os.path import commonprefix
 from typing import NamedTuple
 
@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 Ids = tuple[int, ...]
+
+_QUERIES_PER_BLOCK = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,28 @@ class Targets:
     needs_grad: Tensor
 
 
-class RowSpan(NamedTuple):
-    """Where a row lies among the tokens of a flat batch; `mask`, T × T, is added to its scores."""
+class QueryBlock(NamedTuple):
+    """Tokens `start` to `stop` of a row, which see none after them.
+
+    `mask` is added to their scores from the key `masked_from` on; they see all before it.
+    *Shapes*: (stop - start) × (stop - masked_from).
+    """
 
     start: int
     stop: int
+    masked_from: int
     mask: Tensor
+
+
+class RowSpan(NamedTuple):
+    """Where a row lies among the tokens of a flat batch, and the blocks that its tokens attend in.
+
+    Blocks spare the scores of later tokens, nearly half of them in a long row.
+    """
+
+    start: int
+    stop: int
+    blocks: tuple[QueryBlock, ...]
 
 
 @dataclass(frozen=True)
@@ -178,7 +196,7 @@ def collate(
     mask, spans = None, None
     if flat:
         spans = tuple(
-            RowSpan(start, start + len(tree), _additive(tree.visibility(), dtype).to(device))
+            row_span(start, tree.visibility(), dtype=dtype, device=device)
             for start, tree in zip(starts, trees, strict=True)
         )
     else:
@@ -195,6 +213,22 @@ def collate(
         Targets(*columns),
         tuple(torch.tensor(path, device=device) for path in paths),
     )
+
+
+def row_span(start: int, visible: Tensor, *, dtype: torch.dtype, device: torch.device) -> RowSpan:
+    """A row from `start` on, cut into equal blocks of about `_QUERIES_PER_BLOCK` tokens.
+
+    *Shapes*: `visible` T × T, boolean; no token sees a later one.
+    """
+    T = len(visible)
+    count = max(1, round(T / _QUERIES_PER_BLOCK))
+    blocks = []
+    for first, stop in pairwise(T * number // count for number in range(count + 1)):
+        seen_by_all = visible[first:stop, :stop].all(dim=0)
+        masked_from = int(seen_by_all.int().cumprod(0).sum())
+        mask = _additive(visible[first:stop, masked_from:stop], dtype).to(device)
+        blocks.append(QueryBlock(first, stop, masked_from, mask))
+    return RowSpan(start, start + T, tuple(blocks))
 
 
 def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:

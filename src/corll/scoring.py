@@ -138,17 +138,20 @@ def token_logprobs(
     return [logprobs[path] for path in batch.paths]
 
 
-def linear_token_logprobs(hidden: Tensor, head: Any, token_ids: Tensor) -> Tensor:
+def linear_token_logprobs(
+    hidden: Tensor, head: Any, token_ids: Tensor, needs_grad: Tensor | None = None
+) -> Tensor:
     """log softmax(head(h))[token], chunk by chunk, in float32.
 
-    *Shapes*: `hidden` M × D, `token_ids` M → M.
+    Only the terms that `needs_grad` names carry a gradient, by default all.
+    *Shapes*: `hidden` M × D, `token_ids` M, `needs_grad` M, boolean → M.
     """
-    bias = getattr(head, "bias", None)
+    learned = torch.ones_like(token_ids, dtype=torch.bool) if needs_grad is None else needs_grad
     if head.weight.requires_grad or type(head) is not torch.nn.Linear:
         # The output layer itself learns: plain autograd, which keeps the logits.
-        logits: Tensor = head(hidden)
-        return logits.float().log_softmax(-1).gather(-1, token_ids[:, None]).squeeze(-1)
-    result: Tensor = _LinearTokenLogprobs.apply(hidden, head.weight, bias, token_ids)  # type: ignore[no-untyped-call]
+        logprobs = head(hidden).float().log_softmax(-1).gather(-1, token_ids[:, None]).squeeze(-1)
+        return torch.where(learned, logprobs, logprobs.detach())
+    result: Tensor = _LinearTokenLogprobs.apply(hidden, head, token_ids, learned)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -161,22 +164,28 @@ class _LinearTokenLogprobs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, token_ids: Tensor
+        ctx: Any, hidden: Tensor, head: torch.nn.Linear, token_ids: Tensor, learned: Tensor
     ) -> Tensor:
-        size = max(1, _LOGITS_PER_CHUNK // weight.shape[0])
+        size = min(len(hidden), max(1, _LOGITS_PER_CHUNK // head.out_features))
+        # One piece of memory for all chunks: fresh pages cost as much as the product.
+        memory = hidden.new_empty(size, head.out_features)
         logprobs = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
-        grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        for start in range(0, len(hidden), size):
+        grad = torch.zeros_like(hidden) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(hidden), size or 1):
             chunk = slice(start, start + size)
             targets = token_ids[chunk]
-            logits = torch.nn.functional.linear(hidden[chunk], weight, bias)
-            logprobs[chunk] = _log_softmax_at(logits, targets)
+            logits = torch.mm(hidden[chunk], head.weight.t(), out=memory[: len(targets)])
+            if head.bias is not None:
+                logits += head.bias
+            log_z = _log_normalizer(logits)
+            logprobs[chunk] = logits.gather(-1, targets[:, None]).squeeze(-1).float() - log_z
             if grad is not None:
+                own = learned[chunk].nonzero().squeeze(-1)
+                minus_p = _probabilities(logits[own], log_z[own]).neg_()
                 # 1 - p of the target from its logarithm: rounded p would lose it where p is near 1.
-                one_minus_p = torch.expm1(logprobs[chunk]).neg_().to(weight.dtype)
-                minus_p = logits.softmax(-1).neg_()
-                minus_p[torch.arange(len(minus_p), device=weight.device), targets] = one_minus_p
-                torch.mm(minus_p, weight, out=grad[chunk])
+                one_minus_p = torch.expm1(logprobs[chunk][own]).neg_().to(minus_p.dtype)
+                minus_p[torch.arange(len(own), device=own.device), targets[own]] = one_minus_p
+                grad[start + own] = torch.mm(minus_p, head.weight)
         if grad is not None:
             ctx.save_for_backward(grad)
         return logprobs
@@ -187,19 +196,26 @@ class _LinearTokenLogprobs(torch.autograd.Function):
         return grad * grad_output[:, None].to(grad.dtype), None, None, None
 
 
-def _log_softmax_at(logits: Tensor, targets: Tensor) -> Tensor:
-    """log softmax in float32, a few rows at a time, so that they stay in the processor's cache.
-
-    *Shapes*: M × V, M → M.
-    """
-    few = torch.split(logits, rows_in_cache(logits.shape[1]))
-    log_z = torch.cat([rows.float().logsumexp(-1) for rows in few])
-    return logits.gather(-1, targets[:, None]).squeeze(-1).float() - log_z
+def _log_normalizer(logits: Tensor) -> Tensor:
+    """log Σ exp in float32. *Shapes*: M × V → M."""
+    few = torch.split(logits, rows_in_cache(logits))
+    return torch.cat([rows.float().logsumexp(-1) for rows in few])
 
 
-def rows_in_cache(width: int) -> int:
-    """How many rows of float32 numbers a processor's cache holds, at least 1."""
-    return max(1, _FLOATS_IN_CACHE // width)
+def _probabilities(logits: Tensor, log_z: Tensor) -> Tensor:
+    """exp(logits - log_z), computed in float32 and rounded once. *Shapes*: M × V, M → M × V."""
+    out = torch.empty_like(logits)
+    size = rows_in_cache(logits)
+    parts = (torch.split(t, size) for t in (logits, log_z, out))
+    for rows, log_zs, target in zip(*parts, strict=True):
+        target.copy_(rows.float().sub_(log_zs[:, None]).exp_())
+    return out
+
+
+def rows_in_cache(logits: Tensor) -> int:
+    """How many rows of a matrix, in float32, the CPU's cache holds; on a GPU all, at least 1."""
+    rows, width = logits.shape
+    return max(1, _FLOATS_IN_CACHE // width if logits.device.type == "cpu" else rows)
 
 
 def _from_hidden_states(network: Network, batch: TreeBatch) -> Tensor:
@@ -207,17 +223,7 @@ def _from_hidden_states(network: Network, batch: TreeBatch) -> Tensor:
     hidden = network.backbone(**_inputs(network, batch), use_cache=False).last_hidden_state
     head = model.get_output_embeddings()
     wanted = hidden.flatten(0, 1)[targets.predictors]
-    if bool(targets.needs_grad.all()):
-        return linear_token_logprobs(wanted, head, targets.token_ids)
-    learned = targets.needs_grad
-    result = torch.zeros(len(wanted), dtype=torch.float32, device=wanted.device)
-    with torch.no_grad():
-        fixed = ~learned
-        result[fixed] = linear_token_logprobs(wanted[fixed], head, targets.token_ids[fixed])
-    where = learned.nonzero().squeeze(-1)
-    return result.index_add(
-        0, where, linear_token_logprobs(wanted[learned], head, targets.token_ids[learned])
-    )
+    return linear_token_logprobs(wanted, head, targets.token_ids, targets.needs_grad)
 
 
 def _from_model_logits(network: Network, batch: TreeBatch) -> Tensor:
@@ -236,7 +242,7 @@ def _inputs(network: Network, batch: TreeBatch) -> dict[str, Any]:
     if batch.spans is not None:
         inputs["spans"] = batch.spans
         # A mask of four dimensions is taken as it is; here the spans hold the real ones.
-        inputs["attention_mask"] = batch.spans[0].mask[None, None]
+        inputs["attention_mask"] = batch.spans[0].blocks[0].mask[None, None]
     # Plain rows padded on the right need no mask: causality hides the padding.
     return inputs
 
