@@ -33,7 +33,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 
 from corll import CoactiveConfig, CoactiveLearner, Policy, Preference
 from corll.gradient import encode_pair
-from measuring import Case, Products, new_parser, new_policy, parse, write
+from measuring import Case, Products, memory_gb, new_parser, new_policy, parse, write
 
 PAIRS = 8
 LEARNING_RATE = 1e-4
@@ -295,15 +295,7 @@ def _report_own_memory(work: Work, side: str) -> None:
             learner.step(preferences)
     else:
         run_trl(learner.policy, work, StepTimer(None, preferences), steps=2)
-    print(_peak_resident_gb())
-
-
-def _peak_resident_gb() -> float:
-    """Of this process since its start; `ru_maxrss` would count the parent it was forked from."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 2**20
-    raise SystemExit("peak memory is read from /proc/self/status, which lacks VmHWM here")
+    print(memory_gb("VmHWM"))
 
 
 def main() -> None:

@@ -126,6 +126,17 @@ def _synchronize() -> None:
         torch.cuda.synchronize()
 
 
+def memory_gb(kind: str = "VmRSS") -> float:
+    """Resident memory of this process: `VmRSS` now, `VmHWM` at most since its start.
+
+    `ru_maxrss` would count the parent that it was forked from.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{kind}:"):
+            return int(line.split()[1]) / 2**20
+    raise SystemExit(f"memory is read from /proc/self/status, which lacks {kind} here")
+
+
 def new_policy(dtype: str) -> Policy:
     """The embedded model with a new adapter, on plain text, as the peers take it."""
     return Policy.load("smollm2-135m", dtype=dtype, chat_template=False, lora=LORA)

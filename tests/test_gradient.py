@@ -188,7 +188,7 @@ def test_gradient_is_the_same_where_rows_cannot_be_shared(
 ) -> None:
     """On plain rows, one a side: there nothing is shared, and every term carries its gradient."""
     perturb_adapter(any_policy)
-    any_policy.network = replace(
+    any_policy._network = replace(
         any_policy.network, takes_trees=False, head_is_linear=head_is_linear
     )
     preferences = mixed_preferences(any_policy)

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from corll.config import LoraConfig, SamplingConfig
-from corll.errors import InputError, PromptTooLongError
+from corll.config import CoactiveConfig, LoraConfig, SamplingConfig
+from corll.errors import AdapterError, InputError, PromptTooLongError
+from corll.learner import CoactiveLearner
 from corll.policy import Policy
-from corll.records import Prompt, Sample
+from corll.records import Preference, Prompt, Sample
 from tiny_models import perturb_adapter, plain_logprob
 
 PROMPTS: list[Prompt] = [
@@ -259,3 +260,123 @@ class TestAdapter:
     def test_a_template_can_be_left_out(self, tiny_model_folder: Path) -> None:
         plain = Policy.load(tiny_model_folder, dtype="float32", chat_template=False)
         assert plain.codec.render("Coming?") == "Coming?"
+
+
+class TestWithAdapter:
+    """Policies of several users on one base."""
+
+    @pytest.fixture
+    def two(self, any_policy: Policy) -> tuple[Policy, Policy]:
+        other = any_policy.with_adapter()
+        perturb_adapter(any_policy, seed=1)
+        perturb_adapter(other, seed=2)
+        return any_policy, other
+
+    def test_a_new_one_starts_at_the_reference(self, any_policy: Policy) -> None:
+        perturb_adapter(any_policy)
+        other = any_policy.with_adapter()
+        assert torch.equal(log_ratios(other), torch.zeros(len(PROMPTS)))
+        assert (log_ratios(any_policy).abs() > 1e-3).all()
+
+    def test_it_is_the_one_that_a_fresh_policy_would_have(
+        self, policy: Policy, tiny_model_folder: Path
+    ) -> None:
+        fresh = Policy.load(tiny_model_folder, dtype="float32", lora=LoraConfig(lora_r=2))
+        other = policy.with_adapter(lora=LoraConfig(lora_r=2))
+        assert other.lora == fresh.lora
+        for name, parameter in fresh.trainable_parameters().items():
+            assert torch.equal(parameter, other.trainable_parameters()[name])
+
+    def test_each_scores_and_drafts_with_its_own(
+        self, two: tuple[Policy, Policy], tmp_path: Path
+    ) -> None:
+        for number, one in enumerate(two):
+            one.save(tmp_path / str(number))
+            alone = Policy.load(one.folder, dtype="float32", adapter=tmp_path / str(number))
+            assert torch.equal(one.logprobs(PROMPTS, RESPONSES), alone.logprobs(PROMPTS, RESPONSES))
+            assert torch.equal(log_ratios(one), log_ratios(alone))
+            assert one.sample(PROMPTS, 2, 8) == alone.sample(PROMPTS, 2, 8)
+
+    def test_one_from_a_folder_is_the_one_that_was_saved(
+        self, two: tuple[Policy, Policy], tmp_path: Path
+    ) -> None:
+        first, second = two
+        second.save(tmp_path / "second")
+        again = first.with_adapter(tmp_path / "second")
+        assert torch.equal(again.logprobs(PROMPTS, RESPONSES), second.logprobs(PROMPTS, RESPONSES))
+        again.save(tmp_path / "again")
+        for file in ("adapter_config.json", "adapter_model.safetensors"):
+            assert (tmp_path / "again" / file).read_bytes() == (
+                tmp_path / "second" / file
+            ).read_bytes()
+
+    def test_a_step_of_one_leaves_the_other_alone(self, two: tuple[Policy, Policy]) -> None:
+        first, second = two
+        preference = Preference("Say hello.", chosen="Good day.", rejected="Hey!")
+        config = CoactiveConfig(learning_rate=1e-2)
+        before = [policy.logprobs(PROMPTS, RESPONSES) for policy in two]
+        learner = CoactiveLearner(second, config)
+        first.sample(PROMPTS, 1, 4)  # the base has the other adapter on when the step begins
+        learner.step([preference])
+        assert torch.equal(first.logprobs(PROMPTS, RESPONSES), before[0])
+        assert not torch.equal(second.logprobs(PROMPTS, RESPONSES), before[1])
+
+    def test_within_the_reference_the_other_still_has_its_own(
+        self, two: tuple[Policy, Policy]
+    ) -> None:
+        first, second = two
+        expected = second.logprobs(PROMPTS, RESPONSES)
+        reference = first.reference_logprobs(PROMPTS, RESPONSES)
+        with first.as_reference():
+            assert torch.equal(second.logprobs(PROMPTS, RESPONSES), expected)
+            assert torch.equal(first.logprobs(PROMPTS, RESPONSES), reference)
+
+    def test_a_frozen_reference_is_shared(self, referenced: Policy) -> None:
+        other = referenced.with_adapter()
+        perturb_adapter(other)
+        assert other.reference_name == referenced.reference_name
+        expected = referenced.reference_logprobs(PROMPTS, RESPONSES)
+        assert torch.equal(other.reference_logprobs(PROMPTS, RESPONSES), expected)
+        assert (log_ratios(other).abs() > 1e-3).all()
+
+    def test_an_unloaded_one_is_gone(self, two: tuple[Policy, Policy]) -> None:
+        first, second = two
+        expected = first.logprobs(PROMPTS, RESPONSES)
+        second.sample(PROMPTS, 1, 4)
+        second.unload()
+        assert second.trainable_parameters() == {}
+        assert torch.equal(first.logprobs(PROMPTS, RESPONSES), expected)
+        with pytest.raises(AdapterError, match="unloaded"):
+            second.sample(PROMPTS, 1, 4)
+        with pytest.raises(AdapterError, match="stays as long"):
+            first.unload()
+
+    def test_another_may_have_another_rank(self, policy: Policy, tmp_path: Path) -> None:
+        narrow = policy.with_adapter(lora=LoraConfig(lora_r=2, lora_alpha=3))
+        perturb_adapter(narrow)
+        narrow.save(tmp_path / "narrow")
+        again = policy.with_adapter(tmp_path / "narrow")
+        assert torch.equal(again.logprobs(PROMPTS, RESPONSES), narrow.logprobs(PROMPTS, RESPONSES))
+
+    def test_other_layers_are_refused(
+        self, policy: Policy, tiny_model_folder: Path, tmp_path: Path
+    ) -> None:
+        few = LoraConfig(lora_target_modules=("q_proj",))
+        with pytest.raises(AdapterError, match="layers of the first"):
+            policy.with_adapter(lora=few)
+        narrow = Policy.load(tiny_model_folder, dtype="float32", lora=few)
+        policy.save(tmp_path / "wide")
+        with pytest.raises(AdapterError, match="first adapter of this one is not on"):
+            narrow.with_adapter(tmp_path / "wide")
+
+    def test_one_on_fewer_layers_is_taken_from_its_folder(
+        self, policy: Policy, tiny_model_folder: Path, tmp_path: Path
+    ) -> None:
+        few = LoraConfig(lora_target_modules=("q_proj", "down_proj"))
+        narrow = Policy.load(tiny_model_folder, dtype="float32", lora=few)
+        perturb_adapter(narrow)
+        narrow.save(tmp_path / "narrow")
+        again = policy.with_adapter(tmp_path / "narrow")
+        torch.testing.assert_close(
+            again.logprobs(PROMPTS, RESPONSES), narrow.logprobs(PROMPTS, RESPONSES)
+        )

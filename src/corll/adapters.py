@@ -17,12 +17,13 @@ from typing import Any
 
 import peft
 import torch
+from peft.tuners.lora import layer as peft_lora
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from corll.config import LoraConfig
 from corll.errors import AdapterError
-from corll.lora import LoraLinear
+from corll.lora import Factors, LoraLinear, activate, insert_adapter
 from corll.models import LoadedModel
 from corll.version import __version__
 
@@ -46,11 +47,21 @@ _PLAIN_LORA: dict[str, Any] = {
 
 
 class AdapterSet:
-    """The adapters on one base model. Outside `reference_active`, the policy's is active."""
+    """The adapters on one base model: one for each policy, and at most one frozen reference."""
 
-    def __init__(self, base: LoadedModel, model: Any, lora: LoraConfig) -> None:
-        self.base, self.model, self.lora = base, model, lora
+    def __init__(self, base: LoadedModel, model: Any) -> None:
+        self.base, self.model = base, model
+        self.reference: str | None = None
+        """The frozen adapter that is π_0; None where that is the base."""
         self.reference_name = "base"
+        self._layers: dict[str, peft_lora.LoraLayer] = {
+            name: module
+            for name, module in model.named_modules()
+            if isinstance(module, peft_lora.LoraLayer)
+        }
+        self._lora: dict[str, LoraConfig] = {}
+        self._active: str | None = POLICY
+        self._added = 0
 
     @classmethod
     def create(
@@ -61,61 +72,80 @@ class AdapterSet:
         adapter: str | os.PathLike[str] | None = None,
         reference: str | os.PathLike[str] | None = None,
     ) -> AdapterSet:
-        """Adds the policy's adapter (new, or from a folder) and the reference's, if named."""
+        """Adds the first policy's adapter (new, or from a folder) and the reference's, if named."""
         start = adapter if adapter is not None else reference
-        if start is None:
-            adapters = cls._add_new(base, lora or LoraConfig())
-        else:
-            adapters = cls._add_new(base, read_lora_config(start, base))
-            adapters.load(POLICY, start)
-        if reference is not None:
-            adapters._add_reference(Path(reference))
-        adapters._activate_policy()
-        return adapters
-
-    @classmethod
-    def _add_new(cls, base: LoadedModel, lora: LoraConfig) -> AdapterSet:
-        with torch.random.fork_rng(devices=[]), _without_peft_warnings():
-            torch.manual_seed(lora.lora_seed)
+        shape = (lora or LoraConfig()) if start is None else read_lora_config(start, base)
+        with _seeded(shape), _without_peft_warnings():
             try:
-                model = peft.get_peft_model(base.model, _to_peft(base, lora), adapter_name=POLICY)
+                model = peft.get_peft_model(base.model, _to_peft(base, shape), adapter_name=POLICY)
             except ValueError as error:
                 raise AdapterError(f"The adapter does not fit {base.name}: {error}") from error
-        model.eval()
-        return cls(base, model, lora)
+        adapters = cls(base, model)
+        adapters._lora[POLICY] = shape
+        if start is not None:
+            adapters.load(POLICY, start)
+        if reference is not None:
+            adapters._insert(REFERENCE, reference)
+            adapters.reference = REFERENCE
+            adapters.reference_name = fingerprint(adapters.parameters(REFERENCE))
+        adapters._settle()
+        return adapters
 
-    def _add_reference(self, folder: Path) -> None:
-        lora = read_lora_config(folder, self.base)
-        with _without_peft_warnings():
-            self.model.add_adapter(REFERENCE, _to_peft(self.base, lora))
-        self.load(REFERENCE, folder)
-        self.model.eval()
-        self.reference_name = fingerprint(self.parameters(REFERENCE))
+    def add(
+        self, folder: str | os.PathLike[str] | None = None, *, lora: LoraConfig | None = None
+    ) -> str:
+        """Another policy's adapter, new or from a folder; returns its name.
 
-    @contextmanager
-    def reference_active(self) -> Iterator[None]:
-        """Within the context the base runs as π_0: without an adapter, or with the frozen one."""
-        if self.reference_name == "base":
-            with self.model.disable_adapter():
-                yield
-            return
-        self.model.base_model.set_adapter(REFERENCE, inference_mode=True)
-        try:
-            yield
-        finally:
-            self._activate_policy()
+        *Raises*: AdapterError where it is of another base, or on layers that the first is not on.
+        """
+        name = f"{POLICY}-{self._added + 1}"
+        if folder is not None:
+            self._insert(name, folder)
+        else:
+            shape = self._on_layers_of_the_first(lora or self._lora[POLICY])
+            with _seeded(shape), _without_peft_warnings():
+                self.model.add_adapter(name, _to_peft(self.base, shape))
+            self._lora[name] = shape
+            self._settle()
+        self._added += 1
+        return name
 
-    def _activate_policy(self) -> None:
-        self.model.base_model.set_adapter(POLICY)
+    def remove(self, adapter: str) -> None:
+        """Frees the memory of an adapter that was added."""
+        if adapter in (POLICY, REFERENCE):
+            raise AdapterError("The first adapter of a base model stays as long as the model does.")
+        if self._active == adapter:
+            self.switch_to(POLICY)
+        for layer in self._layers.values():
+            layer.delete_adapter(adapter)
+        del self.model.peft_config[adapter], self._lora[adapter]
+
+    def switch_to(self, adapter: str | None) -> None:
+        """Makes an adapter the one that the model runs with; None switches all off."""
+        if adapter is not None and adapter not in self._lora:
+            raise AdapterError("This policy's adapter was unloaded; make another by with_adapter.")
+        if adapter != self._active:
+            activate(self._layers.values(), adapter)
+            self._active = adapter
+
+    def lora(self, adapter: str) -> LoraConfig:
+        """The shape of an adapter."""
+        return self._lora[adapter]
 
     def parameters(self, adapter: str) -> dict[str, torch.nn.Parameter]:
         """The parameters of an adapter, under the names they have in its file."""
-        marker = f".{adapter}."
-        return {
-            name.replace(marker, "."): parameter
-            for name, parameter in self.model.named_parameters()
-            if marker in name and "lora_" in name
-        }
+        found: dict[str, torch.nn.Parameter] = {}
+        for prefix, layer in self._layers.items():
+            for kind in layer.adapter_layer_names:
+                part = getattr(layer, kind)
+                if adapter not in part or "lora_" not in kind:
+                    continue
+                if isinstance(weight := part[adapter], torch.nn.Parameter):
+                    found[f"{prefix}.{kind}"] = weight
+                else:
+                    for name, parameter in weight.named_parameters():
+                        found[f"{prefix}.{kind}.{name}"] = parameter
+        return found
 
     def save(self, adapter: str, folder: str | os.PathLike[str]) -> None:
         """Writes one adapter as a PEFT folder (`adapter_config.json` at its root)."""
@@ -125,40 +155,82 @@ class AdapterSet:
         (target / _CONFIG_FILE).write_text(json.dumps(config, indent=2, default=_as_list) + "\n")
         weights = {n: p.detach().contiguous() for n, p in self.parameters(adapter).items()}
         save_file(weights, target / _WEIGHTS_FILE, metadata={"format": "pt"})
-        base = {"name": self.base.name, "fingerprint": base_fingerprint(self.base)}
+        base = {"name": self.base.name, "fingerprint": self.base.fingerprint}
         about = {"base_model": base, "reference": self.reference_name, "corll": __version__}
         (target / _BASE_FILE).write_text(json.dumps(about, indent=2) + "\n")
 
     def load(self, adapter: str, folder: str | os.PathLike[str]) -> None:
-        """Reads an adapter's weights from a PEFT folder, in place.
+        """Overwrites an adapter's weights with those of a PEFT folder of the same base and shape.
 
         *Raises*: AdapterError where the folder is incomplete or of another base.
         """
-        path = Path(folder) / _WEIGHTS_FILE
-        try:
-            weights = load_file(path, device=str(self.base.device))
-        except (OSError, SafetensorError) as error:
-            raise AdapterError(
-                f"The adapter's weights in {path} cannot be read: {error}"
-            ) from error
+        read_lora_config(folder, self.base)
+        weights = _read_weights(folder, self.base)
         parameters = self.parameters(adapter)
         wanted = {name: tuple(p.shape) for name, p in parameters.items()}
+        self._check_shapes(folder, wanted, weights)
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(weights[name])
+
+    def _insert(self, adapter: str, folder: str | os.PathLike[str]) -> None:
+        """Adds a saved adapter without drawing initial weights for it first."""
+        lora = read_lora_config(folder, self.base)
+        weights = _read_weights(folder, self.base)
+        wanted: dict[str, tuple[int, ...]] = {}
+        layers = [n for n in self._layers if f"{n}.lora_A.weight" in weights]
+        for prefix in layers:
+            layer = self._layers[prefix]
+            wanted[f"{prefix}.lora_A.weight"] = (lora.lora_r, layer.in_features)
+            wanted[f"{prefix}.lora_B.weight"] = (layer.out_features, lora.lora_r)
+        self._check_shapes(folder, wanted, weights)
+        for prefix in layers:
+            A, B = (weights[f"{prefix}.{kind}.weight"] for kind in ("lora_A", "lora_B"))
+            factors = Factors(A, B, lora.lora_alpha / lora.lora_r)
+            learns = adapter != REFERENCE
+            insert_adapter(self._layers[prefix], adapter, lora, factors, learns=learns)
+        self.model.peft_config[adapter] = _to_peft(self.base, lora)
+        self._lora[adapter] = lora
+
+    def _on_layers_of_the_first(self, lora: LoraConfig) -> LoraConfig:
+        targets, first = lora.lora_target_modules, self._lora[POLICY].lora_target_modules
+        if targets not in (first, LoraConfig().lora_target_modules):
+            raise AdapterError(
+                f"A further adapter must be on the layers of the first ({first}), not {targets}; "
+                "load the base a second time for other layers."
+            )
+        return lora.model_copy(update={"lora_target_modules": first})
+
+    def _check_shapes(
+        self,
+        folder: str | os.PathLike[str],
+        wanted: dict[str, tuple[int, ...]],
+        weights: dict[str, torch.Tensor],
+    ) -> None:
         found = {name: tuple(w.shape) for name, w in weights.items()}
         if wanted != found:
             odd = next(n for n in {**wanted, **found} if wanted.get(n) != found.get(n))
             raise AdapterError(
                 f"The adapter in {folder} does not fit {self.base.name}: {odd} has shape "
                 f"{found.get(odd, 'none')}, not {wanted.get(odd, 'none')}. It belongs to another "
-                "base model."
+                "base model, or is on layers that the first adapter of this one is not on."
             )
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(weights[name])
 
-    def restore(self, folder: str | os.PathLike[str]) -> None:
-        """Overwrites the policy's weights with a saved adapter of the same base and shape."""
-        read_lora_config(folder, self.base)
-        self.load(POLICY, folder)
+    def _settle(self) -> None:
+        """What PEFT switched while it added an adapter: which one runs, and which ones learn."""
+        self.model.eval()
+        for adapter in self._lora:
+            for parameter in self.parameters(adapter).values():
+                parameter.requires_grad_(adapter != REFERENCE)
+        activate(self._layers.values(), self._active)
+
+
+def _read_weights(folder: str | os.PathLike[str], base: LoadedModel) -> dict[str, torch.Tensor]:
+    path = Path(folder) / _WEIGHTS_FILE
+    try:
+        return dict(load_file(path, device=str(base.device)))
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"The adapter's weights in {path} cannot be read: {error}") from error
 
 
 def read_lora_config(folder: str | os.PathLike[str], base: LoadedModel) -> LoraConfig:
@@ -200,27 +272,12 @@ def fingerprint(parameters: dict[str, torch.nn.Parameter]) -> str:
     return digest.hexdigest()[:16]
 
 
-def base_fingerprint(base: LoadedModel) -> str:
-    """A name for a base model: its architecture and a little of each of its weights.
-
-    The weights are compared in bfloat16, so that a model is the same in whatever dtype it runs.
-    """
-    digest = hashlib.sha256(type(base.model).__name__.encode())
-    for name, parameter in base.model.named_parameters():
-        if "lora_" in name:
-            continue
-        digest.update(f"{name.replace('.base_layer', '')}{tuple(parameter.shape)}".encode())
-        start = parameter.detach().reshape(-1)[:64].to(torch.bfloat16).float()
-        digest.update(start.cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
 def _check_base(folder: Path, base: LoadedModel) -> None:
     try:
         about = json.loads((folder / _BASE_FILE).read_text())["base_model"]
     except (OSError, KeyError, ValueError):
         return  # written by another tool: the shapes of its weights are the only check
-    if about["fingerprint"] != base_fingerprint(base):
+    if about["fingerprint"] != base.fingerprint:
         raise AdapterError(
             f"The adapter in {folder} was trained on {about['name']}, and {base.name} is not the "
             "same model. Load the base that it belongs to."
@@ -239,6 +296,14 @@ def _to_peft(base: LoadedModel, lora: LoraConfig) -> Any:
     )
     config._register_custom_module({torch.nn.Linear: LoraLinear})
     return config
+
+
+@contextmanager
+def _seeded(lora: LoraConfig) -> Iterator[None]:
+    """Initial weights are drawn from a stream of their own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(lora.lora_seed)
+        yield
 
 
 @contextmanager

@@ -136,7 +136,9 @@ class CoactiveConfig(SamplingConfig):
     adam_beta2: float = Field(0.999, ge=0, lt=1, description="Decay of Adam's second moment.")
     max_grad_norm: float = Field(1.0, gt=0, description="The gradient is clipped to this norm.")
     memory_limit_gb: float = Field(
-        4.0, gt=0, description="Working memory of a step beside the weights; sets the micro-batch."
+        4.0,
+        gt=0,
+        description="Working memory of drafts and steps, beside the weights; sizes their batches.",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Every random stream is derived from it.")
 

@@ -234,7 +234,10 @@ def _computed_with(policy: Policy) -> str:
 @contextmanager
 def _dropout(policy: Policy) -> Iterator[None]:
     """Within the context the adapter's dropout is on, if it has any."""
-    set_dropout(policy.base.model, active=policy.lora.lora_dropout > 0)
+    if policy.lora.lora_dropout == 0:
+        yield
+        return
+    set_dropout(policy.base.model, active=True)
     try:
         yield
     finally:

@@ -69,7 +69,8 @@ class CoactiveLearner:
             lr=self.config.learning_rate,
             betas=(self.config.adam_beta1, self.config.adam_beta2),
         )
-        self._max_tokens = tokens_within(self.config.memory_limit_gb, policy)
+        policy.memory_limit_gb = self.config.memory_limit_gb
+        self._max_tokens = tokens_within(self.config.memory_limit_gb, policy.base.model)
 
     def draft(self, prompt: Prompt) -> Draft:
         """A draft to show to the user (line 5)."""

@@ -7,7 +7,7 @@ backward pass. Here the small matrices are cast instead: they stay float32 where
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from peft.tuners.lora import layer as peft_lora
 from torch import Tensor, nn
+
+from corll.config import LoraConfig
 
 
 class Factors(NamedTuple):
@@ -125,6 +127,52 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
     @cached_property
     def _joined(self) -> JoinedFactors:
         return JoinedFactors([self.out_features])
+
+
+def activate(layers: Iterable[peft_lora.LoraLayer], adapter: str | None) -> None:
+    """Switches layers to an adapter, or off.
+
+    PEFT's own switch walks the whole model and the gradients' flags of all parameters, which
+    takes as long as scoring a sentence.
+    """
+    for layer in layers:
+        state = vars(layer)  # past the checks of nn.Module, which take longer than all the rest
+        state["_disable_adapters"] = adapter is None
+        if adapter is not None:
+            state["_active_adapter"] = adapter
+
+
+def insert_adapter(
+    layer: peft_lora.LoraLayer,
+    adapter: str,
+    lora: LoraConfig,
+    factors: Factors,
+    *,
+    learns: bool,
+) -> None:
+    """Gives a linear layer a further adapter of these weights, as PEFT's `update_layer` would.
+
+    PEFT draws initial weights for each layer first, most of the time that it takes.
+    """
+    dtype = next(layer.lora_A.parameters()).dtype
+    for part, matrix in ((layer.lora_A, factors.A), (layer.lora_B, factors.B)):
+        weight = matrix.to(dtype)
+        out_features, in_features = weight.shape
+        linear = _Undrawn(in_features, out_features, bias=False, device="meta")
+        linear.weight = nn.Parameter(weight, requires_grad=learns)
+        part[adapter] = linear
+    drops = lora.lora_dropout > 0
+    layer.lora_dropout[adapter] = nn.Dropout(lora.lora_dropout).eval() if drops else nn.Identity()
+    layer.r[adapter], layer.lora_alpha[adapter] = lora.lora_r, lora.lora_alpha
+    layer.scaling[adapter] = factors.scaling
+    layer.lora_bias[adapter] = layer.use_rslora[adapter] = layer.use_dora[adapter] = False
+
+
+class _Undrawn(nn.Linear):
+    """A linear layer whose weight will be given, so that drawing one would be lost time."""
+
+    def reset_parameters(self) -> None:
+        pass
 
 
 def _drops(dropout: nn.Module) -> bool:

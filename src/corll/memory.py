@@ -1,20 +1,75 @@
-"""How many tokens a pass may hold at once within a memory limit."""
+"""How much memory the work takes: what fits a limit, and what a policy needs in all."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from corll.policy import Policy
+from torch import Tensor
+
+from corll.frozen_linear import can_prepack, may_prepack
+from corll.fused import is_fused
 
 _GIB = 2**30
+_OPTIMISER_VALUES = 3
+"""For each of an adapter's parameters while it learns: its gradient and Adam's two moments."""
 
 
-def tokens_within(limit_gb: float, policy: Policy) -> int:
+@dataclass(frozen=True)
+class WorkingSet:
+    """What a policy keeps in memory, and at most works with. *Units*: GiB."""
+
+    weights: float
+    second_copy: float
+    adapter: float
+    optimiser: float
+    work: float
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.second_copy + self.adapter + self.optimiser + self.work
+
+    def __str__(self) -> str:
+        copy = f" and {self.second_copy:.2g} for drafting" if self.second_copy else ""
+        return (
+            f"at most {self.total:.2g} GB: weights {self.weights:.2g}{copy}, adapter and optimiser "
+            f"{self.adapter + self.optimiser:.2g}, work up to {self.work:.2g}"
+        )
+
+
+def working_set(model: Any, adapter: Iterable[Tensor], limit_gb: float) -> WorkingSet:
+    """Of a model that learns by `adapter`, with `limit_gb` for what passes through it.
+
+    The second copy of the weights is made at the first draft, where the processor gains by one.
+    """
+    base = {
+        parameter.data_ptr(): parameter
+        for name, parameter in model.named_parameters()
+        if "lora_" not in name
+    }
+    matrices = [p for p in base.values() if p.dim() == 2]
+    prepacks = is_fused(model) and may_prepack(model) and all(map(can_prepack, matrices))
+    own = sum(map(_gib, adapter))
+    return WorkingSet(
+        weights=sum(map(_gib, base.values())),
+        second_copy=sum(map(_gib, matrices)) if prepacks else 0.0,
+        adapter=own,
+        optimiser=_OPTIMISER_VALUES * own,
+        work=limit_gb,
+    )
+
+
+def _gib(tensor: Tensor) -> float:
+    return tensor.numel() * tensor.element_size() / _GIB
+
+
+def tokens_within(limit_gb: float, model: Any) -> int:
     """Row tokens, with padding, whose activations fit into `limit_gb` while learning.
 
     At least 1: a preference that alone is larger still gets its turn.
     """
-    return max(1, int(limit_gb * _GIB / activation_bytes_per_token(policy.base.model)))
+    return max(1, int(limit_gb * _GIB / activation_bytes_per_token(model)))
 
 
 def activation_bytes_per_token(model: Any) -> int:
@@ -29,3 +84,21 @@ def activation_bytes_per_token(model: Any) -> int:
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
     values = config.num_hidden_layers * (24 * hidden + 6 * inner)
     return int(values * model.dtype.itemsize)
+
+
+def branches_within(limit_gb: float, model: Any, length: int) -> int:
+    """Branches of `length` tokens, prompt included, that can be drafted at once; at least 1."""
+    per_branch = length * cache_bytes_per_token(model) + _logits_bytes(model)
+    return max(1, int(limit_gb * _GIB / per_branch))
+
+
+def cache_bytes_per_token(model: Any) -> int:
+    """Bytes of the keys and values of one token in all layers."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * size * model.dtype.itemsize)
+
+
+def _logits_bytes(model: Any) -> int:
+    return int(model.config.get_text_config().vocab_size * model.dtype.itemsize)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +53,21 @@ class LoadedModel:
     def dtype(self) -> torch.dtype:
         dtype: torch.dtype = self.model.dtype
         return dtype
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A name for these weights: the architecture and a little of each of them.
+
+        They are compared in bfloat16, so that a model is the same in whatever dtype it runs.
+        """
+        digest = hashlib.sha256(type(self.model).__name__.encode())
+        for name, parameter in self.model.named_parameters():
+            if "lora_" in name:
+                continue
+            digest.update(f"{name.replace('.base_layer', '')}{tuple(parameter.shape)}".encode())
+            start = parameter.detach().reshape(-1)[:64].to(torch.bfloat16).float()
+            digest.update(start.cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
 
 def load_model(

@@ -20,6 +20,7 @@ from corll.decoding import sample_branches
 from corll.errors import InputError
 from corll.fused import fuse_layers
 from corll.losses import implicit_reward
+from corll.memory import WorkingSet, branches_within, tokens_within, working_set
 from corll.models import LoadedModel, load_model
 from corll.packing import Tree, batches_by_length
 from corll.records import Prompt, Response, Sample
@@ -28,20 +29,31 @@ from corll.tokens import TokenCodec
 
 _DEFAULT_SAMPLING = SamplingConfig()
 _SCORED_TOKENS = 4096
-"""Tokens of padded rows that are scored in one pass."""
+"""Tokens of padded rows that are scored in one pass at most; more make it no quicker."""
 
 
 class Policy:
     """A language model that can be taught, and the reference that it is held to.
 
     Load one by `Policy.load`. `tokenizer`, `folder` (local config, safetensors and tokenizer),
-    `name`, `device` and `dtype` are those of its base model.
+    `name`, `device` and `dtype` are those of its base model. `memory_limit_gb` bounds what it works
+    with at once beside its weights, never what comes out beyond rounding.
     """
 
-    def __init__(self, base: LoadedModel, adapters: AdapterSet, codec: TokenCodec) -> None:
-        self.base, self.adapters, self.codec = base, adapters, codec
-        fuse_layers(base.model)
-        self.network = Network.examine(base.model)
+    def __init__(
+        self,
+        base: LoadedModel,
+        adapters: AdapterSet,
+        codec: TokenCodec,
+        network: Network,
+        *,
+        memory_limit_gb: float,
+        adapter: str = POLICY,
+    ) -> None:
+        self.base, self.adapters, self.codec, self.adapter = base, adapters, codec, adapter
+        self.memory_limit_gb = memory_limit_gb
+        self._network = network
+        self._is_reference = False
 
     @classmethod
     def load(
@@ -54,6 +66,7 @@ class Policy:
         reference: str | os.PathLike[str] | None = None,
         lora: LoraConfig | None = None,
         chat_template: bool | None = None,
+        memory_limit_gb: float = 4.0,
     ) -> Policy:
         """Loads a base model and gives it an adapter to learn with.
 
@@ -69,7 +82,38 @@ class Policy:
         base = load_model(name_or_path, dtype=dtype, device=device)
         codec = TokenCodec.for_model(base.tokenizer, base.model, chat=chat_template)
         adapters = AdapterSet.create(base, lora=lora, adapter=adapter, reference=reference)
-        return cls(base, adapters, codec)
+        fuse_layers(base.model)
+        network = Network.examine(base.model)
+        return cls(base, adapters, codec, network, memory_limit_gb=memory_limit_gb)
+
+    def with_adapter(
+        self, adapter: str | os.PathLike[str] | None = None, *, lora: LoraConfig | None = None
+    ) -> Policy:
+        """Another policy on the same base and with the same π_0, for the adapter of another user.
+
+        `adapter` is a saved one, else it is new, shaped by `lora` or like this policy's. Policies
+        that share a base take turns: whichever is used is switched to by itself; use one at a
+        time. *Raises*: AdapterError.
+        """
+        name = self.adapters.add(adapter, lora=lora or self.lora)
+        return Policy(
+            self.base,
+            self.adapters,
+            self.codec,
+            self._network,
+            memory_limit_gb=self.memory_limit_gb,
+            adapter=name,
+        )
+
+    def unload(self) -> None:
+        """Frees the adapter of a policy made by `with_adapter`, which can no longer be used."""
+        self.adapters.remove(self.adapter)
+
+    @property
+    def network(self) -> Network:
+        """The base model, switched to this policy's adapter, or to π_0 within `as_reference`."""
+        self.adapters.switch_to(self.adapters.reference if self._is_reference else self.adapter)
+        return self._network
 
     @property
     def name(self) -> str:
@@ -93,17 +137,22 @@ class Policy:
 
     @property
     def lora(self) -> LoraConfig:
-        return self.adapters.lora
+        return self.adapters.lora(self.adapter)
 
     @property
     def reference_name(self) -> str:
         """What π_0 is: `base`, or the fingerprint of the frozen adapter."""
         return self.adapters.reference_name
 
+    def working_set(self) -> WorkingSet:
+        """What this policy keeps in memory, and at most works with, before any of it is taken."""
+        parameters = self.trainable_parameters().values()
+        return working_set(self.base.model, parameters, self.memory_limit_gb)
+
     @property
     def shares_prefixes(self) -> bool:
         """Whether responses may share rows: not with dropout, which would differ between rows."""
-        return self.network.takes_trees and self.lora.lora_dropout == 0
+        return self._network.takes_trees and self.lora.lora_dropout == 0
 
     def sample(
         self,
@@ -128,15 +177,23 @@ class Policy:
         self.codec.check_room(encoded, max_new_tokens)
         if not prompts:
             return []
-        branches = sample_branches(
-            self.network,
-            encoded,
-            seeds=[seed] * len(prompts) if isinstance(seed, int) else seed,
-            num_samples=num_samples,
-            max_new_tokens=max_new_tokens,
-            sampling=sampling,
-            end_ids=self.codec.end_ids,
-        )
+        all_seeds = [seed] * len(prompts) if isinstance(seed, int) else seed
+        longest = max(map(len, encoded)) + max_new_tokens
+        at_once = branches_within(self.memory_limit_gb, self.base.model, longest)
+        size = max(1, at_once // num_samples)
+        branches = [
+            row
+            for start in range(0, len(prompts), size)
+            for row in sample_branches(
+                self.network,
+                encoded[start : start + size],
+                seeds=all_seeds[start : start + size],
+                num_samples=num_samples,
+                max_new_tokens=max_new_tokens,
+                sampling=sampling,
+                end_ids=self.codec.end_ids,
+            )
+        ]
         return [
             [
                 Sample(self.codec.decode(b.token_ids), b.token_ids, b.logprob, b.finished)
@@ -174,20 +231,26 @@ class Policy:
     @contextmanager
     def as_reference(self) -> Iterator[None]:
         """Within the context the model is π_0, without gradients."""
-        with torch.no_grad(), self.adapters.reference_active():
-            yield
+        before, self._is_reference = self._is_reference, True
+        try:
+            with torch.no_grad():
+                self.adapters.switch_to(self.adapters.reference)
+                yield
+        finally:
+            self._is_reference = before
+            self.adapters.switch_to(self.adapters.reference if before else self.adapter)
 
     def trainable_parameters(self) -> dict[str, torch.nn.Parameter]:
         """The adapter's parameters by name; all that learning changes."""
-        return self.adapters.parameters(POLICY)
+        return self.adapters.parameters(self.adapter)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the adapter as a PEFT folder, which `peft` and others load unchanged."""
-        self.adapters.save(POLICY, folder)
+        self.adapters.save(self.adapter, folder)
 
     def restore(self, folder: str | os.PathLike[str]) -> None:
         """Overwrites the adapter's weights with those saved in a folder."""
-        self.adapters.restore(folder)
+        self.adapters.load(self.adapter, folder)
 
     def save_reference(self, folder: str | os.PathLike[str]) -> None:
         """Writes the frozen reference adapter as a PEFT folder, where there is one."""
@@ -224,7 +287,8 @@ class Policy:
     def _score(self, trees: Sequence[Tree]) -> Tensor:
         """log π of all responses of the trees, in their order, in passes of bounded size."""
         parts: dict[int, Tensor] = {}
-        for batch in batches_by_length([(1, len(tree)) for tree in trees], _SCORED_TOKENS):
+        at_once = min(_SCORED_TOKENS, tokens_within(self.memory_limit_gb, self.base.model))
+        for batch in batches_by_length([(1, len(tree)) for tree in trees], at_once):
             scores = response_logprobs(self.network, [trees[n] for n in batch])
             counts = [len(trees[n].paths) for n in batch]
             parts.update(zip(batch, torch.split(scores, counts), strict=True))

@@ -62,6 +62,7 @@ class Session:
             "device": str(learner.policy.device),
         }
         folder.write_config({**config, "model": model})
+        console.print(f"Memory: {learner.policy.working_set()}.", style="dim")
         return cls(settings, folder, learner, held_out, console)
 
     def play(self, prompts: Iterator[Prompt], user: User, *, judge: User) -> None:
