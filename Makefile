@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := $(VENV)/.model
-BENCHMARKS := dpo_step drafting scoring round
+BENCHMARKS := adapters dpo_step drafting scoring round curves
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install run test test-slow check bench bench-quick clean
+.PHONY: help install run test test-slow check bench bench-quick gpu-check clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,12 +40,16 @@ check: install  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: install  ## all benchmarks against their peers, into benchmarks/results/
+bench: install  ## all benchmarks against their peers, into benchmarks/results/, about 40 minutes
 	rm -f benchmarks/results/latest.jsonl
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --keep || exit 1; done
+	$(BIN)/python benchmarks/table.py
 
-bench-quick: install  ## a few cases of each benchmark, nothing kept
+bench-quick: install  ## a case of each benchmark, nothing kept, a few minutes
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --quick || exit 1; done
+
+gpu-check: install  ## exactness tests and benchmarks on a GPU; says why where there is none
+	$(BIN)/python benchmarks/gpu_check.py
 
 clean:  ## removes the environment and all caches of tools, not the runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -32,7 +32,7 @@ def cases(*, quick: bool) -> Iterator[Case]:
         others = [policy.with_adapter(folder) for _ in range(ADAPTERS)]
         megabytes = (memory_gb() - before) * 1024 / ADAPTERS
         peer = _Peer(policy, folder)
-        pairs = 5 if quick else 15
+        pairs = 3 if quick else 15
         yield _case("cold load", _loading(policy, folder), peer.loading(), pairs, "≤ 50 ms")
         switch = _switching(others)
         yield _case("switch", switch, peer.switching(), pairs, "≤ 1 ms", megabytes)

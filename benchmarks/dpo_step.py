@@ -7,7 +7,8 @@ both see the same machine. Both start from the same adapter, and their losses mu
 step. corll's time includes the reference pass, as TRL's does; TRL runs without gradient
 checkpointing, which is its faster setting. Memory is measured in processes of their own.
 
-`--people` names a file of people's edits (gzipped JSON lines with `original` and `edited`).
+`--people`, or `PEOPLES_EDITS` in the environment, names a file of people's edits (gzipped JSON
+lines with `original` and `edited`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import random
 import subprocess
 import sys
@@ -29,7 +31,7 @@ import peft
 import torch
 import trl
 from datasets import Dataset, disable_progress_bars
-from transformers import AutoModelForCausalLM, TrainerCallback
+from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback
 
 from corll import CoactiveConfig, CoactiveLearner, Policy, Preference
 from corll.gradient import encode_pair
@@ -42,7 +44,7 @@ PEOPLE_TOKENS = 120
 
 
 class Work(NamedTuple):
-    """A shape of work. *Units*: tokens; losses may differ by `tolerance` nats."""
+    """A shape of work: `pairs` a step. *Units*: losses may differ by `tolerance` nats."""
 
     name: str
     make: Callable[[Policy, random.Random], list[Preference]]
@@ -50,6 +52,8 @@ class Work(NamedTuple):
     tolerance: float = 0.05
     target: str = ""
     peer_batch: int = PAIRS
+    pairs: int = PAIRS
+    with_memory: bool = False
 
     @property
     def case(self) -> str:
@@ -64,7 +68,8 @@ def random_edits(
     def make(policy: Policy, generator: random.Random) -> list[Preference]:
         firsts = [generator.randrange(response_length) for _ in range(PAIRS)]
         return [
-            _pair(policy, generator, prompt_length, response_length, first, 0) for first in firsts
+            make_pair(policy, generator, prompt_length, response_length, first, 0)
+            for first in firsts
         ]
 
     return make
@@ -83,10 +88,10 @@ def continuation_edits(policy: Policy, generator: random.Random) -> list[Prefere
 
 def greeting_edits(policy: Policy, generator: random.Random) -> list[Preference]:
     """Only the first four tokens of 64 are changed."""
-    return [_pair(policy, generator, 64, 64, 0, 60) for _ in range(PAIRS)]
+    return [make_pair(policy, generator, 64, 64, 0, 60) for _ in range(PAIRS)]
 
 
-def _pair(
+def make_pair(
     policy: Policy, generator: random.Random, prompt: int, response: int, first: int, last: int
 ) -> Preference:
     """Responses that share their first `first` and their last `last` tokens, the end token too."""
@@ -142,9 +147,9 @@ def single_token_words(tokenizer: Any) -> list[str]:
 def works(people: Path | None) -> list[Work]:
     """All cases, the quick one first."""
     found = [
-        Work("64 / 64", random_edits(64, 64), target="≥ 5×, ≤ half the memory"),
-        Work("256 / 64", random_edits(256, 64), target="≥ 6×"),
-        Work("462 / 50", random_edits(462, 50), target="≥ 8×", peer_batch=4),
+        Work("64 / 64", random_edits(64, 64), target="≥ 5×, ≤ half the memory", with_memory=True),
+        Work("256 / 64", random_edits(256, 64), target="≥ 6×", with_memory=True),
+        Work("462 / 50", random_edits(462, 50), target="≥ 8×", peer_batch=4, with_memory=True),
         Work("continuation edits", continuation_edits, target="≥ 8×"),
         Work("greeting edits", greeting_edits, target="≥ 3×"),
         Work("64 / 64, float32", random_edits(64, 64), "float32", 1e-3, target="≥ 2×"),
@@ -154,18 +159,23 @@ def works(people: Path | None) -> list[Work]:
     return found
 
 
+def halved(work: Work) -> Work:
+    """The same with half of the pairs a step, for a quick look."""
+    return work._replace(name=f"{work.name}, {PAIRS // 2} pairs", pairs=PAIRS // 2, target="")
+
+
 def load_corll(work: Work) -> tuple[CoactiveLearner, list[Preference]]:
     """A learner of plain DPO on plain text, as TRL takes it, and what it learns from."""
     policy = new_policy(work.dtype)
     config = CoactiveConfig(
-        preferences_per_step=PAIRS,
+        preferences_per_step=work.pairs,
         learning_rate=LEARNING_RATE,
         warmup_steps=0,
         sft_weight=0.0,
         keep_weight=0.0,
         memory_limit_gb=1.0,  # a CPU is as quick in small micro-batches
     )
-    return CoactiveLearner(policy, config), work.make(policy, random.Random(0))
+    return CoactiveLearner(policy, config), work.make(policy, random.Random(0))[: work.pairs]
 
 
 class StepTimer(TrainerCallback):  # type: ignore[misc]
@@ -196,6 +206,7 @@ class StepTimer(TrainerCallback):  # type: ignore[misc]
 
 def run_trl(policy: Policy, work: Work, timer: StepTimer, *, steps: int) -> None:
     """Trains by TRL from the adapter that `policy` has at this moment."""
+    disable_progress_bars()
     with tempfile.TemporaryDirectory() as scratch:
         adapter = Path(scratch) / "adapter"
         policy.save(adapter)
@@ -210,8 +221,8 @@ def run_trl(policy: Policy, work: Work, timer: StepTimer, *, steps: int) -> None
         ]
         arguments = trl.DPOConfig(
             output_dir=scratch,
-            per_device_train_batch_size=work.peer_batch,
-            gradient_accumulation_steps=PAIRS // work.peer_batch,
+            per_device_train_batch_size=min(work.peer_batch, work.pairs),
+            gradient_accumulation_steps=max(1, work.pairs // work.peer_batch),
             max_steps=steps,
             learning_rate=LEARNING_RATE,
             lr_scheduler_type="constant",
@@ -233,11 +244,12 @@ def run_trl(policy: Policy, work: Work, timer: StepTimer, *, steps: int) -> None
             processing_class=policy.tokenizer,
             callbacks=[timer],
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
 
 
-def measure(work: Work, *, pairs: int, passed_on: Sequence[str]) -> Case:
-    """Interleaved steps, the first of them a warm-up.
+def interleaved_steps(work: Work, *, pairs: int) -> Case:
+    """Steps of both, one after the other, after a warm-up of each.
 
     *Raises*: SystemExit where the losses of the two disagree.
     """
@@ -248,7 +260,6 @@ def measure(work: Work, *, pairs: int, passed_on: Sequence[str]) -> Case:
     for step, (ours, theirs) in enumerate(losses, start=1):
         if abs(ours - theirs) > work.tolerance:
             raise SystemExit(f"{work.case}, step {step}: loss {ours} here, {theirs} in TRL")
-    memory = {side: _peak_memory_gb(work, side, passed_on) for side in ("ours", "peer")}
     return Case(
         work.case,
         timer.ours[1:],
@@ -257,13 +268,19 @@ def measure(work: Work, *, pairs: int, passed_on: Sequence[str]) -> Case:
         floor=floor(learner.policy, preferences),
         target=work.target,
         dtype=work.dtype,
-        more={
-            "peak_memory_gb_ours": memory["ours"],
-            "peak_memory_gb_peer": memory["peer"],
-            "peak_memory_ratio": memory["ours"] / memory["peer"],
-            "largest_loss_difference": max(abs(ours - theirs) for ours, theirs in losses),
-        },
+        more={"largest_loss_difference": max(abs(ours - theirs) for ours, theirs in losses)},
     )
+
+
+def add_memory(case: Case, work: Work) -> Case:
+    """The case with the peak memory of both sides, each measured in a process of its own."""
+    ours, peer = (_peak_memory_gb(work, side) for side in ("ours", "peer"))
+    case.more |= {
+        "peak_memory_gb_ours": ours,
+        "peak_memory_gb_peer": peer,
+        "peak_memory_ratio": ours / peer,
+    }
+    return case
 
 
 def floor(policy: Policy, preferences: Sequence[Preference]) -> float:
@@ -281,9 +298,9 @@ def floor(policy: Policy, preferences: Sequence[Preference]) -> float:
     return 2 * products.forward(rows, scored) + products.backward(rows, learned)
 
 
-def _peak_memory_gb(work: Work, side: str, passed_on: Sequence[str]) -> float:
-    """Peak resident memory of two steps, weights and libraries included, in a new process."""
-    command = [sys.executable, __file__, *passed_on, "--memory-of", side, "--case", work.case]
+def _peak_memory_gb(work: Work, side: str) -> float:
+    """Peak memory of a step, weights included: the GPU's, else that of a whole new process."""
+    command = [sys.executable, __file__, "--memory-of", side, "--case", work.case]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(output.strip().splitlines()[-1])
 
@@ -291,29 +308,32 @@ def _peak_memory_gb(work: Work, side: str, passed_on: Sequence[str]) -> float:
 def _report_own_memory(work: Work, side: str) -> None:
     learner, preferences = load_corll(work)
     if side == "ours":
-        for _ in range(2):
-            learner.step(preferences)
+        learner.step(preferences)
     else:
-        run_trl(learner.policy, work, StepTimer(None, preferences), steps=2)
-    print(memory_gb("VmHWM"))
+        run_trl(learner.policy, work, StepTimer(None, preferences), steps=1)
+    on_gpu = torch.cuda.is_available()
+    print(torch.cuda.max_memory_allocated() / 2**30 if on_gpu else memory_gb("VmHWM"))
 
 
 def main() -> None:
     parser = new_parser(__doc__)
-    parser.add_argument("--people", type=Path, help="a file of people's edits")
+    people = os.environ.get("PEOPLES_EDITS")
+    parser.add_argument("--people", type=Path, default=people, help="a file of people's edits")
     parser.add_argument("--memory-of", choices=["ours", "peer"], help=argparse.SUPPRESS)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     chosen = parse(parser)
-    disable_progress_bars()
     all_works = works(chosen.people)
     if chosen.memory_of:
         _report_own_memory(next(w for w in all_works if w.case == chosen.case), chosen.memory_of)
         return
-    passed_on = ["--people", str(chosen.people)] if chosen.people else []
 
     def cases() -> Iterator[Case]:
-        for work in all_works[:1] if chosen.quick else all_works:
-            yield measure(work, pairs=2 if chosen.quick else 3, passed_on=passed_on)
+        if chosen.quick:
+            yield interleaved_steps(halved(all_works[0]), pairs=1)
+            return
+        for work in all_works:
+            case = interleaved_steps(work, pairs=3)
+            yield add_memory(case, work) if work.with_memory else case
 
     write(cases(), "dpo_step", keep=chosen.keep)
 

@@ -233,4 +233,5 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The options; from here on the libraries keep their warnings to themselves."""
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     return parser.parse_args()

@@ -20,7 +20,7 @@ import trl
 from torch import Tensor
 
 from corll import CoactiveLearner, Policy
-from dpo_step import PAIRS, StepTimer, Work, load_corll, random_edits, run_trl
+from dpo_step import StepTimer, Work, halved, load_corll, random_edits, run_trl
 from drafting import draft, generate
 from measuring import Case, new_parser, parse, write
 from scoring import as_samples, load_peer, plain_rewards
@@ -30,10 +30,12 @@ WORK = Work("round", random_edits(64, NEW_TOKENS))
 
 
 def cases(*, quick: bool) -> Iterator[Case]:
-    for at_once, target in ((1, "≥ 2×"), (16, "≥ 4×")):
-        learner, preferences = load_corll(WORK)
-        rounds = max(at_once, PAIRS)
-        prompts = [str(p.prompt) for p in preferences] * (rounds // PAIRS)
+    for at_once, rounds, target in ((1, 1 if quick else 2, "≥ 2×"), (16, 16, "≥ 4×")):
+        if quick and at_once > 1:
+            continue
+        work = halved(WORK) if quick else WORK
+        learner, preferences = load_corll(work)
+        prompts = [str(p.prompt) for p in preferences for _ in range(2)][:rounds]
         peer = load_peer(learner.policy)
         chunks = [prompts[start : start + at_once] for start in range(0, rounds, at_once)]
         timer = _RoundTimer(
@@ -42,8 +44,8 @@ def cases(*, quick: bool) -> Iterator[Case]:
             ours=[partial(draft_ours, learner.policy, chunk) for chunk in chunks],
             theirs=[partial(draft_theirs, learner.policy, peer, chunk) for chunk in chunks],
         )
-        run_trl(learner.policy, WORK, timer, steps=2 if quick else 4)
-        steps = rounds / PAIRS
+        run_trl(learner.policy, work, timer, steps=2 if quick else 3)
+        steps = rounds / work.pairs
         yield Case(
             f"round: {at_once} at a time",
             [(d + steps * s) / rounds for d, s in timer.pairs("ours")],

@@ -42,7 +42,7 @@ def cases(*, quick: bool) -> Iterator[Case]:
         responses = [sample.token_ids for sample in samples]
         ours = partial(policy.implicit_rewards, texts, samples, beta=BETA)
         theirs = partial(plain_rewards, peer, repeated, responses)
-        our_times, peer_times = interleaved(ours, theirs, pairs=3 if quick else 5)
+        our_times, peer_times = interleaved(ours, theirs, pairs=1 if quick else 3)
         apart = float((ours() - theirs()).abs().max())
         if apart > TOLERANCE:
             raise SystemExit(f"scoring: rewards differ by {apart}")

@@ -27,7 +27,7 @@ def test_the_examples_of_the_readme_run(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    first, second = examples()
+    first, second, third = examples()
     names: dict[str, Any] = {}
     exec(first.replace("smollm2-135m", str(tiny_model_folder)), names)
     assert isinstance(names["policy"], Policy)
@@ -36,3 +36,6 @@ def test_the_examples_of_the_readme_run(
     exec(second, names)
     assert isinstance(names["played"], Round)
     assert names["played"].number == 3
+    exec(third, names)
+    assert isinstance(names["anna"], Policy)
+    assert len(names["drafts"]) == 2

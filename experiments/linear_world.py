@@ -1,0 +1,140 @@
+"""Algorithm 2 where everything can be enumerated: `python experiments/linear_world.py`.
+
+Writes `results/linear/rounds.jsonl` (a line an arm, seed and number of candidates) and the figure
+beside it. Seconds on any machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from corll.axes import FeedbackAxes
+from corll.linear import (
+    History,
+    LinearWorld,
+    LogisticLearner,
+    Perceptron,
+    play_coactive,
+    play_dueling,
+)
+
+RESULTS = Path(__file__).parent / "results" / "linear"
+ROUNDS, PROMPTS, DIMENSIONS, ALPHA = 1000, 500, 10, 0.6
+SEEDS = range(8)
+CANDIDATES = (4, 16, 64, 256, 1024)
+ALPHA_EDITS = FeedbackAxes(strength="alpha", alpha=ALPHA)
+MINIMAL_EDITS = FeedbackAxes(strength="minimal")
+
+Play = Callable[[LinearWorld, int], History]
+ARMS: dict[str, Play] = {
+    "coactive, α = 0.6": lambda world, seed: play_coactive(
+        world, Perceptron(DIMENSIONS), ALPHA_EDITS, rounds=ROUNDS, seed=seed
+    ),
+    "coactive, α = 0.6, logistic": lambda world, seed: play_coactive(
+        world, LogisticLearner(DIMENSIONS), ALPHA_EDITS, rounds=ROUNDS, seed=seed
+    ),
+    "coactive, argmax of 3 samples": lambda world, seed: play_coactive(
+        world, Perceptron(DIMENSIONS), ALPHA_EDITS, rounds=ROUNDS, seed=seed, num_candidates=3
+    ),
+    "coactive, least better of all": lambda world, seed: play_coactive(
+        world, Perceptron(DIMENSIONS), MINIMAL_EDITS, rounds=ROUNDS, seed=seed
+    ),
+    "coactive, least better of 5": lambda world, seed: play_coactive(
+        world, Perceptron(DIMENSIONS), MINIMAL_EDITS, rounds=ROUNDS, seed=seed, num_expert_samples=5
+    ),
+    "dueling": lambda world, seed: play_dueling(
+        world, LogisticLearner(DIMENSIONS), rounds=ROUNDS, seed=seed
+    ),
+}
+COLOURS = dict(
+    zip(ARMS, ("#5e2b97", "#a0439b", "#c9568a", "#e8804f", "#f5b04a", "#2b6cb0"), strict=True)
+)
+
+
+def lines() -> Iterator[dict[str, Any]]:
+    """The mean regret of all rounds, its α̂, and the curves at the marks of a log scale."""
+    marks = np.unique(np.geomspace(1, ROUNDS, 25).astype(int))
+    for candidates in CANDIDATES:
+        for seed in SEEDS:
+            world = LinearWorld.generate(
+                num_prompts=PROMPTS, num_candidates=candidates, dimensions=DIMENSIONS, seed=seed
+            )
+            for arm, play in ARMS.items():
+                history = play(world, seed)
+                alpha, left_out = history.estimated_alpha()
+                at = marks - 1
+                yield {
+                    "arm": arm,
+                    "seed": seed,
+                    "candidates": candidates,
+                    "mean_regret": history.mean_regret[-1],
+                    "last_regret": history.regret[-ROUNDS // 10 :].mean(),
+                    "estimated_alpha": alpha,
+                    "left_out": left_out,
+                    "premise_held": history.premise.mean(),
+                    "rounds": marks.tolist(),
+                    "regret_at": history.mean_regret[at].tolist(),
+                    "identity_at": history.identity(ALPHA)[at].tolist(),
+                    "bound_at": history.bound(world, ALPHA)[at].tolist(),
+                }
+
+
+def draw(found: list[dict[str, Any]]) -> None:
+    """Regret and its bounds; regret against the number of candidates; α̂ against it."""
+    figure, (bounds, growth, alphas) = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
+    first = [f for f in found if f["arm"] == "coactive, α = 0.6" and f["candidates"] == 64]
+    for name, label, style in (
+        ("bound_at", "bound (Theorem 1)", ":"),
+        ("identity_at", "identity", "--"),
+        ("regret_at", "exact regret", "-"),
+    ):
+        curves = np.array([f[name] for f in first])
+        bounds.plot(first[0]["rounds"], curves.mean(0), style, color="#5e2b97", label=label)
+    bounds.set(xscale="log", yscale="log", xlabel="rounds", ylabel="mean regret up to here")
+    bounds.set_title("coactive, perceptron, exact argmax, 64 candidates", fontsize=10)
+    for arm, colour in COLOURS.items():
+        for axis, name in ((growth, "mean_regret"), (alphas, "estimated_alpha")):
+            if arm == "dueling" and axis is alphas:
+                continue
+            values = np.array(
+                [
+                    [f[name] for f in found if f["arm"] == arm and f["candidates"] == count]
+                    for count in CANDIDATES
+                ]
+            )
+            mean, error = values.mean(1), values.std(1, ddof=1) / np.sqrt(len(SEEDS))
+            axis.plot(CANDIDATES, mean, "o-", color=colour, label=arm, markersize=4)
+            axis.fill_between(CANDIDATES, mean - error, mean + error, color=colour, alpha=0.2)
+    growth.set(
+        xscale="log", xlabel="candidates", ylabel=f"mean regret of {ROUNDS} rounds", ylim=(0, None)
+    )
+    alphas.set(xscale="log", xlabel="candidates", ylabel="α̂", ylim=(0, 1.05))
+    for axis in (bounds, growth):
+        axis.legend(frameon=False, fontsize=8)
+    for axis in (bounds, growth, alphas):
+        axis.spines[["top", "right"]].set_visible(False)
+    for kind in ("png", "svg"):
+        figure.savefig(RESULTS / f"regret.{kind}", dpi=120)
+
+
+if __name__ == "__main__":
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    results = list(lines())
+    with (RESULTS / "rounds.jsonl").open("w") as file:
+        file.writelines(json.dumps(line) + "\n" for line in results)
+    draw(results)
+    for arm in ARMS:
+        means = [
+            np.mean([f["mean_regret"] for f in results if (f["arm"], f["candidates"]) == (arm, c)])
+            for c in CANDIDATES
+        ]
+        print(f"{arm:<32}", *(f"{mean:.3f}" for mean in means))
