@@ -57,9 +57,7 @@ def _drafts() -> Iterator[Case]:
 
 def _step(curve: str, x: float, prompt: int, response: int, share: float) -> Case:
     work = Work(curve, _edits(prompt, response, share), pairs=PAIRS)
-    case = interleaved_steps(work, pairs=1)
-    case.floor = None
-    return _point(curve, x, case)
+    return _point(curve, x, interleaved_steps(work, pairs=1, with_floor=False))
 
 
 def _point(curve: str, x: float, case: Case) -> Case:

@@ -248,8 +248,8 @@ def run_trl(policy: Policy, work: Work, timer: StepTimer, *, steps: int) -> None
         trainer.train()
 
 
-def interleaved_steps(work: Work, *, pairs: int) -> Case:
-    """Steps of both, one after the other, after a warm-up of each.
+def interleaved_steps(work: Work, *, pairs: int, with_floor: bool = True) -> Case:
+    """Steps of both, one after the other, after a warm-up of each; the floor where it is wanted.
 
     *Raises*: SystemExit where the losses of the two disagree.
     """
@@ -265,7 +265,7 @@ def interleaved_steps(work: Work, *, pairs: int) -> Case:
         timer.ours[1:],
         timer.theirs[1:],
         f"TRL {trl.__version__}",
-        floor=floor(learner.policy, preferences),
+        floor=floor(learner.policy, preferences) if with_floor else None,
         target=work.target,
         dtype=work.dtype,
         more={"largest_loss_difference": max(abs(ours - theirs) for ours, theirs in losses)},

@@ -202,12 +202,11 @@ def write(cases: Iterable[Case], benchmark: str, *, keep: bool) -> None:
 
 def summary(line: dict[str, Any]) -> str:
     """A case in one row of text."""
-    parts = [f"{line['case']:<44} {_number(line['ours'])} {line['unit']}"]
+    parts = [f"{line['case']:<44} {number(line['ours'])} {line['unit']}"]
     if "ratio" in line:
-        spread = f"({line['ratio_min']:.2f}–{line['ratio_max']:.2f})"
-        parts.append(f"{line['peer_name']} {_number(line['peer'])}, {line['ratio']:.2f}× {spread}")
+        parts.append(f"{line['peer_name']} {number(line['peer'])}, {ratio(line)}")
     if "floor_share" in line:
-        parts.append(f"floor {_number(line['floor'])}, {line['floor_share']:.0%} of it")
+        parts.append(f"floor {number(line['floor'])}, {line['floor_share']:.0%} of it")
     if "peak_memory_ratio" in line:
         parts.append(f"memory {line['peak_memory_ratio']:.2f}×")
     if line["target"]:
@@ -215,7 +214,13 @@ def summary(line: dict[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def _number(value: float) -> str:
+def ratio(line: dict[str, Any]) -> str:
+    """The ratio of a line and its range."""
+    return f"{line['ratio']:.2f}× ({line['ratio_min']:.2f}–{line['ratio_max']:.2f})"
+
+
+def number(value: float) -> str:
+    """A measured value, in as many digits as it is good for."""
     return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
 
 

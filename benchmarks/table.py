@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from measuring import RESULTS
+from measuring import RESULTS, number, ratio
 
 HEADER = ["case", "corll", "peer", "ratio (range)", "floor", "of it", "memory", "asked for"]
 
@@ -19,7 +19,7 @@ def rows(lines: list[dict[str, Any]]) -> list[list[str]]:
             line["case"],
             _time(line["ours"], line["unit"]),
             f"{line['peer_name']}: {_time(line['peer'], line['unit'])}",
-            f"{line['ratio']:.3g}× ({line['ratio_min']:.3g}–{line['ratio_max']:.3g})",
+            ratio(line),
             _time(line["floor"], line["unit"]) if "floor" in line else "",
             f"{line['floor_share']:.0%}" if "floor_share" in line else "",
             f"{line['peak_memory_ratio']:.2f}×" if "peak_memory_ratio" in line else "",
@@ -31,7 +31,7 @@ def rows(lines: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def _time(value: float, unit: str) -> str:
-    return f"{value:.3g} {unit}"
+    return f"{number(value)} {unit}"
 
 
 def markdown(table: list[list[str]]) -> str:

@@ -22,6 +22,7 @@ from corll.linear import (
     History,
     LinearWorld,
     LogisticLearner,
+    PairwiseLearner,
     Perceptron,
     play_coactive,
     play_dueling,
@@ -34,30 +35,25 @@ CANDIDATES = (4, 16, 64, 256, 1024)
 ALPHA_EDITS = FeedbackAxes(strength="alpha", alpha=ALPHA)
 MINIMAL_EDITS = FeedbackAxes(strength="minimal")
 
-Play = Callable[[LinearWorld, int], History]
-ARMS: dict[str, Play] = {
-    "coactive, α = 0.6": lambda world, seed: play_coactive(
-        world, Perceptron(DIMENSIONS), ALPHA_EDITS, rounds=ROUNDS, seed=seed
-    ),
-    "coactive, α = 0.6, logistic": lambda world, seed: play_coactive(
-        world, LogisticLearner(DIMENSIONS), ALPHA_EDITS, rounds=ROUNDS, seed=seed
-    ),
-    "coactive, argmax of 3 samples": lambda world, seed: play_coactive(
-        world, Perceptron(DIMENSIONS), ALPHA_EDITS, rounds=ROUNDS, seed=seed, num_candidates=3
-    ),
-    "coactive, least better of all": lambda world, seed: play_coactive(
-        world, Perceptron(DIMENSIONS), MINIMAL_EDITS, rounds=ROUNDS, seed=seed
-    ),
-    "coactive, least better of 5": lambda world, seed: play_coactive(
-        world, Perceptron(DIMENSIONS), MINIMAL_EDITS, rounds=ROUNDS, seed=seed, num_expert_samples=5
-    ),
-    "dueling": lambda world, seed: play_dueling(
-        world, LogisticLearner(DIMENSIONS), rounds=ROUNDS, seed=seed
-    ),
+COACTIVE: dict[str, tuple[Callable[[int], PairwiseLearner], FeedbackAxes, dict[str, int]]] = {
+    "coactive, α = 0.6": (Perceptron, ALPHA_EDITS, {}),
+    "coactive, α = 0.6, logistic": (LogisticLearner, ALPHA_EDITS, {}),
+    "coactive, argmax of 3 samples": (Perceptron, ALPHA_EDITS, {"num_candidates": 3}),
+    "coactive, least better of all": (Perceptron, MINIMAL_EDITS, {}),
+    "coactive, least better of 5": (Perceptron, MINIMAL_EDITS, {"num_expert_samples": 5}),
 }
+ARMS = (*COACTIVE, "dueling")
 COLOURS = dict(
     zip(ARMS, ("#5e2b97", "#a0439b", "#c9568a", "#e8804f", "#f5b04a", "#2b6cb0"), strict=True)
 )
+
+
+def play(arm: str, world: LinearWorld, seed: int) -> History:
+    """What an arm does with a new learner."""
+    if arm == "dueling":
+        return play_dueling(world, LogisticLearner(DIMENSIONS), rounds=ROUNDS, seed=seed)
+    learner, axes, samples = COACTIVE[arm]
+    return play_coactive(world, learner(DIMENSIONS), axes, rounds=ROUNDS, seed=seed, **samples)
 
 
 def lines() -> Iterator[dict[str, Any]]:
@@ -68,8 +64,8 @@ def lines() -> Iterator[dict[str, Any]]:
             world = LinearWorld.generate(
                 num_prompts=PROMPTS, num_candidates=candidates, dimensions=DIMENSIONS, seed=seed
             )
-            for arm, play in ARMS.items():
-                history = play(world, seed)
+            for arm in ARMS:
+                history = play(arm, world, seed)
                 alpha, left_out = history.estimated_alpha()
                 at = marks - 1
                 yield {

@@ -73,6 +73,23 @@ class TestReference:
         assert resumed.reference_name == referenced.reference_name
         assert torch.equal(log_ratios(resumed), log_ratios(referenced))
 
+    def test_a_reference_may_be_on_other_layers_than_the_policy(
+        self, tiny_model_folder: Path, saved: Path, referenced: Policy, tmp_path: Path
+    ) -> None:
+        few = LoraConfig(lora_target_modules=("q_proj",))
+        narrow = Policy.load(tiny_model_folder, dtype="float32", lora=few)
+        perturb_adapter(narrow)
+        narrow.save(tmp_path / "narrow")
+        both = Policy.load(
+            tiny_model_folder, dtype="float32", adapter=tmp_path / "narrow", reference=saved
+        )
+        scores = narrow.logprobs(PROMPTS, RESPONSES)
+        torch.testing.assert_close(both.logprobs(PROMPTS, RESPONSES), scores)
+        torch.testing.assert_close(
+            both.reference_logprobs(PROMPTS, RESPONSES),
+            referenced.reference_logprobs(PROMPTS, RESPONSES),
+        )
+
     @pytest.mark.parametrize("name", ["policy", "referenced"])
     def test_the_policy_comes_back_as_it_was(
         self, name: str, request: pytest.FixtureRequest

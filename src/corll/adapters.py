@@ -49,8 +49,8 @@ _PLAIN_LORA: dict[str, Any] = {
 class AdapterSet:
     """The adapters on one base model: one for each policy, and at most one frozen reference."""
 
-    def __init__(self, base: LoadedModel, model: Any) -> None:
-        self.base, self.model = base, model
+    def __init__(self, base: LoadedModel, model: Any, lora: dict[str, LoraConfig]) -> None:
+        self.base, self.model, self._lora = base, model, lora
         self.reference: str | None = None
         """The frozen adapter that is π_0; None where that is the base."""
         self.reference_name = "base"
@@ -59,7 +59,6 @@ class AdapterSet:
             for name, module in model.named_modules()
             if isinstance(module, peft_lora.LoraLayer)
         }
-        self._lora: dict[str, LoraConfig] = {}
         self._active: str | None = POLICY
         self._added = 0
 
@@ -80,12 +79,17 @@ class AdapterSet:
                 model = peft.get_peft_model(base.model, _to_peft(base, shape), adapter_name=POLICY)
             except ValueError as error:
                 raise AdapterError(f"The adapter does not fit {base.name}: {error}") from error
-        adapters = cls(base, model)
-        adapters._lora[POLICY] = shape
-        if start is not None:
-            adapters.load(POLICY, start)
+        shapes = {POLICY: shape}
         if reference is not None:
-            adapters._insert(REFERENCE, reference)
+            # By PEFT, since it may be on layers that the policy's adapter is not on.
+            shapes[REFERENCE] = read_lora_config(reference, base)
+            with _seeded(shape), _without_peft_warnings():
+                model.add_adapter(REFERENCE, _to_peft(base, shapes[REFERENCE]))
+        adapters = cls(base, model, shapes)
+        if start is not None:
+            adapters._overwrite(POLICY, start)
+        if reference is not None:
+            adapters._overwrite(REFERENCE, reference)
             adapters.reference = REFERENCE
             adapters.reference_name = fingerprint(adapters.parameters(REFERENCE))
         adapters._settle()
@@ -165,6 +169,9 @@ class AdapterSet:
         *Raises*: AdapterError where the folder is incomplete or of another base.
         """
         read_lora_config(folder, self.base)
+        self._overwrite(adapter, folder)
+
+    def _overwrite(self, adapter: str, folder: str | os.PathLike[str]) -> None:
         weights = _read_weights(folder, self.base)
         parameters = self.parameters(adapter)
         wanted = {name: tuple(p.shape) for name, p in parameters.items()}
@@ -187,8 +194,7 @@ class AdapterSet:
         for prefix in layers:
             A, B = (weights[f"{prefix}.{kind}.weight"] for kind in ("lora_A", "lora_B"))
             factors = Factors(A, B, lora.lora_alpha / lora.lora_r)
-            learns = adapter != REFERENCE
-            insert_adapter(self._layers[prefix], adapter, lora, factors, learns=learns)
+            insert_adapter(self._layers[prefix], adapter, lora, factors)
         self.model.peft_config[adapter] = _to_peft(self.base, lora)
         self._lora[adapter] = lora
 

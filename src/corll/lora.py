@@ -143,12 +143,7 @@ def activate(layers: Iterable[peft_lora.LoraLayer], adapter: str | None) -> None
 
 
 def insert_adapter(
-    layer: peft_lora.LoraLayer,
-    adapter: str,
-    lora: LoraConfig,
-    factors: Factors,
-    *,
-    learns: bool,
+    layer: peft_lora.LoraLayer, adapter: str, lora: LoraConfig, factors: Factors
 ) -> None:
     """Gives a linear layer a further adapter of these weights, as PEFT's `update_layer` would.
 
@@ -159,7 +154,7 @@ def insert_adapter(
         weight = matrix.to(dtype)
         out_features, in_features = weight.shape
         linear = _Undrawn(in_features, out_features, bias=False, device="meta")
-        linear.weight = nn.Parameter(weight, requires_grad=learns)
+        linear.weight = nn.Parameter(weight)
         part[adapter] = linear
     drops = lora.lora_dropout > 0
     layer.lora_dropout[adapter] = nn.Dropout(lora.lora_dropout).eval() if drops else nn.Identity()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from corll.frozen_linear import can_prepack, may_prepack
 from corll.fused import is_fused
+from corll.models import LoadedModel
 
 _GIB = 2**30
 _OPTIMISER_VALUES = 3
@@ -38,21 +39,18 @@ class WorkingSet:
         )
 
 
-def working_set(model: Any, adapter: Iterable[Tensor], limit_gb: float) -> WorkingSet:
+def working_set(base: LoadedModel, adapter: Iterable[Tensor], limit_gb: float) -> WorkingSet:
     """Of a model that learns by `adapter`, with `limit_gb` for what passes through it.
 
     The second copy of the weights is made at the first draft, where the processor gains by one.
     """
-    base = {
-        parameter.data_ptr(): parameter
-        for name, parameter in model.named_parameters()
-        if "lora_" not in name
-    }
-    matrices = [p for p in base.values() if p.dim() == 2]
-    prepacks = is_fused(model) and may_prepack(model) and all(map(can_prepack, matrices))
+    weights = [parameter for _, parameter in base.weights()]
+    matrices = [weight for weight in weights if weight.dim() == 2]
+    lays_out = is_fused(base.model) and may_prepack(base.model)
+    prepacks = lays_out and all(map(can_prepack, matrices))
     own = sum(map(_gib, adapter))
     return WorkingSet(
-        weights=sum(map(_gib, base.values())),
+        weights=sum(map(_gib, weights)),
         second_copy=sum(map(_gib, matrices)) if prepacks else 0.0,
         adapter=own,
         optimiser=_OPTIMISER_VALUES * own,

@@ -54,6 +54,12 @@ class LoadedModel:
         dtype: torch.dtype = self.model.dtype
         return dtype
 
+    def weights(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """Its own parameters by name, without those of adapters."""
+        for name, parameter in self.model.named_parameters():
+            if "lora_" not in name:
+                yield name, parameter
+
     @cached_property
     def fingerprint(self) -> str:
         """A name for these weights: the architecture and a little of each of them.
@@ -61,9 +67,7 @@ class LoadedModel:
         They are compared in bfloat16, so that a model is the same in whatever dtype it runs.
         """
         digest = hashlib.sha256(type(self.model).__name__.encode())
-        for name, parameter in self.model.named_parameters():
-            if "lora_" in name:
-                continue
+        for name, parameter in self.weights():
             digest.update(f"{name.replace('.base_layer', '')}{tuple(parameter.shape)}".encode())
             start = parameter.detach().reshape(-1)[:64].to(torch.bfloat16).float()
             digest.update(start.cpu().numpy().tobytes())

@@ -112,8 +112,11 @@ class Policy:
     @property
     def network(self) -> Network:
         """The base model, switched to this policy's adapter, or to π_0 within `as_reference`."""
-        self.adapters.switch_to(self.adapters.reference if self._is_reference else self.adapter)
+        self._switch()
         return self._network
+
+    def _switch(self) -> None:
+        self.adapters.switch_to(self.adapters.reference if self._is_reference else self.adapter)
 
     @property
     def name(self) -> str:
@@ -147,7 +150,7 @@ class Policy:
     def working_set(self) -> WorkingSet:
         """What this policy keeps in memory, and at most works with, before any of it is taken."""
         parameters = self.trainable_parameters().values()
-        return working_set(self.base.model, parameters, self.memory_limit_gb)
+        return working_set(self.base, parameters, self.memory_limit_gb)
 
     @property
     def shares_prefixes(self) -> bool:
@@ -233,12 +236,12 @@ class Policy:
         """Within the context the model is π_0, without gradients."""
         before, self._is_reference = self._is_reference, True
         try:
+            self._switch()
             with torch.no_grad():
-                self.adapters.switch_to(self.adapters.reference)
                 yield
         finally:
             self._is_reference = before
-            self.adapters.switch_to(self.adapters.reference if before else self.adapter)
+            self._switch()
 
     def trainable_parameters(self) -> dict[str, torch.nn.Parameter]:
         """The adapter's parameters by name; all that learning changes."""

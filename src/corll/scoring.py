@@ -166,12 +166,12 @@ class _LinearTokenLogprobs(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, head: torch.nn.Linear, token_ids: Tensor, learned: Tensor
     ) -> Tensor:
-        size = min(len(hidden), max(1, _LOGITS_PER_CHUNK // head.out_features))
+        size = max(1, _LOGITS_PER_CHUNK // head.out_features)
         # One piece of memory for all chunks: fresh pages cost as much as the product.
-        memory = hidden.new_empty(size, head.out_features)
+        memory = hidden.new_empty(min(size, len(hidden)), head.out_features)
         logprobs = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         grad = torch.zeros_like(hidden) if ctx.needs_input_grad[0] else None
-        for start in range(0, len(hidden), size or 1):
+        for start in range(0, len(hidden), size):
             chunk = slice(start, start + size)
             targets = token_ids[chunk]
             logits = torch.mm(hidden[chunk], head.weight.t(), out=memory[: len(targets)])
