@@ -159,6 +159,40 @@ def test_no_feedback_is_skipped_and_counted() -> None:
     assert not rounds[0].accepted
 
 
+class WordChooser:
+    """Answers all drafts of a chunk at once, with ids; says nothing to those of `nothing`."""
+
+    def __init__(self, calls: list[str]) -> None:
+        self.calls = calls
+
+    def edits(self, drafts: Sequence[Draft]) -> list[Edit]:
+        self.calls.append(f"edit {' '.join(str(draft.prompt) for draft in drafts)}")
+        better = Sample("z", (3,), None, True)
+        return [
+            Edit(draft, None) if draft.prompt == "nothing" else Edit.of_sample(draft, better)
+            for draft in drafts
+        ]
+
+
+def test_a_batch_user_answers_a_chunk_at_once_and_its_ids_are_learned_from() -> None:
+    learner: Any = WordLearner()
+    taught: list[Any] = []
+    learn = learner.learn
+    learner.learn = lambda draft, edit: taught.append(edit) or learn(draft, edit.text)
+    rounds = list(run(learner, ["a", "nothing", "b"], WordChooser(learner.calls), drafts_at_once=2))
+    assert [call for call in learner.calls if call[:4] == "edit"] == ["edit a nothing", "edit b"]
+    assert taught == [Sample("z", (3,), None, True)] * 2
+    assert told(rounds) == [(1, "x", "z"), (2, "x", None), (3, "x", "z")]
+
+
+def test_a_batch_user_is_not_asked_again_for_what_they_answered() -> None:
+    learner: Any = WordLearner()
+    past = [Edit(Draft("a", (Sample("x", (1,), None, True),)), "y")]
+    learner.learn = lambda draft, edit: learner.calls.append("learn") or Acceptance(draft)
+    list(run(learner, ["a", "b"], WordChooser(learner.calls), drafts_at_once=2, past=past))
+    assert learner.calls == ["draft a b", "learn", "edit b", "learn"]
+
+
 @pytest.mark.parametrize("drafts_at_once", [1, 4])
 def test_a_user_who_leaves_ends_it(drafts_at_once: int) -> None:
     learner, rounds = play(["a", "leave", "b"], drafts_at_once=drafts_at_once)

@@ -56,6 +56,7 @@ def test_a_configuration_is_frozen() -> None:
         ({"loss_type": "robust"}, "needs label_smoothing > 0"),
         ({"loss_type": "dpo"}, "loss_type"),
         ({"selection": "best"}, "selection"),
+        ({"preference_weight": 0.0, "sft_weight": 0.0}, "nothing is learned"),
     ],
 )
 def test_contradictions_are_refused(settings: dict[str, Any], problem: str) -> None:

@@ -36,6 +36,24 @@ def test_a_single_sample_is_not_ranked(any_policy: Policy) -> None:
     assert all((draft.choice, draft.scores) == (0, None) for draft in drafts)
 
 
+def test_several_samples_need_not_be_ranked(any_policy: Policy) -> None:
+    perturb_adapter(any_policy)
+    ranked = make_drafts(any_policy, PROMPTS, FOUR, seeds=SEEDS)
+    drafts = make_drafts(any_policy, PROMPTS, FOUR.with_settings(selection="first"), seeds=SEEDS)
+    assert [drafted_ids(draft) for draft in drafts] == [drafted_ids(draft) for draft in ranked]
+    assert all((draft.choice, draft.scores) == (0, None) for draft in drafts)
+
+
+def test_drafts_may_be_samples_of_the_reference(any_policy: Policy) -> None:
+    from_reference = ONE.with_settings(drafts_from="reference")
+    untaught = make_drafts(any_policy, PROMPTS, ONE, seeds=SEEDS)
+    perturb_adapter(any_policy)
+    offline = make_drafts(any_policy, PROMPTS, from_reference, seeds=SEEDS)
+    online = make_drafts(any_policy, PROMPTS, ONE, seeds=SEEDS)
+    assert [drafted_ids(draft) for draft in offline] == [drafted_ids(draft) for draft in untaught]
+    assert [drafted_ids(draft) for draft in offline] != [drafted_ids(draft) for draft in online]
+
+
 @pytest.mark.parametrize("selection", ["implicit_reward", "logprob", "mean_logprob"])
 def test_the_candidate_with_the_highest_score_is_shown(any_policy: Policy, selection: Any) -> None:
     """Scores are recomputed one row at a time, by transformers' own logits."""

@@ -140,6 +140,7 @@ def plain_gradient(
         beta=config.beta,
         loss_type=config.loss_type,
         label_smoothing=config.label_smoothing,
+        preference_weight=config.preference_weight,
         sft_weight=config.sft_weight,
         chosen_lengths=torch.tensor([len(pair.chosen_ids) for pair in pairs]),
         rejected_lengths=torch.tensor([len(pair.rejected_ids) for pair in pairs]),
@@ -162,12 +163,13 @@ LOSSES = [
     PLAIN_DPO.with_settings(sft_weight=0.3, sft_tokens="all"),
     PLAIN_DPO.with_settings(sft_weight=0.3, sft_tokens="changed"),
     PLAIN_DPO.with_settings(loss_type="ipo", sft_weight=0.3, sft_tokens="all"),
+    PLAIN_DPO.with_settings(sft_weight=1.0, preference_weight=0.0, sft_tokens="all"),
     CoactiveConfig(sft_weight=0.3, keep_weight=5.0),
 ]
 
 
 def loss_name(config: CoactiveConfig) -> str:
-    names = ("loss_type", "label_smoothing", "sft_weight", "sft_tokens", "keep_weight")
+    names = "loss_type label_smoothing preference_weight sft_weight sft_tokens keep_weight".split()
     return "-".join(str(getattr(config, name)) for name in names)
 
 

@@ -24,7 +24,7 @@ from corll.errors import AdapterError, DeviceMemoryError, InputError, TrainingEr
 from corll.gradient import accumulate_gradient, encode_pair
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
-from corll.records import Acceptance, Draft, Preference
+from corll.records import Acceptance, Draft, Preference, Sample
 from tiny_models import perturb_adapter
 
 # PEFT says these of its own doing, wherever a test calls it as a user of PEFT would.
@@ -95,6 +95,21 @@ def hidden_states_become_nan(policy: Policy) -> Iterator[None]:
 
 
 # --- what counts as feedback
+
+
+def test_the_ids_of_a_user_who_is_a_policy_are_kept(learner: CoactiveLearner) -> None:
+    draft = a_draft(learner.policy)
+    odd = learner.policy.codec.encode_response(" Dear Anna, thank you.")
+    cut = Sample(odd.text, odd.token_ids[:-1], None, finished=False)
+    outcome = learner.learn(draft, cut)
+    assert isinstance(outcome, Preference)
+    assert (outcome.chosen, outcome.rejected) == (cut, draft.sample)
+
+
+def test_ids_that_spell_the_draft_are_an_acceptance(learner: CoactiveLearner) -> None:
+    draft = a_draft(learner.policy)
+    ids = learner.policy.codec.encode_response(draft.text).token_ids
+    assert isinstance(learner.learn(draft, Sample(draft.text, ids, None, True)), Acceptance)
 
 
 @pytest.mark.parametrize(

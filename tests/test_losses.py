@@ -68,6 +68,17 @@ def test_supervised_term_is_the_mean_token_loss_averaged_over_pairs() -> None:
     assert_close(metrics["loss/total"], loss)
 
 
+def test_the_preference_loss_can_be_weighed_down_to_nothing() -> None:
+    supervised = 0.3 * (10 / 5 + 6 / 2) / 2
+    for weight in (0.0, 0.5):
+        loss, metrics = dpo_loss(
+            *LOGPROBS, beta=0.1, preference_weight=weight, sft_weight=0.3, **LENGTHS
+        )
+        expected = weight * HAND_WORKED["sigmoid"][1] + supervised
+        assert_close(loss, tensor(expected), atol=1e-5, rtol=1e-5)
+        assert_close(metrics["loss"], tensor(HAND_WORKED["sigmoid"][1]), atol=1e-5, rtol=1e-5)
+
+
 def test_metrics_have_the_names_and_the_meaning_of_trl() -> None:
     _, metrics = dpo_loss(*LOGPROBS, beta=0.1)
     assert {name: round(float(value), 5) for name, value in metrics.items()} == {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from corll.config import CoactiveConfig, LoraConfig, SamplingConfig
 from corll.errors import CorllError
-from corll.feedback import User, UserLeftError
+from corll.feedback import BatchUser, User, UserLeftError
 from corll.records import Acceptance, Draft, Edit, Preference, Round, Sample
 from corll.version import __version__
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Acceptance",
+    "BatchUser",
     "CoactiveConfig",
     "CoactiveLearner",
     "CorllError",

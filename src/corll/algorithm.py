@@ -16,18 +16,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from corll.errors import ConfigError
-from corll.feedback import User, UserLeftError
+from corll.feedback import BatchUser, User, UserLeftError
 from corll.learner import CoactiveLearner
-from corll.records import Edit, Prompt, Round
+from corll.records import Draft, Edit, Prompt, Round
 
 
 def run(
     learner: CoactiveLearner,
     prompts: Iterable[Prompt],
-    user: User,
+    user: User | BatchUser,
     *,
     drafts_at_once: int = 1,
     past: Sequence[Edit] = (),
@@ -36,7 +36,8 @@ def run(
 
     Drafts are drawn for `drafts_at_once` prompts together, so some may come from a policy that is
     a step older (paper, footnote 1). `past` are edits already given to the first of these prompts,
-    after the learner's state was saved: they are learned from again, without asking the user.
+    after the learner's state was saved: they are learned from again, without asking the user. A
+    `BatchUser` answers all drafts that were drawn together at once.
     *Raises*: ConfigError where `drafts_at_once` is not at least 1.
     """
     if drafts_at_once < 1:
@@ -44,22 +45,32 @@ def run(
     answered = deque(past)
     source = iter(prompts)
     while chunk := list(islice(source, drafts_at_once)):  # line 4
-        known = [edit.draft for edit in islice(answered, len(chunk))]
-        all_known = len(known) == len(chunk)
-        for draft in learner.pass_over(known) if all_known else learner.draft_many(chunk):  # line 5
-            try:
-                edit = answered.popleft() if answered else Edit(draft, user.edit(draft))  # line 6
-            except UserLeftError:
-                return
-            yield _learn(learner, edit)  # lines 7 and 8
+        known = [answered.popleft() for _ in chunk[: len(answered)]]
+        if len(known) == len(chunk):
+            drafts = learner.pass_over([edit.draft for edit in known])
+        else:
+            drafts = learner.draft_many(chunk)  # line 5
+        try:
+            for edit in chain(known, _answers(user, drafts[len(known) :])):  # line 6
+                yield _learn(learner, edit)  # lines 7 and 8
+        except UserLeftError:
+            return
+
+
+def _answers(user: User | BatchUser, drafts: Sequence[Draft]) -> Iterator[Edit]:
+    if isinstance(user, BatchUser):
+        yield from user.edits(drafts) if drafts else ()
+    else:
+        for draft in drafts:
+            yield Edit(draft, user.edit(draft))
 
 
 def _learn(learner: CoactiveLearner, edit: Edit) -> Round:
     steps_before = learner.steps_taken
     outcome = None
-    if edit.text is None:
+    if edit.response is None:
         learner.skip(edit.draft)
     else:
-        outcome = learner.learn(edit.draft, edit.text)
+        outcome = learner.learn(edit.draft, edit.response)
     stepped = learner.steps_taken > steps_before
     return Round(learner.rounds_played, edit, outcome, learner.last_metrics if stepped else None)

@@ -11,7 +11,8 @@ from corll.errors import ConfigError
 _DEFAULT_WARMUP = 4
 
 LossType = Literal["sigmoid", "ipo", "hinge", "robust"]
-Selection = Literal["implicit_reward", "logprob", "mean_logprob"]
+Selection = Literal["implicit_reward", "logprob", "mean_logprob", "first"]
+DraftSource = Literal["policy", "reference"]
 SftTokens = Literal["all", "changed"]
 Schedule = Literal["constant", "inverse_sqrt"]
 PresetName = Literal["default", "paper"]
@@ -72,7 +73,13 @@ class CoactiveConfig(SamplingConfig):
     )
     selection: Selection = Field(
         "implicit_reward",
-        description="What the draft maximises (the paper uses three different quantities).",
+        description="What the draft maximises (the paper uses three different quantities), or "
+        "`first`, which ranks nothing.",
+    )
+    drafts_from: DraftSource = Field(
+        "policy",
+        description="Whose samples the drafts are: those of the policy that learns or, for "
+        "learning offline, those of its reference.",
     )
     allow_unfinished: bool = Field(
         False,
@@ -100,6 +107,9 @@ class CoactiveConfig(SamplingConfig):
         ge=0,
         lt=0.5,
         description="Assumed share of preferences that point the wrong way (sigmoid, robust).",
+    )
+    preference_weight: float = Field(
+        1.0, ge=0, description="Weight of the preference loss; at 0 only supervision is left."
     )
     sft_weight: float = Field(
         1.0, ge=0, description="Weight of supervision on the edit: its mean token loss, in nats."
@@ -153,6 +163,8 @@ class CoactiveConfig(SamplingConfig):
                 f"label_smoothing has no meaning for loss_type={self.loss_type!r}; "
                 "use 'sigmoid' or 'robust', or set it to 0"
             )
+        if not (self.preference_weight or self.sft_weight):
+            raise ValueError("with preference_weight and sft_weight both 0 nothing is learned")
         if self.loss_type == "robust" and not self.label_smoothing:
             raise ValueError("loss_type='robust' needs label_smoothing > 0, the assumed noise rate")
         return self

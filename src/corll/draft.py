@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -22,15 +23,17 @@ def make_drafts(
     Candidates are ranked by scores from the same kind of pass, not by the log-probabilities that
     sampling happened to compute.
     """
-    rows = policy.sample(
-        prompts,
-        num_samples=config.num_candidates,
-        max_new_tokens=config.max_completion_length,
-        seed=seeds,
-        sampling=config.sampling,
-        max_prompt_length=config.max_prompt_length,
-    )
-    if config.num_candidates == 1:
+    offline = config.drafts_from == "reference"
+    with policy.as_reference() if offline else nullcontext():
+        rows = policy.sample(
+            prompts,
+            num_samples=config.num_candidates,
+            max_new_tokens=config.max_completion_length,
+            seed=seeds,
+            sampling=config.sampling,
+            max_prompt_length=config.max_prompt_length,
+        )
+    if config.num_candidates == 1 or config.selection == "first":
         return [
             Draft(prompt, tuple(row), seed=seed)
             for prompt, row, seed in zip(prompts, rows, seeds, strict=True)

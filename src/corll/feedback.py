@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from corll.edits import normalize, same_text
 from corll.errors import InputError
-from corll.records import Draft
+from corll.records import Draft, Edit
 
 _ALLOWED_CONTROLS = frozenset("\n\t")
 
@@ -20,6 +21,19 @@ class User(Protocol):
 
         The draft's own text is an acceptance; None is no feedback at all. The edit need not be
         good, only better than the draft (paper, section 3).
+        """
+        ...
+
+
+@runtime_checkable
+class BatchUser(Protocol):
+    """A user that answers many drafts at once, since it is a model itself, or several people."""
+
+    def edits(self, drafts: Sequence[Draft]) -> Sequence[Edit]:
+        """An answer to each draft, in order.
+
+        Where the user chose among the candidates that were drawn, the answer's draft says by its
+        `choice` which of them is the worse one.
         """
         ...
 

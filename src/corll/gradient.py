@@ -170,6 +170,7 @@ def _micro_batch_loss(
         beta=config.beta,
         loss_type=config.loss_type,
         label_smoothing=config.label_smoothing,
+        preference_weight=config.preference_weight,
         sft_weight=config.sft_weight,
         chosen_lengths=as_tensor([len(pair.chosen_ids) for pair in batch]),
         rejected_lengths=as_tensor([len(pair.rejected_ids) for pair in batch]),

@@ -35,6 +35,8 @@ from corll.records import (
     Outcome,
     Preference,
     Prompt,
+    Response,
+    text_of,
 )
 
 _STATE_FILE = "corll_learner.json"
@@ -84,14 +86,15 @@ class CoactiveLearner:
         self.drafts_made += len(drafts)
         return drafts
 
-    def learn(self, draft: Draft, edited_text: str) -> Outcome:
+    def learn(self, draft: Draft, edited: Response) -> Outcome:
         """Takes what the user made of a draft; steps once N preferences are in (lines 7 and 8).
 
-        Returns a Preference, or an Acceptance where the text is the draft's own: counted, but
-        nothing to learn from. *Raises*: InputError for an edit that cannot be used; then nothing
-        has changed.
+        A text keeps the draft's ids as far as it keeps its text; a Sample, of a user who is a
+        policy, is taken with its own ids. Returns a Preference, or an Acceptance where the text is
+        the draft's own: counted, but nothing to learn from. *Raises*: InputError for an edit that
+        cannot be used; then nothing has changed.
         """
-        outcome = self.outcome_of(draft, edited_text)
+        outcome = self.outcome_of(draft, edited)
         self.rounds_played += 1
         if isinstance(outcome, Acceptance):
             return outcome
@@ -100,14 +103,17 @@ class CoactiveLearner:
             self._learn_batch(batch)
         return outcome
 
-    def outcome_of(self, draft: Draft, edited_text: str) -> Outcome:
-        """What `learn` would take the text for; nothing is learned or counted.
+    def outcome_of(self, draft: Draft, edited: Response) -> Outcome:
+        """What `learn` would take the edit for; nothing is learned or counted.
 
-        *Raises*: InputError for an edit that is empty, too long, or has control characters.
+        *Raises*: InputError for a text that is empty, too long, or has control characters.
         """
-        if is_acceptance(draft, edited_text):
+        if is_acceptance(draft, text_of(edited)):
             return Acceptance(draft)
-        edit = self.policy.codec.encode_edit(draft.sample, clean_edit(edited_text))
+        if isinstance(edited, str):
+            edit = self.policy.codec.encode_edit(draft.sample, clean_edit(edited))
+        else:
+            edit = edited
         preference = Preference(draft.prompt, chosen=edit, rejected=draft.sample)
         encode_pair(self.policy, preference)
         return preference

@@ -32,6 +32,7 @@ def dpo_loss(
     beta: float = 0.1,
     loss_type: LossType = "sigmoid",
     label_smoothing: float = 0.0,
+    preference_weight: float = 1.0,
     sft_weight: float = 0.0,
     chosen_lengths: Tensor | None = None,
     rejected_lengths: Tensor | None = None,
@@ -41,8 +42,9 @@ def dpo_loss(
     """The loss of a batch, averaged over its pairs, and its metrics under TRL's names.
 
     `loss` among the metrics is the preference loss alone; `loss/total`, which is also what is
-    returned, adds `sft_weight` times the mean token loss of the chosen responses, averaged over
-    pairs. `label_smoothing` is ε, the assumed share of pairs that point the wrong way.
+    returned, is `preference_weight` times that, and `sft_weight` times the mean token loss of the
+    chosen responses, averaged over pairs. `label_smoothing` is ε, the assumed share of pairs that
+    point the wrong way.
 
     *Shapes*: all B. *Units*: log-probabilities in nats, summed over the response; lengths in
     tokens, with the end token where there is one (needed by `ipo` and by `sft_weight`).
@@ -64,12 +66,13 @@ def dpo_loss(
         losses = ((chosen_mean - rejected_mean) / beta - 1 / (2 * beta)) ** 2
     else:
         raise ConfigError(f"No loss {loss_type!r}; there are: sigmoid, robust, hinge, ipo.")
-    loss = total = losses.mean()
+    loss = losses.mean()
+    total = preference_weight * loss
     if sft_weight:
         if supervised_logprobs is None:
             supervised_logprobs, supervised_lengths = chosen_logprobs, chosen_lengths
         lengths = _needed(supervised_lengths, "chosen_lengths")
-        total = loss - sft_weight * (supervised_logprobs / lengths.clamp(min=1)).mean()
+        total = total - sft_weight * (supervised_logprobs / lengths.clamp(min=1)).mean()
     metrics = {
         "loss": loss,
         "loss/total": total,

@@ -83,15 +83,32 @@ class Draft:
 class Edit:
     """Step 2 of Algorithm 1: what the user made of a draft.
 
-    `text` is the draft's own text for an acceptance, and None for no feedback at all.
+    `text` is the draft's own text for an acceptance, and None for no feedback at all. `sample` has
+    the ids of the text where the user is a policy itself, and sampled them.
     """
 
     draft: Draft
     text: str | None
+    sample: Sample | None = None
+
+    @property
+    def response(self) -> Response | None:
+        """What is learned from: the ids that were sampled, or the text."""
+        return self.text if self.sample is None else self.sample
+
+    @classmethod
+    def of_sample(cls, draft: Draft, sample: Sample) -> Edit:
+        """The answer of a user who is a policy."""
+        return cls(draft, sample.text, sample)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Edit:
-        return cls(draft=Draft.from_dict(fields["draft"]), text=fields["text"])
+        sample = fields.get("sample")
+        return cls(
+            draft=Draft.from_dict(fields["draft"]),
+            text=fields["text"],
+            sample=None if sample is None else Sample.from_dict(sample),
+        )
 
 
 @dataclass(frozen=True, slots=True)
