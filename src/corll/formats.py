@@ -2,14 +2,18 @@
 
 Prompts: `.txt`, one a line, or `.jsonl` with a field "prompt". Preferences: JSON lines in TRL's
 form (`prompt`, `chosen`, `rejected`; texts or messages) or OpenAI's (`input.messages`,
-`preferred_output`, `non_preferred_output`). Blank lines mean nothing; anything else that does not
-fit is a `RecordError` that names file, line and field.
+`preferred_output`, `non_preferred_output`). A file whose name ends in `.gz` is read through gzip.
+Blank lines mean nothing; anything else that does not fit is a `RecordError` that names file, line
+and field.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +30,7 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     if path.suffix == ".txt":
         prompts: list[Prompt] = [line.strip() for _, line in _lines(path)]
     elif path.suffix == ".jsonl":
-        prompts = [_prompt(record, "prompt") for record in _records(path)]
+        prompts = [_prompt(record, "prompt") for record in read_records(path)]
     else:
         raise InputError(
             f"{path}: prompts are read from .txt (one a line) or .jsonl (with a field 'prompt')."
@@ -42,9 +46,19 @@ def read_preferences(path: str | Path) -> list[Preference]:
     path = Path(path)
     preferences = [
         _from_openai(record) if "input" in record.fields else _from_trl(record)
-        for record in _records(path)
+        for record in read_records(path)
     ]
     return _not_empty(path, preferences, "preferences")
+
+
+def read_records(path: str | Path) -> Iterator[Record]:
+    """The JSON objects of a JSON-lines file, in its order.
+
+    *Raises*: InputError where the file cannot be read; RecordError for a line that is no object.
+    """
+    path = Path(path)
+    for line, text in _lines(path):
+        yield Record.parse(path, line, text)
 
 
 def to_trl(preference: Preference) -> dict[str, Any]:
@@ -70,18 +84,24 @@ def to_openai(preference: Preference) -> dict[str, Any]:
     }
 
 
-class _Record:
+@dataclass(frozen=True)
+class Record:
     """One JSON object of a file; it knows where it stands, for the sake of its errors."""
 
-    def __init__(self, path: Path, line: int, text: str) -> None:
-        self.path, self.line = path, line
+    path: object
+    line: int
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, path: Path, line: int, text: str) -> Record:
+        """*Raises*: RecordError where the text is not a JSON object."""
         try:
             fields = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise RecordError(path, line, f"not JSON ({error})") from error
         if not isinstance(fields, dict):
             raise RecordError(path, line, f"a JSON object is expected, not {_kind(fields)}")
-        self.fields: Mapping[str, Any] = fields
+        return cls(path, line, fields)
 
     def fail(self, field: str, problem: str) -> NoReturn:
         raise RecordError(self.path, self.line, problem, field=field)
@@ -95,22 +115,29 @@ class _Record:
             value = value[key]
         return value
 
+    def text(self, field: str) -> str:
+        """The text at a dotted path."""
+        value = self.get(field)
+        if not isinstance(value, str):
+            self.fail(field, f"a text is expected, not {_kind(value)}")
+        return _storable(self, field, value)
 
-def _from_trl(record: _Record) -> Preference:
+
+def _from_trl(record: Record) -> Preference:
     prompt = _prompt(record, "prompt")
-    read = _text if isinstance(prompt, str) else _reply
+    read = Record.text if isinstance(prompt, str) else _reply
     chosen, rejected = read(record, "chosen"), read(record, "rejected")
     return _preference(record, prompt, chosen=("chosen", chosen), rejected=rejected)
 
 
-def _from_openai(record: _Record) -> Preference:
+def _from_openai(record: Record) -> Preference:
     prompt = _messages(record, "input.messages")
     chosen, rejected = _reply(record, "preferred_output"), _reply(record, "non_preferred_output")
     return _preference(record, prompt, chosen=("preferred_output", chosen), rejected=rejected)
 
 
 def _preference(
-    record: _Record, prompt: Prompt, *, chosen: tuple[str, str], rejected: str
+    record: Record, prompt: Prompt, *, chosen: tuple[str, str], rejected: str
 ) -> Preference:
     field, text = chosen
     # An empty draft is a thing that models write; an empty edit would teach them to.
@@ -119,7 +146,7 @@ def _preference(
     return Preference(prompt=prompt, chosen=text, rejected=rejected)
 
 
-def _prompt(record: _Record, field: str) -> Prompt:
+def _prompt(record: Record, field: str) -> Prompt:
     value = record.get(field)
     if isinstance(value, list):
         return _messages(record, field)
@@ -130,7 +157,7 @@ def _prompt(record: _Record, field: str) -> Prompt:
     return _storable(record, field, value)
 
 
-def _messages(record: _Record, field: str) -> list[dict[str, str]]:
+def _messages(record: Record, field: str) -> list[dict[str, str]]:
     """A conversation whose last message is not the assistant's own."""
     value = record.get(field)
     if not isinstance(value, list) or not value:
@@ -141,7 +168,7 @@ def _messages(record: _Record, field: str) -> list[dict[str, str]]:
     return messages
 
 
-def _message(record: _Record, field: str, value: Any) -> dict[str, str]:
+def _message(record: Record, field: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         record.fail(field, f"a message with role and content is expected, not {_kind(value)}")
     # Null stands for "not there" in what other tools export (tool_calls, name).
@@ -154,7 +181,7 @@ def _message(record: _Record, field: str, value: Any) -> dict[str, str]:
     return {key: _storable(record, f"{field}.{key}", given[key]) for key in ("role", "content")}
 
 
-def _reply(record: _Record, field: str) -> str:
+def _reply(record: Record, field: str) -> str:
     """The text of a response that is given as a list of one assistant's message."""
     value = record.get(field)
     if not isinstance(value, list) or len(value) != 1:
@@ -166,14 +193,7 @@ def _reply(record: _Record, field: str) -> str:
     return message["content"]
 
 
-def _text(record: _Record, field: str) -> str:
-    value = record.get(field)
-    if not isinstance(value, str):
-        record.fail(field, f"a text is expected, as the prompt is one, not {_kind(value)}")
-    return _storable(record, field, value)
-
-
-def _storable(record: _Record, field: str, text: str) -> str:
+def _storable(record: Record, field: str, text: str) -> str:
     r"""JSON can hold half a surrogate pair (`\ud800`), which is no text and has no tokens."""
     try:
         text.encode("utf-8")
@@ -182,15 +202,17 @@ def _storable(record: _Record, field: str, text: str) -> str:
     return text
 
 
-def _records(path: Path) -> Iterator[_Record]:
-    for line, text in _lines(path):
-        yield _Record(path, line, text)
-
-
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, with their numbers; only a line feed ends a line."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        text = content.decode("utf-8-sig")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{path} cannot be unpacked ({error}); is it a whole gzip file?"
+        ) from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not UTF-8 (byte {error.start}); convert it, for example with iconv."

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -125,17 +125,19 @@ class FusedLayer:
         use_cache: bool | None = False,
         position_embeddings: tuple[Tensor, Tensor] | None = None,
         spans: Sequence[RowSpan] | None = None,
+        settled: SettledAdapters | None = None,
         **kwargs: Any,
     ) -> Tensor:
         """*Shapes*: B × T × D → B × T × D, as the layer's own forward.
 
-        `spans` say that the batch is flat: they are its rows, in place of the mask.
+        `spans` say that the batch is flat: they are its rows, in place of the mask. `settled` is
+        given where no adapter changes from one pass to the next.
         """
         assert position_embeddings is not None
         B, T, D = hidden_states.shape
         x = hidden_states.reshape(B * T, D)
-        decoding = past_key_values is not None
-        heads = self.qkv(self.attention_norm(x), decoding=decoding)
+        how: Any = {"decoding": past_key_values is not None, "settled": settled}
+        heads = self.qkv(self.attention_norm(x), **how)
         heads = heads.view(B, T, -1, self.attention.head_dim)
         parts = [heads.shape[2] - self.key_heads, self.key_heads]
         turned, values = torch.split(heads, parts, dim=2)
@@ -145,9 +147,9 @@ class FusedLayer:
         else:
             turned = rotate(turned, *position_embeddings, over_heads=2)
             attended = attend_rows(turned[0], values[0], spans, self.attention.scaling)
-        x = self.out(attended.reshape(B * T, -1), residual=x, decoding=decoding)
-        gated = swiglu(self.gate_up(self.mlp_norm(x), decoding=decoding))
-        return self.down(gated, residual=x, decoding=decoding).view(B, T, D)
+        x = self.out(attended.reshape(B * T, -1), residual=x, **how)
+        gated = swiglu(self.gate_up(self.mlp_norm(x), **how))
+        return self.down(gated, residual=x, **how).view(B, T, D)
 
     def _attend(self, turned: Tensor, values: Tensor, cache: Any, mask: Tensor | None) -> Tensor:
         parts = [turned.shape[1] - self.key_heads, self.key_heads]
@@ -185,6 +187,10 @@ class RootMeanSquareNorm:
         return normed[:, : self.width]
 
 
+SettledAdapters: TypeAlias = "dict[tuple[JoinedLinear, torch.dtype], tuple[Tensor, Tensor]]"
+"""Adapters that do not change while a text is decoded, so that no token asks for them again."""
+
+
 class JoinedLinear:
     """Linear layers of the same input as one product, and their adapters as another two."""
 
@@ -202,9 +208,19 @@ class JoinedLinear:
         self.adapters = JoinedFactors(self.sizes)
 
     def __call__(
-        self, x: Tensor, residual: Tensor | None = None, *, decoding: bool = False
+        self,
+        x: Tensor,
+        residual: Tensor | None = None,
+        *,
+        decoding: bool = False,
+        settled: SettledAdapters | None = None,
     ) -> Tensor:
         """The layers' outputs side by side, plus `residual`. *Shapes*: M × in → M × Σ out."""
+        dtype = x.dtype
+        if decoding and len(x) <= _FEW_ROWS and x.device.type == "cpu":
+            dtype = torch.float32
+        if settled is not None and (known := settled.get((self, dtype))) is not None:
+            return self._add_adapters(x, residual, known, decoding=decoding)
         factors = [m.active_factors() if isinstance(m, LoraLinear) else () for m in self.modules]
         if any(adapter is None for adapter in factors):
             out = torch.cat([module(x) for module in self.modules], dim=-1)
@@ -218,12 +234,25 @@ class JoinedLinear:
                 x, residual, self, adapted, *flat
             )
             return result
+        A, B = self.adapters.kept(adapted, dtype)
+        transposed = A.t(), B.t()
+        if settled is not None:
+            settled[self, dtype] = transposed
+        return self._add_adapters(x, residual, transposed, decoding=decoding)
+
+    def _add_adapters(
+        self,
+        x: Tensor,
+        residual: Tensor | None,
+        transposed: tuple[Tensor, Tensor],
+        *,
+        decoding: bool,
+    ) -> Tensor:
+        A, B = transposed
         out = self.base(x, residual, decoding=decoding)
-        if decoding and len(x) <= _FEW_ROWS and x.device.type == "cpu":
-            A, B = self.adapters.kept(adapted, torch.float32)
-            return out.add_(x.float() @ A.t() @ B.t())
-        A, B = self.adapters.kept(adapted, x.dtype)
-        return out.addmm_(x @ A.t(), B.t())
+        if A.dtype != x.dtype:
+            return out.add_(x.float() @ A @ B)
+        return out.addmm_(x @ A, B)
 
 
 class _AdaptedLinear(torch.autograd.Function):

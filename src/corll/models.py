@@ -87,7 +87,7 @@ def load_model(
     chosen_dtype = choose_dtype(dtype, chosen_device)
     folder = locate(name_or_path)
     try:
-        with _no_progress_bars():
+        with no_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen_dtype)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -245,7 +245,7 @@ def _write_dequantized(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-    with _no_progress_bars():
+    with no_progress_bars():
         dequantized = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(**source)
     # A de-quantised model refuses to be saved as long as its config says how it was quantised.
@@ -255,13 +255,14 @@ def _write_dequantized(gguf: Path, folder: Path) -> None:
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(dequantized.state_dict())
     model.generation_config = dequantized.generation_config
-    with _no_progress_bars():
+    with no_progress_bars():
         model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
+    """Within the context `transformers` draws none while it reads and writes weights."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

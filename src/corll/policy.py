@@ -1,6 +1,7 @@
 """The policy: one base model and a LoRA adapter; it samples, scores, and knows its reference π_0.
 
-π_0 is the adapter switched off, or a second, frozen adapter; never a second base model.
+π_0 is the adapter switched off, or a second, frozen adapter; never a second base model. Where all
+weights learn instead (`trains="all"`), the policy is a copy of them and π_0 the model as loaded.
 """
 
 from __future__ import annotations
@@ -9,23 +10,26 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from corll.adapters import POLICY, REFERENCE, AdapterSet
 from corll.config import LoraConfig, SamplingConfig
-from corll.decoding import sample_branches
+from corll.decoding import Branch, sample_branches
 from corll.errors import InputError
 from corll.fused import fuse_layers
 from corll.losses import implicit_reward
 from corll.memory import WorkingSet, branches_within, tokens_within, working_set
 from corll.models import LoadedModel, load_model
-from corll.packing import Tree, batches_by_length
+from corll.packing import Ids, Tree, batches_by_length
 from corll.records import Prompt, Response, Sample
 from corll.scoring import Network, response_logprobs
 from corll.tokens import TokenCodec
+from corll.whole_copies import WholeCopies, holds_whole_copy
+
+Trains = Literal["adapter", "all"]
 
 _DEFAULT_SAMPLING = SamplingConfig()
 _SCORED_TOKENS = 4096
@@ -43,7 +47,7 @@ class Policy:
     def __init__(
         self,
         base: LoadedModel,
-        adapters: AdapterSet,
+        adapters: AdapterSet | WholeCopies,
         codec: TokenCodec,
         network: Network,
         *,
@@ -65,24 +69,33 @@ class Policy:
         adapter: str | os.PathLike[str] | None = None,
         reference: str | os.PathLike[str] | None = None,
         lora: LoraConfig | None = None,
+        trains: Trains | None = None,
         chat_template: bool | None = None,
         memory_limit_gb: float = 4.0,
     ) -> Policy:
-        """Loads a base model and gives it an adapter to learn with.
+        """Loads a base model and gives it an adapter to learn with, or a copy of all its weights.
 
         `name_or_path` is a hub id, a folder, a `.gguf` file, or `smollm2-135m`. A new adapter
         (shaped by `lora`) changes nothing until it learns; `adapter` goes on with a saved one.
         `reference` names the folder of a frozen adapter to be π_0; the policy then starts as a
-        copy of it unless `adapter` is given. Otherwise π_0 is the base. `dtype` and `device` are
-        chosen for the machine; `chat_template` says whether prompts are rendered as a
-        conversation, by default wherever the tokenizer can.
+        copy of it unless `adapter` is given. Otherwise π_0 is the base. With `trains="all"` there
+        is no adapter: a copy of all weights learns, in float32, π_0 is the model that was named,
+        and `adapter` the folder of a saved copy; by default that folder says which of both it is.
+        `dtype` and `device` are chosen for the machine; `chat_template` says whether prompts are
+        rendered as a conversation, by default wherever the tokenizer can.
 
         *Raises*: ModelNotFoundError, AdapterError, ConfigError.
         """
+        if trains is None:
+            trains = "all" if adapter is not None and holds_whole_copy(adapter) else "adapter"
+        if trains == "all":
+            dtype = dtype or "float32"
         base = load_model(name_or_path, dtype=dtype, device=device)
         codec = TokenCodec.for_model(base.tokenizer, base.model, chat=chat_template)
-        adapters = AdapterSet.create(base, lora=lora, adapter=adapter, reference=reference)
-        fuse_layers(base.model)
+        kind = WholeCopies if trains == "all" else AdapterSet
+        adapters = kind.create(base, lora=lora, adapter=adapter, reference=reference)
+        if trains == "adapter":
+            fuse_layers(base.model)  # its backward passes know no gradients of the base's weights
         network = Network.examine(base.model)
         return cls(base, adapters, codec, network, memory_limit_gb=memory_limit_gb)
 
@@ -91,9 +104,9 @@ class Policy:
     ) -> Policy:
         """Another policy on the same base and with the same π_0, for the adapter of another user.
 
-        `adapter` is a saved one, else it is new, shaped by `lora` or like this policy's. Policies
-        that share a base take turns: whichever is used is switched to by itself; use one at a
-        time. *Raises*: AdapterError.
+        `adapter` is a saved one, else it is new, shaped by `lora` or like this policy's. Where all
+        weights learn it is a further copy of them. Policies that share a base take turns: whichever
+        is used is switched to by itself; use one at a time. *Raises*: AdapterError, ConfigError.
         """
         name = self.adapters.add(adapter, lora=lora or self.lora)
         return Policy(
@@ -178,31 +191,44 @@ class Policy:
         _check_prompts(prompts)
         encoded = [self.codec.encode_prompt(p, limit=max_prompt_length) for p in prompts]
         self.codec.check_room(encoded, max_new_tokens)
-        if not prompts:
-            return []
-        all_seeds = [seed] * len(prompts) if isinstance(seed, int) else seed
-        longest = max(map(len, encoded)) + max_new_tokens
-        at_once = branches_within(self.memory_limit_gb, self.base.model, longest)
-        size = max(1, at_once // num_samples)
-        branches = [
-            row
-            for start in range(0, len(prompts), size)
-            for row in sample_branches(
-                self.network,
-                encoded[start : start + size],
-                seeds=all_seeds[start : start + size],
-                num_samples=num_samples,
-                max_new_tokens=max_new_tokens,
-                sampling=sampling,
-                end_ids=self.codec.end_ids,
-            )
-        ]
+        seeds = [seed] * len(prompts) if isinstance(seed, int) else seed
         return [
             [
                 Sample(self.codec.decode(b.token_ids), b.token_ids, b.logprob, b.finished)
                 for b in row
             ]
-            for row in branches
+            for row in self.continuations(
+                encoded, num_samples, max_new_tokens, seeds, sampling=sampling
+            )
+        ]
+
+    def continuations(
+        self,
+        beginnings: Sequence[Ids],
+        num_samples: int,
+        max_new_tokens: int,
+        seeds: Sequence[int],
+        *,
+        sampling: SamplingConfig = _DEFAULT_SAMPLING,
+    ) -> list[list[Branch]]:
+        """What may follow on each row of ids, a list of `num_samples` for each; as `sample`."""
+        if not beginnings:
+            return []
+        longest = max(map(len, beginnings)) + max_new_tokens
+        at_once = branches_within(self.memory_limit_gb, self.base.model, longest)
+        size = max(1, at_once // num_samples)
+        return [
+            row
+            for start in range(0, len(beginnings), size)
+            for row in sample_branches(
+                self.network,
+                beginnings[start : start + size],
+                seeds=seeds[start : start + size],
+                num_samples=num_samples,
+                max_new_tokens=max_new_tokens,
+                sampling=sampling,
+                end_ids=self.codec.end_ids,
+            )
         ]
 
     def logprobs(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
@@ -244,15 +270,18 @@ class Policy:
             self._switch()
 
     def trainable_parameters(self) -> dict[str, torch.nn.Parameter]:
-        """The adapter's parameters by name; all that learning changes."""
+        """The parameters by name that learning changes: the adapter's, or all."""
         return self.adapters.parameters(self.adapter)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes the adapter as a PEFT folder, which `peft` and others load unchanged."""
+        """Writes the adapter as a PEFT folder, which `peft` and others load unchanged.
+
+        A whole copy is written as a folder of `transformers`.
+        """
         self.adapters.save(self.adapter, folder)
 
     def restore(self, folder: str | os.PathLike[str]) -> None:
-        """Overwrites the adapter's weights with those saved in a folder."""
+        """Overwrites the weights that learn with those saved in a folder."""
         self.adapters.load(self.adapter, folder)
 
     def save_reference(self, folder: str | os.PathLike[str]) -> None:

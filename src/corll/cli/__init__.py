@@ -27,6 +27,9 @@ COMMANDS = {
     "learn": Command("corll.cli.learn", "Draft, be edited, learn: by you or a simulated user."),
     "draft": Command("corll.cli.draft", "Print drafts for prompts, with or without an adapter."),
     "export": Command("corll.cli.export", "Write a run's preferences for other trainers."),
+    "experiment": Command(
+        "corll.cli.experiment", "The laboratory: run a grid, see how far it is, draw its figures."
+    ),
     "models": Command("corll.cli.models", "List the models that can be used, and how to get more."),
 }
 
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def usage() -> str:
     """What `corll --help` prints."""
-    commands = "\n".join(f"  {name:<8} {command.summary}" for name, command in COMMANDS.items())
+    commands = "\n".join(f"  {name:<11} {command.summary}" for name, command in COMMANDS.items())
     return (
         "usage: corll COMMAND [OPTIONS]\n\n"
         "Language models that learn from the edits people make anyway.\n\n"

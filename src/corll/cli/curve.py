@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from corll.errors import RunFolderError
+from corll.laboratory.figures.style import INK, PALE, add_title, new_figure, tidy, write_image
 
-_INK, _PALE, _LINE = "#333333", "#9db4c8", "#1f5f8b"
+_LINE = "#1f5f8b"
 _MIN_WINDOW, _WINDOWS = 4, 8
 
 
@@ -31,16 +29,12 @@ def draw_curve(metrics: Sequence[Mapping[str, Any]], path: Path, *, title: str) 
     rounds = np.array([line["round"] for line in answered])
     costs = np.array([line["edit_cost"] for line in answered])
     accepted = np.array([float(line["accepted"]) for line in answered])
-    figure = Figure(figsize=(8, 5.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 5.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     _draw_costs(upper, rounds, costs)
     _draw_acceptance(lower, rounds, accepted)
-    figure.suptitle(title, x=0.01, ha="left", color=_INK, fontsize=12, parse_math=False)
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise RunFolderError(f"{path} could not be written: {error.strerror or error}.") from error
+    add_title(figure, title)
+    write_image(figure, path)
     return True
 
 
@@ -55,7 +49,7 @@ def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _draw_costs(axes: Axes, rounds: NDArray[np.int64], costs: NDArray[np.float64]) -> None:
-    axes.scatter(rounds, costs, s=14, color=_PALE, linewidths=0, label="one round")
+    axes.scatter(rounds, costs, s=14, color=PALE, linewidths=0, label="one round")
     axes.plot(rounds, running_mean(costs), color=_LINE, linewidth=2, label="running mean")
     # A few drafts that were thrown away whole cost many times their edit; they must not
     # flatten the rest.
@@ -63,25 +57,17 @@ def _draw_costs(axes: Axes, rounds: NDArray[np.int64], costs: NDArray[np.float64
     axes.set_ylim(-0.03 * top, top)
     above = int((costs > top).sum())
     label = "edit cost" + (f"\n({above} rounds above)" if above else "")
-    axes.set_ylabel(label, color=_INK)
-    axes.legend(frameon=False, loc="upper right", labelcolor=_INK)
-    _tidy(axes)
+    axes.set_ylabel(label, color=INK)
+    axes.legend(frameon=False, loc="upper right", labelcolor=INK)
+    tidy(axes)
 
 
 def _draw_acceptance(axes: Axes, rounds: NDArray[np.int64], accepted: NDArray[np.float64]) -> None:
     axes.plot(rounds, running_mean(accepted), color=_LINE, linewidth=2)
-    axes.plot(rounds, accepted, "|", color=_PALE, markersize=5)
+    axes.plot(rounds, accepted, "|", color=PALE, markersize=5)
     axes.set_ylim(-0.06, 1.06)
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-    axes.set_ylabel("accepted as is", color=_INK)
-    axes.set_xlabel("round", color=_INK)
+    axes.set_ylabel("accepted as is", color=INK)
+    axes.set_xlabel("round", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _tidy(axes)
-
-
-def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_PALE)
-    axes.tick_params(colors=_INK, length=3)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-    axes.set_axisbelow(True)
+    tidy(axes)

@@ -1,0 +1,277 @@
+"""`corll experiment …`: the laboratory from the terminal.
+
+run TASK      the cells of a grid, arms × seeds; goes on where an earlier run stopped
+tune TASK     chooses the learning rate of each arm on a seed of its own
+list          tasks, sizes and arms
+status DIR    how far the cells of a grid are
+plot DIR      figures of a grid, with their data
+report DIR…   one HTML page of several grids
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional, arg
+
+from corll.cli.parsing import parse
+from corll.cli.settings import OptionalFile, OptionalFolder
+from corll.config import Config
+from corll.errors import ConfigError, InputError
+from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm
+from corll.laboratory.sizes import SIZES, Experiment, get_experiment
+
+_NAMED_BEFORE = "coactive-alpha-0.6,dueling"
+
+
+class GridSettings(Config):
+    """What both `run` and `tune` take."""
+
+    task: Positional[str] = Field(description="imdb, tldr or helpful.")
+    size: str = Field("tiny", description="paper, mini or tiny.")
+    arms: str = Field(_NAMED_BEFORE, description="Names of arms, with commas; see `list`.")
+    output: OptionalFolder = Field(
+        None, description="The grid's folder; by default runs/TASK-SIZE. An earlier run goes on."
+    )
+    data: OptionalFile = Field(
+        None, description="A local file of the task's rows, .jsonl or .jsonl.gz."
+    )
+    expert: OptionalFolder = Field(
+        None, description="An adapter to take for the expert, in place of training one."
+    )
+    workers: int = Field(1, ge=1, description="Processes that share the cells.")
+    settings: Annotated[tuple[str, ...], arg(name="set", metavar="NAME=VALUE")] = Field(
+        (), description="Other settings of the experiment, such as learner.beta=0.2."
+    )
+
+    def experiment(self) -> Experiment:
+        """The size's, with what was asked for otherwise."""
+        changes: dict[str, Any] = {}
+        if self.data is not None:
+            changes["data"] = str(self.data.absolute())
+        return _changed(get_experiment(self.task, self.size), self.settings, changes)
+
+    def folder(self) -> Path:
+        return self.output or Path("runs") / f"{self.task}-{self.size}"
+
+    def arm_names(self) -> list[str]:
+        names = [name.strip() for name in self.arms.split(",") if name.strip()]
+        if not names:
+            raise ConfigError("There is no arm to run; see `corll experiment list`.")
+        return [get_arm(name).name for name in dict.fromkeys(names)]
+
+
+class RunSettings(GridSettings):
+    """Run the cells of a grid: each arm with each seed."""
+
+    seeds: str = Field("1", description="How many, from 0 on; or which: 0-7 or 3,5.")
+    dry_run: bool = Field(
+        False, description="Only say what would run, and what it would take; needs no weights."
+    )
+
+
+class TuneSettings(GridSettings):
+    """Choose the learning rate of each arm: the largest area under `reward`, on one seed."""
+
+    learning_rates: str = Field("3e-4,1e-3,3e-3", description="The rates to try, with commas.")
+    seed: int = Field(100, ge=0, description="Of the trials; not one of those to be reported.")
+
+
+class FolderSettings(Config):
+    """The folder of a grid."""
+
+    folder: Positional[Path] = Field(description="The grid's folder.")
+
+
+class PlotSettings(FolderSettings):
+    """Draw the figures of a grid, as PNG and SVG, with their data."""
+
+    output: OptionalFolder = Field(None, description="Where to; by default the grid's folder.")
+
+
+class ReportSettings(Config):
+    """Write one self-contained HTML page of several grids."""
+
+    folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="DIR…")] = Field(
+        description="Folders with evaluations.jsonl, as `plot` leaves them."
+    )
+    output: Path = Field(Path("report.html"), description="The page.")
+    title: str = Field("Learning from edits: experiments", description="Its heading.")
+
+
+def main(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        print("corll experiment COMMAND --help explains a command.")
+        return
+    command, *rest = arguments
+    if command not in _COMMANDS:
+        raise ConfigError(
+            f"There is no `corll experiment {command}`. There are: {', '.join(_COMMANDS)}."
+        )
+    _COMMANDS[command](rest)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    settings = parse(RunSettings, arguments, command="experiment run")
+    seeds = parse_seeds(settings.seeds)
+    arms = settings.arm_names()
+    if settings.dry_run:
+        _print_dry_run(settings.experiment(), len(arms), len(seeds))
+        return
+    folder = settings.folder()
+    _work(settings, [(arm, seed, None) for seed in seeds for arm in arms])
+    Console().print(f"Done: {folder}. Figures: corll experiment plot {folder}", highlight=False)
+
+
+def _tune(arguments: Sequence[str]) -> None:
+    settings = parse(TuneSettings, arguments, command="experiment tune")
+    rates = [_number(text) for text in settings.learning_rates.split(",")]
+    arms = settings.arm_names()
+    _work(settings, [(arm, settings.seed, rate) for rate in rates for arm in arms])
+    from corll.laboratory.grid import Grid
+
+    grid = Grid.reopen(settings.folder())
+    grid.choose_rates(arms, rates, settings.seed)
+    for arm, rate in grid.rates().items():
+        print(f"{arm}: {rate:g}")
+
+
+def _list(arguments: Sequence[str]) -> None:
+    from corll.laboratory.tasks import TASKS
+
+    console = Console(highlight=False)
+    console.print("[bold]Tasks[/bold]")
+    for task in TASKS.values():
+        console.print(f"  {task.name:<10}{task.title} ({task.hub_id})")
+    console.print("[bold]Sizes[/bold]")
+    for size in SIZES:
+        models = dict.fromkeys(get_experiment(task, size).model for task in TASKS)
+        console.print(f"  {size:<10}{', '.join(models)}")
+    console.print("[bold]Arms[/bold] (those with a number take others too)")
+    for name in FIXED_ARMS:
+        console.print(f"  {name}")
+    console.print(f"  {FACTORIAL[0]} … {FACTORIAL[-1]}: the factorial")
+
+
+def _status(arguments: Sequence[str]) -> None:
+    from corll.laboratory.grid import Grid
+
+    from corll.cli.grid_work import state_table
+
+    settings = parse(FolderSettings, arguments, command="experiment status")
+    grid = Grid.reopen(settings.folder)
+    Console().print(state_table(grid.experiment, grid.states()))
+
+
+def _plot(arguments: Sequence[str]) -> None:
+    from corll.laboratory.figures import draw_all
+    from corll.laboratory.grid import Grid
+
+    settings = parse(PlotSettings, arguments, command="experiment plot")
+    grid = Grid.reopen(settings.folder)
+    lines = grid.gather()
+    if not lines:
+        raise InputError(f"{settings.folder} holds no evaluation yet; run its cells first.")
+    output = settings.output or settings.folder
+    output.mkdir(parents=True, exist_ok=True)
+    if output != settings.folder:
+        grid.export(output)
+    command = " ".join(["corll experiment plot", *arguments])
+    for path in draw_all(lines, output, command=command):
+        print(path)
+
+
+def _report(arguments: Sequence[str]) -> None:
+    from corll.laboratory.report import write_report
+
+    settings = parse(ReportSettings, arguments, command="experiment report")
+    if not settings.folders:
+        raise InputError("Name at least one folder of results.")
+    write_report(list(settings.folders), settings.output, title=settings.title)
+    print(settings.output)
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "run": _run,
+    "tune": _tune,
+    "list": _list,
+    "status": _status,
+    "plot": _plot,
+    "report": _report,
+}
+
+
+def _work(settings: GridSettings, cells: Sequence[tuple[str, int, float | None]]) -> None:
+    # Loading needs torch, which --help must not wait for.
+    from corll.cli.grid_work import Job, work
+
+    work(Job(settings.experiment(), settings.folder(), settings.expert), cells, settings.workers)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`3` → 0, 1, 2; `0-2` and `0,1,2` say which."""
+    try:
+        if "," in text:
+            return [int(part) for part in text.split(",")]
+        if "-" in text:
+            first, last = text.split("-")
+            seeds = list(range(int(first), int(last) + 1))
+        else:
+            seeds = list(range(int(text)))
+    except ValueError as error:
+        raise ConfigError(
+            f"--seeds {text}: give a number, as 3, or which, as 0-7 or 3,5."
+        ) from error
+    if not seeds:
+        raise ConfigError(f"--seeds {text} names no seed.")
+    return seeds
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is no learning rate; give numbers, as 3e-4,1e-3.") from error
+
+
+def _changed(
+    experiment: Experiment, settings: Sequence[str], changes: dict[str, Any]
+) -> Experiment:
+    """The experiment with `NAME=VALUE` settings, where a dot leads into a nested configuration."""
+    fields = {**experiment.model_dump(mode="json"), **changes}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: write NAME=VALUE, such as learner.beta=0.2.")
+        *path, last = name.split(".")
+        target: Any = fields
+        for key in path:
+            target = target.get(key)
+            if not isinstance(target, dict):
+                raise ConfigError(f"--set {setting}: there is no setting {name!r}.")
+        target[last] = _value(value)
+    return Experiment(**fields)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _print_dry_run(experiment: Experiment, arms: int, seeds: int) -> None:
+    from corll.laboratory.dry_run import describe, dry_run
+
+    print(json.dumps(experiment.model_dump(mode="json"), indent=1, ensure_ascii=False))
+    table = Table("what", "how much")
+    for row in describe(dry_run(experiment, arms=arms, seeds=seeds)):
+        table.add_row(*row)
+    Console().print(table)

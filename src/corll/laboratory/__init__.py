@@ -1,0 +1,1 @@
+"""The laboratory: the paper's experiments on any model, with error bars, and the open question."""

@@ -1,0 +1,149 @@
+"""The arms of an experiment by name: what kind of feedback is given, and how it is learned from.
+
+    coactive-minimal-drop      the least better redraw; prompts without one are dropped (noise-free)
+    coactive-minimal-anyway    the same, but the best redraw where none is better (noisy)
+    coactive-alpha-A           the lowest α-informative redraw, A of the possible gain; noisy
+    coactive-best              the best redraw; noisy
+    coactive-edit              the draft rewritten in a few places instead of redrawn
+    coactive-epsilon-E         a worse redraw on purpose with probability E
+    coactive-k-K               the draft is the best of K samples by R_π
+    dueling                    two samples, compared without noise
+    dueling-best-worst         the best and the worst of as many samples as coactive draws in all
+    mixed                      edits and comparisons by turns
+    sft-edit                   the edits of the default arm, but supervision on them alone
+    offline                    the edits of the default arm, but of π_0's drafts
+    none                       nothing is learned
+    KIND+LOSS+DRAFTS           a cell of the factorial, such as edit+dpo+online (`factorial.py`)
+
+What a name leaves open is the size's default; for IMDB that is α = 0.6, noisy, ε = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Literal
+
+from corll.axes import FeedbackAxes, NothingBetter, Strength
+from corll.errors import ConfigError
+
+FeedbackKind = Literal[
+    "redraw", "edit", "matched_edit", "matched_redraw", "duel", "best_worst", "mixed", "none"
+]
+
+KINDS, LOSSES, DRAFTS = ("edit", "redraw"), ("dpo", "sft", "both"), ("online", "offline")
+FACTORIAL = tuple("+".join(levels) for levels in product(KINDS, LOSSES, DRAFTS))
+"""The cells of the factorial: kind of edit × loss × whose drafts."""
+
+_SUPERVISED = {"preference_weight": 0.0, "sft_weight": 1.0, "sft_tokens": "all"}
+_BOTH = {"sft_weight": 1.0, "sft_tokens": "all"}
+_OFFLINE = {"drafts_from": "reference", "selection": "first", "num_candidates": 1}
+_COMPARED = {"selection": "first", "num_candidates": 2}
+
+FIXED_ARMS = (
+    "coactive-minimal-drop",
+    "coactive-minimal-anyway",
+    "coactive-alpha-0.3",
+    "coactive-alpha-0.6",
+    "coactive-best",
+    "coactive-edit",
+    "coactive-epsilon-0.1",
+    "coactive-epsilon-0.3",
+    "coactive-k-1",
+    "coactive-k-3",
+    "coactive-k-9",
+    "dueling",
+    "dueling-best-worst",
+    "mixed",
+    "sft-edit",
+    "offline",
+    "none",
+)
+"""Names that are listed; those with a number take any other number too."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How feedback is given, and which of the learner's settings differ from the size's.
+
+    `axes` are the changes to the size's feedback axes, `learner` those to its configuration.
+    """
+
+    name: str
+    feedback: FeedbackKind = "redraw"
+    axes: Mapping[str, Any] = field(default_factory=dict)
+    learner: Mapping[str, Any] = field(default_factory=dict)
+
+    def feedback_axes(self, default: FeedbackAxes) -> FeedbackAxes:
+        return default.with_settings(**self.axes)
+
+
+def get_arm(name: str) -> Arm:
+    """The arm of a name. *Raises*: ConfigError, listing what there is."""
+    if name in _NAMED:
+        return _NAMED[name]
+    for prefix, build in _NUMBERED.items():
+        if name.startswith(prefix):
+            try:
+                return build(name, name.removeprefix(prefix))
+            except ValueError as error:
+                raise ConfigError(f"{name!r} is no arm: {error}.") from error
+    if name in FACTORIAL:
+        return _factorial_arm(name)
+    raise ConfigError(
+        f"There is no arm {name!r}. There are: {', '.join(FIXED_ARMS)} (with other numbers too), "
+        f"and {', '.join(FACTORIAL)}."
+    )
+
+
+def _factorial_arm(name: str) -> Arm:
+    kind, loss, drafts = name.split("+")
+    learner: dict[str, Any] = {"dpo": {}, "sft": _SUPERVISED, "both": _BOTH}[loss]
+    feedback: FeedbackKind = "matched_edit" if kind == "edit" else "matched_redraw"
+    return Arm(name, feedback, learner={**learner, **(_OFFLINE if drafts == "offline" else {})})
+
+
+def _alpha(name: str, number: str) -> Arm:
+    return _checked(Arm(name, axes={"strength": Strength.ALPHA, "alpha": float(number)}))
+
+
+def _epsilon(name: str, number: str) -> Arm:
+    return _checked(Arm(name, axes={"mislabel_probability": float(number)}))
+
+
+def _candidates(name: str, number: str) -> Arm:
+    if int(number) < 1:
+        raise ValueError("K must be at least 1")
+    return Arm(name, learner={"num_candidates": int(number)})
+
+
+def _checked(arm: Arm) -> Arm:
+    arm.feedback_axes(FeedbackAxes())
+    return arm
+
+
+def _minimal(name: str, nothing_better: NothingBetter) -> Arm:
+    return Arm(name, axes={"strength": Strength.MINIMAL, "nothing_better": nothing_better})
+
+
+_NUMBERED: dict[str, Callable[[str, str], Arm]] = {
+    "coactive-alpha-": _alpha,
+    "coactive-epsilon-": _epsilon,
+    "coactive-k-": _candidates,
+}
+_NAMED = {
+    arm.name: arm
+    for arm in (
+        _minimal("coactive-minimal-drop", NothingBetter.DROP),
+        _minimal("coactive-minimal-anyway", NothingBetter.BEST_ANYWAY),
+        Arm("coactive-best", axes={"strength": Strength.BEST}),
+        Arm("coactive-edit", "edit"),
+        Arm("dueling", "duel", learner=_COMPARED),
+        Arm("dueling-best-worst", "best_worst", learner={"selection": "first"}),
+        Arm("mixed", "mixed"),
+        Arm("sft-edit", learner=_SUPERVISED),
+        Arm("offline", learner=_OFFLINE),
+        Arm("none", "none"),
+    )
+}

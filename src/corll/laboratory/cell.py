@@ -1,0 +1,328 @@
+"""A cell of an experiment: one arm with one seed, from the first draft to the done mark.
+
+    config.json         the resolved settings
+    evaluations.jsonl   a line an evaluation
+    adapter/            the learner at the latest evaluation: a PEFT folder, and what resuming needs
+    done.json           written last
+
+Everything random is keyed by the cell's seed and the number of the draft, and an evaluation falls
+where no draft is under way; so a cell that was killed goes on from there to the same end.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from corll import durable
+from corll.algorithm import run
+from corll.config import CoactiveConfig
+from corll.errors import RunFolderError
+from corll.laboratory.arms import Arm, get_arm
+from corll.laboratory.measures import evaluate_policy, share_of_way, summarise_answers
+from corll.laboratory.sizes import Experiment
+from corll.laboratory.workshop import Workshop
+from corll.learner import CoactiveLearner
+from corll.policy import Policy
+from corll.records import Round
+from corll.simulation.expert_users import (
+    DuelingLabeller,
+    ExpertUser,
+    MatchedUser,
+    MixedUser,
+    RedrawUser,
+    RewriteUser,
+)
+
+_HELD_OUT_SEEDS = 2**31
+"""Within the seeds of a cell, far above those of its drafts."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An arm and a seed, which fixes prompts, initialisation and sampling alike in every arm."""
+
+    arm: Arm
+    seed: int
+    learning_rate: float | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies in its grid."""
+        rate = () if self.learning_rate is None else (f"rate-{self.learning_rate:g}",)
+        return Path("cells", self.arm.name, *rate, f"seed-{self.seed}")
+
+    @classmethod
+    def named(cls, arm: str, seed: int, learning_rate: float | None = None) -> Cell:
+        return cls(get_arm(arm), seed, learning_rate)
+
+    def learner_config(self, experiment: Experiment, rates: Mapping[str, float]) -> CoactiveConfig:
+        """The experiment's, as the arm changes it; `rates` are those chosen for arms."""
+        chosen = self.learning_rate or rates.get(self.arm.name)
+        settings: dict[str, Any] = {**self.arm.learner, "seed": self.seed}
+        if chosen is not None:
+            settings["learning_rate"] = chosen
+        if self.arm.feedback == "best_worst":
+            settings["num_candidates"] = _coactive_samples(experiment)
+        if self.arm.feedback == "mixed" and experiment.learner.num_candidates < 2:
+            settings |= {"num_candidates": 2, "selection": "first"}
+        return experiment.learner.with_settings(**settings)
+
+
+def run_cell(
+    workshop: Workshop,
+    cell: Cell,
+    folder: Path,
+    *,
+    rates: Mapping[str, float],
+    on_evaluation: Callable[[Mapping[str, Any]], None] = lambda _: None,
+) -> None:
+    """Runs a cell to its end, from wherever an earlier run left it.
+
+    *Raises*: RunFolderError where the folder cannot be written, or holds a cell of other settings.
+    """
+    experiment = workshop.experiment
+    config = cell.learner_config(experiment, rates)
+    _check_config(folder, experiment, cell, config)
+    if (folder / "done.json").exists():
+        return
+    policy = new_policy(workshop, cell.seed)
+    try:
+        progress = _Progress.resume(folder, policy, config)
+        _play(workshop, cell, progress, folder, on_evaluation)
+    except OSError as error:
+        raise RunFolderError(
+            f"The cell {folder} could not be written: {error.strerror or error}. Make room and run "
+            "the same command again; it goes on from the latest evaluation."
+        ) from error
+    finally:
+        policy.unload()
+    durable.write_text(
+        folder / "done.json", json.dumps({"seconds": progress.last["seconds"]}) + "\n"
+    )
+
+
+def is_done(folder: Path) -> bool:
+    return (folder / "done.json").exists()
+
+
+def evaluations(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a cell so far."""
+    return [line for _, line in durable.read_lines(folder / "evaluations.jsonl")]
+
+
+def new_policy(workshop: Workshop, seed: int) -> Policy:
+    """A policy that starts as π_0, on the expert's base."""
+    experiment = workshop.experiment
+    adapted = experiment.trains == "adapter"
+    lora = experiment.lora.with_settings(lora_seed=seed) if adapted else None
+    return workshop.expert.policy.with_adapter(lora=lora)
+
+
+def make_user(arm: Arm, workshop: Workshop, seed: int) -> ExpertUser:
+    """The simulated user of an arm."""
+    experiment, expert = workshop.experiment, workshop.expert
+    axes = arm.feedback_axes(experiment.feedback)
+    drawing: dict[str, Any] = {
+        "num_samples": experiment.num_expert_samples,
+        "sampling": experiment.learner.sampling,
+        "seed": seed,
+    }
+    redraws = RedrawUser(expert, axes, max_new_tokens=experiment.lengths.response, **drawing)
+    match arm.feedback:
+        case "edit":
+            return RewriteUser(expert, axes, **drawing)
+        case "matched_edit" | "matched_redraw":
+            rewrites = RewriteUser(expert, axes, **drawing)
+            return MatchedUser(rewrites, redraws, rewrite=arm.feedback == "matched_edit")
+        case "duel" | "best_worst":
+            return DuelingLabeller(expert, best_worst=arm.feedback == "best_worst")
+        case "mixed":
+            return MixedUser(redraws, DuelingLabeller(expert))
+    return redraws
+
+
+@dataclass
+class _Progress:
+    """Where a cell stands. `last` is its latest evaluation."""
+
+    learner: CoactiveLearner
+    last: dict[str, Any] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def resume(cls, folder: Path, policy: Policy, config: CoactiveConfig) -> _Progress:
+        """From the saved learner, if there is one; lines that came after it are dropped."""
+        folder.mkdir(parents=True, exist_ok=True)
+        adapter, journal = folder / "adapter", folder / "evaluations.jsonl"
+        durable.recover_folder(adapter)
+        durable.drop_torn_line(journal)
+        if not adapter.exists():
+            journal.unlink(missing_ok=True)
+            return cls(CoactiveLearner(policy, config))
+        learner = CoactiveLearner.load(adapter, policy=policy)
+        lines = [line for line in evaluations(folder) if line["step"] <= learner.steps_taken]
+        durable.write_lines(journal, lines)
+        return cls(learner, lines[-1])
+
+    @property
+    def preferences(self) -> int:
+        """Those that were learned from."""
+        return self.learner.steps_taken * self.learner.config.preferences_per_step
+
+    @property
+    def between_drafts(self) -> bool:
+        return self.learner.rounds_played == self.learner.drafts_made
+
+
+def _play(
+    workshop: Workshop,
+    cell: Cell,
+    progress: _Progress,
+    folder: Path,
+    on_evaluation: Callable[[Mapping[str, Any]], None],
+) -> None:
+    experiment, learner = workshop.experiment, progress.learner
+    user = make_user(cell.arm, workshop, cell.seed)
+    tally = _Tally(progress.last)
+
+    def evaluate() -> None:
+        line = _evaluate(workshop, cell, progress, user, tally)
+        durable.append_line(folder / "evaluations.jsonl", line)
+        durable.write_folder(folder / "adapter", learner.save)
+        progress.last = line
+        on_evaluation(line)
+
+    if not progress.last:
+        evaluate()
+    if cell.arm.feedback == "none":
+        return
+    prompts = prompt_stream(workshop.data.prompts, cell.seed)
+    rounds = run(
+        learner,
+        islice(prompts, learner.drafts_made, None),
+        user,
+        drafts_at_once=learner.config.preferences_per_step,
+    )
+    for round_ in rounds:
+        tally.add(round_)
+        due = progress.last["preferences"] + experiment.evaluate_every
+        if progress.between_drafts and progress.preferences >= due:
+            evaluate()
+            if progress.preferences >= experiment.preferences:
+                return
+
+
+def prompt_stream(prompts: Sequence[str], seed: int) -> Iterator[str]:
+    """The prompts without end, in another order each time round."""
+    epoch = 0
+    while True:
+        yield from random.Random(f"{seed}/{epoch}").sample(prompts, len(prompts))
+        epoch += 1
+
+
+class _Tally:
+    """What is counted from round to round: costs since the start, steps since the last line."""
+
+    def __init__(self, last: Mapping[str, Any]) -> None:
+        self.sampled_tokens = int(last.get("sampled_tokens", 0))
+        self.edited_characters = int(last.get("edited_characters", 0))
+        self.seconds = float(last.get("seconds", 0.0))
+        self.steps: list[Mapping[str, float]] = []
+
+    def add(self, round_: Round) -> None:
+        candidates = round_.edit.draft.candidates
+        self.sampled_tokens += sum(len(sample.token_ids) for sample in candidates)
+        if round_.step_metrics is not None:
+            self.steps.append(round_.step_metrics)
+
+    def take_steps(self) -> dict[str, float | None]:
+        """Means over the steps since the last line; the draft scored below its edit is a violation
+        of the premise h(draft) ≥ h(edit) (paper-spec, 6.9).
+        """
+        names = {
+            "premise_violated": "rewards/accuracies",
+            "logps_chosen": "logps/chosen",
+            "logps_rejected": "logps/rejected",
+            "margin": "rewards/margins",
+            "loss": "loss",
+        }
+        taken, self.steps = self.steps, []
+        return {
+            name: sum(step[key] for step in taken) / len(taken) if taken else None
+            for name, key in names.items()
+        }
+
+
+def _evaluate(
+    workshop: Workshop, cell: Cell, progress: _Progress, user: ExpertUser, tally: _Tally
+) -> dict[str, Any]:
+    experiment, learner = workshop.experiment, progress.learner
+    measured = evaluate_policy(
+        learner.policy,
+        workshop.expert,
+        workshop.data.held_out,
+        num_candidates=experiment.evaluation_candidates,
+        max_new_tokens=experiment.lengths.response,
+        sampling=experiment.learner.sampling,
+        beta=experiment.learner.beta,
+        seed=cell.seed * 2**32 + _HELD_OUT_SEEDS,
+    )
+    answers, user.answers = user.answers, []
+    tally.edited_characters += sum(answer.edited_characters for answer in answers)
+    start = progress.last.get("start_reward", measured["reward"])
+    return {
+        "task": experiment.task,
+        "size": experiment.size,
+        "arm": cell.arm.name,
+        "seed": cell.seed,
+        "learning_rate": learner.config.learning_rate,
+        "preferences": progress.preferences,
+        "prompts": learner.rounds_played,
+        "step": learner.steps_taken,
+        **measured,
+        "start_reward": start,
+        "share_to_expert": share_of_way(
+            measured["reward"], start=start, goal=workshop.expert_reward
+        ),
+        **summarise_answers(answers),
+        **tally.take_steps(),
+        "sampled_tokens": tally.sampled_tokens,
+        "edited_characters": tally.edited_characters,
+        "seconds": round(tally.seconds + time.monotonic() - progress.started, 2),
+    }
+
+
+def _coactive_samples(experiment: Experiment) -> int:
+    """What a round of the default arm draws, of the policy and of the expert."""
+    return experiment.learner.num_candidates + experiment.num_expert_samples
+
+
+def _check_config(folder: Path, experiment: Experiment, cell: Cell, config: CoactiveConfig) -> None:
+    """Writes the resolved settings of a new cell; those of one that is there must be the same."""
+    resolved = {
+        "arm": cell.arm.name,
+        "seed": cell.seed,
+        "feedback": cell.arm.feedback_axes(experiment.feedback).model_dump(mode="json"),
+        "learner": config.model_dump(mode="json"),
+        "experiment": experiment.model_dump(mode="json"),
+    }
+    path = folder / "config.json"
+    if path.exists():
+        if json.loads(path.read_text(encoding="utf-8")) != resolved:
+            raise RunFolderError(
+                f"{folder} holds this cell with other settings (see its config.json). Choose "
+                "another --output, or remove it."
+            )
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        durable.write_text(path, json.dumps(resolved, indent=1) + "\n")
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be written: {error.strerror}.") from error

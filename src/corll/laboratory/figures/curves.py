@@ -1,0 +1,172 @@
+"""Metrics over the preferences seen, or over what they cost: a band over seeds for each arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+
+from corll.laboratory.figures.style import (
+    INK,
+    Look,
+    add_legend,
+    add_title,
+    label_of,
+    looks_of,
+    new_figure,
+    tidy,
+)
+from corll.laboratory.statistics import Array, Curve, Line, aligned, curves, grown, mean_band
+
+Drawing = tuple[Figure, dict[str, Any]]
+"""A figure and the data that it shows."""
+
+
+class Measure(NamedTuple):
+    """What an axis says of a metric, and whether it is a share."""
+
+    label: str
+    is_share: bool = False
+
+
+MEASURES = {
+    "reward": Measure("held-out reward R*"),
+    "reward_argmax": Measure("held-out R*, best of k by R_π"),
+    "mislabelled": Measure("mislabelled preferences", is_share=True),
+    "estimated_alpha": Measure("α̂ of the edits"),
+    "left_out": Measure("rounds left out of α̂", is_share=True),
+    "gain": Measure("gain in R* of a preference"),
+    "regret_estimate": Measure("regret against the best of\nexpert samples (biased low)"),
+    "premise_violated": Measure("rounds with\nR_π(draft) < R_π(edit)", is_share=True),
+    "kl": Measure("KL to π₀, nats a response"),
+    "length": Measure("length, tokens"),
+    "preferences": Measure("preferences seen"),
+    "sampled_tokens": Measure("tokens sampled for drafts"),
+    "edited_characters": Measure("characters changed by edits"),
+}
+
+
+class View(NamedTuple):
+    """One pair of axes: a metric, and what it is drawn against."""
+
+    metric: str
+    against: str = "preferences"
+
+
+@dataclass(frozen=True)
+class Band:
+    """An arm in a view. *Shapes*: `x`, `mean`, `low`, `high` (points,), `seeds` each (points,)."""
+
+    view: View
+    arm: str
+    x: Array
+    mean: Array
+    low: Array
+    high: Array
+    seeds: dict[int, Array]
+
+    def record(self) -> dict[str, Any]:
+        """What the file beside the figure holds."""
+        named = {"metric": self.view.metric, "against": self.view.against, "arm": self.arm}
+        numbers = {"x": self.x, "mean": self.mean, "low": self.low, "high": self.high}
+        return {**named, "label": label_of(self.arm), **numbers, "seeds": self.seeds}
+
+
+def draw_curves(
+    lines: Sequence[Line],
+    arms: Sequence[str],
+    views: Sequence[View],
+    *,
+    title: str,
+    every_seed: bool = False,
+) -> Drawing | None:
+    """The arms in each view, with a band of one standard error, or with every seed drawn thin.
+
+    An arm that never left 0 (no edits, no learning) is a level: its last values, drawn across.
+    None where no view has any of the arms.
+    """
+    bands = {view: bands_of(lines, arms, view) for view in views}
+    shown = {view: found for view, found in bands.items() if found}
+    if not shown:
+        return None
+    looks = looks_of(arms)
+    columns = min(len(shown), 2)
+    rows = -(-len(shown) // columns)
+    figure = new_figure(5.4 if columns == 1 else 8.2, 4.4 if rows == 1 else 2.9 * rows + 1)
+    panes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, (view, found) in zip(panes, shown.items(), strict=False):
+        for band in found:
+            _draw_band(axes, band, looks[band.arm], every_seed=every_seed)
+        _label(axes, view)
+    for axes in panes[len(shown) :]:
+        axes.set_visible(False)
+    flat = [band for found in shown.values() for band in found]
+    there = [arm for arm in looks if any(band.arm == arm for band in flat)]
+    handles = [Line2D([], [], color=looks[arm].colour, linestyle=looks[arm].style) for arm in there]
+    words = seeds_in_words([len(band.seeds) for band in flat], every_seed=every_seed)
+    labels = [label_of(arm) for arm in there]
+    add_legend(figure, handles, labels, title=words, columns=columns + 1)
+    add_title(figure, title)
+    return figure, {"curves": [band.record() for band in flat]}
+
+
+def bands_of(lines: Sequence[Line], arms: Sequence[str], view: View) -> list[Band]:
+    """The arms that have the metric, each on the stretch that all its seeds cover."""
+    found = curves(lines, view.metric, against=view.against)
+    bands = [_band_of(view, arm, found[arm]) for arm in arms if arm in found]
+    return [band for band in bands if band.x.size]
+
+
+def _band_of(view: View, arm: str, seeds: Mapping[int, Curve]) -> Band:
+    # A cell of a single point has only begun, unless all of them are so.
+    kept = grown(seeds) or seeds
+    grid, values = aligned(kept.values())
+    if not grid.size:
+        return Band(view, arm, grid, grid, grid, grid, {})
+    mean, low, high = mean_band(values)
+    return Band(view, arm, grid, mean, low, high, dict(zip(kept, values, strict=True)))
+
+
+def _draw_band(axes: Axes, band: Band, look: Look, *, every_seed: bool) -> None:
+    colour, style = look
+    if band.x.size == 1:
+        if band.x[0] == 0:
+            axes.axhline(band.mean[0], color=colour, linestyle=":", linewidth=1.6)
+        else:
+            axes.plot(band.x, band.mean, "o", color=colour, markersize=5)
+        return
+    if every_seed:
+        for values in band.seeds.values():
+            axes.plot(band.x, values, style, color=colour, linewidth=0.7, alpha=0.45)
+    elif np.isfinite(band.low).all():
+        axes.fill_between(band.x, band.low, band.high, color=colour, alpha=0.16, linewidth=0)
+    axes.plot(band.x, band.mean, style, color=colour, linewidth=2.6 if every_seed else 1.8)
+
+
+def _label(axes: Axes, view: View) -> None:
+    measure = MEASURES[view.metric]
+    axes.set_ylabel(measure.label, color=INK, fontsize=9)
+    axes.set_xlabel(MEASURES[view.against].label, color=INK, fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_xlim(left=0)
+    if measure.is_share:
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+        axes.set_ylim(bottom=0)
+    tidy(axes)
+    axes.tick_params(labelsize=9)
+
+
+def seeds_in_words(counts: Sequence[int], *, every_seed: bool) -> str:
+    """What lines and bands are, over how many seeds: `mean ± standard error, 3–8 seeds`."""
+    low, high = min(counts), max(counts)
+    if high == 1:
+        return "one seed"
+    many = f"{low}–{high} seeds" if low < high else f"{high} seeds"
+    return f"{'thick: mean; thin: each of' if every_seed else 'mean ± standard error,'} {many}"

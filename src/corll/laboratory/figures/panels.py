@@ -1,0 +1,211 @@
+"""Which panels there are: the paper's (1a to 2e), and those that it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from corll.laboratory.arms import FACTORIAL
+from corll.laboratory.figures.curves import Drawing, View, draw_curves
+from corll.laboratory.figures.factorial import draw_factorial
+from corll.laboratory.figures.style import in_order, write_figure
+from corll.laboratory.statistics import Line
+
+
+class Draw(Protocol):
+    """Makes a figure of some arms; None where there is nothing to draw."""
+
+    def __call__(
+        self, lines: Sequence[Line], arms: Sequence[str], views: Sequence[View], *, title: str
+    ) -> Drawing | None: ...
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure that can be drawn from evaluation lines.
+
+    `wants` says which arms it is about, `company` which are drawn beside those where they exist;
+    `tasks` are those that it is about, or None for any.
+    """
+
+    name: str
+    title: str
+    caption: str
+    views: tuple[View, ...]
+    wants: Callable[[str], bool]
+    company: tuple[str, ...] = ()
+    tasks: tuple[str, ...] | None = None
+    draw: Draw = draw_curves
+
+    def arms(self, lines: Iterable[Line]) -> list[str]:
+        """What it is drawn from, in order; empty where none of its own arms is there."""
+        fitting = [line for line in lines if self.tasks is None or line["task"] in self.tasks]
+        there = {line["arm"] for line in fitting}
+        own = {arm for arm in there if self.wants(arm)}
+        return in_order(own | (there & set(self.company))) if own else []
+
+
+def draw_all(lines: Sequence[Line], folder: Path, *, command: str) -> list[Path]:
+    """Draws each panel that has arms of its own: `fig-1a.png`, `.svg`, and `.json`.
+
+    The JSON holds what was drawn, and the command that made it. Returns the paths written.
+    *Raises*: RunFolderError where the folder cannot be written.
+    """
+    paths = []
+    for panel in PANELS.values():
+        arms = panel.arms(lines)
+        if not arms:
+            continue
+        task, size = lines[0]["task"], lines[0]["size"]
+        drawn = panel.draw(lines, arms, panel.views, title=f"{task}-{size}: {panel.title}")
+        if drawn is None:
+            continue
+        figure, content = drawn
+        about = {"panel": panel.name, "title": panel.title, "caption": panel.caption}
+        data = {**about, "task": task, "size": size, "command": command, **content}
+        paths += write_figure(figure, data, folder / f"fig-{panel.name}")
+    return paths
+
+
+def _views(*metrics: str, against: str = "preferences") -> tuple[View, ...]:
+    return tuple(View(metric, against) for metric in metrics)
+
+
+def _one_of(*arms: str) -> Callable[[str], bool]:
+    return frozenset(arms).__contains__
+
+
+def _starts(*prefixes: str) -> Callable[[str], bool]:
+    return lambda arm: arm.startswith(prefixes)
+
+
+_NOISE = _one_of("coactive-minimal-drop", "coactive-minimal-anyway")
+_QUALITIES = _starts("coactive-minimal-anyway", "coactive-alpha-", "coactive-best", "coactive-edit")
+_MISLABELS = _starts("coactive-epsilon-")
+_ARGMAX = _starts("coactive-k-")
+_ONLINE = _one_of(*(arm for arm in FACTORIAL if arm.endswith("+online")))
+_CONTRAST = _one_of("coactive-alpha-0.6", "sft-edit")
+_KINDS = _one_of("coactive-alpha-0.6", "coactive-edit", "sft-edit", "mixed", "offline")
+_COSTS = (View("reward", "sampled_tokens"), View("reward", "edited_characters"))
+
+_NOISE_CAPTION = (
+    "The least better redraw as the edit: where none is better the prompt is dropped (noise-free) "
+    "or the best is given all the same (noisy). Dueling compares two samples without noise."
+)
+
+
+def _noise(name: str, metric: str, task: str) -> Panel:
+    title = {"reward": "reward", "mislabelled": "mislabelled preferences"}[metric]
+    return Panel(
+        name, title, _NOISE_CAPTION, _views(metric), _NOISE, company=("dueling",), tasks=(task,)
+    )
+
+
+_ALL = (
+    _noise("1a", "reward", "tldr"),
+    _noise("1b", "mislabelled", "tldr"),
+    _noise("1c", "reward", "helpful"),
+    _noise("1d", "mislabelled", "helpful"),
+    _noise("reward", "reward", "imdb"),
+    _noise("mislabelled", "mislabelled", "imdb"),
+    Panel(
+        "2a",
+        "reward for several k",
+        "The draft is the best of k samples by R_π. Of one sample a prompt (what was learned), and "
+        "of the best of k by R_π with the same k in every arm (how it plays).",
+        _views("reward", "reward_argmax"),
+        _ARGMAX,
+        company=("dueling",),
+    ),
+    Panel(
+        "2b",
+        "reward for several qualities of feedback",
+        "From edits that are barely informative to always the best of the expert's samples.",
+        _views("reward"),
+        _QUALITIES,
+    ),
+    Panel(
+        "2c",
+        "the α of those edits",
+        "α̂ = Σ gain / Σ (best − draft) over the rounds where the best is above the draft, and the "
+        "share of the rounds that this leaves out. The best is that of the expert's samples, so "
+        "that α̂ is too high.",
+        _views("estimated_alpha", "left_out"),
+        _QUALITIES,
+    ),
+    Panel(
+        "2d",
+        "reward with mislabels on purpose",
+        "With probability ε the edit is the best of the worse samples.",
+        _views("reward"),
+        _MISLABELS,
+    ),
+    Panel(
+        "2e",
+        "the share that is mislabelled",
+        "The realised rate, which is not ε: some edits are worse than their draft by themselves.",
+        _views("mislabelled"),
+        _MISLABELS,
+    ),
+    Panel(
+        "contrast",
+        "edits or comparisons?",
+        "The contrast that was named before it was run, coactive − dueling, and SFT on the edits.",
+        _views("reward"),
+        _CONTRAST,
+        company=("dueling",),
+        draw=partial(draw_curves, every_seed=True),
+    ),
+    Panel(
+        "controls",
+        "other ways to learn from feedback",
+        "What the preference, the policy's own drafts, edits of the draft, and comparisons add. A "
+        "dotted level is an arm that was measured only before learning.",
+        _views("reward"),
+        _KINDS,
+        company=("dueling", "dueling-best-worst", "none"),
+    ),
+    Panel(
+        "sample-cost",
+        "reward for what it cost",
+        "Against the tokens that the policy sampled for drafts, and against the characters that "
+        "its users changed. A dotted level changed none; it is the last reward.",
+        _COSTS,
+        _KINDS,
+        company=("dueling", "dueling-best-worst"),
+    ),
+    Panel(
+        "factorial",
+        "kind of edit × loss × whose drafts",
+        "The area under the held-out reward in each cell: edits of the draft or fresh redraws of "
+        "the expert, matched in gain. Small dots are seeds.",
+        _views("reward"),
+        _one_of(*FACTORIAL),
+        company=("dueling",),
+        draw=draw_factorial,
+    ),
+    Panel(
+        "factorial-cost",
+        "kind of edit × loss for what it cost",
+        "As sample-cost, for the cells of the factorial that learn from the policy's own drafts.",
+        (View("reward"), *_COSTS),
+        _ONLINE,
+        company=("dueling",),
+    ),
+    Panel(
+        "ours",
+        "what the paper does not show",
+        "How well the best of k plays; what a preference gained; how far the drafts fall short of "
+        "the best of the expert's samples; how often the premise of the proof, R_π(draft) ≥ "
+        "R_π(edit), fails; how far the policy went, and how long its responses are.",
+        _views("reward_argmax", "gain", "regret_estimate", "premise_violated", "kl", "length"),
+        _KINDS,
+        company=("dueling",),
+    ),
+)
+
+PANELS: dict[str, Panel] = {panel.name: panel for panel in _ALL}
+"""All panels by name, in the order of a report."""

@@ -1,0 +1,190 @@
+"""How figures look and are written: the paper's colours, names of arms, axes, files."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.figure import Figure
+
+from corll.durable import write_text
+from corll.errors import RunFolderError
+from corll.laboratory.arms import FACTORIAL, FIXED_ARMS
+
+INK, PALE, GRID = "#333333", "#9db4c8", "#e6e6e6"
+DUELING = "#2b6cb0"
+COACTIVE = LinearSegmentedColormap.from_list(
+    "coactive", ("#5e2b97", "#b0418e", "#e0645c", "#f0932b")
+)
+"""Coactive arms go from purple to orange, dueling is blue (as in the paper's figures)."""
+
+_NUMBERED = re.compile(r"(?P<base>coactive-(?:alpha|epsilon|k))-(?P<number>\d+(?:\.\d+)?)")
+_SYMBOLS = {"coactive-alpha": "α", "coactive-epsilon": "ε", "coactive-k": "k"}
+_LABELS = {
+    "coactive-minimal-drop": "coactive, minimal, noise-free",
+    "coactive-minimal-anyway": "coactive, minimal, noisy",
+    "coactive-best": "coactive, always the best",
+    "coactive-edit": "coactive, edit of the draft",
+    "dueling-best-worst": "dueling, best and worst",
+    "mixed": "coactive and dueling",
+    "sft-edit": "SFT on the edits",
+    "offline": "coactive, drafts of π₀",
+    "none": "no learning",
+}
+_FACTORIAL_WORDS = {"dpo": "DPO", "sft": "SFT", "both": "DPO + SFT"}
+
+
+class Look(NamedTuple):
+    """How an arm is drawn."""
+
+    colour: str
+    style: str
+
+
+_FIXED_LOOKS = {
+    "dueling": Look(DUELING, "-"),
+    "dueling-best-worst": Look("#63a4e0", "--"),
+    "mixed": Look("#7a7fd0", "-."),
+    "sft-edit": Look("#2f855a", "-"),
+    "offline": Look("#8c6d46", "--"),
+    "none": Look("#8a8a8a", ":"),
+}
+
+
+def label_of(arm: str) -> str:
+    """What an arm is called in figures and tables; its own name where there is no other."""
+    if found := _NUMBERED.fullmatch(arm):
+        return f"coactive, {_SYMBOLS[found['base']]} = {found['number']}"
+    if arm in FACTORIAL:
+        return in_words(arm)
+    return _LABELS.get(arm, arm)
+
+
+def in_words(levels: str) -> str:
+    """Levels of the factorial, joined by +, in words."""
+    return ", ".join(_FACTORIAL_WORDS.get(level, level) for level in levels.split("+"))
+
+
+def in_order(arms: Iterable[str]) -> list[str]:
+    """Arms in the order of `arms.py`, those that differ in a number by that, unknown ones last."""
+    return sorted(set(arms), key=_rank)
+
+
+def looks_of(arms: Iterable[str]) -> dict[str, Look]:
+    """A look for each arm: coactive ones share out the gradient in their order."""
+    ordered = in_order(arms)
+    gradient = [arm for arm in ordered if arm not in _FIXED_LOOKS]
+    places = dict(zip(gradient, np.linspace(0, 1, len(gradient)), strict=True))
+    return {
+        arm: Look(to_hex(COACTIVE(places[arm])), "--" if arm.startswith("redraw+") else "-")
+        if arm in places
+        else _FIXED_LOOKS[arm]
+        for arm in ordered
+    }
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of that many inches, without pyplot and its global state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def add_title(figure: Figure, title: str) -> None:
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=12, parse_math=False)
+
+
+def add_legend(
+    figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, title: str, columns: int
+) -> None:
+    """A legend below the axes, whose title says what lines and bands are."""
+    legend = figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(columns, len(labels)),
+        frameon=False,
+        labelcolor=INK,
+        fontsize=8,
+        title=title,
+        title_fontsize=8,
+    )
+    legend.get_title().set_color(INK)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def tidy(axes: Axes) -> None:
+    """Axes with two spines and a pale grid of heights."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(PALE)
+    axes.tick_params(colors=INK, length=3)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def write_image(figure: Figure, path: Path) -> None:
+    """Writes a PNG or SVG, the same bytes for the same figure.
+
+    *Raises*: RunFolderError where it cannot be written.
+    """
+    # Letters stay letters: small files, to be searched and read aloud.
+    svg = {"svg.hashsalt": "corll", "svg.fonttype": "none"}
+    metadata = {"Date": None} if path.suffix == ".svg" else {}
+    try:
+        with matplotlib.rc_context(svg):
+            figure.savefig(path, dpi=150, metadata=metadata)
+    except OSError as error:
+        raise RunFolderError(f"{path} could not be written: {error.strerror or error}.") from error
+
+
+def write_figure(figure: Figure, data: Mapping[str, Any], stem: Path) -> list[Path]:
+    """Writes `stem`.png, .svg and, with the data that was drawn, .json; returns their paths.
+
+    *Raises*: RunFolderError where they cannot be written.
+    """
+    images = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    beside = stem.with_name(f"{stem.name}.json")
+    content = json.dumps(_plain(data), ensure_ascii=False, indent=1, allow_nan=False)
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        write_text(beside, content + "\n")
+    except OSError as error:
+        raise RunFolderError(
+            f"{beside} could not be written: {error.strerror or error}."
+        ) from error
+    for image in images:
+        write_image(figure, image)
+    return [*images, beside]
+
+
+def _rank(arm: str) -> tuple[int, float, str]:
+    order = [_base(known)[0] for known in (*FIXED_ARMS, *FACTORIAL)]
+    base, number = _base(arm)
+    return order.index(base) if base in order else len(order), number, arm
+
+
+def _base(arm: str) -> tuple[str, float]:
+    found = _NUMBERED.fullmatch(arm)
+    return (found["base"], float(found["number"])) if found else (arm, 0.0)
+
+
+def _plain(value: Any) -> Any:
+    """The same in plain JSON: arrays as lists, numbers to six digits, null for what is none."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

@@ -1,0 +1,187 @@
+"""A grid of cells in one folder, worked on by one process or several.
+
+    experiment.json        the resolved experiment, the same for all its cells
+    learning_rates.json    the learning rate of each arm that was tuned
+    cells/ARM/seed-N/      a cell (`cell.py`)
+    evaluations.jsonl      the lines of all cells, gathered for figures
+
+A cell is locked while a process works on it; others take another, and wait for it at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from corll import durable
+from corll.errors import RunFolderError
+from corll.laboratory.cell import Cell, evaluations, is_done, run_cell
+from corll.laboratory.sizes import Experiment
+from corll.laboratory.statistics import area_under_curve
+from corll.laboratory.workshop import Workshop
+
+_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class CellState:
+    """How far a cell is. `preferences` of its latest evaluation; `seconds` that it has worked."""
+
+    cell: Cell
+    preferences: int
+    seconds: float
+    reward: float | None
+    done: bool
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of an experiment in a folder."""
+
+    folder: Path
+    experiment: Experiment
+
+    @classmethod
+    def open(cls, folder: Path, experiment: Experiment) -> Grid:
+        """A new grid, or one that is there with the same experiment.
+
+        *Raises*: RunFolderError where the folder cannot be written or holds another experiment.
+        """
+        grid = cls(folder, experiment)
+        path = folder / "experiment.json"
+        if path.exists():
+            if cls.reopen(folder).experiment != experiment:
+                raise RunFolderError(
+                    f"{folder} holds an experiment with other settings (see its experiment.json). "
+                    "Choose another --output."
+                )
+            return grid
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            settings = experiment.model_dump(mode="json")
+            durable.write_text(path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise RunFolderError(f"{folder} cannot be written: {error.strerror}.") from error
+        return grid
+
+    @classmethod
+    def reopen(cls, folder: Path) -> Grid:
+        """The grid of a folder. *Raises*: RunFolderError where there is none."""
+        path = folder / "experiment.json"
+        try:
+            settings = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunFolderError(
+                f"{folder} holds no experiment: there is no {path.name} in it."
+            ) from error
+        except ValueError as error:
+            raise RunFolderError(f"{path} cannot be read: {error}.") from error
+        return cls(folder, Experiment(**settings))
+
+    def rates(self) -> dict[str, float]:
+        """The learning rates that were chosen, by arm."""
+        path = self.folder / "learning_rates.json"
+        if not path.exists():
+            return {}
+        rates: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+        return rates
+
+    def choose_rates(self, arms: Sequence[str], rates: Sequence[float], seed: int) -> None:
+        """Keeps for each arm the rate of the largest area under `reward` on one seed's cells."""
+        chosen = self.rates()
+        for arm in arms:
+            areas = {rate: self._area(Cell.named(arm, seed, rate)) for rate in rates}
+            chosen[arm] = max(areas, key=lambda rate: areas[rate])
+        durable.write_text(self.folder / "learning_rates.json", json.dumps(chosen, indent=1) + "\n")
+
+    def _area(self, cell: Cell) -> float:
+        lines = evaluations(self.folder / cell.folder)
+        seen = [line["preferences"] for line in lines]
+        rewards = [line["reward"] for line in lines]
+        return area_under_curve(seen, rewards, grid=seen)
+
+    def states(self) -> list[CellState]:
+        """The cells that are there, those for tuning too."""
+        return [self.state(cell) for cell in self._cells()]
+
+    def state(self, cell: Cell) -> CellState:
+        folder = self.folder / cell.folder
+        last = (evaluations(folder) or [{}])[-1]
+        return CellState(
+            cell,
+            last.get("preferences", 0),
+            last.get("seconds", 0.0),
+            last.get("reward"),
+            is_done(folder),
+        )
+
+    def gather(self) -> list[dict[str, Any]]:
+        """The lines of all cells but those for tuning, also written to `evaluations.jsonl`."""
+        lines = [
+            line
+            for cell in self._cells()
+            if cell.learning_rate is None
+            for line in evaluations(self.folder / cell.folder)
+        ]
+        durable.write_lines(self.folder / "evaluations.jsonl", lines)
+        return lines
+
+    def export(self, folder: Path) -> None:
+        """Copies what figures and report need: evaluations, settings, facts of the expert."""
+        for name in ("evaluations.jsonl", "experiment.json", "learning_rates.json", "expert.json"):
+            if (self.folder / name).exists():
+                durable.write_text(folder / name, (self.folder / name).read_text(encoding="utf-8"))
+
+    def run(
+        self,
+        workshop: Workshop,
+        cells: Sequence[Cell],
+        on_evaluation: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    ) -> None:
+        """Runs cells to their end, in order, but for those that another process works on."""
+        waiting = list(cells)
+        while waiting:
+            postponed = []
+            for cell in waiting:
+                folder = self.folder / cell.folder
+                with _try_lock(folder) as ours:
+                    if ours:
+                        run_cell(
+                            workshop, cell, folder, rates=self.rates(), on_evaluation=on_evaluation
+                        )
+                    else:
+                        postponed.append(cell)
+            waiting = [c for c in postponed if not is_done(self.folder / c.folder)]
+            if waiting:
+                time.sleep(_POLL_SECONDS)
+
+    def _cells(self) -> Iterator[Cell]:
+        for path in sorted(self.folder.glob("cells/**/config.json")):
+            parts = path.relative_to(self.folder / "cells").parts[:-1]
+            rate = float(parts[1].removeprefix("rate-")) if len(parts) == 3 else None
+            yield Cell.named(parts[0], int(parts[-1].removeprefix("seed-")), rate)
+
+
+@contextmanager
+def _try_lock(folder: Path) -> Iterator[bool]:
+    """Whether the cell is ours now; it stays so for as long as the context lasts."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be written: {error.strerror}.") from error
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -1,0 +1,101 @@
+"""What an evaluation measures: the policy on held-out prompts, and the feedback since the last one.
+
+The reward is R*, the expert's implicit reward, which the learner never sees. `reward` is of one
+sample a prompt, `reward_argmax` of the best of k by R_π, with the same k in every arm: better play
+and better learning are different things, and claims use `reward`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from corll.config import SamplingConfig
+from corll.edits import distinct_2
+from corll.policy import Policy
+from corll.records import Prompt
+from corll.simulation.expert_users import Answer
+from corll.simulation.experts import Expert
+
+
+def evaluate_policy(
+    policy: Policy,
+    expert: Expert,
+    prompts: Sequence[Prompt],
+    *,
+    num_candidates: int,
+    max_new_tokens: int,
+    sampling: SamplingConfig,
+    beta: float,
+    seed: int,
+) -> dict[str, float]:
+    """The policy's samples for held-out prompts. *Units*: `kl` in nats a response.
+
+    `kl` is the mean of log π − log π_0 over its own samples, an estimate of KL(π‖π_0) up to the
+    sampler's truncation; `length` in tokens; `distinct_2` the share of distinct bigrams of a text.
+    """
+    seeds = range(seed, seed + len(prompts))
+    rows = policy.sample(prompts, num_candidates, max_new_tokens, list(seeds), sampling=sampling)
+    repeated = [prompt for prompt in prompts for _ in range(num_candidates)]
+    samples = [sample for row in rows for sample in row]
+    rewards = expert.rewards(repeated, samples).view(-1, num_candidates)
+    implicit = policy.implicit_rewards(repeated, samples, beta=beta).view(-1, num_candidates)
+    best = implicit.argmax(-1, keepdim=True)
+    first = [row[0] for row in rows]
+    return {
+        "reward": float(rewards[:, 0].mean()),
+        "reward_argmax": float(rewards.gather(1, best).mean()),
+        "kl": float(implicit[:, 0].mean()) / beta,
+        "length": fmean(len(sample.token_ids) for sample in first),
+        "finished": fmean(sample.finished for sample in first),
+        "distinct_2": fmean(distinct_2(sample.text) for sample in first),
+    }
+
+
+def summarise_answers(answers: Sequence[Answer]) -> dict[str, float | None]:
+    """The feedback of some rounds; None where nothing is defined.
+
+    `estimated_alpha` is α̂ = Σ gain / Σ (best − draft) over the rounds where a candidate was better
+    than the draft, `left_out` the share of the others. The best is that of the simulated user's
+    candidates, which is below y*: so α̂ is too high, and `regret_estimate`, the mean of best −
+    draft, too low (paper, 4.4).
+    """
+    preferences = [a for a in answers if a.edit_reward is not None]
+    gains = [_gain(a) for a in preferences]
+    judged = [a for a in answers if a.best_reward is not None]
+    improvable = [a for a in judged if _regret(a) > 0]
+    possible = sum(map(_regret, improvable))
+    realised = sum(_gain(a) for a in improvable if a.edit_reward is not None)
+    return {
+        "mislabelled": _mean([gain < 0 for gain in gains]),
+        "gain": _mean(gains),
+        "estimated_alpha": realised / possible if possible else None,
+        "left_out": 1 - len(improvable) / len(judged) if judged else None,
+        "regret_estimate": _mean([_regret(a) for a in judged]),
+        "accepted": _mean([a.accepted for a in answers]),
+        "dropped": _mean([a.edit_reward is None and not a.accepted for a in answers]),
+        "edit_length": _mean([a.edit_length for a in preferences]),
+        "edit_surprisal": _mean([a.surprisal for a in preferences]),
+        "share_changed": _mean([a.share_changed for a in preferences]),
+    }
+
+
+def share_of_way(reward: float, *, start: float, goal: float) -> float | None:
+    """How far of the way from π_0's reward to the expert's; None where they are the same."""
+    return None if goal == start else (reward - start) / (goal - start)
+
+
+def _gain(answer: Answer) -> float:
+    assert answer.edit_reward is not None
+    return answer.edit_reward - answer.draft_reward
+
+
+def _regret(answer: Answer) -> float:
+    assert answer.best_reward is not None
+    return answer.best_reward - answer.draft_reward
+
+
+def _mean(values: Sequence[Any]) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    return fmean(known) if known else None

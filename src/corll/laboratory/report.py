@@ -1,0 +1,347 @@
+"""What a grid came to: tables of its arms and contrasts, and one HTML page of all that there is.
+
+Rows are plain dicts of numbers and `COLUMNS` says how they are written: the command line's table
+and the page (`report.html`) share both.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jinja2 import Environment
+
+from corll.durable import write_text
+from corll.errors import InputError, RunFolderError
+from corll.laboratory.figures import PANELS
+from corll.laboratory.figures.style import in_order, label_of
+from corll.laboratory.statistics import (
+    EVALUATIONS,
+    Line,
+    aligned,
+    areas,
+    curves,
+    grown,
+    load_evaluations,
+    mean_band,
+    n_50,
+    number,
+    paired_contrast,
+)
+
+Row = dict[str, Any]
+"""What a line of a table says, in numbers; None is what is not known."""
+
+CONTRASTS = (
+    ("coactive-alpha-0.6", "dueling"),
+    ("sft-edit", "dueling"),
+    ("sft-edit", "coactive-alpha-0.6"),
+)
+NAMED, NAMED_ON, NAMED_SEEDS = CONTRASTS[0], ("imdb", "tiny"), 8
+"""The contrast that was named before it was run: which, where, and with how many seeds."""
+
+_AT_THE_END = ("reward", "reward_argmax", "share_to_expert", "kl", "length", "distinct_2")
+_OVER_THE_RUN = (
+    "gain",
+    "mislabelled",
+    "estimated_alpha",
+    "left_out",
+    "premise_violated",
+    "accepted",
+    "edit_length",
+    "edit_surprisal",
+    "share_changed",
+)
+_OTHER_FIGURES = {
+    "regret": (
+        "The linear world",
+        "Algorithm 2 where everything can be enumerated: exact regret, the identity and the bound "
+        "of Theorem 1; regret and the edits' α̂ against the number of candidates of a prompt.",
+    )
+}
+
+
+class Column(NamedTuple):
+    """A column of a table of arms: its heading, what it means, and how a row fills it."""
+
+    heading: str
+    meaning: str
+    text: Callable[[Row], str]
+
+
+class Picture(NamedTuple):
+    """A figure of a results folder, inlined. `made_by` is the command, empty where unknown."""
+
+    title: str
+    caption: str
+    source: str
+    made_by: str
+
+
+class Section(NamedTuple):
+    """What the page says of one results folder; `tables` are headings and rows of texts."""
+
+    name: str
+    tables: list[tuple[str, list[Column], list[tuple[Row, list[str]]]]]
+    contrasts: list[Row]
+    pictures: list[Picture]
+    configuration: str
+
+
+def write_report(folders: Sequence[str | Path], path: str | Path, *, title: str) -> None:
+    """Writes one HTML page that needs nothing beside itself, from results folders.
+
+    A folder with evaluations gives tables, contrasts, its configuration and figures; one without
+    (the linear world's) its figures alone.
+    *Raises*: InputError where there is nothing to show, or a file of a folder cannot be used;
+    RunFolderError where the page cannot be written.
+    """
+    if not folders:
+        raise InputError("A report needs at least one results folder.")
+    sections = [_section(Path(folder)) for folder in folders]
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["signed"] = signed
+    environment.filters["p_value"] = p_value
+    template = environment.from_string(
+        Path(__file__).with_name("report.html").read_text(encoding="utf-8")
+    )
+    page = template.render(title=title, sections=sections)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_text(Path(path), page + "\n")
+    except OSError as error:
+        raise RunFolderError(f"{path} could not be written: {error.strerror or error}.") from error
+
+
+def summary_rows(lines: Sequence[Line]) -> list[Row]:
+    """What each arm came to, in the order of the arms.
+
+    `arm`, `label`, `seeds`; `preferences` and `most_preferences` of its least and most advanced
+    cell. Metrics are those of a cell's last evaluation, those of the feedback means over the whole
+    run, weighted by preferences; each is a mean over seeds, with `…_error` its standard error.
+    `area` is that under `reward` from 0 to `area_until`, as far as all cells got. `n_50` is of the
+    mean `share_to_expert` up to `n_50_until`, and None where half is not reached there.
+    """
+    until, area_of = areas(curves(lines, "reward"))
+    shares = curves(lines, "share_to_expert")
+    rows = []
+    for arm in in_order(line["arm"] for line in lines):
+        cells = _cells(line for line in lines if line["arm"] == arm)
+        ends = [cell[-1]["preferences"] for cell in cells]
+        row: Row = {"arm": arm, "label": label_of(arm), "seeds": len(cells)}
+        row |= {"preferences": min(ends), "most_preferences": max(ends)}
+        for metric in _AT_THE_END:
+            row |= _mean_of(metric, [number(cell[-1], metric) for cell in cells])
+        for metric in _OVER_THE_RUN:
+            row |= _mean_of(metric, [_over_the_run(cell, metric) for cell in cells])
+        row |= _mean_of("area", list(area_of.get(arm, {}).values()))
+        grid, values = aligned(grown(shares.get(arm, {})).values())
+        reached = n_50(grid, values.mean(axis=0), goal=1.0) if grid.size else None
+        row |= {"area_until": until, "n_50": reached}
+        rows.append(row | {"n_50_until": float(grid[-1]) if grid.size else None})
+    return rows
+
+
+def contrast_rows(lines: Sequence[Line]) -> list[Row]:
+    """Differences of areas under `reward`, for each of `CONTRASTS` whose arms share seeds.
+
+    `first`, `second`, `status` (named before it was run, or exploratory), `until`, the preferences
+    up to which all cells of the contrast got, and the fields of a `Contrast`, paired by seed.
+    """
+    found = curves(lines, "reward")
+    rows = []
+    for first, second in CONTRASTS:
+        sides = [grown(found.get(arm, {})) for arm in (first, second)]
+        seeds = sorted(sides[0].keys() & sides[1].keys())
+        if not seeds:
+            continue
+        until, (ours, theirs) = _areas_of(sides, seeds)
+        contrast = paired_contrast(np.subtract(ours, theirs))
+        row: Row = {"first": first, "second": second, "until": until, **contrast._asdict()}
+        rows.append(row | {"status": _status((first, second), lines[0], contrast.n)})
+    return rows
+
+
+def signed(value: float) -> str:
+    """A number to three places with its sign; a dash where it is not known."""
+    return f"{value:+.3f}".replace("-", "−") if math.isfinite(value) else "—"
+
+
+def p_value(p: float) -> str:
+    """A p-value to three places, or that it is below them."""
+    if not math.isfinite(p):
+        return "—"
+    return "< 0.001" if p < 0.0005 else f"{p:.3f}"
+
+
+def _areas_of(
+    sides: Sequence[dict[int, Any]], seeds: Sequence[int]
+) -> tuple[float, list[list[float]]]:
+    chosen = {str(n): {seed: side[seed] for seed in seeds} for n, side in enumerate(sides)}
+    until, found = areas(chosen)
+    return until, [[found[name][seed] for seed in seeds] for name in chosen]
+
+
+def _status(pair: tuple[str, str], line: Line, seeds: int) -> str:
+    if pair != NAMED or (line["task"], line["size"]) != NAMED_ON:
+        return "exploratory"
+    short = "" if seeds == NAMED_SEEDS else f", with {NAMED_SEEDS} seeds"
+    return f"named before it was run{short}"
+
+
+def _cells(lines: Iterable[Line]) -> list[list[Line]]:
+    """The lines of each seed, by preferences."""
+    by_seed: dict[int, list[Line]] = {}
+    for line in sorted(lines, key=lambda line: (line["seed"], line["preferences"])):
+        by_seed.setdefault(line["seed"], []).append(line)
+    return list(by_seed.values())
+
+
+def _over_the_run(cell: Sequence[Line], metric: str) -> float:
+    """The mean of a metric of the preferences since the line before, weighted by their number."""
+    weights = np.diff([line["preferences"] for line in cell], prepend=0)
+    values = np.array([number(line, metric) for line in cell])
+    known = np.isfinite(values) & (weights > 0)
+    return float(np.average(values[known], weights=weights[known])) if known.any() else math.nan
+
+
+def _mean_of(metric: str, values: Sequence[float]) -> Row:
+    known = [[value] for value in values if math.isfinite(value)]
+    if not known:
+        return {metric: None, f"{metric}_error": None}
+    mean, low, _ = mean_band(known)
+    error = float(mean[0] - low[0])
+    return {metric: float(mean[0]), f"{metric}_error": error if math.isfinite(error) else None}
+
+
+def _number(metric: str, row: Row, *, form: str = ".3f") -> str:
+    value, error = row[metric], row[f"{metric}_error"]
+    if value is None:
+        return "—"
+    spread = "" if error is None else f" ± {error:{form}}"
+    return f"{value:{form}}{spread}".replace("-", "−")
+
+
+def _preferences(row: Row) -> str:
+    low, high = row["preferences"], row["most_preferences"]
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
+
+
+def _n_50(row: Row) -> str:
+    if row["n_50_until"] is None:
+        return "—"
+    return f"> {row['n_50_until']:,.0f}" if row["n_50"] is None else f"{row['n_50']:,.0f}"
+
+
+def _measured(metric: str, heading: str, meaning: str, form: str = ".3f") -> Column:
+    return Column(heading, meaning, partial(_number, metric, form=form))
+
+
+LEARNED = {
+    "seeds": Column("seeds", "cells of the arm", lambda row: str(row["seeds"])),
+    "preferences": Column("preferences", "seen so far", _preferences),
+    "reward": _measured("reward", "reward", "held-out R* at the end, one sample a prompt"),
+    "reward_argmax": _measured("reward_argmax", "best of k", "the same, best of k by R_π"),
+    "share_to_expert": _measured(
+        "share_to_expert", "of the way", "from π₀'s reward to the expert's", ".0%"
+    ),
+    "area": _measured("area", "area", "mean reward over the curve, from 0 as far as all arms got"),
+    "n_50": Column("n₅₀", "preferences to half of the way, isotonic fit of the mean", _n_50),
+    "kl": _measured("kl", "KL", "to π₀, nats a response", ".2f"),
+    "length": _measured("length", "length", "tokens of a response", ".1f"),
+    "distinct_2": _measured("distinct_2", "distinct-2", "distinct bigrams of a response", ".2f"),
+}
+FEEDBACK = {
+    "gain": _measured("gain", "gain", "R*(chosen) − R*(rejected)"),
+    "mislabelled": _measured("mislabelled", "mislabelled", "chosen has the lower R*", ".1%"),
+    "estimated_alpha": _measured(
+        "estimated_alpha", "α̂", "share realised of the gain that the expert's samples allow", ".2f"
+    ),
+    "left_out": _measured("left_out", "left out of α̂", "rounds where no sample is better", ".0%"),
+    "premise_violated": _measured(
+        "premise_violated", "premise violated", "rounds with R_π(draft) < R_π(edit)", ".0%"
+    ),
+    "accepted": _measured("accepted", "accepted", "edits that equal their draft", ".1%"),
+    "edit_length": _measured("edit_length", "edit's length", "tokens", ".1f"),
+    "edit_surprisal": _measured("edit_surprisal", "edit's surprisal", "nats under π₀", ".1f"),
+    "share_changed": _measured("share_changed", "changed", "share of the text", ".0%"),
+}
+COLUMNS: dict[str, Column] = {**LEARNED, **FEEDBACK}
+"""The columns of a table of arms by the key of their row: what was learned, and from what."""
+
+
+def _section(folder: Path) -> Section:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give results folders, as `plot` leaves them.")
+    pictures = [_picture(image) for image in _images(folder)]
+    if not (folder / EVALUATIONS).exists():
+        if not pictures:
+            raise InputError(f"{folder} holds neither {EVALUATIONS} nor figures.")
+        return Section(folder.name, [], [], pictures, _configuration(folder))
+    lines = load_evaluations(folder)
+    rows = summary_rows(lines)
+    tables = [
+        ("What was learned", *_table(LEARNED, rows)),
+        ("What it was learned from", *_table(FEEDBACK, rows)),
+    ]
+    name = f"{lines[0]['task']}-{lines[0]['size']}"
+    return Section(name, tables, contrast_rows(lines), pictures, _configuration(folder))
+
+
+def _table(
+    columns: dict[str, Column], rows: Sequence[Row]
+) -> tuple[list[Column], list[tuple[Row, list[str]]]]:
+    """The columns that are not empty, and what they say of each arm."""
+    used = [column for column in columns.values() if any(column.text(row) != "—" for row in rows)]
+    return used, [(row, [column.text(row) for column in used]) for row in rows]
+
+
+def _images(folder: Path) -> list[Path]:
+    """One image a figure, as SVG where there is one; panels first, in their order."""
+    best = {path.stem: path for kind in ("png", "svg") for path in folder.glob(f"*.{kind}")}
+    order = [f"fig-{name}" for name in PANELS]
+    return sorted(
+        best.values(),
+        key=lambda path: (
+            order.index(path.stem) if path.stem in order else len(order),
+            path.stem,
+        ),
+    )
+
+
+def _picture(image: Path) -> Picture:
+    about = _json_object(image.with_suffix(".json"))
+    title, caption = _OTHER_FIGURES.get(image.stem, (image.stem, ""))
+    kind = "image/svg+xml" if image.suffix == ".svg" else "image/png"
+    try:
+        content = base64.b64encode(image.read_bytes()).decode()
+    except OSError as error:
+        raise InputError(f"{image} cannot be read: {error.strerror or error}.") from error
+    return Picture(
+        title=str(about.get("title", title)),
+        caption=str(about.get("caption", caption)),
+        source=f"data:{kind};base64,{content}",
+        made_by=str(about.get("command", "")),
+    )
+
+
+def _configuration(folder: Path) -> str:
+    found = _json_object(folder / "config.json")
+    return json.dumps(found, ensure_ascii=False, indent=2) if found else ""
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; empty where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}): make it anew.") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no JSON object: make it anew.")
+    return found

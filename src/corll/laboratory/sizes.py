@@ -1,0 +1,220 @@
+"""The sizes of each task: the paper's own, one for a laptop, one for a minute.
+
+`paper` has the paper's models and hyper-parameters. What a smaller size has to set otherwise, it
+says in `deviations`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from corll.axes import FeedbackAxes, Strength
+from corll.config import CoactiveConfig, Config, LoraConfig
+from corll.errors import ConfigError
+from corll.laboratory.tasks.task import Lengths
+from corll.simulation.expert_config import ExpertConfig
+
+TINY_MODEL = "tiny"
+"""In place of a model's name: the one that is pre-trained here."""
+
+
+class Experiment(Config):
+    """A task at a size, resolved: all that its cells have in common."""
+
+    task: str = Field(description="Name of the task.")
+    size: str = Field(description="Name of the size.")
+    model: str = Field(description="Base model of policy, reference and expert; `tiny`: ours.")
+    dtype: Literal["float32", "bfloat16"] | None = Field(
+        None, description="Precision of the base; by default what suits the device."
+    )
+    trains: Literal["adapter", "all"] = Field(
+        "adapter", description="Whether adapters learn on one base, or whole copies of it."
+    )
+    source: Literal["hub", "offline"] = Field("hub", description="Where data comes from.")
+    data: str | None = Field(None, description="A local file in place of the source.")
+    lengths: Lengths = Field(description="Longest prompt and response, in tokens.")
+    preferences: int = Field(ge=1, description="Preferences that each cell learns from.")
+    evaluate_every: int = Field(ge=1, description="Preferences between two evaluations.")
+    held_out: int = Field(ge=2, description="Held-out prompts of an evaluation.")
+    evaluation_candidates: int = Field(
+        ge=1, description="Samples of which `reward_argmax` takes the best, the same in every arm."
+    )
+    num_expert_samples: int = Field(ge=1, description="l: samples of the expert for an edit.")
+    feedback: FeedbackAxes = Field(default_factory=FeedbackAxes, description="The default axes.")
+    learner: CoactiveConfig = Field(description="Algorithm 1, before an arm changes it.")
+    lora: LoraConfig = Field(default_factory=LoraConfig, description="Adapters of the policies.")
+    expert: ExpertConfig = Field(description="How the expert is trained.")
+    expert_lora: LoraConfig = Field(default_factory=LoraConfig, description="The expert's adapter.")
+    expert_model: str | None = Field(
+        None, description="Model that writes the expert's pairs; by default the base."
+    )
+    expert_pairs: int = Field(ge=1, description="Preferences that the expert learns from, at most.")
+    samples_per_pair: int = Field(
+        4, ge=2, description="Where pairs are samples: how many, of which best and worst are taken."
+    )
+    fluency_weight: float = Field(
+        3.0, ge=0, description="IMDB: weight of log π_ref beside log Pr(positive)."
+    )
+    fluency_per_token: bool = Field(
+        True, description="IMDB: whether log π_ref is a mean over tokens, or their sum."
+    )
+    deviations: tuple[str, ...] = Field((), description="What differs from the paper, and why.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        step = self.learner.preferences_per_step
+        if self.evaluate_every % step or self.preferences % self.evaluate_every:
+            raise ValueError(
+                f"evaluate_every ({self.evaluate_every}) must be a multiple of "
+                f"preferences_per_step ({step}), and divide preferences ({self.preferences})"
+            )
+        return self
+
+
+_PAPER_LORA = LoraConfig(lora_r=8, lora_alpha=64, lora_dropout=0.1)
+_MINIMAL = FeedbackAxes(strength=Strength.MINIMAL)
+
+
+def _paper_learner(preferences: int, k: int, lengths: Lengths, **settings: Any) -> CoactiveConfig:
+    return CoactiveConfig.preset(
+        "paper",
+        num_candidates=k,
+        max_completion_length=lengths.response,
+        max_prompt_length=lengths.prompt,
+        **settings,
+    )
+
+
+def _paper_large(task: str, model: str, lengths: Lengths, held_out: int) -> Experiment:
+    """TL;DR and HH-helpful (A.1 to A.3)."""
+    preferences = 12_800
+    return Experiment(
+        task=task,
+        size="paper",
+        model=model,
+        lengths=lengths,
+        preferences=preferences,
+        evaluate_every=1280,
+        held_out=held_out,
+        evaluation_candidates=1,
+        num_expert_samples=5,
+        feedback=_MINIMAL,
+        learner=_paper_learner(
+            preferences, 1, lengths, warmup_steps=None, warmup_ratio=0.1, total_steps=200
+        ),
+        lora=_PAPER_LORA,
+        expert=ExpertConfig(learning_rate=5e-7, max_steps=2000, measure_every=50),
+        expert_lora=_PAPER_LORA,
+        expert_pairs=100_000,
+        deviations=(
+            "The paper states neither the number of preferences nor of evaluations: 12,800 and "
+            "every 1,280 are ours.",
+        ),
+    )
+
+
+def _paper_imdb() -> Experiment:
+    """IMDB (A.4): gpt2, whole copies, k = 9 and l = 25."""
+    lengths = Lengths(prompt=64, response=64)
+    return Experiment(
+        task="imdb",
+        size="paper",
+        model="openai-community/gpt2",
+        dtype="float32",
+        trains="all",
+        lengths=lengths,
+        preferences=12_800,
+        evaluate_every=1280,
+        held_out=400,
+        evaluation_candidates=9,
+        num_expert_samples=25,
+        learner=_paper_learner(12_800, 9, lengths, learning_rate=1e-5),
+        expert=ExpertConfig(learning_rate=1e-5, max_steps=2000, measure_every=20),
+        expert_model="openai-community/gpt2-large",
+        expert_pairs=25_000,
+        deviations=(
+            "The paper states neither the number of preferences nor of held-out prompts for IMDB: "
+            "12,800 and 400 are ours.",
+            "log π_ref in the expert's score is a mean per token: summed, it drowns the sentiment.",
+        ),
+    )
+
+
+_SMALLER = (
+    "One adapter a policy (LoRA) on one base, also for IMDB.",
+    "The learning rate is chosen per arm on a seed of its own: the paper's is for other models.",
+    "The expert is stopped by measurement, not after a number of steps.",
+)
+
+
+def _mini(task: str, **settings: Any) -> Experiment:
+    """SmolLM2-135M: hours on a laptop."""
+    lengths = Lengths(prompt=32, response=32)
+    return Experiment(
+        task=task,
+        size="mini",
+        model="smollm2-135m",
+        source="offline",
+        lengths=lengths,
+        preferences=512,
+        evaluate_every=64,
+        held_out=96,
+        evaluation_candidates=3,
+        learner=_paper_learner(512, settings.pop("k"), lengths, learning_rate=1e-4),
+        expert=ExpertConfig(learning_rate=1e-4, measure_every=1, measured_prompts=96),
+        expert_pairs=1024,
+        deviations=(*_SMALLER, "32-token prompts and responses, and fewer expert samples (l)."),
+        **settings,
+    )
+
+
+def _tiny(task: str, **settings: Any) -> Experiment:
+    """A Llama of a few million parameters, pre-trained here: a minute a cell."""
+    lengths = Lengths(prompt=32, response=32)
+    return Experiment(
+        task=task,
+        size="tiny",
+        model=TINY_MODEL,
+        dtype="float32",
+        source="offline",
+        lengths=lengths,
+        preferences=1024,
+        evaluate_every=128,
+        held_out=128,
+        evaluation_candidates=3,
+        learner=_paper_learner(1024, settings.pop("k"), lengths, learning_rate=1e-3),
+        expert=ExpertConfig(learning_rate=1e-3, measure_every=1),
+        expert_pairs=2048,
+        deviations=(*_SMALLER, "32-token prompts and responses, and fewer samples (k, l)."),
+        **settings,
+    )
+
+
+_SMALL_TASKS: dict[str, dict[str, Any]] = {
+    "imdb": {"k": 3, "num_expert_samples": 8},
+    "tldr": {"k": 1, "num_expert_samples": 5, "feedback": _MINIMAL},
+    "helpful": {"k": 1, "num_expert_samples": 5, "feedback": _MINIMAL},
+}
+SIZES = ("paper", "mini", "tiny")
+
+
+def get_experiment(task: str, size: str) -> Experiment:
+    """A task at a size with its defaults. *Raises*: ConfigError, listing what there is."""
+    if task not in _SMALL_TASKS:
+        raise ConfigError(f"There is no task {task!r}. There are: {', '.join(_SMALL_TASKS)}.")
+    if size == "paper":
+        return _PAPER[task]
+    if size in ("mini", "tiny"):
+        return (_mini if size == "mini" else _tiny)(task, **_SMALL_TASKS[task])
+    raise ConfigError(f"There is no size {size!r}. There are: {', '.join(SIZES)}.")
+
+
+_PAPER = {
+    "imdb": _paper_imdb(),
+    "tldr": _paper_large("tldr", "meta-llama/Llama-2-7b-hf", Lengths(prompt=462, response=50), 400),
+    "helpful": _paper_large(
+        "helpful", "meta-llama/Llama-2-13b-hf", Lengths(prompt=300, response=100), 320
+    ),
+}

@@ -1,0 +1,295 @@
+"""What the curves of a grid say: areas, n₅₀, bands over seeds, paired contrasts.
+
+An *evaluation line* is one line of `evaluations.jsonl`: a cell (arm × seed) measured on held-out
+prompts after some number of preferences. A curve is one metric of one cell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from corll.durable import read_lines
+from corll.errors import InputError, RecordError
+
+EVALUATIONS = "evaluations.jsonl"
+LEVEL = 0.95
+_NAMES, _COUNTS = ("task", "size", "arm"), ("seed", "preferences")
+
+Line = Mapping[str, Any]
+Array = NDArray[np.float64]
+
+
+class Curve(NamedTuple):
+    """One metric of one cell, in the order of its points.
+
+    *Shapes*: both (points,). *Units*: `preferences` seen, or whatever cost takes their place;
+    `values` in the metric's own.
+    """
+
+    preferences: Array
+    values: Array
+
+
+class Contrast(NamedTuple):
+    """A mean of paired differences, its 95 % interval, p of no difference, pairs, and t.
+
+    With one pair all but the mean is not a number.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    n: int
+    t: float
+
+
+def load_evaluations(folder: str | Path) -> list[dict[str, Any]]:
+    """The evaluation lines of a results folder, which are of one task at one size.
+
+    *Raises*: InputError where there are none; RecordError for a line that is none.
+    """
+    path = Path(folder) / EVALUATIONS
+    try:
+        numbered = read_lines(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not numbered:
+        raise InputError(f"{folder} holds no evaluations ({EVALUATIONS}): run an experiment first.")
+    for position, line in numbered:
+        _check_line(path, position, line)
+        for field in ("task", "size"):
+            first = numbered[0][1][field]
+            if line[field] != first:
+                problem = f"{line[field]!r}, where the lines before it have {first!r}"
+                raise RecordError(path, position, problem, field=field)
+    return [line for _, line in numbered]
+
+
+def number(line: Line, metric: str) -> float:
+    """A metric of an evaluation line; not a number where it is null or absent.
+
+    *Raises*: InputError where it is something else.
+    """
+    value = line.get(metric)
+    if value is not None and type(value) not in (int, float):
+        cell = f"{line['arm']}, seed {line['seed']}, after {line['preferences']} preferences"
+        raise InputError(f"{metric!r} of {cell} is no number but {value!r}: redo that cell.")
+    return math.nan if value is None else float(value)
+
+
+def curves(
+    lines: Iterable[Line], metric: str, *, against: str = "preferences"
+) -> dict[str, dict[int, Curve]]:
+    """The curves of a metric by arm and seed, arms in the order of the lines.
+
+    Lines without a finite value are left out, and cells without any. Of several lines of a cell
+    at one point the last counts (after a resumption, or where a cost did not grow).
+    """
+    points: dict[str, dict[int, dict[float, float]]] = {}
+    for line in sorted(lines, key=lambda line: float(line["preferences"])):
+        where, value = number(line, against), number(line, metric)
+        if math.isfinite(where) and math.isfinite(value):
+            points.setdefault(line["arm"], {}).setdefault(line["seed"], {})[where] = value
+    return {
+        arm: {seed: _curve_of(cell) for seed, cell in sorted(seeds.items())}
+        for arm, seeds in points.items()
+    }
+
+
+def grown(seeds: Mapping[int, Curve]) -> dict[int, Curve]:
+    """The cells that have got further than a single point."""
+    return {seed: curve for seed, curve in seeds.items() if curve.preferences.size > 1}
+
+
+def common_grid(found: Iterable[Curve]) -> Array:
+    """Every point of the curves within the stretch that all of them cover; may be empty."""
+    kept = list(found)
+    if not kept:
+        return np.array([])
+    start = max(float(curve.preferences[0]) for curve in kept)
+    end = min(float(curve.preferences[-1]) for curve in kept)
+    points = np.unique(np.concatenate([curve.preferences for curve in kept]))
+    return points[(points >= start) & (points <= end)]
+
+
+def aligned(found: Iterable[Curve]) -> tuple[Array, Array]:
+    """Curves on their common grid, linear between their points.
+
+    *Shapes*: the grid (points,), the values (curves, points).
+    """
+    kept = list(found)
+    grid = common_grid(kept)
+    values = [np.interp(grid, curve.preferences, curve.values) for curve in kept]
+    return grid, np.array(values).reshape(len(kept), grid.size)
+
+
+def area_under_curve(preferences: ArrayLike, values: ArrayLike, *, grid: ArrayLike) -> float:
+    """The mean height of a curve over a grid that starts at 0: its trapezoid area by its length.
+
+    *Units*: those of the values, so that a constant has its own value.
+    *Raises*: InputError where the curve does not cover the grid, or either is malformed.
+    """
+    curve, marks = _checked(preferences, values), np.asarray(grid, dtype=np.float64)
+    if marks.size < 2:
+        raise InputError("A grid for areas needs at least two points.")
+    if (np.diff(marks) <= 0).any():
+        raise InputError("The points of a grid for areas must rise.")
+    if marks[0] != 0:
+        raise InputError(f"The grid starts at {marks[0]:g}, and areas are counted from 0.")
+    start, end = curve.preferences[0], curve.preferences[-1]
+    if start > 0:
+        raise InputError(f"The curve starts at {start:g}: its evaluation before learning is gone.")
+    if end < marks[-1]:
+        raise InputError(f"The curve ends at {end:g}, before the grid does at {marks[-1]:g}.")
+    heights = np.interp(marks, curve.preferences, curve.values)
+    return float(np.trapezoid(heights, marks) / marks[-1])
+
+
+def areas(
+    found: Mapping[str, Mapping[int, Curve]],
+) -> tuple[float, dict[str, dict[int, float]]]:
+    """Where the grid ends that is common to all cells, and the area of each by arm and seed.
+
+    Cells of a single point have no area; without any others the grid ends at 0.
+    """
+    long = {arm: grown(seeds) for arm, seeds in found.items()}
+    grid = common_grid(curve for seeds in long.values() for curve in seeds.values())
+    if grid.size == 0:
+        return 0.0, {}
+    return float(grid[-1]), {
+        arm: {seed: area_under_curve(*curve, grid=grid) for seed, curve in seeds.items()}
+        for arm, seeds in long.items()
+        if seeds
+    }
+
+
+def isotonic_fit(values: ArrayLike) -> Array:
+    """The non-decreasing sequence nearest in squares, by pooling adjacent violators.
+
+    *Source*: Ayer et al. 1955, all weights equal.
+    """
+    blocks: list[tuple[float, int]] = []
+    for value in np.asarray(values, dtype=np.float64):
+        mean, size = float(value), 1
+        while blocks and blocks[-1][0] > mean:
+            before, count = blocks.pop()
+            mean, size = (before * count + mean * size) / (count + size), count + size
+        blocks.append((mean, size))
+    means, sizes = zip(*blocks, strict=True)
+    return np.repeat(np.array(means), sizes)
+
+
+def n_50(preferences: ArrayLike, values: ArrayLike, *, goal: float) -> float | None:
+    """The preferences after which the isotonic fit is half-way from the first value to the goal.
+
+    The fit is linear between its points. None where it never gets there.
+    *Raises*: InputError where the goal is not above the first value, or the curve is malformed.
+    """
+    curve = _checked(preferences, values)
+    first = float(curve.values[0])
+    if not goal > first:
+        raise InputError(f"The goal {goal:g} is not above the first value {first:g}.")
+    half, fit = (first + goal) / 2, isotonic_fit(curve.values)
+    reached = np.flatnonzero(fit >= half)
+    if not reached.size:
+        return None
+    # The fit's first value is at most the curve's, so that it is below half.
+    after = int(reached[0])
+    return float(
+        np.interp(half, fit[after - 1 : after + 1], curve.preferences[after - 1 : after + 1])
+    )
+
+
+def mean_band(values: ArrayLike) -> tuple[Array, Array, Array]:
+    """The mean over seeds, and one standard error below and above; not a number for one seed.
+
+    *Shapes*: `values` (seeds, points), each result (points,).
+    """
+    table = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    mean: Array = table.mean(axis=0)
+    if len(table) < 2:
+        none = np.full_like(mean, np.nan)
+        return mean, none, none
+    error = table.std(axis=0, ddof=1) / math.sqrt(len(table))
+    return mean, mean - error, mean + error
+
+
+def paired_contrast(differences: ArrayLike) -> Contrast:
+    """The paired t interval of differences, one a seed (Student 1908), two-sided at 95 %.
+
+    *Raises*: InputError where there are none, or one is not finite.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if not values.size or not np.isfinite(values).all():
+        raise InputError("A contrast needs differences, one a seed, each a finite number.")
+    n, mean = values.size, float(values.mean())
+    if n < 2:
+        return Contrast(mean, math.nan, math.nan, math.nan, n, math.nan)
+    error = float(values.std(ddof=1)) / math.sqrt(n)
+    if error == 0:
+        t = math.copysign(math.inf, mean) if mean else 0.0
+        return Contrast(mean, mean, mean, float(mean == 0), n, t)
+    half = _student_quantile(n - 1) * error
+    t = mean / error
+    return Contrast(mean, mean - half, mean + half, 1 - _student_within(abs(t), n - 1), n, t)
+
+
+def _student_within(t: float, degrees: int) -> float:
+    """P(|T| < t) of Student's t, a finite sum for whole degrees of freedom.
+
+    *Source*: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
+    """
+    angle = math.atan2(t, math.sqrt(degrees))
+    odd = degrees % 2
+    term, total = (math.cos(angle) if odd else 1.0), 0.0
+    for k in range(1 + odd, degrees, 2):
+        total += term
+        term *= math.cos(angle) ** 2 * k / (k + 1)
+    if odd:
+        return 2 / math.pi * (angle + math.sin(angle) * total)
+    return math.sin(angle) * total
+
+
+def _student_quantile(degrees: int) -> float:
+    """The t within which 95 % of Student's distribution lies, by bisection."""
+    low, high = 0.0, 13.0  # 12.71 is the largest, of one degree of freedom
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_within(middle, degrees) < LEVEL else (low, middle)
+    return high
+
+
+def _checked(preferences: ArrayLike, values: ArrayLike) -> Curve:
+    curve = Curve(np.asarray(preferences, dtype=np.float64), np.asarray(values, dtype=np.float64))
+    if curve.preferences.shape != curve.values.shape:
+        sizes = f"{curve.preferences.size} preferences and {curve.values.size} values"
+        raise InputError(f"A curve needs as many of each; these are {sizes}.")
+    if not curve.values.size:
+        raise InputError("The curve has no point.")
+    if not (np.isfinite(curve.preferences).all() and np.isfinite(curve.values).all()):
+        raise InputError("All points of a curve must be finite.")
+    if (np.diff(curve.preferences) <= 0).any():
+        raise InputError("The preferences of a curve must rise.")
+    return curve
+
+
+def _curve_of(points: Mapping[float, float]) -> Curve:
+    where, values = np.array(sorted(points.items()), dtype=np.float64).T
+    return Curve(where, values)
+
+
+def _check_line(path: Path, position: int, line: Line) -> None:
+    for field in (*_NAMES, *_COUNTS):
+        if field not in line:
+            raise RecordError(path, position, "is missing", field=field)
+        kind, expected = (str, "a text") if field in _NAMES else (int, "a whole number")
+        if type(line[field]) is not kind:
+            problem = f"{expected} is expected, not {line[field]!r}"
+            raise RecordError(path, position, problem, field=field)

@@ -1,0 +1,33 @@
+"""How the expert of a simulation is trained; the measurements are in `experts`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from corll.config import Config
+
+
+class ExpertConfig(Config):
+    """How the expert learns, and between which measurements it stops."""
+
+    beta: float = Field(0.1, gt=0, description="β of its DPO loss, and of R*.")
+    learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
+    preferences_per_step: int = Field(64, ge=1, description="Preferences in one Adam step.")
+    max_steps: int = Field(200, ge=1, description="Steps after which the search is given up.")
+    measure_every: int = Field(2, ge=1, description="Steps between two measurements.")
+    measured_prompts: int = Field(128, ge=2, description="Prompts of a measurement.")
+    least_reward: float = Field(
+        0.15, description="Mean R* of its own samples, at least; π_0's is about its negative."
+    )
+    most_reward: float = Field(0.5, description="Mean R* of its own samples, at most.")
+    least_base_reward: float = Field(-1.0, description="Mean R* of π_0's samples, at least.")
+    least_wins: float = Field(
+        0.7, ge=0, le=1, description="P(R* of its sample > R* of π_0's), at least."
+    )
+    most_wins: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="The same, at most; about 0.89 where R* is normal with mean 0.15 at β = 0.1.",
+    )
+    seed: int = Field(0, ge=0, description="Of the order of preferences and of the samples.")

@@ -1,0 +1,187 @@
+"""The expert π* of the simulations: trained by DPO, and stopped by measurement (paper, 4.1).
+
+Its implicit reward R*(x, y) = β (log π*(y|x) − log π_0(y|x)) is what simulated users want, and what
+the learner never sees. How far π* may be from π_0 decides what can be learned at all: a much better
+expert makes every candidate better than every draft, so that no feedback ever errs and nothing
+tells the arms apart. So training ends where samples of π*, scored by R* itself, say that it is far
+enough.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from torch import Tensor
+
+from corll.config import CoactiveConfig, SamplingConfig
+from corll.errors import InputError, TrainingError
+from corll.learner import CoactiveLearner
+from corll.losses import implicit_reward
+from corll.policy import Policy
+from corll.records import Preference, Prompt, Response, Sample
+from corll.simulation.expert_config import ExpertConfig
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How far an expert is from π_0. *Units*: rewards are R*, log-probabilities nats a response.
+
+    `reward` of its own samples is β·KL(π*‖π_0) up to the sampler's truncation, so at least 0 in
+    the mean; `base_reward` of π_0's samples at most 0. `logps_chosen` and `logps_rejected` are of
+    the latest step: over-trained DPO lets both fall.
+    """
+
+    step: int
+    reward: float
+    base_reward: float
+    wins: float
+    logps_chosen: float
+    logps_rejected: float
+
+    def far_enough(self, config: ExpertConfig) -> bool:
+        return self.reward >= config.least_reward and self.wins >= config.least_wins
+
+    def too_far(self, config: ExpertConfig) -> bool:
+        return (
+            self.reward > config.most_reward
+            or self.wins > config.most_wins
+            or self.base_reward < config.least_base_reward
+        )
+
+
+class Expert:
+    """π*, on the same base and with the same π_0 as the policy that learns from it."""
+
+    def __init__(self, policy: Policy, *, beta: float = 0.1) -> None:
+        self.policy, self.beta = policy, beta
+
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        num_samples: int,
+        *,
+        max_new_tokens: int,
+        seed: Sequence[int],
+        sampling: SamplingConfig,
+    ) -> list[list[Sample]]:
+        """Candidates for an edit, `num_samples` a prompt."""
+        return self.policy.sample(prompts, num_samples, max_new_tokens, seed, sampling=sampling)
+
+    def rewards(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
+        """R*. *Shapes*: B prompts, B responses → B."""
+        return self.policy.implicit_rewards(prompts, responses, beta=self.beta)
+
+    def scores(
+        self, prompts: Sequence[Prompt], responses: Sequence[Response]
+    ) -> tuple[Tensor, Tensor]:
+        """R* and log π_0. *Shapes*: B prompts, B responses → B, B."""
+        expert = self.policy.logprobs(prompts, responses)
+        reference = self.policy.reference_logprobs(prompts, responses)
+        return implicit_reward(expert, reference, self.beta), reference
+
+
+def train_expert(
+    policy: Policy,
+    pairs: Sequence[Preference],
+    prompts: Sequence[Prompt],
+    config: ExpertConfig,
+    *,
+    response_length: int,
+    sampling: SamplingConfig,
+    report: Callable[[Measurement], None] = lambda _: None,
+) -> tuple[Expert, list[Measurement]]:
+    """Trains `policy` on preferences until it is an expert at the right distance from π_0.
+
+    `prompts` are those that it is measured on. *Raises*: TrainingError where it never gets far
+    enough, or skips over the right distance; InputError where there is too little to learn from.
+    """
+    if len(pairs) < config.preferences_per_step or len(prompts) < 2:
+        raise InputError(
+            f"An expert needs at least {config.preferences_per_step} preferences and 2 prompts to "
+            f"be measured on; there are {len(pairs)} and {len(prompts)}. Give more data."
+        )
+    learner = CoactiveLearner(policy, _learning(config))
+    expert = Expert(policy, beta=config.beta)
+    batches = _batches(pairs, config)
+    measured: list[Measurement] = []
+    for step in range(1, config.max_steps + 1):
+        metrics = learner.step(next(batches))
+        if step % config.measure_every:
+            continue
+        rewards = measure(
+            expert, prompts, config, response_length=response_length, sampling=sampling
+        )
+        found = Measurement(step, *rewards, metrics["logps/chosen"], metrics["logps/rejected"])
+        measured.append(found)
+        report(found)
+        if found.too_far(config):
+            raise TrainingError(
+                f"The expert went too far in {step} steps ({asdict(found)}). Lower its "
+                "learning_rate or measure_every."
+            )
+        if found.far_enough(config):
+            return expert, measured
+    raise TrainingError(
+        f"The expert did not get far enough from π_0 in {config.max_steps} steps "
+        f"({asdict(measured[-1]) if measured else 'never measured'}). Raise its learning_rate or "
+        "max_steps, or give preferences that tell more."
+    )
+
+
+def measure(
+    expert: Expert,
+    prompts: Sequence[Prompt],
+    config: ExpertConfig,
+    *,
+    response_length: int,
+    sampling: SamplingConfig,
+) -> tuple[float, float, float]:
+    """Mean R* of the expert's samples and of π_0's, and how often the first is the higher."""
+    asked = list(prompts[: config.measured_prompts])
+    seeds = [config.seed] * len(asked)
+    policy = expert.policy
+    own = policy.sample(asked, 1, response_length, seeds, sampling=sampling)
+    with policy.as_reference():
+        base = policy.sample(asked, 1, response_length, seeds, sampling=sampling)
+    rewards = expert.rewards(asked * 2, [row[0] for row in own + base])
+    own_rewards, base_rewards = rewards.chunk(2)
+    # Equal where both drew the same text: half a win.
+    wins = (own_rewards > base_rewards).float() + 0.5 * (own_rewards == base_rewards).float()
+    return float(own_rewards.mean()), float(base_rewards.mean()), float(wins.mean())
+
+
+def pairs_by_score(
+    prompts: Sequence[Prompt], samples: Sequence[Sequence[Sample]], scores: Tensor
+) -> list[Preference]:
+    """The best sample of each prompt ≻ its worst. *Shapes*: P rows of K samples; scores P × K.
+
+    Prompts whose best and worst are one text are left out.
+    """
+    best, worst = scores.argmax(-1).tolist(), scores.argmin(-1).tolist()
+    return [
+        Preference(prompt, chosen=row[high], rejected=row[low])
+        for prompt, row, high, low in zip(prompts, samples, best, worst, strict=True)
+        if row[high].token_ids != row[low].token_ids
+    ]
+
+
+def _learning(config: ExpertConfig) -> CoactiveConfig:
+    return CoactiveConfig.preset(
+        "paper",
+        beta=config.beta,
+        learning_rate=config.learning_rate,
+        preferences_per_step=config.preferences_per_step,
+        seed=config.seed,
+    )
+
+
+def _batches(pairs: Sequence[Preference], config: ExpertConfig) -> Iterator[list[Preference]]:
+    """Batches of the pairs, in a new order each time that all have been seen."""
+    generator = random.Random(config.seed)
+    size = config.preferences_per_step
+    while True:
+        order = generator.sample(range(len(pairs)), len(pairs))
+        for start in range(0, len(order) - size + 1, size):
+            yield [pairs[n] for n in order[start : start + size]]

@@ -1,0 +1,141 @@
+"""A cell from its first draft to its done mark, killed and resumed, in every arm."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corll.errors import RunFolderError
+from corll.laboratory.arms import FACTORIAL, FIXED_ARMS
+from corll.laboratory.cell import Cell, evaluations, is_done, prompt_stream, run_cell
+from corll.laboratory.workshop import Workshop
+from corll.policy import Policy
+from small_experiments import small_workshop
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture
+def workshop(tiny_model_folder: Path) -> Workshop:
+    return small_workshop(tiny_model_folder)
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    """All but the time that it took."""
+    return [{**line, "seconds": None} for line in evaluations(folder)]
+
+
+@pytest.mark.parametrize("arm", [*FIXED_ARMS, *FACTORIAL])
+def test_each_arm_runs_to_its_end(workshop: Workshop, arm: str, tmp_path: Path) -> None:
+    run_cell(workshop, Cell.named(arm, 0), tmp_path, rates={})
+    lines = evaluations(tmp_path)
+    assert is_done(tmp_path)
+    expected = [0] if arm == "none" else [0, 4, 8]
+    assert [line["preferences"] for line in lines] == expected
+    assert lines[0]["kl"] == 0.0
+    assert lines[0]["share_to_expert"] == 0.0
+    assert [line["prompts"] >= line["preferences"] for line in lines] == [True] * len(lines)
+    if arm != "none":
+        assert lines[-1]["kl"] != 0.0
+        assert lines[-1]["sampled_tokens"] > lines[1]["sampled_tokens"] > 0
+        assert lines[1]["gain"] is not None
+    assert (tmp_path / "adapter" / "adapter_config.json").exists()
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["arm"], config["seed"]) == (arm, 0)
+
+
+@pytest.mark.parametrize("arm", ["coactive-minimal-drop", "dueling", "edit+both+offline"])
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_killed_cell_goes_on_to_the_same_end(
+    workshop: Workshop, arm: str, after: int, tmp_path: Path
+) -> None:
+    cell = Cell.named(arm, 1)
+    run_cell(workshop, cell, tmp_path / "whole", rates={})
+
+    seen: list[Mapping[str, Any]] = []
+
+    def kill(line: Mapping[str, Any]) -> None:
+        seen.append(line)
+        if len(seen) == after:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run_cell(workshop, cell, tmp_path / "killed", rates={}, on_evaluation=kill)
+    assert not is_done(tmp_path / "killed")
+    run_cell(workshop, cell, tmp_path / "killed", rates={})
+    assert lines_of(tmp_path / "killed") == lines_of(tmp_path / "whole")
+    weights = [
+        (tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes()
+        for name in ("whole", "killed")
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_a_line_without_its_adapter_is_written_again(workshop: Workshop, tmp_path: Path) -> None:
+    """Killed between the line and the adapter, and in the middle of the next line."""
+    cell = Cell.named("coactive-alpha-0.6", 1)
+    run_cell(workshop, cell, tmp_path / "whole", rates={})
+    with pytest.raises(KilledError):
+        run_cell(workshop, cell, tmp_path / "torn", rates={}, on_evaluation=_kill)
+    journal = tmp_path / "torn" / "evaluations.jsonl"
+    later = json.dumps({**evaluations(tmp_path / "torn")[0], "step": 1, "preferences": 4})
+    journal.write_text(journal.read_text() + later + "\n" + '{"arm": "coact')
+    run_cell(workshop, cell, tmp_path / "torn", rates={})
+    assert lines_of(tmp_path / "torn") == lines_of(tmp_path / "whole")
+
+
+def _kill(line: Mapping[str, Any]) -> None:
+    raise KilledError
+
+
+def test_a_done_cell_is_left_alone(workshop: Workshop, tmp_path: Path) -> None:
+    cell = Cell.named("dueling", 0)
+    run_cell(workshop, cell, tmp_path, rates={})
+    before = (tmp_path / "evaluations.jsonl").read_bytes()
+    run_cell(workshop, cell, tmp_path, rates={}, on_evaluation=_kill)
+    assert (tmp_path / "evaluations.jsonl").read_bytes() == before
+
+
+def test_a_cell_of_other_settings_is_refused(workshop: Workshop, tmp_path: Path) -> None:
+    cell = Cell.named("dueling", 0)
+    run_cell(workshop, cell, tmp_path, rates={})
+    with pytest.raises(RunFolderError, match="other settings"):
+        run_cell(workshop, cell, tmp_path, rates={"dueling": 0.5})
+    other = workshop.experiment.with_settings(num_expert_samples=4)
+    with pytest.raises(RunFolderError, match="other settings"):
+        run_cell(replace(workshop, experiment=other), cell, tmp_path, rates={})
+
+
+def test_seeds_fix_prompts_and_drafts_alike_in_every_arm(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    for arm in ("coactive-k-2", "dueling"):
+        run_cell(workshop, Cell.named(arm, 3), tmp_path / arm, rates={})
+    first, second = (evaluations(tmp_path / arm)[0] for arm in ("coactive-k-2", "dueling"))
+    assert first["reward"] == second["reward"]
+    run_cell(workshop, Cell.named("dueling", 4), tmp_path / "other", rates={})
+    assert evaluations(tmp_path / "other")[0]["reward"] != first["reward"]
+
+
+def test_whole_copies_learn_too(tiny_model_folder: Path, tmp_path: Path) -> None:
+    workshop = small_workshop(tiny_model_folder, trains="all", dtype="float32")
+    run_cell(workshop, Cell.named("coactive-alpha-0.6", 0), tmp_path, rates={})
+    assert evaluations(tmp_path)[-1]["kl"] != 0.0
+    assert isinstance(workshop.expert.policy, Policy)
+
+
+def test_prompts_come_without_end_in_another_order_each_time_round() -> None:
+    prompts = list("abcdefgh")
+    stream = list(islice(prompt_stream(prompts, 0), 16))
+    assert sorted(stream[:8]) == sorted(stream[8:]) == prompts
+    assert stream[:8] != stream[8:]
+    assert stream == list(islice(prompt_stream(prompts, 0), 16))
+    assert stream != list(islice(prompt_stream(prompts, 1), 16))
