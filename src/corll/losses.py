@@ -41,10 +41,9 @@ def dpo_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of a batch, averaged over its pairs, and its metrics under TRL's names.
 
-    `loss` among the metrics is the preference loss alone; `loss/total`, which is also what is
-    returned, is `preference_weight` times that, and `sft_weight` times the mean token loss of the
-    chosen responses, averaged over pairs. `label_smoothing` is ε, the assumed share of pairs that
-    point the wrong way.
+    `loss` among the metrics is the preference loss alone; `loss/total`, which is returned, is
+    `preference_weight` times that and `sft_weight` times the mean token loss of the chosen
+    responses. `label_smoothing` is ε, the assumed share of pairs that point the wrong way.
 
     *Shapes*: all B. *Units*: log-probabilities in nats, summed over the response; lengths in
     tokens, with the end token where there is one (needed by `ipo` and by `sft_weight`).
@@ -63,7 +62,7 @@ def dpo_loss(
     elif loss_type == "ipo":
         chosen_mean = chosen_rewards / _needed(chosen_lengths, "chosen_lengths")
         rejected_mean = rejected_rewards / _needed(rejected_lengths, "rejected_lengths")
-        losses = ((chosen_mean - rejected_mean) / beta - 1 / (2 * beta)) ** 2
+        losses = _squared(chosen_mean - rejected_mean, beta)
     else:
         raise ConfigError(f"No loss {loss_type!r}; there are: sigmoid, robust, hinge, ipo.")
     loss = losses.mean()
@@ -119,6 +118,10 @@ def _smoothed(margins: Tensor, epsilon: float) -> Tensor:
 def _unbiased(margins: Tensor, epsilon: float) -> Tensor:
     signed = -(1 - epsilon) * logsigmoid(margins) + epsilon * logsigmoid(-margins)
     return signed / (1 - 2 * epsilon)
+
+
+def _squared(margins: Tensor, beta: float) -> Tensor:
+    return (margins / beta - 1 / (2 * beta)) ** 2
 
 
 def _needed(lengths: Tensor | None, name: str) -> Tensor:

@@ -129,6 +129,11 @@ def test_learning_rate_rises_and_falls() -> None:
     assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, *falling])
 
 
+def test_heads_must_fit_together() -> None:
+    with pytest.raises(ConfigError, match="divisor"):
+        TinyConfig(num_heads=4, num_key_value_heads=3)
+
+
 def test_it_is_trained_once(folder: Path) -> None:
     again = tiny_model(
         lambda: reversed([*TEXTS, *TEXTS]), SMALL, cache=folder.parents[1], report=never
@@ -216,5 +221,8 @@ def test_an_older_torch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         tiny_model(TEXTS, SMALL, cache=tmp_path)
 
 
-def test_end_is_one_token(folder: Path) -> None:
-    assert load_model(folder).tokenizer.convert_tokens_to_ids(END) == 0
+def test_its_tokenizer_takes_whole_documents(folder: Path) -> None:
+    """Tasks cut prompts from them; a limit would have `transformers` complain of each."""
+    tokenizer = load_model(folder).tokenizer
+    assert tokenizer.convert_tokens_to_ids(END) == 0
+    assert tokenizer.model_max_length > 10**9

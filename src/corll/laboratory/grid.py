@@ -134,10 +134,13 @@ class Grid:
         return lines
 
     def export(self, folder: Path) -> None:
-        """Copies what figures and report need: evaluations, settings, facts of the expert."""
+        """Copies what figures and report need; of files it keeps the names, not where they lay."""
         for name in ("evaluations.jsonl", "experiment.json", "learning_rates.json", "expert.json"):
             if (self.folder / name).exists():
-                durable.write_text(folder / name, (self.folder / name).read_text(encoding="utf-8"))
+                text = (self.folder / name).read_text(encoding="utf-8")
+                if self.experiment.data is not None:
+                    text = text.replace(self.experiment.data, Path(self.experiment.data).name)
+                durable.write_text(folder / name, text)
 
     def run(
         self,

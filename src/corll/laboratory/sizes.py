@@ -6,7 +6,7 @@ says in `deviations`.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -77,7 +77,7 @@ _PAPER_LORA = LoraConfig(lora_r=8, lora_alpha=64, lora_dropout=0.1)
 _MINIMAL = FeedbackAxes(strength=Strength.MINIMAL)
 
 
-def _paper_learner(preferences: int, k: int, lengths: Lengths, **settings: Any) -> CoactiveConfig:
+def _paper_learner(k: int, lengths: Lengths, **settings: Any) -> CoactiveConfig:
     return CoactiveConfig.preset(
         "paper",
         num_candidates=k,
@@ -101,9 +101,7 @@ def _paper_large(task: str, model: str, lengths: Lengths, held_out: int) -> Expe
         evaluation_candidates=1,
         num_expert_samples=5,
         feedback=_MINIMAL,
-        learner=_paper_learner(
-            preferences, 1, lengths, warmup_steps=None, warmup_ratio=0.1, total_steps=200
-        ),
+        learner=_paper_learner(1, lengths, warmup_steps=None, warmup_ratio=0.1, total_steps=200),
         lora=_PAPER_LORA,
         expert=ExpertConfig(learning_rate=5e-7, max_steps=2000, measure_every=50),
         expert_lora=_PAPER_LORA,
@@ -130,7 +128,7 @@ def _paper_imdb() -> Experiment:
         held_out=400,
         evaluation_candidates=9,
         num_expert_samples=25,
-        learner=_paper_learner(12_800, 9, lengths, learning_rate=1e-5),
+        learner=_paper_learner(9, lengths, learning_rate=1e-5),
         expert=ExpertConfig(learning_rate=1e-5, max_steps=2000, measure_every=20),
         expert_model="openai-community/gpt2-large",
         expert_pairs=25_000,
@@ -149,53 +147,72 @@ _SMALLER = (
 )
 
 
-def _mini(task: str, **settings: Any) -> Experiment:
+def _mini(task: str) -> Experiment:
     """SmolLM2-135M: hours on a laptop."""
-    lengths = Lengths(prompt=32, response=32)
-    return Experiment(
-        task=task,
+    return _small(
+        task,
         size="mini",
         model="smollm2-135m",
-        source="offline",
-        lengths=lengths,
+        learning_rate=1e-4,
         preferences=512,
         evaluate_every=64,
         held_out=96,
-        evaluation_candidates=3,
-        learner=_paper_learner(512, settings.pop("k"), lengths, learning_rate=1e-4),
         expert=ExpertConfig(learning_rate=1e-4, measure_every=1, measured_prompts=96),
         expert_pairs=1024,
-        deviations=(*_SMALLER, "32-token prompts and responses, and fewer expert samples (l)."),
-        **settings,
     )
 
 
-def _tiny(task: str, **settings: Any) -> Experiment:
-    """A Llama of a few million parameters, pre-trained here: a minute a cell."""
-    lengths = Lengths(prompt=32, response=32)
-    return Experiment(
-        task=task,
+def _tiny(task: str) -> Experiment:
+    """A Llama of a few million parameters, pre-trained here: some minutes a cell."""
+    return _small(
+        task,
         size="tiny",
         model=TINY_MODEL,
-        dtype="float32",
-        source="offline",
-        lengths=lengths,
+        learning_rate=1e-3,
         preferences=1024,
-        evaluate_every=128,
+        evaluate_every=256,
         held_out=128,
-        evaluation_candidates=3,
-        learner=_paper_learner(1024, settings.pop("k"), lengths, learning_rate=1e-3),
-        expert=ExpertConfig(learning_rate=1e-3, measure_every=1),
+        expert=ExpertConfig(learning_rate=1e-3, measure_every=1, least_reward=0.3),
         expert_pairs=2048,
-        deviations=(*_SMALLER, "32-token prompts and responses, and fewer samples (k, l)."),
+    )
+
+
+def _small(task: str, *, learning_rate: float, **settings: Any) -> Experiment:
+    small = _SMALL_TASKS[task]
+    return Experiment(
+        task=task,
+        source="offline",
+        lengths=small.lengths,
+        evaluation_candidates=3,
+        num_expert_samples=5,
+        feedback=small.feedback,
+        learner=_paper_learner(
+            small.num_candidates,
+            small.lengths,
+            learning_rate=learning_rate,
+        ),
+        deviations=(*_SMALLER, small.deviation),
         **settings,
     )
 
 
-_SMALL_TASKS: dict[str, dict[str, Any]] = {
-    "imdb": {"k": 3, "num_expert_samples": 8},
-    "tldr": {"k": 1, "num_expert_samples": 5, "feedback": _MINIMAL},
-    "helpful": {"k": 1, "num_expert_samples": 5, "feedback": _MINIMAL},
+class _SmallTask(NamedTuple):
+    lengths: Lengths
+    num_candidates: int
+    feedback: FeedbackAxes
+    deviation: str
+
+
+_TEMPLATED = "Prompts of 64 tokens, since the template takes half of 32, and responses of 32."
+_SMALL_TASKS = {
+    "imdb": _SmallTask(
+        Lengths(prompt=32, response=32),
+        3,
+        FeedbackAxes(),
+        "32-token prompts and responses; k = 3 and l = 5 samples, not 9 and 25.",
+    ),
+    "tldr": _SmallTask(Lengths(prompt=64, response=32), 1, _MINIMAL, _TEMPLATED),
+    "helpful": _SmallTask(Lengths(prompt=64, response=32), 1, _MINIMAL, _TEMPLATED),
 }
 SIZES = ("paper", "mini", "tiny")
 
@@ -207,7 +224,7 @@ def get_experiment(task: str, size: str) -> Experiment:
     if size == "paper":
         return _PAPER[task]
     if size in ("mini", "tiny"):
-        return (_mini if size == "mini" else _tiny)(task, **_SMALL_TASKS[task])
+        return _mini(task) if size == "mini" else _tiny(task)
     raise ConfigError(f"There is no size {size!r}. There are: {', '.join(SIZES)}.")
 
 

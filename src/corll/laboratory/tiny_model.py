@@ -24,7 +24,7 @@ import tokenizers
 import torch
 import transformers
 from filelock import FileLock
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
@@ -47,7 +47,6 @@ END = "<|endoftext|>"
 _VERSION = 1
 """Part of the key: raise it when the same configuration would give another model."""
 
-_EPSILON = 1e-5
 _ROWS_OF_LOGITS = 1024
 """Logits held at once, 8 MB in bf16."""
 
@@ -65,7 +64,7 @@ class TinyConfig(Config):
     head_dim: int = Field(64, ge=2, multiple_of=2, description="Width of a head.")
     intermediate_size: int = Field(512, ge=8, description="Width of the feed-forward layers.")
     context_length: int = Field(256, ge=2, description="Longest row in tokens, and the windows'.")
-    steps: int = Field(1000, ge=1, description="Steps of the optimisers.")
+    steps: int = Field(750, ge=1, description="Steps of the optimizers.")
     batch_tokens: int = Field(4096, ge=2, description="Tokens in a step, in whole windows.")
     learning_rate: float = Field(
         0.01, gt=0, description="Of the first step after the warm-up; falls to 0 as a cosine."
@@ -79,6 +78,12 @@ class TinyConfig(Config):
     )
     evaluate_every: int = Field(100, ge=1, description="Steps between measurements of that loss.")
     seed: int = Field(0, ge=0, lt=2**31, description="Of the weights, the split and the order.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.num_heads % self.num_key_value_heads:
+            raise ValueError("num_key_value_heads must be a divisor of num_heads")
+        return self
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 1: linear warm-up, then half a cosine."""
@@ -154,12 +159,10 @@ def _train(
     began = time.monotonic()
     generator = torch.Generator().manual_seed(config.seed)
     order = torch.randperm(len(documents), generator=generator).tolist()
-    held_count = max(1, round(config.held_out_share * len(documents)))
-    held_out = [documents[n] for n in order[:held_count]]
-    training = [documents[n] for n in order[held_count:]]
+    count = max(1, round(config.held_out_share * len(documents)))
+    held_out, training = ([documents[n] for n in part] for part in (order[:count], order[count:]))
     tokenizer = _train_tokenizer(training, config.vocab_size)
-    encoded = _encode(tokenizer, training)
-    held = _encode(tokenizer, held_out)
+    encoded, held = _encode(tokenizer, training), _encode(tokenizer, held_out)
     network = _Network.create(config, tokenizer.get_vocab_size())
     parameters = sum(weight.numel() for weight in network.model.parameters())
     report(
@@ -168,16 +171,13 @@ def _train(
     )
     bytes_per_token = sum(len(t.encode()) for t in held_out) / sum(len(ids) - 1 for ids in held)
     measured = []
-    for measurement in _optimise(network, encoded, held, config, generator):
-        measurement |= {
-            "seconds": round(time.monotonic() - began, 1),
-            "loss_per_byte": measurement["loss"] / bytes_per_token,
-        }
-        measured.append(measurement)
-        left = measurement["seconds"] * (config.steps / measurement["step"] - 1)
+    for row in _optimise(network, encoded, held, config, generator):
+        row["loss_per_byte"] = row["loss"] / bytes_per_token
+        row["seconds"] = round(time.monotonic() - began, 1)
+        measured.append(row)
         report(
             "step {step} of {steps}: held-out loss {loss:.3f} nats a token, {loss_per_byte:.3f} "
-            "a byte; {left:.0f} s left".format(steps=config.steps, left=left, **measurement)
+            "a byte, after {seconds:.0f} s".format(steps=config.steps, **row)
         )
     folder.mkdir()
     _save(folder, tokenizer, network, config)
@@ -186,7 +186,6 @@ def _train(
         "steps": config.steps,
         "parameters": parameters,
         "documents": len(training),
-        "document_tokens": sum(map(len, encoded)),
         "held_out_documents": len(held_out),
         "held_out_bytes_per_token": bytes_per_token,
         "threads": torch.get_num_threads(),
@@ -291,10 +290,7 @@ def _optimise(
 
 
 class _Network:
-    """A Llama's own parameters under a forward pass of few operations, in bf16 where that is quick.
-
-    As in the fused layers, but here the joined weights learn.
-    """
+    """A Llama under a forward pass like that of the fused layers, but here the weights learn."""
 
     def __init__(self, model: Any) -> None:
         self.model, config = model, model.config
@@ -302,8 +298,9 @@ class _Network:
         self.heads, self.keys = config.num_attention_heads, config.num_key_value_heads
         self.embeddings: nn.Parameter = model.model.embed_tokens.weight
         self.matrices = [w for w in model.model.layers.parameters() if w.ndim == 2]
-        # All gains are 1: one norm serves everywhere.
-        self.norm = RootMeanSquareNorm(LlamaRMSNorm(config.hidden_size, _EPSILON).to(self.dtype))
+        # They all stay 1, so one norm serves everywhere.
+        gains = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.norm = RootMeanSquareNorm(gains.to(self.dtype))
 
     @classmethod
     def create(cls, config: TinyConfig, vocab_size: int) -> Self:
@@ -320,7 +317,6 @@ class _Network:
                     num_key_value_heads=config.num_key_value_heads,
                     head_dim=config.head_dim,
                     max_position_embeddings=config.context_length,
-                    rms_norm_eps=_EPSILON,
                     tie_word_embeddings=True,
                     bos_token_id=0,
                     eos_token_id=0,
@@ -396,7 +392,6 @@ def _save(folder: Path, tokenizer: Tokenizer, network: _Network, config: TinyCon
         eos_token=END,
         pad_token=END,
         clean_up_tokenization_spaces=False,
-        model_max_length=config.context_length,
     ).save_pretrained(folder)
     network.model.config.save_pretrained(folder)
     network.model.generation_config.save_pretrained(folder)

@@ -139,9 +139,10 @@ _ALL = (
     Panel(
         "2d",
         "reward with mislabels on purpose",
-        "With probability ε the edit is the best of the worse samples.",
+        "With probability ε the edit is the best of the worse samples; the default arm has none.",
         _views("reward"),
         _MISLABELS,
+        company=("coactive-alpha-0.6",),
     ),
     Panel(
         "2e",
@@ -149,6 +150,7 @@ _ALL = (
         "The realised rate, which is not ε: some edits are worse than their draft by themselves.",
         _views("mislabelled"),
         _MISLABELS,
+        company=("coactive-alpha-0.6",),
     ),
     Panel(
         "contrast",

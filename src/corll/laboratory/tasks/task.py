@@ -127,7 +127,7 @@ def token_room(tokenizer: Any, limit: int) -> int:
 def encode(tokenizer: Any, texts: Sequence[str], *, limit: int) -> list[list[int]]:
     """The first `limit` ids of each text, without special tokens."""
     # As many words have as many tokens, unless a tokenizer joins words: then the whole is encoded.
-    words = re.compile(rf"(?:\s*\S+){{{limit}}}")
+    words = re.compile(rf"(?:\s*+\S++){{{limit}}}")
     beginnings = [found[0] if (found := words.match(text)) else text for text in texts]
     rows = _encode(tokenizer, beginnings, limit=limit)
     short = [n for n, ids in enumerate(rows) if len(ids) < limit and beginnings[n] != texts[n]]
@@ -204,7 +204,8 @@ def divide(
     others = list(dict.fromkeys(prompt for prompt, test in prompts if not test))
     if tests:
         kept = tests[:held_out]
-        others = [prompt for prompt in others if prompt not in set(kept)]
+        taken = set(kept)
+        others = [prompt for prompt in others if prompt not in taken]
     else:
         cut = max(len(others) - held_out, 0)
         others, kept = others[:cut], others[cut:]

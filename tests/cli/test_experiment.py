@@ -1,0 +1,200 @@
+"""`corll experiment …` as it is called."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from corll.cli import main
+from corll.cli.experiment import parse_seeds
+from corll.errors import ConfigError
+from corll.laboratory.grid import Grid
+
+REVIEWS = [
+    ("A lovely film with a warm heart and a fine cast.", True),
+    ("A dull film with a cold heart and a poor cast.", False),
+]
+SETTINGS = """
+    lengths.prompt=6 lengths.response=5 learner.max_prompt_length=6 learner.max_completion_length=5
+    preferences=8 evaluate_every=4 learner.preferences_per_step=4 held_out=4 num_expert_samples=3
+    expert_pairs=16 samples_per_pair=3 expert.preferences_per_step=8 expert.measured_prompts=8
+    expert.learning_rate=0.02 expert.most_wins=1 expert.most_reward=100
+    expert.least_base_reward=-100
+""".split()
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """Reviews whose beginnings differ."""
+    path = tmp_path / "reviews.jsonl"
+    rows = [
+        {"text": f"Film number {n} of {n * 7 % 41}. {text} " * 3, "positive": positive}
+        for n in range(40)
+        for text, positive in REVIEWS
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def command(model: Path, reviews: Path, output: Path, *more: str, name: str = "run") -> list[str]:
+    return [
+        *("experiment", name, "imdb", "--output", str(output), "--data", str(reviews), *more),
+        *("--set", f"model={model}", *SETTINGS),
+    ]
+
+
+def test_run_status_plot_and_report(
+    tiny_gpt2_folder: Path, reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = tmp_path / "grid"
+    arms = ("--arms", "coactive-alpha-0.6,dueling", "--seeds", "2")
+    assert main(command(tiny_gpt2_folder, reviews, grid, *arms)) == 0
+    known = json.loads((grid / "expert.json").read_text())
+    assert known["reward"] > known["base_reward"]
+    assert known["scorer"].startswith("TF-IDF")
+    assert len(Grid.reopen(grid).states()) == 4
+
+    # Again: nothing is left to do.
+    before = sorted((p, p.stat().st_mtime_ns) for p in grid.glob("cells/**/*.jsonl"))
+    assert main(command(tiny_gpt2_folder, reviews, grid, *arms)) == 0
+    assert sorted((p, p.stat().st_mtime_ns) for p in grid.glob("cells/**/*.jsonl")) == before
+
+    capsys.readouterr()
+    assert main(["experiment", "status", str(grid)]) == 0
+    shown = capsys.readouterr().out
+    assert "coactive-alpha-0.6" in shown
+    assert "2/2" in shown
+
+    results = tmp_path / "results"
+    assert main(["experiment", "plot", str(grid), "--output", str(results)]) == 0
+    assert (results / "fig-reward.png").read_bytes().startswith(b"\x89PNG")
+    assert (results / "fig-contrast.svg").exists()
+    drawn = json.loads((results / "fig-contrast.json").read_text())
+    assert drawn["command"] == f"corll experiment plot {grid} --output {results}"
+    assert len((results / "evaluations.jsonl").read_text().splitlines()) == 12
+
+    page = tmp_path / "report.html"
+    assert main(["experiment", "report", str(results), "--output", str(page)]) == 0
+    assert "coactive-alpha-0.6" in page.read_text()
+
+
+def test_tuning_keeps_a_rate_for_each_arm(
+    tiny_gpt2_folder: Path, reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = tmp_path / "grid"
+    rates = ("--learning-rates", "1e-3,1e-2", "--arms", "dueling")
+    assert main(command(tiny_gpt2_folder, reviews, grid, *rates, name="tune")) == 0
+    chosen = Grid.reopen(grid).rates()
+    assert chosen["dueling"] in (1e-3, 1e-2)
+    assert f"dueling: {chosen['dueling']:g}" in capsys.readouterr().out
+    assert main(command(tiny_gpt2_folder, reviews, grid, "--arms", "dueling")) == 0
+    config = json.loads((grid / "cells" / "dueling" / "seed-0" / "config.json").read_text())
+    assert config["learner"]["learning_rate"] == chosen["dueling"]
+
+
+def test_workers_share_a_grid(tiny_gpt2_folder: Path, reviews: Path, tmp_path: Path) -> None:
+    grid = tmp_path / "grid"
+    arms = ("--arms", "dueling", "--seeds", "2", "--workers", "2")
+    assert main(command(tiny_gpt2_folder, reviews, grid, *arms)) == 0
+    assert [state.done for state in Grid.reopen(grid).states()] == [True, True]
+
+
+def test_an_expert_of_another_base_is_refused(
+    tiny_gpt2_folder: Path,
+    tiny_model_folder: Path,
+    reviews: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from corll.policy import Policy
+
+    Policy.load(tiny_model_folder).save(tmp_path / "other")
+    given = ("--expert", str(tmp_path / "other"))
+    assert main(command(tiny_gpt2_folder, reviews, tmp_path / "grid", *given)) == 2
+    assert "not the same model" in capsys.readouterr().err
+
+
+def test_list_names_tasks_sizes_and_arms(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "list"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("imdb", "tldr", "helpful", "paper", "mini", "tiny", "dueling-best-worst"):
+        assert name in shown
+
+
+@pytest.mark.parametrize("task", ["imdb", "tldr", "helpful"])
+def test_a_dry_run_of_the_paper_needs_no_weights(
+    task: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["experiment", "run", task, "--size", "paper", "--dry-run", "--seeds", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert '"preferences_per_step": 64' in shown
+    assert "A100" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "news"], "imdb, tldr, helpful"),
+        (["run", "imdb", "--size", "huge"], "paper, mini, tiny"),
+        (["run", "imdb", "--arms", "coactive"], "dueling-best-worst"),
+        (["run", "imdb", "--arms", ","], "no arm"),
+        (["run", "imdb", "--seeds", "many"], "--seeds many"),
+        (["run", "imdb", "--set", "beta"], "NAME=VALUE"),
+        (["run", "imdb", "--set", "learner.bet=1"], "bet"),
+        (["run", "imdb", "--set", "lerner.beta=1"], "lerner"),
+        (["status", "nowhere"], "no experiment"),
+        (["plot", "nowhere"], "no experiment"),
+        (["report"], "at least one folder"),
+        (["tune", "imdb", "--learning-rates", "fast"], "fast"),
+        (["jump"], "tune"),
+    ],
+)
+def test_bad_input_says_what_to_do(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["experiment", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_column_names_file_line_and_field(
+    tiny_gpt2_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "reviews.jsonl"
+    path.write_text('{"text": "Good.", "positive": true}\n{"text": "Bad."}\n')
+    assert main(command(tiny_gpt2_folder, path, tmp_path / "grid")) == 2
+    error = capsys.readouterr().err
+    assert "reviews.jsonl, line 2" in error
+    assert "positive" in error
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("1", [0]), ("3", [0, 1, 2]), ("2-4", [2, 3, 4]), ("5,1", [5, 1])]
+)
+def test_seeds(text: str, seeds: list[int]) -> None:
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "0", "x", "4-2", "1-", "1,,2"])
+def test_no_seeds(text: str) -> None:
+    with pytest.raises(ConfigError, match="seeds"):
+        parse_seeds(text)
+
+
+def test_help_needs_no_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    import subprocess
+
+    code = (
+        "import sys; from corll.cli import main; main(['experiment', 'list']);"
+        "print({'torch', 'sklearn', 'datasets'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
