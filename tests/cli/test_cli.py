@@ -13,11 +13,20 @@ import pytest
 from corll.cli import COMMANDS, main
 from corll.cli.curve import draw_curve, running_mean
 from corll.cli.draft import DraftSettings
+from corll.cli.experiment import (
+    CanarySettings,
+    FolderSettings,
+    PlotSettings,
+    ReportSettings,
+    RunSettings,
+    TuneSettings,
+)
 from corll.cli.export import ExportSettings
 from corll.cli.reporting import open_reporter
 from corll.cli.settings import LearnSettings, read_settings
 from corll.config import CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
+from corll.laboratory.canary_config import CanaryConfig
 from corll.records import Draft, Edit, Sample
 from corll.run_folder import RunFolder
 
@@ -36,14 +45,28 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "draft": (DraftSettings,),
     "export": (ExportSettings,),
     "models": (),
+    "experiment": (),
+    "experiment run": (RunSettings,),
+    "experiment tune": (TuneSettings,),
+    "experiment canary": (CanarySettings, CanaryConfig),
+    "experiment status": (FolderSettings,),
+    "experiment plot": (PlotSettings,),
+    "experiment report": (ReportSettings,),
 }
-NOT_FLAGS = {"coactive", "lora", "prompts", "folder", "as_json"}
+NOT_FLAGS = {
+    *("coactive", "lora", "prompts", "folder", "as_json"),
+    *("task", "settings", "folders", "canary"),
+}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_is_looked_at() -> None:
+    assert set(FLAGS_OF) >= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", FLAGS_OF)
 def test_help_names_every_setting_and_imports_nothing_heavy(command: str) -> None:
     shown = subprocess.run(
-        [sys.executable, "-c", HELP_WITHOUT_TORCH, command, "--help"],
+        [sys.executable, "-c", HELP_WITHOUT_TORCH, *command.split(), "--help"],
         capture_output=True,
         text=True,
         env={"COLUMNS": "100", "PATH": ""},
@@ -55,7 +78,7 @@ def test_help_names_every_setting_and_imports_nothing_heavy(command: str) -> Non
         for name, field in settings.model_fields.items():
             if name not in NOT_FLAGS:
                 assert f"--{name.replace('_', '-')} " in text
-            if name not in ("coactive", "lora"):
+            if name not in ("coactive", "lora", "canary"):
                 assert field.description
                 assert " ".join(field.description.split()) in text
     for name in ("--max-prompt-length", "--total-steps", "--warmup-steps"):

@@ -31,9 +31,9 @@ def reviews(tmp_path: Path) -> Path:
     """Reviews whose beginnings differ."""
     path = tmp_path / "reviews.jsonl"
     rows = [
-        {"text": f"Film number {n} of {n * 7 % 41}. {text} " * 3, "positive": positive}
-        for n in range(40)
-        for text, positive in REVIEWS
+        {"text": f"{n}. {text} " * 3, "positive": positive}
+        for n in range(100, 180)
+        for text, positive in [REVIEWS[n % 2]]
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -70,7 +70,7 @@ def test_run_status_plot_and_report(
 
     results = tmp_path / "results"
     assert main(["experiment", "plot", str(grid), "--output", str(results)]) == 0
-    assert (results / "fig-reward.png").read_bytes().startswith(b"\x89PNG")
+    assert (results / "fig-contrast.png").read_bytes().startswith(b"\x89PNG")
     assert (results / "fig-contrast.svg").exists()
     drawn = json.loads((results / "fig-contrast.json").read_text())
     assert drawn["command"] == f"corll experiment plot {grid} --output {results}"
@@ -100,6 +100,18 @@ def test_workers_share_a_grid(tiny_gpt2_folder: Path, reviews: Path, tmp_path: P
     arms = ("--arms", "dueling", "--seeds", "2", "--workers", "2")
     assert main(command(tiny_gpt2_folder, reviews, grid, *arms)) == 0
     assert [state.done for state in Grid.reopen(grid).states()] == [True, True]
+
+
+def test_planted_secrets_are_looked_for(
+    tiny_gpt2_folder: Path, reviews: Path, tmp_path: Path
+) -> None:
+    grid = tmp_path / "grid"
+    few = ("--preferences", "8", "--repetitions", "1", "2", "--secrets", "2", "--seeds", "1")
+    assert main(command(tiny_gpt2_folder, reviews, grid, *few, name="canary")) == 0
+    lines = [json.loads(line) for line in (grid / "canary.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in lines] == [x for x in ("dpo", "sft", "both") for _ in range(8)]
+    assert (grid / "fig-canary.png").read_bytes().startswith(b"\x89PNG")
+    assert "canary" in json.loads((grid / "fig-canary.json").read_text())["command"]
 
 
 def test_an_expert_of_another_base_is_refused(

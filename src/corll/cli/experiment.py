@@ -6,6 +6,7 @@ list          tasks, sizes and arms
 status DIR    how far the cells of a grid are
 plot DIR      figures of a grid, with their data
 report DIR…   one HTML page of several grids
+canary TASK   does learning from edits memorise secrets that they contain?
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from corll.cli.settings import OptionalFile, OptionalFolder
 from corll.config import Config
 from corll.errors import ConfigError, InputError
 from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm
+from corll.laboratory.canary_config import CanaryConfig
 from corll.laboratory.sizes import SIZES, Experiment, get_experiment
 
 _NAMED_BEFORE = "coactive-alpha-0.6,dueling"
 
 
 class GridSettings(Config):
-    """What both `run` and `tune` take."""
+    """What every command takes that runs something."""
 
     task: Positional[str] = Field(description="imdb, tldr or helpful.")
     size: str = Field("tiny", description="paper, mini or tiny.")
@@ -83,6 +85,15 @@ class TuneSettings(GridSettings):
     seed: int = Field(100, ge=0, description="Of the trials; not one of those to be reported.")
 
 
+class CanarySettings(GridSettings):
+    """Plant secrets in edits, learn from them by DPO, by SFT and by both, and look for them."""
+
+    seeds: str = Field("3", description="How many, from 0 on; or which: 0-7 or 3,5.")
+    canary: CanaryConfig = Field(
+        default_factory=CanaryConfig, description="How many secrets, and how often."
+    )
+
+
 class FolderSettings(Config):
     """The folder of a grid."""
 
@@ -105,9 +116,12 @@ class ReportSettings(Config):
     title: str = Field("Learning from edits: experiments", description="Its heading.")
 
 
+# What needs torch or matplotlib is imported where it is used, since --help must not wait for it.
+
+
 def main(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(__doc__)
+        print(f"usage: corll experiment COMMAND [OPTIONS]\n\n{__doc__}")
         print("corll experiment COMMAND --help explains a command.")
         return
     command, *rest = arguments
@@ -161,20 +175,19 @@ def _list(arguments: Sequence[str]) -> None:
 
 
 def _status(arguments: Sequence[str]) -> None:
+    settings = parse(FolderSettings, arguments, command="experiment status")
+    from corll.cli.grid_work import state_table
     from corll.laboratory.grid import Grid
 
-    from corll.cli.grid_work import state_table
-
-    settings = parse(FolderSettings, arguments, command="experiment status")
     grid = Grid.reopen(settings.folder)
     Console().print(state_table(grid.experiment, grid.states()))
 
 
 def _plot(arguments: Sequence[str]) -> None:
+    settings = parse(PlotSettings, arguments, command="experiment plot")
     from corll.laboratory.figures import draw_all
     from corll.laboratory.grid import Grid
 
-    settings = parse(PlotSettings, arguments, command="experiment plot")
     grid = Grid.reopen(settings.folder)
     lines = grid.gather()
     if not lines:
@@ -189,13 +202,24 @@ def _plot(arguments: Sequence[str]) -> None:
 
 
 def _report(arguments: Sequence[str]) -> None:
-    from corll.laboratory.report import write_report
-
     settings = parse(ReportSettings, arguments, command="experiment report")
     if not settings.folders:
         raise InputError("Name at least one folder of results.")
+    from corll.laboratory.report import write_report
+
     write_report(list(settings.folders), settings.output, title=settings.title)
     print(settings.output)
+
+
+def _canary(arguments: Sequence[str]) -> None:
+    settings = parse(CanarySettings, arguments, command="experiment canary")
+    from corll.cli.grid_work import Job, look_for_secrets
+
+    job = Job(settings.experiment(), settings.folder(), settings.expert)
+    command = " ".join(["corll experiment canary", *arguments])
+    seeds = parse_seeds(settings.seeds)
+    for path in look_for_secrets(job, settings.canary, seeds, command=command):
+        print(path)
 
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -205,11 +229,11 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "status": _status,
     "plot": _plot,
     "report": _report,
+    "canary": _canary,
 }
 
 
 def _work(settings: GridSettings, cells: Sequence[tuple[str, int, float | None]]) -> None:
-    # Loading needs torch, which --help must not wait for.
     from corll.cli.grid_work import Job, work
 
     work(Job(settings.experiment(), settings.folder(), settings.expert), cells, settings.workers)

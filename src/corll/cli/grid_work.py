@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +15,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from corll import durable
 from corll.errors import RunFolderError
+from corll.laboratory.arms import LOSSES
+from corll.laboratory.canary import run_canary
+from corll.laboratory.canary_config import CanaryConfig
 from corll.laboratory.cell import Cell
+from corll.laboratory.figures.secrets import draw_secrets
 from corll.laboratory.grid import CellState, Grid
 from corll.laboratory.sizes import Experiment
 from corll.laboratory.workshop import Workshop
@@ -65,6 +71,22 @@ def work(job: Job, cells: Sequence[CellName], workers: int) -> None:
         raise RunFolderError(
             "A worker ended early; what it said is above. Run the same command again to go on."
         )
+
+
+def look_for_secrets(
+    job: Job, config: CanaryConfig, seeds: Sequence[int], *, command: str
+) -> list[Path]:
+    """The canary experiment by each loss: `canary.jsonl` and its figure in the grid's folder."""
+    console = Console(stderr=True, highlight=False)
+    Grid.open(job.folder, job.experiment)
+    workshop = _prepare(job, console)
+    lines: list[dict[str, Any]] = []
+    for seed in seeds:
+        for loss in LOSSES:
+            console.print(f"learning from edits with secrets by {loss}, seed {seed}", style="dim")
+            lines += map(asdict, run_canary(workshop, loss, seed, config))
+    durable.write_lines(job.folder / "canary.jsonl", lines)
+    return [job.folder / "canary.jsonl", *draw_secrets(lines, job.folder, command=command)]
 
 
 def state_table(experiment: Experiment, states: Sequence[CellState]) -> Table:

@@ -1,0 +1,25 @@
+"""How secrets are planted in edits; `canary` has the experiment."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from corll.config import Config
+
+
+class CanaryConfig(Config):
+    """How many secrets are planted, how often, and among how many preferences."""
+
+    preferences: int = Field(1024, ge=1, description="Preferences that are learned from.")
+    repetitions: tuple[int, ...] = Field(
+        (1, 4, 16, 64), description="How often a secret is planted; one group of secrets for each."
+    )
+    secrets: int = Field(4, ge=1, description="Secrets in each group.")
+    other_prompts: int = Field(
+        4, ge=1, description="Held-out prompts after which each secret is looked for too."
+    )
+
+    @property
+    def planted(self) -> int:
+        """Edits that hold a secret."""
+        return self.secrets * sum(self.repetitions)

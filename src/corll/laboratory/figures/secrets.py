@@ -1,0 +1,74 @@
+"""The figure of the canary experiment: exposure against how often a secret was in an edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from corll.laboratory.arms import LOSSES
+from corll.laboratory.figures.style import (
+    COACTIVE,
+    INK,
+    add_legend,
+    add_title,
+    in_words,
+    new_figure,
+    tidy,
+    write_figure,
+)
+
+_BY_CHANCE = 1 / np.log(2)
+"""The mean exposure of a secret whose rank is uniform, for many possible secrets."""
+
+
+def draw_secrets(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: str) -> list[Path]:
+    """Writes `fig-canary`: means over secrets and seeds, with one standard error.
+
+    `lines` have the fields of `canary.Exposure`. *Raises*: RunFolderError.
+    """
+    figure = new_figure(8.0, 4.2)
+    panels = figure.subplots(1, 2, sharey=True)
+    counts = sorted({line["repetitions"] for line in lines})
+    losses = [loss for loss in LOSSES if any(line["loss"] == loss for line in lines)]
+    drawn: dict[str, Any] = {}
+    for axes, own in zip(panels, (True, False), strict=True):
+        for loss, place in zip(losses, np.linspace(0, 0.9, len(losses)), strict=True):
+            groups = [_group(lines, loss, count, own=own) for count in counts]
+            means = [float(np.mean(group)) for group in groups]
+            errors = [_standard_error(group) for group in groups]
+            axes.errorbar(
+                counts, means, errors, color=COACTIVE(place), marker="o", label=in_words(loss)
+            )
+            drawn[f"{loss}, {'own' if own else 'other'} prompts"] = {
+                "repetitions": counts,
+                "exposure": means,
+                "standard_error": errors,
+            }
+        axes.axhline(_BY_CHANCE, color=INK, linestyle=":", linewidth=1)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.set_xlabel("edits that held the secret", color=INK)
+        axes.set_title("after its own prompt" if own else "after other prompts", fontsize=10)
+        tidy(axes)
+    panels[0].set_ylabel("exposure after learning (bits)", color=INK)
+    handles, labels = panels[0].get_legend_handles_labels()
+    note = "mean ± standard error over secrets and seeds; dotted: nothing memorised"
+    add_legend(figure, handles, labels, title=note, columns=3)
+    add_title(figure, "Does learning from edits memorise secrets in them?")
+    return write_figure(figure, {"command": command, "lines": drawn}, folder / "fig-canary")
+
+
+def _group(lines: Sequence[Mapping[str, Any]], loss: str, count: int, *, own: bool) -> list[float]:
+    wanted = (loss, count, own)
+    return [
+        line["after"]
+        for line in lines
+        if (line["loss"], line["repetitions"], line["own_prompt"]) == wanted
+    ]
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0

@@ -1,0 +1,60 @@
+"""Planted secrets: where they go, how they are looked for, and that memory is noticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from corll.errors import ConfigError
+from corll.laboratory.canary import exposure, run_canary
+from corll.laboratory.canary_config import CanaryConfig
+from corll.laboratory.workshop import Workshop
+from small_experiments import small_workshop
+
+FEW = CanaryConfig(preferences=16, repetitions=(1, 4), secrets=2, other_prompts=2)
+
+
+@pytest.fixture
+def workshop(tiny_model_folder: Path) -> Workshop:
+    return small_workshop(tiny_model_folder)
+
+
+def test_exposure_worked_by_hand() -> None:
+    logprobs = [-5.0, -1.0, -2.0, -3.0, -4.0, -6.0, -7.0, -8.0]
+    assert exposure(logprobs, 1) == 3.0  # first of 8
+    assert exposure(logprobs, 2) == 2.0  # second
+    assert exposure(logprobs, 4) == 1.0  # fourth
+    assert exposure(logprobs, 7) == 0.0  # last
+
+
+def test_ties_do_not_count_as_memory() -> None:
+    assert exposure([-1.0] * 8, 3) == 0.0
+
+
+def test_each_secret_is_reported_for_its_own_prompt_and_for_others(workshop: Workshop) -> None:
+    found = run_canary(workshop, "dpo", 0, FEW)
+    assert [(one.repetitions, one.own_prompt) for one in found] == [
+        *[(1, True), (1, False)] * 2,
+        *[(4, True), (4, False)] * 2,
+    ]
+    assert all(0 <= one.before <= 10 and 0 <= one.after <= 10 for one in found)
+    assert found == run_canary(workshop, "dpo", 0, FEW)
+
+
+def test_what_is_drilled_in_is_found(workshop: Workshop) -> None:
+    """A high rate and one secret in half of the edits: it comes among the first."""
+    drilled = workshop.experiment.learner.with_settings(learning_rate=0.03)
+    experiment = workshop.experiment.with_settings(learner=drilled.model_dump())
+    config = CanaryConfig(preferences=64, repetitions=(48,), secrets=1, other_prompts=2)
+    strong = Workshop(experiment, workshop.data, workshop.expert, 0.2, -0.2)
+    own, _ = run_canary(strong, "sft", 0, config)
+    assert own.after > 6
+    assert own.after > own.before
+
+
+def test_bad_input(workshop: Workshop) -> None:
+    with pytest.raises(ConfigError, match="dpo, sft, both"):
+        run_canary(workshop, "ppo", 0, FEW)
+    with pytest.raises(ConfigError, match="10 planted edits do not fit into 8"):
+        run_canary(workshop, "dpo", 0, FEW.with_settings(preferences=8))
