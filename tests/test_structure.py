@@ -61,6 +61,12 @@ WITHOUT_TORCH = [
     "buffer",
     "formats",
     "run_folder",
+    "simulation",
+    "laboratory.tasks",
+    "laboratory.sentiment",
+    "laboratory.arms",
+    "laboratory.sizes",
+    "laboratory.statistics",
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 

@@ -126,7 +126,7 @@ class ModelState(NamedTuple):
 
 def available_models() -> list[ModelState]:
     """What can be loaded without a download, and how to get the embedded model if it is absent."""
-    cached, gguf = cache_folder() / EMBEDDED_MODEL, _embedded_gguf()
+    cached, gguf = cache_folder() / EMBEDDED_MODEL, embedded_gguf()
     if _has_weights(cached):
         rows = [ModelState(EMBEDDED_MODEL, "ready", str(cached))]
     elif gguf is not None:
@@ -189,7 +189,7 @@ def _locate_embedded() -> Path:
     cached = cache_folder() / EMBEDDED_MODEL
     if _has_weights(cached):
         return cached
-    if (gguf := _embedded_gguf()) is not None:
+    if (gguf := embedded_gguf()) is not None:
         return _converted(gguf, cached)
     try:
         return _fetch(_EMBEDDED_HUB_ID)
@@ -200,7 +200,8 @@ def _locate_embedded() -> Path:
         ) from error
 
 
-def _embedded_gguf() -> Path | None:
+def embedded_gguf() -> Path | None:
+    """The installed file that the embedded model is converted from; None where it is absent."""
     spec = importlib.util.find_spec(_EMBEDDED_WHEEL_MODULE)
     if spec is None or not spec.submodule_search_locations:
         return None

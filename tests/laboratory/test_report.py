@@ -179,7 +179,7 @@ class TestPage:
         lines = rising("coactive-epsilon-0.1", [1.0, 2.0]) + rising("dueling", [1.0, 1.0])
         folder = results(tmp_path / "imdb-tiny", lines)
         draw_all(lines, folder, command="corll experiment plot imdb && true")
-        (folder / "config.json").write_text('{"learning_rate": 0.0004}')
+        (folder / "experiment.json").write_text('{"learning_rate": 0.0004}')
         return folder
 
     def test_all_of_a_folder_is_on_it(self, folder: Path, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ class TestPage:
         (folder / "fig-x.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         about = {"title": EVIL, "caption": EVIL, "command": EVIL}
         (folder / "fig-x.json").write_text(json.dumps(about))
-        (folder / "config.json").write_text(json.dumps({EVIL: EVIL}))
+        (folder / "experiment.json").write_text(json.dumps({EVIL: EVIL}))
         write_report([folder], tmp_path / "report.html", title=EVIL)
         page = Page(tmp_path / "report.html")
         assert "script" not in page.tags
@@ -259,8 +259,8 @@ class TestBadInput:
     @pytest.mark.parametrize("content", ["{torn", "[1]"])
     def test_a_configuration_that_is_none(self, tmp_path: Path, content: str) -> None:
         folder = results(tmp_path / "results", rising("dueling", [1.0]))
-        (folder / "config.json").write_text(content)
-        with pytest.raises(InputError, match=r"config\.json"):
+        (folder / "experiment.json").write_text(content)
+        with pytest.raises(InputError, match=r"experiment\.json"):
             write_report([folder], tmp_path / "report.html", title="t")
 
     def test_a_bad_line_is_named(self, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from jinja2 import Environment
 
 from corll.durable import write_text
 from corll.errors import InputError, RunFolderError
+from corll.laboratory.factorial import effect_rows
 from corll.laboratory.figures import PANELS
 from corll.laboratory.figures.style import in_order, label_of
 from corll.laboratory.statistics import (
@@ -269,7 +270,9 @@ FEEDBACK = {
     ),
     "accepted": _measured("accepted", "accepted", "edits that equal their draft", ".1%"),
     "edit_length": _measured("edit_length", "edit's length", "tokens", ".1f"),
-    "edit_surprisal": _measured("edit_surprisal", "edit's surprisal", "nats under π₀", ".1f"),
+    "edit_surprisal": _measured(
+        "edit_surprisal", "edit's surprisal", "nats a token, under π₀", ".2f"
+    ),
     "share_changed": _measured("share_changed", "changed", "share of the text", ".0%"),
 }
 COLUMNS: dict[str, Column] = {**LEARNED, **FEEDBACK}
@@ -291,7 +294,8 @@ def _section(folder: Path) -> Section:
         ("What it was learned from", *_table(FEEDBACK, rows)),
     ]
     name = f"{lines[0]['task']}-{lines[0]['size']}"
-    return Section(name, tables, contrast_rows(lines), pictures, _configuration(folder))
+    contrasts = [*contrast_rows(lines), *effect_rows(lines)]
+    return Section(name, tables, contrasts, pictures, _configuration(folder))
 
 
 def _table(
@@ -332,7 +336,7 @@ def _picture(image: Path) -> Picture:
 
 
 def _configuration(folder: Path) -> str:
-    found = _json_object(folder / "config.json")
+    found = _json_object(folder / "experiment.json")
     return json.dumps(found, ensure_ascii=False, indent=2) if found else ""
 
 
