@@ -168,7 +168,7 @@ def _tiny(task: str) -> Experiment:
         task,
         size="tiny",
         model=TINY_MODEL,
-        learning_rate=1e-3,
+        learning_rate=3e-4,
         preferences=1024,
         evaluate_every=256,
         held_out=128,

@@ -130,7 +130,7 @@ def _make_expert(
         "reward": reward,
         "base_reward": base_reward,
         "wins": wins,
-        "given": None if given is None else str(given),
+        "given": None if given is None else given.name,
         "data": data.source,
         "prompts": len(data.prompts),
         **about,
