@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -48,6 +49,9 @@ def test_each_arm_runs_to_its_end(workshop: Workshop, arm: str, tmp_path: Path) 
         assert lines[-1]["sampled_tokens"] > lines[1]["sampled_tokens"] > 0
         assert lines[1]["gain"] is not None
     assert (tmp_path / "adapter" / "adapter_config.json").exists()
+    shown = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    assert [one["prompt"] for one in shown] == list(workshop.data.held_out)
+    assert fmean(one["reward"] for one in shown) == pytest.approx(lines[-1]["reward"])
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["arm"], config["seed"]) == (arm, 0)
 

@@ -64,15 +64,19 @@ def test_an_untaught_policy_is_its_reference(policy: Policy) -> None:
         "beta": 0.1,
         "seed": 5,
     }
-    before = evaluate_policy(policy, expert, PROMPTS, **how)
+    before, shown = evaluate_policy(policy, expert, PROMPTS, **how)
     assert before["kl"] == 0.0
     # All R_π are 0, so the best by R_π is the first sample.
     assert before["reward_argmax"] == before["reward"]
     samples = [row[0] for row in policy.sample(PROMPTS, 1, 6, list(range(5, 8)))]
     rewards = expert.rewards(PROMPTS, samples)
     assert before["reward"] == pytest.approx(float(rewards.mean()), abs=1e-6)
+    assert [(one["prompt"], one["response"]) for one in shown] == [
+        (prompt, sample.text) for prompt, sample in zip(PROMPTS, samples, strict=True)
+    ]
+    assert [one["reward"] for one in shown] == pytest.approx(rewards.tolist(), abs=1e-6)
     perturb_adapter(policy, seed=3)
-    after = evaluate_policy(policy, expert, PROMPTS, **how)
+    after, _ = evaluate_policy(policy, expert, PROMPTS, **how)
     samples = [row[0] for row in policy.sample(PROMPTS, 1, 6, list(range(5, 8)))]
     own = policy.implicit_rewards(PROMPTS, samples, beta=1.0)
     assert after["kl"] == pytest.approx(float(own.mean()), rel=1e-4)
@@ -82,7 +86,7 @@ def test_an_untaught_policy_is_its_reference(policy: Policy) -> None:
 def test_an_expert_as_policy_gets_the_expert_s_reward(policy: Policy) -> None:
     """R* of π*'s own samples is β KL(π*‖π_0), which `kl` measures of them."""
     perturb_adapter(policy)
-    found = evaluate_policy(
+    found, _ = evaluate_policy(
         policy,
         Expert(policy, beta=0.1),
         PROMPTS,

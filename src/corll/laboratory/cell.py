@@ -2,6 +2,7 @@
 
     config.json         the resolved settings
     evaluations.jsonl   a line an evaluation
+    samples.jsonl       the policy's responses to the held-out prompts, at the latest evaluation
     adapter/            the learner at the latest evaluation: a PEFT folder, and what resuming needs
     done.json           written last
 
@@ -193,7 +194,8 @@ def _play(
     tally = _Tally(progress.last)
 
     def evaluate() -> None:
-        line = _evaluate(workshop, cell, progress, user, tally)
+        line, samples = _evaluate(workshop, cell, progress, user, tally)
+        durable.write_lines(folder / "samples.jsonl", samples)
         durable.append_line(folder / "evaluations.jsonl", line)
         durable.write_folder(folder / "adapter", learner.save)
         progress.last = line
@@ -262,9 +264,10 @@ class _Tally:
 
 def _evaluate(
     workshop: Workshop, cell: Cell, progress: _Progress, user: ExpertUser, tally: _Tally
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The line of an evaluation, and the responses to held-out prompts that it is about."""
     experiment, learner = workshop.experiment, progress.learner
-    measured = evaluate_policy(
+    measured, samples = evaluate_policy(
         learner.policy,
         workshop.expert,
         workshop.data.held_out,
@@ -277,7 +280,7 @@ def _evaluate(
     answers, user.answers = user.answers, []
     tally.edited_characters += sum(answer.edited_characters for answer in answers)
     start = progress.last.get("start_reward", measured["reward"])
-    return {
+    line = {
         "task": experiment.task,
         "size": experiment.size,
         "arm": cell.arm.name,
@@ -297,6 +300,7 @@ def _evaluate(
         "edited_characters": tally.edited_characters,
         "seconds": round(tally.seconds + time.monotonic() - progress.started, 2),
     }
+    return line, samples
 
 
 def _coactive_samples(experiment: Experiment) -> int:

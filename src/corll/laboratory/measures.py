@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from corll.config import SamplingConfig
 from corll.edits import distinct_2
@@ -17,6 +17,13 @@ from corll.policy import Policy
 from corll.records import Prompt
 from corll.simulation.expert_users import Answer
 from corll.simulation.experts import Expert
+
+
+class PolicyEvaluation(NamedTuple):
+    """The means, and the responses that they were measured on, one a prompt."""
+
+    measured: dict[str, float]
+    samples: list[dict[str, Any]]
 
 
 def evaluate_policy(
@@ -29,7 +36,7 @@ def evaluate_policy(
     sampling: SamplingConfig,
     beta: float,
     seed: int,
-) -> dict[str, float]:
+) -> PolicyEvaluation:
     """The policy's samples for held-out prompts. *Units*: `kl` in nats a response.
 
     `kl` is the mean of log π − log π_0 over its own samples, an estimate of KL(π‖π_0) up to the
@@ -43,7 +50,7 @@ def evaluate_policy(
     implicit = policy.implicit_rewards(repeated, samples, beta=beta).view(-1, num_candidates)
     best = implicit.argmax(-1, keepdim=True)
     first = [row[0] for row in rows]
-    return {
+    measured = {
         "reward": float(rewards[:, 0].mean()),
         "reward_argmax": float(rewards.gather(1, best).mean()),
         "kl": float(implicit[:, 0].mean()) / beta,
@@ -51,6 +58,11 @@ def evaluate_policy(
         "finished": fmean(sample.finished for sample in first),
         "distinct_2": fmean(distinct_2(sample.text) for sample in first),
     }
+    shown = [
+        {"prompt": prompt, "response": sample.text, "reward": reward}
+        for prompt, sample, reward in zip(prompts, first, rewards[:, 0].tolist(), strict=True)
+    ]
+    return PolicyEvaluation(measured, shown)
 
 
 def summarise_answers(answers: Sequence[Answer]) -> dict[str, float | None]:
