@@ -145,7 +145,7 @@ class TestContrasts:
         assert (row["n"], row["until"]) == (3, 100)
         assert row["mean"] == pytest.approx(1)
         assert row["low"] == pytest.approx(1 - 4.302653 * 0.5 / 3**0.5, abs=1e-6)
-        assert row["status"] == "named before it was run, with 8 seeds"
+        assert row["status"] == "exploratory"  # 8 seeds were named
 
     def test_only_the_first_was_named_and_only_on_imdb_tiny(self) -> None:
         arms = ("coactive-alpha-0.6", "dueling", "sft-edit")

@@ -190,10 +190,9 @@ def _areas_of(
 
 
 def _status(pair: tuple[str, str], line: Line, seeds: int) -> str:
-    if pair != NAMED or (line["task"], line["size"]) != NAMED_ON:
-        return "exploratory"
-    short = "" if seeds == NAMED_SEEDS else f", with {NAMED_SEEDS} seeds"
-    return f"named before it was run{short}"
+    where = (line["task"], line["size"])
+    named = (pair, where, seeds) == (NAMED, NAMED_ON, NAMED_SEEDS)
+    return "named before it was run" if named else "exploratory"
 
 
 def _cells(lines: Iterable[Line]) -> list[list[Line]]:
