@@ -218,7 +218,7 @@ class TestPage:
         assert page.text.count("alert(1)") >= 7
 
     def test_the_contrast_is_marked(self, tmp_path: Path) -> None:
-        lines = rising("coactive-alpha-0.6", [3.0, 4.0]) + rising("dueling", [1.0, 1.0])
+        lines = rising("coactive-alpha-0.6", [3.0, 4.0] * 4) + rising("dueling", [1.0] * 8)
         folder = results(tmp_path / "imdb-tiny", lines)
         write_report([folder], tmp_path / "report.html", title="t")
         found = Page(tmp_path / "report.html").text
