@@ -1,6 +1,6 @@
 """Full fine-tuning: whole copies of a model, of which one learns and one is frozen, π_0.
 
-The paper's IMDB reads most naturally so (spec, section 4). A copy offers a policy what an adapter
+The paper's IMDB reads most naturally so (A.4). A copy offers a policy what an adapter
 does, at the cost of all weights instead of a hundredth of them. There is one model, in whose layers
 the parameters of one copy at a time are put: so both run through the very same operations.
 """

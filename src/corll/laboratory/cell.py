@@ -246,7 +246,7 @@ class _Tally:
 
     def take_steps(self) -> dict[str, float | None]:
         """Means over the steps since the last line; the draft scored below its edit is a violation
-        of the premise h(draft) ≥ h(edit) (paper-spec, 6.9).
+        of the premise h(draft) ≥ h(edit) (paper, B.5).
         """
         names = {
             "premise_violated": "rewards/accuracies",

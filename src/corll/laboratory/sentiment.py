@@ -1,7 +1,7 @@
 """Sentiment of a review, and the score by which the pairs of IMDB's expert are ranked (A.4).
 
 This score is not R*: R* is the implicit reward of the expert that was trained on these pairs
-(paper-spec, 6.7).
+(4.1; A.4 names both R*).
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def expert_score(
 
     The second term keeps the expert fluent. The paper does not say whether it is summed over the
     response or per token; summed over 64 tokens it drowns the sentiment, so per token is the
-    default (paper-spec, section 4). `correlation` tells.
+    default. `correlation` tells.
 
     *Shapes*: B each; `lengths` in tokens. *Units*: nats; `reference_logprobs` are summed.
     *Source*: paper, A.4.
