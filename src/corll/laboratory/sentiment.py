@@ -1,7 +1,7 @@
 """Sentiment of a review, and the score by which the pairs of IMDB's expert are ranked (A.4).
 
 This score is not R*: R* is the implicit reward of the expert that was trained on these pairs
-(4.1; A.4 names both R*).
+(paper, 4.1, though A.4 calls this score R* too).
 """
 
 from __future__ import annotations

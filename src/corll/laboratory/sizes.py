@@ -157,7 +157,7 @@ def _mini(task: str) -> Experiment:
         preferences=512,
         evaluate_every=64,
         held_out=96,
-        expert=ExpertConfig(learning_rate=1e-4, measure_every=1, measured_prompts=96),
+        expert={"learning_rate": 1e-4, "measured_prompts": 96},
         expert_pairs=1024,
     )
 
@@ -172,15 +172,18 @@ def _tiny(task: str) -> Experiment:
         preferences=1024,
         evaluate_every=256,
         held_out=128,
-        expert=ExpertConfig(learning_rate=1e-3, measure_every=1, least_reward=0.3),
+        expert={"learning_rate": 1e-3},
         expert_pairs=2048,
     )
 
 
-def _small(task: str, *, learning_rate: float, **settings: Any) -> Experiment:
+def _small(
+    task: str, *, learning_rate: float, expert: dict[str, Any], **settings: Any
+) -> Experiment:
     small = _SMALL_TASKS[task]
     return Experiment(
         task=task,
+        expert=ExpertConfig(measure_every=1, **small.distance, **expert),
         source="offline",
         lengths=small.lengths,
         evaluation_candidates=3,
@@ -200,19 +203,27 @@ class _SmallTask(NamedTuple):
     lengths: Lengths
     num_candidates: int
     feedback: FeedbackAxes
+    distance: dict[str, float]
     deviation: str
 
 
-_TEMPLATED = "Prompts of 64 tokens, since the template takes half of 32, and responses of 32."
+_TEMPLATED = (
+    "Prompts of 64 tokens, since the template takes half of 32, and responses of 32. The expert is "
+    "stopped by how often it wins: trained on people's texts, not on its own samples, it learns "
+    "what to avoid, and π_0's samples fall while its own hardly rise."
+)
+_BY_REWARD = {"least_reward": 0.3}
+_BY_WINS = {"least_reward": -0.1, "least_wins": 0.75}
 _SMALL_TASKS = {
     "imdb": _SmallTask(
         Lengths(prompt=32, response=32),
         3,
         FeedbackAxes(),
+        _BY_REWARD,
         "32-token prompts and responses; k = 3 and l = 5 samples, not 9 and 25.",
     ),
-    "tldr": _SmallTask(Lengths(prompt=64, response=32), 1, _MINIMAL, _TEMPLATED),
-    "helpful": _SmallTask(Lengths(prompt=64, response=32), 1, _MINIMAL, _TEMPLATED),
+    "tldr": _SmallTask(Lengths(prompt=64, response=32), 1, _MINIMAL, _BY_WINS, _TEMPLATED),
+    "helpful": _SmallTask(Lengths(prompt=64, response=32), 1, _MINIMAL, _BY_WINS, _TEMPLATED),
 }
 SIZES = ("paper", "mini", "tiny")
 
