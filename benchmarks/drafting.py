@@ -15,18 +15,15 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
-from itertools import islice
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
 
+import llama_cpp_peer
 from corll import Policy
 from corll.config import SamplingConfig
 from corll.decoding import sample_branches
-from corll.models import embedded_gguf
 from dpo_step import random_text, single_token_words
 from measuring import Case, Products, interleaved, new_parser, parse, taught_policy, write
 
@@ -64,13 +61,14 @@ def cases(*, quick: bool) -> Iterator[Case]:
             target=TARGETS[P, K],
             more={"tokens_per_second": P * K * NEW_TOKENS / sorted(ours)[len(ours) // 2]},
         )
-    if not quick and (llama := load_llama_cpp()) is not None:
-        prompts = make_prompts(policy, 1)
+    prompt = make_prompts(policy, 1)[0]
+    if not quick and (llama := llama_cpp_peer.start(prompt)) is not None:
         ours, theirs = interleaved(
-            partial(draft, policy, prompts, 1),
-            partial(generate_by_llama_cpp, llama, prompts[0]),
+            partial(draft, policy, [prompt], 1),
+            partial(llama.generate, prompt, NEW_TOKENS),
             pairs=3,
         )
+        llama.close()
         yield Case(
             "drafting: 1 × 1 against 4-bit weights",
             ours,
@@ -119,25 +117,6 @@ def generate(model: Any, prompts: list[tuple[int, ...]], num_samples: int) -> An
         num_return_sequences=num_samples,
         pad_token_id=0,
     )
-
-
-def load_llama_cpp() -> Any | None:
-    """llama.cpp with the embedded model's own file; None where either is not installed."""
-    path = embedded_gguf()
-    if path is None or find_spec("llama_cpp") is None:
-        print("llama.cpp is not compared with: pip install llama-cpp-python", flush=True)
-        return None
-    llama_cpp = import_module("llama_cpp")
-    threads = torch.get_num_threads()
-    return llama_cpp.Llama(str(path), n_ctx=512, n_threads=threads, seed=0, verbose=False)
-
-
-def generate_by_llama_cpp(llama: Any, prompt: tuple[int, ...]) -> list[int]:
-    llama.reset()  # else it would keep the prompt from the time before
-    drawn = llama.generate(
-        list(prompt), temp=1.0, top_k=50, top_p=1.0, min_p=0.0, repeat_penalty=1.0
-    )
-    return list(islice(drawn, NEW_TOKENS))
 
 
 if __name__ == "__main__":
