@@ -53,4 +53,4 @@ def small_workshop(model: Path, **settings: Any) -> Workshop:
     generator = random.Random(0)
     prompts = [" ".join(generator.sample(words, 3)) for _ in range(30)]
     data = TaskData(tuple(prompts[:26]), tuple(prompts[26:]), (), (), "words of the corpus")
-    return Workshop(experiment, data, Expert(policy), expert_reward=0.2, base_reward=-0.2)
+    return Workshop(experiment, data, Expert(policy), expert_reward=0.2)

@@ -7,6 +7,7 @@ the better ones they give, `nothing_better` what they do where there is none, an
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from enum import StrEnum
@@ -70,3 +71,15 @@ def choose_edit(
     enough = draft_reward + axes.alpha * (rewards[best] - draft_reward)
     # The best is α-informative for every α ≤ 1; rounding must not say otherwise.
     return next((n for n in better if rewards[n] >= enough), best)
+
+
+def estimated_alpha(gains: Sequence[float], regrets: Sequence[float]) -> tuple[float, float]:
+    """α̂ = Σ gain / Σ regret over the rounds where something was better, and the share left out.
+
+    Not a number where nothing ever was. *Shapes*: one of each a round: what the edit gained over
+    the draft, 0 without one, and what the best would have gained. *Source*: paper, 4.4.
+    """
+    improvable = [n for n, regret in enumerate(regrets) if regret > 0]
+    possible = sum(regrets[n] for n in improvable)
+    estimate = sum(gains[n] for n in improvable) / possible if improvable else math.nan
+    return estimate, 1 - len(improvable) / len(regrets) if len(regrets) else math.nan

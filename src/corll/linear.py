@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from corll.axes import FeedbackAxes, choose_edit
+from corll.axes import FeedbackAxes, choose_edit, estimated_alpha
 
 Array = NDArray[np.float64]
 
@@ -130,10 +130,7 @@ class History:
 
         nan where nothing ever was.
         """
-        improvable = self.regret > 0
-        total = float(self.regret[improvable].sum())
-        estimate = float(self.gain[improvable].sum()) / total if total else float("nan")
-        return estimate, float(1 - improvable.mean())
+        return estimated_alpha(self.gain.tolist(), self.regret.tolist())
 
 
 def play_coactive(

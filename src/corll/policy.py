@@ -251,11 +251,17 @@ class Policy:
         self, prompts: Sequence[Prompt], responses: Sequence[Response], *, beta: float = 0.1
     ) -> Tensor:
         """R_π(x, y) = β log π(y|x)/π_0(y|x), both from the same kind of pass. *Shapes*: B."""
+        return implicit_reward(*self.both_logprobs(prompts, responses), beta)
+
+    def both_logprobs(
+        self, prompts: Sequence[Prompt], responses: Sequence[Response]
+    ) -> tuple[Tensor, Tensor]:
+        """log π(y|x) and log π_0(y|x), from the same kind of pass. *Shapes*: B, B."""
         trees, order = self._scoring_trees(prompts, responses)
         policy = self._score(trees)
         with self.as_reference():
             reference = self._score(trees)
-        return implicit_reward(policy, reference, beta)[order]
+        return policy[order], reference[order]
 
     @contextmanager
     def as_reference(self) -> Iterator[None]:

@@ -47,7 +47,7 @@ def test_what_is_drilled_in_is_found(workshop: Workshop) -> None:
     drilled = workshop.experiment.learner.with_settings(learning_rate=0.03)
     experiment = workshop.experiment.with_settings(learner=drilled.model_dump())
     config = CanaryConfig(preferences=64, repetitions=(48,), secrets=1, other_prompts=2)
-    strong = Workshop(experiment, workshop.data, workshop.expert, 0.2, -0.2)
+    strong = Workshop(experiment, workshop.data, workshop.expert, 0.2)
     own, _ = run_canary(strong, "sft", 0, config)
     assert own.after > 6
     assert own.after > own.before

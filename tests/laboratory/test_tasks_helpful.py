@@ -13,7 +13,7 @@ from corll.laboratory.tasks import Comparison, Corpus, Demonstration, Lengths
 from corll.laboratory.tasks.helpful import Helpful
 from corll.records import Preference
 
-HH_HARMLESS = Path("/work/shared/data/hh_harmless.jsonl.gz")
+HH_HARMLESS = Path(__file__).parents[3] / "shared" / "data" / "hh_harmless.jsonl.gz"
 FIRST = "\n\nHuman: Hi\n\nAssistant:"  # 11 + 12 = 23 bytes
 SECOND = f"{FIRST} Yes?\n\nHuman: Why\n\nAssistant:"
 assert len(FIRST) == 23

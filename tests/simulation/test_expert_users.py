@@ -78,7 +78,7 @@ def check_rewards(expert: Expert, edits: list[Edit], answers: list[Answer]) -> N
 
 def test_the_best_redraw_is_given(expert: Expert, drafts: list[Draft]) -> None:
     user = redrawer(expert, BEST)
-    candidates = user.redraws(drafts)
+    candidates = user.candidates(drafts)
     edits = user.edits(drafts)
     check_rewards(expert, edits, user.answers)
     for edit, (shown, *others) in zip(edits, candidates, strict=True):
@@ -90,7 +90,7 @@ def test_the_least_better_redraw_is_given_or_the_prompt_dropped(
     expert: Expert, drafts: list[Draft]
 ) -> None:
     user = redrawer(expert, DROP, num_samples=2)
-    candidates = user.redraws(drafts)
+    candidates = user.candidates(drafts)
     dropped = 0
     for edit, (shown, *others) in zip(user.edits(drafts), candidates, strict=True):
         better = [c for c in others if c.reward > shown.reward]
@@ -115,13 +115,13 @@ def test_the_expert_draws_by_a_stream_of_its_own(expert: Expert, drafts: list[Dr
     """Where the policy is the expert, its draft must not be the expert's first sample."""
     config = CoactiveConfig(num_candidates=1, max_completion_length=12, temperature=1.0)
     own = make_drafts(expert.policy, PROMPTS, config, seeds=range(len(PROMPTS)))
-    rows = redrawer(expert, BEST).redraws(own)
+    rows = redrawer(expert, BEST).candidates(own)
     assert all(row[0].sample.token_ids != row[1].sample.token_ids for row in rows)
 
 
 def test_a_rewriting_changes_a_span_a_round(expert: Expert, drafts: list[Draft]) -> None:
     user = rewriter(expert, rounds=1)
-    for draft, (shown, *others) in zip(drafts, user.rewrites(drafts), strict=True):
+    for draft, (shown, *others) in zip(drafts, user.candidates(drafts), strict=True):
         ids = draft.sample.token_ids
         assert shown.sample == draft.sample
         assert len(others) == 6
@@ -157,7 +157,7 @@ def test_matched_kinds_answer_the_same_drafts_with_gains_alike(
         edits = user.edits(drafts)
         check_rewards(expert, edits, user.answers)
         found[rewrite] = (edits, user.answers)
-    redraws = redrawer(expert, BEST).redraws(drafts)
+    redraws = redrawer(expert, BEST).candidates(drafts)
     matched = 0
     for n in range(len(drafts)):
         (edit, known), (redraw, other) = ((found[kind][0][n], found[kind][1][n]) for kind in (1, 0))
@@ -211,8 +211,8 @@ def test_edits_and_comparisons_take_turns(expert: Expert, drafts: list[Draft]) -
 
 def test_the_draft_s_own_text_is_an_acceptance(expert: Expert, drafts: list[Draft]) -> None:
     class Same(RedrawUser):
-        def redraws(self, drafts: Any) -> Any:
-            return self._candidates(drafts, [[d.sample, d.sample] for d in drafts])
+        def candidates(self, drafts: Any) -> Any:
+            return self._scored(drafts, [[d.sample, d.sample] for d in drafts])
 
     user = Same(expert, BEST, num_samples=1, max_new_tokens=12, sampling=SAMPLING)
     assert [edit.text for edit in user.edits(drafts)] == [draft.text for draft in drafts]

@@ -91,7 +91,7 @@ def run_cell(
     experiment = workshop.experiment
     config = cell.learner_config(experiment, rates)
     _check_config(folder, experiment, cell, config)
-    if (folder / "done.json").exists():
+    if is_done(folder):
         return
     policy = new_policy(workshop, cell.seed)
     try:

@@ -7,10 +7,12 @@ and better learning are different things, and claims use `reward`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from corll.axes import estimated_alpha
 from corll.config import SamplingConfig
 from corll.edits import distinct_2
 from corll.policy import Policy
@@ -76,15 +78,15 @@ def summarise_answers(answers: Sequence[Answer]) -> dict[str, float | None]:
     preferences = [a for a in answers if a.edit_reward is not None]
     gains = [_gain(a) for a in preferences]
     judged = [a for a in answers if a.best_reward is not None]
-    improvable = [a for a in judged if _regret(a) > 0]
-    possible = sum(map(_regret, improvable))
-    realised = sum(_gain(a) for a in improvable if a.edit_reward is not None)
+    regrets = [_regret(a) for a in judged]
+    realised = [0.0 if a.edit_reward is None else _gain(a) for a in judged]
+    alpha, left_out = estimated_alpha(realised, regrets)
     return {
         "mislabelled": _mean([gain < 0 for gain in gains]),
         "gain": _mean(gains),
-        "estimated_alpha": realised / possible if possible else None,
-        "left_out": 1 - len(improvable) / len(judged) if judged else None,
-        "regret_estimate": _mean([_regret(a) for a in judged]),
+        "estimated_alpha": None if math.isnan(alpha) else alpha,
+        "left_out": None if math.isnan(left_out) else left_out,
+        "regret_estimate": _mean(regrets),
         "accepted": _mean([a.accepted for a in answers]),
         "dropped": _mean([a.edit_reward is None and not a.accepted for a in answers]),
         "edit_length": _mean([a.edit_length for a in preferences]),

@@ -101,7 +101,9 @@ def _paper_large(task: str, model: str, lengths: Lengths, held_out: int) -> Expe
         evaluation_candidates=1,
         num_expert_samples=5,
         feedback=_MINIMAL,
-        learner=_paper_learner(1, lengths, warmup_steps=None, warmup_ratio=0.1, total_steps=200),
+        learner=_paper_learner(
+            1, lengths, warmup_steps=None, warmup_ratio=0.1, total_steps=preferences // 64
+        ),
         lora=_PAPER_LORA,
         expert=ExpertConfig(learning_rate=5e-7, max_steps=2000, measure_every=50),
         expert_lora=_PAPER_LORA,

@@ -41,15 +41,13 @@ Report = Callable[[str], None]
 class Workshop:
     """Everything that is made before the first cell.
 
-    `expert_reward` and `base_reward` are the mean R* of the expert's and of π_0's samples for the
-    held-out prompts.
+    `expert_reward` is the mean R* of the expert's samples for the held-out prompts.
     """
 
     experiment: Experiment
     data: TaskData
     expert: Expert
     expert_reward: float
-    base_reward: float
 
     @classmethod
     def prepare(
@@ -87,13 +85,7 @@ class Workshop:
             if not (folder / "expert.json").exists():
                 _make_expert(experiment, policy, data, corpus, folder, expert, report)
         known = json.loads((folder / "expert.json").read_text(encoding="utf-8"))
-        return cls(
-            experiment,
-            data,
-            Expert(policy, beta=experiment.expert.beta),
-            known["reward"],
-            known["base_reward"],
-        )
+        return cls(experiment, data, Expert(policy, beta=experiment.expert.beta), known["reward"])
 
 
 def _make_expert(

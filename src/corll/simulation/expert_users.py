@@ -10,6 +10,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
@@ -67,7 +68,7 @@ class ExpertUser(ABC):
     def _answer(self, drafts: Sequence[Draft]) -> list[tuple[Edit, Answer]]:
         """An answer to each draft, and what is known of it."""
 
-    def _candidates(
+    def _scored(
         self, drafts: Sequence[Draft], rows: Sequence[Sequence[Sample]]
     ) -> list[list[Candidate]]:
         """Scores samples, those of a draft in one row. *Shapes*: P drafts, P rows."""
@@ -78,8 +79,8 @@ class ExpertUser(ABC):
         return [[next(scored) for _ in row] for row in rows]
 
 
-class RedrawUser(ExpertUser):
-    """Draws candidates from the expert and gives one of them by the paper's axes (4.1, 4.4)."""
+class ChoosingUser(ExpertUser):
+    """Has `num_samples` candidates or more, and gives one of them by the axes (4.1, 4.4)."""
 
     def __init__(
         self,
@@ -87,68 +88,65 @@ class RedrawUser(ExpertUser):
         axes: FeedbackAxes,
         *,
         num_samples: int,
-        max_new_tokens: int,
         sampling: SamplingConfig,
         seed: int = 0,
     ) -> None:
         super().__init__(expert)
         self.axes, self.seed = axes, seed
-        self._num_samples, self._length, self._sampling = num_samples, max_new_tokens, sampling
+        self._num_samples, self._sampling = num_samples, sampling
+
+    @abstractmethod
+    def candidates(self, drafts: Sequence[Draft]) -> list[list[Candidate]]:
+        """The draft first, then the texts that might become its edit; a list for each draft."""
 
     def _answer(self, drafts: Sequence[Draft]) -> list[tuple[Edit, Answer]]:
         return [
             _choose(draft, row, self.axes, self.seed)
-            for draft, row in zip(drafts, self.redraws(drafts), strict=True)
+            for draft, row in zip(drafts, self.candidates(drafts), strict=True)
         ]
 
-    def redraws(self, drafts: Sequence[Draft]) -> list[list[Candidate]]:
-        """The draft first, then the expert's samples; a list for each draft."""
-        rows = self.expert.sample(
+
+class RedrawUser(ChoosingUser):
+    """Draws its candidates from the expert, as the paper's user does."""
+
+    def __init__(
+        self, expert: Expert, axes: FeedbackAxes, *, max_new_tokens: int, **drawing: Any
+    ) -> None:
+        super().__init__(expert, axes, **drawing)
+        self._length = max_new_tokens
+
+    def candidates(self, drafts: Sequence[Draft]) -> list[list[Candidate]]:
+        rows = self.expert.policy.sample(
             [draft.prompt for draft in drafts],
             self._num_samples,
-            max_new_tokens=self._length,
-            seed=[_own_stream(draft) for draft in drafts],
+            self._length,
+            [_own_stream(draft) for draft in drafts],
             sampling=self._sampling,
         )
         both = [[draft.sample, *row] for draft, row in zip(drafts, rows, strict=True)]
-        return self._candidates(drafts, both)
+        return self._scored(drafts, both)
 
 
-class RewriteUser(ExpertUser):
+class RewriteUser(ChoosingUser):
     """Changes the draft where that raises R*, as people do: a few words at a time.
 
     Each of `rounds` proposes `num_samples` texts in which one span of at most eight tokens is what
-    the expert would have written there, or nothing, and goes on from the best. `rewrites` lists
-    the texts that were visited; the edit is one of them, by the axes.
+    the expert would have written there, or nothing, and goes on from the best. The candidates are
+    all the texts that were proposed.
     """
 
     def __init__(
-        self,
-        expert: Expert,
-        axes: FeedbackAxes,
-        *,
-        num_samples: int,
-        sampling: SamplingConfig,
-        rounds: int = 2,
-        seed: int = 0,
+        self, expert: Expert, axes: FeedbackAxes, *, rounds: int = 2, **drawing: Any
     ) -> None:
-        super().__init__(expert)
-        self.axes, self.seed = axes, seed
-        self._num_samples, self._sampling, self._rounds = num_samples, sampling, rounds
+        super().__init__(expert, axes, **drawing)
+        self._rounds = rounds
 
-    def _answer(self, drafts: Sequence[Draft]) -> list[tuple[Edit, Answer]]:
-        return [
-            _choose(draft, row, self.axes, self.seed)
-            for draft, row in zip(drafts, self.rewrites(drafts), strict=True)
-        ]
-
-    def rewrites(self, drafts: Sequence[Draft]) -> list[list[Candidate]]:
-        """The draft first, then the texts that were proposed; a list for each draft."""
-        found = self._candidates(drafts, [[draft.sample] for draft in drafts])
+    def candidates(self, drafts: Sequence[Draft]) -> list[list[Candidate]]:
+        found = self._scored(drafts, [[draft.sample] for draft in drafts])
         for number in range(self._rounds):
             starts = [max(row, key=_reward).sample for row in found]
             proposed = self._proposals(drafts, starts, number)
-            for row, more in zip(found, self._candidates(drafts, proposed), strict=True):
+            for row, more in zip(found, self._scored(drafts, proposed), strict=True):
                 row += more
         return found
 
@@ -220,7 +218,9 @@ class MatchedUser(ExpertUser):
 
     def _answer(self, drafts: Sequence[Draft]) -> list[tuple[Edit, Answer]]:
         answered = []
-        both = zip(self._rewriter.rewrites(drafts), self._redrawer.redraws(drafts), strict=True)
+        both = zip(
+            self._rewriter.candidates(drafts), self._redrawer.candidates(drafts), strict=True
+        )
         for draft, (rewrites, redraws) in zip(drafts, both, strict=True):
             rewritten = max(rewrites, key=_reward)
             better = [c for c in redraws if c.reward > redraws[0].reward]
@@ -248,7 +248,7 @@ class DuelingLabeller(ExpertUser):
     def _answer(self, drafts: Sequence[Draft]) -> list[tuple[Edit, Answer]]:
         shown = [d.candidates if self.best_worst else d.candidates[:2] for d in drafts]
         answered = []
-        for draft, row in zip(drafts, self._candidates(drafts, shown), strict=True):
+        for draft, row in zip(drafts, self._scored(drafts, shown), strict=True):
             worse, better = min(row, key=_reward), max(row, key=_reward)
             ordered = replace(draft, choice=row.index(worse))
             if better.reward == worse.reward:

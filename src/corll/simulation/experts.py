@@ -57,18 +57,6 @@ class Expert:
     def __init__(self, policy: Policy, *, beta: float = 0.1) -> None:
         self.policy, self.beta = policy, beta
 
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        num_samples: int,
-        *,
-        max_new_tokens: int,
-        seed: Sequence[int],
-        sampling: SamplingConfig,
-    ) -> list[list[Sample]]:
-        """Candidates for an edit, `num_samples` a prompt."""
-        return self.policy.sample(prompts, num_samples, max_new_tokens, seed, sampling=sampling)
-
     def rewards(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
         """R*. *Shapes*: B prompts, B responses → B."""
         return self.policy.implicit_rewards(prompts, responses, beta=self.beta)
@@ -77,8 +65,7 @@ class Expert:
         self, prompts: Sequence[Prompt], responses: Sequence[Response]
     ) -> tuple[Tensor, Tensor]:
         """R* and log π_0. *Shapes*: B prompts, B responses → B, B."""
-        expert = self.policy.logprobs(prompts, responses)
-        reference = self.policy.reference_logprobs(prompts, responses)
+        expert, reference = self.policy.both_logprobs(prompts, responses)
         return implicit_reward(expert, reference, self.beta), reference
 
 

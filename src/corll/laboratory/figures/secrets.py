@@ -19,6 +19,7 @@ from corll.laboratory.figures.style import (
     tidy,
     write_figure,
 )
+from corll.laboratory.statistics import mean_band
 
 _BY_CHANCE = 1 / np.log(2)
 """The mean exposure of a secret whose rank is uniform, for many possible secrets."""
@@ -36,9 +37,9 @@ def draw_secrets(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: s
     drawn: dict[str, Any] = {}
     for axes, own in zip(panels, (True, False), strict=True):
         for loss, place in zip(losses, np.linspace(0, 0.9, len(losses)), strict=True):
-            groups = [_group(lines, loss, count, own=own) for count in counts]
-            means = [float(np.mean(group)) for group in groups]
-            errors = [_standard_error(group) for group in groups]
+            bands = [mean_band([[v] for v in _group(lines, loss, n, own=own)]) for n in counts]
+            means = [float(mean[0]) for mean, _, _ in bands]
+            errors = [float(mean[0] - low[0]) for mean, low, _ in bands]
             axes.errorbar(
                 counts, means, errors, color=COACTIVE(place), marker="o", label=in_words(loss)
             )
@@ -68,7 +69,3 @@ def _group(lines: Sequence[Mapping[str, Any]], loss: str, count: int, *, own: bo
         for line in lines
         if (line["loss"], line["repetitions"], line["own_prompt"]) == wanted
     ]
-
-
-def _standard_error(values: Sequence[float]) -> float:
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
