@@ -42,18 +42,119 @@ def sample_branches(
     end_ids: Sequence[int],
 ) -> list[list[Branch]]:
     """Draws `num_samples` responses to each prompt. *Shapes*: prompts P → P lists of K branches."""
-    streams = _uniforms(prompts, seeds, num_samples, max_new_tokens)
-    with torch.no_grad():
-        state = _prefill(network, prompts, num_samples, max_new_tokens)
-        rows = _decode(network, state, streams.to(state.logits.device), sampling, tuple(end_ids))
+    decoding = Decoding(
+        network,
+        prompts,
+        seeds=seeds,
+        num_samples=num_samples,
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+        end_ids=end_ids,
+    )
+    while decoding.advance():
+        pass
+    rows = decoding.branches()
     return [rows[start : start + num_samples] for start in range(0, len(rows), num_samples)]
 
 
+class Decoding:
+    """Responses under way: `advance` draws a token for each, as long as any goes on.
+
+    Several of them may take turns on one network. The adapter that the network runs with must be
+    the same at each call: keys and values of the tokens before were computed with it.
+    *Shapes*: `token_ids`, `logprobs` N × T, where N is P · K and T the longest response; `lengths`
+    and `finished` N. *Units*: `logprobs` in nats, one a token, of the full distribution.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        prompts: Sequence[Ids],
+        *,
+        seeds: Sequence[int],
+        num_samples: int,
+        max_new_tokens: int,
+        sampling: SamplingConfig,
+        end_ids: Sequence[int],
+    ) -> None:
+        streams = _uniforms(prompts, seeds, num_samples, max_new_tokens)
+        with torch.no_grad():
+            self._state = _prefill(network, prompts, num_samples, max_new_tokens)
+        device = self._state.logits.device
+        self.network, self.sampling = network, sampling
+        self._uniforms = streams.to(device)
+        self._ends = torch.tensor(tuple(end_ids), device=device)
+        self._drawn: Tensor | None = None
+        N, T = streams.shape
+        self.token_ids = torch.zeros(N, T, dtype=torch.long, device=device)
+        self.logprobs = torch.zeros(N, T, dtype=torch.float32, device=device)
+        self.lengths = torch.zeros(N, dtype=torch.long, device=device)
+        self.finished = torch.zeros(N, dtype=torch.bool, device=device)
+        self._going = torch.ones(N, dtype=torch.bool, device=device)
+        self.steps = 0
+
+    @torch.no_grad()
+    def advance(self) -> bool:
+        """Draws the next token of each response that goes on; says whether any still does."""
+        if not self.going:
+            return False
+        if self._drawn is not None:
+            self._feed(self._drawn)
+        rows, step = self._state.rows, self.steps
+        drawn, logprobs = draw(self._state.logits, self._uniforms[rows, step], self.sampling)
+        going = self._going[rows]
+        self.token_ids[rows, step] = torch.where(going, drawn, 0)
+        self.logprobs[rows, step] = torch.where(going, logprobs, 0.0)
+        self.lengths[rows[going]] = step + 1
+        ended = rows[going & torch.isin(drawn, self._ends)]
+        self.finished[ended] = True
+        self._going[ended] = False
+        self._drawn = drawn
+        self.steps += 1
+        return self.going
+
+    @property
+    def going(self) -> bool:
+        """Whether any response goes on."""
+        return self.steps < self.token_ids.shape[1] and bool(self._going.any())
+
+    @property
+    def logits(self) -> Tensor:
+        """Those that the latest tokens were drawn from. *Shapes*: `rows` × V."""
+        return self._state.logits
+
+    @property
+    def rows(self) -> Tensor:
+        """Which responses the logits belong to; some of them may have ended."""
+        return self._state.rows
+
+    def stop(self, rows: Sequence[int]) -> None:
+        """Ends responses that nobody waits for any more; they stay unfinished."""
+        self._going[torch.tensor(rows, dtype=torch.long, device=self._going.device)] = False
+
+    def branches(self) -> list[Branch]:
+        """The responses as far as they are, N in order."""
+        totals = self.logprobs.sum(-1)
+        columns = (self.token_ids, self.lengths, totals, self.finished)
+        return [
+            Branch(tuple(ids[:length]), total, end)
+            for ids, length, total, end in zip(*(c.tolist() for c in columns), strict=True)
+        ]
+
+    def _feed(self, drawn: Tensor) -> None:
+        """The tokens just drawn, without the rows that ended once these are half of all."""
+        alive = self._going[self._state.rows]
+        if int(alive.sum()) <= len(alive) // 2:
+            keep = alive.nonzero().squeeze(-1)
+            self._state, drawn = _keep_rows(self._state, keep), drawn[keep]
+        _advance(self.network, self._state, drawn)
+
+
 @dataclass
-class _Decoding:
-    """Where decoding stands. *Shapes*: `logits` N × V, `positions` N, `padding` N × L (L: longest
-    prompt); `rows` N: which of the original rows each row still going is. `more` goes to the
-    network's every pass.
+class _State:
+    """Where the network stands. *Shapes*: `logits` N × V, `positions` N, `padding` N × L (L:
+    longest prompt); `rows` N: which of the original rows each row still going is. `more` goes to
+    the network's every pass.
     """
 
     cache: Cache
@@ -62,44 +163,6 @@ class _Decoding:
     padding: Tensor
     rows: Tensor
     more: dict[str, Any]
-
-
-def _decode(
-    network: Network,
-    state: _Decoding,
-    uniforms: Tensor,
-    sampling: SamplingConfig,
-    end_ids: tuple[int, ...],
-) -> list[Branch]:
-    N, T = uniforms.shape
-    device = uniforms.device
-    tokens = torch.zeros(N, T, dtype=torch.long, device=device)
-    lengths = torch.full((N,), T, device=device)
-    totals = torch.zeros(N, dtype=torch.float32, device=device)
-    finished = torch.zeros(N, dtype=torch.bool, device=device)
-    ends = torch.tensor(end_ids, device=device)
-    for step in range(T):
-        rows = state.rows
-        drawn, logprobs = draw(state.logits, uniforms[rows, step], sampling)
-        going = ~finished[rows]
-        tokens[rows, step] = torch.where(going, drawn, tokens[rows, step])
-        totals[rows] += torch.where(going, logprobs, 0.0)
-        ended = going & torch.isin(drawn, ends)
-        lengths[rows[ended]] = step + 1
-        finished[rows[ended]] = True
-        alive = int((~finished[rows]).sum())
-        if alive == 0 or step == T - 1:
-            break
-        if alive <= len(rows) // 2:
-            keep = (~finished[rows]).nonzero().squeeze(-1)
-            state, drawn = _keep_rows(state, keep), drawn[keep]
-        _advance(network, state, drawn)
-    return [
-        Branch(tuple(ids[:length]), total, end)
-        for ids, length, total, end in zip(
-            tokens.tolist(), lengths.tolist(), totals.tolist(), finished.tolist(), strict=True
-        )
-    ]
 
 
 def draw(logits: Tensor, uniforms: Tensor, sampling: SamplingConfig) -> tuple[Tensor, Tensor]:
@@ -155,7 +218,7 @@ def _uniforms(
 
 def _prefill(
     network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
-) -> _Decoding:
+) -> _State:
     """Computes each prompt once, padded on the left so that all rows grow at the same place."""
     model = network.model
     P, L = len(prompts), max(map(len, prompts))
@@ -181,7 +244,7 @@ def _prefill(
     if not network.takes_trees:
         cache.batch_repeat_interleave(num_samples)
     lengths = (~padding).sum(-1)
-    return _Decoding(
+    return _State(
         cache,
         logits.repeat_interleave(num_samples, dim=0),
         lengths.repeat_interleave(num_samples),
@@ -191,7 +254,7 @@ def _prefill(
     )
 
 
-def _advance(network: Network, state: _Decoding, drawn: Tensor) -> None:
+def _advance(network: Network, state: _State, drawn: Tensor) -> None:
     """Feeds the tokens just drawn, so that `state.logits` predict the next ones."""
     seen = state.cache.get_seq_length() + 1
     grown = seen - state.padding.shape[1]
@@ -212,7 +275,7 @@ def _advance(network: Network, state: _Decoding, drawn: Tensor) -> None:
     state.positions = state.positions + 1
 
 
-def _keep_rows(state: _Decoding, keep: Tensor) -> _Decoding:
+def _keep_rows(state: _State, keep: Tensor) -> _State:
     state.cache.batch_select_indices(keep)
     return replace(
         state,

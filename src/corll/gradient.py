@@ -7,7 +7,7 @@ piece, since the loss is an average over pairs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -102,14 +102,23 @@ class BatchGradient:
 
 
 def accumulate_gradient(
-    policy: Policy, pairs: Sequence[EncodedPair], config: CoactiveConfig, max_tokens: int
+    policy: Policy,
+    pairs: Sequence[EncodedPair],
+    config: CoactiveConfig,
+    max_tokens: int,
+    *,
+    before: Callable[[], None] = lambda: None,
 ) -> BatchGradient:
-    """Leaves the gradient of the batch's loss on the adapter, whatever the micro-batches were."""
+    """Leaves the gradient of the batch's loss on the adapter, whatever the micro-batches were.
+
+    `before` is called ahead of each micro-batch.
+    """
     for parameter in policy.trainable_parameters().values():
         parameter.grad = None
     totals: dict[str, Tensor] = {}
     references: dict[int, ReferenceLogprobs] = {}
     for numbers in batches_by_length([pair.padded_tokens for pair in pairs], max_tokens):
+        before()
         batch = [pairs[n] for n in numbers]
         share = len(batch) / len(pairs)
         loss, metrics, computed = _micro_batch_loss(policy, batch, config)

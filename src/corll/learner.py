@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -40,7 +40,7 @@ from corll.records import (
 )
 
 _STATE_FILE = "corll_learner.json"
-_OPTIMIZER_FILE = "corll_optimizer.safetensors"
+OPTIMIZER_FILE = "corll_optimizer.safetensors"
 _REFERENCE_FOLDER = "reference"
 _REPLAY_MEMORY = 512
 """Preferences that replay draws from: the latest, so that a change of taste is learned."""
@@ -51,10 +51,18 @@ class CoactiveLearner:
 
     `last_metrics` are those of the latest step, `last_learned` its preferences, now with their
     reference log-probabilities, so that whoever stores them need not compute these again.
+    `give_way` is called before each micro-batch, for a learner that shares its processor.
     """
 
-    def __init__(self, policy: Policy, config: CoactiveConfig | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        config: CoactiveConfig | None = None,
+        *,
+        give_way: Callable[[], None] = lambda: None,
+    ) -> None:
         self.policy = policy
+        self.give_way = give_way
         self.config = config or CoactiveConfig()
         self.buffer = PreferenceBuffer(
             self.config.preferences_per_step,
@@ -100,7 +108,7 @@ class CoactiveLearner:
             return outcome
         self.buffer.add(outcome)
         if (batch := self.buffer.next_batch()) is not None:
-            self._learn_batch(batch)
+            self.learn_batch(batch)
         return outcome
 
     def outcome_of(self, draft: Draft, edited: Response) -> Outcome:
@@ -132,10 +140,10 @@ class CoactiveLearner:
         waiting = list(self.buffer)
         if not waiting:
             return None
-        return self._learn_batch(waiting)
+        return self.learn_batch(waiting)
 
-    def _learn_batch(self, batch: Sequence[Preference]) -> dict[str, float]:
-        """A step on these and on as many of the past as the configuration asks for."""
+    def learn_batch(self, batch: Sequence[Preference]) -> dict[str, float]:
+        """A step on these and on as many of the past as the configuration asks for; as `step`."""
         replayed = self.buffer.recall(
             self.config.replay_per_step, seed=f"{self.config.seed}/{self.steps_taken}"
         )
@@ -177,7 +185,9 @@ class CoactiveLearner:
         while True:
             try:
                 with self._dropout_stream():
-                    return accumulate_gradient(self.policy, pairs, self.config, self._max_tokens)
+                    return accumulate_gradient(
+                        self.policy, pairs, self.config, self._max_tokens, before=self.give_way
+                    )
             except (RuntimeError, MemoryError) as error:
                 self._max_tokens = with_less_memory(error, self._max_tokens, pairs)
 
@@ -193,13 +203,19 @@ class CoactiveLearner:
             torch.manual_seed(int(mixed[0]))
             yield
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes the adapter as a PEFT folder, and beside it all that going on exactly needs."""
+    def save(self, folder: str | os.PathLike[str], *, with_preferences: bool = True) -> None:
+        """Writes the adapter as a PEFT folder, and beside it all that going on exactly needs.
+
+        `with_preferences=False` leaves out the texts that wait or may be replayed, for a caller who
+        keeps them elsewhere.
+        """
         target = Path(folder)
         self.policy.save(target)
         if self.policy.reference_name != "base":
             self.policy.save_reference(target / _REFERENCE_FOLDER)
-        save_file(self._optimizer_state(), target / _OPTIMIZER_FILE)
+        save_file(self._optimizer_state(), target / OPTIMIZER_FILE)
+        kept = (self.buffer, self.buffer.past) if with_preferences else ((), ())
+        waiting, past = ([asdict(preference) for preference in part] for part in kept)
         state = {
             "base_model": self.policy.name,
             "dtype": str(self.policy.dtype).removeprefix("torch."),
@@ -209,8 +225,8 @@ class CoactiveLearner:
             "drafts_made": self.drafts_made,
             "rounds_played": self.rounds_played,
             "steps_taken": self.steps_taken,
-            "waiting": [asdict(preference) for preference in self.buffer],
-            "past": [asdict(preference) for preference in self.buffer.past],
+            "waiting": waiting,
+            "past": past,
         }
         (target / _STATE_FILE).write_text(json.dumps(state, indent=1) + "\n")
 
@@ -249,7 +265,7 @@ class CoactiveLearner:
         if given:
             policy.restore(source)
         learner = cls(policy, CoactiveConfig(**state["config"]))
-        learner._restore_optimizer(source / _OPTIMIZER_FILE)
+        learner.restore_optimizer(source)
         learner.drafts_made = state["drafts_made"]
         learner.rounds_played = state["rounds_played"]
         learner.steps_taken = state["steps_taken"]
@@ -265,7 +281,9 @@ class CoactiveLearner:
             for key, value in self._optimizer.state[parameter].items()
         }
 
-    def _restore_optimizer(self, path: Path) -> None:
+    def restore_optimizer(self, folder: str | os.PathLike[str]) -> None:
+        """Takes up the optimiser's state that `save` wrote. *Raises*: AdapterError."""
+        path = Path(folder) / OPTIMIZER_FILE
         try:
             stored = load_file(path)
         except (OSError, SafetensorError) as error:

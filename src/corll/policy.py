@@ -17,7 +17,7 @@ from torch import Tensor
 
 from corll.adapters import POLICY, REFERENCE, AdapterSet
 from corll.config import LoraConfig, SamplingConfig
-from corll.decoding import Branch, sample_branches
+from corll.decoding import Branch, Decoding, sample_branches
 from corll.errors import InputError
 from corll.fused import fuse_layers
 from corll.losses import implicit_reward
@@ -230,6 +230,37 @@ class Policy:
                 end_ids=self.codec.end_ids,
             )
         ]
+
+    def start(
+        self,
+        prompts: Sequence[Prompt],
+        num_samples: int,
+        max_new_tokens: int,
+        seeds: Sequence[int],
+        *,
+        sampling: SamplingConfig = _DEFAULT_SAMPLING,
+    ) -> Decoding:
+        """Begins the responses that `sample` would draw, for a caller who wants them by the token.
+
+        They go on by `advance`, of this policy. *Raises*: InputError, PromptTooLongError.
+        """
+        _check_prompts(prompts)
+        encoded = [self.codec.encode_prompt(prompt) for prompt in prompts]
+        self.codec.check_room(encoded, max_new_tokens)
+        return Decoding(
+            self.network,
+            encoded,
+            seeds=seeds,
+            num_samples=num_samples,
+            max_new_tokens=max_new_tokens,
+            sampling=sampling,
+            end_ids=self.codec.end_ids,
+        )
+
+    def advance(self, decoding: Decoding) -> bool:
+        """Draws the next token of responses that this policy began; says whether any goes on."""
+        self._switch()
+        return decoding.advance()
 
     def logprobs(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
         """log π(y|x), one a pair of prompt and response.

@@ -14,6 +14,12 @@ Prompt: TypeAlias = str | Sequence[Message]
 """What is to be answered: a text, or a conversation whose last turn is to be answered."""
 
 
+class Verbatim(str):
+    """A prompt that is continued as it stands, without the chat template around it."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A response together with the ids that stand for it.

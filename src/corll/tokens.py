@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from corll.errors import InputError, ModelNotFoundError, PromptTooLongError
-from corll.records import Prompt, Response, Sample
+from corll.records import Prompt, Response, Sample, Verbatim
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class TokenCodec:
             )
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         _check_messages(messages)
-        if not self.chat:
+        if not self._is_templated(prompt):
             return str(prompt)
         for message in messages:
             self._refuse_special_tokens(message["content"], "prompt")
@@ -85,7 +85,8 @@ class TokenCodec:
         model's context leaves for at least one token of a response; InputError where it is empty.
         """
         text = self.render(prompt)
-        ids = tuple(self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"])
+        plain = not self._is_templated(prompt)
+        ids = tuple(self.tokenizer(text, add_special_tokens=plain)["input_ids"])
         if self.context_length is not None and len(ids) >= self.context_length:
             raise PromptTooLongError(
                 f"The prompt has {len(ids)} tokens; the model's context holds "
@@ -97,6 +98,10 @@ class TokenCodec:
                 "Shorten the prompt or raise the limit."
             )
         return ids
+
+    def _is_templated(self, prompt: Prompt) -> bool:
+        """Whether the prompt goes through the chat template."""
+        return self.chat and not isinstance(prompt, Verbatim)
 
     def check_room(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
         """*Raises*: PromptTooLongError where a prompt and its response would not fit together."""
