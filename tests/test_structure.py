@@ -67,6 +67,14 @@ WITHOUT_TORCH = [
     "laboratory.arms",
     "laboratory.sizes",
     "laboratory.statistics",
+    "service.settings",
+    "service.store.database",
+    "service.api.app",
+    "service.past_texts",
+    "service.client",
+    "cli.keys",
+    "cli.adapters",
+    "cli.imports",
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 

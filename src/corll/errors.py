@@ -8,6 +8,9 @@ CorllError
 ├── ModelNotFoundError   (FileNotFoundError)  no weights under that name or in that folder
 ├── AdapterError         (ValueError)         an adapter that is incomplete or of another base model
 ├── RunFolderError       (OSError)            a run folder that cannot be written, read or resumed
+├── StoreError           (OSError)            the database cannot be opened, read or written
+├── IdempotencyError     (ValueError)         an idempotency key that came with another request
+├── StaleParentError     (RuntimeError)       a step started from what no longer serves or waits
 ├── TrainingError        (ArithmeticError)    a step gave no finite loss or gradient
 └── DeviceMemoryError    (MemoryError)        not even one preference fits in memory
 
@@ -52,6 +55,18 @@ class AdapterError(CorllError, ValueError):
 
 class RunFolderError(CorllError, OSError):
     """A run folder cannot be written, read, or resumed."""
+
+
+class StoreError(CorllError, OSError):
+    """The service's database cannot be opened, read, or written."""
+
+
+class IdempotencyError(CorllError, ValueError):
+    """An idempotency key came again, with another request than the first time."""
+
+
+class StaleParentError(CorllError, RuntimeError):
+    """A step's parent no longer serves, or its preferences no longer wait: nothing was changed."""
 
 
 class TrainingError(CorllError, ArithmeticError):

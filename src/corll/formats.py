@@ -30,7 +30,7 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     if path.suffix == ".txt":
         prompts: list[Prompt] = [line.strip() for _, line in _lines(path)]
     elif path.suffix == ".jsonl":
-        prompts = [_prompt(record, "prompt") for record in read_records(path)]
+        prompts = [prompt_of(record, "prompt") for record in read_records(path)]
     else:
         raise InputError(
             f"{path}: prompts are read from .txt (one a line) or .jsonl (with a field 'prompt')."
@@ -124,7 +124,7 @@ class Record:
 
 
 def _from_trl(record: Record) -> Preference:
-    prompt = _prompt(record, "prompt")
+    prompt = prompt_of(record, "prompt")
     read = Record.text if isinstance(prompt, str) else _reply
     chosen, rejected = read(record, "chosen"), read(record, "rejected")
     return _preference(record, prompt, chosen=("chosen", chosen), rejected=rejected)
@@ -146,7 +146,7 @@ def _preference(
     return Preference(prompt=prompt, chosen=text, rejected=rejected)
 
 
-def _prompt(record: Record, field: str) -> Prompt:
+def prompt_of(record: Record, field: str) -> Prompt:
     value = record.get(field)
     if isinstance(value, list):
         return _messages(record, field)

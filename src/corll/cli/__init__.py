@@ -30,6 +30,10 @@ COMMANDS = {
     "experiment": Command(
         "corll.cli.experiment", "The laboratory: run a grid, see how far it is, draw its figures."
     ),
+    "serve": Command("corll.cli.serve", "Serve drafts by the OpenAI API, and learn from edits."),
+    "import": Command("corll.cli.imports", "Learn from texts that you sent before."),
+    "keys": Command("corll.cli.keys", "Make, list and revoke the keys of the service."),
+    "adapters": Command("corll.cli.adapters", "A user's versions: list, show, roll back, prune."),
     "models": Command("corll.cli.models", "List the models that can be used, and how to get more."),
 }
 

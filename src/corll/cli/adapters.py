@@ -1,0 +1,162 @@
+"""`corll adapters …`: the versions that a user's edits have made.
+
+list              every version, and which one serves
+show NUMBER       all that is known of one, as JSON
+rollback NUMBER   serves an earlier version again; 0 is the reference, before anything was learned
+prune             removes the weights of versions that are not worth their place
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+
+from pydantic import Field
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional
+
+from corll.cli.parsing import parse
+from corll.cli.store import UserSettings, actor, when
+from corll.errors import ConfigError
+from corll.service.retention import remove_pruned
+from corll.service.store import lineages
+from corll.service.store.lineages import Version
+
+
+class ListAdaptersSettings(UserSettings):
+    """List the versions of a user, the newest last."""
+
+
+class ShowAdapterSettings(UserSettings):
+    """Print all that is known of a version, as JSON."""
+
+    number: Positional[int] = Field(ge=1, description="The version's number.")
+
+
+class RollbackSettings(UserSettings):
+    """Serve another version of the same lineage from now on, earlier or later."""
+
+    number: Positional[int] = Field(
+        ge=0, description="The version to serve; 0 for the reference, with nothing learned."
+    )
+    requeue: bool = Field(
+        False,
+        description="Let the learner learn again what is left behind; else it is set aside.",
+    )
+
+
+class PruneSettings(UserSettings):
+    """Remove weights: kept are the version that serves, the three before it, and each tenth."""
+
+    dry_run: bool = Field(False, description="Only say what would be removed.")
+
+
+def main(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: corll adapters COMMAND [OPTIONS]\n\n{__doc__}")
+        print("corll adapters COMMAND --help explains a command.")
+        return
+    command, *rest = arguments
+    if command not in _COMMANDS:
+        raise ConfigError(
+            f"There is no `corll adapters {command}`. There are: {', '.join(_COMMANDS)}."
+        )
+    _COMMANDS[command](rest)
+
+
+def _list(arguments: Sequence[str]) -> None:
+    settings = parse(ListAdaptersSettings, arguments, command="adapters list")
+    with settings.opened() as database:
+        user = settings.found_in(database)
+        with database.read() as db:
+            versions = lineages.versions_of(db, user.id)
+    numbers = {version.id: version.number for version in versions}
+    columns = ("version", "state", "from", "steps", "made", "weights", "reasons")
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for version in sorted(versions, key=lambda version: version.number):
+        table.add_row(*_row(version, numbers))
+    console = Console(highlight=False)
+    console.print(table)
+    if not any(version.state == "serving" for version in versions):
+        console.print("The reference serves: nothing learned is in use.", style="dim")
+
+
+def _row(version: Version, numbers: Mapping[str, int]) -> tuple[str, ...]:
+    parent = 0 if version.parent_id is None else numbers[version.parent_id]
+    weights = "pruned" if version.folder is None else "kept"
+    if version.folder is not None and not version.has_optimizer:
+        weights = "kept, no optimiser"
+    made = when(version.created_at)
+    reasons = "; ".join(version.reasons)
+    return (
+        str(version.number),
+        version.state,
+        str(parent),
+        str(version.steps),
+        made,
+        weights,
+        reasons,
+    )
+
+
+def _show(arguments: Sequence[str]) -> None:
+    settings = parse(ShowAdapterSettings, arguments, command="adapters show")
+    with settings.opened() as database:
+        user = settings.found_in(database)
+        with database.read() as db:
+            version = lineages.find_version_by_number(db, user.id, settings.number)
+            reference = version and lineages.find_reference(db, version.reference_id)
+    if version is None or reference is None:
+        raise ConfigError(
+            f"User {user.name!r} has no version {settings.number}; see `corll adapters list`."
+        )
+    shown = {**asdict(version), "reference": asdict(reference)}
+    print(json.dumps(shown, indent=1, ensure_ascii=False))
+
+
+def _rollback(arguments: Sequence[str]) -> None:
+    settings = parse(RollbackSettings, arguments, command="adapters rollback")
+    with settings.opened() as database:
+        user = settings.found_in(database)
+        serving = database.write(
+            lambda db: lineages.rollback(
+                db,
+                user.id,
+                to=settings.number,
+                requeue=settings.requeue,
+                actor=actor(),
+                now=time.time(),
+            )
+        )
+    what = "the reference" if serving is None else f"version {serving.number}"
+    rest = "waits to be learned again" if settings.requeue else "is set aside"
+    print(f"From now on {what} serves {user.name}; what was left behind {rest}.")
+
+
+def _prune(arguments: Sequence[str]) -> None:
+    settings = parse(PruneSettings, arguments, command="adapters prune")
+    with settings.opened() as database:
+        user = settings.found_in(database)
+        with database.read() as db:
+            folders, optimizers = lineages.prunable(db, user.id)
+        if not settings.dry_run:
+            remove_pruned(database, user.id)
+    verb = "would go" if settings.dry_run else "went"
+    print(f"Weights that {verb}: {_numbers(folders)}.")
+    print(f"Optimiser's states that {verb} without the weights: {_numbers(optimizers)}.")
+
+
+def _numbers(versions: Sequence[Version]) -> str:
+    numbers = sorted(version.number for version in versions)
+    return f"version {', '.join(map(str, numbers))}" if numbers else "none"
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "list": _list,
+    "show": _show,
+    "rollback": _rollback,
+    "prune": _prune,
+}

@@ -1,0 +1,177 @@
+"""`corll import FILE`: hands texts that were sent before to a running service, and waits."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from tyro.conf import Positional, arg
+
+from corll.cli.parsing import parse
+from corll.cli.settings import OptionalName, OptionalNumber
+from corll.config import Config
+from corll.errors import ConfigError, InputError, TrainingError
+from corll.service.past_texts import PastText, read_past_texts
+
+if TYPE_CHECKING:
+    from corll.service.calls import Import, Interval
+    from corll.service.client import Corll
+
+_STATES = {
+    "waiting": "waits for the learner",
+    "running": "is learned from",
+    "done": "done",
+    "failed": "failed",
+}
+
+
+class ImportSettings(Config):
+    """Let a running service learn from texts that you sent before, and measure what it brings.
+
+    The key is read from the variable CORLL_API_KEY. A fifth of the texts is held out, where there
+    are 12 or more, to measure edit cost before and after.
+    """
+
+    file: Positional[Path] = Field(
+        description=".jsonl or .jsonl.gz (fields prompt, sent, perhaps draft), .csv (a header with "
+        "these names), or an mbox."
+    )
+    me: Annotated[tuple[str, ...], arg(metavar="ADDRESS…")] = Field(
+        (), description="Of an mbox: the addresses that you sent from."
+    )
+    user: OptionalName = Field(
+        None, description="Whose texts they are; by default the key's own user."
+    )
+    latest: OptionalNumber = Field(
+        None, ge=1, description="Only so many of the texts, the last of the file."
+    )
+    base_url: OptionalName = Field(
+        None,
+        description="Where the service answers; by default CORLL_BASE_URL or "
+        "http://127.0.0.1:8377.",
+    )
+    poll_s: float = Field(2.0, gt=0, description="Seconds between two looks at how far it is.")
+
+
+def main(arguments: Sequence[str]) -> None:
+    settings = parse(ImportSettings, arguments, command="import")
+    texts = read_past_texts(settings.file, me=settings.me)
+    texts = texts[-settings.latest :] if settings.latest else texts
+    console = Console(highlight=False)
+    with _client(settings) as client:
+        started = _start(client, texts, settings)
+        console.print(f"{len(texts)} texts handed over as {started.id}.", soft_wrap=True)
+        try:
+            with _shown(console, started.total) as show:
+                done = _finished(client, started, settings.poll_s, show)
+        except BaseException:
+            print(f"The service goes on with {started.id} by itself.", file=sys.stderr)
+            raise
+    if done.state == "failed":
+        raise TrainingError(f"The import failed: {done.error or 'the service does not say why'}")
+    for line in summary(done):
+        console.print(line, soft_wrap=True)
+
+
+def summary(done: Import) -> Iterator[str]:
+    """What an import brought, in lines."""
+    result = done.result
+    version = None if result is None else result.version
+    served = "" if version is None else f"; version {version} serves now"
+    yield f"{done.used} of {done.total} texts were learned from{served}."
+    if result is None or result.edit_cost_before is None or result.edit_cost_after is None:
+        yield "Too few texts to hold some out: what it brought was not measured."
+        return
+    where = f"on {result.held_out} held-out texts" if result.held_out else "on held-out texts"
+    yield f"Edit cost {where}: {_interval(result.edit_cost_before)} before,"
+    yield f"{_interval(result.edit_cost_after)} after (in brackets 95 % intervals)."
+    if result.change is not None:
+        mean, low, high = result.change.mean, result.change.low, result.change.high
+        yield f"Change: {mean:+.0%} (95 % interval {low:+.0%} to {high:+.0%})."
+        if low <= 0 <= high:
+            yield "The interval holds 0: these texts do not show a difference."
+
+
+def _interval(figure: Interval) -> str:
+    return f"{figure.mean:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+
+
+@contextmanager
+def _client(settings: ImportSettings) -> Iterator[Corll]:
+    """The client; what goes wrong with the service becomes an error of ours."""
+    try:
+        from corll.service.client import Corll
+    except ImportError as error:
+        raise ConfigError(str(error)) from error
+    import openai
+
+    client = Corll(base_url=settings.base_url)
+    try:
+        yield client
+    except openai.APIConnectionError as error:
+        raise ConfigError(
+            f"No service answers at {client.base_url}: start one with `corll serve`, or say where "
+            "it is with --base-url."
+        ) from error
+    except openai.APIStatusError as error:
+        hint = " Hand over fewer at a time, with --latest." if error.status_code == 413 else ""
+        raise InputError(f"The service says: {_message(error)}{hint}") from error
+    finally:
+        client.close()
+
+
+def _message(error: Exception) -> str:
+    body = getattr(error, "body", None)
+    message = body.get("message") if isinstance(body, dict) else None
+    return message if isinstance(message, str) else str(error)
+
+
+def _start(client: Corll, texts: Sequence[PastText], settings: ImportSettings) -> Import:
+    from corll.service.calls import as_item
+
+    items = [as_item(text.prompt, text.sent, text.draft) for text in texts]
+    return client.imports.create(items, user=settings.user)
+
+
+def _finished(
+    client: Corll, started: Import, poll_s: float, show: Callable[[Import], None]
+) -> Import:
+    current = started
+    while True:
+        show(current)
+        if current.state in ("done", "failed"):
+            return current
+        time.sleep(poll_s)
+        current = client.imports.retrieve(started.id)
+
+
+@contextmanager
+def _shown(console: Console, total: int) -> Iterator[Callable[[Import], None]]:
+    """A line that moves at a terminal; in a pipe, a line where the state changes."""
+    if not console.is_terminal:
+        said: list[str] = []
+
+        def say(current: Import) -> None:
+            if current.state not in said:
+                said.append(current.state)
+                console.print(f"{current.id} {_STATES.get(current.state, current.state)}")
+
+        yield say
+        return
+    columns = TextColumn("{task.completed}/{task.total} texts"), BarColumn(bar_width=16)
+    left = TimeRemainingColumn(compact=True)
+    with Progress(*columns, TextColumn("{task.description}"), left, console=console) as progress:
+        task = progress.add_task("", total=total)
+
+        def move(current: Import) -> None:
+            state = _STATES.get(current.state, current.state)
+            progress.update(task, completed=current.used, total=current.total, description=state)
+
+        yield move

@@ -1,0 +1,157 @@
+"""`corll keys …`: the keys that open the service.
+
+create    makes a key and prints it, once
+list      the keys there are; never their secrets
+revoke    ends a key at once
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from pydantic import Field, model_validator
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Connection
+from tyro.conf import Positional
+
+from corll.cli.parsing import parse
+from corll.cli.settings import OptionalName, OptionalNumber
+from corll.cli.store import (
+    DEFAULT_NAMESPACE,
+    Namespace,
+    StoreSettings,
+    actor,
+    stores_by_default,
+    when,
+)
+from corll.errors import ConfigError
+from corll.service.store import accounts
+from corll.service.store.accounts import Key, Scope, User
+
+
+class CreateKeySettings(StoreSettings):
+    """Make a key and print it. It cannot be shown again: only its hash is kept."""
+
+    scope: Scope = Field(
+        "user",
+        description="What it may do: `user` speaks for one user, `backend` for all users of its "
+        "name space, `admin` for all.",
+    )
+    user: OptionalName = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="The name of the user whom a key of scope user speaks for.",
+    )
+    namespace: Namespace = Field(DEFAULT_NAMESPACE, description="The name space of its users.")
+    label: str = Field("", description="What it is for, to tell it from others.")
+    rate_per_minute: OptionalNumber = Field(
+        None, ge=1, description="Requests it may make a minute; by default as the service says."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.scope == "user") != (self.user is not None):
+            raise ValueError(
+                "a key of scope user needs user, the name of the one it speaks for; other scopes "
+                "speak for many and take none"
+            )
+        return self
+
+
+class ListKeysSettings(StoreSettings):
+    """List the keys, oldest first."""
+
+    namespace: OptionalName = Field(
+        None, description="Only those of this name space; by default all."
+    )
+
+
+class RevokeKeySettings(StoreSettings):
+    """End a key: the service refuses it from now on."""
+
+    key: Positional[str] = Field(description="The key's id, as `corll keys list` shows it.")
+
+
+def main(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: corll keys COMMAND [OPTIONS]\n\n{__doc__}")
+        print("corll keys COMMAND --help explains a command.")
+        return
+    command, *rest = arguments
+    if command not in _COMMANDS:
+        raise ConfigError(f"There is no `corll keys {command}`. There are: {', '.join(_COMMANDS)}.")
+    _COMMANDS[command](rest)
+
+
+def _create(arguments: Sequence[str]) -> None:
+    settings = parse(CreateKeySettings, arguments, command="keys create")
+    with settings.opened(create=True) as database:
+        key, secret, user = database.write(lambda db: _created(db, settings))
+    what = f"{key.id}: scope {key.scope}, name space {key.namespace}"
+    if user is not None:
+        kept = "are kept and learned from" if user.store else "are not kept"
+        what += f", user {user.name} ({user.id}), whose texts {kept}"
+    print(f"{what}.\nThe key is shown once:", file=sys.stderr)
+    print(secret)
+
+
+def _created(db: Connection, settings: CreateKeySettings) -> tuple[Key, str, User | None]:
+    now = time.time()
+    user = None
+    if settings.user is not None:
+        store = stores_by_default()
+        user = accounts.get_or_create_user(
+            db, settings.namespace, settings.user, store=store, now=now
+        )
+    key, secret = accounts.create_key(
+        db,
+        scope=settings.scope,
+        namespace=settings.namespace,
+        label=settings.label,
+        user_id=None if user is None else user.id,
+        rate_per_minute=settings.rate_per_minute,
+        actor=actor(),
+        now=now,
+    )
+    return key, secret, user
+
+
+def _list(arguments: Sequence[str]) -> None:
+    settings = parse(ListKeysSettings, arguments, command="keys list")
+    with settings.opened() as database, database.read() as db:
+        keys = accounts.list_keys(db, settings.namespace)
+        names = {user.id: user.name for user in accounts.users_of(db, settings.namespace)}
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    # An id that is cut off could not be revoked.
+    table.add_column("id", no_wrap=True, min_width=max((len(key.id) for key in keys), default=0))
+    for name in ("scope", "name space", "user", "label", "a minute", "made", "revoked"):
+        table.add_column(name)
+    for key in keys:
+        user = "–" if key.user_id is None else names.get(key.user_id, key.user_id)
+        rate = "–" if key.rate_per_minute is None else str(key.rate_per_minute)
+        dates = when(key.created_at), when(key.revoked_at)
+        table.add_row(key.id, key.scope, key.namespace, user, key.label, rate, *dates)
+    Console().print(table)
+
+
+def _revoke(arguments: Sequence[str]) -> None:
+    settings = parse(RevokeKeySettings, arguments, command="keys revoke")
+    with settings.opened() as database:
+        revoked = database.write(
+            lambda db: accounts.revoke_key(db, settings.key, actor=actor(), now=time.time())
+        )
+    if not revoked:
+        raise ConfigError(f"There is no key {settings.key!r} to revoke; see `corll keys list`.")
+    print(f"{settings.key} is revoked.")
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "create": _create,
+    "list": _list,
+    "revoke": _revoke,
+}

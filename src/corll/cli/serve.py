@@ -1,0 +1,31 @@
+"""`corll serve`: the service, in one command."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+
+from corll.cli.parsing import parse
+from corll.errors import ConfigError
+from corll.service.settings import ServiceSettings
+
+_PRINT_CONFIG = "--print-config"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serves until it is stopped; with --print-config, only says with what settings it would."""
+    wants_config = _PRINT_CONFIG in arguments
+    flags = [argument for argument in arguments if argument != _PRINT_CONFIG]
+    default = ServiceSettings.from_environment(os.environ)
+    settings = parse(ServiceSettings, flags, command="serve", default=default)
+    if wants_config:
+        print(json.dumps(settings.printable(), indent=2))
+        return
+    try:
+        from corll.service.server import serve
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"corll serve needs the package {error.name}: pip install 'corll[serve]'"
+        ) from error
+    serve(settings)

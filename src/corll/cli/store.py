@@ -1,0 +1,94 @@
+"""What the commands share that work on the service's own database, beside a service or without."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from corll.config import Config
+from corll.errors import ConfigError
+from corll.service.settings import OptionalText, ServiceSettings, default_data_dir
+from corll.service.store.accounts import User, find_user, find_user_by_name, users_of
+from corll.service.store.database import Database
+
+DEFAULT_NAMESPACE = "local"
+"""That of the first key, which `corll serve` makes."""
+
+DEFAULT_USER = "default"
+Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+class StoreSettings(Config):
+    """Where the service keeps its data; as `corll serve`, by CORLL_DATA_DIR and CORLL_DATABASE."""
+
+    data_dir: Path = Field(
+        default_factory=lambda: Path(os.environ.get("CORLL_DATA_DIR") or default_data_dir()),
+        description="Folder of the service's database and of all versions.",
+    )
+    database: OptionalText = Field(
+        default_factory=lambda: os.environ.get("CORLL_DATABASE") or None,
+        description="URL of a PostgreSQL database; by default SQLite in the data folder.",
+    )
+
+    @contextmanager
+    def opened(self, *, create: bool = False) -> Iterator[Database]:
+        """The database, closed afterwards.
+
+        *Raises*: ConfigError where there is none and `create` does not ask for one.
+        """
+        if not (create or self.database or (self.data_dir / "corll.db").exists()):
+            raise ConfigError(
+                f"There is no database in {self.data_dir}: name the folder of the service with "
+                "--data-dir, or start `corll serve` first."
+            )
+        database = Database.open(self.database, self.data_dir)
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+class UserSettings(StoreSettings):
+    """Whose versions are meant."""
+
+    user: str = Field(DEFAULT_USER, description="The user, by name or id.")
+    namespace: Namespace = Field(
+        DEFAULT_NAMESPACE, description="The name space that knows the name."
+    )
+
+    def found_in(self, database: Database) -> User:
+        """*Raises*: ConfigError where there is no such user."""
+        with database.read() as db:
+            found = find_user_by_name(db, self.namespace, self.user) or find_user(db, self.user)
+            others = [] if found else [user.name for user in users_of(db, self.namespace)]
+        if found is None:
+            there = f"There are: {', '.join(others)}." if others else "It has no users yet."
+            raise ConfigError(f"Name space {self.namespace!r} has no user {self.user!r}. {there}")
+        return found
+
+
+def stores_by_default() -> bool:
+    """Whether the texts of a new user are kept, as the service's variables say."""
+    return ServiceSettings.from_environment(os.environ).stores_by_default
+
+
+def actor() -> str:
+    """How the audit trail names whoever types."""
+    name = "unknown"
+    with suppress(OSError, KeyError, ImportError):
+        name = getpass.getuser()
+    return f"cli {name}"
+
+
+def when(seconds: float | None) -> str:
+    """A moment for people, in the time of this machine."""
+    if seconds is None:
+        return "–"
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")

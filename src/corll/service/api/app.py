@@ -1,0 +1,156 @@
+"""The application: `create_app` puts the routes, the errors and the guards together."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from corll.service.api import (
+    completions,
+    errors,
+    feedback,
+    health,
+    imports,
+    keys,
+    models,
+    users,
+    versions,
+)
+from corll.service.api.errors import ApiError, error_body
+from corll.service.api.limits import RateLimits
+from corll.service.api.services import Services
+from corll.service.logs import request_id
+from corll.version import __version__
+
+log = logging.getLogger(__name__)
+
+_WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
+_ABOUT = (
+    "Drafts by the OpenAI API, edits that teach, an adapter for each user. "
+    "`id` of a draft's reply is the `draft_id` of its edit."
+)
+
+
+def create_app(services: Services) -> FastAPI:
+    """The ASGI application over these services."""
+    app = FastAPI(title="corll", version=__version__, description=_ABOUT, redoc_url=None)
+    app.state.services = services
+    app.state.limits = RateLimits(services.settings.requests_per_minute)
+    for module in (completions, models, feedback, users, versions, keys, imports, health):
+        app.include_router(module.router)
+    errors.install(app)
+    app.add_middleware(BodyLimit, most_bytes=services.settings.max_body_kb * 1024)
+    app.add_middleware(Journal, services=services)
+    return app
+
+
+class BodyLimit:
+    """Refuses bodies that are too large, whatever their header says."""
+
+    def __init__(self, app: ASGIApp, *, most_bytes: int) -> None:
+        self._app, self._most = app, most_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._most:
+            await _send_error(send, self._too_large())
+            return
+        seen, refused = 0, False
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._most:
+                raise self._too_large()
+            return message
+
+        async def unless_too_large(message: Message) -> None:
+            # Whoever read the body may have taken the error for a fault of its content.
+            nonlocal refused
+            if seen <= self._most:
+                await send(message)
+            elif not refused:
+                refused = True
+                await _send_error(send, self._too_large())
+
+        await self._app(scope, limited, unless_too_large)
+
+    def _too_large(self) -> ApiError:
+        most = self._most // 1024
+        return ApiError(413, "body_too_large", f"The body is larger than {most} kB.", retry=False)
+
+
+class Journal:
+    """Gives each request an id, its answer the usual headers, and the log a line."""
+
+    def __init__(self, app: ASGIApp, *, services: Services) -> None:
+        self._app, self._services = app, services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identity = "req_" + secrets.token_hex(12)
+        token = request_id.set(identity)
+        started = time.perf_counter()
+        status = 500
+
+        async def with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(message, self._headers(scope, identity, started))
+                self._count(scope, status, time.perf_counter() - started)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, with_headers)
+        finally:
+            seconds = round(time.perf_counter() - started, 4)
+            about = {"method": scope["method"], "route": _route(scope)}
+            # Whoever watches the service asks every few seconds.
+            level = logging.DEBUG if about["route"] in _WATCHED else logging.INFO
+            log.log(level, "request", extra={**about, "status": status, "seconds": seconds})
+            request_id.reset(token)
+
+    def _headers(self, scope: Scope, identity: str, started: float) -> dict[str, str]:
+        milliseconds = int(1000 * (time.perf_counter() - started))
+        rate = scope.get("state", {}).get("rate")
+        return {
+            "x-request-id": identity,
+            "openai-processing-ms": str(milliseconds),
+            "x-content-type-options": "nosniff",
+            **({} if rate is None else rate.headers),
+        }
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        self._services.metrics.answered(scope["method"], _route(scope), status, seconds)
+
+
+def _route(scope: Scope) -> str:
+    """The route's template; a path could name someone."""
+    return str(getattr(scope.get("route"), "path", "unknown"))
+
+
+def _add_headers(message: MutableMapping[str, Any], headers: dict[str, str]) -> None:
+    own = [(name.encode(), value.encode()) for name, value in headers.items()]
+    message["headers"] = [*message.get("headers", []), *own]
+
+
+async def _send_error(send: Send, error: ApiError) -> None:
+    body = json.dumps(error_body(error)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

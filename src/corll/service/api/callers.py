@@ -1,0 +1,131 @@
+"""Who asks: the key of a request, what it may do, and for which user it speaks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import Connection
+
+from corll.service.api.errors import ApiError, not_found
+from corll.service.api.services import Services
+from corll.service.store import accounts
+from corll.service.store.accounts import Key, User
+
+DEFAULT_USER = "default"
+_LONGEST_NAME = 64
+
+_bearer = HTTPBearer(auto_error=False, description="A key of `corll keys create`.")
+
+
+def services_of(request: Request) -> Services:
+    """What the app was created with."""
+    services: Services = request.app.state.services
+    return services
+
+
+Given = Annotated[Services, Depends(services_of)]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A key that was recognised."""
+
+    key: Key
+    services: Services
+
+    @property
+    def actor(self) -> str:
+        """How the audit trail names it."""
+        return f"key {self.key.id}"
+
+    def require(self, scope: str) -> None:
+        """*Raises*: ApiError (403) where the key's scope is smaller."""
+        order = ("user", "backend", "admin")
+        if order.index(self.key.scope) < order.index(scope):
+            raise ApiError(
+                403,
+                "insufficient_scope",
+                f"This needs a key of scope {scope}; yours is of scope {self.key.scope}.",
+                retry=False,
+            )
+
+    async def user(self, name: str | None = None) -> User:
+        """The user the request is for: the key's own, or the one that a backend names."""
+        found = await self.existing_user(name)
+        if found is not None:
+            return found
+        own = name or DEFAULT_USER
+        store = self.services.settings.stores_by_default
+        return await self.services.write(
+            lambda db: accounts.get_or_create_user(
+                db, self.key.namespace, own, store=store, now=time.time()
+            )
+        )
+
+    async def existing_user(self, name: str | None = None) -> User | None:
+        """As `user`, but nobody is created."""
+        if self.key.user_id is not None:
+            own_id = self.key.user_id
+            return await self.services.read(lambda db: accounts.find_user(db, own_id))
+        own = name or DEFAULT_USER
+        if len(own) > _LONGEST_NAME or not own.isprintable():
+            raise ApiError(
+                400,
+                "invalid_value",
+                f"A user's name has at most {_LONGEST_NAME} printable characters.",
+                param="safety_identifier",
+            )
+        namespace = self.key.namespace
+        return await self.services.read(lambda db: accounts.find_user_by_name(db, namespace, own))
+
+    async def user_in_path(self, identity: str) -> User:
+        """`me`, an id, or a name in the key's name space. *Raises*: ApiError (404)."""
+        if identity == "me":
+            return await self.user()
+        namespace = self.key.namespace
+
+        def find(db: Connection) -> Any:
+            return accounts.find_user(db, identity) or accounts.find_user_by_name(
+                db, namespace, identity
+            )
+
+        found: User | None = await self.services.read(find)
+        if found is None or not self.may_see(found):
+            raise not_found("such user")
+        return found
+
+    def may_see(self, user: User) -> bool:
+        """Whether the user's drafts, edits and versions are this key's to see."""
+        if self.key.scope == "admin":
+            return True
+        if self.key.scope == "backend":
+            return user.namespace == self.key.namespace
+        return user.id == self.key.user_id
+
+
+async def caller_of(
+    request: Request,
+    services: Given,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Caller:
+    """*Raises*: ApiError: 401 without a key that is known, 429 where it asks too often."""
+    if credentials is None:
+        raise _unauthorized("You did not provide an API key. Send: Authorization: Bearer YOUR_KEY.")
+    secret = credentials.credentials
+    key = await services.read(lambda db: accounts.find_key(db, secret))
+    if key is None:
+        raise _unauthorized("Incorrect API key provided. `corll keys create` makes one.")
+    request.state.rate = request.app.state.limits.take(key)
+    return Caller(key, services)
+
+
+def _unauthorized(message: str) -> ApiError:
+    headers = {"www-authenticate": "Bearer"}
+    return ApiError(401, "invalid_api_key", message, headers=headers)
+
+
+Known = Annotated[Caller, Depends(caller_of)]

@@ -1,0 +1,266 @@
+"""POST /v1/chat/completions and /v1/completions: drafts, whole or streamed.
+
+A draft is committed before its reply ends. When its client has gone, generation stops, and what was
+drawn is kept as cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.responses import Response
+
+from corll.config import SamplingConfig
+from corll.records import Prompt
+from corll.service.api.bodies import ChatRequest, TextRequest
+from corll.service.api.callers import Caller, Known
+from corll.service.api.errors import bad_request, error_body, translated
+from corll.service.api.models import Drafting, resolve_model
+from corll.service.api.replies import DONE, Reply, comment, sse
+from corll.service.api.services import Services
+from corll.service.drafting import (
+    Delta,
+    DraftEvent,
+    DraftJob,
+    DraftRequest,
+    Drawn,
+    Failed,
+    Progress,
+)
+from corll.service.prompts import as_prompt
+from corll.service.store import drafts
+from corll.service.store.drafts import DraftRow
+from corll.service.store.rows import new_id
+
+log = logging.getLogger(__name__)
+router = APIRouter(tags=["drafts"])
+
+Asked = ChatRequest | TextRequest
+_DISCONNECT_POLL_S = 0.2
+_PREFIXES = {"chat": "chatcmpl-", "text": "cmpl-"}
+
+
+@router.post("/v1/chat/completions", summary="Draft an answer to a conversation")
+async def chat_completions(body: ChatRequest, request: Request, caller: Known) -> Response:
+    """OpenAI's endpoint. `id` is what an edit refers to; `corll` says which version drafted."""
+    return await _answer(body, request, caller)
+
+
+@router.post("/v1/completions", summary="Continue a text")
+async def completions(body: TextRequest, request: Request, caller: Known) -> Response:
+    """OpenAI's older endpoint: the prompt is continued as it stands, without a chat template."""
+    return await _answer(body, request, caller)
+
+
+async def _answer(body: Asked, request: Request, caller: Caller) -> Response:
+    draft = await _Drafting.begin(body, caller)
+    if not body.stream:
+        return JSONResponse(await draft.whole(request))
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return StreamingResponse(draft.stream(), media_type="text/event-stream", headers=headers)
+
+
+class _Drafting:
+    """One request on its way: its place in the engine, and what becomes of it."""
+
+    def __init__(
+        self, body: Asked, caller: Caller, drafting: Drafting, request: DraftRequest
+    ) -> None:
+        services = caller.services
+        self.body, self.services, self.drafting, self.request = body, services, drafting, request
+        self.key_id = caller.key.id
+        self.started = time.time()
+        self.reply = Reply(
+            body.kind,
+            new_id(_PREFIXES[body.kind]),
+            body.model,
+            int(self.started),
+            services.drafter.fingerprint,
+        )
+        self.events: asyncio.Queue[DraftEvent] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def on_event(event: DraftEvent) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self.events.put_nowait, event)
+
+        self.job: DraftJob = services.drafter.submit(request, on_event)
+
+    @classmethod
+    async def begin(cls, body: Asked, caller: Caller) -> _Drafting:
+        """*Raises*: ApiError, InputError, PromptTooLongError, EngineBusyError."""
+        services = caller.services
+        user = await caller.user(body.user_name)
+        drafting = await resolve_model(body.model, user, caller)
+        request = _request(body, drafting, services)
+        if services.settings.log_texts:
+            log.info("prompt", extra={"prompt": body.stored_prompt})
+        return cls(body, caller, drafting, request)
+
+    async def whole(self, request: Request) -> dict[str, Any]:
+        """The reply in one piece, once all of it is drawn and committed."""
+        try:
+            drawn = await self._until_drawn(request)
+        except asyncio.CancelledError:
+            self._abandon()
+            raise
+        await self._keep(drawn)
+        return self.reply.whole(drawn, self._about(drawn))
+
+    async def stream(self) -> AsyncIterator[str]:
+        """Server-sent events; an error after the first of them is an event too."""
+        drawn: Drawn | None = None
+        try:
+            for chunk in self.reply.opening(self.request.choices):
+                yield chunk
+            while drawn is None:
+                event = await self.events.get()
+                if isinstance(event, Delta):
+                    yield self.reply.piece(event.choice, event.text, event.logprobs)
+                elif isinstance(event, Progress):
+                    yield comment(f"{event.done}/{event.total}")
+                elif isinstance(event, Failed):
+                    raise event.error
+                else:
+                    drawn = event
+            await self._keep(drawn)
+            for chunk in self.reply.closing(drawn, self._about(drawn)):
+                yield chunk
+            if self.body.wants_usage:
+                yield self.reply.usage_chunk(drawn)
+            yield DONE
+        except (asyncio.CancelledError, GeneratorExit):
+            if drawn is None:
+                self._abandon()
+            raise
+        except Exception as error:
+            yield sse(error_body(translated(error)))
+            yield DONE
+
+    async def _until_drawn(self, request: Request) -> Drawn:
+        while True:
+            try:
+                async with asyncio.timeout(_DISCONNECT_POLL_S):
+                    event = await self.events.get()
+            except TimeoutError:
+                if await request.is_disconnected():
+                    self.job.cancel()
+                continue
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Drawn):
+                return event
+
+    def _abandon(self) -> None:
+        """Stops the drawing, and keeps what there is once the engine has let go of it."""
+        self.job.cancel()
+
+        async def keep_what_there_is() -> None:
+            while True:
+                event = await self.events.get()
+                if isinstance(event, Failed):
+                    return
+                if isinstance(event, Drawn):
+                    await self._keep(replace(event, cancelled=True))
+                    return
+
+        task = asyncio.get_running_loop().create_task(keep_what_there_is())
+        _abandoned.add(task)
+        task.add_done_callback(_abandoned.discard)
+
+    async def _keep(self, drawn: Drawn) -> None:
+        """Commits the draft: to the store, or for a day to memory where the user wants no store."""
+        user, version = self.drafting.user, self.drafting.version
+        row = DraftRow(
+            id=self.reply.id,
+            user_id=user.id,
+            key_id=self.key_id,
+            kind=self.body.kind,
+            model=self.body.model,
+            prompt=self.body.stored_prompt,
+            version_id=None if version is None else version.id,
+            candidates=[asdict(sample) for sample in drawn.candidates],
+            shown=list(drawn.shown),
+            scores=None if drawn.scores is None else list(drawn.scores),
+            sampling=self.request.sampling.model_dump(),
+            seed=self.request.seed,
+            status="cancelled" if drawn.cancelled else "complete",
+            held_back=self.drafting.held_back,
+            source="live",
+            created_at=self.started,
+        )
+        if user.store:
+            await self.services.write(lambda db: drafts.add_draft(db, row))
+        else:
+            self.services.in_memory.add(row)
+        self.services.metrics.drafted(row, seconds=time.time() - self.started)
+
+    def _about(self, drawn: Drawn) -> dict[str, Any]:
+        """What the reply says under `corll`. A blind measurement does not say who drafted."""
+        best = None if drawn.scores is None else drawn.scores[drawn.shown[0]]
+        version, user = self.drafting.version, self.drafting.user
+        about: dict[str, Any] = {
+            "candidates": len(drawn.candidates),
+            "implicit_reward": best,
+            "user": user.id,
+            "stored": user.store,
+        }
+        if self.drafting.blind:
+            return about | {"blind": True, "implicit_reward": None}
+        return about | {"version": None if version is None else version.number}
+
+
+_abandoned: set[asyncio.Task[None]] = set()
+"""Tasks that store what a client left behind; the loop alone would not keep them alive."""
+
+
+def _request(body: Asked, drafting: Drafting, services: Services) -> DraftRequest:
+    config = services.settings.coactive
+    prompt = as_prompt(body.stored_prompt, body.kind)
+    choices, candidates = body.n or 1, body.num_candidates or config.num_candidates
+    most = services.settings.max_choices
+    for name, value in (("n", choices), ("num_candidates", candidates)):
+        if value > most:
+            raise bad_request(f"{name} is {value}; this server allows {most}.", param=name)
+    # Masked to 63 bits, since streams are keyed by a signed integer.
+    seed = secrets.randbits(62) if body.seed is None else body.seed & (2**63 - 1)
+    return DraftRequest(
+        prompt=prompt,
+        version=drafting.folder,
+        max_new_tokens=_length(body, prompt, services),
+        seed=seed,
+        sampling=_sampling(body, config.sampling),
+        choices=choices,
+        candidates=candidates,
+        stop=body.stops,
+        top_logprobs=body.wanted_logprobs,
+    )
+
+
+def _length(body: Asked, prompt: Prompt, services: Services) -> int:
+    """As asked; else the server's own, or what the context leaves if that is less."""
+    if body.longest is not None:
+        return body.longest
+    default = services.settings.coactive.max_completion_length
+    limit = services.drafter.context_length
+    if limit is None:
+        return default
+    return max(1, min(default, limit - services.drafter.count_tokens(prompt)))
+
+
+def _sampling(body: Asked, default: SamplingConfig) -> SamplingConfig:
+    """The server's sampler, as the request changes it; temperature 0 takes the likeliest token."""
+    changes: dict[str, Any] = {}
+    if body.temperature is not None:
+        changes = {"temperature": body.temperature} if body.temperature > 0 else {"top_k": 1}
+    if body.top_p is not None:
+        changes["top_p"] = body.top_p
+    return default.with_settings(**changes)

@@ -1,0 +1,160 @@
+"""From exceptions to answers: one table, in the shape that OpenAI's client reads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from corll.errors import (
+    ConfigError,
+    CorllError,
+    IdempotencyError,
+    InputError,
+    PromptTooLongError,
+    StaleParentError,
+    StoreError,
+)
+from corll.service.drafting import EngineBusyError
+
+log = logging.getLogger(__name__)
+
+
+class ApiError(CorllError):
+    """An answer that is an error. `retry` says whether the client should try the same again."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.param = status, code, param
+        self.headers = dict(headers or {})
+        if retry is not None:
+            self.headers["x-should-retry"] = str(retry).lower()
+
+
+def not_found(what: str) -> ApiError:
+    """For what is not there, and for what is another's: nobody learns which."""
+    return ApiError(404, "not_found", f"There is no {what}, or it is not yours to see.")
+
+
+def model_not_found(name: str) -> ApiError:
+    return ApiError(
+        404,
+        "model_not_found",
+        f"There is no model {name!r} for you; GET /v1/models lists those there are.",
+        param="model",
+    )
+
+
+def consent_required(message: str) -> ApiError:
+    return ApiError(403, "consent_required", message, retry=False)
+
+
+def bad_request(message: str, *, param: str | None = None, code: str = "invalid_value") -> ApiError:
+    return ApiError(400, code, message, param=param)
+
+
+_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    409: "conflict_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+}
+
+_TABLE: tuple[tuple[type[CorllError], int, str], ...] = (
+    (PromptTooLongError, 400, "context_length_exceeded"),
+    (InputError, 400, "invalid_value"),
+    (IdempotencyError, 409, "idempotency_key_reused"),
+    (StaleParentError, 409, "version_changed"),
+    (ConfigError, 400, "invalid_value"),
+    (StoreError, 503, "store_unavailable"),
+)
+
+
+def translated(error: Exception) -> ApiError:
+    """The answer to an exception."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, EngineBusyError):
+        headers = {"retry-after": str(error.retry_after)}
+        return ApiError(429, "engine_overloaded", str(error), headers=headers)
+    for kind, status, code in _TABLE:
+        if isinstance(error, kind):
+            return ApiError(status, code, str(error), retry=False if status == 409 else None)
+    log.error("a request failed", exc_info=error)
+    return ApiError(500, "internal_error", "The server failed; its log has the request's id.")
+
+
+def error_body(error: ApiError) -> dict[str, Any]:
+    """OpenAI's shape."""
+    kind = _KINDS.get(error.status, "server_error" if error.status >= 500 else "api_error")
+    return {
+        "error": {
+            "message": str(error),
+            "type": kind,
+            "param": error.param,
+            "code": error.code,
+        }
+    }
+
+
+def error_response(error: ApiError) -> JSONResponse:
+    return JSONResponse(error_body(error), error.status, headers=error.headers)
+
+
+def install(app: FastAPI) -> None:
+    """Answers every exception in the same shape."""
+
+    async def on_error(_: Request, error: Exception) -> JSONResponse:
+        return error_response(translated(error))
+
+    async def on_invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return error_response(_of_validation(error))
+
+    async def on_http(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+        answer = ApiError(error.status_code, code, str(error.detail), headers=error.headers)
+        return error_response(answer)
+
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(CorllError, on_error)
+    app.add_exception_handler(Exception, on_error)
+
+
+def _of_validation(error: RequestValidationError) -> ApiError:
+    """All problems at once; `param` is the first."""
+    problems, names = [], []
+    unsupported = False
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"] if part not in ("body", "query"))
+        names.append(name or None)
+        unsupported = unsupported or problem["type"] == "extra_forbidden"
+        if problem["type"] == "extra_forbidden":
+            problems.append(f"{name} is not supported here")
+        elif problem["type"] == "json_invalid":
+            problems.append(f"the body is not JSON ({problem.get('ctx', {}).get('error', '')})")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            problems.append(f"{name}: {message}" if name else message)
+    code = "unsupported_parameter" if unsupported else "invalid_value"
+    return bad_request("; ".join(problems) + ".", param=names[0] if names else None, code=code)

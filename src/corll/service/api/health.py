@@ -1,0 +1,44 @@
+"""/healthz, /readyz, /metrics: for whoever operates the service. None of them holds a text."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import text
+
+from corll.errors import StoreError
+from corll.service.api.callers import Given
+from corll.service.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/healthz", summary="Whether the process answers")
+async def healthz() -> dict[str, str]:
+    """200 as long as it does."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", summary="Whether drafts can be drawn")
+async def readyz(services: Given) -> JSONResponse:
+    """503 where drafting cannot work; 200 with `learner: down` where only learning is off."""
+    store = "ok"
+    try:
+        await services.read(lambda db: db.execute(text("SELECT 1")).scalar())
+    except StoreError:
+        store = "down"
+    drafting = "ok" if services.drafter.alive else "down"
+    ready = drafting == store == "ok"
+    content = {
+        "status": "ready" if ready else "unavailable",
+        "drafting": drafting,
+        "store": store,
+        "learner": services.learner.state,
+    }
+    return JSONResponse(content, 200 if ready else 503)
+
+
+@router.get("/metrics", summary="For Prometheus")
+def metrics(services: Given) -> Response:
+    """Drafts, edits, acceptance, edit cost, the learner's lag, latencies."""
+    return Response(services.metrics.exposition(), media_type=CONTENT_TYPE)

@@ -1,0 +1,94 @@
+"""Keys: POST, GET and DELETE /v1/keys. A secret is shown once, and kept as a hash."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import Field
+from sqlalchemy import Connection
+
+from corll.service.api.bodies import Body
+from corll.service.api.callers import Caller, Known
+from corll.service.api.errors import bad_request, not_found
+from corll.service.store import accounts
+from corll.service.store.accounts import Key
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"])
+
+
+class KeyBody(Body):
+    """A new key. A backend's keys for users are in its own name space."""
+
+    scope: Literal["admin", "backend", "user"]
+    label: str = Field("", max_length=200, description="What it is for.")
+    user: str | None = Field(None, max_length=64, description="Scope user: whose key it is.")
+    namespace: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="Scope backend: its name space; by default its label's, or a new one.",
+    )
+    rate_per_minute: int | None = Field(None, ge=1, le=1_000_000)
+
+
+@router.post("", summary="Create a key")
+async def create_key(body: KeyBody, caller: Known) -> dict[str, Any]:
+    """Needs scope admin, or scope backend for a key of one of its users."""
+    caller.require("backend" if body.scope == "user" else "admin")
+    if (body.user is None) == (body.scope == "user"):
+        raise bad_request("A key of scope user names its user; others name none.", param="user")
+    if body.namespace is not None and body.scope != "backend":
+        raise bad_request("Only a backend has a name space of its own.", param="namespace")
+    user = await caller.user(body.user) if body.scope == "user" else None
+    namespace = caller.key.namespace if body.namespace is None else body.namespace
+
+    def create(db: Connection) -> Any:
+        return accounts.create_key(
+            db,
+            scope=body.scope,
+            namespace=namespace,
+            label=body.label,
+            user_id=None if user is None else user.id,
+            rate_per_minute=body.rate_per_minute,
+            actor=caller.actor,
+            now=time.time(),
+        )
+
+    key, secret = await caller.services.write(create)
+    return _about(key) | {"key": secret}
+
+
+@router.get("", summary="The keys")
+async def list_keys(caller: Known) -> dict[str, Any]:
+    """All, or a backend's own name space; without their secrets, which nobody has."""
+    caller.require("backend")
+    keys = await caller.services.read(lambda db: accounts.list_keys(db, _namespace(caller)))
+    return {"object": "list", "data": [_about(key) for key in keys]}
+
+
+@router.delete("/{key_id}", summary="Revoke a key")
+async def revoke_key(key_id: str, caller: Known) -> dict[str, Any]:
+    """From the next request on it is refused."""
+    caller.require("backend")
+
+    def revoke(db: Connection) -> Any:
+        own = {key.id: key for key in accounts.list_keys(db, _namespace(caller))}
+        if key_id not in own or (caller.key.scope != "admin" and own[key_id].scope != "user"):
+            return False
+        return accounts.revoke_key(db, key_id, actor=caller.actor, now=time.time())
+
+    if not await caller.services.write(revoke):
+        raise not_found("such key")
+    return {"id": key_id, "object": "key", "deleted": True}
+
+
+def _namespace(caller: Caller) -> str | None:
+    return None if caller.key.scope == "admin" else caller.key.namespace
+
+
+def _about(key: Key) -> dict[str, Any]:
+    return {"object": "key", **asdict(key)}

@@ -1,0 +1,96 @@
+"""What the API works with: given to `create_app`, so that each part can be another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+
+from corll.service.drafting import Drafter
+from corll.service.settings import ServiceSettings
+from corll.service.store.database import Database, Writer
+from corll.service.store.drafts import DraftRow
+
+Result = TypeVar("Result")
+
+DAY_S = 24 * 3600.0
+_MOST_IN_MEMORY = 10_000
+
+
+class Learner(Protocol):
+    """The learner, as the API sees it."""
+
+    @property
+    def state(self) -> str:
+        """off, starting, ready or down."""
+        ...
+
+    def ask_to_learn(self, user_id: str) -> None:
+        """Asks for a step on all that waits for a user."""
+        ...
+
+    def wake(self) -> None:
+        """Says that there is something new in the store."""
+        ...
+
+
+class DraftsInMemory:
+    """Drafts of users whose texts are not stored: for a day, and until the process ends."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._drafts: OrderedDict[str, DraftRow] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, draft: DraftRow) -> None:
+        """Keeps a draft, and forgets those that are older than a day."""
+        with self._lock:
+            self._drafts[draft.id] = draft
+            while self._drafts:
+                oldest = next(iter(self._drafts.values()))
+                fresh = oldest.created_at > self._clock() - DAY_S
+                if fresh and len(self._drafts) <= _MOST_IN_MEMORY:
+                    break
+                self._drafts.popitem(last=False)
+
+    def find(self, draft_id: str) -> DraftRow | None:
+        """The draft of that id, unless it is older than a day."""
+        with self._lock:
+            draft = self._drafts.get(draft_id)
+        if draft is None or draft.created_at <= self._clock() - DAY_S:
+            return None
+        return draft
+
+
+@dataclass
+class Services:
+    """Everything that an answer may need. `metrics` is the registry that /metrics shows."""
+
+    settings: ServiceSettings
+    database: Database
+    writer: Writer
+    drafter: Drafter
+    learner: Learner
+    metrics: Any
+    in_memory: DraftsInMemory = field(default_factory=DraftsInMemory)
+
+    async def read(self, query: Callable[[Connection], Result]) -> Result:
+        """Runs a query beside the event loop."""
+
+        def run() -> Result:
+            with self.database.read() as db:
+                return query(db)
+
+        return await run_in_threadpool(run)
+
+    async def write(self, change: Callable[[Connection], Result]) -> Result:
+        """Runs a change, and returns once the disk has it."""
+        import asyncio
+
+        return await asyncio.wrap_future(self.writer.submit(change))

@@ -1,0 +1,109 @@
+"""A user's versions: list, show, roll back, prune."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import Field
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+
+from corll.service.api.bodies import Body
+from corll.service.api.callers import Known
+from corll.service.api.errors import not_found
+from corll.service.retention import remove_pruned
+from corll.service.store import lineages
+from corll.service.store.lineages import Version
+
+router = APIRouter(prefix="/v1/users/{user_id}/adapters", tags=["versions"])
+
+
+class RollbackBody(Body):
+    """Which version serves again; 0 is the reference."""
+
+    to: int = Field(ge=0, le=2**31 - 1)
+    requeue: bool = Field(
+        False, description="Whether what is undone waits to be learned again, or is set aside."
+    )
+
+
+@router.get("", summary="A user's versions")
+async def list_versions(user_id: str, caller: Known) -> dict[str, Any]:
+    """In order of number; `kept` says whether its weights are still there."""
+    user = await caller.user_in_path(user_id)
+    rows = await caller.services.read(lambda db: lineages.versions_of(db, user.id))
+    return {"object": "list", "data": [_about(row) for row in rows]}
+
+
+@router.get("/{number}", summary="A version")
+async def retrieve_version(user_id: str, number: int, caller: Known) -> dict[str, Any]:
+    """With its ancestry, and why it was rejected if it was."""
+    user = await caller.user_in_path(user_id)
+
+    def find(db: Connection) -> Any:
+        if not 0 < number < 2**31:
+            return None
+        row = lineages.find_version_by_number(db, user.id, number)
+        if row is None:
+            return None
+        return _about(row) | {"ancestry": [v.number for v in lineages.ancestry(db, row.id)]}
+
+    found: dict[str, Any] | None = await caller.services.read(find)
+    if found is None:
+        raise not_found("such version")
+    return found
+
+
+@router.post("/rollback", summary="Serve an earlier version again")
+async def roll_back(user_id: str, body: RollbackBody, caller: Known) -> dict[str, Any]:
+    """The alias is pointed at that version; nothing is deleted."""
+    user = await caller.user_in_path(user_id)
+
+    def change(db: Connection) -> Any:
+        return lineages.rollback(
+            db, user.id, to=body.to, requeue=body.requeue, actor=caller.actor, now=time.time()
+        )
+
+    serving: Version | None = await caller.services.write(change)
+    caller.services.learner.wake()
+    return {"object": "rollback", "serving": None if serving is None else serving.number}
+
+
+@router.post("/requeue", summary="Learn again from what was set aside")
+async def requeue(user_id: str, caller: Known) -> dict[str, Any]:
+    """Preferences of versions that were rolled back or rejected wait again."""
+    user = await caller.user_in_path(user_id)
+    count = await caller.services.write(
+        lambda db: lineages.requeue_set_aside(db, user.id, actor=caller.actor, now=time.time())
+    )
+    caller.services.learner.wake()
+    return {"object": "requeue", "preferences": count}
+
+
+@router.post("/prune", summary="Remove weights that retention does not keep")
+async def prune(user_id: str, caller: Known) -> dict[str, Any]:
+    """Kept are the serving version, the three before it, and every tenth."""
+    user = await caller.user_in_path(user_id)
+    gone = await run_in_threadpool(remove_pruned, caller.services.database, user.id)
+    return {"object": "prune", "removed": [version.number for version in gone]}
+
+
+def _about(version: Version) -> dict[str, Any]:
+    return {
+        "object": "version",
+        "number": version.number,
+        "state": version.state,
+        "parent": version.parent_id,
+        "id": version.id,
+        "lineage": version.lineage_id,
+        "reference": version.reference_id,
+        "reasons": version.reasons,
+        "metrics": version.metrics,
+        "steps": version.steps,
+        "kept": version.folder is not None,
+        "optimizer_kept": version.has_optimizer,
+        "created_at": version.created_at,
+        "served_at": version.served_at,
+    }

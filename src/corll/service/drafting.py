@@ -1,0 +1,160 @@
+"""What is asked of the drafting engine, and what it tells while it works. Plain data, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from corll.config import SamplingConfig
+from corll.errors import CorllError
+from corll.records import Prompt, Sample
+
+
+class EngineBusyError(CorllError, RuntimeError):
+    """The queue of drafts is full. *Units*: `retry_after` in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many drafts are waiting; ask again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFolder:
+    """A version of a user's adapter: what it is called, and where it lies."""
+
+    id: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRequest:
+    """Responses wanted for one prompt from one version; None is the plain base, π_0.
+
+    Of `candidates` (at least `choices`) the best by implicit reward are shown. `top_logprobs` is
+    None where no log-probabilities are wanted.
+    """
+
+    prompt: Prompt
+    version: VersionFolder | None
+    max_new_tokens: int
+    seed: int
+    sampling: SamplingConfig
+    choices: int = 1
+    candidates: int = 1
+    stop: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+
+    @property
+    def branches(self) -> int:
+        """Responses to be drawn: one each where all are of π_0, for which R_π is 0."""
+        return self.choices if self.version is None else max(self.choices, self.candidates)
+
+    @property
+    def streams(self) -> bool:
+        """Whether its text can be shown while it is drawn, since nothing has to be chosen."""
+        return self.branches == self.choices
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token that was drawn, its log-probability, and the likeliest ones in its place.
+
+    *Units*: nats, of the full distribution at temperature 1.
+    """
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A further piece of a choice."""
+
+    choice: int
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many of the candidates are drawn."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The end of a request: all candidates, and which of them are shown, the best first.
+
+    `scores` are implicit rewards, None where nothing was ranked. `cut` are the choices that ended
+    at their longest; `cancelled` says that nobody waited for the end.
+    """
+
+    candidates: tuple[Sample, ...]
+    shown: tuple[int, ...]
+    scores: tuple[float, ...] | None
+    prompt_tokens: int
+    logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()
+    cut: frozenset[int] = frozenset()
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The end of a request that could not be answered."""
+
+    error: Exception
+
+
+DraftEvent: TypeAlias = Delta | Progress | Drawn | Failed
+
+
+@dataclass(eq=False)
+class DraftJob:
+    """A request under way. `on_event` is called from the engine's thread, its end last."""
+
+    request: DraftRequest
+    on_event: Callable[[DraftEvent], None]
+    cancelled: bool = field(default=False, init=False)
+
+    def cancel(self) -> None:
+        """Says that nobody waits any more; what was drawn so far still arrives, as cancelled."""
+        self.cancelled = True
+
+
+class Drafter(Protocol):
+    """The engine, as the API sees it."""
+
+    model: str
+    """Name of the base model."""
+
+    fingerprint: str
+    """Of its weights."""
+
+    context_length: int | None
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Of a rendered prompt. *Raises*: InputError, PromptTooLongError."""
+        ...
+
+    def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:
+        """Why an edit of a draft could not be learned from; None where it can."""
+        ...
+
+    def submit(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> DraftJob:
+        """*Raises*: EngineBusyError; InputError, PromptTooLongError for a prompt that won't do."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether drafts can be drawn."""
+        ...
+
+    @property
+    def under_way(self) -> int:
+        """Requests that are waiting or being answered."""
+        ...

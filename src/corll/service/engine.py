@@ -1,0 +1,189 @@
+"""The drafting engine: one base model, the adapters of many users, a thread that draws.
+
+Requests of one version that wait together share a decoding; decodings of different versions take
+turns, a token each. Nothing here waits for learning.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from corll.errors import CorllError, InputError
+from corll.policy import Policy
+from corll.records import Prompt, Sample
+from corll.service.drafting import (
+    DraftEvent,
+    DraftJob,
+    DraftRequest,
+    EngineBusyError,
+    Failed,
+    VersionFolder,
+)
+from corll.service.sessions import Session
+
+log = logging.getLogger(__name__)
+
+_SECONDS_A_DRAFT = 4
+"""What a waiting client is told to expect, for each draft before it."""
+
+
+class AdaptersInMemory:
+    """The adapters of the versions used last, each loaded once; those in use stay."""
+
+    def __init__(self, base: Policy, capacity: int) -> None:
+        self._base, self._capacity = base, capacity
+        self._loaded: OrderedDict[str, Policy] = OrderedDict()
+
+    def get(self, version: VersionFolder, in_use: set[str | None]) -> Policy:
+        """*Raises*: AdapterError where the folder cannot be loaded."""
+        policy = self._loaded.get(version.id)
+        if policy is None:
+            policy = self._base.with_adapter(version.folder)
+            self._loaded[version.id] = policy
+        self._loaded.move_to_end(version.id)
+        idle = [name for name in self._loaded if name not in in_use and name != version.id]
+        for name in idle[: max(0, len(self._loaded) - self._capacity)]:
+            self._loaded.pop(name).unload()
+        return policy
+
+    def __len__(self) -> int:
+        return len(self._loaded)
+
+
+class Engine:
+    """Answers drafting requests in a thread of its own. `base` may be used by nobody else.
+
+    `on_busy` is told when drawing begins and when it ends, so that learning can give way.
+    """
+
+    def __init__(
+        self,
+        base: Policy,
+        *,
+        max_waiting: int = 64,
+        max_branches: int = 32,
+        max_adapters: int = 32,
+        on_busy: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        self.model, self.fingerprint = base.name, base.base.fingerprint
+        self.context_length = base.codec.context_length
+        self._base, self._on_busy = base, on_busy
+        self._max_waiting, self._max_branches = max_waiting, max_branches
+        self._adapters = AdaptersInMemory(base, max_adapters)
+        self._waiting: deque[DraftJob] = deque()
+        self._sessions: list[Session] = []
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="drafting", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive() and not self._closing
+
+    @property
+    def under_way(self) -> int:
+        return len(self._waiting) + sum(len(session.jobs) for session in list(self._sessions))
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Of a rendered prompt. *Raises*: InputError, PromptTooLongError."""
+        return len(self._base.codec.encode_prompt(prompt))
+
+    def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:
+        """Why an edit of a draft could not be learned from; None where it can."""
+        codec = self._base.codec
+        try:
+            edit = codec.encode_edit(drafted, text)
+            codec.check_fits(codec.encode_prompt(prompt), edit.token_ids)
+        except InputError as error:
+            return str(error)
+        same = edit.token_ids == drafted.token_ids
+        return "To the model the edit is the draft itself." if same else None
+
+    def submit(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> DraftJob:
+        """Puts a request in the queue.
+
+        *Raises*: EngineBusyError where that is full, or the service is stopping; InputError,
+        PromptTooLongError for a prompt that cannot be drafted for.
+        """
+        prompt_ids = self._base.codec.encode_prompt(request.prompt)
+        self._base.codec.check_room([prompt_ids], request.max_new_tokens)
+        job = DraftJob(request, on_event)
+        with self._changed:
+            if self._closing or len(self._waiting) >= self._max_waiting:
+                raise EngineBusyError(1 + _SECONDS_A_DRAFT * len(self._waiting) // 8)
+            self._waiting.append(job)
+            self._changed.notify()
+        return job
+
+    def close(self, timeout: float | None = None) -> None:
+        """Takes no more requests, finishes those that were taken, and ends the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._sessions:
+                    if self._closing:
+                        return
+                    self._changed.wait()
+            self._on_busy(True)
+            while self._waiting or self._sessions:
+                self._admit()
+                self._sessions = [session for session in self._sessions if self._advance(session)]
+            self._on_busy(False)
+
+    def _admit(self) -> None:
+        """Begins what is waiting, as far as there is room; at least one."""
+        while self._waiting:
+            room = self._max_branches - sum(session.branches for session in self._sessions)
+            with self._changed:
+                first = self._waiting[0]
+                if self._sessions and first.request.branches > room:
+                    return
+                most = max(1, room // first.request.branches)
+                alike = [j for j in self._waiting if _shares(j.request, first.request)][:most]
+                for job in alike:
+                    self._waiting.remove(job)
+            self._begin(alike)
+
+    def _begin(self, jobs: list[DraftJob]) -> None:
+        version = jobs[0].request.version
+        in_use = {session.version for session in self._sessions}
+        try:
+            policy = None if version is None else self._adapters.get(version, in_use)
+            self._sessions.append(Session(policy, self._base, jobs))
+        except Exception as error:
+            _report(error)
+            for job in jobs:
+                job.on_event(Failed(error))
+
+    def _advance(self, session: Session) -> bool:
+        try:
+            return session.advance()
+        except Exception as error:
+            _report(error)
+            session.fail(Failed(error))
+            return False
+
+
+def _shares(one: DraftRequest, other: DraftRequest) -> bool:
+    """Whether two requests can be drawn in one decoding."""
+    return _kind(one) == _kind(other)
+
+
+def _kind(request: DraftRequest) -> tuple[Any, ...]:
+    version = None if request.version is None else request.version.id
+    return version, request.sampling, request.branches
+
+
+def _report(error: Exception) -> None:
+    if not isinstance(error, CorllError):
+        log.exception("a draft failed")

@@ -1,0 +1,181 @@
+"""Algorithm 1 over one's own history: an import of texts that were sent before.
+
+For each past prompt the version that serves drafts, unless the old draft came along; the text that
+was sent is its edit. Some texts are held out, and drafted for before and after.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection
+
+from corll.draft import make_drafts
+from corll.edits import same_text
+from corll.errors import InputError
+from corll.evaluation import Evaluation, compare, evaluate
+from corll.feedback import clean_edit
+from corll.records import Draft, Prompt, Sample
+from corll.service.learning import Trainer
+from corll.service.store import drafts, imports, lineages
+from corll.service.store.drafts import DraftRow
+from corll.service.store.imports import ImportItem, ImportRow, ItemState
+from corll.service.store.lineages import Version
+from corll.service.store.rows import new_id
+
+_AT_ONCE = 8
+_HELD_OUT_SEED = 2**40
+
+
+class _Sender:
+    """The user of Algorithm 1, who sent these texts."""
+
+    def __init__(self, items: Sequence[ImportItem]) -> None:
+        self._sent = iter([item.sent for item in items])
+
+    def edit(self, draft: Draft) -> str:
+        return next(self._sent)
+
+
+def go_on(trainer: Trainer, row: ImportRow) -> None:
+    """A further chunk of an import; its last one leaves it done, with figures.
+
+    It goes on from what is stored, so a process that was killed loses a chunk at most.
+    """
+    database = trainer.database
+    with database.read() as db:
+        items = imports.items_of(db, row.id)
+    held_out = [item for item in items if item.held_out and item.state != "skipped"]
+    result: dict[str, Any] = dict(row.result or {})
+    if held_out and "before" not in result:
+        result["before"] = _evaluate(trainer, row.user_id, held_out).records()
+        database.write(lambda db: imports.update_import(db, row.id, state="running", result=result))
+    waiting = [item for item in items if item.state == "waiting" and not item.held_out]
+    if waiting:
+        _take(trainer, row, waiting[:_AT_ONCE])
+        trainer.learn(row.user_id, all_that_waits=len(waiting) <= _AT_ONCE)
+        return
+    finished = _figures(trainer, row, held_out, result) if held_out else {}
+    database.write(
+        lambda db: imports.update_import(
+            db, row.id, state="done", result=finished, finished_at=time.time()
+        )
+    )
+
+
+def _figures(
+    trainer: Trainer, row: ImportRow, held_out: Sequence[ImportItem], result: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Edit cost before and after on the texts that were held out, with 95 % intervals."""
+    before = Evaluation.from_records(result["before"])
+    after = _evaluate(trainer, row.user_id, held_out)
+    version = _serving(trainer, row.user_id)
+    figures: dict[str, Any] = {
+        "held_out": len(held_out),
+        "version": None if version is None else version.number,
+    }
+    for name, evaluation in (("before", before), ("after", after)):
+        figures[f"edit_cost_{name}"] = evaluation.summary(seed=0)["edit_cost"]._asdict()
+    change = compare(before, after, seed=0)
+    figures["change"] = None if change is None else change._asdict()
+    return figures
+
+
+def _evaluate(trainer: Trainer, user_id: str, items: Sequence[ImportItem]) -> Evaluation:
+    prompts = [item.prompt for item in items]
+    seeds = [_HELD_OUT_SEED + item.number for item in items]
+    with trainer.serving_policy(_serving(trainer, user_id)) as policy:
+        made = make_drafts(policy, prompts, trainer.settings.coactive, seeds=seeds)
+    return evaluate(made, _Sender(items))
+
+
+def _take(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> None:
+    """Drafts for the items, and what was sent as the edits."""
+    usable = []
+    for item in items:
+        try:
+            trainer.base.codec.encode_prompt(item.prompt)
+            clean_edit(item.sent)
+        except InputError as error:
+            _mark(trainer, item, "skipped", str(error))
+        else:
+            usable.append(item)
+    if not usable:
+        return
+    version = _serving(trainer, row.user_id)
+    for item, draft in _drafts(trainer, version, usable):
+        if same_text(draft.text, item.sent):
+            _mark(trainer, item, "skipped", "the text that was sent is the draft itself")
+            continue
+        _record(trainer, row, version, item, draft)
+    with trainer.database.read() as db:
+        used = sum(item.state == "used" for item in imports.items_of(db, row.id))
+    trainer.database.write(lambda db: imports.update_import(db, row.id, used=used))
+
+
+def _drafts(
+    trainer: Trainer, version: Version | None, items: Sequence[ImportItem]
+) -> Iterator[tuple[ImportItem, Draft]]:
+    """The old draft of each item, or a new one."""
+    missing = [item for item in items if item.draft is None]
+    if missing:
+        config = trainer.settings.coactive
+        prompts = [item.prompt for item in missing]
+        with trainer.serving_policy(version) as policy:
+            made = make_drafts(policy, prompts, config, seeds=[item.number for item in missing])
+        yield from zip(missing, made, strict=True)
+    for item in items:
+        if item.draft is not None:
+            yield item, _old_draft(trainer, item.prompt, item.draft)
+
+
+def _old_draft(trainer: Trainer, prompt: Prompt, text: str) -> Draft:
+    encoded = trainer.base.codec.encode_response(text)
+    return Draft(prompt, (Sample(text, encoded.token_ids, None, finished=True),))
+
+
+def _record(
+    trainer: Trainer, row: ImportRow, version: Version | None, item: ImportItem, draft: Draft
+) -> None:
+    sampling = {} if item.draft is not None else trainer.settings.coactive.sampling.model_dump()
+    stored = DraftRow(
+        id=new_id("chatcmpl-"),
+        user_id=row.user_id,
+        key_id=None,
+        kind="chat",
+        model="corll",
+        prompt=item.prompt,
+        version_id=None if version is None or item.draft is not None else version.id,
+        candidates=[asdict(sample) for sample in draft.candidates],
+        shown=[draft.choice],
+        scores=None if draft.scores is None else list(draft.scores),
+        sampling=sampling,
+        seed=draft.seed,
+        status="complete",
+        held_back=False,
+        source="import",
+        created_at=time.time(),
+    )
+
+    def write(db: Connection) -> Any:
+        drafts.add_draft(db, stored)
+        imports.add_imported_preference(
+            db, import_id=row.id, draft=stored, text=clean_edit(item.sent), now=time.time()
+        )
+        imports.mark_item(db, row.id, item.number, state="used", reason=None)
+
+    trainer.database.write(write)
+
+
+def _mark(trainer: Trainer, item: ImportItem, state: ItemState, reason: str) -> None:
+    trainer.database.write(
+        lambda db: imports.mark_item(db, item.import_id, item.number, state=state, reason=reason)
+    )
+
+
+def _serving(trainer: Trainer, user_id: str) -> Version | None:
+    with trainer.database.read() as db:
+        return lineages.serving_version(db, user_id)

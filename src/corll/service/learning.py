@@ -1,0 +1,281 @@
+"""From preferences in the store to a version that serves: step 4 of Algorithm 1, for one user.
+
+A step starts from the version that the user's alias names. The new version is published as a
+folder, loaded afresh and examined; only then does a row register it, if the alias still names its
+parent. A crash at any point leaves an old version serving and the preferences waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from corll.errors import DeviceMemoryError, InputError, StaleParentError, TrainingError
+from corll.learner import OPTIMIZER_FILE, CoactiveLearner
+from corll.policy import Policy
+from corll.records import Preference, Sample
+from corll.service import publishing
+from corll.service.checks import Examined, reasons_against
+from corll.service.prompts import as_prompt
+from corll.service.retention import remove_pruned
+from corll.service.settings import ServiceSettings
+from corll.service.store import accounts, drafts, lineages, preferences
+from corll.service.store.database import Database
+from corll.service.store.lineages import Lineage, Version
+from corll.service.store.preferences import PreferenceRow
+from corll.service.store.rows import new_id
+
+log = logging.getLogger(__name__)
+
+_BATCHES_A_VERSION = 8
+"""Steps that one version takes at most, where many preferences wait."""
+
+_REPLAY_MEMORY = 512
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a step starts from. `waiting` are the preferences to be learned, in order."""
+
+    lineage: Lineage
+    serving: Version | None
+    waiting: list[PreferenceRow]
+    past: list[PreferenceRow]
+
+
+class Trainer:
+    """Teaches users' adapters on one base model; `base` may be used by nobody else meanwhile."""
+
+    def __init__(
+        self,
+        base: Policy,
+        database: Database,
+        settings: ServiceSettings,
+        *,
+        give_way: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.base, self.database, self.settings = base, database, settings
+        self._give_way = give_way
+
+    def learn(self, user_id: str, *, all_that_waits: bool = False) -> Version | None:
+        """A new version from the preferences that wait, N a step; None where there was no step.
+
+        `all_that_waits` takes fewer than N too. A version that fails its examination is registered
+        as rejected, with the reasons, and its preferences are set aside.
+        """
+        start = self._start(user_id)
+        if start is None:
+            return None
+        batches = self._batches(start.waiting, all_that_waits=all_that_waits)
+        if not batches:
+            return None
+        with self.serving_policy(start.serving) as policy:
+            learner = self._learner(policy, start)
+            learned: list[tuple[PreferenceRow, Preference]] = []
+            for batch in batches:
+                learned += self._step(learner, batch)
+            if not learned:
+                return None
+            return self._publish(user_id, start, learner, learned)
+
+    @contextmanager
+    def serving_policy(self, version: Version | None) -> Iterator[Policy]:
+        """The policy of a version, or a new one that is π_0; unloaded afterwards."""
+        folder = None if version is None else _folder(version)
+        policy = self.base.with_adapter(folder, lora=self.settings.lora)
+        try:
+            yield policy
+        finally:
+            policy.unload()
+
+    def to_preference(self, row: PreferenceRow) -> Preference:
+        """What is learned from: the draft's ids, and the edit on them.
+
+        *Raises*: InputError where the edit cannot be encoded, or is the draft to the id.
+        """
+        with self.database.read() as db:
+            draft = drafts.find_draft(db, row.draft_id)
+        assert draft is not None
+        if draft.status == "cancelled":
+            raise InputError("The draft was cancelled before its end.")
+        prompt = as_prompt(row.prompt, draft.kind)
+        rejected = Sample.from_dict(row.rejected)
+        codec = self.base.codec
+        if "token_ids" in row.chosen:
+            chosen = Sample.from_dict(row.chosen)
+        else:
+            chosen = codec.encode_edit(rejected, row.chosen["text"])
+        prompt_ids = codec.encode_prompt(prompt)
+        for side in (chosen, rejected):
+            codec.check_fits(prompt_ids, side.token_ids)
+        if chosen.token_ids == rejected.token_ids or not rejected.token_ids:
+            raise InputError("The edit and its draft are the same to the model.")
+        return Preference.from_dict(
+            {"prompt": prompt, "reference": row.reference}
+            | {"chosen": asdict(chosen), "rejected": asdict(rejected)}
+        )
+
+    def _start(self, user_id: str) -> _Start | None:
+        def read(db: Connection) -> Any:
+            user = accounts.find_user(db, user_id)
+            if user is None or not user.learn:
+                return None
+            lineage = lineages.current_lineage(db, user_id) or self._new_lineage(db, user_id)
+            most = _BATCHES_A_VERSION * self.settings.coactive.preferences_per_step
+            return _Start(
+                lineage,
+                lineages.serving_version(db, user_id),
+                preferences.waiting_preferences(db, user_id, limit=most),
+                preferences.learned_preferences(db, user_id, limit=_REPLAY_MEMORY),
+            )
+
+        found: _Start | None = self.database.write(read)
+        return found
+
+    def _new_lineage(self, db: Connection, user_id: str) -> Lineage:
+        reference = lineages.get_or_create_base_reference(
+            db,
+            base_model=self.base.name,
+            base_fingerprint=self.base.base.fingerprint,
+            now=time.time(),
+        )
+        return lineages.start_lineage(
+            db, user_id=user_id, reference_id=reference.id, now=time.time()
+        )
+
+    def _batches(
+        self, waiting: Sequence[PreferenceRow], *, all_that_waits: bool
+    ) -> list[Sequence[PreferenceRow]]:
+        size = self.settings.coactive.preferences_per_step
+        batches = [waiting[n : n + size] for n in range(0, len(waiting), size)]
+        if batches and len(batches[-1]) < size and not all_that_waits:
+            batches.pop()
+        return batches
+
+    def _learner(self, policy: Policy, start: _Start) -> CoactiveLearner:
+        learner = CoactiveLearner(policy, self.settings.coactive, give_way=self._give_way)
+        if start.serving is not None:
+            learner.steps_taken = start.serving.steps
+            if start.serving.has_optimizer:
+                learner.restore_optimizer(_folder(start.serving))
+        if self.settings.coactive.replay_per_step:
+            learner.buffer.past.extend(map(self.to_preference, start.past))
+        return learner
+
+    def _step(
+        self, learner: CoactiveLearner, batch: Sequence[PreferenceRow]
+    ) -> list[tuple[PreferenceRow, Preference]]:
+        """A step on those that can be learned from; the others are set aside."""
+        usable: list[tuple[PreferenceRow, Preference]] = []
+        for row in batch:
+            try:
+                usable.append((row, self.to_preference(row)))
+            except InputError as error:
+                self._set_aside([row], str(error))
+        if not usable:
+            return []
+        try:
+            learner.learn_batch([preference for _, preference in usable])
+        except (TrainingError, DeviceMemoryError) as error:
+            self._set_aside([row for row, _ in usable], str(error))
+            return []
+        rows = [row for row, _ in usable]
+        return list(zip(rows, learner.last_learned, strict=False))
+
+    def _set_aside(self, rows: Sequence[PreferenceRow], reason: str) -> None:
+        log.warning("%d preferences were set aside: %s", len(rows), reason)
+
+        def set_aside(db: Connection) -> Any:
+            for row in rows:
+                preferences.set_one_aside(db, row.id)
+                accounts.audit(
+                    db,
+                    actor="learner",
+                    action="set_aside",
+                    subject=row.id,
+                    details={"reason": reason},
+                    now=time.time(),
+                )
+
+        self.database.write(set_aside)
+
+    def _publish(
+        self,
+        user_id: str,
+        start: _Start,
+        learner: CoactiveLearner,
+        learned: Sequence[tuple[PreferenceRow, Preference]],
+    ) -> Version | None:
+        version_id = new_id("ver")
+        folder = self.settings.versions_dir / version_id
+        digest = publishing.publish(folder, lambda to: learner.save(to, with_preferences=False))
+        reasons = self._examine(folder, [preference for _, preference in learned])
+        parent = None if start.serving is None else start.serving.id
+        version = Version(
+            id=version_id,
+            user_id=user_id,
+            lineage_id=start.lineage.id,
+            number=0,  # given when it is registered
+            parent_id=parent,
+            reference_id=start.lineage.reference_id,
+            state="rejected" if reasons else "candidate",
+            reasons=reasons,
+            metrics=learner.last_metrics or {},
+            folder=str(folder),
+            manifest_sha256=digest,
+            has_optimizer=True,
+            steps=learner.steps_taken,
+            created_at=time.time(),
+            served_at=None,
+        )
+        try:
+            registered = self._register(version, learned)
+        except StaleParentError as error:
+            log.info("%s; the step is taken again from what serves now", error)
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        remove_pruned(self.database, user_id)
+        return registered
+
+    def _examine(self, folder: Path, learned: Sequence[Preference]) -> list[str]:
+        loaded = self.base.with_adapter(folder)
+        try:
+            return reasons_against(Examined(loaded, learned, self.settings.max_drift))
+        finally:
+            loaded.unload()
+
+    def _register(
+        self, version: Version, learned: Sequence[tuple[PreferenceRow, Preference]]
+    ) -> Version:
+        def register(db: Connection) -> Any:
+            for row, preference in learned:
+                if preference.reference is not None:
+                    preferences.keep_reference(db, row.id, asdict(preference.reference))
+            return lineages.register_version(
+                db,
+                replace(version, number=lineages.next_number(db, version.user_id)),
+                preference_ids=[row.id for row, _ in learned],
+                expected_parent=version.parent_id,
+                serve=not version.reasons,
+                now=time.time(),
+            )
+
+        registered: Version = self.database.write(register)
+        return registered
+
+
+def _folder(version: Version) -> Path:
+    if version.folder is None:
+        raise StaleParentError(f"Version {version.number} has no folder any more.")
+    folder = Path(version.folder)
+    assert version.manifest_sha256 is not None
+    publishing.verify(folder, version.manifest_sha256, without=(OPTIMIZER_FILE,))
+    return folder

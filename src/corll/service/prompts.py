@@ -1,0 +1,13 @@
+"""Prompts as they were stored with their drafts."""
+
+from __future__ import annotations
+
+from corll.records import Prompt, Verbatim
+
+
+def as_prompt(stored: object, kind: str) -> Prompt:
+    """Messages, or a text: of kind `text` it is continued as it stands."""
+    if isinstance(stored, str):
+        return Verbatim(stored) if kind == "text" else stored
+    assert isinstance(stored, list)
+    return stored

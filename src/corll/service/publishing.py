@@ -1,0 +1,79 @@
+"""A version's folder: complete, checksummed and on disk before a database row names it.
+
+manifest.json, written last, names each file with its size and SHA-256; its own digest is in the
+version's row, so that a folder is taken for a version only if it is that version to the byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from corll import durable
+from corll.errors import AdapterError
+
+MANIFEST = "manifest.json"
+
+
+def publish(folder: Path, save: Callable[[Path], None]) -> str:
+    """Writes a folder by `save`; returns its manifest's SHA-256.
+
+    A crash leaves the folder whole or absent. *Raises*: OSError where the disk is full.
+    """
+
+    def save_with_manifest(target: Path) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        save(target)
+        write_manifest(target)
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    durable.write_folder(folder, save_with_manifest)
+    return _sha256(folder / MANIFEST)
+
+
+def write_manifest(folder: Path) -> None:
+    """Lists every file of a folder but the manifest itself."""
+    files = {
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=1) + "\n")
+
+
+def verify(folder: Path, manifest_sha256: str, *, without: Iterable[str] = ()) -> None:
+    """*Raises*: AdapterError where a folder is not, to the byte, what was published.
+
+    `without` names files that may have been dropped since.
+    """
+    manifest = folder / MANIFEST
+    try:
+        if _sha256(manifest) != manifest_sha256:
+            raise AdapterError(f"{manifest} is not the one that was published.")
+        files = json.loads(manifest.read_text())["files"]
+        for name, about in files.items():
+            if name in without and not (folder / name).exists():
+                continue
+            if _sha256(folder / name) != about["sha256"]:
+                raise AdapterError(f"{folder / name} was changed since it was published.")
+    except OSError as error:
+        raise AdapterError(f"The version in {folder} is incomplete: {error}.") from error
+
+
+def sweep(root: Path, known: Iterable[Path]) -> list[Path]:
+    """Removes the folders of `root` that no version names; returns them."""
+    if not root.is_dir():
+        return []
+    kept = {path.name for path in known}
+    found = [path for path in root.iterdir() if path.is_dir() and path.name not in kept]
+    for path in found:
+        shutil.rmtree(path, ignore_errors=True)
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,193 @@
+"""The server: wires store, engine, learner and API together, and serves until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection
+
+from corll.errors import ConfigError
+from corll.models import no_progress_bars
+from corll.policy import Policy
+from corll.service.api.app import create_app
+from corll.service.api.services import Services
+from corll.service.engine import Engine
+from corll.service.logs import set_up_logging
+from corll.service.metrics import Metrics
+from corll.service.settings import ServiceSettings
+from corll.service.store import accounts, preferences
+from corll.service.store.database import Database, Writer
+from corll.service.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "local"
+"""The name space of the first key."""
+
+_FINISH_WITHIN_S = 60
+"""How long a clean stop waits for the drafts that are under way."""
+
+
+def serve(settings: ServiceSettings, *, say: Callable[[str], None] = print) -> None:
+    """Serves until SIGINT or SIGTERM, then finishes the drafts that are under way.
+
+    `say` is told what a person at the terminal wants to know.
+    *Raises*: ConfigError where the address or the data folder is taken; StoreError;
+    ModelNotFoundError.
+    """
+    set_up_logging(settings)
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listener(settings))
+        app = stack.enter_context(running_app(settings, say=say))
+        scheme = "https" if settings.tls_certificate else "http"
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        say(f"corll serves {settings.model} at {scheme}://{shown}:{port}/v1 (stop with Ctrl-C)")
+        with _signals_end_the_server_only():
+            uvicorn.Server(_uvicorn_config(settings, app)).run(sockets=[listener])
+
+
+@contextmanager
+def _signals_end_the_server_only() -> Iterator[None]:
+    """uvicorn raises a signal again once it has shut down; here that must not end the process
+    before engine, learner and writer are stopped in order.
+    """
+    handled = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: None) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def running_app(
+    settings: ServiceSettings, *, say: Callable[[str], None] = print
+) -> Iterator[FastAPI]:
+    """The application with all that works behind it, stopped in order at the end."""
+    with ExitStack() as stack:
+        database = Database.open(settings.database, settings.data_dir)
+        stack.callback(database.close)
+        stack.enter_context(_only_server(settings))
+        writer = Writer(database)
+        stack.callback(writer.close)
+        _ensure_admin_key(settings, database, say)
+        with no_progress_bars():
+            base = Policy.load(
+                settings.model,
+                dtype=settings.dtype,
+                device=settings.device,
+                lora=settings.lora,
+                memory_limit_gb=settings.coactive.memory_limit_gb,
+            )
+        supervisor = Supervisor(settings)
+        engine = Engine(
+            base,
+            max_waiting=settings.max_waiting,
+            max_branches=settings.max_branches,
+            max_adapters=settings.max_adapters,
+            on_busy=supervisor.set_drafting,
+        )
+        stack.callback(supervisor.stop)
+        stack.callback(engine.close, _FINISH_WITHIN_S)
+        supervisor.start()
+        metrics = Metrics()
+        _watch(metrics, engine, database, supervisor)
+        yield create_app(Services(settings, database, writer, engine, supervisor, metrics))
+
+
+def _uvicorn_config(settings: ServiceSettings, app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=settings.behind_proxy,
+        forwarded_allow_ips="*" if settings.behind_proxy else None,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        timeout_graceful_shutdown=_FINISH_WITHIN_S,
+    )
+
+
+@contextmanager
+def _listener(settings: ServiceSettings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror or error}); "
+            "choose another --port or --host."
+        ) from error
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _only_server(settings: ServiceSettings) -> Iterator[None]:
+    """One server a data folder. The lock is the server's: no child process inherits it."""
+    lock = FileLock(settings.data_dir / "server.lock", timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"Another server uses {settings.data_dir}; stop it, or choose another --data-dir."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _ensure_admin_key(
+    settings: ServiceSettings, database: Database, say: Callable[[str], None]
+) -> None:
+    """The key of CORLL_ADMIN_KEY; without it, and where there is none yet, a new one is shown."""
+    given = None if settings.admin_key is None else settings.admin_key.get_secret_value()
+
+    def ensure(db: Connection) -> str | None:
+        if given is not None:
+            if accounts.find_key(db, given) is not None:
+                return None
+        elif any(k.scope == "admin" and k.revoked_at is None for k in accounts.list_keys(db, None)):
+            return None
+        _, secret = accounts.create_key(
+            db,
+            scope="admin",
+            namespace=NAMESPACE,
+            label="the first key",
+            secret=given,
+            actor="server",
+            now=time.time(),
+        )
+        return secret
+
+    secret = database.write(ensure)
+    if secret is not None and given is None:
+        say(f"Your admin key, shown this once: {secret}")
+
+
+def _watch(metrics: Metrics, engine: Engine, database: Database, supervisor: Supervisor) -> None:
+    def waiting() -> list[preferences.Waiting]:
+        with database.read() as db:
+            return preferences.users_with_waiting(db)
+
+    def lag() -> float:
+        return max((time.time() - row.oldest for row in waiting()), default=0.0)
+
+    metrics.watch(
+        under_way=lambda: engine.under_way,
+        waiting=lambda: sum(count for _, count, _ in waiting()),
+        lag=lag,
+        learner=lambda: supervisor.state,
+    )

@@ -1,0 +1,200 @@
+"""Requests that are drawn together: one decoding, a row for each candidate of each request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from corll.policy import Policy
+from corll.records import Sample
+from corll.service.drafting import Delta, DraftEvent, DraftJob, Drawn, Progress, TokenLogprob
+
+_CUT_SHORT = "\N{REPLACEMENT CHARACTER}"
+"""What a tokenizer puts where a character's last bytes are still to come."""
+
+
+@dataclass
+class _Row:
+    """One candidate: what of its text is settled, and what was told of it."""
+
+    number: int
+    text: str = ""
+    told: int = 0
+    ended: bool = False
+    stopped: bool = False
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    logprobs_told: int = 0
+
+
+class Session:
+    """Draws the candidates of jobs of one version, with the same sampler and number of them.
+
+    The policy, and with it the version, stays the same from the first token to the last.
+    """
+
+    def __init__(self, policy: Policy | None, base: Policy, jobs: Sequence[DraftJob]) -> None:
+        self.policy, self.base, self.jobs = policy, base, list(jobs)
+        first = jobs[0].request
+        self._prompt_tokens = [len(base.codec.encode_prompt(job.request.prompt)) for job in jobs]
+        arguments = (
+            [job.request.prompt for job in jobs],
+            first.branches,
+            max(job.request.max_new_tokens for job in jobs),
+            [job.request.seed for job in jobs],
+        )
+        if policy is None:
+            with base.as_reference():
+                self._decoding = base.start(*arguments, sampling=first.sampling)
+        else:
+            self._decoding = policy.start(*arguments, sampling=first.sampling)
+        numbers = iter(range(len(jobs) * first.branches))
+        self._rows = [[_Row(next(numbers)) for _ in range(first.branches)] for _ in jobs]
+        self._over = [False] * len(jobs)
+
+    @property
+    def branches(self) -> int:
+        """Rows that it takes."""
+        return sum(map(len, self._rows))
+
+    @property
+    def version(self) -> str | None:
+        """The id of the version that it draws from."""
+        version = self.jobs[0].request.version
+        return None if version is None else version.id
+
+    def advance(self) -> bool:
+        """A token further for each candidate; tells the jobs, and says whether any goes on."""
+        self._advance()
+        for number, job in enumerate(self.jobs):
+            if not self._over[number]:
+                self._follow(number, job)
+        return not all(self._over)
+
+    def fail(self, event: DraftEvent) -> None:
+        """Ends all jobs that are still under way with the same event."""
+        for number, job in enumerate(self.jobs):
+            if not self._over[number]:
+                self._over[number] = True
+                job.on_event(event)
+
+    def _advance(self) -> None:
+        if self.policy is not None:
+            self.policy.advance(self._decoding)
+            return
+        with self.base.as_reference():
+            self.base.advance(self._decoding)
+
+    def _follow(self, number: int, job: DraftJob) -> None:
+        """What the latest token means for a job: text to tell, or its end."""
+        request, rows = job.request, self._rows[number]
+        before = sum(row.ended for row in rows)
+        for row in rows:
+            if not row.ended:
+                self._read(row, job)
+        done = sum(row.ended for row in rows)
+        if job.cancelled:
+            self._decoding.stop([row.number for row in rows])
+        elif request.streams:
+            for choice, row in enumerate(rows):
+                self._tell(job, choice, row)
+        elif done > before:
+            job.on_event(Progress(done, len(rows)))
+        if job.cancelled or done == len(rows):
+            self._over[number] = True
+            self._finish(number, job)
+
+    def _read(self, row: _Row, job: DraftJob) -> None:
+        request, decoding = job.request, self._decoding
+        length = int(decoding.lengths[row.number])
+        ids = decoding.token_ids[row.number, :length].tolist()
+        finished = bool(decoding.finished[row.number])
+        text = self.base.codec.decode(ids)
+        if request.top_logprobs is not None:
+            row.logprobs.append(self._token_logprob(row, ids[-1], request.top_logprobs))
+        ends = [at for stop in request.stop if (at := text.find(stop)) >= 0]
+        if ends:
+            text, row.stopped = text[: min(ends)], True
+        row.ended = bool(ends) or finished or length >= request.max_new_tokens
+        row.text = text
+        if row.ended and not finished:
+            self._decoding.stop([row.number])
+
+    def _tell(self, job: DraftJob, choice: int, row: _Row) -> None:
+        """Tells what of the text cannot change any more."""
+        settled = len(row.text) if row.ended else _settled(row.text, job.request.stop)
+        new = tuple(row.logprobs[row.logprobs_told :])
+        if settled > row.told or new:
+            job.on_event(Delta(choice, row.text[row.told : settled], new))
+            row.told, row.logprobs_told = max(settled, row.told), len(row.logprobs)
+
+    def _token_logprob(self, row: _Row, token_id: int, count: int) -> TokenLogprob:
+        decoding, decode = self._decoding, self.base.codec.tokenizer.decode
+        logprob = float(decoding.logprobs[row.number, int(decoding.lengths[row.number]) - 1])
+        place = int((decoding.rows == row.number).nonzero()[0])
+        likeliest = torch.log_softmax(decoding.logits[place].float(), -1).topk(count)
+        top = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+        return TokenLogprob(decode([token_id]), logprob, tuple((decode([t]), p) for t, p in top))
+
+    def _finish(self, number: int, job: DraftJob) -> None:
+        request, rows = job.request, self._rows[number]
+        branches = self._decoding.branches()
+        samples = []
+        for row in rows:
+            branch = branches[row.number]
+            ids = branch.token_ids
+            if row.stopped:
+                ids = self._ids_within(ids, row.text)
+            samples.append(Sample(row.text, ids, branch.logprob, branch.finished))
+        shown, scores = tuple(range(request.choices)), None
+        if not job.cancelled and not request.streams:
+            assert self.policy is not None
+            prompts = [request.prompt] * len(samples)
+            scores = tuple(self.policy.implicit_rewards(prompts, samples).tolist())
+            shown = best_first(samples, scores)[: request.choices]
+            for choice, candidate in enumerate(shown):
+                row = rows[candidate]
+                job.on_event(Delta(choice, row.text, tuple(row.logprobs)))
+        job.on_event(
+            Drawn(
+                tuple(samples),
+                shown,
+                scores,
+                self._prompt_tokens[number],
+                tuple(tuple(rows[candidate].logprobs) for candidate in shown),
+                frozenset(
+                    choice
+                    for choice, candidate in enumerate(shown)
+                    if not (samples[candidate].finished or rows[candidate].stopped)
+                ),
+                job.cancelled,
+            )
+        )
+
+    def _ids_within(self, ids: tuple[int, ...], text: str) -> tuple[int, ...]:
+        """The ids whose text is within `text`, which a stop sequence cut short; at least one."""
+        for count in range(len(ids), 1, -1):
+            if text.startswith(self.base.codec.decode(ids[:count])):
+                return ids[:count]
+        return ids[:1]
+
+
+def best_first(samples: Sequence[Sample], scores: Sequence[float]) -> tuple[int, ...]:
+    """Candidates by their scores, those that ended before those that were cut; ties in order."""
+    order = sorted(
+        range(len(samples)), key=lambda n: (samples[n].finished, scores[n]), reverse=True
+    )
+    return tuple(order)
+
+
+def _settled(text: str, stops: Sequence[str]) -> int:
+    """How much of a growing text no further token can change: no half character, no half stop."""
+    settled = len(text)
+    while settled and text[settled - 1] == _CUT_SHORT:
+        settled -= 1
+    longest = max(map(len, stops), default=1) - 1
+    for length in range(min(longest, settled), 0, -1):
+        if any(stop.startswith(text[settled - length : settled]) for stop in stops):
+            return settled - length
+    return settled

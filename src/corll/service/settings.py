@@ -1,0 +1,187 @@
+"""What `corll serve` can be told: by flags, else by variables CORLL_*, one definition for both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from tyro.conf import Suppress, arg
+
+from corll.config import CoactiveConfig, Config, LoraConfig
+from corll.errors import ConfigError
+
+OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
+OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
+DType = Literal["float32", "bfloat16", "float16"]
+OptionalDType = Annotated[
+    DType | None, arg(metavar="{float32,bfloat16,float16}", help_behavior_hint="")
+]
+
+PREFIX = "CORLL_"
+_NOT_OF_THE_SERVER = frozenset({"CORLL_CACHE", "CORLL_API_KEY", "CORLL_BASE_URL"})
+_SHORTEST_KEY, _LONGEST_KEY = 20, 200
+
+
+def default_data_dir() -> Path:
+    """Where the service keeps everything, by the XDG convention."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "corll"
+
+
+class ServiceSettings(Config):
+    """Serve drafts by the OpenAI API, learn from the edits that come back, and serve what was
+    learned. One command, nothing else to start.
+
+    Each flag has a variable: --data-dir is CORLL_DATA_DIR. A flag wins. CORLL_ADMIN_KEY sets the
+    first key. With --print-config the settings are printed, and nothing is served.
+    """
+
+    host: str = Field("127.0.0.1", description="Address to listen on; this machine alone.")
+    port: int = Field(8377, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data_dir: Path = Field(
+        default_factory=default_data_dir, description="Folder of the database and all versions."
+    )
+    database: OptionalText = Field(
+        None, description="URL of a PostgreSQL database; by default SQLite in the data folder."
+    )
+    model: str = Field(
+        "smollm2-135m", description="The base model: a name of `corll models`, a hub id, a folder."
+    )
+    dtype: OptionalDType = Field(
+        None, description="Precision of the base model; by default what suits the device."
+    )
+    device: OptionalText = Field(
+        None, description="Such as cpu or cuda:0; by default the best there is."
+    )
+    admin_key: Annotated[SecretStr | None, Suppress] = Field(
+        None, description="The first key, from CORLL_ADMIN_KEY alone; else one is made and shown."
+    )
+    tls_certificate: OptionalFile = Field(None, description="PEM file, to serve HTTPS.")
+    tls_key: OptionalFile = Field(None, description="PEM file of the certificate's key.")
+    behind_proxy: bool = Field(
+        False, description="Say that a proxy before us does TLS; its forwarded headers are trusted."
+    )
+    learn: bool = Field(True, description="Whether the learner runs.")
+    store_by_default: bool | None = Field(
+        None,
+        description="Whether texts of new users are kept before they say so; by default on this "
+        "machine alone.",
+    )
+    flush_after_hours: float = Field(
+        24.0, gt=0, description="Fewer than N edits are learned from once the first is this old."
+    )
+    max_waiting: int = Field(64, ge=1, description="Drafts in the queue; more are refused (429).")
+    max_branches: int = Field(32, ge=1, description="Responses drawn at the same time.")
+    max_adapters: int = Field(32, ge=1, description="Adapters kept in memory.")
+    max_choices: int = Field(16, ge=1, description="Largest n, and largest number of candidates.")
+    max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
+    requests_per_minute: int = Field(
+        600, ge=1, description="Requests a key may make, unless it was given its own limit."
+    )
+    max_drift: float = Field(
+        4.0,
+        gt=0,
+        description="Sanity budget of a version: nats a token by which π_0's own texts may have "
+        "become unlikelier.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What is logged, as JSON lines on stderr."
+    )
+    log_texts: bool = Field(False, description="Whether the log may hold prompts and texts.")
+    coactive: CoactiveConfig = Field(
+        default_factory=lambda: CoactiveConfig(memory_limit_gb=1.0),
+        description="How drafts are made and edits learned from.",
+    )
+    lora: LoraConfig = Field(default_factory=LoraConfig, description="The adapters that learn.")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _from_anywhere(cls, folder: Path) -> Path:
+        # Versions are stored with their folders, and found from any working directory.
+        return folder.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together; give both")
+        if not (self.is_loopback or self.tls_certificate or self.behind_proxy):
+            raise ValueError(
+                f"host {self.host} can be reached by others, who could read along: give "
+                "tls_certificate and tls_key, or say behind_proxy where a proxy does TLS"
+            )
+        if self.admin_key is not None:
+            secret = self.admin_key.get_secret_value()
+            in_range = _SHORTEST_KEY <= len(secret) <= _LONGEST_KEY
+            if not (in_range and secret.isascii() and secret.isprintable() and " " not in secret):
+                raise ValueError(
+                    f"CORLL_ADMIN_KEY must be {_SHORTEST_KEY} to {_LONGEST_KEY} printable ASCII "
+                    "characters without spaces"
+                )
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def stores_by_default(self) -> bool:
+        """Consent to keep texts, of users who have not said."""
+        if self.store_by_default is not None:
+            return self.store_by_default
+        return self.is_loopback and not self.behind_proxy
+
+    @property
+    def versions_dir(self) -> Path:
+        """Where the versions' folders lie."""
+        return self.data_dir / "versions"
+
+    def printable(self) -> dict[str, Any]:
+        """As plain data, without what is secret."""
+        return self.model_dump(mode="json", exclude={"admin_key"})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> ServiceSettings:
+        """The defaults, as the variables CORLL_* change them.
+
+        *Raises*: ConfigError for a variable that names no setting, or a value that does not fit.
+        """
+        own: dict[str, Any] = {}
+        nested: dict[str, dict[str, Any]] = {"coactive": {}, "lora": {}}
+        unknown = []
+        for variable, value in environment.items():
+            if not variable.startswith(PREFIX) or variable in _NOT_OF_THE_SERVER or not value:
+                continue
+            name = variable.removeprefix(PREFIX).lower()
+            if name in cls.model_fields and name not in nested:
+                own[name] = value
+            elif name in CoactiveConfig.model_fields:
+                nested["coactive"][name] = value
+            elif name in LoraConfig.model_fields:
+                nested["lora"][name] = value
+            else:
+                unknown.append(variable)
+        if unknown:
+            raise ConfigError(
+                f"{', '.join(sorted(unknown))}: no such setting. `corll serve --help` lists the "
+                "flags; the variable of --data-dir is CORLL_DATA_DIR."
+            )
+        return cls(**own, **_resolved(nested))
+
+
+def _resolved(nested: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    default = ServiceSettings.model_fields["coactive"].get_default(call_default_factory=True)
+    changes: dict[str, Any] = {}
+    if nested["coactive"]:
+        changes["coactive"] = default.with_settings(**nested["coactive"])
+    if nested["lora"]:
+        changes["lora"] = LoraConfig(**nested["lora"])
+    return changes

@@ -1,0 +1,1 @@
+"""What the service remembers: one database, read and written in plain functions on a connection."""

@@ -1,0 +1,233 @@
+"""Users and what they consent to, the keys that open the service, and the log of who did what."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, insert, update
+
+from corll.errors import ConfigError, InputError
+from corll.service.store.preferences import release_withheld, withhold_waiting
+from corll.service.store.rows import (
+    add_row,
+    all_rows,
+    find_row,
+    new_id,
+    select_rows,
+)
+from corll.service.store.schema import audit_log, keys, users
+
+Scope = Literal["admin", "backend", "user"]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Someone whose edits teach a model of their own.
+
+    `store`, `learn` and `share` are the switches of consent. *Units*: `holdback` is the share of
+    drafts, from 0 to 1, that the reference writes so that learning can be measured.
+    """
+
+    id: str
+    namespace: str
+    name: str
+    store: bool
+    learn: bool
+    share: bool
+    holdback: float
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A bearer key; its secret is shown once and kept as a hash only."""
+
+    id: str
+    scope: Scope
+    namespace: str
+    user_id: str | None
+    label: str
+    rate_per_minute: int | None
+    created_at: float
+    revoked_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who did what to whom, and when; never with a user's text."""
+
+    number: int
+    actor: str
+    action: str
+    subject: str
+    details: dict[str, Any]
+    created_at: float
+
+
+def get_or_create_user(
+    db: Connection, namespace: str, name: str, *, store: bool, learn: bool = False, now: float
+) -> User:
+    """The user of that name; `store` and `learn` are the consent of a new one."""
+    found = find_user_by_name(db, namespace, name)
+    if found is not None:
+        return found
+    user = User(
+        id=new_id("user"),
+        namespace=namespace,
+        name=name,
+        store=store,
+        learn=learn,
+        share=False,
+        holdback=0.0,
+        created_at=now,
+    )
+    add_row(db, users, user)
+    return user
+
+
+def find_user(db: Connection, user_id: str) -> User | None:
+    """The user of that id."""
+    return find_row(db, User, users, users.c.id == user_id)
+
+
+def find_user_by_name(db: Connection, namespace: str, name: str) -> User | None:
+    """The user whom a namespace knows by that name."""
+    return find_row(db, User, users, users.c.namespace == namespace, users.c.name == name)
+
+
+def users_of(db: Connection, namespace: str | None) -> list[User]:
+    """The users of a namespace, or of all where it is None, in order of their names."""
+    query = select_rows(User, users).order_by(users.c.namespace, users.c.name)
+    if namespace is not None:
+        query = query.where(users.c.namespace == namespace)
+    return all_rows(db, User, query)
+
+
+def set_consent(
+    db: Connection,
+    user_id: str,
+    *,
+    store: bool | None = None,
+    learn: bool | None = None,
+    share: bool | None = None,
+    holdback: float | None = None,
+    include_past: bool = False,
+    actor: str,
+    now: float,
+) -> User:
+    """Changes what is given and leaves what is None.
+
+    Where learning ends, what waits is withheld; where it is on, `include_past` lets what was
+    withheld wait again. *Raises*: InputError where there is no such user.
+    """
+    before = find_user(db, user_id)
+    if before is None:
+        raise InputError(f"there is no user {user_id!r}; GET /v1/users lists those there are")
+    asked = {"store": store, "learn": learn, "share": share, "holdback": holdback}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    if changes:
+        db.execute(update(users).where(users.c.id == user_id).values(**changes))
+    after = find_user(db, user_id)
+    assert after is not None
+    details: dict[str, Any] = {
+        name: [getattr(before, name), value] for name, value in changes.items()
+    }
+    if before.learn and not after.learn:
+        details["withheld"] = withhold_waiting(db, user_id)
+    elif after.learn and include_past:
+        details["released"] = release_withheld(db, user_id)
+    audit(db, actor=actor, action="consent", subject=user_id, details=details, now=now)
+    return after
+
+
+def create_key(
+    db: Connection,
+    *,
+    scope: Scope,
+    namespace: str,
+    label: str,
+    user_id: str | None = None,
+    secret: str | None = None,
+    rate_per_minute: int | None = None,
+    actor: str,
+    now: float,
+) -> tuple[Key, str]:
+    """A new key and its secret, which cannot be read again.
+
+    *Raises*: ConfigError where a given secret belongs to a key already, revoked ones included.
+    """
+    secret = "corll-" + secrets.token_urlsafe(32) if secret is None else secret
+    hashed = _sha256(secret)
+    taken = find_row(db, Key, keys, keys.c.secret_sha256 == hashed)
+    if taken is not None:
+        state = "revoked" if taken.revoked_at is not None else "in use"
+        raise ConfigError(f"this secret is that of key {taken.id}, {state}; choose another")
+    values = {"scope": scope, "namespace": namespace, "user_id": user_id, "label": label}
+    key_id = new_id("key")
+    db.execute(
+        insert(keys).values(
+            id=key_id,
+            secret_sha256=hashed,
+            rate_per_minute=rate_per_minute,
+            created_at=now,
+            revoked_at=None,
+            **values,
+        )
+    )
+    audit(db, actor=actor, action="key created", subject=key_id, details=values, now=now)
+    key = find_row(db, Key, keys, keys.c.id == key_id)
+    assert key is not None
+    return key, secret
+
+
+def find_key(db: Connection, secret: str) -> Key | None:
+    """The key with that secret, unless it was revoked."""
+    hashed = _sha256(secret)
+    return find_row(db, Key, keys, keys.c.secret_sha256 == hashed, keys.c.revoked_at.is_(None))
+
+
+def list_keys(db: Connection, namespace: str | None) -> list[Key]:
+    """The keys of a namespace, or of all where it is None, oldest first; revoked ones too."""
+    query = select_rows(Key, keys).order_by(keys.c.created_at, keys.c.id)
+    if namespace is not None:
+        query = query.where(keys.c.namespace == namespace)
+    return all_rows(db, Key, query)
+
+
+def revoke_key(db: Connection, key_id: str, *, actor: str, now: float) -> bool:
+    """Ends a key; says whether there was one to end."""
+    live = (keys.c.id == key_id) & keys.c.revoked_at.is_(None)
+    if db.execute(update(keys).where(live).values(revoked_at=now)).rowcount == 0:
+        return False
+    audit(db, actor=actor, action="key revoked", subject=key_id, details={}, now=now)
+    return True
+
+
+def audit(
+    db: Connection,
+    *,
+    actor: str,
+    action: str,
+    subject: str,
+    details: dict[str, Any],
+    now: float,
+) -> None:
+    """Notes who did what to whom."""
+    row = {"actor": actor, "action": action, "subject": subject, "details": details}
+    db.execute(insert(audit_log).values(created_at=now, **row))
+
+
+def read_audit(db: Connection, *, subject: str | None = None, limit: int = 100) -> list[AuditRow]:
+    """The latest entries first; those of one subject where it is given."""
+    query = select_rows(AuditRow, audit_log).order_by(audit_log.c.number.desc()).limit(limit)
+    if subject is not None:
+        query = query.where(audit_log.c.subject == subject)
+    return all_rows(db, AuditRow, query)
+
+
+def _sha256(secret: str) -> str:
+    # Secrets are long and random; a slow hash would guard nothing more.
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,239 @@
+"""Drafts as they were shown, and the edits that came back to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, select, update
+
+from corll.errors import IdempotencyError
+from corll.records import Prompt
+from corll.service.store.preferences import NewPreference, add_preference
+from corll.service.store.rows import (
+    add_row,
+    all_rows,
+    find_row,
+    first_row,
+    new_id,
+    page_of,
+    select_rows,
+)
+from corll.service.store.schema import drafts, edits, preferences, versions
+
+Source = Literal["live", "import"]
+EditState = Literal["accepted", "recorded", "replaced"]
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRow:
+    """A draft with all its candidates; `shown` numbers them in the order of `choices`.
+
+    `candidates` are the fields of `Sample`s; `version_id` is None where the reference wrote.
+    """
+
+    id: str
+    user_id: str
+    key_id: str | None
+    kind: Literal["chat", "text"]
+    model: str
+    prompt: Prompt
+    version_id: str | None
+    candidates: list[dict[str, Any]]
+    shown: list[int]
+    scores: list[float] | None
+    sampling: dict[str, Any]
+    seed: int
+    status: Literal["complete", "cancelled"]
+    held_back: bool
+    source: Source
+    created_at: float
+
+    def choice(self, number: int) -> dict[str, Any]:
+        """The candidate that was shown as that choice, counted from 0."""
+        return self.candidates[self.shown[number]]
+
+
+@dataclass(frozen=True, slots=True)
+class EditRow:
+    """What a user made of one choice of a draft. *Units*: `edit_cost` as in `corll.edits`."""
+
+    id: str
+    draft_id: str
+    user_id: str
+    choice: int
+    text: str
+    idempotency_key: str | None
+    state: EditState
+    preference_id: str | None
+    edit_cost: float
+    reason: str | None
+    created_at: float
+
+
+class Answer(NamedTuple):
+    """How one draft was answered: by which version it was written, and what the edit cost."""
+
+    created_at: float
+    version_number: int | None
+    held_back: bool
+    accepted: bool
+    edit_cost: float
+
+
+def add_draft(db: Connection, row: DraftRow) -> None:
+    """Keeps a draft."""
+    add_row(db, drafts, row)
+
+
+def add_draft_once(db: Connection, row: DraftRow) -> None:
+    """Keeps a draft, unless it is kept already."""
+    if find_draft(db, row.id) is None:
+        add_draft(db, row)
+
+
+def find_draft(db: Connection, draft_id: str) -> DraftRow | None:
+    """The draft of that id."""
+    return find_row(db, DraftRow, drafts, drafts.c.id == draft_id)
+
+
+def drafts_of(
+    db: Connection, user_id: str, *, limit: int, before: str | None = None
+) -> list[DraftRow]:
+    """A user's drafts, newest first; with `before`, those older than the draft of that id."""
+    theirs = [drafts.c.user_id == user_id]
+    return page_of(db, DraftRow, drafts, theirs, limit=limit, before=before)
+
+
+def record_edit(
+    db: Connection,
+    *,
+    draft: DraftRow,
+    choice: int,
+    text: str,
+    accepted: bool,
+    edit_cost: float,
+    will_learn: bool,
+    reason: str | None,
+    idempotency_key: str | None,
+    now: float,
+) -> EditRow:
+    """Keeps an edit and, unless it accepts the draft, the preference that it expresses.
+
+    The same edit twice is one edit. Another edit of the same choice replaces the earlier one, but
+    what was learned stays learned: then the new one is a further preference.
+    *Raises*: IdempotencyError where the key came with another edit before.
+    """
+    row = EditRow(
+        id=new_id("edit"),
+        draft_id=draft.id,
+        user_id=draft.user_id,
+        choice=choice,
+        text=text,
+        idempotency_key=idempotency_key,
+        state="accepted" if accepted else "recorded",
+        preference_id=None,
+        edit_cost=edit_cost,
+        reason=reason,
+        created_at=now,
+    )
+    same = _under_same_key(db, row) or _same_edit(db, row)
+    if same is not None:
+        return same
+    _replace_earlier(db, row)
+    if not accepted:
+        preference = NewPreference(
+            user_id=draft.user_id,
+            source="edit",
+            draft_id=draft.id,
+            prompt=draft.prompt,
+            chosen={"text": text},
+            rejected=draft.choice(choice),
+        )
+        added = add_preference(db, preference, will_learn=will_learn, now=now)
+        row = replace(row, preference_id=added.id)
+    add_row(db, edits, row)
+    return row
+
+
+def find_edit(db: Connection, edit_id: str) -> EditRow | None:
+    """The edit of that id."""
+    return find_row(db, EditRow, edits, edits.c.id == edit_id)
+
+
+def edits_of(
+    db: Connection, user_id: str, *, limit: int, before: str | None = None
+) -> list[EditRow]:
+    """A user's edits, newest first; with `before`, those older than the edit of that id."""
+    theirs = [edits.c.user_id == user_id]
+    return page_of(db, EditRow, edits, theirs, limit=limit, before=before)
+
+
+def latest_edit_of(db: Connection, draft_id: str) -> EditRow | None:
+    """The newest edit of any choice of a draft."""
+    query = select_rows(EditRow, edits).where(edits.c.draft_id == draft_id)
+    return first_row(db, EditRow, query.order_by(edits.c.number.desc()))
+
+
+def answers_of(db: Connection, user_id: str, *, source: Source = "live") -> list[Answer]:
+    """How a user's drafts were answered, in order; what was replaced is left out."""
+    query = (
+        select(
+            edits.c.created_at,
+            versions.c.number,
+            drafts.c.held_back,
+            edits.c.state == "accepted",
+            edits.c.edit_cost,
+        )
+        .join(drafts, drafts.c.id == edits.c.draft_id)
+        .outerjoin(versions, versions.c.id == drafts.c.version_id)
+        .where(edits.c.user_id == user_id, edits.c.state != "replaced", drafts.c.source == source)
+        .order_by(edits.c.number)
+    )
+    return [Answer(*row) for row in db.execute(query)]
+
+
+def _under_same_key(db: Connection, row: EditRow) -> EditRow | None:
+    if row.idempotency_key is None:
+        return None
+    known = find_row(
+        db,
+        EditRow,
+        edits,
+        edits.c.user_id == row.user_id,
+        edits.c.idempotency_key == row.idempotency_key,
+    )
+    if known is not None and _content(known) != _content(row):
+        raise IdempotencyError(
+            f"idempotency key {row.idempotency_key!r} came with another edit before (of draft "
+            f"{known.draft_id}, choice {known.choice}); send a new key with a new edit"
+        )
+    return known
+
+
+def _same_edit(db: Connection, row: EditRow) -> EditRow | None:
+    """The latest edit that says the same of the same choice and still stands."""
+    query = select_rows(EditRow, edits).where(*_standing(row), edits.c.text == row.text)
+    return first_row(db, EditRow, query.order_by(edits.c.number.desc()))
+
+
+def _replace_earlier(db: Connection, row: EditRow) -> None:
+    learned = select(preferences.c.id).where(preferences.c.state == "learned")
+    not_learned = edits.c.preference_id.is_(None) | edits.c.preference_id.not_in(learned)
+    earlier = all_rows(db, EditRow, select_rows(EditRow, edits).where(*_standing(row), not_learned))
+    ids = [edit.id for edit in earlier]
+    of_them = [edit.preference_id for edit in earlier if edit.preference_id is not None]
+    db.execute(update(edits).where(edits.c.id.in_(ids)).values(state="replaced"))
+    db.execute(update(preferences).where(preferences.c.id.in_(of_them)).values(state="replaced"))
+
+
+def _standing(row: EditRow) -> tuple[Any, ...]:
+    return (
+        edits.c.draft_id == row.draft_id,
+        edits.c.choice == row.choice,
+        edits.c.state != "replaced",
+    )
+
+
+def _content(row: EditRow) -> tuple[str, int, str]:
+    return row.draft_id, row.choice, row.text

@@ -1,0 +1,222 @@
+"""Imports: texts that a user wrote before there was a draft, as jobs and their items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from corll.edits import edit_cost, same_text
+from corll.errors import InputError
+from corll.records import Prompt
+from corll.service.store.drafts import DraftRow, EditRow, add_draft, find_draft
+from corll.service.store.preferences import NewPreference, PreferenceRow, add_preference
+from corll.service.store.rows import (
+    add_row,
+    all_rows,
+    find_row,
+    first_row,
+    new_id,
+    select_rows,
+)
+from corll.service.store.schema import (
+    comparisons,
+    drafts,
+    edits,
+    import_items,
+    imports,
+    preferences,
+    version_preferences,
+)
+
+ImportState = Literal["waiting", "running", "done", "failed"]
+ItemState = Literal["waiting", "used", "skipped"]
+
+_FEWEST_TO_HOLD_OUT_OF = 12
+_FEWEST_HELD_OUT, _MOST_HELD_OUT = 4, 20
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRow:
+    """A job: `total` items, of which `used` were learned from or measured with so far."""
+
+    id: str
+    user_id: str
+    state: ImportState
+    total: int
+    used: int
+    result: dict[str, Any] | None
+    error: str | None
+    created_at: float
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportItem:
+    """One text that was sent; items are numbered from 1. `draft` is what it was made of, if known.
+
+    What is `held_out` is never learned from: it measures what learning brought.
+    """
+
+    import_id: str
+    number: int
+    prompt: Prompt
+    draft: str | None
+    sent: str
+    held_out: bool
+    state: ItemState
+    reason: str | None
+
+
+def add_import(
+    db: Connection,
+    *,
+    user_id: str,
+    items: Sequence[tuple[Prompt, str | None, str]],
+    now: float,
+) -> ImportRow:
+    """Keeps a job and its items, each (prompt, draft, sent), and holds out a fifth of them."""
+    row = ImportRow(
+        id=new_id("import"),
+        user_id=user_id,
+        state="waiting",
+        total=len(items),
+        used=0,
+        result=None,
+        error=None,
+        created_at=now,
+        finished_at=None,
+    )
+    add_row(db, imports, row)
+    held_out = held_out_numbers(len(items))
+    for number, (prompt, draft, sent) in enumerate(items, start=1):
+        item = ImportItem(
+            import_id=row.id,
+            number=number,
+            prompt=prompt,
+            draft=draft,
+            sent=sent,
+            held_out=number in held_out,
+            state="waiting",
+            reason=None,
+        )
+        add_row(db, import_items, item)
+    return row
+
+
+def held_out_numbers(total: int) -> frozenset[int]:
+    """Which of the items 1 … `total` are held out: a fifth, 4 to 20, evenly; none of under 12."""
+    if total < _FEWEST_TO_HOLD_OUT_OF:
+        return frozenset()
+    count = min(max(total // 5, _FEWEST_HELD_OUT), _MOST_HELD_OUT)
+    return frozenset(1 + (2 * place + 1) * total // (2 * count) for place in range(count))
+
+
+def next_import(db: Connection) -> ImportRow | None:
+    """The job to work on: the oldest that was begun, or else the oldest that waits."""
+    query = select_rows(ImportRow, imports).where(imports.c.state.in_(["waiting", "running"]))
+    begun_first = (imports.c.state == "waiting", imports.c.number)
+    return first_row(db, ImportRow, query.order_by(*begun_first))
+
+
+def find_import(db: Connection, import_id: str) -> ImportRow | None:
+    """The job of that id."""
+    return find_row(db, ImportRow, imports, imports.c.id == import_id)
+
+
+def imports_of(db: Connection, user_id: str) -> list[ImportRow]:
+    """A user's jobs, oldest first."""
+    query = select_rows(ImportRow, imports).where(imports.c.user_id == user_id)
+    return all_rows(db, ImportRow, query.order_by(imports.c.number))
+
+
+def items_of(db: Connection, import_id: str) -> list[ImportItem]:
+    """The items of a job, in order of number."""
+    query = select_rows(ImportItem, import_items).where(import_items.c.import_id == import_id)
+    return all_rows(db, ImportItem, query.order_by(import_items.c.number))
+
+
+def update_import(db: Connection, import_id: str, **changes: Any) -> None:
+    """Sets columns of a job: `state`, `used`, `result`, `error`, `finished_at`."""
+    db.execute(update(imports).where(imports.c.id == import_id).values(changes))
+
+
+def mark_item(
+    db: Connection, import_id: str, number: int, *, state: ItemState, reason: str | None = None
+) -> None:
+    """Sets the state of an item, and counts anew how many of its job were used."""
+    items = import_items.c
+    of_it = (items.import_id == import_id) & (items.number == number)
+    db.execute(update(import_items).where(of_it).values(state=state, reason=reason))
+    used = select(func.count()).where(items.import_id == import_id, items.state == "used")
+    update_import(db, import_id, used=used.scalar_subquery())
+
+
+def add_imported_preference(
+    db: Connection, *, draft: DraftRow, text: str, import_id: str, now: float
+) -> PreferenceRow:
+    """Keeps a text that was sent as the edit of a draft, and the preference; the draft as well.
+
+    *Raises*: InputError where the text is the draft itself, and thus no preference.
+    """
+    rejected = draft.choice(0)
+    if same_text(rejected["text"], text):
+        raise InputError(f"what was sent is draft {draft.id} itself; mark the item as skipped")
+    if find_draft(db, draft.id) is None:
+        add_draft(db, draft)
+    preference = NewPreference(
+        user_id=draft.user_id,
+        source="import",
+        draft_id=draft.id,
+        prompt=draft.prompt,
+        chosen={"text": text},
+        rejected=rejected,
+        import_id=import_id,
+    )
+    added = add_preference(db, preference, will_learn=True, now=now)
+    edit = EditRow(
+        id=new_id("edit"),
+        draft_id=draft.id,
+        user_id=draft.user_id,
+        choice=0,
+        text=text,
+        idempotency_key=None,
+        state="recorded",
+        preference_id=added.id,
+        edit_cost=edit_cost(rejected["text"], text),
+        reason=None,
+        created_at=now,
+    )
+    add_row(db, edits, edit)
+    return added
+
+
+def delete_import(db: Connection, import_id: str) -> None:
+    """Forgets a job, its items, and what came of them, save what was learned already."""
+    own = select(preferences.c.id, preferences.c.draft_id).where(
+        preferences.c.import_id == import_id, preferences.c.state != "learned"
+    )
+    gone = db.execute(own).all()
+    for preference_id, draft_id in gone:
+        links = version_preferences.c.preference_id == preference_id
+        db.execute(delete(version_preferences).where(links))
+        db.execute(delete(edits).where(edits.c.preference_id == preference_id))
+        db.execute(delete(preferences).where(preferences.c.id == preference_id))
+        db.execute(delete(drafts).where(drafts.c.id == draft_id, *_unused(draft_id)))
+    learned = preferences.c.import_id == import_id
+    db.execute(update(preferences).where(learned).values(import_id=None))
+    db.execute(delete(import_items).where(import_items.c.import_id == import_id))
+    db.execute(delete(imports).where(imports.c.id == import_id))
+
+
+def _unused(draft_id: str) -> list[Any]:
+    """Conditions: no edit, comparison or preference names the draft."""
+    naming = [
+        edits.c.draft_id,
+        preferences.c.draft_id,
+        comparisons.c.chosen_draft_id,
+        comparisons.c.rejected_draft_id,
+    ]
+    return [~select(column).where(column == draft_id).exists() for column in naming]

@@ -1,0 +1,382 @@
+"""References, the lineages that start from them, their versions, and the alias that serves one.
+
+A version's row is its commit point: its folder is complete before. Whatever moves the alias puts
+the preferences right in the same transaction: what the serving ancestry was taught is learned, and
+nothing else is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Integer, func, insert, literal, select, update
+
+from corll.errors import InputError, StaleParentError
+from corll.service.store.accounts import audit
+from corll.service.store.preferences import (
+    PreferenceState,
+    release_set_aside,
+    set_aside,
+    settle_learned,
+    waiting_state,
+)
+from corll.service.store.rows import (
+    add_row,
+    all_rows,
+    find_row,
+    first_row,
+    new_id,
+    select_rows,
+)
+from corll.service.store.schema import (
+    aliases,
+    lineages,
+    preferences,
+    references,
+    version_preferences,
+    versions,
+)
+
+_ADVICE = "choose one that served and still has its folder, or 0 for the reference"
+
+VersionState = Literal["candidate", "serving", "retired", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A frozen model that lineages start from; `number` counts all references from 1."""
+
+    id: str
+    number: int
+    kind: Literal["base", "adapter"]
+    name: str
+    fingerprint: str
+    folder: str | None
+    base_model: str
+    base_fingerprint: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A user's weights from one reference on; π_0 is that reference as long as it lasts."""
+
+    id: str
+    user_id: str
+    reference_id: str
+    created_at: float
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Weights of a user's after some steps; never changed, only served, retired or rejected.
+
+    `folder` is None once the weights were pruned; `served_at` says when it first served.
+    """
+
+    id: str
+    user_id: str
+    lineage_id: str
+    number: int
+    parent_id: str | None
+    reference_id: str
+    state: VersionState
+    reasons: list[str]
+    metrics: dict[str, Any]
+    folder: str | None
+    manifest_sha256: str | None
+    has_optimizer: bool
+    steps: int
+    created_at: float
+    served_at: float | None
+
+
+def get_or_create_base_reference(
+    db: Connection, *, base_model: str, base_fingerprint: str, now: float
+) -> Reference:
+    """The base model itself as a reference; one for each fingerprint, whatever its name."""
+    reference = Reference(
+        id=new_id("reference"),
+        number=_next_reference_number(db),
+        kind="base",
+        name=base_model,
+        fingerprint=base_fingerprint,
+        folder=None,
+        base_model=base_model,
+        base_fingerprint=base_fingerprint,
+        created_at=now,
+    )
+    return _known_or_added(db, reference)
+
+
+def add_reference(
+    db: Connection,
+    *,
+    name: str,
+    fingerprint: str,
+    folder: str,
+    base_model: str,
+    base_fingerprint: str,
+    now: float,
+) -> Reference:
+    """An imported adapter as a reference; the same adapter of the same base is one reference."""
+    reference = Reference(
+        id=new_id("reference"),
+        number=_next_reference_number(db),
+        kind="adapter",
+        name=name,
+        fingerprint=fingerprint,
+        folder=folder,
+        base_model=base_model,
+        base_fingerprint=base_fingerprint,
+        created_at=now,
+    )
+    return _known_or_added(db, reference)
+
+
+def find_reference(db: Connection, reference_id: str) -> Reference | None:
+    """The reference of that id."""
+    return find_row(db, Reference, references, references.c.id == reference_id)
+
+
+def all_references(db: Connection) -> list[Reference]:
+    """Every reference, in order of number."""
+    return all_rows(db, Reference, select_rows(Reference, references).order_by("number"))
+
+
+def current_lineage(db: Connection, user_id: str) -> Lineage | None:
+    """The lineage that a user's versions belong to now."""
+    theirs = (lineages.c.user_id == user_id) & lineages.c.ended_at.is_(None)
+    return find_row(db, Lineage, lineages, theirs)
+
+
+def start_lineage(db: Connection, *, user_id: str, reference_id: str, now: float) -> Lineage:
+    """Starts over from a reference: the former lineage ends, and what it learned waits again."""
+    ended = (lineages.c.user_id == user_id) & lineages.c.ended_at.is_(None)
+    db.execute(update(lineages).where(ended).values(ended_at=now))
+    _serve(db, user_id, None, unlearned=waiting_state(db, user_id), now=now)
+    lineage = Lineage(
+        id=new_id("lineage"),
+        user_id=user_id,
+        reference_id=reference_id,
+        created_at=now,
+        ended_at=None,
+    )
+    add_row(db, lineages, lineage)
+    return lineage
+
+
+def serving_version(db: Connection, user_id: str) -> Version | None:
+    """The version that the alias names; None where the reference itself serves."""
+    query = select_rows(Version, versions).join(aliases, aliases.c.version_id == versions.c.id)
+    return first_row(db, Version, query.where(aliases.c.user_id == user_id))
+
+
+def next_number(db: Connection, user_id: str) -> int:
+    """The number of a user's next version, counted from 1 over all lineages."""
+    latest = select(func.max(versions.c.number)).where(versions.c.user_id == user_id)
+    return (db.execute(latest).scalar() or 0) + 1
+
+
+def register_version(
+    db: Connection,
+    version: Version,
+    *,
+    preference_ids: Sequence[str],
+    expected_parent: str | None,
+    serve: bool = False,
+    now: float,
+) -> Version:
+    """Commits a version and what it was taught.
+
+    With `serve` the alias moves to it and its preferences are learned. Those of a version whose
+    state is "rejected" are set aside; those of a candidate go on waiting.
+    *Raises*: StaleParentError where its number is taken or, with `serve`, where the alias no longer
+    names `expected_parent`, its lineage ended, or one of its preferences no longer waits.
+    """
+    if find_version_by_number(db, version.user_id, version.number) is not None:
+        raise StaleParentError(
+            f"there is a version {version.number} of user {version.user_id} already; "
+            "start the step again from the version that serves"
+        )
+    if serve:
+        _check_may_serve(db, version, preference_ids, expected_parent)
+    add_row(db, versions, version)
+    for preference_id in preference_ids:
+        link = {"version_id": version.id, "preference_id": preference_id}
+        db.execute(insert(version_preferences).values(link))
+    if serve:
+        _serve(db, version.user_id, version.id, unlearned="set_aside", now=now)
+    elif version.state == "rejected":
+        set_aside(db, version.id)
+    registered = find_version(db, version.id)
+    assert registered is not None
+    return registered
+
+
+def find_version(db: Connection, version_id: str) -> Version | None:
+    """The version of that id."""
+    return find_row(db, Version, versions, versions.c.id == version_id)
+
+
+def find_version_by_number(db: Connection, user_id: str, number: int) -> Version | None:
+    """A user's version of that number."""
+    theirs = (versions.c.user_id == user_id) & (versions.c.number == number)
+    return find_row(db, Version, versions, theirs)
+
+
+def versions_of(db: Connection, user_id: str) -> list[Version]:
+    """Every version of a user's, of all lineages, in order of number."""
+    query = select_rows(Version, versions).where(versions.c.user_id == user_id)
+    return all_rows(db, Version, query.order_by(versions.c.number))
+
+
+def known_folders(db: Connection) -> list[Path]:
+    """Where the weights of all versions lie that still have them."""
+    query = select(versions.c.folder).where(versions.c.folder.is_not(None))
+    return [Path(folder) for folder in db.execute(query).scalars()]
+
+
+def ancestry(db: Connection, version_id: str) -> list[Version]:
+    """A version, its parent, its parent's parent, and so on to the first of the lineage."""
+    line = (
+        select(versions.c.id, versions.c.parent_id, literal(0, Integer).label("generation"))
+        .where(versions.c.id == version_id)
+        .cte("line", recursive=True)
+    )
+    parents = select(versions.c.id, versions.c.parent_id, line.c.generation + 1)
+    line = line.union_all(parents.join(line, versions.c.id == line.c.parent_id))
+    query = select_rows(Version, versions).join(line, line.c.id == versions.c.id)
+    return all_rows(db, Version, query.order_by(line.c.generation))
+
+
+def rollback(
+    db: Connection, user_id: str, *, to: int, requeue: bool, actor: str, now: float
+) -> Version | None:
+    """Serves an earlier version again, or with `to=0` the reference; returns what serves now.
+
+    It may also go forward to a version that was rolled back. What the versions left behind had
+    learned is set aside or, with `requeue`, waits to be learned again.
+    *Raises*: InputError where that version is none of the lineage or its weights are gone.
+    """
+    former = serving_version(db, user_id)
+    target = None if to == 0 else _rollback_target(db, user_id, to)
+    unlearned = waiting_state(db, user_id) if requeue else "set_aside"
+    _serve(db, user_id, None if target is None else target.id, unlearned=unlearned, now=now)
+    details = {"from": 0 if former is None else former.number, "to": to, "requeue": requeue}
+    audit(db, actor=actor, action="rollback", subject=user_id, details=details, now=now)
+    return serving_version(db, user_id)
+
+
+def requeue_set_aside(db: Connection, user_id: str, *, actor: str, now: float) -> int:
+    """Lets what was set aside be learned again; says how many preferences that were."""
+    count = release_set_aside(db, user_id)
+    details = {"preferences": count}
+    audit(db, actor=actor, action="requeue", subject=user_id, details=details, now=now)
+    return count
+
+
+def prunable(
+    db: Connection, user_id: str, *, keep_before: int = 3, keep_every: int = 10
+) -> tuple[list[Version], list[Version]]:
+    """The versions whose folder may go, and those that may go on without their optimiser.
+
+    Whole stay the version that serves and the `keep_before` before it, so that learning can go on
+    from them; of each `keep_every`th number the weights stay (0: of none).
+    """
+    serving = serving_version(db, user_id)
+    line = [] if serving is None else ancestry(db, serving.id)
+    whole = {version.id for version in line[: keep_before + 1]}
+    others = [version for version in versions_of(db, user_id) if version.id not in whole]
+    others = [version for version in others if version.folder is not None]
+    marked = {row.id for row in others if keep_every and row.number % keep_every == 0}
+    folders = [version for version in others if version.id not in marked]
+    optimizers = [version for version in others if version.id in marked and version.has_optimizer]
+    return folders, optimizers
+
+
+def forget_folder(db: Connection, version_id: str) -> None:
+    """Notes that a version's folder is gone, and its optimiser with it."""
+    gone = {"folder": None, "has_optimizer": False}
+    db.execute(update(versions).where(versions.c.id == version_id).values(gone))
+
+
+def forget_optimizer(db: Connection, version_id: str) -> None:
+    """Notes that a version's optimiser is gone."""
+    db.execute(update(versions).where(versions.c.id == version_id).values(has_optimizer=False))
+
+
+def _next_reference_number(db: Connection) -> int:
+    return (db.execute(select(func.max(references.c.number))).scalar() or 0) + 1
+
+
+def _known_or_added(db: Connection, reference: Reference) -> Reference:
+    known = find_row(
+        db,
+        Reference,
+        references,
+        references.c.kind == reference.kind,
+        references.c.fingerprint == reference.fingerprint,
+        references.c.base_fingerprint == reference.base_fingerprint,
+    )
+    if known is None:
+        add_row(db, references, reference)
+    return known or reference
+
+
+def _check_may_serve(
+    db: Connection, version: Version, preference_ids: Sequence[str], expected_parent: str | None
+) -> None:
+    again = "start the step again from the version that serves"
+    serving = serving_version(db, version.user_id)
+    serving_id = None if serving is None else serving.id
+    if not serving_id == expected_parent == version.parent_id:
+        raise StaleParentError(
+            f"version {version.number} of user {version.user_id} starts from "
+            f"{version.parent_id}, but {serving_id} serves now; {again}"
+        )
+    lineage = current_lineage(db, version.user_id)
+    if lineage is None or lineage.id != version.lineage_id:
+        raise StaleParentError(f"lineage {version.lineage_id} has ended; {again}")
+    for preference_id in preference_ids:
+        state = select(preferences.c.state).where(
+            preferences.c.id == preference_id, preferences.c.user_id == version.user_id
+        )
+        found = db.execute(state).scalar_one_or_none()
+        if found != "waiting":
+            raise StaleParentError(
+                f"preference {preference_id} is {found or 'gone'} and waits no longer; {again}"
+            )
+
+
+def _rollback_target(db: Connection, user_id: str, number: int) -> Version:
+    target = find_version_by_number(db, user_id, number)
+    lineage = current_lineage(db, user_id)
+    if target is None or lineage is None or target.lineage_id != lineage.id:
+        raise InputError(f"there is no version {number} in the current lineage; {_ADVICE}")
+    if target.state not in ("serving", "retired"):
+        raise InputError(f"version {number} is {target.state} and never served; {_ADVICE}")
+    if target.folder is None:
+        raise InputError(f"the weights of version {number} were pruned; {_ADVICE}")
+    return target
+
+
+def _serve(
+    db: Connection, user_id: str, version_id: str | None, *, unlearned: PreferenceState, now: float
+) -> None:
+    """Points the alias, and makes `learned` mean: taught to the serving ancestry."""
+    moved = {"version_id": version_id, "updated_at": now}
+    theirs = aliases.c.user_id == user_id
+    if db.execute(update(aliases).where(theirs).values(moved)).rowcount == 0:
+        db.execute(insert(aliases).values(user_id=user_id, **moved))
+    former = (versions.c.user_id == user_id) & (versions.c.state == "serving")
+    db.execute(update(versions).where(former).values(state="retired"))
+    serving = versions.c.id == version_id
+    served_at = func.coalesce(versions.c.served_at, now)
+    db.execute(update(versions).where(serving).values(state="serving", served_at=served_at))
+    line = [] if version_id is None else [version.id for version in ancestry(db, version_id)]
+    settle_learned(db, user_id, line, unlearned=unlearned)

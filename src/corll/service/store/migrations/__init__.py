@@ -1,0 +1,1 @@
+"""How a database of an earlier corll becomes one of this corll; Alembic runs it at opening."""

@@ -1,0 +1,71 @@
+"""Between tables and dataclasses: each row type names the columns of its table."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, insert, select
+
+Row = TypeVar("Row")
+
+_LETTERS = string.digits + string.ascii_letters
+_LENGTH = 24
+
+
+def new_id(prefix: str) -> str:
+    """`prefix_` and 24 random letters and digits; a prefix that ends in "-" takes no underscore."""
+    separator = "" if prefix.endswith("-") else "_"
+    return prefix + separator + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
+
+
+def add_row(db: Connection, table: Table, row: object) -> None:
+    """Inserts a row as it is."""
+    db.execute(insert(table), {name: getattr(row, name) for name in _columns(type(row))})
+
+
+def select_rows(row_type: type[Row], table: Table) -> Select[Any]:
+    """A query for the columns that the row type names."""
+    return select(*(table.c[name] for name in _columns(row_type)))
+
+
+def find_row(
+    db: Connection, row_type: type[Row], table: Table, *where: ColumnElement[bool]
+) -> Row | None:
+    """The row that fulfils the conditions, or None."""
+    return first_row(db, row_type, select_rows(row_type, table).where(*where))
+
+
+def first_row(db: Connection, row_type: type[Row], query: Select[Any]) -> Row | None:
+    """The first row of a query of `select_rows`, or None."""
+    found = db.execute(query.limit(1)).mappings().first()
+    return None if found is None else row_type(**found)
+
+
+def all_rows(db: Connection, row_type: type[Row], query: Select[Any]) -> list[Row]:
+    """Every row of a query of `select_rows`."""
+    return [row_type(**row) for row in db.execute(query).mappings()]
+
+
+def page_of(
+    db: Connection,
+    row_type: type[Row],
+    table: Table,
+    where: Sequence[ColumnElement[bool]],
+    *,
+    limit: int,
+    before: str | None,
+) -> list[Row]:
+    """The newest rows first; with `before`, those older than the row of that id."""
+    query = select_rows(row_type, table).where(*where)
+    if before is not None:
+        number = select(table.c.number).where(table.c.id == before).scalar_subquery()
+        query = query.where(table.c.number < number)
+    return all_rows(db, row_type, query.order_by(table.c.number.desc()).limit(limit))
+
+
+def _columns(row_type: Any) -> list[str]:
+    return [field.name for field in fields(row_type)]

@@ -1,0 +1,281 @@
+"""The tables. Times are Unix seconds in UTC; what has a `number` is ordered by it.
+
+A change here needs a migration in `migrations/versions`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# SQLite counts up integers of its own kind only.
+_Counter = BigInteger().with_variant(Integer, "sqlite")
+_Json = JSON(none_as_null=True)
+
+
+def _number() -> Column[int]:
+    return Column("number", _Counter, primary_key=True, autoincrement=True)
+
+
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("namespace", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("store", Boolean, nullable=False),
+    Column("learn", Boolean, nullable=False),
+    Column("share", Boolean, nullable=False),
+    Column("holdback", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("namespace", "name"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("secret_sha256", String, nullable=False, unique=True),
+    Column("scope", String, nullable=False),
+    Column("namespace", String, nullable=False),
+    Column("user_id", String, ForeignKey("users.id")),
+    Column("label", String, nullable=False),
+    Column("rate_per_minute", Integer),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    _one_of("scope", "admin", "backend", "user"),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    _number(),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", String, nullable=False, index=True),
+    Column("details", _Json, nullable=False),
+    Column("created_at", Float, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# REFERENCES is a word of SQL.
+references = Table(
+    "model_references",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("folder", String),
+    Column("base_model", String, nullable=False),
+    Column("base_fingerprint", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("kind", "fingerprint", "base_fingerprint"),
+    _one_of("kind", "base", "adapter"),
+)
+
+lineages = Table(
+    "lineages",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False, index=True),
+    Column("reference_id", String, ForeignKey("model_references.id"), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False),
+    Column("lineage_id", String, ForeignKey("lineages.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("parent_id", String, ForeignKey("versions.id")),
+    Column("reference_id", String, ForeignKey("model_references.id"), nullable=False),
+    Column("state", String, nullable=False),
+    Column("reasons", _Json, nullable=False),
+    Column("metrics", _Json, nullable=False),
+    Column("folder", String),
+    Column("manifest_sha256", String),
+    Column("has_optimizer", Boolean, nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("served_at", Float),
+    UniqueConstraint("user_id", "number"),
+    _one_of("state", "candidate", "serving", "retired", "rejected"),
+)
+
+# Which version of a user's serves; no row, or no version: the reference itself.
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("user_id", String, ForeignKey("users.id"), primary_key=True),
+    Column("version_id", String, ForeignKey("versions.id")),
+    Column("updated_at", Float, nullable=False),
+)
+
+drafts = Table(
+    "drafts",
+    metadata,
+    _number(),
+    Column("id", String, nullable=False, unique=True),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False),
+    Column("key_id", String, ForeignKey("keys.id")),
+    Column("kind", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("prompt", _Json, nullable=False),
+    Column("version_id", String, ForeignKey("versions.id")),
+    Column("candidates", _Json, nullable=False),
+    Column("shown", _Json, nullable=False),
+    Column("scores", _Json),
+    Column("sampling", _Json, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("status", String, nullable=False),
+    Column("held_back", Boolean, nullable=False),
+    Column("source", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    _one_of("kind", "chat", "text"),
+    _one_of("status", "complete", "cancelled"),
+    _one_of("source", "live", "import"),
+    Index(None, "user_id", "number"),
+    sqlite_autoincrement=True,
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    _number(),
+    Column("id", String, nullable=False, unique=True),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False, index=True),
+    Column("state", String, nullable=False, index=True),
+    Column("total", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("result", _Json),
+    Column("error", Text),
+    Column("created_at", Float, nullable=False),
+    Column("finished_at", Float),
+    _one_of("state", "waiting", "running", "done", "failed"),
+    sqlite_autoincrement=True,
+)
+
+import_items = Table(
+    "import_items",
+    metadata,
+    Column("import_id", String, ForeignKey("imports.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("prompt", _Json, nullable=False),
+    Column("draft", Text),
+    Column("sent", Text, nullable=False),
+    Column("held_out", Boolean, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", Text),
+    _one_of("state", "waiting", "used", "skipped"),
+)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    _number(),
+    Column("id", String, nullable=False, unique=True),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False),
+    Column("source", String, nullable=False),
+    Column("draft_id", String, ForeignKey("drafts.id"), nullable=False, index=True),
+    Column("import_id", String, ForeignKey("imports.id"), index=True),
+    Column("prompt", _Json, nullable=False),
+    Column("chosen", _Json, nullable=False),
+    Column("rejected", _Json, nullable=False),
+    Column("reference", _Json),
+    Column("state", String, nullable=False),
+    Column("version_id", String, ForeignKey("versions.id")),
+    Column("created_at", Float, nullable=False),
+    _one_of("source", "edit", "comparison", "import"),
+    _one_of("state", "waiting", "learned", "withheld", "set_aside", "replaced"),
+    Index(None, "user_id", "state", "number"),
+    sqlite_autoincrement=True,
+)
+
+# What each version was taught, whether or not it came to serve.
+version_preferences = Table(
+    "version_preferences",
+    metadata,
+    Column("version_id", String, ForeignKey("versions.id"), primary_key=True),
+    Column("preference_id", String, ForeignKey("preferences.id"), primary_key=True, index=True),
+)
+
+edits = Table(
+    "edits",
+    metadata,
+    _number(),
+    Column("id", String, nullable=False, unique=True),
+    Column("draft_id", String, ForeignKey("drafts.id"), nullable=False),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False),
+    Column("choice", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("idempotency_key", String),
+    Column("state", String, nullable=False),
+    Column("preference_id", String, ForeignKey("preferences.id"), index=True),
+    Column("edit_cost", Float, nullable=False),
+    Column("reason", Text),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("user_id", "idempotency_key"),
+    _one_of("state", "accepted", "recorded", "replaced"),
+    Index(None, "draft_id", "choice"),
+    Index(None, "user_id", "number"),
+    sqlite_autoincrement=True,
+)
+
+comparisons = Table(
+    "comparisons",
+    metadata,
+    _number(),
+    Column("id", String, nullable=False, unique=True),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False),
+    Column("chosen_draft_id", String, ForeignKey("drafts.id"), nullable=False),
+    Column("chosen_choice", Integer, nullable=False),
+    Column("rejected_draft_id", String, ForeignKey("drafts.id"), nullable=False),
+    Column("rejected_choice", Integer, nullable=False),
+    Column("preference_id", String, ForeignKey("preferences.id"), nullable=False),
+    Column("idempotency_key", String),
+    Column("reason", Text),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("user_id", "idempotency_key"),
+    UniqueConstraint(
+        "chosen_draft_id",
+        "chosen_choice",
+        "rejected_draft_id",
+        "rejected_choice",
+        name="uq_comparisons_sides",
+    ),
+    sqlite_autoincrement=True,
+)

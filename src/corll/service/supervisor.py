@@ -1,0 +1,145 @@
+"""Keeps the learner running beside the server: starts it, hears it, starts it again if it dies."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import threading
+import time
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal
+
+from corll.service.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+LearnerState = Literal["off", "starting", "ready", "down"]
+
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 60.0
+_HEALTHY_AFTER_S = 60.0
+_STOP_WITHIN_S = 20.0
+
+
+class Supervisor:
+    """The learner as the server knows it; told whether drafts are being drawn, so that it waits."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._context = multiprocessing.get_context("spawn")
+        self._drafting = self._context.Value("i", 0, lock=False)
+        self._lock = threading.Lock()
+        self._channel: Connection | None = None
+        self._process: BaseProcess | None = None
+        self._asked: set[str] = set()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+        self._state: LearnerState = "off"
+        self.restarts = 0
+
+    def start(self) -> None:
+        """Starts the learner, unless it is switched off."""
+        if self._settings.learn:
+            self._state = "starting"
+            self._thread.start()
+
+    def set_drafting(self, busy: bool) -> None:
+        """Tells the learner whether to give way."""
+        self._drafting.value = int(busy)
+
+    def ask_to_learn(self, user_id: str) -> None:
+        """Asks for a step on all that waits for a user; kept until a learner is there to hear."""
+        with self._lock:
+            if self._channel is None or self._state != "ready":
+                self._asked.add(user_id)
+                return
+            self._send(("learn", user_id))
+
+    def wake(self) -> None:
+        """Says that there is something new in the store."""
+        with self._lock:
+            if self._channel is not None and self._state == "ready":
+                self._send(("news", None))
+
+    @property
+    def state(self) -> LearnerState:
+        """How the learner is."""
+        return self._state
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the learner, while it runs."""
+        return None if self._process is None else self._process.pid
+
+    def stop(self) -> None:
+        """Asks the learner to end after what it is doing, and ends it where that takes too long."""
+        self._stopping.set()
+        process = self._process
+        with self._lock:
+            if self._channel is not None:
+                self._send(("stop", None))
+        if process is not None:
+            process.join(_STOP_WITHIN_S)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_WITHIN_S)
+
+    def _watch(self) -> None:
+        delay = _FIRST_DELAY_S
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            self._run_once()
+            if self._stopping.is_set():
+                break
+            if time.monotonic() - started > _HEALTHY_AFTER_S:
+                delay = _FIRST_DELAY_S
+            self._state, self.restarts = "down", self.restarts + 1
+            log.error("the learner has ended; drafts go on, it starts again in %.0f s", delay)
+            self._stopping.wait(delay)
+            delay = min(2 * delay, _LONGEST_DELAY_S)
+        self._state = "off"
+
+    def _run_once(self) -> None:
+        """Runs a learner to its end, hearing what it says."""
+        from corll.service.learner_process import learn_in_background
+
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=learn_in_background,
+            args=(self._settings, theirs, self._drafting),
+            name="corll-learner",
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        with self._lock:
+            self._channel, self._process = ours, process
+        try:
+            while True:
+                kind, content = ours.recv()
+                self._hear(kind, content)
+        except (EOFError, OSError):
+            pass
+        with self._lock:
+            self._channel = None
+        ours.close()
+        process.join()
+
+    def _hear(self, kind: str, content: Any) -> None:
+        if kind != "ready":
+            log.info("learner: %s %s", kind, content)
+            return
+        with self._lock:
+            self._state = "ready"
+            for user_id in self._asked:
+                self._send(("learn", user_id))
+            self._asked.clear()
+
+    def _send(self, message: tuple[str, Any]) -> None:
+        assert self._channel is not None
+        try:
+            self._channel.send(message)
+        except OSError:
+            log.debug("the learner is not there to hear %s", message)

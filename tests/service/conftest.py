@@ -1,0 +1,40 @@
+"""A database of the test's own: SQLite always, PostgreSQL where `CORLL_TEST_POSTGRES` names one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from corll.service.store.database import Database
+
+POSTGRES = os.environ.get("CORLL_TEST_POSTGRES")
+
+
+@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRES else [])])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Where to keep things: None for a file in the data folder, or an empty database's URL."""
+    if request.param == "sqlite":
+        yield None
+        return
+    assert POSTGRES is not None
+    name = f"test_{secrets.token_hex(6)}"
+    server = create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
+    with server.connect() as db:
+        db.execute(text(f"CREATE DATABASE {name}"))
+    yield make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+    with server.connect() as db:
+        db.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+@pytest.fixture
+def database(tmp_path: Path, database_url: str | None) -> Iterator[Database]:
+    """A real database, empty."""
+    opened = Database.open(database_url, tmp_path / "data")
+    yield opened
+    opened.close()

@@ -1,0 +1,108 @@
+"""A real service on a tiny model: `running_app` behind uvicorn, on a port of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from corll.service.server import running_app
+from corll.service.settings import ServiceSettings
+from service_server import serve
+
+ADMIN_KEY = "an-admin-key-of-the-tests"
+COACTIVE = {
+    "preferences_per_step": 2,
+    "replay_per_step": 0,
+    "max_completion_length": 12,
+    "memory_limit_gb": 0.5,
+    "learning_rate": 3e-3,
+    "warmup_steps": 0,
+}
+
+
+def settings_for(model: Path, data_dir: Path, **changes: Any) -> ServiceSettings:
+    """As small as a service can be."""
+    coactive = ServiceSettings().coactive.with_settings(
+        **{**COACTIVE, **changes.pop("coactive", {})}
+    )
+    fields = {
+        "model": str(model),
+        "dtype": "float32",
+        "data_dir": data_dir,
+        "admin_key": ADMIN_KEY,
+        "coactive": coactive,
+        "log_level": "error",
+        "max_drift": 50.0,
+        "requests_per_minute": 100_000,
+        **changes,
+    }
+    return ServiceSettings(**fields)
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """Where it is, and a client that speaks for its admin."""
+
+    url: str
+    settings: ServiceSettings
+    http: httpx.Client
+    more: list[httpx.Client] = field(default_factory=list)
+
+    def draft(self, prompt: str = "The parcel is late.", **body: Any) -> dict[str, Any]:
+        """A draft of `corll`."""
+        messages = [{"role": "user", "content": prompt}]
+        return self.post("chat/completions", {"model": "corll", "messages": messages, **body})
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self.ask("POST", path, json=body)
+
+    def get(self, path: str) -> dict[str, Any]:
+        return self.ask("GET", path)
+
+    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self.ask("PUT", path, json=body)
+
+    def ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        response = self.http.request(method, f"/v1/{path}", **more)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def with_key(self, key: str) -> RunningService:
+        """The same service, asked with another key."""
+        self.more.append(_client(self.url, key))
+        return RunningService(self.url, self.settings, self.more[-1], self.more)
+
+
+@contextmanager
+def running_service(settings: ServiceSettings) -> Iterator[RunningService]:
+    """Serves until the block ends, then stops as `corll serve` does."""
+    with (
+        running_app(settings, say=lambda _: None) as app,
+        serve(app) as url,
+        _client(url, ADMIN_KEY) as http,
+    ):
+        running = RunningService(url, settings, http)
+        yield running
+        for client in running.more:
+            client.close()
+
+
+def _client(url: str, key: str) -> httpx.Client:
+    return httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=120)
+
+
+def until(condition: Callable[[], Any], *, within: float = 90) -> Any:
+    """Waits until a condition holds, and returns what it found."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {within} s")

@@ -1,0 +1,126 @@
+"""Rows to start a test of the store from: a user, a draft of theirs, an edit, a version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from corll.service.store.accounts import User, get_or_create_user
+from corll.service.store.drafts import DraftRow, EditRow, add_draft, record_edit
+from corll.service.store.lineages import (
+    Version,
+    current_lineage,
+    get_or_create_base_reference,
+    next_number,
+    register_version,
+    serving_version,
+    start_lineage,
+)
+from corll.service.store.rows import new_id
+
+NOW = 1_700_000_000.0
+
+
+def add_user(db: Connection, name: str = "ada") -> User:
+    return get_or_create_user(db, "home", name, store=True, learn=True, now=NOW)
+
+
+def draft_of(user: User, **changes: Any) -> DraftRow:
+    """Two candidates, of which the second was shown first."""
+    candidates = [
+        {"text": text, "token_ids": [1, 2], "logprob": -3.5, "finished": True}
+        for text in ("Dear Sir", "Hello there")
+    ]
+    fields: dict[str, Any] = {
+        "id": new_id("chatcmpl-"),
+        "user_id": user.id,
+        "key_id": None,
+        "kind": "chat",
+        "model": "corll",
+        "prompt": [{"role": "user", "content": "Write to Tom ✉"}],
+        "version_id": None,
+        "candidates": candidates,
+        "shown": [1, 0],
+        "scores": [0.25, 0.5],
+        "sampling": {"temperature": 1.0},
+        "seed": 2**62 + 1,
+        "status": "complete",
+        "held_back": False,
+        "source": "live",
+        "created_at": NOW,
+    }
+    return DraftRow(**{**fields, **changes})
+
+
+def kept_draft(db: Connection, user: User, **changes: Any) -> DraftRow:
+    draft = draft_of(user, **changes)
+    add_draft(db, draft)
+    return draft
+
+
+def edit(db: Connection, draft: DraftRow, text: str, **changes: Any) -> EditRow:
+    """An edit that is an acceptance where it is the draft's text."""
+    accepted = text == draft.choice(changes.get("choice", 0))["text"]
+    fields: dict[str, Any] = {
+        "draft": draft,
+        "choice": 0,
+        "text": text,
+        "accepted": accepted,
+        "edit_cost": 0.0 if accepted else 0.5,
+        "will_learn": True,
+        "reason": None,
+        "idempotency_key": None,
+        "now": NOW,
+    }
+    return record_edit(db, **{**fields, **changes})
+
+
+def preference_from_edit(db: Connection, user: User) -> str:
+    """The id of a preference that waits, from an edit of a draft of its own."""
+    recorded = edit(db, kept_draft(db, user), "Hi Tom")
+    assert recorded.preference_id is not None
+    return recorded.preference_id
+
+
+def new_version(db: Connection, user: User, **changes: Any) -> Version:
+    """A candidate that starts from what serves; a lineage is started where there is none."""
+    lineage = current_lineage(db, user.id)
+    if lineage is None:
+        reference = get_or_create_base_reference(
+            db, base_model="tiny", base_fingerprint="f0", now=NOW
+        )
+        lineage = start_lineage(db, user_id=user.id, reference_id=reference.id, now=NOW)
+    parent = serving_version(db, user.id)
+    number = next_number(db, user.id)
+    fields: dict[str, Any] = {
+        "id": new_id("version"),
+        "user_id": user.id,
+        "lineage_id": lineage.id,
+        "number": number,
+        "parent_id": None if parent is None else parent.id,
+        "reference_id": lineage.reference_id,
+        "state": "candidate",
+        "reasons": [],
+        "metrics": {"loss": 0.69},
+        "folder": f"adapters/{number}",
+        "manifest_sha256": "0" * 64,
+        "has_optimizer": True,
+        "steps": number,
+        "created_at": NOW,
+        "served_at": None,
+    }
+    return Version(**{**fields, **changes})
+
+
+def publish(db: Connection, user: User, *preference_ids: str) -> Version:
+    """A version that serves, taught those preferences."""
+    version = new_version(db, user)
+    return register_version(
+        db,
+        version,
+        preference_ids=preference_ids,
+        expected_parent=version.parent_id,
+        serve=True,
+        now=NOW,
+    )

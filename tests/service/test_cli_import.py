@@ -1,0 +1,174 @@
+"""`corll import` against a small service over HTTP: progress, what it brought, what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from corll.cli.imports import main
+from corll.errors import ConfigError, InputError, TrainingError
+from service_server import serve
+
+RESULT = {
+    "edit_cost_before": {"mean": 0.41, "low": 0.3, "high": 0.5},
+    "edit_cost_after": {"mean": 0.3, "low": 0.2, "high": 0.4},
+    "change": {"mean": -0.268, "low": -0.5, "high": -0.02},
+    "held_out": 4,
+    "version": 2,
+}
+
+
+class Service:
+    """Takes an import, and is one state further each time it is asked."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.states: list[dict[str, Any]] = [
+            {"state": "running", "used": 1},
+            {"state": "done", "used": 2, "result": RESULT},
+        ]
+        self.refusal: tuple[int, str] | None = None
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.post("/v1/imports")
+        def start(body: dict[str, Any]) -> JSONResponse:
+            if self.refusal is not None:
+                status, message = self.refusal
+                return JSONResponse({"error": {"message": message}}, status)
+            self.bodies.append(body)
+            return JSONResponse({"id": "import_1", "state": "waiting", "total": 2})
+
+        @app.get("/v1/imports/import_1")
+        def look() -> dict[str, Any]:
+            return {"id": "import_1", "total": 2, **self.states.pop(0)}
+
+        return app
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    service = Service()
+    monkeypatch.setenv("CORLL_API_KEY", "corll-key")
+    with serve(service.app()) as url:
+        monkeypatch.setenv("CORLL_BASE_URL", url)
+        yield service
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "past.jsonl"
+    rows = [{"prompt": f"Greet {name}.", "sent": f"Dear {name}"} for name in ("Bo", "Al", "Ed")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def run(file: Path, *flags: str) -> None:
+    main([str(file), "--poll-s", "0.01", *flags])
+
+
+def test_what_it_brought(service: Service, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(file, "--user", "anna", "--latest", "2")
+    assert service.bodies == [
+        {
+            "items": [
+                {"prompt": "Greet Al.", "sent": "Dear Al"},
+                {"prompt": "Greet Ed.", "sent": "Dear Ed"},
+            ],
+            "user": "anna",
+        }
+    ]
+    assert capsys.readouterr().out.splitlines() == [
+        "2 texts handed over as import_1.",
+        "import_1 waits for the learner",
+        "import_1 is learned from",
+        "import_1 done",
+        "2 of 2 texts were learned from; version 2 serves now.",
+        "Edit cost on 4 held-out texts: 0.410 (0.300 to 0.500) before,",
+        "0.300 (0.200 to 0.400) after (in brackets 95 % intervals).",
+        "Change: -27% (95 % interval -50% to -2%).",
+    ]
+
+
+def test_a_terminal_sees_it_move(
+    service: Service,
+    file: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    run(file)
+    assert "2/2 texts" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (None, "was not measured"),
+        ({}, "was not measured"),
+        ({**RESULT, "change": None}, "intervals)."),
+        (
+            {**RESULT, "change": {"mean": -0.1, "low": -0.3, "high": 0.1}},
+            "do not show a difference",
+        ),
+    ],
+)
+def test_what_was_not_measured(
+    service: Service, file: Path, capsys: pytest.CaptureFixture[str], result: Any, said: str
+) -> None:
+    service.states = [{"state": "done", "used": 2, "result": result}]
+    run(file)
+    assert said in capsys.readouterr().out
+
+
+def test_a_failure_is_told(
+    service: Service, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.states = [{"state": "failed", "error": "no disk"}]
+    with pytest.raises(TrainingError, match="no disk"):
+        run(file)
+    assert "goes on" not in capsys.readouterr().err
+
+
+def test_a_refusal_is_told(service: Service, file: Path) -> None:
+    service.refusal = (401, "Incorrect API key provided.")
+    with pytest.raises(InputError, match="The service says: Incorrect API key"):
+        run(file)
+    service.refusal = (413, "Too large.")
+    with pytest.raises(InputError, match="with --latest"):
+        run(file)
+
+
+def test_interrupted(
+    service: Service,
+    file: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("corll.cli.imports.time.sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(file)
+    assert "goes on with import_1" in capsys.readouterr().err
+
+
+def test_no_service_no_key_no_file(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CORLL_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="CORLL_API_KEY"):
+        run(file, "--base-url", "http://127.0.0.1:1")
+    monkeypatch.setenv("CORLL_API_KEY", "corll-key")
+    with pytest.raises(ConfigError, match="No service answers"):
+        run(file, "--base-url", "http://127.0.0.1:1")
+    with pytest.raises(InputError, match="cannot be read"):
+        run(tmp_path / "none.jsonl")

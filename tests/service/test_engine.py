@@ -1,0 +1,234 @@
+"""The drafting engine on a tiny model: what it draws is what the policy alone would draw."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corll.config import SamplingConfig
+from corll.errors import PromptTooLongError
+from corll.policy import Policy
+from corll.records import Verbatim
+from corll.service.drafting import (
+    Delta,
+    DraftEvent,
+    DraftRequest,
+    Drawn,
+    EngineBusyError,
+    Failed,
+    Progress,
+    VersionFolder,
+)
+from corll.service.engine import AdaptersInMemory, Engine
+from corll.service.sessions import _settled, best_first
+
+PROMPTS = ["The parcel is late.", "Write to Ms Lopez about the kettle, please.", "Hello"]
+
+
+@pytest.fixture
+def engine(policy: Policy) -> Iterator[Engine]:
+    made = Engine(policy, max_waiting=8)
+    yield made
+    made.close()
+
+
+def saved_version(policy: Policy, folder: Path, *, seed: int) -> VersionFolder:
+    """An adapter with weights of its own."""
+    other = policy.with_adapter()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in other.trainable_parameters().values():
+            parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
+    other.save(folder)
+    other.unload()
+    return VersionFolder(folder.name, folder)
+
+
+def request(prompt: str = PROMPTS[0], **changes: object) -> DraftRequest:
+    made = DraftRequest(prompt, None, 12, seed=3, sampling=SamplingConfig())
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+class Listener:
+    """What the engine told of one request, and a way to wait for its end."""
+
+    def __init__(self) -> None:
+        self.events: list[DraftEvent] = []
+        self.ended = threading.Event()
+
+    def __call__(self, event: DraftEvent) -> None:
+        self.events.append(event)
+        if isinstance(event, Drawn | Failed):
+            self.ended.set()
+
+    @property
+    def drawn(self) -> Drawn:
+        assert self.ended.wait(60)
+        last = self.events[-1]
+        if isinstance(last, Failed):
+            raise last.error
+        assert isinstance(last, Drawn)
+        return last
+
+    def told(self, choice: int = 0) -> str:
+        found = [e for e in self.events if isinstance(e, Delta) and e.choice == choice]
+        return "".join(event.text for event in found)
+
+
+def test_requests_at_once_get_what_the_policy_alone_draws(
+    engine: Engine, tiny_model_folder: Path
+) -> None:
+    alone = Policy.load(tiny_model_folder, dtype="float32")
+    listeners = [Listener() for _ in PROMPTS]
+    for prompt, listener in zip(PROMPTS, listeners, strict=True):
+        engine.submit(request(prompt, choices=2), listener)
+    for prompt, listener in zip(PROMPTS, listeners, strict=True):
+        (expected,) = alone.sample([prompt], 2, 12, 3)
+        assert [s.token_ids for s in listener.drawn.candidates] == [s.token_ids for s in expected]
+        assert [s.text for s in listener.drawn.candidates] == [s.text for s in expected]
+        for choice in range(2):
+            assert listener.told(choice) == expected[choice].text
+
+
+def test_each_request_is_pinned_to_its_version(
+    engine: Engine, policy: Policy, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    alone = Policy.load(tiny_model_folder, dtype="float32")
+    versions = [saved_version(alone, tmp_path / f"v{n}", seed=n) for n in range(3)]
+    expected = [
+        alone.with_adapter(v.folder).sample([PROMPTS[0]], 1, 12, 3)[0][0].token_ids
+        for v in versions
+    ]
+    assert len(set(expected)) == 3  # else the test could not tell them apart
+    listeners = []
+    for _ in range(2):
+        for version in versions:
+            listeners.append(Listener())
+            engine.submit(request(version=version), listeners[-1])
+    found = [listener.drawn.candidates[0].token_ids for listener in listeners]
+    assert found == expected * 2
+
+
+def test_of_several_candidates_the_best_by_implicit_reward_is_shown(
+    engine: Engine, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    alone = Policy.load(tiny_model_folder, dtype="float32")
+    version = saved_version(alone, tmp_path / "v", seed=1)
+    listener = Listener()
+    engine.submit(request(version=version, candidates=4), listener)
+    drawn = listener.drawn
+    policy = alone.with_adapter(version.folder)
+    rewards = policy.implicit_rewards([PROMPTS[0]] * 4, drawn.candidates)
+    assert drawn.scores == pytest.approx(rewards.tolist(), abs=1e-4)
+    assert drawn.shown == best_first(drawn.candidates, drawn.scores)[:1]
+    assert [e.total for e in listener.events if isinstance(e, Progress)] == [4] * len(
+        [e for e in listener.events if isinstance(e, Progress)]
+    )
+    assert listener.told() == drawn.candidates[drawn.shown[0]].text
+
+
+def test_of_the_reference_no_more_candidates_are_drawn_than_shown() -> None:
+    assert request(candidates=4).branches == 1
+
+
+def test_a_stop_sequence_ends_the_text_before_it(engine: Engine, policy: Policy) -> None:
+    first = Listener()
+    engine.submit(request(max_new_tokens=20), first)
+    text = first.drawn.candidates[0].text
+    stop = text[5:8]
+    listener = Listener()
+    engine.submit(request(max_new_tokens=20, stop=(stop,)), listener)
+    sample = listener.drawn.candidates[0]
+    assert sample.text == text[: text.find(stop)] == listener.told()
+    assert listener.drawn.cut == frozenset()
+    assert sample.text.startswith(policy.codec.decode(sample.token_ids[:-1]))
+
+
+def test_logprobs_are_those_of_the_tokens(engine: Engine) -> None:
+    listener = Listener()
+    engine.submit(request(top_logprobs=2), listener)
+    sample, tokens = listener.drawn.candidates[0], listener.drawn.logprobs[0]
+    assert len(tokens) == len(sample.token_ids)
+    assert sum(token.logprob for token in tokens) == pytest.approx(sample.logprob, abs=1e-4)
+    assert all(token.top[0][1] >= token.top[1][1] for token in tokens)
+
+
+def test_a_cancelled_request_ends_with_what_was_drawn(engine: Engine) -> None:
+    listener, other = Listener(), Listener()
+    job = engine.submit(request(max_new_tokens=400, stop=("\0never",)), listener)
+    engine.submit(request(max_new_tokens=30), other)
+    job.cancel()
+    assert listener.drawn.cancelled
+    assert len(listener.drawn.candidates[0].token_ids) < 400
+    assert not other.drawn.cancelled
+
+
+def test_a_full_queue_says_when_to_come_again(policy: Policy) -> None:
+    engine = Engine(policy, max_waiting=1, max_branches=1)
+    taken, refused = [], []
+    for _ in range(4):
+        listener = Listener()
+        try:
+            engine.submit(request(max_new_tokens=200), listener)
+            taken.append(listener)
+        except EngineBusyError as error:
+            refused.append(error.retry_after)
+    assert taken
+    assert refused
+    assert min(refused) >= 1
+    engine.close()
+    assert all(listener.drawn for listener in taken)  # a clean stop finishes them
+    with pytest.raises(EngineBusyError):
+        engine.submit(request(), Listener())
+
+
+def test_a_prompt_over_the_context_is_refused_at_once(engine: Engine) -> None:
+    with pytest.raises(PromptTooLongError):
+        engine.submit(request(max_new_tokens=10_000), Listener())
+
+
+def test_a_broken_version_fails_its_own_request_alone(engine: Engine, tmp_path: Path) -> None:
+    broken, fine = Listener(), Listener()
+    engine.submit(request(version=VersionFolder("gone", tmp_path / "gone")), broken)
+    engine.submit(request(), fine)
+    assert fine.drawn
+    assert broken.ended.wait(60)
+    assert isinstance(broken.events[-1], Failed)
+
+
+def test_a_plain_text_is_continued_without_the_template(engine: Engine, policy: Policy) -> None:
+    templated, verbatim = (engine.count_tokens(p) for p in ("Dear", Verbatim("Dear")))
+    assert verbatim == len(policy.tokenizer("Dear")["input_ids"]) < templated
+
+
+def test_adapters_in_memory_are_bounded_and_those_in_use_stay(
+    policy: Policy, tmp_path: Path
+) -> None:
+    versions = [saved_version(policy, tmp_path / f"v{n}", seed=n) for n in range(3)]
+    adapters = AdaptersInMemory(policy, 2)
+    first = adapters.get(versions[0], set())
+    adapters.get(versions[1], {"v0"})
+    adapters.get(versions[2], {"v0"})
+    assert len(adapters) == 2
+    assert adapters.get(versions[0], set()) is first
+
+
+@given(st.text(max_size=30), st.lists(st.text(min_size=1, max_size=5), max_size=3))
+def test_nothing_is_told_that_a_stop_sequence_may_still_take_back(
+    text: str, stops: list[str]
+) -> None:
+    settled = _settled(text, stops)
+    held = text[settled:].rstrip("\N{REPLACEMENT CHARACTER}")
+    assert 0 <= settled <= len(text)
+    for stop in stops:
+        for length in range(1, len(stop)):
+            if text.endswith(stop[:length]):
+                assert settled <= len(text) - length
+    assert len(held) < max(map(len, stops), default=1) or not stops

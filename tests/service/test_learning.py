@@ -1,0 +1,297 @@
+"""From preferences to a serving version, on a tiny model and a real database."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import settings_for
+
+from corll.errors import AdapterError
+from corll.learner import CoactiveLearner
+from corll.policy import Policy
+from corll.records import Sample
+from corll.service import checks, learning, publishing
+from corll.service.checks import Examined, reasons_against
+from corll.service.learning import Trainer
+from corll.service.retention import remove_pruned
+from corll.service.store import accounts, drafts, lineages, preferences
+from corll.service.store.accounts import User
+from corll.service.store.database import Database
+from corll.service.store.drafts import DraftRow, EditRow
+from corll.service.store.rows import new_id
+
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture
+def trainer(policy: Policy, database: Database, tiny_model_folder: Path, tmp_path: Path) -> Trainer:
+    return Trainer(policy, database, settings_for(tiny_model_folder, tmp_path / "data"))
+
+
+@pytest.fixture
+def user(database: Database) -> User:
+    return add_user(database, "ann")
+
+
+def add_user(database: Database, name: str) -> User:
+    return database.write(
+        lambda db: accounts.get_or_create_user(db, "n", name, store=True, learn=True, now=NOW)
+    )
+
+
+def add_edit(trainer: Trainer, user: User, text: str, *, number: int = 0) -> EditRow:
+    """A draft of π_0, and what its user made of it."""
+    prompt = [{"role": "user", "content": f"The parcel {number} is late."}]
+    sample: Sample = trainer.base.sample([prompt], 1, 12, number)[0][0]
+    draft = DraftRow(
+        id=new_id("chatcmpl-"),
+        user_id=user.id,
+        key_id=None,
+        kind="chat",
+        model="corll",
+        prompt=prompt,
+        version_id=None,
+        candidates=[asdict(sample)],
+        shown=[0],
+        scores=None,
+        sampling={},
+        seed=number,
+        status="complete",
+        held_back=False,
+        source="live",
+        created_at=NOW,
+    )
+
+    def write(db: Any) -> EditRow:
+        drafts.add_draft(db, draft)
+        return drafts.record_edit(
+            db,
+            draft=draft,
+            choice=0,
+            text=text,
+            accepted=False,
+            edit_cost=1.0,
+            will_learn=True,
+            reason=None,
+            idempotency_key=None,
+            now=NOW,
+        )
+
+    return trainer.database.write(write)
+
+
+def states(trainer: Trainer, user: User) -> list[str]:
+    with trainer.database.read() as db:
+        return [row.state for row in preferences.preferences_of(db, user.id)]
+
+
+def test_n_edits_make_a_version_that_serves(trainer: Trainer, user: User) -> None:
+    add_edit(trainer, user, "Sorry about the parcel.", number=0)
+    assert trainer.learn(user.id) is None  # N is 2
+    add_edit(trainer, user, "It will arrive on Friday.", number=1)
+    version = trainer.learn(user.id)
+    assert version is not None
+    assert (version.number, version.state, version.steps) == (1, "serving", 1)
+    assert states(trainer, user) == ["learned", "learned"]
+    assert trainer.learn(user.id) is None  # nothing is learned from twice
+    assert version.folder is not None
+    assert version.manifest_sha256 is not None
+    publishing.verify(Path(version.folder), version.manifest_sha256)
+    assert "parcel" not in (Path(version.folder) / "corll_learner.json").read_text()
+
+
+def test_all_that_waits_is_learned_where_it_is_asked_for(trainer: Trainer, user: User) -> None:
+    add_edit(trainer, user, "Sorry about the parcel.")
+    version = trainer.learn(user.id, all_that_waits=True)
+    assert version is not None
+    assert version.number == 1
+
+
+def test_steps_over_several_versions_are_those_of_one_learner(
+    trainer: Trainer, user: User, tiny_model_folder: Path
+) -> None:
+    """Weights, Adam's moments and the schedule go on from version to version."""
+    rows = []
+    for number in range(4):
+        add_edit(trainer, user, f"We are sorry, it is number {number}.", number=number)
+        with trainer.database.read() as db:
+            rows = preferences.preferences_of(db, user.id)
+        if number % 2:
+            assert trainer.learn(user.id) is not None
+    with trainer.database.read() as db:
+        serving = lineages.serving_version(db, user.id)
+    assert serving is not None
+    assert serving.number == 2
+    alone = Policy.load(tiny_model_folder, dtype="float32", lora=trainer.settings.lora)
+    learner = CoactiveLearner(alone, trainer.settings.coactive)
+    pairs = [trainer.to_preference(replace(row, reference=None)) for row in rows]
+    learner.step(pairs[:2])
+    learner.step(pairs[2:])
+    with trainer.serving_policy(serving) as served:
+        found = served.trainable_parameters()
+        for name, expected in alone.trainable_parameters().items():
+            own = found[name.replace(alone.adapter, served.adapter)]
+            assert own.detach().numpy() == pytest.approx(expected.detach().numpy(), abs=1e-6)
+
+
+def test_a_step_from_what_no_longer_serves_is_not_registered(
+    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    first = trainer.learn(user.id)
+    assert first is not None
+    for number in range(2, 4):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+
+    def rolled_back_meanwhile(examined: Examined) -> list[str]:
+        trainer.database.write(
+            lambda db: lineages.rollback(db, user.id, to=0, requeue=False, actor="a", now=NOW)
+        )
+        return []
+
+    monkeypatch.setattr(learning, "reasons_against", rolled_back_meanwhile)
+    assert trainer.learn(user.id) is None
+    assert states(trainer, user) == ["set_aside", "set_aside", "waiting", "waiting"]
+    assert [path.name for path in trainer.settings.versions_dir.iterdir()] == [first.id]
+
+
+def test_a_version_that_fails_its_examination_never_serves(
+    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    monkeypatch.setattr(checks, "CHECKS", (lambda _: "it is no good",))
+    version = trainer.learn(user.id)
+    assert version is not None
+    assert (version.state, version.reasons) == ("rejected", ["it is no good"])
+    assert states(trainer, user) == ["set_aside", "set_aside"]
+    with trainer.database.read() as db:
+        assert lineages.serving_version(db, user.id) is None
+
+
+def test_nothing_is_learned_without_consent(trainer: Trainer, user: User) -> None:
+    for number in range(2):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    trainer.database.write(
+        lambda db: accounts.set_consent(db, user.id, learn=False, actor="a", now=NOW)
+    )
+    assert trainer.learn(user.id, all_that_waits=True) is None
+
+
+def test_an_edit_that_cannot_be_encoded_is_set_aside_and_the_rest_learned(
+    trainer: Trainer, user: User
+) -> None:
+    add_edit(trainer, user, "word " * 600, number=0)  # over the context
+    add_edit(trainer, user, "Sorry about the parcel.", number=1)
+    version = trainer.learn(user.id)
+    assert version is not None
+    assert states(trainer, user) == ["set_aside", "learned"]
+
+
+def test_two_users_have_two_sets_of_weights(trainer: Trainer, user: User) -> None:
+    other = add_user(trainer.database, "bob")
+    for number in range(2):
+        add_edit(trainer, user, f"Dear friend, number {number}.", number=number)
+        add_edit(trainer, other, f"No way, number {number}!", number=number)
+    versions = [trainer.learn(person.id) for person in (user, other)]
+    prompt = ["The parcel 0 is late."]
+    scores = []
+    for version in versions:
+        assert version is not None
+        with trainer.serving_policy(version) as policy:
+            scores.append(
+                [
+                    float(policy.implicit_rewards(prompt, [text]))
+                    for text in ("Dear friend, number 0.", "No way, number 0!")
+                ]
+            )
+    assert scores[0][0] > scores[0][1]
+    assert scores[1][0] < scores[1][1]
+
+
+def test_retention_removes_old_weights_and_keeps_what_serves(trainer: Trainer, user: User) -> None:
+    for number in range(12):
+        add_edit(trainer, user, f"Sorry, it is number {number}.", number=number)
+        if number % 2:
+            assert trainer.learn(user.id) is not None
+    with trainer.database.read() as db:
+        versions = lineages.versions_of(db, user.id)
+    assert [version.folder is not None for version in versions] == [False, False] + [True] * 4
+    kept = {path.name for path in trainer.settings.versions_dir.iterdir()}
+    assert kept == {version.id for version in versions[2:]}
+    assert remove_pruned(trainer.database, user.id) == []
+
+
+@pytest.mark.parametrize("spoil", ["change", "remove"])
+def test_a_folder_that_is_not_what_was_published_is_refused(tmp_path: Path, spoil: str) -> None:
+    def save(folder: Path) -> None:
+        (folder / "weights").write_text("1 2 3")
+
+    folder = tmp_path / "version"
+    digest = publishing.publish(folder, save)
+    publishing.verify(folder, digest)
+    if spoil == "change":
+        (folder / "weights").write_text("1 2 4")
+    else:
+        (folder / "weights").unlink()
+    with pytest.raises(AdapterError):
+        publishing.verify(folder, digest)
+    with pytest.raises(AdapterError):
+        publishing.verify(folder, "0" * 64)
+
+
+def test_a_crash_while_publishing_leaves_nothing(tmp_path: Path) -> None:
+    def save(folder: Path) -> None:
+        (folder / "weights").write_text("1 2")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        publishing.publish(tmp_path / "version", save)
+    assert not (tmp_path / "version").exists()
+
+
+def test_folders_that_no_version_names_are_swept(tmp_path: Path) -> None:
+    for name in ("known", "unknown", ".new"):
+        (tmp_path / name).mkdir()
+    publishing.sweep(tmp_path, [Path("/elsewhere/known")])
+    assert [path.name for path in tmp_path.iterdir()] == ["known"]
+
+
+def test_an_adapter_that_changes_nothing_is_found_out(
+    trainer: Trainer, user: User, policy: Policy
+) -> None:
+    row = add_edit(trainer, user, "Sorry about the parcel.")
+    with trainer.database.read() as db:
+        stored = preferences.preferences_of(db, user.id)
+    assert row.preference_id == stored[0].id
+    learned = [trainer.to_preference(stored[0])]
+    reasons = reasons_against(Examined(policy.with_adapter(), learned, 4.0))
+    assert len(reasons) == 1
+    assert "same log-probabilities" in reasons[0]
+
+
+def test_an_adapter_that_went_too_far_is_found_out(
+    trainer: Trainer, user: User, policy: Policy
+) -> None:
+    add_edit(trainer, user, "Sorry about the parcel.")
+    with trainer.database.read() as db:
+        stored = preferences.preferences_of(db, user.id)
+    spoiled = policy.with_adapter()
+    for parameter in spoiled.trainable_parameters().values():
+        parameter.data.normal_(std=3.0)
+    reasons = reasons_against(Examined(spoiled, [trainer.to_preference(stored[0])], 0.5))
+    assert any("over the budget" in reason for reason in reasons)
+
+
+def test_a_manifest_names_every_file(tmp_path: Path) -> None:
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "weights").write_text("1")
+    publishing.write_manifest(tmp_path)
+    files = json.loads((tmp_path / "manifest.json").read_text())["files"]
+    assert list(files) == ["reference/weights"]
+    assert files["reference/weights"]["bytes"] == 1

@@ -1,0 +1,53 @@
+"""The API's own description, and requests made up from it: none may end in a 5xx."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import Phase, given, settings
+from running import ADMIN_KEY, RunningService, running_service, settings_for
+
+
+@pytest.fixture(scope="module")
+def service(
+    tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningService]:
+    with running_service(
+        settings_for(tiny_model_folder, tmp_path_factory.mktemp("openapi"), learn=False)
+    ) as running:
+        yield running
+
+
+def test_no_made_up_request_ends_in_a_5xx(service: RunningService) -> None:
+    schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
+    operations = [operation.ok() for operation in schema.get_all_operations()]
+    assert len(operations) > 20
+    for operation in operations:
+
+        @settings(max_examples=15, phases=[Phase.explicit, Phase.generate])
+        @given(case=operation.as_strategy())
+        def answers(case: Any) -> None:
+            if isinstance(case.body, dict):
+                short = {"max_tokens": 2, "max_completion_tokens": 2}
+                case.body = {
+                    k: short.get(k) if k in short and v else v for k, v in case.body.items()
+                }
+            response = case.call(headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60)
+            assert response.status_code < 500, (case, response.text)
+            if response.status_code >= 400:
+                assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+        answers()
+
+
+def test_each_route_is_described(service: RunningService) -> None:
+    document = httpx.get(f"{service.url}/openapi.json").json()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert operation.get("summary"), f"{method} {path}"
+            assert operation.get("description"), f"{method} {path}"

@@ -1,0 +1,89 @@
+"""What `corll serve` can be told, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from corll.errors import ConfigError
+from corll.service.settings import ServiceSettings
+
+
+def test_a_variable_stands_for_each_flag() -> None:
+    settings = ServiceSettings.from_environment(
+        {
+            "CORLL_PORT": "9000",
+            "CORLL_PREFERENCES_PER_STEP": "5",
+            "CORLL_LORA_R": "4",
+            "CORLL_BEHIND_PROXY": "true",
+            "CORLL_CACHE": "/elsewhere",
+            "PATH": "/bin",
+        }
+    )
+    assert (settings.port, settings.behind_proxy) == (9000, True)
+    assert settings.coactive.preferences_per_step == 5
+    assert settings.coactive.memory_limit_gb == ServiceSettings().coactive.memory_limit_gb
+    assert settings.lora.lora_r == 4
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"CORLL_PROT": "1"}, "CORLL_PROT"),
+        ({"CORLL_PORT": "many"}, "port"),
+        ({"CORLL_HOST": "0.0.0.0"}, "behind_proxy"),
+        ({"CORLL_TLS_KEY": "key.pem"}, "tls_certificate"),
+        ({"CORLL_ADMIN_KEY": "short"}, "CORLL_ADMIN_KEY"),
+        ({"CORLL_ADMIN_KEY": "with spaces with spaces"}, "CORLL_ADMIN_KEY"),
+        ({"CORLL_ADMIN_KEY": "x" * 201}, "CORLL_ADMIN_KEY"),
+    ],
+)
+def test_what_does_not_fit_is_refused(variables: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ServiceSettings.from_environment(variables)
+
+
+def test_an_admin_key_is_never_printed() -> None:
+    settings = ServiceSettings.from_environment({"CORLL_ADMIN_KEY": "s3cret-" * 4})
+    assert "s3cret" not in json.dumps(settings.printable())
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "more", "stores"),
+    [
+        ("127.0.0.1", {}, True),
+        ("localhost", {}, True),
+        ("::1", {}, True),
+        ("127.0.0.1", {"behind_proxy": True}, False),
+        ("0.0.0.0", {"behind_proxy": True}, False),
+        ("0.0.0.0", {"behind_proxy": True, "store_by_default": True}, True),
+    ],
+)
+def test_texts_are_kept_by_default_on_this_machine_alone(
+    host: str, more: dict[str, bool], stores: bool
+) -> None:
+    assert ServiceSettings(host=host, **more).stores_by_default is stores
+
+
+def test_the_data_folder_is_the_same_from_any_working_directory() -> None:
+    assert ServiceSettings(data_dir=Path("data")).data_dir.is_absolute()
+
+
+def test_print_config_says_what_flags_and_variables_come_to() -> None:
+    command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
+    done = subprocess.run(
+        [*command, "--print-config", "--port", "9001"],
+        capture_output=True,
+        text=True,
+        env={"CORLL_PORT": "9000", "CORLL_MAX_WAITING": "7", "PATH": "", "HOME": "/home/ann"},
+        check=True,
+    )
+    shown = json.loads(done.stdout)
+    assert (shown["port"], shown["max_waiting"]) == (9001, 7)
+    assert shown["data_dir"] == "/home/ann/.local/share/corll"
+    assert "admin_key" not in shown

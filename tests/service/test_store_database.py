@@ -1,0 +1,426 @@
+"""The database: private files, durable group commits, migrations, errors that say what to do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import traceback
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, create_engine, insert, inspect, select, text, update
+
+import corll.service.store.database as database_module
+from corll.errors import ConfigError, StoreError
+from corll.service.store.accounts import audit, read_audit
+from corll.service.store.database import Database, Writer
+from corll.service.store.schema import audit_log, metadata, users
+
+KILLED = Path(__file__).with_name("killed_writer.py")
+
+
+def note(db: Connection, subject: str, *, fail: bool = False) -> str:
+    """Writes an entry, and then may raise."""
+    audit(db, actor="test", action="note", subject=subject, details={}, now=0.0)
+    if fail:
+        raise ValueError(f"no {subject}")
+    return subject
+
+
+def noted(database: Database) -> set[str]:
+    with database.read() as db:
+        return {row.subject for row in read_audit(db, limit=10_000)}
+
+
+def only_sqlite(database: Database) -> None:
+    if database.url.get_backend_name() != "sqlite":
+        pytest.skip("of SQLite's files")
+
+
+def test_files_are_private_and_the_journal_is_durable(tmp_path: Path) -> None:
+    folder = tmp_path / "some" / "data"
+    database = Database.open(None, folder)
+    database.write(lambda db: note(db, "a"))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == ["corll.db", "corll.db-shm", "corll.db-wal", "corll.db.lock"]
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+    def pragmas(db: Connection) -> list[object]:
+        names = ["journal_mode", "synchronous", "foreign_keys", "busy_timeout"]
+        return [db.execute(text(f"PRAGMA {name}")).scalar() for name in names]
+
+    assert database.write(pragmas) == ["wal", 2, 1, 10_000]
+    database.close()
+
+
+def test_what_was_written_is_there_at_the_next_opening(tmp_path: Path) -> None:
+    first = Database.open(None, tmp_path)
+    first.write(lambda db: note(db, "kept"))
+    first.close()
+    second = Database.open(f"sqlite:///{tmp_path}/corll.db", tmp_path)
+    assert noted(second) == {"kept"}
+    second.close()
+
+
+def test_reading_cannot_write(database: Database) -> None:
+    with pytest.raises(StoreError), database.read() as db:
+        note(db, "a")
+    assert noted(database) == set()
+
+
+def test_reading_sees_one_state(database: Database) -> None:
+    with database.read() as db:
+        assert read_audit(db) == []
+        database.write(lambda other: note(other, "later"))
+        assert read_audit(db) == []
+    assert noted(database) == {"later"}
+
+
+def test_a_write_that_raises_changes_nothing(database: Database) -> None:
+    with pytest.raises(ValueError, match="no a"):
+        database.write(lambda db: note(db, "a", fail=True))
+    assert noted(database) == set()
+
+
+def test_an_error_of_the_reader_s_own_stays_itself(database: Database) -> None:
+    with pytest.raises(FileNotFoundError), database.read():
+        raise FileNotFoundError("something else")
+
+
+def test_the_migrations_give_the_tables_of_the_code(tmp_path: Path) -> None:
+    Database.open(None, tmp_path).close()
+    plain = create_engine(f"sqlite:///{tmp_path}/plain.db")
+    metadata.create_all(plain)
+    plain.dispose()
+
+    def statements(name: str) -> list[tuple[str, str, str]]:
+        connection = sqlite3.connect(tmp_path / name)
+        rows = connection.execute(
+            "SELECT type, name, coalesce(sql, '') FROM sqlite_master"
+            " WHERE tbl_name != 'alembic_version'"
+        ).fetchall()
+        connection.close()
+        return sorted((kind, name, re.sub(r"\s+", " ", sql)) for kind, name, sql in rows)
+
+    assert statements("corll.db") == statements("plain.db")
+
+
+def test_migrating_makes_every_table(database: Database) -> None:
+    names = database.write(lambda db: inspect(db).get_table_names())
+    assert set(names) == {*metadata.tables, "alembic_version"}
+
+
+def test_migrating_says_nothing_and_leaves_logging_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = logging.getLogger().handlers[:], logging.getLogger("alembic").level
+    Database.open(None, tmp_path).close()
+    assert (logging.getLogger().handlers, logging.getLogger("alembic").level) == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_database_of_a_newer_corll_is_left_alone(tmp_path: Path) -> None:
+    database = Database.open(None, tmp_path)
+    database.write(lambda db: db.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    database.close()
+    with pytest.raises(StoreError, match=r"newer corll.*'9999'.*install that corll"):
+        Database.open(None, tmp_path)
+
+
+def test_several_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from corll.service.store.database import Database;"
+        "Database.open(None, sys.argv[1]).close()"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    assert [process.communicate()[1] for process in both] == [b"", b""]
+    assert [process.returncode for process in both] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://here/corll", "not in 'mysql'"),
+        ("nonsense", "cannot be read"),
+        ("sqlite://", "forgets edits"),
+        ("sqlite:///:memory:", "forgets edits"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_explained(tmp_path: Path, url: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Database.open(url, tmp_path)
+
+
+def test_a_file_that_is_no_database_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "corll.db").write_text("a letter, and by no means a database, " * 30)
+    with pytest.raises(StoreError, match="not a database"):
+        Database.open(None, tmp_path)
+
+
+def test_a_data_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"data folder .* cannot be made"):
+        Database.open(None, tmp_path / "file" / "data")
+
+
+def test_an_error_of_the_database_names_no_text_of_a_user(database: Database) -> None:
+    row = {"actor": "a", "action": "a", "details": {}, "created_at": 0.0, "subject": None}
+    with pytest.raises(StoreError) as caught:
+        database.write(lambda db: db.execute(insert(audit_log), {**row, "actor": "a secret"}))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "a secret" not in shown.replace('"actor": "a secret"', "")
+    assert "test_an_error_of_the_database_names_no_text_of_a_user" in shown
+
+
+def test_a_number_that_json_does_not_know_is_refused(database: Database) -> None:
+    def work(db: Connection) -> None:
+        audit(db, actor="a", action="a", subject="a", details={"loss": float("nan")}, now=0.0)
+
+    with pytest.raises(StoreError, match="JSON"):
+        database.write(work)
+
+
+def test_another_process_that_holds_the_lock_is_a_store_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_PATIENCE_S", 0)
+    database = Database.open(None, tmp_path)
+    other = sqlite3.connect(tmp_path / "corll.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match=r"locked.*try again"):
+        database.write(lambda db: note(db, "a"))
+    with Writer(database) as writer, pytest.raises(StoreError, match="locked"):
+        writer.submit(lambda db: note(db, "b")).result()
+    other.execute("ROLLBACK")
+    other.close()
+    database.write(lambda db: note(db, "c"))
+    assert noted(database) == {"c"}
+    database.close()
+
+
+def test_a_full_disk_is_a_store_error_and_loses_nothing(database: Database) -> None:
+    only_sqlite(database)
+    database.write(lambda db: note(db, "before"))
+
+    def fill(db: Connection) -> None:
+        pages = db.execute(text("PRAGMA page_count")).scalar()
+        db.execute(text(f"PRAGMA max_page_count = {pages}"))
+        audit(db, actor="a", action="a", subject="big", details={"x": "x" * 100_000}, now=0.0)
+
+    with pytest.raises(StoreError, match=r"full.*free some space"):
+        database.write(fill)
+    assert noted(database) == {"before"}
+
+
+def test_the_writer_gives_back_what_was_done(database: Database) -> None:
+    with Writer(database) as writer:
+        assert writer.submit(lambda db: note(db, "a")).result() == "a"
+        assert noted(database) == {"a"}
+
+
+def together(writer: Writer, work: list[object]) -> list[Future[str]]:
+    """Submits while the thread is busy, so that all of it is one batch."""
+    started, go_on = threading.Event(), threading.Event()
+
+    def wait(db: Connection) -> None:
+        started.set()
+        go_on.wait(10)
+
+    first = writer.submit(wait)
+    started.wait(10)
+    futures = [writer.submit(job) for job in work]  # type: ignore[arg-type]
+    go_on.set()
+    first.result()
+    return futures
+
+
+def test_an_exception_undoes_its_own_changes_only(database: Database) -> None:
+    with Writer(database) as writer:
+        good, bad, wrong, last = together(
+            writer,
+            [
+                lambda db: note(db, "good"),
+                lambda db: note(db, "bad", fail=True),
+                lambda db: db.execute(insert(users), {"id": "no other column"}),
+                lambda db: note(db, "last"),
+            ],
+        )
+        assert (good.result(), last.result()) == ("good", "last")
+        with pytest.raises(ValueError, match="no bad"):
+            bad.result()
+        with pytest.raises(StoreError):
+            wrong.result()
+    assert noted(database) == {"good", "last"}
+
+
+def test_a_job_that_ends_the_transaction_takes_no_other_with_it(database: Database) -> None:
+    def broken(db: Connection) -> None:
+        note(db, "broken")
+        db.execute(text("ROLLBACK"))
+        db.execute(text("SELECT * FROM nowhere"))
+
+    with Writer(database) as writer:
+        good, bad, last = together(
+            writer, [lambda db: note(db, "good"), broken, lambda db: note(db, "last")]
+        )
+        assert (good.result(), last.result()) == ("good", "last")
+        with pytest.raises(StoreError):
+            bad.result()
+    assert noted(database) == {"good", "last"}
+
+
+def test_where_the_commit_fails_all_fail(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_sqlite(database)
+
+    def lose_parent(db: Connection) -> None:
+        # A foreign key that is looked at only at the commit.
+        db.execute(text("PRAGMA defer_foreign_keys = ON"))
+        db.execute(text("INSERT INTO lineages VALUES ('l', 'no user', 'no reference', 0.0, NULL)"))
+
+    with Writer(database) as writer:
+        futures = together(writer, [lambda db: note(db, "a"), lose_parent])
+        for future in futures:
+            with pytest.raises(StoreError, match="FOREIGN KEY"):
+                future.result()
+        assert noted(database) == set()
+        assert writer.submit(lambda db: note(db, "b")).result() == "b"
+
+
+def test_a_future_resolves_only_after_the_commit(database: Database) -> None:
+    unseen = []
+    with Writer(database) as writer:
+        futures = []
+        for number in range(50):
+            future = writer.submit(lambda db, number=number: note(db, str(number)))
+            future.add_done_callback(
+                lambda done: unseen.append(done.result() not in noted(database))
+            )
+            futures.append(future)
+    assert unseen == [False] * 50
+
+
+def test_what_was_cancelled_before_its_turn_is_not_done(database: Database) -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def wait(db: Connection) -> None:
+        started.set()
+        go_on.wait(10)
+
+    with Writer(database) as writer:
+        writer.submit(wait)
+        started.wait(10)
+        future = writer.submit(lambda db: note(db, "cancelled"))
+        assert future.cancel()
+        kept = writer.submit(lambda db: note(db, "kept"))
+        go_on.set()
+        kept.result()
+    assert noted(database) == {"kept"}
+
+
+def test_closing_writes_what_was_submitted_and_takes_no_more(database: Database) -> None:
+    writer = Writer(database)
+    futures = [writer.submit(lambda db, n=n: note(db, str(n))) for n in range(300)]
+    writer.close()
+    writer.close()
+    assert all(future.done() for future in futures)
+    assert noted(database) == {str(n) for n in range(300)}
+    with pytest.raises(StoreError, match="stopping"):
+        writer.submit(lambda db: note(db, "late"))
+
+
+def test_sixteen_threads_share_commits_and_each_sees_what_the_last_wrote(
+    database: Database,
+) -> None:
+    commits = []
+    write = database.write
+    database.write = lambda work: (commits.append(1), write(work))[1]  # type: ignore[method-assign]
+    database.write(
+        lambda db: db.execute(
+            insert(users),
+            {
+                "id": "u",
+                "namespace": "n",
+                "name": "n",
+                "store": True,
+                "learn": True,
+                "share": False,
+                "holdback": 0.0,
+                "created_at": 0.0,
+            },
+        )
+    )
+
+    def count_up(db: Connection) -> float:
+        value = db.execute(select(users.c.holdback)).scalar_one() + 1
+        db.execute(update(users).values(holdback=value))
+        return float(value)
+
+    answers: list[float] = []
+    with Writer(database) as writer:
+
+        def work() -> None:
+            answers.extend(writer.submit(count_up).result() for _ in range(25))
+
+        threads = [threading.Thread(target=work) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(answers) == [float(n) for n in range(1, 401)]
+    assert len(commits) < 401
+
+
+def test_a_second_process_may_write_at_the_same_time(database: Database, tmp_path: Path) -> None:
+    other = Database.open(database.url.render_as_string(hide_password=False), tmp_path / "other")
+    with Writer(database) as writer:
+        futures = [writer.submit(lambda db, n=n: note(db, f"a{n}")) for n in range(40)]
+        for number in range(20):
+            other.write(lambda db, n=number: note(db, f"b{n}"))
+        for future in futures:
+            future.result()
+    assert len(noted(database)) == 60
+    other.close()
+
+
+@pytest.mark.parametrize("acknowledged", [1, 20])
+def test_a_killed_process_keeps_every_edit_that_it_acknowledged(
+    database: Database, tmp_path: Path, acknowledged: int
+) -> None:
+    url = "" if database_is_default(database) else database.url.render_as_string(False)
+    done = subprocess.run(
+        [sys.executable, str(KILLED), url, str(tmp_path / "data"), str(acknowledged)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    ids = done.stdout.split()
+    assert len(ids) >= acknowledged
+    with database.read() as db:
+        kept = {row[0] for row in db.execute(text("SELECT id FROM edits"))}
+        loose = db.execute(
+            text(
+                "SELECT count(*) FROM edits LEFT JOIN preferences"
+                " ON preferences.id = edits.preference_id WHERE preferences.id IS NULL"
+            )
+        ).scalar()
+    assert set(ids) <= kept
+    assert loose == 0
+
+
+def database_is_default(database: Database) -> bool:
+    return database.url.get_backend_name() == "sqlite"

@@ -1,0 +1,183 @@
+"""Imports: jobs are taken up again, a fifth is held out, and deleting leaves no text behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from sqlalchemy import Connection, select, text
+from store_samples import NOW, add_user, draft_of, kept_draft, new_version, publish
+
+from corll.errors import InputError
+from corll.service.store.accounts import User, set_consent
+from corll.service.store.database import Database
+from corll.service.store.drafts import DraftRow, edits_of, find_draft
+from corll.service.store.imports import (
+    ImportRow,
+    add_import,
+    add_imported_preference,
+    delete_import,
+    find_import,
+    held_out_numbers,
+    imports_of,
+    items_of,
+    mark_item,
+    next_import,
+    update_import,
+)
+from corll.service.store.lineages import register_version
+from corll.service.store.preferences import find_preference, waiting_preferences
+from corll.service.store.schema import drafts, edits, import_items, imports, metadata, preferences
+
+
+@pytest.fixture
+def db(database: Database) -> Iterator[Connection]:
+    """One transaction that the whole test writes in."""
+    with database._writer.begin() as connection:
+        yield connection
+
+
+@pytest.fixture
+def ada(db: Connection) -> User:
+    return add_user(db)
+
+
+def job(db: Connection, user: User, count: int = 2) -> ImportRow:
+    items = [(f"Prompt {n}", "A draft" if n % 2 else None, f"Sent {n}") for n in range(count)]
+    return add_import(db, user_id=user.id, items=items, now=NOW)
+
+
+def imported(db: Connection, user: User, import_id: str, sent: str) -> tuple[DraftRow, str]:
+    draft = draft_of(user, source="import")
+    row = add_imported_preference(db, draft=draft, text=sent, import_id=import_id, now=NOW)
+    return draft, row.id
+
+
+@pytest.mark.parametrize(
+    ("total", "count"), [(0, 0), (11, 0), (12, 4), (24, 4), (25, 5), (100, 20), (1000, 20)]
+)
+def test_a_fifth_is_held_out_evenly(total: int, count: int) -> None:
+    numbers = sorted(held_out_numbers(total))
+    assert len(numbers) == count
+    if numbers:
+        assert 1 <= numbers[0] <= numbers[-1] <= total
+        gaps = {after - before for before, after in pairwise(numbers)}
+        assert max(gaps) - min(gaps) <= 1
+        assert numbers[0] - 1 <= max(gaps)
+        assert total - numbers[-1] <= max(gaps)
+
+
+def test_a_job_comes_back_with_its_items(db: Connection, ada: User) -> None:
+    row = job(db, ada, 12)
+    assert (row.state, row.total, row.used, row.result) == ("waiting", 12, 0, None)
+    assert find_import(db, row.id) == row
+    assert imports_of(db, ada.id) == [row]
+    items = items_of(db, row.id)
+    assert [item.number for item in items] == [*range(1, 13)]
+    assert (items[0].prompt, items[0].draft, items[0].sent) == ("Prompt 0", None, "Sent 0")
+    assert items[1].draft == "A draft"
+    assert {item.number for item in items if item.held_out} == held_out_numbers(12)
+
+
+def test_the_job_that_was_begun_goes_on_before_the_next(db: Connection, ada: User) -> None:
+    first, second, third = job(db, ada), job(db, ada), job(db, ada)
+    assert next_import(db) == first
+    update_import(db, second.id, state="running")
+    running = next_import(db)
+    assert running is not None
+    assert running.id == second.id
+    update_import(db, second.id, state="done", result={"version": 1}, finished_at=NOW + 1)
+    update_import(db, first.id, state="failed", error="no space")
+    assert next_import(db) == third
+    done = find_import(db, second.id)
+    assert done is not None
+    assert (done.result, done.finished_at) == ({"version": 1}, NOW + 1)
+    delete_import(db, third.id)
+    assert next_import(db) is None
+
+
+def test_items_that_were_used_are_counted(db: Connection, ada: User) -> None:
+    row = job(db, ada, 3)
+    mark_item(db, row.id, 1, state="used")
+    mark_item(db, row.id, 1, state="used")
+    mark_item(db, row.id, 2, state="skipped", reason="empty")
+    counted = find_import(db, row.id)
+    assert counted is not None
+    assert counted.used == 1
+    assert [(item.state, item.reason) for item in items_of(db, row.id)] == [
+        ("used", None),
+        ("skipped", "empty"),
+        ("waiting", None),
+    ]
+
+
+def test_a_text_that_was_sent_is_a_preference_over_the_draft(db: Connection, ada: User) -> None:
+    row = job(db, ada)
+    draft, preference_id = imported(db, ada, row.id, "Hi")
+    preference = find_preference(db, preference_id)
+    assert preference is not None
+    assert (preference.source, preference.state) == ("import", "waiting")
+    assert preference.chosen == {"text": "Hi"}
+    assert preference.rejected == draft.choice(0)
+    assert find_draft(db, draft.id) == draft
+    [edit] = edits_of(db, ada.id, limit=9)
+    assert (edit.preference_id, edit.state, edit.text) == (preference_id, "recorded", "Hi")
+    assert edit.edit_cost == 10 / 2
+    kept = kept_draft(db, ada, source="import")
+    add_imported_preference(db, draft=kept, text="Hi", import_id=row.id, now=NOW)
+    assert len(waiting_preferences(db, ada.id, limit=9)) == 2
+
+
+def test_a_text_that_is_the_draft_is_no_preference(db: Connection, ada: User) -> None:
+    row = job(db, ada)
+    with pytest.raises(InputError, match="mark the item as skipped"):
+        imported(db, ada, row.id, "Hello there \r\n")
+
+
+def test_an_import_is_withheld_where_learning_is_off(db: Connection, ada: User) -> None:
+    set_consent(db, ada.id, learn=False, actor="a", now=NOW)
+    _, preference_id = imported(db, ada, job(db, ada).id, "Hi")
+    preference = find_preference(db, preference_id)
+    assert preference is not None
+    assert preference.state == "withheld"
+
+
+def test_deleting_a_job_leaves_only_what_was_learned(db: Connection, ada: User) -> None:
+    row, other = job(db, ada), job(db, ada)
+    _, learned = imported(db, ada, row.id, "Learned")
+    _, waiting = imported(db, ada, row.id, "A secret that waits")
+    _, rejected = imported(db, ada, row.id, "A secret that was rejected")
+    _, elsewhere = imported(db, ada, other.id, "Of another job")
+    publish(db, ada, learned)
+    bad = new_version(db, ada, state="rejected")
+    register_version(db, bad, preference_ids=[rejected], expected_parent=None, now=NOW)
+    delete_import(db, row.id)
+    assert find_import(db, row.id) is None
+    assert items_of(db, row.id) == []
+    assert [
+        find_preference(db, one) is None for one in (learned, waiting, rejected, elsewhere)
+    ] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert len(edits_of(db, ada.id, limit=9)) == 2
+    assert len(items_of(db, other.id)) == 2
+    for table in (drafts, edits, preferences, imports, import_items):
+        rows = db.execute(select(table)).all()
+        assert "secret" not in str(rows)
+        assert len(rows) == (1 if table is imports else 2), table
+
+
+def test_no_text_is_left_in_any_table(db: Connection, ada: User) -> None:
+    row = job(db, ada)
+    imported(db, ada, row.id, "Something private")
+    delete_import(db, row.id)
+    delete_import(db, "import_none")
+    counts = {name: db.execute(text(f"SELECT count(*) FROM {name}")).scalar() for name in TABLES}
+    assert counts == dict.fromkeys(TABLES, 0) | {"users": 1}
+
+
+TABLES = list(metadata.tables)
