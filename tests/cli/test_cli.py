@@ -30,6 +30,7 @@ from corll.cli.experiment import (
 from corll.cli.export import ExportSettings
 from corll.cli.imports import ImportSettings
 from corll.cli.keys import CreateKeySettings, ListKeysSettings, RevokeKeySettings
+from corll.cli.link import LinkSettings
 from corll.cli.reporting import open_reporter
 from corll.cli.settings import LearnSettings, read_settings
 from corll.config import CoactiveConfig, Config, LoraConfig
@@ -56,6 +57,7 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "models": (),
     "serve": (ServiceSettings, CoactiveConfig, LoraConfig),
     "import": (ImportSettings,),
+    "link": (LinkSettings,),
     "keys": (),
     "keys create": (CreateKeySettings,),
     "keys list": (ListKeysSettings,),

@@ -32,6 +32,7 @@ COMMANDS = {
     ),
     "serve": Command("corll.cli.serve", "Serve drafts by the OpenAI API, and learn from edits."),
     "import": Command("corll.cli.imports", "Learn from texts that you sent before."),
+    "link": Command("corll.cli.link", "A link that signs a browser in to the writing desk."),
     "keys": Command("corll.cli.keys", "Make, list and revoke the keys of the service."),
     "adapters": Command("corll.cli.adapters", "A user's versions: list, show, roll back, prune."),
     "models": Command("corll.cli.models", "List the models that can be used, and how to get more."),

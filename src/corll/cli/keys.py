@@ -21,7 +21,6 @@ from tyro.conf import Positional
 from corll.cli.parsing import parse
 from corll.cli.settings import OptionalName, OptionalNumber
 from corll.cli.store import (
-    DEFAULT_NAMESPACE,
     Namespace,
     StoreSettings,
     actor,
@@ -30,7 +29,7 @@ from corll.cli.store import (
 )
 from corll.errors import ConfigError
 from corll.service.store import accounts
-from corll.service.store.accounts import Key, Scope, User
+from corll.service.store.accounts import LOCAL_NAMESPACE, Key, Scope, User
 
 
 class CreateKeySettings(StoreSettings):
@@ -47,7 +46,7 @@ class CreateKeySettings(StoreSettings):
         max_length=64,
         description="The name of the user whom a key of scope user speaks for.",
     )
-    namespace: Namespace = Field(DEFAULT_NAMESPACE, description="The name space of its users.")
+    namespace: Namespace = Field(LOCAL_NAMESPACE, description="The name space of its users.")
     label: str = Field("", description="What it is for, to tell it from others.")
     rate_per_minute: OptionalNumber = Field(
         None, ge=1, description="Requests it may make a minute; by default as the service says."

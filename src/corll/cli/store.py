@@ -15,13 +15,16 @@ from pydantic import Field, StringConstraints
 from corll.config import Config
 from corll.errors import ConfigError
 from corll.service.settings import OptionalText, ServiceSettings, default_data_dir
-from corll.service.store.accounts import User, find_user, find_user_by_name, users_of
+from corll.service.store.accounts import (
+    DEFAULT_USER,
+    LOCAL_NAMESPACE,
+    User,
+    find_user,
+    find_user_by_name,
+    users_of,
+)
 from corll.service.store.database import Database
 
-DEFAULT_NAMESPACE = "local"
-"""That of the first key, which `corll serve` makes."""
-
-DEFAULT_USER = "default"
 Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
@@ -59,9 +62,7 @@ class UserSettings(StoreSettings):
     """Whose versions are meant."""
 
     user: str = Field(DEFAULT_USER, description="The user, by name or id.")
-    namespace: Namespace = Field(
-        DEFAULT_NAMESPACE, description="The name space that knows the name."
-    )
+    namespace: Namespace = Field(LOCAL_NAMESPACE, description="The name space that knows the name.")
 
     def found_in(self, database: Database) -> User:
         """*Raises*: ConfigError where there is no such user."""

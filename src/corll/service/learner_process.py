@@ -24,6 +24,7 @@ from corll.service.logs import set_up_logging
 from corll.service.settings import ServiceSettings
 from corll.service.store import imports, lineages, preferences
 from corll.service.store.database import Database
+from corll.service.store.imports import ImportRow
 
 log = logging.getLogger(__name__)
 
@@ -159,10 +160,11 @@ class Worker:
         self._delay.pop(user_id, None)
         if version is not None:
             log.info("%s: version %d is %s", user_id, version.number, version.state)
-            self._say("version", {"user": user_id, "number": version.number})
+            about = {"number": version.number, "state": version.state}
+            self._say("version", {"user": user_id, **about})
         return version is not None
 
-    def _import(self, row: Any) -> None:
+    def _import(self, row: ImportRow) -> None:
         try:
             history.go_on(self._trainer, row)
         except StoreError:
@@ -175,6 +177,11 @@ class Worker:
                     db, row.id, state="failed", error=reason, finished_at=time.time()
                 )
             )
+        with self._trainer.database.read() as db:
+            now = imports.find_import(db, row.id)
+        if now is not None:
+            about = {"id": now.id, "state": now.state, "used": now.used, "total": now.total}
+            self._say("import", {"user": now.user_id, **about})
 
     def _say(self, kind: str, content: Any) -> None:
         self._channel.send((kind, content))

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,18 +20,17 @@ from corll.models import no_progress_bars
 from corll.policy import Policy
 from corll.service.api.app import create_app
 from corll.service.api.services import Services
+from corll.service.api.sessions import link_path
 from corll.service.engine import Engine
+from corll.service.event_hub import EventHub
 from corll.service.logs import set_up_logging
 from corll.service.metrics import Metrics
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, preferences
+from corll.service.store import accounts, preferences, sessions
 from corll.service.store.database import Database, Writer
 from corll.service.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
-
-NAMESPACE = "local"
-"""The name space of the first key."""
 
 _FINISH_WITHIN_S = 60
 """How long a clean stop waits for the drafts that are under way."""
@@ -50,9 +50,37 @@ def serve(settings: ServiceSettings, *, say: Callable[[str], None] = print) -> N
         scheme = "https" if settings.tls_certificate else "http"
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        say(f"corll serves {settings.model} at {scheme}://{shown}:{port}/v1 (stop with Ctrl-C)")
+        address = f"{scheme}://{shown}:{port}"
+        say(f"corll serves {settings.model} at {address}/v1 (stop with Ctrl-C)")
+        say(f"Write at {address}{_sign_in_path(app.state.services)}")
+        say("(the link signs your browser in, once; `corll link` makes another)")
         with _signals_end_the_server_only():
-            uvicorn.Server(_uvicorn_config(settings, app)).run(sockets=[listener])
+            _Server(_uvicorn_config(settings, app)).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams of open browsers when it is told to stop; they would never end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.config.app.state.services.events.close()  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
+
+
+def _sign_in_path(services: Services) -> str:
+    """A link for the user of this machine."""
+    now = time.time()
+
+    def create(db: Connection) -> str:
+        user = accounts.get_or_create_user(
+            db,
+            accounts.LOCAL_NAMESPACE,
+            accounts.DEFAULT_USER,
+            store=services.settings.stores_by_default,
+            now=now,
+        )
+        return sessions.create_link(db, user.id, actor="server", now=now)
+
+    return link_path(services.database.write(create))
 
 
 @contextmanager
@@ -89,7 +117,8 @@ def running_app(
                 lora=settings.lora,
                 memory_limit_gb=settings.coactive.memory_limit_gb,
             )
-        supervisor = Supervisor(settings)
+        events = EventHub()
+        supervisor = Supervisor(settings, on_news=events.publish)
         engine = Engine(
             base,
             max_waiting=settings.max_waiting,
@@ -102,7 +131,9 @@ def running_app(
         supervisor.start()
         metrics = Metrics()
         _watch(metrics, engine, database, supervisor)
-        yield create_app(Services(settings, database, writer, engine, supervisor, metrics))
+        yield create_app(
+            Services(settings, database, writer, engine, supervisor, metrics, events=events)
+        )
 
 
 def _uvicorn_config(settings: ServiceSettings, app: FastAPI) -> uvicorn.Config:
@@ -164,7 +195,7 @@ def _ensure_admin_key(
         _, secret = accounts.create_key(
             db,
             scope="admin",
-            namespace=NAMESPACE,
+            namespace=accounts.LOCAL_NAMESPACE,
             label="the first key",
             secret=given,
             actor="server",

@@ -64,6 +64,9 @@ class ServiceSettings(Config):
     behind_proxy: bool = Field(
         False, description="Say that a proxy before us does TLS; its forwarded headers are trusted."
     )
+    public_hosts: tuple[str, ...] = Field(
+        (), description="Names under which browsers reach this server, besides --host."
+    )
     learn: bool = Field(True, description="Whether the learner runs.")
     store_by_default: bool | None = Field(
         None,
@@ -96,6 +99,11 @@ class ServiceSettings(Config):
         description="How drafts are made and edits learned from.",
     )
     lora: LoraConfig = Field(default_factory=LoraConfig, description="The adapters that learn.")
+
+    @field_validator("public_hosts", mode="before")
+    @classmethod
+    def _with_commas(cls, hosts: Any) -> Any:
+        return tuple(h for h in hosts.split(",") if h) if isinstance(hosts, str) else hosts
 
     @field_validator("data_dir")
     @classmethod

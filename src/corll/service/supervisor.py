@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
@@ -22,10 +23,18 @@ _STOP_WITHIN_S = 20.0
 
 
 class Supervisor:
-    """The learner as the server knows it; told whether drafts are being drawn, so that it waits."""
+    """The learner as the server knows it; told whether drafts are being drawn, so that it waits.
 
-    def __init__(self, settings: ServiceSettings) -> None:
-        self._settings = settings
+    `on_news` hears of each user's new versions and imports: the user, what it is, and its state.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        on_news: Callable[[str, str, dict[str, Any]], None] = lambda *_: None,
+    ) -> None:
+        self._settings, self._on_news = settings, on_news
         self._context = multiprocessing.get_context("spawn")
         self._drafting = self._context.Value("i", 0, lock=False)
         self._lock = threading.Lock()
@@ -129,7 +138,7 @@ class Supervisor:
 
     def _hear(self, kind: str, content: Any) -> None:
         if kind != "ready":
-            log.info("learner: %s %s", kind, content)
+            self._on_news(content.pop("user"), kind, content)
             return
         with self._lock:
             self._state = "ready"

@@ -14,12 +14,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from corll.service.api import (
     completions,
+    desk,
+    drafts,
     errors,
+    events,
     feedback,
     health,
     imports,
     keys,
     models,
+    sessions,
     users,
     versions,
 )
@@ -32,6 +36,9 @@ from corll.version import __version__
 log = logging.getLogger(__name__)
 
 _WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
+_NO_PAGES: Any = {"docs_url": None, "redoc_url": None}
+"""FastAPI's own pages load scripts from other hosts."""
+
 _ABOUT = (
     "Drafts by the OpenAI API, edits that teach, an adapter for each user. "
     "`id` of a draft's reply is the `draft_id` of its edit."
@@ -40,11 +47,13 @@ _ABOUT = (
 
 def create_app(services: Services) -> FastAPI:
     """The ASGI application over these services."""
-    app = FastAPI(title="corll", version=__version__, description=_ABOUT, redoc_url=None)
+    app = FastAPI(title="corll", version=__version__, description=_ABOUT, **_NO_PAGES)
     app.state.services = services
     app.state.limits = RateLimits(services.settings.requests_per_minute)
-    for module in (completions, models, feedback, users, versions, keys, imports, health):
+    answering = (completions, models, feedback, users, drafts, versions, keys, imports)
+    for module in (*answering, sessions, events, health, desk):
         app.include_router(module.router)
+    desk.mount_files(app)
     errors.install(app)
     app.add_middleware(BodyLimit, most_bytes=services.settings.max_body_kb * 1024)
     app.add_middleware(Journal, services=services)

@@ -11,11 +11,12 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Connection
 
 from corll.service.api.errors import ApiError, not_found
+from corll.service.api.origins import COOKIE, check_host, check_own_page
 from corll.service.api.services import Services
-from corll.service.store import accounts
-from corll.service.store.accounts import Key, User
+from corll.service.store import accounts, sessions
+from corll.service.store.accounts import DEFAULT_USER, Key, User
+from corll.service.store.sessions import Session
 
-DEFAULT_USER = "default"
 _LONGEST_NAME = 64
 
 _bearer = HTTPBearer(auto_error=False, description="A key of `corll keys create`.")
@@ -36,11 +37,17 @@ class Caller:
 
     key: Key
     services: Services
+    is_browser: bool = False
+
+    @property
+    def key_id(self) -> str | None:
+        """The key that a draft is noted with; a browser has none."""
+        return None if self.is_browser else self.key.id
 
     @property
     def actor(self) -> str:
         """How the audit trail names it."""
-        return f"key {self.key.id}"
+        return self.key.id
 
     def require(self, scope: str) -> None:
         """*Raises*: ApiError (403) where the key's scope is smaller."""
@@ -112,7 +119,13 @@ async def caller_of(
     services: Given,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
-    """*Raises*: ApiError: 401 without a key that is known, 429 where it asks too often."""
+    """By its key, else by the session of its browser.
+
+    *Raises*: ApiError: 401 without a key that is known, 403 where a cookie came from another site,
+    429 where it asks too often.
+    """
+    if credentials is None and COOKIE in request.cookies:
+        return await _in_browser(request, services)
     if credentials is None:
         raise _unauthorized("You did not provide an API key. Send: Authorization: Bearer YOUR_KEY.")
     secret = credentials.credentials
@@ -121,6 +134,35 @@ async def caller_of(
         raise _unauthorized("Incorrect API key provided. `corll keys create` makes one.")
     request.state.rate = request.app.state.limits.take(key)
     return Caller(key, services)
+
+
+async def session_of(request: Request, services: Services) -> Session:
+    """The session of a browser, after what a cookie must prove. *Raises*: ApiError."""
+    check_host(request, services.settings)
+    secret, now = request.cookies.get(COOKIE, ""), time.time()
+    session = await services.read(lambda db: sessions.find_session(db, secret, now=now))
+    if session is None:
+        raise _unauthorized("Nobody is signed in here; `corll link` makes a link that does.")
+    check_own_page(request, session)
+    return session
+
+
+async def _in_browser(request: Request, services: Services) -> Caller:
+    session = await session_of(request, services)
+    user = await services.read(lambda db: accounts.find_user(db, session.user_id))
+    assert user is not None
+    key = Key(
+        id=session.id,
+        scope="user",
+        namespace=user.namespace,
+        user_id=user.id,
+        label="browser",
+        rate_per_minute=None,
+        created_at=session.created_at,
+        revoked_at=None,
+    )
+    request.state.rate = request.app.state.limits.take(key)
+    return Caller(key, services, is_browser=True)
 
 
 def _unauthorized(message: str) -> ApiError:

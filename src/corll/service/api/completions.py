@@ -76,7 +76,7 @@ class _Drafting:
     ) -> None:
         services = caller.services
         self.body, self.services, self.drafting, self.request = body, services, drafting, request
-        self.key_id = caller.key.id
+        self.key_id = caller.key_id
         self.started = time.time()
         self.reply = Reply(
             body.kind,

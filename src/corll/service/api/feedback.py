@@ -95,6 +95,7 @@ async def create_edit(body: EditBody, caller: Known) -> dict[str, Any]:
 
     answer: dict[str, Any] = await services.write(record)
     services.metrics.edited(draft, answer)
+    services.events.publish(user.id, "edit", {k: answer[k] for k in ("id", "state", "edit_cost")})
     if answer["will_learn"]:
         services.learner.wake()
     return answer

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from corll.service.drafting import Drafter
+from corll.service.event_hub import EventHub
 from corll.service.settings import ServiceSettings
 from corll.service.store.database import Database, Writer
 from corll.service.store.drafts import DraftRow
@@ -79,6 +80,7 @@ class Services:
     learner: Learner
     metrics: Any
     in_memory: DraftsInMemory = field(default_factory=DraftsInMemory)
+    events: EventHub = field(default_factory=EventHub)
 
     async def read(self, query: Callable[[Connection], Result]) -> Result:
         """Runs a query beside the event loop."""

@@ -51,9 +51,13 @@ async def list_users(caller: Known) -> dict[str, Any]:
 
 @router.get("/{user_id}", summary="A user")
 async def retrieve_user(user_id: str, caller: Known) -> dict[str, Any]:
-    """`me` is the key's own user."""
+    """`me` is the key's own user. `preferences_per_step` edits make a step of the learner."""
     user = await caller.user_in_path(user_id)
-    return await caller.services.read(lambda db: _about(db, user))
+    about = await caller.services.read(lambda db: _about(db, user))
+    return about | {
+        "preferences_per_step": caller.services.settings.coactive.preferences_per_step,
+        "learner": caller.services.learner.state,
+    }
 
 
 @router.put("/{user_id}/consent", summary="What the user agrees to")

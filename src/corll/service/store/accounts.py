@@ -23,6 +23,13 @@ from corll.service.store.schema import audit_log, keys, users
 Scope = Literal["admin", "backend", "user"]
 
 
+LOCAL_NAMESPACE = "local"
+"""That of the first key, which `corll serve` makes."""
+
+DEFAULT_USER = "default"
+"""The user of a key that names none."""
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """Someone whose edits teach a model of their own.

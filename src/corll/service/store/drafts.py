@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -167,6 +168,12 @@ def edits_of(
     """A user's edits, newest first; with `before`, those older than the edit of that id."""
     theirs = [edits.c.user_id == user_id]
     return page_of(db, EditRow, edits, theirs, limit=limit, before=before)
+
+
+def edits_of_drafts(db: Connection, draft_ids: Sequence[str]) -> list[EditRow]:
+    """The edits of these drafts, oldest first."""
+    query = select_rows(EditRow, edits).where(edits.c.draft_id.in_(draft_ids))
+    return all_rows(db, EditRow, query.order_by(edits.c.number))
 
 
 def latest_edit_of(db: Connection, draft_id: str) -> EditRow | None:

@@ -75,6 +75,29 @@ keys = Table(
     _one_of("scope", "admin", "backend", "user"),
 )
 
+# Links that sign a browser in, once; and the browsers that are signed in. Secrets are hashes.
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    Column("token_sha256", String, primary_key=True),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("used_at", Float),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("secret_sha256", String, nullable=False, unique=True),
+    Column("csrf", String, nullable=False),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("ended_at", Float),
+)
+
 audit_log = Table(
     "audit_log",
     metadata,

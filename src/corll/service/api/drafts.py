@@ -1,0 +1,96 @@
+"""A user's drafts with what became of them, newest first, to be read and searched."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from sqlalchemy import Connection
+
+from corll.service.api.callers import Known
+from corll.service.store import drafts, lineages
+from corll.service.store.drafts import DraftRow, EditRow
+
+router = APIRouter(prefix="/v1/users/{user_id}/drafts", tags=["users"])
+
+_PAGE = 100
+_MOST_SEARCHED = 10_000
+
+
+@router.get("", summary="A user's drafts and edits")
+async def list_drafts(
+    user_id: str,
+    caller: Known,
+    q: Annotated[str, Query(max_length=200, description="In prompts, drafts and edits.")] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[str | None, Query(max_length=64, description="A draft's id.")] = None,
+) -> dict[str, Any]:
+    """Newest first; `before` goes on after the last draft of a page."""
+    user = await caller.user_in_path(user_id)
+
+    def find(db: Connection) -> dict[str, Any]:
+        numbers = {version.id: version.number for version in lineages.versions_of(db, user.id)}
+        found: list[dict[str, Any]] = []
+        for draft, edits in _with_edits(db, user.id, before):
+            if _mentions(q.casefold(), draft, edits):
+                if len(found) == limit:
+                    return {"object": "list", "data": found, "has_more": True}
+                found.append(_about(draft, edits, numbers))
+        return {"object": "list", "data": found, "has_more": False}
+
+    return await caller.services.read(find)
+
+
+def _with_edits(
+    db: Connection, user_id: str, before: str | None
+) -> Iterator[tuple[DraftRow, list[EditRow]]]:
+    searched = 0
+    while searched < _MOST_SEARCHED:
+        rows = drafts.drafts_of(db, user_id, limit=_PAGE, before=before)
+        if not rows:
+            return
+        edits: dict[str, list[EditRow]] = defaultdict(list)
+        for edit in drafts.edits_of_drafts(db, [row.id for row in rows]):
+            edits[edit.draft_id].append(edit)
+        for row in rows:
+            yield row, edits[row.id]
+        searched += len(rows)
+        before = rows[-1].id
+
+
+def _mentions(wanted: str, draft: DraftRow, edits: Iterable[EditRow]) -> bool:
+    if not wanted:
+        return True
+    prompt = draft.prompt
+    texts = [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt]
+    texts += [draft.choice(number)["text"] for number in range(len(draft.shown))]
+    texts += [edit.text for edit in edits]
+    return any(wanted in text.casefold() for text in texts)
+
+
+def _about(draft: DraftRow, edits: list[EditRow], numbers: dict[str, int]) -> dict[str, Any]:
+    return {
+        "id": draft.id,
+        "object": "draft",
+        "created_at": draft.created_at,
+        "kind": draft.kind,
+        "prompt": draft.prompt,
+        "version": None if draft.version_id is None else numbers.get(draft.version_id),
+        "choices": [{"text": draft.choice(n)["text"]} for n in range(len(draft.shown))],
+        "status": draft.status,
+        "source": draft.source,
+        "edits": [
+            {
+                "id": edit.id,
+                "choice": edit.choice,
+                "text": edit.text,
+                "state": edit.state,
+                "accepted": edit.state == "accepted",
+                "edit_cost": edit.edit_cost,
+                "created_at": edit.created_at,
+            }
+            for edit in edits
+        ],
+    }

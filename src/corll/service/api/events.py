@@ -1,0 +1,19 @@
+"""GET /v1/events: what happens to a user's edits and versions, as it happens."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from corll.service.api.callers import Known
+
+router = APIRouter(tags=["browser"])
+
+
+@router.get("/v1/events", summary="What happens, as it happens")
+async def events(caller: Known) -> StreamingResponse:
+    """Server-sent events: `version`, `edit` and `import`, of the caller's user."""
+    user = await caller.user()
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    stream = caller.services.events.listen(user.id)
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)

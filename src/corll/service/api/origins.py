@@ -1,0 +1,53 @@
+"""Where a browser's request comes from: our own page on one of our own hosts, or it is refused."""
+
+from __future__ import annotations
+
+import hmac
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+
+from corll.service.api.errors import ApiError
+from corll.service.settings import ServiceSettings
+from corll.service.store.sessions import Session
+
+COOKIE = "corll_session"
+CSRF_HEADER = "x-corll-csrf"
+
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def check_host(request: HTTPConnection, settings: ServiceSettings) -> None:
+    """*Raises*: ApiError (400) where the Host header names a host that is not ours.
+
+    A page of another site whose name was made to point here would send its own.
+    """
+    host = urlsplit(f"//{request.headers.get('host', '')}").hostname
+    if host not in _LOCAL | {settings.host} | set(settings.public_hosts):
+        raise ApiError(
+            400,
+            "unknown_host",
+            f"This server does not answer for the host {host!r}; see --public-hosts.",
+        )
+
+
+def check_own_page(request: HTTPConnection, session: Session) -> None:
+    """*Raises*: ApiError (403) where a request with our cookie is not our own page's."""
+    origin = request.headers.get("origin")
+    own = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    changes = request.scope["method"] not in _SAFE
+    foreign = origin != own if changes else origin not in (None, own)
+    if foreign or request.headers.get("sec-fetch-site", "same-origin") not in _OWN_SITE:
+        raise _refused("The request comes from another site.")
+    word = request.headers.get(CSRF_HEADER, "")
+    if changes and not hmac.compare_digest(word.encode(), session.csrf.encode()):
+        raise _refused(f"A request by cookie repeats the session's `csrf` as {CSRF_HEADER}.")
+
+
+_OWN_SITE = frozenset({"same-origin", "none"})
+"""What browsers say of requests of our own page, and of addresses that were typed."""
+
+
+def _refused(message: str) -> ApiError:
+    return ApiError(403, "not_our_page", message, retry=False)

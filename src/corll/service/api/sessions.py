@@ -1,0 +1,98 @@
+"""The browser: a link that signs it in once, a session in a cookie, and what a cookie must prove.
+
+A cookie is sent by the browser whoever asks, so a request that carries one must come from our own
+page: its Host is one of ours, its Origin is that host, and where it changes something it repeats
+the session's secret word in a header, which no other site can read. A request with a bearer key
+ignores cookies.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, RedirectResponse
+from pydantic import Field
+from starlette.responses import Response
+
+from corll.service.api.bodies import Body
+from corll.service.api.callers import Given, Known, session_of
+from corll.service.api.errors import ApiError
+from corll.service.api.origins import COOKIE, check_host
+from corll.service.store import accounts, sessions
+
+router = APIRouter(tags=["browser"])
+
+
+class LinkBody(Body):
+    """Whom a link signs in."""
+
+    user: str | None = Field(None, max_length=64)
+
+
+@router.post("/v1/links", summary="A link that signs a browser in")
+async def create_link(body: LinkBody, caller: Known) -> dict[str, Any]:
+    """It works once, within a quarter of an hour; the session ends by itself after two weeks."""
+    user = await caller.user(body.user)
+    token = await caller.services.write(
+        lambda db: sessions.create_link(db, user.id, actor=caller.actor, now=time.time())
+    )
+    return {"object": "link", "path": link_path(token), "lasts_s": sessions.LINK_LASTS_S}
+
+
+@router.get("/sign-in", summary="Sign a browser in by its link")
+async def sign_in(
+    request: Request, services: Given, token: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
+    """Sets the session's cookie and goes to the desk."""
+    check_host(request, services.settings)
+    found = await services.write(lambda db: sessions.redeem_link(db, token, now=time.time()))
+    if found is None:
+        raise ApiError(
+            401,
+            "link_expired",
+            "This link was used already, or is too old. `corll link` makes another.",
+        )
+    _, secret = found
+    answer = RedirectResponse("/", 303, headers={"cache-control": "no-store"})
+    answer.set_cookie(
+        COOKIE,
+        secret,
+        max_age=int(sessions.SESSION_LASTS_S),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+@router.get("/v1/session", summary="Who is signed in")
+async def retrieve_session(request: Request, services: Given) -> JSONResponse:
+    """The user, and the secret word that requests must repeat. 401 without a session."""
+    session = await session_of(request, services)
+    user = await services.read(lambda db: accounts.find_user(db, session.user_id))
+    assert user is not None
+    content = {
+        "object": "session",
+        "user": {"id": user.id, "name": user.name},
+        "csrf": session.csrf,
+        "expires_at": session.expires_at,
+        "model": services.drafter.model,
+    }
+    return JSONResponse(content, headers={"cache-control": "no-store"})
+
+
+@router.post("/v1/session/end", summary="Sign out")
+async def end_session(request: Request, services: Given) -> JSONResponse:
+    """The session is over, in this browser and for anyone who copied its cookie."""
+    session = await session_of(request, services)
+    await services.write(lambda db: sessions.end_session(db, session.id, now=time.time()))
+    answer = JSONResponse({"object": "session", "ended": True})
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+def link_path(token: str) -> str:
+    """Where a link points, on whatever host serves."""
+    return f"/sign-in?token={token}"
