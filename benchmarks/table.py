@@ -18,8 +18,8 @@ def rows(lines: list[dict[str, Any]]) -> list[list[str]]:
         [
             line["case"],
             _time(line["ours"], line["unit"]),
-            f"{line['peer_name']}: {_time(line['peer'], line['unit'])}",
-            ratio(line),
+            f"{line['peer_name']}: {_time(line['peer'], line['unit'])}" if "peer" in line else "",
+            ratio(line) if "peer" in line else "",
             _time(line["floor"], line["unit"]) if "floor" in line else "",
             f"{line['floor_share']:.0%}" if "floor_share" in line else "",
             f"{line['peak_memory_ratio']:.2f}×" if "peak_memory_ratio" in line else "",

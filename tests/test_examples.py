@@ -10,6 +10,7 @@ import pytest
 
 from corll.policy import Policy
 from corll.records import Draft, Round
+from running_service import ADMIN_KEY, running_service, settings_for
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -27,7 +28,7 @@ def test_the_examples_of_the_readme_run(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    first, second, third = examples()
+    first, second, third, _ = examples()
     names: dict[str, Any] = {}
     exec(first.replace("smollm2-135m", str(tiny_model_folder)), names)
     assert isinstance(names["policy"], Policy)
@@ -39,3 +40,13 @@ def test_the_examples_of_the_readme_run(
     exec(third, names)
     assert isinstance(names["anna"], Policy)
     assert len(names["drafts"]) == 2
+
+
+def test_the_example_of_the_service_runs(tiny_model_folder: Path, tmp_path: Path) -> None:
+    settings = settings_for(tiny_model_folder, tmp_path, learn=False)
+    with running_service(settings) as service:
+        names: dict[str, Any] = {"KEY": ADMIN_KEY}
+        exec(examples()[-1].replace("http://127.0.0.1:8377", service.url), names)
+        names["client"].close()
+    assert names["edit"].will_learn is False
+    assert "not agreed" in names["edit"].reason

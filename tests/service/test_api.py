@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from running import ADMIN_KEY, RunningService, running_service, settings_for, until
 
 from corll.policy import Policy
+from running_service import ADMIN_KEY, RunningService, running_service, settings_for, until
 
 MESSAGES: Any = [{"role": "user", "content": "The parcel is late."}]
 

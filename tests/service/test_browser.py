@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from running import RunningService, running_service, settings_for
 
 from corll.service.store import sessions
+from running_service import RunningService, running_service, settings_for
 
 
 @pytest.fixture(scope="module")

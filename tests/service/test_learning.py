@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import settings_for
 
 from corll.errors import AdapterError
 from corll.learner import CoactiveLearner
@@ -23,6 +22,7 @@ from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from corll.service.store.drafts import DraftRow, EditRow
 from corll.service.store.rows import new_id
+from running_service import settings_for
 
 NOW = 1_700_000_000.0
 

@@ -16,7 +16,15 @@ from typing import Any
 
 import httpx
 import pytest
-from running import ADMIN_KEY, COACTIVE, RunningService, running_service, settings_for, until
+
+from running_service import (
+    ADMIN_KEY,
+    COACTIVE,
+    RunningService,
+    running_service,
+    settings_for,
+    until,
+)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import Phase, given, settings
-from running import ADMIN_KEY, RunningService, running_service, settings_for
+
+from running_service import ADMIN_KEY, RunningService, running_service, settings_for
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,202 @@
+"""The service, in a process of its own, over HTTP: how quick it starts, drafts, records and learns.
+
+    python benchmarks/service.py [--quick] [--keep]
+
+Start-up: from the command to the first 200 of /readyz. Drafts: one client, 32 tokens each, with
+nothing else to do and then while the learner works without a break. Edits: `CLIENTS` clients at
+once, each answer after a durable commit. Serving: from a version's commit until a reply drafted by
+it has come. There is no peer: nobody else does this (docs name those who come near).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from measuring import Case, new_parser, parse, write
+
+KEY = "the-key-of-the-benchmark"
+CLIENTS = 16
+TOKENS = 32
+MESSAGES = [{"role": "user", "content": "Tell a customer that the parcel is late."}]
+
+
+class Service:
+    """A running `corll serve` and a client of it."""
+
+    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        self.url, self.process = url, process
+        headers = {"authorization": f"Bearer {KEY}"}
+        limits = httpx.Limits(max_connections=2 * CLIENTS)
+        self.http = httpx.Client(base_url=url, headers=headers, timeout=600, limits=limits)
+
+    def ask(self, method: str, path: str, **more: Any) -> Any:
+        response = self.http.request(method, f"/v1/{path}", **more)
+        response.raise_for_status()
+        return response.json()
+
+    def draft(self, user: str, seed: int, *, tokens: int = TOKENS, model: str = "corll") -> Any:
+        body = {
+            "model": model,
+            "messages": MESSAGES,
+            "max_tokens": tokens,
+            "seed": seed,
+            "safety_identifier": user,
+        }
+        return self.ask("POST", "chat/completions", json=body)
+
+    def edit(self, draft: Any, text: str) -> Any:
+        return self.ask("POST", "edits", json={"draft_id": draft["id"], "text": text})
+
+    def learner(self) -> str:
+        return str(self.http.get("/readyz").json()["learner"])
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[tuple[Service, float]]:
+    """A service on an empty data folder, and the seconds until it was ready to draft."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "CORLL_ADMIN_KEY": KEY,
+        "CORLL_LOG_LEVEL": "error",
+        "CORLL_REQUESTS_PER_MINUTE": "1000000",
+    }
+    command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
+    flags = ["--port", str(port), "--data-dir", str(folder)]
+    start = time.perf_counter()
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen([*command, *flags], env=environment, stdout=quiet) as process:
+        service = Service(f"http://127.0.0.1:{port}", process)
+        until(lambda: _is_ready(service))
+        ready = time.perf_counter() - start
+        until(lambda: service.learner() == "ready")
+        try:
+            yield service, ready
+        finally:
+            service.http.close()
+            process.terminate()
+
+
+def _is_ready(service: Service) -> bool:
+    try:
+        return service.http.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def until(condition: Callable[[], Any], *, within: float = 600) -> Any:
+    """What the condition finds once it holds."""
+    end = time.monotonic() + within
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise SystemExit(f"the service did not come so far within {within} s")
+        time.sleep(0.005)
+    return found
+
+
+def drafts(service: Service, count: int, *, user: str) -> list[float]:
+    """Seconds of drafts, one after the other."""
+    times = []
+    for seed in range(count):
+        start = time.perf_counter()
+        service.draft(user, seed)
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def p95(times: list[float]) -> float:
+    """The 95th percentile."""
+    return statistics.quantiles(times, n=20, method="inclusive")[-1]
+
+
+def latency_cases(service: Service, *, count: int) -> Iterator[Case]:
+    """Idle, then while the learner has more to learn than it can finish."""
+    drafts(service, 2, user="idle")
+    idle = drafts(service, count, user="idle")
+    yield Case(f"service: draft of {TOKENS} tokens, idle", idle, more={"p95": p95(idle)})
+    agree(service, "busy")
+    for seed in range(64):
+        draft = service.draft("busy", 1000 + seed, tokens=24, model="base")
+        service.edit(draft, f"Dear customer, we are sorry. It is number {seed}. Regards, Anna")
+    busy = drafts(service, count, user="idle")
+    if not service.ask("GET", "users/busy")["waiting"]:
+        raise SystemExit("the learner was done before the drafts: nothing was measured")
+    more = {"p95": p95(busy), "p95_over_idle": p95(busy) / p95(idle)}
+    name = f"service: draft of {TOKENS} tokens, while learning"
+    yield Case(name, busy, target="p95 ≤ 2× idle", more=more)
+    until(lambda: service.ask("GET", "users/busy")["waiting"] < 2)
+
+
+def agree(service: Service, user: str) -> None:
+    service.draft(user, 0, tokens=1, model="base")
+    service.ask("PUT", f"users/{user}/consent", json={"learn": True})
+
+
+def edit_case(service: Service, *, count: int) -> Case:
+    """Edits a second, of users who are not learned from, so that nothing else runs."""
+    found = [service.draft("edits", seed, tokens=1, model="base") for seed in range(count)]
+    barrier = threading.Barrier(CLIENTS + 1)
+
+    def send(own: list[Any]) -> None:
+        barrier.wait()
+        for number, draft in enumerate(own):
+            service.edit(draft, f"Dear customer, we are sorry for the delay, number {number}.")
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        jobs = [pool.submit(send, found[client::CLIENTS]) for client in range(CLIENTS)]
+        barrier.wait()
+        start = time.perf_counter()
+        for job in jobs:
+            job.result()
+        seconds = time.perf_counter() - start
+    rate = count / seconds
+    return Case(
+        f"service: edits, {CLIENTS} clients", [rate], unit="edits/s", target="≥ 150 edits/s"
+    )
+
+
+def serving_case(service: Service, *, count: int) -> Case:
+    """From a version's commit until a reply that it drafted is there."""
+    times = []
+    agree(service, "quick")
+    for number in range(1, count + 1):
+        for seed in range(2):
+            draft = service.draft("quick", seed, tokens=8, model="base")
+            service.edit(draft, f"Dear customer, it is number {number}, {seed}.")
+        while service.draft("quick", 1, tokens=1)["corll"]["version"] != number:
+            pass
+        answered = time.time()
+        served = service.ask("GET", f"users/quick/adapters/{number}")["served_at"]
+        times.append(answered - served)
+    return Case("service: registered to serving", times, target="≤ 1 s")
+
+
+def cases(*, quick: bool) -> Iterator[Case]:
+    with tempfile.TemporaryDirectory() as scratch:
+        with started(Path(scratch) / "first") as (_, first):
+            pass
+        with started(Path(scratch) / "second") as (service, second):
+            yield Case("service: start to ready", [first, second])
+            yield serving_case(service, count=2 if quick else 8)
+            yield edit_case(service, count=160 if quick else 1600)
+            yield from latency_cases(service, count=10 if quick else 40)
+
+
+if __name__ == "__main__":
+    chosen = parse(new_parser(__doc__))
+    write(cases(quick=chosen.quick), "service", keep=chosen.keep)

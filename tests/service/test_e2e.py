@@ -1,0 +1,165 @@
+"""The service on the embedded model, over HTTP, as an engineer would use it (`make e2e`)."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from corll.errors import ModelNotFoundError
+from corll.models import EMBEDDED_MODEL, locate
+from corll.records import Draft, Sample
+from corll.service.settings import ServiceSettings
+from corll.simulation.concise import ConciseEditor
+from corll.simulation.editor import RuleEditor
+from corll.simulation.letter import LetterEditor
+from corll.simulation.writing_prompts import own_words, writing_prompts
+from running_service import ADMIN_KEY, RunningService, running_service, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    try:
+        locate(EMBEDDED_MODEL)
+    except ModelNotFoundError as error:
+        pytest.skip(str(error))
+    settings = ServiceSettings(
+        data_dir=tmp_path_factory.mktemp("e2e"), admin_key=ADMIN_KEY, log_level="warning"
+    )
+    with running_service(settings) as running:
+        until(lambda: httpx.get(f"{running.url}/readyz").json()["learner"] == "ready")
+        yield running
+
+
+@pytest.fixture
+def client(service: RunningService) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key=ADMIN_KEY, timeout=300) as made:
+        yield made
+
+
+def draft(client: openai.OpenAI, prompt: str, user: str, seed: int, model: str = "corll") -> Any:
+    return client.chat.completions.create(
+        model=model,
+        messages=[{"role": "user", "content": prompt}],
+        safety_identifier=user,
+        seed=seed,
+    )
+
+
+def edited(editor: RuleEditor, prompt: str, text: str) -> str:
+    answer = editor.edit(Draft(prompt, (Sample(text, (0,), None, True),)))
+    return text if answer is None else answer
+
+
+def live(
+    service: RunningService, client: openai.OpenAI, user: str, editor: RuleEditor, count: int
+) -> list[float]:
+    """A user who drafts and edits, and the cost of each edit."""
+    costs = []
+    for number, prompt in enumerate(writing_prompts("train")[:count]):
+        reply = draft(client, prompt, user, number)
+        text = edited(editor, prompt, reply.choices[0].message.content)
+        costs.append(service.post("edits", {"draft_id": reply.id, "text": text})["edit_cost"])
+        until(lambda: service.get(f"users/{user}")["waiting"] < 16, within=300)
+    return costs
+
+
+def held_out_cost(client: openai.OpenAI, user: str, editor: RuleEditor, model: str) -> float:
+    from corll.edits import edit_cost, same_text
+
+    costs = []
+    for number, prompt in enumerate(writing_prompts("held_out")[:16]):
+        text = draft(client, prompt, user, number, model).choices[0].message.content
+        better = edited(editor, prompt, text)
+        costs.append(0.0 if same_text(text, better) else edit_cost(text, better))
+    return statistics.mean(costs)
+
+
+def agree(service: RunningService, client: openai.OpenAI, user: str) -> None:
+    draft(client, "Hello", user, 0, "base")
+    service.put(f"users/{user}/consent", {"learn": True})
+
+
+def learned(service: RunningService, user: str) -> int:
+    until(lambda: service.get(f"users/{user}")["waiting"] < 2, within=600)
+    return int(service.get(f"users/{user}")["serving"])
+
+
+def test_a_user_who_edits_needs_to_edit_less(
+    service: RunningService, client: openai.OpenAI
+) -> None:
+    agree(service, client, "letters")
+    editor = LetterEditor(own_words=own_words())
+    live(service, client, "letters", editor, 64)
+    version = learned(service, "letters")
+    before = held_out_cost(client, "letters", editor, "base")
+    after = held_out_cost(client, "letters", editor, f"letters@{version}")
+    print(f"\nheld-out edit cost {before:.3f} → {after:.3f} after 64 edits, version {version}")
+    assert after < 0.8 * before
+
+
+def test_two_users_of_different_rules_get_drafts_of_their_own(
+    service: RunningService, client: openai.OpenAI
+) -> None:
+    editors: dict[str, RuleEditor] = {
+        "formal": LetterEditor(own_words=own_words()),
+        "short": ConciseEditor(own_words=own_words()),
+    }
+    for user, editor in editors.items():
+        agree(service, client, user)
+        live(service, client, user, editor, 32)
+    for user in editors:
+        learned(service, user)
+    own = {u: held_out_cost(client, u, e, "corll") for u, e in editors.items()}
+    crossed = {
+        "formal": held_out_cost(client, "short", editors["formal"], "corll"),
+        "short": held_out_cost(client, "formal", editors["short"], "corll"),
+    }
+    print(f"\nown drafts {own}, the other's drafts {crossed}")
+    assert all(own[user] < crossed[user] for user in editors)
+
+
+def test_a_hundred_past_texts_make_a_personal_version(
+    service: RunningService, client: openai.OpenAI
+) -> None:
+    agree(service, client, "history")
+    editor = LetterEditor(own_words=own_words())
+    prompts = writing_prompts("train")[:100]
+    random.Random(0).shuffle(prompts)
+    items = []
+    for number, prompt in enumerate(prompts):
+        text = draft(client, prompt, "author", number, "base").choices[0].message.content
+        items.append({"prompt": prompt, "sent": edited(editor, prompt, text)})
+    started = time.monotonic()
+    row = service.post("imports", {"items": items, "user": "history"})
+
+    def done() -> Any:
+        found = service.get(f"imports/{row['id']}")
+        assert found["state"] != "failed", found["error"]
+        return found if found["state"] == "done" else None
+
+    result = until(done, within=1500)["result"]
+    seconds = time.monotonic() - started
+    print(f"\n{len(items)} texts in {seconds:.0f} s: {result}")
+    assert seconds < 600
+    assert result["edit_cost_after"]["mean"] < result["edit_cost_before"]["mean"]
+
+
+def test_the_public_client_of_the_readme(service: RunningService, tmp_path: Path) -> None:
+    from corll.service.client import Corll
+
+    with Corll(base_url=service.url, api_key=ADMIN_KEY) as corll:
+        reply = corll.chat.completions.create(
+            model="corll", messages=[{"role": "user", "content": "Thank Ola for the flowers."}]
+        )
+        edit = corll.edits.create(draft_id=reply.id, text="Dear Ola, thank you for the flowers.")
+        assert corll.edits.retrieve(edit.id).text == "Dear Ola, thank you for the flowers."
