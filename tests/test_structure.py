@@ -31,6 +31,7 @@ CORE = [
     "packing",
     "attention",
     "models",
+    "mapped_weights",
     "frozen_linear",
     "lora",
     "fused",

@@ -200,7 +200,8 @@ class JoinedLinear:
         self.sizes = [base.out_features for base in bases]
         weight, bias = bases[0].weight.data, bases[0].bias
         if len(bases) > 1:
-            weight = torch.cat([base.weight.data for base in bases])
+            parts = [base.weight.data for base in bases]
+            weight = _as_one(parts) if _adjacent(parts) else torch.cat(parts)
             for base, part in zip(bases, torch.split(weight, self.sizes), strict=True):
                 base.weight.data = part
             bias = None if bias is None else torch.cat([base.bias for base in bases])
@@ -253,6 +254,24 @@ class JoinedLinear:
         if A.dtype != x.dtype:
             return out.add_(x.float() @ A @ B)
         return out.addmm_(x @ A, B)
+
+
+def _adjacent(parts: Sequence[Tensor]) -> bool:
+    """Whether matrices of one width lie one after another in one piece of memory already."""
+    stored = parts[0].untyped_storage().data_ptr()
+    at = parts[0].data_ptr()
+    for part in parts:
+        same = part.untyped_storage().data_ptr() == stored and part.is_contiguous()
+        if not same or part.data_ptr() != at or part.shape[1] != parts[0].shape[1]:
+            return False
+        at += part.nbytes
+    return True
+
+
+def _as_one(parts: Sequence[Tensor]) -> Tensor:
+    """Adjacent matrices as a single one, without a copy."""
+    rows = sum(len(part) for part in parts)
+    return parts[0].as_strided((rows, parts[0].shape[1]), parts[0].stride())
 
 
 class _AdaptedLinear(torch.autograd.Function):

@@ -21,6 +21,7 @@ from corll.decoding import Branch, Decoding, sample_branches
 from corll.errors import InputError
 from corll.fused import fuse_layers
 from corll.losses import implicit_reward
+from corll.mapped_weights import map_weights
 from corll.memory import WorkingSet, branches_within, tokens_within, working_set
 from corll.models import LoadedModel, load_model
 from corll.packing import Ids, Tree, batches_by_length
@@ -72,6 +73,7 @@ class Policy:
         trains: Trains | None = None,
         chat_template: bool | None = None,
         memory_limit_gb: float = 4.0,
+        shared_weights: str | os.PathLike[str] | None = None,
     ) -> Policy:
         """Loads a base model and gives it an adapter to learn with, or a copy of all its weights.
 
@@ -82,7 +84,9 @@ class Policy:
         is no adapter: a copy of all weights learns, in float32, π_0 is the model that was named,
         and `adapter` the folder of a saved copy; by default that folder says which of both it is.
         `dtype` and `device` are chosen for the machine; `chat_template` says whether prompts are
-        rendered as a conversation, by default wherever the tokenizer can.
+        rendered as a conversation, by default wherever the tokenizer can. `shared_weights` names a
+        folder for a file of the base's weights: processes on one CPU that name the same folder have
+        them in memory once.
 
         *Raises*: ModelNotFoundError, AdapterError, ConfigError.
         """
@@ -91,6 +95,8 @@ class Policy:
         if trains == "all":
             dtype = dtype or "float32"
         base = load_model(name_or_path, dtype=dtype, device=device)
+        if shared_weights is not None and trains == "adapter":
+            map_weights(base, Path(shared_weights))
         codec = TokenCodec.for_model(base.tokenizer, base.model, chat=chat_template)
         kind = WholeCopies if trains == "all" else AdapterSet
         adapters = kind.create(base, lora=lora, adapter=adapter, reference=reference)

@@ -200,6 +200,7 @@ def learn_in_background(settings: ServiceSettings, channel: Connection, drafting
             device=settings.device,
             lora=settings.lora,
             memory_limit_gb=settings.coactive.memory_limit_gb,
+            shared_weights=settings.data_dir / "base",
         )
     database = Database.open(settings.database, settings.data_dir)
     trainer = Trainer(base, database, settings, give_way=Pacer(drafting, inbox).give_way)

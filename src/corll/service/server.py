@@ -116,6 +116,7 @@ def running_app(
                 device=settings.device,
                 lora=settings.lora,
                 memory_limit_gb=settings.coactive.memory_limit_gb,
+                shared_weights=settings.data_dir / "base",
             )
         events = EventHub()
         supervisor = Supervisor(settings, on_news=events.publish)
