@@ -9,7 +9,7 @@ LAB_DATA := $(VENV)/.lab-data
 BENCHMARKS := adapters dpo_step drafting scoring round service curves
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install run learn test test-slow e2e check bench bench-quick gpu-check clean
+.PHONY: help install run demo learn test test-slow e2e check bench bench-quick gpu-check clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ $(LAB_DATA): $(INSTALLED)
 
 run: install  ## the service: prints its address, its first key, and a link that signs a browser in
 	$(BIN)/corll serve
+
+demo: install  ## a simulated writer, a service that learns from it, and a page to watch
+	$(BIN)/corll demo
 
 learn: install  ## watch a model learn from edits in the terminal, about five minutes
 	$(BIN)/corll learn --user letter

@@ -18,6 +18,7 @@ from corll.cli.adapters import (
     ShowAdapterSettings,
 )
 from corll.cli.curve import draw_curve, running_mean
+from corll.cli.demo import DemoSettings
 from corll.cli.draft import DraftSettings
 from corll.cli.experiment import (
     CanarySettings,
@@ -58,6 +59,7 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "serve": (ServiceSettings, CoactiveConfig, LoraConfig),
     "import": (ImportSettings,),
     "link": (LinkSettings,),
+    "demo": (DemoSettings,),
     "keys": (),
     "keys create": (CreateKeySettings,),
     "keys list": (ListKeysSettings,),

@@ -31,6 +31,7 @@ COMMANDS = {
         "corll.cli.experiment", "The laboratory: run a grid, see how far it is, draw its figures."
     ),
     "serve": Command("corll.cli.serve", "Serve drafts by the OpenAI API, and learn from edits."),
+    "demo": Command("corll.cli.demo", "Watch the service learn from a simulated writer."),
     "import": Command("corll.cli.imports", "Learn from texts that you sent before."),
     "link": Command("corll.cli.link", "A link that signs a browser in to the writing desk."),
     "keys": Command("corll.cli.keys", "Make, list and revoke the keys of the service."),
