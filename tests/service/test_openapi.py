@@ -26,8 +26,10 @@ def service(
 
 def test_no_made_up_request_ends_in_a_5xx(service: RunningService) -> None:
     schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
-    operations = [operation.ok() for operation in schema.get_all_operations()]
-    assert len(operations) > 20
+    found = [operation.ok() for operation in schema.get_all_operations()]
+    assert len(found) > 20
+    # A stream of events has no end to wait for; test_browser reads it.
+    operations = [operation for operation in found if operation.path != "/v1/events"]
     for operation in operations:
 
         @settings(max_examples=15, phases=[Phase.explicit, Phase.generate])
@@ -52,3 +54,6 @@ def test_each_route_is_described(service: RunningService) -> None:
         for method, operation in methods.items():
             assert operation.get("summary"), f"{method} {path}"
             assert operation.get("description"), f"{method} {path}"
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                name = media["schema"]["$ref"].rpartition("/")[2]
+                assert document["components"]["schemas"][name]["examples"], name

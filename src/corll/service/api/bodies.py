@@ -19,6 +19,11 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def example(**fields: Any) -> ConfigDict:
+    """What a body looks like, for the API's description."""
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [fields]})
+
+
 class TextPart(Body):
     """A piece of a message; only text is understood."""
 
@@ -111,18 +116,9 @@ class Generation(Body):
 class ChatRequest(Generation):
     """POST /v1/chat/completions."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "model": "corll",
-                    "messages": [
-                        {"role": "user", "content": "Tell a customer that the parcel is late."}
-                    ],
-                }
-            ]
-        },
+    model_config = example(
+        model="corll",
+        messages=[{"role": "user", "content": "Tell a customer that the parcel is late."}],
     )
 
     messages: list[ChatMessage] = Field(min_length=1, max_length=1000)
@@ -164,12 +160,7 @@ class ChatRequest(Generation):
 class TextRequest(Generation):
     """POST /v1/completions: a text is continued as it stands."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"model": "corll", "prompt": "Dear customer,", "max_tokens": 32}]
-        },
-    )
+    model_config = example(model="corll", prompt="Dear customer,", max_tokens=32)
 
     prompt: str | Annotated[list[str], Field(min_length=1, max_length=1)]
     logprobs: int | None = Field(None, ge=0, le=20)

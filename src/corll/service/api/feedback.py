@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from corll.edits import edit_cost, normalize, same_text
 from corll.feedback import clean_edit
 from corll.records import Sample
-from corll.service.api.bodies import Body
+from corll.service.api.bodies import Body, example
 from corll.service.api.callers import Caller, Known
 from corll.service.api.errors import ApiError, bad_request, consent_required, not_found
 from corll.service.prompts import as_prompt
@@ -30,6 +30,8 @@ IdempotencyKey = Annotated[str | None, Field(None, min_length=1, max_length=200)
 class EditBody(Body):
     """What the user sent in place of a draft."""
 
+    model_config = example(draft_id="chatcmpl-…", text="Hello, it comes on Friday. Anna")
+
     draft_id: DraftId
     text: str = Field(max_length=1_000_000, description="The text that was sent in the end.")
     choice: Choice = 0
@@ -46,6 +48,10 @@ class Side(Body):
 class ComparisonBody(Body):
     """`chosen` is better than `rejected`."""
 
+    model_config = example(
+        chosen={"draft_id": "chatcmpl-…", "choice": 1}, rejected={"draft_id": "chatcmpl-…"}
+    )
+
     chosen: Side
     rejected: Side
     idempotency_key: IdempotencyKey = None
@@ -53,6 +59,8 @@ class ComparisonBody(Body):
 
 class LearnBody(Body):
     """Whose edits are to be learned from now, though fewer than N wait."""
+
+    model_config = example(user="anna")
 
     user: str | None = Field(None, max_length=64)
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection
 
-from corll.service.api.bodies import Body, ChatMessage
+from corll.service.api.bodies import Body, ChatMessage, example
 from corll.service.api.callers import Caller, Known
 from corll.service.api.errors import consent_required, not_found
 from corll.service.store import accounts, imports
@@ -38,6 +38,10 @@ class PastTextBody(Body):
 
 class ImportBody(Body):
     """Past texts of one user."""
+
+    model_config = example(
+        items=[{"prompt": "Is the red one in stock?", "sent": "It is. Regards, Anna"}]
+    )
 
     items: list[PastTextBody] = Field(min_length=1, max_length=_MOST_ITEMS)
     user: str | None = Field(None, max_length=64)

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection
 
-from corll.service.api.bodies import Body
+from corll.service.api.bodies import Body, example
 from corll.service.api.callers import Caller, Known
 from corll.service.api.errors import bad_request, not_found
 from corll.service.store import accounts
@@ -21,6 +21,8 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
 class KeyBody(Body):
     """A new key. A backend's keys for users are in its own name space."""
+
+    model_config = example(scope="user", user="anna", label="Anna's laptop")
 
     scope: Literal["admin", "backend", "user"]
     label: str = Field("", max_length=200, description="What it is for.")

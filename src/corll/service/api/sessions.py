@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import Field
 from starlette.responses import Response
 
-from corll.service.api.bodies import Body
+from corll.service.api.bodies import Body, example
 from corll.service.api.callers import Given, Known, session_of
 from corll.service.api.errors import ApiError
 from corll.service.api.origins import COOKIE, check_host
@@ -27,6 +27,8 @@ router = APIRouter(tags=["browser"])
 
 class LinkBody(Body):
     """Whom a link signs in."""
+
+    model_config = example(user="anna")
 
     user: str | None = Field(None, max_length=64)
 

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sqlalchemy import Connection
 
-from corll.service.api.bodies import Body
+from corll.service.api.bodies import Body, example
 from corll.service.api.callers import Known
 from corll.service.api.exports import export_lines
 from corll.service.store import accounts, drafts, lineages, preferences
@@ -25,6 +25,8 @@ _RESAMPLES = 2000
 
 class ConsentBody(Body):
     """The switches of consent; what is left out stays as it is."""
+
+    model_config = example(store=True, learn=True)
 
     store: bool | None = Field(None, description="Whether drafts and edits may be kept.")
     learn: bool | None = Field(None, description="Whether edits may teach the user's adapter.")

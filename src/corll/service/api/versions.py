@@ -10,7 +10,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from corll.service.api.bodies import Body
+from corll.service.api.bodies import Body, example
 from corll.service.api.callers import Known
 from corll.service.api.errors import not_found
 from corll.service.retention import remove_pruned
@@ -22,6 +22,8 @@ router = APIRouter(prefix="/v1/users/{user_id}/adapters", tags=["versions"])
 
 class RollbackBody(Body):
     """Which version serves again; 0 is the reference."""
+
+    model_config = example(to=6)
 
     to: int = Field(ge=0, le=2**31 - 1)
     requeue: bool = Field(
