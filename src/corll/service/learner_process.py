@@ -21,6 +21,7 @@ from corll.policy import Policy
 from corll.service import history
 from corll.service.learning import Trainer
 from corll.service.logs import set_up_logging
+from corll.service.publishing import sweep
 from corll.service.settings import ServiceSettings
 from corll.service.store import imports, lineages, preferences
 from corll.service.store.database import Database
@@ -211,8 +212,6 @@ def learn_in_background(settings: ServiceSettings, channel: Connection, drafting
 
 def _sweep(trainer: Trainer) -> None:
     """Removes what an earlier learner published and could not register."""
-    from corll.service.publishing import sweep
-
     with trainer.database.read() as db:
         known = lineages.known_folders(db)
     for folder in sweep(trainer.settings.versions_dir, known):

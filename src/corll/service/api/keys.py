@@ -15,6 +15,7 @@ from corll.service.api.callers import Caller, Known
 from corll.service.api.errors import bad_request, not_found
 from corll.service.store import accounts
 from corll.service.store.accounts import Key
+from corll.service.store.rows import new_id
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
@@ -32,7 +33,7 @@ class KeyBody(Body):
         min_length=1,
         max_length=64,
         pattern=r"^[A-Za-z0-9_.-]+$",
-        description="Scope backend: its name space; by default its label's, or a new one.",
+        description="Scope backend: the name space of its users; by default a new one.",
     )
     rate_per_minute: int | None = Field(None, ge=1, le=1_000_000)
 
@@ -46,7 +47,9 @@ async def create_key(body: KeyBody, caller: Known) -> dict[str, Any]:
     if body.namespace is not None and body.scope != "backend":
         raise bad_request("Only a backend has a name space of its own.", param="namespace")
     user = await caller.user(body.user) if body.scope == "user" else None
-    namespace = caller.key.namespace if body.namespace is None else body.namespace
+    namespace = caller.key.namespace
+    if body.scope == "backend":
+        namespace = body.namespace or new_id("backend")
 
     def create(db: Connection) -> Any:
         return accounts.create_key(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import OrderedDict
@@ -93,6 +94,4 @@ class Services:
 
     async def write(self, change: Callable[[Connection], Result]) -> Result:
         """Runs a change, and returns once the disk has it."""
-        import asyncio
-
         return await asyncio.wrap_future(self.writer.submit(change))
