@@ -356,6 +356,34 @@ class TestWithAdapter:
         assert torch.equal(other.reference_logprobs(PROMPTS, RESPONSES), expected)
         assert (log_ratios(other).abs() > 1e-3).all()
 
+    def test_each_can_have_a_reference_of_its_own(
+        self, tiny_model_folder: Path, tmp_path: Path
+    ) -> None:
+        alone = []
+        for number in range(2):
+            made = Policy.load(tiny_model_folder, dtype="float32")
+            perturb_adapter(made, seed=number)
+            made.save(tmp_path / str(number))
+            alone.append(
+                Policy.load(tiny_model_folder, dtype="float32", reference=tmp_path / str(number))
+            )
+        base = Policy.load(tiny_model_folder, dtype="float32")
+        together = [base.with_adapter(reference=tmp_path / str(number)) for number in range(2)]
+        again = base.with_adapter(reference=tmp_path / "1")
+        for own, expected in zip([*together, again], [*alone, alone[1]], strict=True):
+            assert own.reference_name == expected.reference_name != "base"
+            assert torch.equal(log_ratios(own), torch.zeros(len(PROMPTS)))  # starts as a copy
+            scores = own.reference_logprobs(PROMPTS, RESPONSES)
+            assert torch.allclose(scores, expected.reference_logprobs(PROMPTS, RESPONSES))
+            frozen = base.adapters.reference_of(own.adapter)
+            assert frozen is not None
+            assert not any(p.requires_grad for p in base.adapters.parameters(frozen).values())
+            assert all(p.requires_grad for p in own.trainable_parameters().values())
+        own, other = together
+        perturb_adapter(own, seed=7)
+        assert torch.equal(log_ratios(other), torch.zeros(len(PROMPTS)))
+        assert base.reference_name == "base"
+
     def test_an_unloaded_one_is_gone(self, two: tuple[Policy, Policy]) -> None:
         first, second = two
         expected = first.logprobs(PROMPTS, RESPONSES)

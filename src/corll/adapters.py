@@ -1,4 +1,4 @@
-"""The LoRA adapters of a policy: the one that learns and, where π_0 is not the base, a frozen one.
+"""The LoRA adapters of policies: those that learn and, where π_0 is not the base, frozen ones.
 
 They are PEFT's, in PEFT's file format. A file of our own beside it says which base the adapter
 belongs to, so that it is not loaded onto another by mistake.
@@ -47,13 +47,15 @@ _PLAIN_LORA: dict[str, Any] = {
 
 
 class AdapterSet:
-    """The adapters on one base model: one for each policy, and at most one frozen reference."""
+    """The adapters on one base model: one for each policy, and the frozen references."""
 
     def __init__(self, base: LoadedModel, model: Any, lora: dict[str, LoraConfig]) -> None:
         self.base, self.model, self._lora = base, model, lora
         self.reference: str | None = None
-        """The frozen adapter that is π_0; None where that is the base."""
-        self.reference_name = "base"
+        """The frozen adapter that is π_0 of the first policy; None where that is the base."""
+        self._frozen: dict[str, str] = {}
+        self._frozen_from: dict[str, str] = {}
+        self._reference_of: dict[str, str] = {}
         self._layers: dict[str, peft_lora.LoraLayer] = {
             name: module
             for name, module in model.named_modules()
@@ -91,15 +93,45 @@ class AdapterSet:
         if reference is not None:
             adapters._overwrite(REFERENCE, reference)
             adapters.reference = REFERENCE
-            adapters.reference_name = fingerprint(adapters.parameters(REFERENCE))
+            adapters._freeze(REFERENCE)
         adapters._settle()
         return adapters
 
+    @property
+    def reference_name(self) -> str:
+        """What π_0 of the first policy is: `base`, or the fingerprint of the frozen adapter."""
+        return self.reference_name_of(POLICY)
+
+    def reference_of(self, adapter: str) -> str | None:
+        """The frozen adapter that is π_0 of an adapter's policy; None where that is the base."""
+        return self._reference_of.get(adapter, self.reference)
+
+    def reference_name_of(self, adapter: str) -> str:
+        """The same by its fingerprint; `base` for the base."""
+        reference = self.reference_of(adapter)
+        return "base" if reference is None else self._frozen[reference]
+
+    def add_reference(self, folder: str | os.PathLike[str]) -> str:
+        """A further frozen adapter, once a folder; returns its name. *Raises*: AdapterError."""
+        path = str(Path(folder).absolute())
+        if path not in self._frozen_from:
+            name = f"{REFERENCE}-{len(self._frozen_from) + 1}"
+            self._insert(name, folder)
+            self._freeze(name)
+            self._settle()
+            self._frozen_from[path] = name
+        return self._frozen_from[path]
+
     def add(
-        self, folder: str | os.PathLike[str] | None = None, *, lora: LoraConfig | None = None
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        lora: LoraConfig | None = None,
+        reference: str | None = None,
     ) -> str:
         """Another policy's adapter, new or from a folder; returns its name.
 
+        `reference` is the frozen adapter that is its π_0, by default the first policy's.
         *Raises*: AdapterError where it is of another base, or on layers that the first is not on.
         """
         name = f"{POLICY}-{self._added + 1}"
@@ -111,18 +143,21 @@ class AdapterSet:
                 self.model.add_adapter(name, _to_peft(self.base, shape))
             self._lora[name] = shape
             self._settle()
+        if reference is not None:
+            self._reference_of[name] = reference
         self._added += 1
         return name
 
     def remove(self, adapter: str) -> None:
         """Frees the memory of an adapter that was added."""
-        if adapter in (POLICY, REFERENCE):
+        if adapter == POLICY or adapter in self._frozen:
             raise AdapterError("The first adapter of a base model stays as long as the model does.")
         if self._active == adapter:
             self.switch_to(POLICY)
         for layer in self._layers.values():
             layer.delete_adapter(adapter)
         del self.model.peft_config[adapter], self._lora[adapter]
+        self._reference_of.pop(adapter, None)
 
     def switch_to(self, adapter: str | None) -> None:
         """Makes an adapter the one that the model runs with; None switches all off."""
@@ -159,7 +194,7 @@ class AdapterSet:
         (target / _CONFIG_FILE).write_text(json.dumps(config, indent=2, default=_as_list) + "\n")
         weights = {n: p.detach().contiguous() for n, p in self.parameters(adapter).items()}
         save_file(weights, target / _WEIGHTS_FILE, metadata={"format": "pt"})
-        write_base(target, self.base, self.reference_name)
+        write_base(target, self.base, self.reference_name_of(adapter))
 
     def load(self, adapter: str, folder: str | os.PathLike[str]) -> None:
         """Overwrites an adapter's weights with those of a PEFT folder of the same base and shape.
@@ -220,12 +255,15 @@ class AdapterSet:
                 "base model, or is on layers that the first adapter of this one is not on."
             )
 
+    def _freeze(self, adapter: str) -> None:
+        self._frozen[adapter] = fingerprint(self.parameters(adapter))
+
     def _settle(self) -> None:
         """What PEFT switched while it added an adapter: which one runs, and which ones learn."""
         self.model.eval()
         for adapter in self._lora:
             for parameter in self.parameters(adapter).values():
-                parameter.requires_grad_(adapter != REFERENCE)
+                parameter.requires_grad_(adapter not in self._frozen)
         activate(self._layers.values(), self._active)
 
 

@@ -106,15 +106,23 @@ class Policy:
         return cls(base, adapters, codec, network, memory_limit_gb=memory_limit_gb)
 
     def with_adapter(
-        self, adapter: str | os.PathLike[str] | None = None, *, lora: LoraConfig | None = None
+        self,
+        adapter: str | os.PathLike[str] | None = None,
+        *,
+        lora: LoraConfig | None = None,
+        reference: str | os.PathLike[str] | None = None,
     ) -> Policy:
-        """Another policy on the same base and with the same π_0, for the adapter of another user.
+        """Another policy on the same base, for the adapter of another user.
 
-        `adapter` is a saved one, else it is new, shaped by `lora` or like this policy's. Where all
-        weights learn it is a further copy of them. Policies that share a base take turns: whichever
-        is used is switched to by itself; use one at a time. *Raises*: AdapterError, ConfigError.
+        `adapter` is a saved one, else it is new, shaped by `lora` or like this policy's. Its π_0 is
+        that of the first policy, or the frozen adapter in the folder `reference`, of which it then
+        starts as a copy unless `adapter` is given. Where all weights learn it is a further copy of
+        them. Policies that share a base take turns: whichever is used is switched to by itself; use
+        one at a time. *Raises*: AdapterError, ConfigError.
         """
-        name = self.adapters.add(adapter, lora=lora or self.lora)
+        frozen = None if reference is None else self.adapters.add_reference(reference)
+        start = reference if adapter is None else adapter
+        name = self.adapters.add(start, lora=lora or self.lora, reference=frozen)
         return Policy(
             self.base,
             self.adapters,
@@ -135,7 +143,8 @@ class Policy:
         return self._network
 
     def _switch(self) -> None:
-        self.adapters.switch_to(self.adapters.reference if self._is_reference else self.adapter)
+        reference = self.adapters.reference_of(self.adapter)
+        self.adapters.switch_to(reference if self._is_reference else self.adapter)
 
     @property
     def name(self) -> str:
@@ -164,7 +173,7 @@ class Policy:
     @property
     def reference_name(self) -> str:
         """What π_0 is: `base`, or the fingerprint of the frozen adapter."""
-        return self.adapters.reference_name
+        return self.adapters.reference_name_of(self.adapter)
 
     def working_set(self) -> WorkingSet:
         """What this policy keeps in memory, and at most works with, before any of it is taken."""
@@ -329,7 +338,8 @@ class Policy:
 
     def save_reference(self, folder: str | os.PathLike[str]) -> None:
         """Writes the frozen reference adapter as a PEFT folder, where there is one."""
-        self.adapters.save(REFERENCE, folder)
+        reference = self.adapters.reference_of(self.adapter)
+        self.adapters.save(reference or REFERENCE, folder)
 
     def _scoring_trees(
         self, prompts: Sequence[Prompt], responses: Sequence[Response]

@@ -95,8 +95,26 @@ class WholeCopies:
         copies.switch_to(POLICY)
         return copies
 
+    def reference_of(self, copy: str) -> None:
+        """π_0 of every copy is what the model was loaded with."""
+
+    def reference_name_of(self, copy: str) -> str:
+        """What π_0 is."""
+        return self.reference_name
+
+    def add_reference(self, folder: str | os.PathLike[str]) -> str:
+        """*Raises*: AdapterError; π_0 is what the model was loaded with."""
+        raise AdapterError(
+            f"{folder} cannot be the reference where all weights learn: load the model that shall "
+            "be it."
+        )
+
     def add(
-        self, folder: str | os.PathLike[str] | None = None, *, lora: LoraConfig | None = None
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        lora: LoraConfig | None = None,
+        reference: str | None = None,
     ) -> str:
         """Another policy's copy, of π_0 or of a saved one; returns its name.
 

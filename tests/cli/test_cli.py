@@ -12,10 +12,12 @@ import pytest
 
 from corll.cli import COMMANDS, main
 from corll.cli.adapters import (
+    ImportAdapterSettings,
     ListAdaptersSettings,
     PruneSettings,
     RollbackSettings,
     ShowAdapterSettings,
+    StartSettings,
 )
 from corll.cli.curve import draw_curve, running_mean
 from corll.cli.demo import DemoSettings
@@ -69,6 +71,8 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "adapters show": (ShowAdapterSettings,),
     "adapters rollback": (RollbackSettings,),
     "adapters prune": (PruneSettings,),
+    "adapters import": (ImportAdapterSettings,),
+    "adapters start": (StartSettings,),
     "experiment": (),
     "experiment run": (RunSettings,),
     "experiment tune": (TuneSettings,),

@@ -138,6 +138,25 @@ def test_of_the_reference_no_more_candidates_are_drawn_than_shown() -> None:
     assert request(candidates=4).branches == 1
 
 
+def test_a_version_is_ranked_against_the_reference_of_its_lineage(
+    engine: Engine, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    alone = Policy.load(tiny_model_folder, dtype="float32")
+    reference, version = (saved_version(alone, tmp_path / f"v{n}", seed=n) for n in range(2))
+    listener, start = Listener(), Listener()
+    own = replace(version, reference=reference.folder)
+    engine.submit(request(version=own, candidates=3), listener)
+    drawn = listener.drawn
+    policy = alone.with_adapter(version.folder, reference=reference.folder)
+    rewards = policy.implicit_rewards([PROMPTS[0]] * 3, drawn.candidates)
+    assert drawn.scores == pytest.approx(rewards.tolist(), abs=1e-4)
+    itself = replace(reference, reference=reference.folder)
+    engine.submit(request(version=itself, candidates=3), start)
+    assert len(start.drawn.candidates) == 1  # all would have the same reward, 0
+    expected = alone.with_adapter(reference.folder).sample([PROMPTS[0]], 1, 12, 3)[0][0]
+    assert start.drawn.candidates[0].token_ids == expected.token_ids
+
+
 def test_a_stop_sequence_ends_the_text_before_it(engine: Engine, policy: Policy) -> None:
     first = Listener()
     engine.submit(request(max_new_tokens=20), first)

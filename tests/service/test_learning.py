@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from corll.records import Sample
 from corll.service import checks, learning, publishing
 from corll.service.checks import Examined, reasons_against
 from corll.service.learning import Trainer
+from corll.service.references import import_reference
 from corll.service.retention import remove_pruned
 from corll.service.store import accounts, drafts, lineages, preferences
 from corll.service.store.accounts import User
@@ -131,7 +133,7 @@ def test_steps_over_several_versions_are_those_of_one_learner(
     pairs = [trainer.to_preference(replace(row, reference=None)) for row in rows]
     learner.step(pairs[:2])
     learner.step(pairs[2:])
-    with trainer.serving_policy(serving) as served:
+    with trainer.policy_of(serving) as served:
         found = served.trainable_parameters()
         for name, expected in alone.trainable_parameters().items():
             own = found[name.replace(alone.adapter, served.adapter)]
@@ -203,7 +205,7 @@ def test_two_users_have_two_sets_of_weights(trainer: Trainer, user: User) -> Non
     scores = []
     for version in versions:
         assert version is not None
-        with trainer.serving_policy(version) as policy:
+        with trainer.policy_of(version) as policy:
             scores.append(
                 [
                     float(policy.implicit_rewards(prompt, [text]))
@@ -295,3 +297,48 @@ def test_a_manifest_names_every_file(tmp_path: Path) -> None:
     files = json.loads((tmp_path / "manifest.json").read_text())["files"]
     assert list(files) == ["reference/weights"]
     assert files["reference/weights"]["bytes"] == 1
+
+
+def test_a_lineage_can_start_from_an_imported_adapter(
+    trainer: Trainer, user: User, policy: Policy, tmp_path: Path
+) -> None:
+    shared = policy.with_adapter()
+    for parameter in shared.trainable_parameters().values():
+        parameter.data.normal_(std=0.1)
+    shared.save(tmp_path / "shared")
+    for number in range(2):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    assert trainer.learn(user.id) is not None
+    reference = import_reference(
+        trainer.database, tmp_path / "shared", name="shared", actor="a", now=NOW
+    )
+    assert reference.number == 2  # the base is the first
+    trainer.database.write(
+        lambda db: lineages.start_lineage(db, user_id=user.id, reference_id=reference.id, now=NOW)
+    )
+    assert states(trainer, user) == ["waiting", "waiting"]  # replayed in the new lineage
+    prompt, text = ["The parcel is late."], ["We are sorry."]
+    with trainer.serving_policy(user.id) as start:
+        assert float(start.logprobs(prompt, text)) == pytest.approx(
+            float(shared.logprobs(prompt, text)), abs=1e-4
+        )
+    version = trainer.learn(user.id)
+    assert version is not None
+    assert version.reference_id == reference.id
+    assert version.metrics["loss"] == pytest.approx(math.log(2), abs=1e-4)  # π = π_0 at its start
+    with trainer.serving_policy(user.id) as serving:
+        assert serving.reference_name != "base"
+        assert abs(float(serving.implicit_rewards(prompt, text))) > 1e-6
+
+
+def test_what_is_no_adapter_or_of_another_base_is_no_reference(
+    trainer: Trainer, user: User, policy: Policy, tmp_path: Path
+) -> None:
+    add_edit(trainer, user, "Sorry.")
+    trainer.learn(user.id, all_that_waits=True)  # from then on the base is known
+    policy.save(tmp_path / "other")
+    about = {"base_model": {"name": "other", "fingerprint": "f" * 16}}
+    (tmp_path / "other" / "corll_base.json").write_text(json.dumps(about))
+    for folder, said in ((tmp_path, "no adapter"), (tmp_path / "other", "another base")):
+        with pytest.raises(AdapterError, match=said):
+            import_reference(trainer.database, folder, name="x", actor="a", now=NOW)

@@ -4,6 +4,8 @@ list              every version, and which one serves
 show NUMBER       all that is known of one, as JSON
 rollback NUMBER   serves an earlier version again; 0 is the reference, before anything was learned
 prune             removes the weights of versions that are not worth their place
+import FOLDER     takes an adapter made elsewhere as a numbered reference
+start NUMBER      begins a new lineage from a reference; what was learned waits to be learned again
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from pydantic import Field
 from rich.console import Console
@@ -19,8 +22,9 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from corll.cli.parsing import parse
-from corll.cli.store import UserSettings, actor, when
+from corll.cli.store import StoreSettings, UserSettings, actor, when
 from corll.errors import ConfigError
+from corll.service.references import import_reference
 from corll.service.retention import remove_pruned
 from corll.service.store import lineages
 from corll.service.store.lineages import Version
@@ -52,6 +56,19 @@ class PruneSettings(UserSettings):
     """Remove weights: kept are the version that serves, the three before it, and each tenth."""
 
     dry_run: bool = Field(False, description="Only say what would be removed.")
+
+
+class ImportAdapterSettings(StoreSettings):
+    """Take an adapter made elsewhere as a reference that users' adapters can start from."""
+
+    folder: Positional[Path] = Field(description="The adapter: a PEFT folder of the same base.")
+    name: str = Field("", max_length=200, description="What it is; by default the folder's name.")
+
+
+class StartSettings(UserSettings):
+    """Begin a new lineage from a reference: π_0, and the start of the user's own weights."""
+
+    number: Positional[int] = Field(ge=1, description="The reference's number.")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -149,6 +166,34 @@ def _prune(arguments: Sequence[str]) -> None:
     print(f"Optimiser's states that {verb} without the weights: {_numbers(optimizers)}.")
 
 
+def _import(arguments: Sequence[str]) -> None:
+    settings = parse(ImportAdapterSettings, arguments, command="adapters import")
+    name = settings.name or settings.folder.absolute().name
+    with settings.opened() as database:
+        reference = import_reference(
+            database, settings.folder, name=name, actor=actor(), now=time.time()
+        )
+    print(f"{reference.name} is reference {reference.number}.")
+
+
+def _start(arguments: Sequence[str]) -> None:
+    settings = parse(StartSettings, arguments, command="adapters start")
+    with settings.opened() as database:
+        user = settings.found_in(database)
+        with database.read() as db:
+            found = {one.number: one for one in lineages.all_references(db)}
+        if settings.number not in found:
+            there = ", ".join(f"{number} ({one.name})" for number, one in found.items()) or "none"
+            raise ConfigError(f"There is no reference {settings.number}. There are: {there}.")
+        reference = found[settings.number]
+        database.write(
+            lambda db: lineages.start_lineage(
+                db, user_id=user.id, reference_id=reference.id, now=time.time()
+            )
+        )
+    print(f"{user.name} starts from {reference.name}; what was learned waits to be learned again.")
+
+
 def _numbers(versions: Sequence[Version]) -> str:
     numbers = sorted(version.number for version in versions)
     return f"version {', '.join(map(str, numbers))}" if numbers else "none"
@@ -159,4 +204,6 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "show": _show,
     "rollback": _rollback,
     "prune": _prune,
+    "import": _import,
+    "start": _start,
 }

@@ -22,15 +22,25 @@ class EngineBusyError(CorllError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class VersionFolder:
-    """A version of a user's adapter: what it is called, and where it lies."""
+    """A version of a user's adapter: what it is called, and where it lies.
+
+    `reference` is the folder of the adapter that is its π_0, None where that is the base. A
+    reference that itself drafts is its own.
+    """
 
     id: str
     folder: Path
+    reference: Path | None = None
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is π_0 itself, for which R_π is 0."""
+        return self.folder == self.reference
 
 
 @dataclass(frozen=True, slots=True)
 class DraftRequest:
-    """Responses wanted for one prompt from one version; None is the plain base, π_0.
+    """Responses wanted for one prompt from one version; None is the plain base.
 
     Of `candidates` (at least `choices`) the best by implicit reward are shown. `top_logprobs` is
     None where no log-probabilities are wanted.
@@ -49,7 +59,9 @@ class DraftRequest:
     @property
     def branches(self) -> int:
         """Responses to be drawn: one each where all are of π_0, for which R_π is 0."""
-        return self.choices if self.version is None else max(self.choices, self.candidates)
+        if self.version is None or self.version.is_reference:
+            return self.choices
+        return max(self.choices, self.candidates)
 
     @property
     def streams(self) -> bool:

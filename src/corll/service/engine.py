@@ -42,7 +42,7 @@ class AdaptersInMemory:
         """*Raises*: AdapterError where the folder cannot be loaded."""
         policy = self._loaded.get(version.id)
         if policy is None:
-            policy = self._base.with_adapter(version.folder)
+            policy = self._base.with_adapter(version.folder, reference=version.reference)
             self._loaded[version.id] = policy
         self._loaded.move_to_end(version.id)
         idle = [name for name in self._loaded if name not in in_use and name != version.id]

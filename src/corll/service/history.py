@@ -87,7 +87,7 @@ def _figures(
 def _evaluate(trainer: Trainer, user_id: str, items: Sequence[ImportItem]) -> Evaluation:
     prompts = [item.prompt for item in items]
     seeds = [_HELD_OUT_SEED + item.number for item in items]
-    with trainer.serving_policy(_serving(trainer, user_id)) as policy:
+    with trainer.serving_policy(user_id) as policy:
         made = make_drafts(policy, prompts, trainer.settings.coactive, seeds=seeds)
     return evaluate(made, _Sender(items))
 
@@ -106,7 +106,7 @@ def _take(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> None
     if not usable:
         return
     version = _serving(trainer, row.user_id)
-    for item, draft in _drafts(trainer, version, usable):
+    for item, draft in _drafts(trainer, row.user_id, usable):
         if same_text(draft.text, item.sent):
             _mark(trainer, item, "skipped", "the text that was sent is the draft itself")
             continue
@@ -117,14 +117,14 @@ def _take(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> None
 
 
 def _drafts(
-    trainer: Trainer, version: Version | None, items: Sequence[ImportItem]
+    trainer: Trainer, user_id: str, items: Sequence[ImportItem]
 ) -> Iterator[tuple[ImportItem, Draft]]:
     """The old draft of each item, or a new one."""
     missing = [item for item in items if item.draft is None]
     if missing:
         config = trainer.settings.coactive
         prompts = [item.prompt for item in missing]
-        with trainer.serving_policy(version) as policy:
+        with trainer.serving_policy(user_id) as policy:
             made = make_drafts(policy, prompts, config, seeds=[item.number for item in missing])
         yield from zip(missing, made, strict=True)
     for item in items:

@@ -29,7 +29,7 @@ from corll.service.retention import remove_pruned
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, drafts, lineages, preferences
 from corll.service.store.database import Database
-from corll.service.store.lineages import Lineage, Version
+from corll.service.store.lineages import Lineage, Reference, Version
 from corll.service.store.preferences import PreferenceRow
 from corll.service.store.rows import new_id
 
@@ -46,6 +46,7 @@ class _Start:
     """What a step starts from. `waiting` are the preferences to be learned, in order."""
 
     lineage: Lineage
+    reference: Reference
     serving: Version | None
     waiting: list[PreferenceRow]
     past: list[PreferenceRow]
@@ -77,7 +78,7 @@ class Trainer:
         batches = self._batches(start.waiting, all_that_waits=all_that_waits)
         if not batches:
             return None
-        with self.serving_policy(start.serving) as policy:
+        with self.policy_of(start.serving, start.reference) as policy:
             learner = self._learner(policy, start)
             learned: list[tuple[PreferenceRow, Preference]] = []
             for batch in batches:
@@ -87,10 +88,25 @@ class Trainer:
             return self._publish(user_id, start, learner, learned)
 
     @contextmanager
-    def serving_policy(self, version: Version | None) -> Iterator[Policy]:
-        """The policy of a version, or a new one that is π_0; unloaded afterwards."""
+    def serving_policy(self, user_id: str) -> Iterator[Policy]:
+        """The policy that drafts for a user; unloaded afterwards."""
+        with self.database.read() as db:
+            version = lineages.serving_version(db, user_id)
+            lineage = lineages.current_lineage(db, user_id)
+            reference = None
+            if lineage is not None:
+                reference = lineages.find_reference(db, lineage.reference_id)
+        with self.policy_of(version, reference) as policy:
+            yield policy
+
+    @contextmanager
+    def policy_of(
+        self, version: Version | None, reference: Reference | None = None
+    ) -> Iterator[Policy]:
+        """The policy of a version, or a new one that is its reference; unloaded afterwards."""
         folder = None if version is None else _folder(version)
-        policy = self.base.with_adapter(folder, lora=self.settings.lora)
+        own = None if reference is None else reference.folder
+        policy = self.base.with_adapter(folder, lora=self.settings.lora, reference=own)
         try:
             yield policy
         finally:
@@ -130,8 +146,11 @@ class Trainer:
                 return None
             lineage = lineages.current_lineage(db, user_id) or self._new_lineage(db, user_id)
             most = _BATCHES_A_VERSION * self.settings.coactive.preferences_per_step
+            reference = lineages.find_reference(db, lineage.reference_id)
+            assert reference is not None
             return _Start(
                 lineage,
+                reference,
                 lineages.serving_version(db, user_id),
                 preferences.waiting_preferences(db, user_id, limit=most),
                 preferences.learned_preferences(db, user_id, limit=_REPLAY_MEMORY),
@@ -217,7 +236,8 @@ class Trainer:
         version_id = new_id("ver")
         folder = self.settings.versions_dir / version_id
         digest = publishing.publish(folder, lambda to: learner.save(to, with_preferences=False))
-        reasons = self._examine(folder, [preference for _, preference in learned])
+        learned_from = [preference for _, preference in learned]
+        reasons = self._examine(folder, start.reference, learned_from)
         parent = None if start.serving is None else start.serving.id
         version = Version(
             id=version_id,
@@ -245,8 +265,10 @@ class Trainer:
         remove_pruned(self.database, user_id)
         return registered
 
-    def _examine(self, folder: Path, learned: Sequence[Preference]) -> list[str]:
-        loaded = self.base.with_adapter(folder)
+    def _examine(
+        self, folder: Path, reference: Reference, learned: Sequence[Preference]
+    ) -> list[str]:
+        loaded = self.base.with_adapter(folder, reference=reference.folder)
         try:
             return reasons_against(Examined(loaded, learned, self.settings.max_drift))
         finally:

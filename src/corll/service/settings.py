@@ -152,6 +152,11 @@ class ServiceSettings(Config):
         """Where the versions' folders lie."""
         return self.data_dir / "versions"
 
+    @property
+    def references_dir(self) -> Path:
+        """Where imported adapters lie."""
+        return self.data_dir / "references"
+
     def printable(self) -> dict[str, Any]:
         """As plain data, without what is secret."""
         return self.model_dump(mode="json", exclude={"admin_key"})

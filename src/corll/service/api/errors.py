@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from corll.errors import (
+    AdapterError,
     ConfigError,
     CorllError,
     IdempotencyError,
@@ -84,6 +85,7 @@ _TABLE: tuple[tuple[type[CorllError], int, str], ...] = (
     (IdempotencyError, 409, "idempotency_key_reused"),
     (StaleParentError, 409, "version_changed"),
     (ConfigError, 400, "invalid_value"),
+    (AdapterError, 503, "version_unavailable"),
     (StoreError, 503, "store_unavailable"),
 )
 

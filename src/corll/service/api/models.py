@@ -15,7 +15,7 @@ from corll.service.api.errors import model_not_found
 from corll.service.drafting import VersionFolder
 from corll.service.store import accounts, lineages
 from corll.service.store.accounts import User
-from corll.service.store.lineages import Version
+from corll.service.store.lineages import Reference, Version
 
 OWN, BASE = "corll", "base"
 router = APIRouter(tags=["models"])
@@ -33,13 +33,18 @@ class Drafting:
     version: Version | None
     held_back: bool = False
     blind: bool = False
+    reference: Reference | None = None
 
     @property
     def folder(self) -> VersionFolder | None:
-        """Where the engine finds the version."""
-        if self.version is None or self.version.folder is None:
+        """Where the engine finds what drafts: the version, else an imported reference."""
+        imported = None if self.reference is None else self.reference.folder
+        reference = None if imported is None else Path(imported)
+        if self.version is not None and self.version.folder is not None:
+            return VersionFolder(self.version.id, Path(self.version.folder), reference)
+        if reference is None or self.reference is None:
             return None
-        return VersionFolder(self.version.id, Path(self.version.folder))
+        return VersionFolder(self.reference.id, reference, reference)
 
 
 async def resolve_model(name: str, user: User, caller: Caller) -> Drafting:
@@ -50,17 +55,24 @@ async def resolve_model(name: str, user: User, caller: Caller) -> Drafting:
     if name == BASE:
         return Drafting(user, None)
     if name != OWN:
-        return Drafting(user, await _named_version(name, caller))
+        version, reference = await _named_version(name, caller)
+        return Drafting(user, version, reference=reference)
     if not user.learn:
         return Drafting(user, None)  # withdrawn consent serves the base at once
-    version = await caller.services.read(lambda db: lineages.serving_version(db, user.id))
-    blind = user.holdback > 0 and version is not None
+
+    def serving(db: Connection) -> tuple[Version | None, Reference | None]:
+        lineage = lineages.current_lineage(db, user.id)
+        reference = None if lineage is None else lineages.find_reference(db, lineage.reference_id)
+        return lineages.serving_version(db, user.id), reference
+
+    own, reference = await caller.services.read(serving)
+    blind = user.holdback > 0 and own is not None
     if blind and random.random() < user.holdback:
-        return Drafting(user, None, held_back=True, blind=True)
-    return Drafting(user, version, blind=blind)
+        return Drafting(user, None, held_back=True, blind=True, reference=reference)
+    return Drafting(user, own, blind=blind, reference=reference)
 
 
-async def _named_version(name: str, caller: Caller) -> Version:
+async def _named_version(name: str, caller: Caller) -> tuple[Version, Reference | None]:
     owner_name, _, number = name.rpartition("@")
     if not owner_name or not (number.isascii() and number.isdigit()) or len(number) > 9:
         raise model_not_found(name)
@@ -72,12 +84,15 @@ async def _named_version(name: str, caller: Caller) -> Version:
         )
         if owner is None or not caller.may_see(owner) or not owner.learn:
             return None
-        return lineages.find_version_by_number(db, owner.id, int(number))
+        version = lineages.find_version_by_number(db, owner.id, int(number))
+        if version is None:
+            return None
+        return version, lineages.find_reference(db, version.reference_id)
 
-    version: Version | None = await caller.services.read(find)
-    if version is None or version.folder is None or version.state not in ("serving", "retired"):
+    found: tuple[Version, Reference | None] | None = await caller.services.read(find)
+    if found is None or found[0].folder is None or found[0].state not in ("serving", "retired"):
         raise model_not_found(name)
-    return version
+    return found
 
 
 @router.get("/v1/models", summary="The models that can be asked for")
@@ -99,7 +114,7 @@ async def retrieve_model(name: str, caller: Known) -> dict[str, Any]:
     """*Raises*: 404 for a name that cannot be asked for."""
     if name in (OWN, BASE):
         return _model(name, 0.0, caller)
-    version = await _named_version(name, caller)
+    version, _ = await _named_version(name, caller)
     return _model(name, version.created_at, caller)
 
 

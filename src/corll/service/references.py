@@ -1,0 +1,99 @@
+"""Adapters made elsewhere, offline and audited, as references: π_0 of whoever starts from them.
+
+An adapter learned from many people is never taught online; it is imported, numbered and frozen, and
+users' own adapters start as copies of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from corll.errors import AdapterError
+from corll.service import publishing
+from corll.service.settings import ServiceSettings
+from corll.service.store import lineages
+from corll.service.store.accounts import audit
+from corll.service.store.database import Database
+from corll.service.store.lineages import Reference
+
+_CONFIG, _WEIGHTS, _BASE = "adapter_config.json", "adapter_model.safetensors", "corll_base.json"
+_UNKNOWN = "unknown"
+
+
+def import_reference(
+    database: Database, folder: Path, *, name: str, actor: str, now: float
+) -> Reference:
+    """Copies a PEFT folder into the data folder and numbers it; the same weights are one reference.
+
+    *Raises*: AdapterError where it is no LoRA adapter, or one of another base than the service's.
+    """
+    for needed in (_CONFIG, _WEIGHTS):
+        if not (folder / needed).is_file():
+            raise AdapterError(f"{folder} is no adapter's folder: it has no {needed}.")
+    with (folder / _WEIGHTS).open("rb") as file:
+        fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+    base_model, base_fingerprint = _base_of(folder)
+    with database.read() as db:
+        _check_base(db, folder, base_fingerprint)
+    target = ServiceSettings(data_dir=database.folder).references_dir / fingerprint[:24]
+
+    def copy(to: Path) -> None:
+        for file in (_CONFIG, _WEIGHTS, _BASE):
+            if (folder / file).exists():
+                shutil.copyfile(folder / file, to / file)
+
+    if not target.exists():
+        publishing.publish(target, copy)
+
+    def register(db: Connection) -> Reference:
+        reference = lineages.add_reference(
+            db,
+            name=name,
+            fingerprint=fingerprint,
+            folder=str(target),
+            base_model=base_model,
+            base_fingerprint=base_fingerprint,
+            now=now,
+        )
+        details = {"name": name, "number": reference.number}
+        audit(
+            db,
+            actor=actor,
+            action="reference imported",
+            subject=reference.id,
+            details=details,
+            now=now,
+        )
+        return reference
+
+    return database.write(register)
+
+
+def _base_of(folder: Path) -> tuple[str, str]:
+    """The base that the adapter says it belongs to: its name and fingerprint."""
+    try:
+        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        if config.get("peft_type") != "LORA":
+            raise AdapterError(f"{folder} holds {config.get('peft_type')}; only LoRA can be used.")
+        named = str(config.get("base_model_name_or_path") or _UNKNOWN)
+        if not (folder / _BASE).exists():
+            return named, _UNKNOWN
+        about = json.loads((folder / _BASE).read_text(encoding="utf-8"))["base_model"]
+        return str(about["name"]), str(about["fingerprint"])
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise AdapterError(f"The adapter in {folder} cannot be read: {error}.") from error
+
+
+def _check_base(db: Connection, folder: Path, fingerprint: str) -> None:
+    """An adapter that names its base must name the one that is served here."""
+    served = {one.base_fingerprint for one in lineages.all_references(db) if one.kind == "base"}
+    if served and fingerprint not in served | {_UNKNOWN}:
+        raise AdapterError(
+            f"The adapter in {folder} was trained on another base model than this service has; "
+            "import one of the same base."
+        )
