@@ -33,7 +33,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     except ModelNotFoundError as error:
         pytest.skip(str(error))
     settings = ServiceSettings(
-        data_dir=tmp_path_factory.mktemp("e2e"), admin_key=ADMIN_KEY, log_level="warning"
+        data_dir=tmp_path_factory.mktemp("e2e"),
+        admin_key=ADMIN_KEY,
+        log_level="warning",
+        requests_per_minute=100_000,  # these tests ask often how far it is
     )
     with running_service(settings) as running:
         until(lambda: httpx.get(f"{running.url}/readyz").json()["learner"] == "ready")

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from corll.service.drafting import (
     Progress,
     VersionFolder,
 )
-from corll.service.engine import AdaptersInMemory, Engine
+from corll.service.engine import _MOST_SESSIONS, AdaptersInMemory, Engine
 from corll.service.sessions import _settled, best_first
 
 PROMPTS = ["The parcel is late.", "Write to Ms Lopez about the kettle, please.", "Hello"]
@@ -54,6 +55,9 @@ def saved_version(policy: Policy, folder: Path, *, seed: int) -> VersionFolder:
 def request(prompt: str = PROMPTS[0], **changes: object) -> DraftRequest:
     made = DraftRequest(prompt, None, 12, seed=3, sampling=SamplingConfig())
     return replace(made, **changes)  # type: ignore[arg-type]
+
+
+_NOBODY = SimpleNamespace(jobs=())
 
 
 class Listener:
@@ -206,6 +210,22 @@ def test_a_full_queue_says_when_to_come_again(policy: Policy) -> None:
     assert all(listener.drawn for listener in taken)  # a clean stop finishes them
     with pytest.raises(EngineBusyError):
         engine.submit(request(), Listener())
+
+
+def test_those_who_wait_for_a_busy_engine_share_the_next_decoding(policy: Policy) -> None:
+    engine = Engine(policy)
+    long = [Listener() for _ in range(_MOST_SESSIONS)]
+    for number, listener in enumerate(long):
+        own = SamplingConfig(temperature=1 + number)  # too unlike to share
+        engine.submit(request(max_new_tokens=120 + 60 * number, sampling=own), listener)
+    late = [Listener() for _ in PROMPTS]
+    for prompt, listener in zip(PROMPTS, late, strict=True):
+        engine.submit(request(prompt, max_new_tokens=60), listener)
+    shared = 0
+    while not all(listener.ended.is_set() for listener in late):
+        shared = max(shared, *(len(session.jobs) for session in [*engine._sessions] or [_NOBODY]))
+    engine.close()
+    assert shared == len(PROMPTS)
 
 
 def test_a_prompt_over_the_context_is_refused_at_once(engine: Engine) -> None:

@@ -1,7 +1,8 @@
 """The drafting engine: one base model, the adapters of many users, a thread that draws.
 
-Requests of one version that wait together share a decoding; decodings of different versions take
-turns, a token each. Nothing here waits for learning.
+Requests of one version that wait together share a decoding; decodings take turns, a token each, and
+there are few of them at a time, since a token for several rows costs hardly more than for one: who
+comes later waits for the next, with all others who wait. Nothing here waits for learning.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from corll.service.sessions import Session
 
 log = logging.getLogger(__name__)
 
+_MOST_SESSIONS = 4
 _SECONDS_A_DRAFT = 4
 """What a waiting client is told to expect, for each draft before it."""
 
@@ -144,6 +146,8 @@ class Engine:
         """Begins what is waiting, as far as there is room; at least one."""
         while self._waiting:
             room = self._max_branches - sum(session.branches for session in self._sessions)
+            if len(self._sessions) >= _MOST_SESSIONS:
+                return
             with self._changed:
                 first = self._waiting[0]
                 if self._sessions and first.request.branches > room:
