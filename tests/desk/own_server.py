@@ -1,0 +1,98 @@
+"""`corll serve` in a process of its own, to be killed and started again on the same folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from running_service import ADMIN_KEY
+
+_STARTS_WITHIN_S = 90
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class OwnServer:
+    """Drafts of up to 450 tokens by a tiny model, without a learner."""
+
+    model: Path
+    data_dir: Path
+    port: int = field(default_factory=_free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        settings = {
+            "CORLL_ADMIN_KEY": ADMIN_KEY,
+            "CORLL_MODEL": str(self.model),
+            "CORLL_DATA_DIR": str(self.data_dir),
+            "CORLL_PORT": str(self.port),
+            "CORLL_DTYPE": "float32",
+            "CORLL_LEARN": "false",
+            "CORLL_MAX_COMPLETION_LENGTH": "450",
+            "CORLL_LOG_LEVEL": "error",
+        }
+        command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
+        self.process = subprocess.Popen(
+            command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL
+        )
+        end = time.monotonic() + _STARTS_WITHIN_S
+        while time.monotonic() < end:
+            assert self.process.poll() is None, "the server ended"
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.1)
+        raise AssertionError("the server does not start")
+
+    def pause(self) -> None:
+        self.send(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.send(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """As a power cut would end it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self.ask("POST", path, body)
+
+    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self.ask("PUT", path, body)
+
+    def get(self, path: str) -> dict[str, Any]:
+        return self.ask("GET", path)
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {ADMIN_KEY}"}
+        answer = httpx.request(
+            method, f"{self.url}/v1/{path}", json=body, headers=headers, timeout=60
+        )
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found

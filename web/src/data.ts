@@ -1,0 +1,66 @@
+/** Your data: what you agreed to, all that is kept of you, how to take it along, what deleting does. */
+
+import { say, warn } from "./announcer";
+import { ask, sayError, type Session } from "./api";
+import { user } from "./account";
+import { consentForm, holdbackField } from "./consentForm";
+import { button, el } from "./elements";
+import { LocalTexts } from "./localTexts";
+import { Records } from "./records";
+import type { Outbox } from "./unsent";
+
+export async function dataPage(main: HTMLElement, session: Session, outbox: Outbox): Promise<void> {
+  const records = new Records();
+  main.append(
+    el(
+      "div",
+      { class: "page" },
+      el("h1", {}, "Your data"),
+      el("h2", {}, "What you agree to"),
+      consentForm(["store", "learn", "share"]),
+      pastEdits(),
+      holdbackField(),
+      el("h2", {}, "Take it along"),
+      el("p", {}, el("a", { href: "/v1/users/me/export", download: true }, "Everything that is kept of you"), ", as JSON lines: drafts, edits, comparisons, versions, and the log of your consent."),
+      el("h2", {}, "In this browser only"),
+      new LocalTexts(session.user.id, outbox).element,
+      el("h2", {}, "Every draft and edit"),
+      records.element,
+      el("h2", {}, "What can be undone, and what not"),
+      ...undoing(),
+    ),
+  );
+  await records.load();
+}
+
+/** Consent is not retroactive unless the user says so. */
+function pastEdits(): HTMLElement {
+  const includePast = async (): Promise<void> => {
+    try {
+      await ask("PUT", "/v1/users/me/consent", { learn: true, include_past: true });
+      say("Edits from before you agreed are learned from too.");
+    } catch (error) {
+      warn(sayError(error));
+    }
+  };
+  const field = el(
+    "p",
+    {},
+    button("Learn from my earlier edits too", () => void includePast()),
+    el("span", { class: "hint" }, " Else only those count that came after you agreed."),
+  );
+  user.watch((about) => {
+    field.hidden = !about?.consent.learn;
+  });
+  return field;
+}
+
+function undoing(): HTMLElement[] {
+  return [
+    "Switching “Learn from my edits” off takes your model out of use at once. Its weights stay, and hold what they learned.",
+    "What a version has learned it may repeat, so only going back to a version from before a text takes that text out of use. “Learning” has the way back.",
+    "Switching “Keep my drafts and edits” off keeps nothing new; what was kept before stays, until whoever runs this server deletes it.",
+    "Texts that you handed over under “First minutes” can be forgotten there, save what a version has learned from them.",
+    "Nobody can undo what has left the server: exports, backups of its disk, and texts that you copied and sent.",
+  ].map((line) => el("p", {}, line));
+}

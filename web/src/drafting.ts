@@ -1,0 +1,81 @@
+/** Drafts, as they are written. */
+
+import { answerTo, Refused, Unreachable } from "./api";
+import { noteAway } from "./connection";
+import { EventReader } from "./serverSentEvents";
+
+export interface Drafted {
+  id: string;
+  text: string;
+  /** A version's number; null for the base, undefined where the server does not tell. */
+  version: number | null | undefined;
+  stored: boolean;
+  /** Ended by the limit on its length. */
+  cut: boolean;
+}
+
+interface Chunk {
+  id: string;
+  choices: { delta?: { content?: string }; finish_reason?: string | null }[];
+  corll?: { version?: number | null; stored: boolean };
+  error?: { message: string; code: string };
+}
+
+export interface Wanted {
+  prompt: string;
+  /** `corll`, `base`, or a version: NAME@7. */
+  model?: string;
+  seed?: number;
+  signal?: AbortSignal;
+  onPiece?: (piece: string, id: string) => void;
+}
+
+/** *Raises*: Refused; Unreachable where the draft breaks off; AbortError by the signal. */
+export async function draw(wanted: Wanted): Promise<Drafted> {
+  const response = await answerTo("POST", "/v1/chat/completions", bodyOf(wanted), wanted.signal);
+  const made: Drafted = { id: "", text: "", version: undefined, stored: true, cut: false };
+  for await (const chunk of chunks(response)) {
+    if (chunk.error) throw new Refused(500, chunk.error.code, chunk.error.message, null);
+    made.id = chunk.id;
+    const [choice] = chunk.choices;
+    const piece = choice?.delta?.content ?? "";
+    made.cut ||= choice?.finish_reason === "length";
+    if (chunk.corll) {
+      made.version = chunk.corll.version;
+      made.stored = chunk.corll.stored;
+    }
+    if (piece === "") continue;
+    made.text += piece;
+    wanted.onPiece?.(piece, made.id);
+  }
+  return made;
+}
+
+function bodyOf(wanted: Wanted): object {
+  return {
+    model: wanted.model ?? "corll",
+    messages: [{ role: "user", content: wanted.prompt }],
+    stream: true,
+    ...(wanted.seed === undefined ? {} : { seed: wanted.seed }),
+  };
+}
+
+async function* chunks(response: Response): AsyncGenerator<Chunk> {
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  const events = new EventReader();
+  for (;;) {
+    const { done, value } = await reader.read().catch(brokenOff);
+    // What ends without its last word has broken off, however cleanly the connection was closed.
+    if (done) brokenOff(null);
+    for (const data of events.take(value ?? "")) {
+      if (data === "[DONE]") return;
+      yield JSON.parse(data) as Chunk;
+    }
+  }
+}
+
+function brokenOff(error: unknown): never {
+  if (error instanceof DOMException && error.name === "AbortError") throw error;
+  noteAway();
+  throw new Unreachable("The server went away before the draft was finished.");
+}

@@ -1,0 +1,58 @@
+/** The quiet line: who drafted, how far the next step is, what took over. */
+
+import { user, type User } from "./account";
+import { say } from "./announcer";
+import { el, replaceChildren } from "./elements";
+import { onEvent } from "./events";
+import type { SheetDraft } from "./sheet";
+import { clock, count } from "./wording";
+
+export class QuietLine {
+  readonly element = el("p", { class: "quiet-line" });
+  private draft: SheetDraft | undefined;
+  private news = "";
+
+  constructor() {
+    user.watch(() => this.render());
+    onEvent("version", ({ number, state }) => {
+      const took = state !== "rejected";
+      this.news = took
+        ? `Version ${number} took over at ${clock()}; the next draft is its.`
+        : `Version ${number} failed its checks at ${clock()}, so the former one goes on.`;
+      say(this.news);
+      this.render();
+    });
+  }
+
+  show(draft: SheetDraft | undefined): void {
+    this.draft = draft;
+    this.render();
+  }
+
+  private render(): void {
+    const parts = [this.draft && drafter(this.draft), user.value && untilNext(user.value), this.news];
+    const said = parts.filter((part): part is string => Boolean(part));
+    replaceChildren(this.element, ...said.map((part) => el("span", {}, part)));
+  }
+}
+
+function drafter(draft: SheetDraft): string {
+  if (draft.state === "coming") return "Drafting…";
+  if (draft.version === undefined) {
+    return draft.state === "whole"
+      ? "Who drafted is not told, so that you judge without knowing."
+      : "The draft broke off.";
+  }
+  const who = draft.version === null ? "the base model" : `your version ${draft.version}`;
+  return `Drafted by ${who}.${draft.cut ? " It was cut at the longest length." : ""}`;
+}
+
+export function untilNext(about: User): string {
+  if (!about.consent.store) return "Your texts are not kept, so nothing is learned.";
+  if (!about.consent.learn) return "Learning is switched off.";
+  if (about.learner === "off") return "This server does not learn just now.";
+  if (about.learner === "down") return "The learner is being started again; your edits wait for it.";
+  const left = about.preferences_per_step - about.waiting;
+  if (left > 0) return `${count(left, "edit")} until the next step.`;
+  return "Learning now; a new version comes in a moment.";
+}

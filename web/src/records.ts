@@ -1,0 +1,111 @@
+/** Every draft and edit of the user, newest first, to be read and searched. */
+
+import { ask, sayError } from "./api";
+import { button, el, labelled, replaceChildren } from "./elements";
+import { count, day, percent, shortened } from "./wording";
+import { marked } from "./wordSummary";
+
+interface DraftRecord {
+  id: string;
+  created_at: number;
+  prompt: string | { role: string; content: string }[];
+  version: number | null;
+  choices: { text: string }[];
+  status: "complete" | "cancelled";
+  source: "live" | "import";
+  edits: { id: string; choice: number; text: string; state: string; accepted: boolean; edit_cost: number; created_at: number }[];
+}
+
+interface Page {
+  data: DraftRecord[];
+  has_more: boolean;
+}
+
+const AT_ONCE = 20;
+const SEARCH_AFTER_MS = 300;
+
+export class Records {
+  readonly element = el("div", {});
+  private readonly search = el("input", { type: "search", maxlength: 200 });
+  private readonly found = el("p", { class: "hint", role: "status" });
+  private readonly list = el("div", { class: "records" });
+  private readonly more = button("Show more", () => void this.load(this.last));
+  private last: string | null = null;
+  private shown = 0;
+  private asked = 0;
+  private timer: number | undefined;
+
+  constructor() {
+    this.search.addEventListener("input", () => {
+      window.clearTimeout(this.timer);
+      this.timer = window.setTimeout(() => void this.load(null), SEARCH_AFTER_MS);
+    });
+    this.more.hidden = true;
+    this.element.append(labelled("Search in prompts, drafts and edits", this.search), this.found, this.list, this.more);
+  }
+
+  async load(before: string | null = null): Promise<void> {
+    const asked = ++this.asked;
+    const query = new URLSearchParams({ q: this.search.value, limit: String(AT_ONCE) });
+    if (before !== null) query.set("before", before);
+    try {
+      const page = await ask<Page>("GET", `/v1/users/me/drafts?${query}`);
+      // A slower answer to an earlier search must not take the place of this one.
+      if (asked === this.asked) this.show(page, before === null);
+    } catch (error) {
+      this.found.textContent = sayError(error);
+    }
+  }
+
+  private show(page: Page, fresh: boolean): void {
+    if (fresh) {
+      replaceChildren(this.list);
+      this.shown = 0;
+    }
+    this.list.append(...page.data.map(record));
+    this.shown += page.data.length;
+    this.last = page.data.at(-1)?.id ?? this.last;
+    this.more.hidden = !page.has_more;
+    const some = page.has_more ? "The newest " : "";
+    this.found.textContent = this.shown === 0 ? "Nothing found." : `${some}${count(this.shown, "draft")}.`;
+  }
+}
+
+function record(draft: DraftRecord): HTMLElement {
+  const prompt = promptText(draft.prompt);
+  const edits = draft.edits.flatMap((edit) => {
+    const said = edit.accepted ? "Sent as it was" : `Sent, ${edit.state}, edit cost ${percent(edit.edit_cost)}`;
+    const draftText = draft.choices[edit.choice]?.text ?? "";
+    return [el("h4", {}, `${said} (${day(edit.created_at)})`), marked(draftText, edit.text)];
+  });
+  const unanswered = draft.choices.flatMap(({ text }) => [el("h4", {}, "Draft"), el("p", { class: "text", dir: "auto" }, text)]);
+  return el(
+    "details",
+    {},
+    el(
+      "summary",
+      {},
+      el("span", { class: "start", dir: "auto" }, shortened(prompt, 90) || "(empty)"),
+      el("span", { class: "hint" }, about(draft)),
+    ),
+    el("h4", {}, "What was answered"),
+    el("p", { class: "text", dir: "auto" }, prompt),
+    ...(edits.length > 0 ? edits : unanswered),
+  );
+}
+
+function about(draft: DraftRecord): string {
+  const facts = [
+    day(draft.created_at),
+    draft.version === null ? "base model" : `version ${draft.version}`,
+    draft.status === "cancelled" && "stopped",
+    draft.source === "import" && "from past texts",
+    draft.edits.length === 0 && "not sent",
+  ];
+  return facts.filter(Boolean).join(" · ");
+}
+
+function promptText(prompt: DraftRecord["prompt"]): string {
+  if (typeof prompt === "string") return prompt;
+  return prompt.map(({ role, content }) => (role === "user" ? content : `${role}: ${content}`)).join("\n\n");
+}

@@ -1,0 +1,128 @@
+/** A sheet: one thing that is being answered, with its drafts and the texts made of them. */
+
+import { Kept, newId } from "./kept";
+import { hold, type Release } from "./locks";
+
+export interface SheetDraft {
+  key: string;
+  /** What the server calls it; empty until the first piece of it has come. */
+  id: string;
+  prompt: string;
+  /** As it was drafted. */
+  text: string;
+  /** As it stands on the desk. */
+  edited: string;
+  state: "coming" | "whole" | "broken off";
+  /** A version's number; null for the base, undefined where the server does not tell. */
+  version?: number | null;
+  /** Whether the server keeps it; what is not kept cannot teach. */
+  stored: boolean;
+  cut: boolean;
+}
+
+export interface Sheet {
+  id: string;
+  prompt: string;
+  drafts: SheetDraft[];
+  shown: number;
+  changedAt: number;
+}
+
+export function newSheet(): Sheet {
+  return { id: newId(), prompt: "", drafts: [], shown: 0, changedAt: Date.now() };
+}
+
+export function isEmpty(sheet: Sheet): boolean {
+  return sheet.prompt.trim() === "" && sheet.drafts.length === 0;
+}
+
+export function shownDraft(sheet: Sheet): SheetDraft | undefined {
+  return sheet.drafts[sheet.shown];
+}
+
+const RELOADS_WITHIN_MS = 800;
+
+/** The sheets of one user in this browser. A tab holds the sheet that it shows. */
+export class Sheets {
+  private readonly kept: Kept<Sheet>;
+  private release: Release | null = null;
+
+  constructor(private readonly userId: string) {
+    this.kept = new Kept<Sheet>(userId, "sheet");
+  }
+
+  /** False where the browser could not keep it. */
+  keep(sheet: Sheet): boolean {
+    sheet.changedAt = Date.now();
+    if (!isEmpty(sheet)) return this.kept.put(sheet.id, sheet);
+    this.kept.remove(sheet.id);
+    return true;
+  }
+
+  remove(id: string): void {
+    this.kept.remove(id);
+  }
+
+  /** Newest first. */
+  all(): Sheet[] {
+    const sheets = this.kept.all().map(({ value }) => value);
+    return sheets.sort((a, b) => b.changedAt - a.changedAt);
+  }
+
+  /** The sheet this tab showed before it was loaded anew; else one that no tab shows; else a new one. */
+  async open(): Promise<Sheet> {
+    return (await this.own()) ?? (await this.leftAlone()) ?? (await this.take(newSheet()));
+  }
+
+  /** Shows a sheet in this tab, now and after its next load. */
+  async take(sheet: Sheet): Promise<Sheet> {
+    return this.shown(sheet, await hold(this.lock(sheet.id), 0));
+  }
+
+  /** The desk of this tab shows that sheet when it is opened next. */
+  showNext(sheet: Sheet): void {
+    sessionStorage.setItem(this.key, sheet.id);
+  }
+
+  private async own(): Promise<Sheet | null> {
+    const id = sessionStorage.getItem(this.key);
+    const sheet = id === null ? null : this.kept.get(id);
+    if (sheet === null) return null;
+    // A page that is loaded anew lets go of its lock only in a moment.
+    const release = await hold(this.lock(sheet.id), RELOADS_WITHIN_MS);
+    if (release !== null) return this.shown(mended(sheet), release);
+    // Another tab shows it, so this one is its copy: from here on each has a text of its own.
+    return this.take(mended({ ...structuredClone(sheet), id: newId() }));
+  }
+
+  private async leftAlone(): Promise<Sheet | null> {
+    for (const sheet of this.all()) {
+      const release = await hold(this.lock(sheet.id), 0);
+      if (release !== null) return this.shown(mended(sheet), release);
+    }
+    return null;
+  }
+
+  private shown(sheet: Sheet, release: Release | null): Sheet {
+    this.release?.();
+    this.release = release;
+    this.showNext(sheet);
+    return sheet;
+  }
+
+  private lock(id: string): string {
+    return `corll/${this.userId}/sheet/${id}`;
+  }
+
+  private get key(): string {
+    return `corll/${this.userId}/sheet`;
+  }
+}
+
+/** A draft that was coming when the page went away will not come any further. */
+function mended(sheet: Sheet): Sheet {
+  for (const draft of sheet.drafts) if (draft.state === "coming") draft.state = "broken off";
+  sheet.drafts = sheet.drafts.filter((draft) => draft.text !== "" || draft.edited !== "");
+  sheet.shown = Math.max(0, Math.min(sheet.shown, sheet.drafts.length - 1));
+  return sheet;
+}
