@@ -16,7 +16,7 @@ from running_service import RunningService, running_service, settings_for
 CHROMIUM = Path("/usr/bin/chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """The browser; each test gets a profile of its own in it."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -24,6 +24,7 @@ def chromium() -> Iterator[Any]:
         pytest.skip(f"there is no browser at {CHROMIUM}; apt-get install chromium brings it")
     if not (FILES / "index.html").exists():
         pytest.skip("the desk is not built; `make desk` builds it")
+    playwright.expect.set_options(timeout=30_000)  # a busy machine is no failure
     with playwright.sync_playwright() as started:
         # Containers run as root, where Chromium's own sandbox refuses to work.
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -27,7 +26,7 @@ from corll.service.drafting import (
     Progress,
     VersionFolder,
 )
-from corll.service.engine import _MOST_SESSIONS, AdaptersInMemory, Engine
+from corll.service.engine import AdaptersInMemory, Engine
 from corll.service.sessions import _settled, best_first
 
 PROMPTS = ["The parcel is late.", "Write to Ms Lopez about the kettle, please.", "Hello"]
@@ -55,9 +54,6 @@ def saved_version(policy: Policy, folder: Path, *, seed: int) -> VersionFolder:
 def request(prompt: str = PROMPTS[0], **changes: object) -> DraftRequest:
     made = DraftRequest(prompt, None, 12, seed=3, sampling=SamplingConfig())
     return replace(made, **changes)  # type: ignore[arg-type]
-
-
-_NOBODY = SimpleNamespace(jobs=())
 
 
 class Listener:
@@ -212,20 +208,26 @@ def test_a_full_queue_says_when_to_come_again(policy: Policy) -> None:
         engine.submit(request(), Listener())
 
 
-def test_those_who_wait_for_a_busy_engine_share_the_next_decoding(policy: Policy) -> None:
-    engine = Engine(policy)
-    long = [Listener() for _ in range(_MOST_SESSIONS)]
-    for number, listener in enumerate(long):
-        own = SamplingConfig(temperature=1 + number)  # too unlike to share
-        engine.submit(request(max_new_tokens=120 + 60 * number, sampling=own), listener)
+def test_those_who_wait_together_share_a_decoding(engine: Engine) -> None:
+    release, together = threading.Event(), []
     late = [Listener() for _ in PROMPTS]
+
+    def hold(_: DraftEvent) -> None:
+        release.wait(60)  # the engine's own thread, so that the others wait
+
+    def looking(listener: Listener) -> Callable[[DraftEvent], None]:
+        def on_event(event: DraftEvent) -> None:
+            together.append(max(len(session.jobs) for session in engine._sessions))
+            listener(event)
+
+        return on_event
+
+    engine.submit(request(max_new_tokens=1), hold)
     for prompt, listener in zip(PROMPTS, late, strict=True):
-        engine.submit(request(prompt, max_new_tokens=60), listener)
-    shared = 0
-    while not all(listener.ended.is_set() for listener in late):
-        shared = max(shared, *(len(session.jobs) for session in [*engine._sessions] or [_NOBODY]))
-    engine.close()
-    assert shared == len(PROMPTS)
+        engine.submit(request(prompt), looking(listener))
+    release.set()
+    assert all(listener.drawn for listener in late)
+    assert max(together) == len(PROMPTS)
 
 
 def test_a_prompt_over_the_context_is_refused_at_once(engine: Engine) -> None:
