@@ -227,7 +227,7 @@ def test_those_who_wait_together_share_a_decoding(engine: Engine) -> None:
         engine.submit(request(prompt), looking(listener))
     release.set()
     assert all(listener.drawn for listener in late)
-    assert max(together) == len(PROMPTS)
+    assert max(together) >= len(PROMPTS)  # with the first, if it had not begun
 
 
 def test_a_prompt_over_the_context_is_refused_at_once(engine: Engine) -> None:
