@@ -75,15 +75,17 @@ def test_pictures_of_every_page(taught: RunningService, browser: Callable[..., A
             page.wait_for_timeout(1500)
             if name == "data":
                 page.locator(".records summary").nth(1).click()
+                page.evaluate("scrollTo(0, 0)")
             picture(desk, name, scheme)
 
 
 def fix_a_draft(desk: Desk) -> None:
-    draft = desk.draft(writing_prompts("held_out")[0])
-    first, _, rest = draft.partition("\n")
-    desk.write(first.rstrip(",.!") + ",\n" + rest.replace("I'm", "I am").replace("!", "."))
-    desk.editor.press("Control+End")
-    desk.page.keyboard.type("\nKind regards,\nAnna")
+    draft = desk.draft(writing_prompts("held_out", "complaint_reply")[0])
+    better = draft.replace("Hello", "Good morning").replace("I'm", "I am").replace("!", ".")
+    lines = better.replace("very ", "").replace("really ", "").rstrip().split("\n")
+    signed = "regards" in better.lower()
+    lines[-1:] = ["Anna"] if signed else [lines[-1], "", "Kind regards,", "Anna"]
+    desk.write("\n".join(lines))
     desk.page.wait_for_timeout(800)
 
 
