@@ -19,6 +19,7 @@ CORE = [
     "version",
     "errors",
     "config",
+    "saved_files",
     "records",
     "edits",
     "feedback",

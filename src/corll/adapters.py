@@ -21,6 +21,7 @@ from peft.tuners.lora import layer as peft_lora
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from corll import saved_files
 from corll.config import LoraConfig
 from corll.errors import AdapterError
 from corll.lora import Factors, LoraLinear, activate, insert_adapter
@@ -29,10 +30,6 @@ from corll.version import __version__
 
 POLICY = "policy"
 REFERENCE = "reference"
-
-_CONFIG_FILE = "adapter_config.json"
-_WEIGHTS_FILE = "adapter_model.safetensors"
-_BASE_FILE = "corll_base.json"
 
 # Read as plain LoRA, an adapter with other values than these would load and give other numbers.
 _PLAIN_LORA: dict[str, Any] = {
@@ -191,9 +188,11 @@ class AdapterSet:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         config = self.model.peft_config[adapter].to_dict() | {"inference_mode": True}
-        (target / _CONFIG_FILE).write_text(json.dumps(config, indent=2, default=_as_list) + "\n")
+        (target / saved_files.ADAPTER_CONFIG).write_text(
+            json.dumps(config, indent=2, default=_as_list) + "\n"
+        )
         weights = {n: p.detach().contiguous() for n, p in self.parameters(adapter).items()}
-        save_file(weights, target / _WEIGHTS_FILE, metadata={"format": "pt"})
+        save_file(weights, target / saved_files.ADAPTER_WEIGHTS, metadata={"format": "pt"})
         write_base(target, self.base, self.reference_name_of(adapter))
 
     def load(self, adapter: str, folder: str | os.PathLike[str]) -> None:
@@ -268,7 +267,7 @@ class AdapterSet:
 
 
 def _read_weights(folder: str | os.PathLike[str], base: LoadedModel) -> dict[str, torch.Tensor]:
-    path = Path(folder) / _WEIGHTS_FILE
+    path = Path(folder) / saved_files.ADAPTER_WEIGHTS
     try:
         return dict(load_file(path, device=str(base.device)))
     except (OSError, SafetensorError) as error:
@@ -280,7 +279,7 @@ def read_lora_config(folder: str | os.PathLike[str], base: LoadedModel) -> LoraC
 
     *Raises*: AdapterError.
     """
-    path = Path(folder) / _CONFIG_FILE
+    path = Path(folder) / saved_files.ADAPTER_CONFIG
     try:
         fields = json.loads(path.read_text())
         targets = fields["target_modules"]
@@ -293,7 +292,8 @@ def read_lora_config(folder: str | os.PathLike[str], base: LoadedModel) -> LoraC
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise AdapterError(
-            f"{folder} is not a LoRA adapter's folder: {_CONFIG_FILE} cannot be used ({error})."
+            f"{folder} is not a LoRA adapter's folder: {saved_files.ADAPTER_CONFIG} cannot be used "
+            f"({error})."
         ) from error
     check_base(Path(folder), base)
     return config
@@ -321,13 +321,13 @@ def write_base(folder: Path, base: LoadedModel, reference_name: str) -> None:
         "reference": reference_name,
         "corll": __version__,
     }
-    (folder / _BASE_FILE).write_text(json.dumps(about, indent=2) + "\n")
+    (folder / saved_files.BASE).write_text(json.dumps(about, indent=2) + "\n")
 
 
 def check_base(folder: Path, base: LoadedModel) -> None:
     """*Raises*: AdapterError where `write_base` named another base than this one."""
     try:
-        about = json.loads((folder / _BASE_FILE).read_text())["base_model"]
+        about = json.loads((folder / saved_files.BASE).read_text())["base_model"]
     except (OSError, KeyError, ValueError):
         return  # written by another tool: the shapes of its weights are the only check
     if about["fingerprint"] != base.fingerprint:
@@ -371,4 +371,4 @@ def _without_peft_warnings() -> Iterator[None]:
 def _as_list(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(value)
-    raise TypeError(f"{value!r} has no place in {_CONFIG_FILE}")
+    raise TypeError(f"{value!r} has no place in {saved_files.ADAPTER_CONFIG}")

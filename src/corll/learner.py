@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from corll import saved_files
 from corll.buffer import PreferenceBuffer
 from corll.config import CoactiveConfig
 from corll.draft import make_drafts
@@ -39,8 +40,6 @@ from corll.records import (
     text_of,
 )
 
-_STATE_FILE = "corll_learner.json"
-OPTIMIZER_FILE = "corll_optimizer.safetensors"
 _REFERENCE_FOLDER = "reference"
 _REPLAY_MEMORY = 512
 """Preferences that replay draws from: the latest, so that a change of taste is learned."""
@@ -213,7 +212,7 @@ class CoactiveLearner:
         self.policy.save(target)
         if self.policy.reference_name != "base":
             self.policy.save_reference(target / _REFERENCE_FOLDER)
-        save_file(self._optimizer_state(), target / OPTIMIZER_FILE)
+        save_file(self._optimizer_state(), target / saved_files.OPTIMIZER)
         kept = (self.buffer, self.buffer.past) if with_preferences else ((), ())
         waiting, past = ([asdict(preference) for preference in part] for part in kept)
         state = {
@@ -228,7 +227,7 @@ class CoactiveLearner:
             "waiting": waiting,
             "past": past,
         }
-        (target / _STATE_FILE).write_text(json.dumps(state, indent=1) + "\n")
+        (target / saved_files.LEARNER).write_text(json.dumps(state, indent=1) + "\n")
 
     @classmethod
     def load(
@@ -283,7 +282,7 @@ class CoactiveLearner:
 
     def restore_optimizer(self, folder: str | os.PathLike[str]) -> None:
         """Takes up the optimiser's state that `save` wrote. *Raises*: AdapterError."""
-        path = Path(folder) / OPTIMIZER_FILE
+        path = Path(folder) / saved_files.OPTIMIZER
         try:
             stored = load_file(path)
         except (OSError, SafetensorError) as error:
@@ -303,10 +302,10 @@ def _is_finite(value: float) -> bool:
 
 def _read_state(folder: Path) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = json.loads((folder / _STATE_FILE).read_text())
+        state: dict[str, Any] = json.loads((folder / saved_files.LEARNER).read_text())
     except (OSError, ValueError) as error:
         raise AdapterError(
-            f"{folder} holds no learner that could go on ({_STATE_FILE}: {error}). An adapter "
-            "alone is loaded by Policy.load(base, adapter=folder)."
+            f"{folder} holds no learner that could go on ({saved_files.LEARNER}: {error}). An "
+            "adapter alone is loaded by Policy.load(base, adapter=folder)."
         ) from error
     return state

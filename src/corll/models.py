@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError
 
+from corll import saved_files
 from corll.attention import use_grouped_attention
 from corll.errors import ConfigError, ModelNotFoundError
 
@@ -279,7 +280,7 @@ def _checked_folder(path: Path) -> Path:
     if not (path / "config.json").is_file():
         hint = (
             " It holds an adapter: give its base model, and this folder as `adapter`."
-            * (path / "adapter_config.json").is_file()
+            * (path / saved_files.ADAPTER_CONFIG).is_file()
         )
         raise ModelNotFoundError(f"The folder {path} holds no model (no config.json).{hint}")
     if not _has_weights(path):

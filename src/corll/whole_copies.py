@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from corll import saved_files
 from corll.adapters import POLICY, check_base, write_base
 from corll.config import LoraConfig
 from corll.errors import AdapterError, ConfigError
@@ -33,7 +34,7 @@ class _Slot(NamedTuple):
 def holds_whole_copy(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder holds a whole model, not an adapter."""
     path = Path(folder)
-    return (path / "config.json").is_file() and not (path / "adapter_config.json").is_file()
+    return (path / "config.json").is_file() and not (path / saved_files.ADAPTER_CONFIG).is_file()
 
 
 class WholeCopies:

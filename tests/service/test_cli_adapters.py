@@ -10,7 +10,7 @@ import pytest
 
 from corll.cli.adapters import main
 from corll.errors import ConfigError, InputError
-from corll.learner import OPTIMIZER_FILE
+from corll.saved_files import OPTIMIZER
 from corll.service.store.accounts import User, get_or_create_user, read_audit
 from corll.service.store.database import Database
 from corll.service.store.lineages import (
@@ -50,7 +50,7 @@ def anna(database: Database, tmp_path: Path) -> User:
     for number in NUMBERS:
         folder = tmp_path / "versions" / f"version_{number}"
         folder.mkdir(parents=True)
-        (folder / OPTIMIZER_FILE).touch()
+        (folder / OPTIMIZER).touch()
         version = Version(
             id=f"version_{number}",
             user_id=user.id,

@@ -31,13 +31,13 @@ def publish(folder: Path, save: Callable[[Path], None]) -> str:
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     durable.write_folder(folder, save_with_manifest)
-    return _sha256(folder / MANIFEST)
+    return file_sha256(folder / MANIFEST)
 
 
 def write_manifest(folder: Path) -> None:
     """Lists every file of a folder but the manifest itself."""
     files = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
@@ -51,13 +51,13 @@ def verify(folder: Path, manifest_sha256: str, *, without: Iterable[str] = ()) -
     """
     manifest = folder / MANIFEST
     try:
-        if _sha256(manifest) != manifest_sha256:
+        if file_sha256(manifest) != manifest_sha256:
             raise AdapterError(f"{manifest} is not the one that was published.")
         files = json.loads(manifest.read_text())["files"]
         for name, about in files.items():
             if name in without and not (folder / name).exists():
                 continue
-            if _sha256(folder / name) != about["sha256"]:
+            if file_sha256(folder / name) != about["sha256"]:
                 raise AdapterError(f"{folder / name} was changed since it was published.")
     except OSError as error:
         raise AdapterError(f"The version in {folder} is incomplete: {error}.") from error
@@ -74,6 +74,7 @@ def sweep(root: Path, known: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

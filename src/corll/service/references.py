@@ -6,13 +6,13 @@ users' own adapters start as copies of it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
 
 from sqlalchemy import Connection
 
+from corll import saved_files
 from corll.errors import AdapterError
 from corll.service import publishing
 from corll.service.settings import ServiceSettings
@@ -21,7 +21,6 @@ from corll.service.store.accounts import audit
 from corll.service.store.database import Database
 from corll.service.store.lineages import Reference
 
-_CONFIG, _WEIGHTS, _BASE = "adapter_config.json", "adapter_model.safetensors", "corll_base.json"
 _UNKNOWN = "unknown"
 
 
@@ -32,18 +31,17 @@ def import_reference(
 
     *Raises*: AdapterError where it is no LoRA adapter, or one of another base than the service's.
     """
-    for needed in (_CONFIG, _WEIGHTS):
+    for needed in (saved_files.ADAPTER_CONFIG, saved_files.ADAPTER_WEIGHTS):
         if not (folder / needed).is_file():
             raise AdapterError(f"{folder} is no adapter's folder: it has no {needed}.")
-    with (folder / _WEIGHTS).open("rb") as file:
-        fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+    fingerprint = publishing.file_sha256(folder / saved_files.ADAPTER_WEIGHTS)
     base_model, base_fingerprint = _base_of(folder)
     with database.read() as db:
         _check_base(db, folder, base_fingerprint)
     target = ServiceSettings(data_dir=database.folder).references_dir / fingerprint[:24]
 
     def copy(to: Path) -> None:
-        for file in (_CONFIG, _WEIGHTS, _BASE):
+        for file in (saved_files.ADAPTER_CONFIG, saved_files.ADAPTER_WEIGHTS, saved_files.BASE):
             if (folder / file).exists():
                 shutil.copyfile(folder / file, to / file)
 
@@ -77,13 +75,13 @@ def import_reference(
 def _base_of(folder: Path) -> tuple[str, str]:
     """The base that the adapter says it belongs to: its name and fingerprint."""
     try:
-        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((folder / saved_files.ADAPTER_CONFIG).read_text(encoding="utf-8"))
         if config.get("peft_type") != "LORA":
             raise AdapterError(f"{folder} holds {config.get('peft_type')}; only LoRA can be used.")
         named = str(config.get("base_model_name_or_path") or _UNKNOWN)
-        if not (folder / _BASE).exists():
+        if not (folder / saved_files.BASE).exists():
             return named, _UNKNOWN
-        about = json.loads((folder / _BASE).read_text(encoding="utf-8"))["base_model"]
+        about = json.loads((folder / saved_files.BASE).read_text(encoding="utf-8"))["base_model"]
         return str(about["name"]), str(about["fingerprint"])
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise AdapterError(f"The adapter in {folder} cannot be read: {error}.") from error

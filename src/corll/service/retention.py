@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from corll import saved_files
 from corll.service.store import lineages
 from corll.service.store.database import Database
 from corll.service.store.lineages import Version
@@ -15,8 +16,6 @@ from corll.service.store.lineages import Version
 
 def remove_pruned(database: Database, user_id: str) -> list[Version]:
     """Removes what retention does not keep; returns the versions whose folders went."""
-    from corll.learner import OPTIMIZER_FILE  # loads torch, which the API does without
-
     with database.read() as db:
         folders, optimizers = lineages.prunable(db, user_id)
 
@@ -34,5 +33,5 @@ def remove_pruned(database: Database, user_id: str) -> list[Version]:
             shutil.rmtree(version.folder, ignore_errors=True)
     for version in optimizers:
         if version.folder is not None:
-            (Path(version.folder) / OPTIMIZER_FILE).unlink(missing_ok=True)
+            (Path(version.folder) / saved_files.OPTIMIZER).unlink(missing_ok=True)
     return folders
