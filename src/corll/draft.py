@@ -43,7 +43,7 @@ def make_drafts(
         Draft(
             prompt,
             tuple(row),
-            choice=_choice(row, values, allow_unfinished=config.allow_unfinished),
+            choice=best_first(row, values, allow_unfinished=config.allow_unfinished)[0],
             scores=tuple(values),
             seed=seed,
         )
@@ -66,7 +66,15 @@ def _score(
     return scores
 
 
-def _choice(row: Sequence[Sample], scores: Sequence[float], *, allow_unfinished: bool) -> int:
-    """The first of the best, so that ties (all of step 0) go to the first candidate."""
-    allowed = [n for n, sample in enumerate(row) if allow_unfinished or sample.finished]
-    return max(allowed or range(len(row)), key=lambda n: scores[n])
+def best_first(
+    row: Sequence[Sample], scores: Sequence[float], *, allow_unfinished: bool = False
+) -> list[int]:
+    """The candidates by their scores, those that ended before those that were cut.
+
+    Ties (all of step 0) stay in the order in which they were drawn.
+    """
+
+    def rank(n: int) -> tuple[bool, float]:
+        return allow_unfinished or row[n].finished, scores[n]
+
+    return sorted(range(len(row)), key=rank, reverse=True)

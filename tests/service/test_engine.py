@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corll.config import SamplingConfig
+from corll.draft import best_first
 from corll.errors import PromptTooLongError
 from corll.policy import Policy
 from corll.records import Verbatim
@@ -27,7 +28,7 @@ from corll.service.drafting import (
     VersionFolder,
 )
 from corll.service.engine import AdaptersInMemory, Engine
-from corll.service.sessions import _settled, best_first
+from corll.service.sessions import _settled
 
 PROMPTS = ["The parcel is late.", "Write to Ms Lopez about the kettle, please.", "Hello"]
 
@@ -127,7 +128,7 @@ def test_of_several_candidates_the_best_by_implicit_reward_is_shown(
     policy = alone.with_adapter(version.folder)
     rewards = policy.implicit_rewards([PROMPTS[0]] * 4, drawn.candidates)
     assert drawn.scores == pytest.approx(rewards.tolist(), abs=1e-4)
-    assert drawn.shown == best_first(drawn.candidates, drawn.scores)[:1]
+    assert drawn.shown == tuple(best_first(drawn.candidates, drawn.scores)[:1])
     assert [e.total for e in listener.events if isinstance(e, Progress)] == [4] * len(
         [e for e in listener.events if isinstance(e, Progress)]
     )

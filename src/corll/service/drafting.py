@@ -43,7 +43,8 @@ class DraftRequest:
     """Responses wanted for one prompt from one version; None is the plain base.
 
     Of `candidates` (at least `choices`) the best by implicit reward are shown. `top_logprobs` is
-    None where no log-probabilities are wanted.
+    None where no log-probabilities are wanted; `tells` says whether anybody reads the text before
+    its end.
     """
 
     prompt: Prompt
@@ -55,6 +56,7 @@ class DraftRequest:
     candidates: int = 1
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
+    tells: bool = True
 
     @property
     def branches(self) -> int:

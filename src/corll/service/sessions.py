@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 
+from corll.draft import best_first
 from corll.policy import Policy
 from corll.records import Sample
-from corll.service.drafting import Delta, DraftEvent, DraftJob, Drawn, Progress, TokenLogprob
+from corll.service.drafting import (
+    Delta,
+    DraftEvent,
+    DraftJob,
+    DraftRequest,
+    Drawn,
+    Progress,
+    TokenLogprob,
+)
 
 _CUT_SHORT = "\N{REPLACEMENT CHARACTER}"
 """What a tokenizer puts where a character's last bytes are still to come."""
@@ -44,11 +54,8 @@ class Session:
             max(job.request.max_new_tokens for job in jobs),
             [job.request.seed for job in jobs],
         )
-        if policy is None:
-            with base.as_reference():
-                self._decoding = base.start(*arguments, sampling=first.sampling)
-        else:
-            self._decoding = policy.start(*arguments, sampling=first.sampling)
+        with self._weights() as drawing:
+            self._decoding = drawing.start(*arguments, sampling=first.sampling)
         numbers = iter(range(len(jobs) * first.branches))
         self._rows = [[_Row(next(numbers)) for _ in range(first.branches)] for _ in jobs]
         self._over = [False] * len(jobs)
@@ -66,7 +73,8 @@ class Session:
 
     def advance(self) -> bool:
         """A token further for each candidate; tells the jobs, and says whether any goes on."""
-        self._advance()
+        with self._weights() as drawing:
+            drawing.advance(self._decoding)
         for number, job in enumerate(self.jobs):
             if not self._over[number]:
                 self._follow(number, job)
@@ -79,50 +87,61 @@ class Session:
                 self._over[number] = True
                 job.on_event(event)
 
-    def _advance(self) -> None:
+    @contextmanager
+    def _weights(self) -> Iterator[Policy]:
+        """What draws: the version's policy, or the base with all adapters off."""
         if self.policy is not None:
-            self.policy.advance(self._decoding)
+            yield self.policy
             return
         with self.base.as_reference():
-            self.base.advance(self._decoding)
+            yield self.base
 
     def _follow(self, number: int, job: DraftJob) -> None:
         """What the latest token means for a job: text to tell, or its end."""
-        request, rows = job.request, self._rows[number]
+        request, rows, cancelled = job.request, self._rows[number], job.cancelled
         before = sum(row.ended for row in rows)
         for row in rows:
             if not row.ended:
-                self._read(row, job)
+                self._read(row, request, is_last=cancelled)
         done = sum(row.ended for row in rows)
-        if job.cancelled:
+        if cancelled:
             self._decoding.stop([row.number for row in rows])
-        elif request.streams:
-            for choice, row in enumerate(rows):
-                self._tell(job, choice, row)
-        elif done > before:
-            job.on_event(Progress(done, len(rows)))
-        if job.cancelled or done == len(rows):
+        elif request.tells:
+            self._tell(job, rows, progressed=done > before)
+        if cancelled or done == len(rows):
             self._over[number] = True
-            self._finish(number, job)
+            self._finish(number, job, cancelled=cancelled)
 
-    def _read(self, row: _Row, job: DraftJob) -> None:
-        request, decoding = job.request, self._decoding
+    def _read(self, row: _Row, request: DraftRequest, *, is_last: bool) -> None:
+        """Where a candidate stands; its text only where that is told, searched, or at its end."""
+        decoding = self._decoding
         length = int(decoding.lengths[row.number])
         ids = decoding.token_ids[row.number, :length].tolist()
         finished = bool(decoding.finished[row.number])
-        text = self.base.codec.decode(ids)
+        at_end = finished or length >= request.max_new_tokens
+        wanted = at_end or is_last or request.tells or bool(request.stop)
+        text = self.base.codec.decode(ids) if wanted else ""
         if request.top_logprobs is not None:
             row.logprobs.append(self._token_logprob(row, ids[-1], request.top_logprobs))
         ends = [at for stop in request.stop if (at := text.find(stop)) >= 0]
         if ends:
             text, row.stopped = text[: min(ends)], True
-        row.ended = bool(ends) or finished or length >= request.max_new_tokens
+        row.ended = bool(ends) or at_end
         row.text = text
         if row.ended and not finished:
             self._decoding.stop([row.number])
 
-    def _tell(self, job: DraftJob, choice: int, row: _Row) -> None:
-        """Tells what of the text cannot change any more."""
+    def _tell(self, job: DraftJob, rows: Sequence[_Row], *, progressed: bool) -> None:
+        """Tells what of the texts cannot change any more or, where one is to be chosen, how many
+        are drawn.
+        """
+        if job.request.streams:
+            for choice, row in enumerate(rows):
+                self._tell_text(job, choice, row)
+        elif progressed:
+            job.on_event(Progress(sum(row.ended for row in rows), len(rows)))
+
+    def _tell_text(self, job: DraftJob, choice: int, row: _Row) -> None:
         settled = len(row.text) if row.ended else _settled(row.text, job.request.stop)
         new = tuple(row.logprobs[row.logprobs_told :])
         if settled > row.told or new:
@@ -137,7 +156,7 @@ class Session:
         top = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
         return TokenLogprob(decode([token_id]), logprob, tuple((decode([t]), p) for t, p in top))
 
-    def _finish(self, number: int, job: DraftJob) -> None:
+    def _finish(self, number: int, job: DraftJob, *, cancelled: bool) -> None:
         request, rows = job.request, self._rows[number]
         branches = self._decoding.branches()
         samples = []
@@ -148,11 +167,11 @@ class Session:
                 ids = self._ids_within(ids, row.text)
             samples.append(Sample(row.text, ids, branch.logprob, branch.finished))
         shown, scores = tuple(range(request.choices)), None
-        if not job.cancelled and not request.streams:
+        if not cancelled and not request.streams:
             assert self.policy is not None
             prompts = [request.prompt] * len(samples)
             scores = tuple(self.policy.implicit_rewards(prompts, samples).tolist())
-            shown = best_first(samples, scores)[: request.choices]
+            shown = tuple(best_first(samples, scores)[: request.choices])
             for choice, candidate in enumerate(shown):
                 row = rows[candidate]
                 job.on_event(Delta(choice, row.text, tuple(row.logprobs)))
@@ -168,7 +187,7 @@ class Session:
                     for choice, candidate in enumerate(shown)
                     if not (samples[candidate].finished or rows[candidate].stopped)
                 ),
-                job.cancelled,
+                cancelled,
             )
         )
 
@@ -178,14 +197,6 @@ class Session:
             if text.startswith(self.base.codec.decode(ids[:count])):
                 return ids[:count]
         return ids[:1]
-
-
-def best_first(samples: Sequence[Sample], scores: Sequence[float]) -> tuple[int, ...]:
-    """Candidates by their scores, those that ended before those that were cut; ties in order."""
-    order = sorted(
-        range(len(samples)), key=lambda n: (samples[n].finished, scores[n]), reverse=True
-    )
-    return tuple(order)
 
 
 def _settled(text: str, stops: Sequence[str]) -> int:

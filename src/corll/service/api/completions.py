@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
 from corll.config import SamplingConfig
@@ -24,7 +24,7 @@ from corll.service.api.bodies import ChatRequest, TextRequest
 from corll.service.api.callers import Caller, Known
 from corll.service.api.errors import bad_request, error_body, translated
 from corll.service.api.models import Drafting, resolve_model
-from corll.service.api.replies import DONE, Reply, comment, sse
+from corll.service.api.replies import DONE, Reply, comment, event_stream, sse
 from corll.service.api.services import Services
 from corll.service.drafting import (
     Delta,
@@ -64,8 +64,7 @@ async def _answer(body: Asked, request: Request, caller: Caller) -> Response:
     draft = await _Drafting.begin(body, caller)
     if not body.stream:
         return JSONResponse(await draft.whole(request))
-    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return StreamingResponse(draft.stream(), media_type="text/event-stream", headers=headers)
+    return event_stream(draft.stream())
 
 
 class _Drafting:
@@ -242,6 +241,7 @@ def _request(body: Asked, drafting: Drafting, services: Services) -> DraftReques
         candidates=candidates,
         stop=body.stops,
         top_logprobs=body.wanted_logprobs,
+        tells=bool(body.stream),
     )
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from corll.service.api.callers import Known
+from corll.service.api.replies import event_stream
 
 router = APIRouter(tags=["browser"])
 
@@ -14,6 +15,4 @@ router = APIRouter(tags=["browser"])
 async def events(caller: Known) -> StreamingResponse:
     """Server-sent events: `version`, `edit` and `import`, of the caller's user."""
     user = await caller.user()
-    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    stream = caller.services.events.listen(user.id)
-    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+    return event_stream(caller.services.events.listen(user.id))

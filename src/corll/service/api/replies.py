@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from fastapi.responses import StreamingResponse
 
 from corll.service.drafting import Drawn, TokenLogprob
 
@@ -158,6 +160,12 @@ def usage(drawn: Drawn) -> dict[str, int]:
 def sse(content: Mapping[str, Any]) -> str:
     """A server-sent event."""
     return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"
+
+
+def event_stream(events: AsyncIterator[str]) -> StreamingResponse:
+    """An answer of server-sent events, which no proxy is to hold back."""
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 def comment(text: str) -> str:
