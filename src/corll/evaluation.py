@@ -78,12 +78,9 @@ class Evaluation:
 
     def summary(self, *, seed: int) -> dict[str, Interval]:
         """The mean of every measure with its interval."""
-        size = len(self.measures)
-        picks = np.random.default_rng(seed).integers(size, size=(RESAMPLES, size))
-        columns = {field.name: self.values(field.name) for field in fields(Measures)}
         return {
-            name: _interval(float(values.mean()), values[picks].mean(axis=1))
-            for name, values in columns.items()
+            field.name: mean_interval(self.values(field.name), seed=seed)
+            for field in fields(Measures)
         }
 
     def records(self) -> list[dict[str, Any]]:
@@ -147,6 +144,12 @@ def question(prompt: Prompt) -> str:
 
 def _cost(draft: str, edited: str | None) -> float:
     return 1.0 if edited is None else edit_cost(draft, clean_edit(edited))
+
+
+def mean_interval(values: NDArray[np.float64], *, seed: int) -> Interval:
+    """The mean of a sample and its interval. *Shapes*: `values` n, at least 1."""
+    picks = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    return _interval(float(values.mean()), values[picks].mean(axis=1))
 
 
 def _interval(mean: float, resampled: NDArray[np.float64]) -> Interval:

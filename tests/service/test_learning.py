@@ -130,7 +130,7 @@ def test_steps_over_several_versions_are_those_of_one_learner(
     assert serving.number == 2
     alone = Policy.load(tiny_model_folder, dtype="float32", lora=trainer.settings.lora)
     learner = CoactiveLearner(alone, trainer.settings.coactive)
-    pairs = [trainer.to_preference(replace(row, reference=None)) for row in rows]
+    pairs = trainer.to_preferences([replace(row, reference=None) for row in rows])
     learner.step(pairs[:2])
     learner.step(pairs[2:])
     with trainer.policy_of(serving) as served:
@@ -271,7 +271,7 @@ def test_an_adapter_that_changes_nothing_is_found_out(
     with trainer.database.read() as db:
         stored = preferences.preferences_of(db, user.id)
     assert row.preference_id == stored[0].id
-    learned = [trainer.to_preference(stored[0])]
+    learned = trainer.to_preferences(stored)
     reasons = reasons_against(Examined(policy.with_adapter(), learned, 4.0))
     assert len(reasons) == 1
     assert "same log-probabilities" in reasons[0]
@@ -286,7 +286,7 @@ def test_an_adapter_that_went_too_far_is_found_out(
     spoiled = policy.with_adapter()
     for parameter in spoiled.trainable_parameters().values():
         parameter.data.normal_(std=3.0)
-    reasons = reasons_against(Examined(spoiled, [trainer.to_preference(stored[0])], 0.5))
+    reasons = reasons_against(Examined(spoiled, trainer.to_preferences(stored), 0.5))
     assert any("over the budget" in reason for reason in reasons)
 
 

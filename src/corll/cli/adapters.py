@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from corll.cli.parsing import parse
+from corll.cli.parsing import dispatch, parse
 from corll.cli.store import StoreSettings, UserSettings, actor, when
 from corll.errors import ConfigError
 from corll.service.references import import_reference
@@ -72,16 +72,7 @@ class StartSettings(UserSettings):
 
 
 def main(arguments: Sequence[str]) -> None:
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: corll adapters COMMAND [OPTIONS]\n\n{__doc__}")
-        print("corll adapters COMMAND --help explains a command.")
-        return
-    command, *rest = arguments
-    if command not in _COMMANDS:
-        raise ConfigError(
-            f"There is no `corll adapters {command}`. There are: {', '.join(_COMMANDS)}."
-        )
-    _COMMANDS[command](rest)
+    dispatch("adapters", __doc__, _COMMANDS, arguments)
 
 
 def _list(arguments: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from corll.cli.parsing import parse
+from corll.cli.parsing import dispatch, parse
 from corll.cli.settings import OptionalFile, OptionalFolder
 from corll.config import Config
 from corll.errors import ConfigError, InputError
@@ -120,16 +120,7 @@ class ReportSettings(Config):
 
 
 def main(arguments: Sequence[str]) -> None:
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: corll experiment COMMAND [OPTIONS]\n\n{__doc__}")
-        print("corll experiment COMMAND --help explains a command.")
-        return
-    command, *rest = arguments
-    if command not in _COMMANDS:
-        raise ConfigError(
-            f"There is no `corll experiment {command}`. There are: {', '.join(_COMMANDS)}."
-        )
-    _COMMANDS[command](rest)
+    dispatch("experiment", __doc__, _COMMANDS, arguments)
 
 
 def _run(arguments: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from rich.table import Table
 from sqlalchemy import Connection
 from tyro.conf import Positional
 
-from corll.cli.parsing import parse
+from corll.cli.parsing import dispatch, parse
 from corll.cli.settings import OptionalName, OptionalNumber
 from corll.cli.store import (
     Namespace,
@@ -77,14 +77,7 @@ class RevokeKeySettings(StoreSettings):
 
 
 def main(arguments: Sequence[str]) -> None:
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: corll keys COMMAND [OPTIONS]\n\n{__doc__}")
-        print("corll keys COMMAND --help explains a command.")
-        return
-    command, *rest = arguments
-    if command not in _COMMANDS:
-        raise ConfigError(f"There is no `corll keys {command}`. There are: {', '.join(_COMMANDS)}.")
-    _COMMANDS[command](rest)
+    dispatch("keys", __doc__, _COMMANDS, arguments)
 
 
 def _create(arguments: Sequence[str]) -> None:

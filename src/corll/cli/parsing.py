@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import tyro
 
 from corll.config import Config
+from corll.errors import ConfigError
 
 Settings = TypeVar("Settings", bound=Config)
 
@@ -32,6 +33,28 @@ def parse(
         default=tyro.MISSING if default is None else default,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
+
+
+def dispatch(
+    name: str,
+    about: str | None,
+    commands: Mapping[str, Callable[[Sequence[str]], None]],
+    arguments: Sequence[str],
+) -> None:
+    """Runs the command of a group, such as `keys`; without one, prints what `about` says of them.
+
+    *Raises*: ConfigError for a command that is not there.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: corll {name} COMMAND [OPTIONS]\n\n{about}")
+        print(f"corll {name} COMMAND --help explains a command.")
+        return
+    command, *rest = arguments
+    if command not in commands:
+        raise ConfigError(
+            f"There is no `corll {name} {command}`. There are: {', '.join(commands)}."
+        )
+    commands[command](rest)
 
 
 def peek(arguments: Sequence[str], flag: str) -> str | None:

@@ -19,8 +19,7 @@ from corll.service.store.accounts import (
     DEFAULT_USER,
     LOCAL_NAMESPACE,
     User,
-    find_user,
-    find_user_by_name,
+    find_user_called,
     users_of,
 )
 from corll.service.store.database import Database
@@ -67,7 +66,7 @@ class UserSettings(StoreSettings):
     def found_in(self, database: Database) -> User:
         """*Raises*: ConfigError where there is no such user."""
         with database.read() as db:
-            found = find_user_by_name(db, self.namespace, self.user) or find_user(db, self.user)
+            found = find_user_called(db, self.namespace, self.user)
             others = [] if found else [user.name for user in users_of(db, self.namespace)]
         if found is None:
             there = f"There are: {', '.join(others)}." if others else "It has no users yet."

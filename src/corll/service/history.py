@@ -20,7 +20,7 @@ from corll.evaluation import Evaluation, compare, evaluate
 from corll.feedback import clean_edit
 from corll.records import Draft, Prompt, Sample
 from corll.service.learning import Trainer
-from corll.service.store import drafts, imports, lineages
+from corll.service.store import imports, lineages
 from corll.service.store.drafts import DraftRow
 from corll.service.store.imports import ImportItem, ImportRow, ItemState
 from corll.service.store.lineages import Version
@@ -111,9 +111,6 @@ def _take(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> None
             _mark(trainer, item, "skipped", "the text that was sent is the draft itself")
             continue
         _record(trainer, row, version, item, draft)
-    with trainer.database.read() as db:
-        used = sum(item.state == "used" for item in imports.items_of(db, row.id))
-    trainer.database.write(lambda db: imports.update_import(db, row.id, used=used))
 
 
 def _drafts(
@@ -161,7 +158,6 @@ def _record(
     )
 
     def write(db: Connection) -> Any:
-        drafts.add_draft(db, stored)
         imports.add_imported_preference(
             db, import_id=row.id, draft=stored, text=clean_edit(item.sent), now=time.time()
         )

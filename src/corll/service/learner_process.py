@@ -16,9 +16,8 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from corll.errors import StoreError
-from corll.models import no_progress_bars
-from corll.policy import Policy
 from corll.service import history
+from corll.service.base_model import load_base
 from corll.service.learning import Trainer
 from corll.service.logs import set_up_logging
 from corll.service.publishing import sweep
@@ -117,10 +116,9 @@ class Worker:
     def _round(self) -> bool:
         """One step of one user, and one chunk of one import; says whether there was any."""
         busy = False
-        for user_id in self._due():
-            asked = user_id in self._asked
+        for user_id, all_that_waits in self._due():
             self._asked.discard(user_id)
-            busy |= self._attempt(user_id, all_that_waits=asked or self._is_old(user_id))
+            busy |= self._attempt(user_id, all_that_waits=all_that_waits)
             if self._inbox.stopping:
                 return busy
         with self._trainer.database.read() as db:
@@ -129,22 +127,20 @@ class Worker:
             self._import(row)
         return busy or row is not None
 
-    def _due(self) -> list[str]:
+    def _due(self) -> list[tuple[str, bool]]:
+        """Users to learn from now, and whether from all that waits, though that be fewer than N."""
         with self._trainer.database.read() as db:
             waiting = preferences.users_with_waiting(db)
-        enough = self._trainer.settings.coactive.preferences_per_step
+        settings = self._trainer.settings
+        flushed_before = time.time() - settings.flush_after_hours * 3600
         now = time.monotonic()
-        self._oldest = {user_id: oldest for user_id, _, oldest in waiting}
-        return [
-            user_id
-            for user_id, count, _ in sorted(waiting, key=lambda row: row[2])
-            if count >= enough or user_id in self._asked or self._is_old(user_id)
-            if self._retry_at.get(user_id, 0.0) <= now
-        ]
-
-    def _is_old(self, user_id: str) -> bool:
-        limit = self._trainer.settings.flush_after_hours * 3600
-        return time.time() - self._oldest[user_id] >= limit
+        due = []
+        for user_id, count, oldest in waiting:
+            all_that_waits = user_id in self._asked or oldest <= flushed_before
+            enough = count >= settings.coactive.preferences_per_step
+            if (enough or all_that_waits) and self._retry_at.get(user_id, 0.0) <= now:
+                due.append((user_id, all_that_waits))
+        return due
 
     def _attempt(self, user_id: str, *, all_that_waits: bool) -> bool:
         try:
@@ -194,15 +190,7 @@ def learn_in_background(settings: ServiceSettings, channel: Connection, drafting
     if hasattr(os, "nice"):
         os.nice(_LOWER_PRIORITY)
     inbox = Inbox(channel)
-    with no_progress_bars():
-        base = Policy.load(
-            settings.model,
-            dtype=settings.dtype,
-            device=settings.device,
-            lora=settings.lora,
-            memory_limit_gb=settings.coactive.memory_limit_gb,
-            shared_weights=settings.data_dir / "base",
-        )
+    base = load_base(settings)
     database = Database.open(settings.database, settings.data_dir)
     trainer = Trainer(base, database, settings, give_way=Pacer(drafting, inbox).give_way)
     _sweep(trainer)

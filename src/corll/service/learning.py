@@ -18,10 +18,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from corll import saved_files
 from corll.errors import DeviceMemoryError, InputError, StaleParentError, TrainingError
-from corll.learner import OPTIMIZER_FILE, CoactiveLearner
+from corll.gradient import encode_pair
+from corll.learner import CoactiveLearner
 from corll.policy import Policy
-from corll.records import Preference, Sample
+from corll.records import Preference, ReferenceLogprobs, Sample
 from corll.service import publishing
 from corll.service.checks import Examined, reasons_against
 from corll.service.prompts import as_prompt
@@ -92,10 +94,7 @@ class Trainer:
         """The policy that drafts for a user; unloaded afterwards."""
         with self.database.read() as db:
             version = lineages.serving_version(db, user_id)
-            lineage = lineages.current_lineage(db, user_id)
-            reference = None
-            if lineage is not None:
-                reference = lineages.find_reference(db, lineage.reference_id)
+            reference = lineages.current_reference(db, user_id)
         with self.policy_of(version, reference) as policy:
             yield policy
 
@@ -112,32 +111,31 @@ class Trainer:
         finally:
             policy.unload()
 
-    def to_preference(self, row: PreferenceRow) -> Preference:
-        """What is learned from: the draft's ids, and the edit on them.
-
-        *Raises*: InputError where the edit cannot be encoded, or is the draft to the id.
-        """
+    def to_preferences(self, rows: Sequence[PreferenceRow]) -> list[Preference | InputError]:
+        """What is learned from: the draft's ids, and the edit on them; or why nothing can be."""
         with self.database.read() as db:
-            draft = drafts.find_draft(db, row.draft_id)
-        assert draft is not None
-        if draft.status == "cancelled":
+            kinds = drafts.kinds_of_complete(db, [row.draft_id for row in rows])
+        found: list[Preference | InputError] = []
+        for row in rows:
+            try:
+                found.append(self._to_preference(row, kinds.get(row.draft_id)))
+            except InputError as error:
+                found.append(error)
+        return found
+
+    def _to_preference(self, row: PreferenceRow, kind: str | None) -> Preference:
+        """*Raises*: InputError where the edit cannot be encoded, or is the draft to the id."""
+        if kind is None:
             raise InputError("The draft was cancelled before its end.")
-        prompt = as_prompt(row.prompt, draft.kind)
         rejected = Sample.from_dict(row.rejected)
-        codec = self.base.codec
         if "token_ids" in row.chosen:
             chosen = Sample.from_dict(row.chosen)
         else:
-            chosen = codec.encode_edit(rejected, row.chosen["text"])
-        prompt_ids = codec.encode_prompt(prompt)
-        for side in (chosen, rejected):
-            codec.check_fits(prompt_ids, side.token_ids)
-        if chosen.token_ids == rejected.token_ids or not rejected.token_ids:
-            raise InputError("The edit and its draft are the same to the model.")
-        return Preference.from_dict(
-            {"prompt": prompt, "reference": row.reference}
-            | {"chosen": asdict(chosen), "rejected": asdict(rejected)}
-        )
+            chosen = self.base.codec.encode_edit(rejected, row.chosen["text"])
+        scored = None if row.reference is None else ReferenceLogprobs.from_dict(row.reference)
+        preference = Preference(as_prompt(row.prompt, kind), chosen, rejected, scored)
+        encode_pair(self.base, preference)
+        return preference
 
     def _start(self, user_id: str) -> _Start | None:
         def read(db: Connection) -> Any:
@@ -183,10 +181,11 @@ class Trainer:
         learner = CoactiveLearner(policy, self.settings.coactive, give_way=self._give_way)
         if start.serving is not None:
             learner.steps_taken = start.serving.steps
-            if start.serving.has_optimizer:
-                learner.restore_optimizer(_folder(start.serving))
+            if start.serving.has_optimizer and start.serving.folder is not None:
+                learner.restore_optimizer(start.serving.folder)
         if self.settings.coactive.replay_per_step:
-            learner.buffer.past.extend(map(self.to_preference, start.past))
+            past = self.to_preferences(start.past)
+            learner.buffer.past.extend(p for p in past if isinstance(p, Preference))
         return learner
 
     def _step(
@@ -194,11 +193,11 @@ class Trainer:
     ) -> list[tuple[PreferenceRow, Preference]]:
         """A step on those that can be learned from; the others are set aside."""
         usable: list[tuple[PreferenceRow, Preference]] = []
-        for row in batch:
-            try:
-                usable.append((row, self.to_preference(row)))
-            except InputError as error:
-                self._set_aside([row], str(error))
+        for row, found in zip(batch, self.to_preferences(batch), strict=True):
+            if isinstance(found, InputError):
+                self._set_aside([row], str(found))
+            else:
+                usable.append((row, found))
         if not usable:
             return []
         try:
@@ -299,5 +298,5 @@ def _folder(version: Version) -> Path:
         raise StaleParentError(f"Version {version.number} has no folder any more.")
     folder = Path(version.folder)
     assert version.manifest_sha256 is not None
-    publishing.verify(folder, version.manifest_sha256, without=(OPTIMIZER_FILE,))
+    publishing.verify(folder, version.manifest_sha256, without=(saved_files.OPTIMIZER,))
     return folder

@@ -16,11 +16,10 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
 from corll.errors import ConfigError
-from corll.models import no_progress_bars
-from corll.policy import Policy
 from corll.service.api.app import create_app
 from corll.service.api.services import Services
 from corll.service.api.sessions import link_path
+from corll.service.base_model import load_base
 from corll.service.engine import Engine
 from corll.service.event_hub import EventHub
 from corll.service.logs import set_up_logging
@@ -109,15 +108,7 @@ def running_app(
         writer = Writer(database)
         stack.callback(writer.close)
         _ensure_admin_key(settings, database, say)
-        with no_progress_bars():
-            base = Policy.load(
-                settings.model,
-                dtype=settings.dtype,
-                device=settings.device,
-                lora=settings.lora,
-                memory_limit_gb=settings.coactive.memory_limit_gb,
-                shared_weights=settings.data_dir / "base",
-            )
+        base = load_base(settings)
         events = EventHub()
         supervisor = Supervisor(settings, on_news=events.publish)
         engine = Engine(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import time
@@ -27,7 +26,7 @@ from corll.service.api import (
     users,
     versions,
 )
-from corll.service.api.errors import ApiError, error_body
+from corll.service.api.errors import ApiError, error_response
 from corll.service.api.limits import RateLimits
 from corll.service.api.services import Services
 from corll.service.logs import request_id
@@ -72,7 +71,7 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self._most:
-            await _send_error(send, self._too_large())
+            await self._refuse(scope, receive, send)
             return
         seen, refused = 0, False
 
@@ -91,9 +90,12 @@ class BodyLimit:
                 await send(message)
             elif not refused:
                 refused = True
-                await _send_error(send, self._too_large())
+                await self._refuse(scope, receive, send)
 
         await self._app(scope, limited, unless_too_large)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await error_response(self._too_large())(scope, receive, send)
 
     def _too_large(self) -> ApiError:
         most = self._most // 1024
@@ -155,11 +157,3 @@ def _route(scope: Scope) -> str:
 def _add_headers(message: MutableMapping[str, Any], headers: dict[str, str]) -> None:
     own = [(name.encode(), value.encode()) for name, value in headers.items()]
     message["headers"] = [*message.get("headers", []), *own]
-
-
-async def _send_error(send: Send, error: ApiError) -> None:
-    body = json.dumps(error_body(error)).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -94,16 +94,17 @@ class Caller:
         if identity == "me":
             return await self.user()
         namespace = self.key.namespace
-
-        def find(db: Connection) -> Any:
-            return accounts.find_user(db, identity) or accounts.find_user_by_name(
-                db, namespace, identity
-            )
-
-        found: User | None = await self.services.read(find)
+        found = await self.services.read(
+            lambda db: accounts.find_user_called(db, namespace, identity)
+        )
         if found is None or not self.may_see(found):
             raise not_found("such user")
         return found
+
+    def visible_owner(self, db: Connection, user_id: str) -> User | None:
+        """Whose something is, if it is this key's to see."""
+        owner = accounts.find_user(db, user_id)
+        return owner if owner is not None and self.may_see(owner) else None
 
     def may_see(self, user: User) -> bool:
         """Whether the user's drafts, edits and versions are this key's to see."""

@@ -115,10 +115,9 @@ async def retrieve_edit(edit_id: str, caller: Known) -> dict[str, Any]:
 
     def find(db: Connection) -> Any:
         row = drafts.find_edit(db, edit_id)
-        if row is None:
+        if row is None or caller.visible_owner(db, row.user_id) is None:
             return None
-        owner = accounts.find_user(db, row.user_id)
-        return _edit_answer(db, row) if owner and caller.may_see(owner) else None
+        return _edit_answer(db, row)
 
     found: dict[str, Any] | None = await caller.services.read(find)
     if found is None:
@@ -198,10 +197,10 @@ async def find_draft(draft_id: str, caller: Caller) -> tuple[DraftRow, User]:
 
     def find(db: Connection) -> Any:
         draft = kept or drafts.find_draft(db, draft_id)
-        return draft, None if draft is None else accounts.find_user(db, draft.user_id)
+        return draft, None if draft is None else caller.visible_owner(db, draft.user_id)
 
     draft, owner = await caller.services.read(find)
-    if draft is None or owner is None or not caller.may_see(owner):
+    if draft is None or owner is None:
         raise not_found("such draft")
     if kept is not None and owner.store:
         # Consent came after the draft: an edit needs it in the store.

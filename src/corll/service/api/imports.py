@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from corll.service.api.bodies import Body, ChatMessage, example
 from corll.service.api.callers import Caller, Known
 from corll.service.api.errors import consent_required, not_found
-from corll.service.store import accounts, imports
+from corll.service.store import imports
 from corll.service.store.imports import ImportRow
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
@@ -81,8 +81,7 @@ async def delete_import(import_id: str, caller: Known) -> dict[str, Any]:
 async def _find(import_id: str, caller: Caller) -> ImportRow:
     def find(db: Connection) -> Any:
         row = imports.find_import(db, import_id)
-        owner = None if row is None else accounts.find_user(db, row.user_id)
-        return row if owner is not None and caller.may_see(owner) else None
+        return row if row is not None and caller.visible_owner(db, row.user_id) else None
 
     row: ImportRow | None = await caller.services.read(find)
     if row is None:

@@ -61,9 +61,7 @@ async def resolve_model(name: str, user: User, caller: Caller) -> Drafting:
         return Drafting(user, None)  # withdrawn consent serves the base at once
 
     def serving(db: Connection) -> tuple[Version | None, Reference | None]:
-        lineage = lineages.current_lineage(db, user.id)
-        reference = None if lineage is None else lineages.find_reference(db, lineage.reference_id)
-        return lineages.serving_version(db, user.id), reference
+        return lineages.serving_version(db, user.id), lineages.current_reference(db, user.id)
 
     own, reference = await caller.services.read(serving)
     blind = user.holdback > 0 and own is not None
@@ -79,9 +77,7 @@ async def _named_version(name: str, caller: Caller) -> tuple[Version, Reference 
     namespace = caller.key.namespace
 
     def find(db: Connection) -> Any:
-        owner = accounts.find_user_by_name(db, namespace, owner_name) or accounts.find_user(
-            db, owner_name
-        )
+        owner = accounts.find_user_called(db, namespace, owner_name)
         if owner is None or not caller.may_see(owner) or not owner.learn:
             return None
         version = lineages.find_version_by_number(db, owner.id, int(number))

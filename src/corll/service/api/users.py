@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sqlalchemy import Connection
 
+from corll.evaluation import mean_interval
 from corll.service.api.bodies import Body, example
 from corll.service.api.callers import Known
 from corll.service.api.exports import export_lines
@@ -20,7 +21,6 @@ from corll.service.store.accounts import User
 from corll.service.store.drafts import Answer
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
-_RESAMPLES = 2000
 
 
 class ConsentBody(Body):
@@ -114,8 +114,7 @@ async def retrieve_learning(user_id: str, caller: Known) -> dict[str, Any]:
 
 def _about(db: Connection, user: User) -> dict[str, Any]:
     serving = lineages.serving_version(db, user.id)
-    lineage = lineages.current_lineage(db, user.id)
-    reference = None if lineage is None else lineages.find_reference(db, lineage.reference_id)
+    reference = lineages.current_reference(db, user.id)
     return {
         "id": user.id,
         "object": "user",
@@ -136,12 +135,8 @@ def _mean(answers: Sequence[Answer]) -> dict[str, float] | None:
     if not answers:
         return None
     costs = np.array([answer.edit_cost for answer in answers])
-    picks = np.random.default_rng(0).integers(len(costs), size=(_RESAMPLES, len(costs)))
-    low, high = np.quantile(costs[picks].mean(axis=1), (0.025, 0.975))
     return {
-        "mean": float(costs.mean()),
-        "low": float(low),
-        "high": float(high),
+        **mean_interval(costs, seed=0)._asdict(),
         "count": len(costs),
         "accepted": float(np.mean([answer.accepted for answer in answers])),
     }

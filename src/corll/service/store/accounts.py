@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from corll.service.store.rows import (
     add_row,
     all_rows,
     find_row,
+    hash_secret,
     new_id,
     select_rows,
 )
@@ -105,6 +105,11 @@ def find_user_by_name(db: Connection, namespace: str, name: str) -> User | None:
     return find_row(db, User, users, users.c.namespace == namespace, users.c.name == name)
 
 
+def find_user_called(db: Connection, namespace: str, identity: str) -> User | None:
+    """The user whom a namespace knows by that name, else the one of that id."""
+    return find_user_by_name(db, namespace, identity) or find_user(db, identity)
+
+
 def users_of(db: Connection, namespace: str | None) -> list[User]:
     """The users of a namespace, or of all where it is None, in order of their names."""
     query = select_rows(User, users).order_by(users.c.namespace, users.c.name)
@@ -167,7 +172,7 @@ def create_key(
     *Raises*: ConfigError where a given secret belongs to a key already, revoked ones included.
     """
     secret = "corll-" + secrets.token_urlsafe(32) if secret is None else secret
-    hashed = _sha256(secret)
+    hashed = hash_secret(secret)
     taken = find_row(db, Key, keys, keys.c.secret_sha256 == hashed)
     if taken is not None:
         state = "revoked" if taken.revoked_at is not None else "in use"
@@ -192,7 +197,7 @@ def create_key(
 
 def find_key(db: Connection, secret: str) -> Key | None:
     """The key with that secret, unless it was revoked."""
-    hashed = _sha256(secret)
+    hashed = hash_secret(secret)
     return find_row(db, Key, keys, keys.c.secret_sha256 == hashed, keys.c.revoked_at.is_(None))
 
 
@@ -233,8 +238,3 @@ def read_audit(db: Connection, *, subject: str | None = None, limit: int = 100) 
     if subject is not None:
         query = query.where(audit_log.c.subject == subject)
     return all_rows(db, AuditRow, query)
-
-
-def _sha256(secret: str) -> str:
-    # Secrets are long and random; a slow hash would guard nothing more.
-    return hashlib.sha256(secret.encode()).hexdigest()

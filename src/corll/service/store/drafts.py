@@ -98,6 +98,14 @@ def find_draft(db: Connection, draft_id: str) -> DraftRow | None:
     return find_row(db, DraftRow, drafts, drafts.c.id == draft_id)
 
 
+def kinds_of_complete(db: Connection, draft_ids: Sequence[str]) -> dict[str, str]:
+    """`chat` or `text` for each of these drafts that was not cancelled."""
+    complete = drafts.c.id.in_(draft_ids) & (drafts.c.status == "complete")
+    return {
+        row.id: row.kind for row in db.execute(select(drafts.c.id, drafts.c.kind).where(complete))
+    }
+
+
 def drafts_of(
     db: Connection, user_id: str, *, limit: int, before: str | None = None
 ) -> list[DraftRow]:

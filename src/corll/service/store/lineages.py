@@ -99,9 +99,8 @@ def get_or_create_base_reference(
     db: Connection, *, base_model: str, base_fingerprint: str, now: float
 ) -> Reference:
     """The base model itself as a reference; one for each fingerprint, whatever its name."""
-    reference = Reference(
-        id=new_id("reference"),
-        number=_next_reference_number(db),
+    return _known_or_added(
+        db,
         kind="base",
         name=base_model,
         fingerprint=base_fingerprint,
@@ -110,7 +109,6 @@ def get_or_create_base_reference(
         base_fingerprint=base_fingerprint,
         created_at=now,
     )
-    return _known_or_added(db, reference)
 
 
 def add_reference(
@@ -124,9 +122,8 @@ def add_reference(
     now: float,
 ) -> Reference:
     """An imported adapter as a reference; the same adapter of the same base is one reference."""
-    reference = Reference(
-        id=new_id("reference"),
-        number=_next_reference_number(db),
+    return _known_or_added(
+        db,
         kind="adapter",
         name=name,
         fingerprint=fingerprint,
@@ -135,7 +132,6 @@ def add_reference(
         base_fingerprint=base_fingerprint,
         created_at=now,
     )
-    return _known_or_added(db, reference)
 
 
 def find_reference(db: Connection, reference_id: str) -> Reference | None:
@@ -152,6 +148,12 @@ def current_lineage(db: Connection, user_id: str) -> Lineage | None:
     """The lineage that a user's versions belong to now."""
     theirs = (lineages.c.user_id == user_id) & lineages.c.ended_at.is_(None)
     return find_row(db, Lineage, lineages, theirs)
+
+
+def current_reference(db: Connection, user_id: str) -> Reference | None:
+    """π_0 of a user's current lineage; None where they have none, and the base is it."""
+    lineage = current_lineage(db, user_id)
+    return None if lineage is None else find_reference(db, lineage.reference_id)
 
 
 def start_lineage(db: Connection, *, user_id: str, reference_id: str, now: float) -> Lineage:
@@ -310,22 +312,16 @@ def forget_optimizer(db: Connection, version_id: str) -> None:
     db.execute(update(versions).where(versions.c.id == version_id).values(has_optimizer=False))
 
 
-def _next_reference_number(db: Connection) -> int:
-    return (db.execute(select(func.max(references.c.number))).scalar() or 0) + 1
-
-
-def _known_or_added(db: Connection, reference: Reference) -> Reference:
-    known = find_row(
-        db,
-        Reference,
-        references,
-        references.c.kind == reference.kind,
-        references.c.fingerprint == reference.fingerprint,
-        references.c.base_fingerprint == reference.base_fingerprint,
-    )
-    if known is None:
-        add_row(db, references, reference)
-    return known or reference
+def _known_or_added(db: Connection, **about: Any) -> Reference:
+    """The reference of this kind and these weights; a new one gets an id and the next number."""
+    same = ("kind", "fingerprint", "base_fingerprint")
+    known = find_row(db, Reference, references, *(references.c[n] == about[n] for n in same))
+    if known is not None:
+        return known
+    latest = db.execute(select(func.max(references.c.number))).scalar() or 0
+    reference = Reference(id=new_id("reference"), number=latest + 1, **about)
+    add_row(db, references, reference)
+    return reference
 
 
 def _check_may_serve(

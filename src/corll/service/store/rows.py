@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import string
 from collections.abc import Sequence
@@ -20,6 +21,11 @@ def new_id(prefix: str) -> str:
     """`prefix_` and 24 random letters and digits; a prefix that ends in "-" takes no underscore."""
     separator = "" if prefix.endswith("-") else "_"
     return prefix + separator + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
+
+
+def hash_secret(secret: str) -> str:
+    """What is kept of a secret: long and random, so that a slow hash would guard nothing more."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def add_row(db: Connection, table: Table, row: object) -> None:

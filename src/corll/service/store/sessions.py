@@ -5,14 +5,13 @@ Secrets are random and kept as hashes; a browser never holds a key.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
 from corll.service.store.accounts import audit
-from corll.service.store.rows import find_row, new_id
+from corll.service.store.rows import find_row, hash_secret, new_id
 from corll.service.store.schema import sessions, sign_in_links
 
 LINK_LASTS_S = 15 * 60.0
@@ -36,7 +35,7 @@ def create_link(db: Connection, user_id: str, *, actor: str, now: float) -> str:
     token = secrets.token_urlsafe(32)
     db.execute(
         insert(sign_in_links).values(
-            token_sha256=_sha256(token),
+            token_sha256=hash_secret(token),
             user_id=user_id,
             created_at=now,
             expires_at=now + LINK_LASTS_S,
@@ -49,7 +48,7 @@ def create_link(db: Connection, user_id: str, *, actor: str, now: float) -> str:
 def redeem_link(db: Connection, token: str, *, now: float) -> tuple[Session, str] | None:
     """A new session and its secret; None where the link is unknown, used or too old."""
     fresh = (
-        (sign_in_links.c.token_sha256 == _sha256(token))
+        (sign_in_links.c.token_sha256 == hash_secret(token))
         & sign_in_links.c.used_at.is_(None)
         & (sign_in_links.c.expires_at > now)
     )
@@ -69,7 +68,7 @@ def redeem_link(db: Connection, token: str, *, now: float) -> tuple[Session, str
     db.execute(
         insert(sessions).values(
             id=session.id,
-            secret_sha256=_sha256(secret),
+            secret_sha256=hash_secret(secret),
             csrf=session.csrf,
             user_id=user_id,
             created_at=now,
@@ -86,7 +85,7 @@ def find_session(db: Connection, secret: str, *, now: float) -> Session | None:
         db,
         Session,
         sessions,
-        sessions.c.secret_sha256 == _sha256(secret),
+        sessions.c.secret_sha256 == hash_secret(secret),
         sessions.c.ended_at.is_(None),
         sessions.c.expires_at > now,
     )
@@ -95,7 +94,3 @@ def find_session(db: Connection, secret: str, *, now: float) -> Session | None:
 def end_session(db: Connection, session_id: str, *, now: float) -> None:
     """Signs a browser out."""
     db.execute(update(sessions).where(sessions.c.id == session_id).values(ended_at=now))
-
-
-def _sha256(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
