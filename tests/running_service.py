@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,3 +110,25 @@ def until(condition: Callable[[], Any], *, within: float = 90) -> Any:
             return found
         time.sleep(0.05)
     raise AssertionError(f"not within {within} s")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def start_server(
+    model: Path, data_dir: Path, port: int, settings: Mapping[str, Any]
+) -> subprocess.Popen[bytes]:
+    """`corll serve` as a user runs it, in a process and a session of its own."""
+    own = {"admin_key": ADMIN_KEY, "log_level": "error", "model": model, "data_dir": data_dir}
+    given = {**own, "port": port, **settings}
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("CORLL_")},
+        **{f"CORLL_{name.upper()}": str(value) for name, value in given.items()},
+    }
+    command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +11,9 @@ from typing import Any
 
 import httpx
 
-from running_service import ADMIN_KEY
+from running_service import ADMIN_KEY, free_port, start_server
 
 _STARTS_WITHIN_S = 90
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -31,7 +22,7 @@ class OwnServer:
 
     model: Path
     data_dir: Path
-    port: int = field(default_factory=_free_port)
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -39,20 +30,8 @@ class OwnServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        settings = {
-            "CORLL_ADMIN_KEY": ADMIN_KEY,
-            "CORLL_MODEL": str(self.model),
-            "CORLL_DATA_DIR": str(self.data_dir),
-            "CORLL_PORT": str(self.port),
-            "CORLL_DTYPE": "float32",
-            "CORLL_LEARN": "false",
-            "CORLL_MAX_COMPLETION_LENGTH": "450",
-            "CORLL_LOG_LEVEL": "error",
-        }
-        command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
-        self.process = subprocess.Popen(
-            command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL
-        )
+        settings = {"dtype": "float32", "learn": "false", "max_completion_length": 450}
+        self.process = start_server(self.model, self.data_dir, self.port, settings)
         end = time.monotonic() + _STARTS_WITHIN_S
         while time.monotonic() < end:
             assert self.process.poll() is None, "the server ended"

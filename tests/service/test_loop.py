@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +19,10 @@ from running_service import (
     ADMIN_KEY,
     COACTIVE,
     RunningService,
+    free_port,
     running_service,
     settings_for,
+    start_server,
     until,
 )
 
@@ -191,18 +191,8 @@ def test_drafts_go_on_while_the_learner_is_dead_and_it_comes_back(service: Runni
 @contextmanager
 def served(model: Path, data_dir: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """`corll serve` as a user runs it, in a process of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("CORLL_")},
-        **{f"CORLL_{name.upper()}": str(value) for name, value in COACTIVE.items()},
-        "CORLL_ADMIN_KEY": ADMIN_KEY,
-        "CORLL_MAX_DRIFT": "50",
-        "CORLL_LOG_LEVEL": "error",
-    }
-    flags = ["--model", str(model), "--data-dir", str(data_dir), "--port", str(port)]
-    command = [sys.executable, "-c", "from corll.cli import main; main()", "serve", *flags]
-    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+    port = free_port()
+    with start_server(model, data_dir, port, {**COACTIVE, "max_drift": 50}) as process:
         url = f"http://127.0.0.1:{port}"
         try:
             until(lambda: _answers(url))
