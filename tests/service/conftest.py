@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
+from store_samples import add_user
 
+from corll.service.store.accounts import User
 from corll.service.store.database import Database
 
 POSTGRES = os.environ.get("CORLL_TEST_POSTGRES")
@@ -38,3 +40,16 @@ def database(tmp_path: Path, database_url: str | None) -> Iterator[Database]:
     opened = Database.open(database_url, tmp_path / "data")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def db(database: Database) -> Iterator[Connection]:
+    """One transaction that the whole test writes in."""
+    with database._writer.begin() as connection:
+        yield connection
+
+
+@pytest.fixture
+def ada(db: Connection) -> User:
+    """A user who lets texts be stored and learned from."""
+    return add_user(db)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,13 +34,6 @@ from corll.service.store.preferences import (
 )
 from corll.service.store.rows import new_id
 from corll.service.store.schema import edits, preferences, version_preferences
-
-
-@pytest.fixture
-def db(database: Database) -> Iterator[Connection]:
-    """One transaction that the whole test writes in."""
-    with database._writer.begin() as connection:
-        yield connection
 
 
 def preference_of(db: Connection, row: EditRow) -> PreferenceRow:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 from sqlalchemy import Connection, select, text
-from store_samples import NOW, add_user, draft_of, kept_draft, new_version, publish
+from store_samples import NOW, draft_of, kept_draft, new_version, publish
 
 from corll.errors import InputError
 from corll.service.store.accounts import User, set_consent
-from corll.service.store.database import Database
 from corll.service.store.drafts import DraftRow, edits_of, find_draft
 from corll.service.store.imports import (
     ImportRow,
@@ -29,18 +27,6 @@ from corll.service.store.imports import (
 from corll.service.store.lineages import register_version
 from corll.service.store.preferences import find_preference, waiting_preferences
 from corll.service.store.schema import drafts, edits, import_items, imports, metadata, preferences
-
-
-@pytest.fixture
-def db(database: Database) -> Iterator[Connection]:
-    """One transaction that the whole test writes in."""
-    with database._writer.begin() as connection:
-        yield connection
-
-
-@pytest.fixture
-def ada(db: Connection) -> User:
-    return add_user(db)
 
 
 def job(db: Connection, user: User, count: int = 2) -> ImportRow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -46,18 +45,6 @@ from corll.service.store.lineages import (
 from corll.service.store.preferences import find_preference, waiting_preferences
 from corll.service.store.rows import new_id
 from corll.service.store.schema import preferences, version_preferences
-
-
-@pytest.fixture
-def db(database: Database) -> Iterator[Connection]:
-    """One transaction that the whole test writes in."""
-    with database._writer.begin() as connection:
-        yield connection
-
-
-@pytest.fixture
-def ada(db: Connection) -> User:
-    return add_user(db)
 
 
 def states(db: Connection, *preference_ids: str) -> list[str]:
