@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -207,14 +206,15 @@ MEASURE = """() => {
 }"""
 
 
-def test_the_first_load_is_small(service: RunningService, open_desk: OpenDesk) -> None:
-    desk = open_desk(service, "loads", learn=False)
-    bodies: list[bytes] = []
-    desk.page.on("requestfinished", lambda done: bodies.append(done.response().body()))
-    desk.page.reload()
-    desk.prompt.wait_for()
+def test_the_first_load_is_small(service: RunningService, browser: Callable[..., Any]) -> None:
+    desk = Desk(browser().new_page(), service, "loads")
+    network = desk.page.context.new_cdp_session(desk.page)
+    network.send("Network.enable")
+    crossed: list[int] = []
+    network.on("Network.loadingFinished", lambda done: crossed.append(done["encodedDataLength"]))
+    desk.follow(desk.link())
+    desk.page.wait_for_load_state("load")
     desk.page.wait_for_timeout(500)
-    size = sum(len(gzip.compress(body)) for body in bodies)
-    print(f"\nthe first load is {size / 1000:.0f} kB compressed, in {len(bodies)} answers")
-    assert len(bodies) > 3
-    assert size <= 300_000
+    print(f"\nthe first load is {sum(crossed) / 1000:.0f} kB, in {len(crossed)} answers")
+    assert len(crossed) > 3
+    assert sum(crossed) <= 300_000

@@ -1,4 +1,7 @@
-"""The writing desk: the page, its files, and what a browser may do on it."""
+"""The writing desk: the page, its files, and what a browser may do on it.
+
+Only these are compressed: an answer that is drawn piece by piece must not wait for a compressor.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from corll.service.api.callers import Given
 from corll.service.api.origins import check_host
@@ -28,13 +34,13 @@ _NOT_BUILT = (
 @router.get("/welcome")
 @router.get("/learning")
 @router.get("/data")
-async def page(request: Request, services: Given) -> HTMLResponse:
+async def page(request: Request, services: Given) -> Response:
     """One page for all four; what it shows it asks the API for."""
     check_host(request, services.settings)
     index, nonce = FILES / "index.html", secrets.token_urlsafe(18)
     html = index.read_text(encoding="utf-8") if index.exists() else _NOT_BUILT
-    headers = {"cache-control": "no-store", **page_headers(nonce)}
-    return HTMLResponse(html.replace(_NONCE, nonce), headers=headers)
+    headers = {"cache-control": "no-cache", **page_headers(nonce)}
+    return _Page(html.replace(_NONCE, nonce), headers=headers)
 
 
 def page_headers(nonce: str) -> dict[str, str]:
@@ -62,4 +68,20 @@ def mount_files(app: FastAPI) -> None:
     """The built files, whose names change with their content."""
     assets = FILES / "assets"
     if assets.is_dir():
-        app.mount("/assets", StaticFiles(directory=assets), name="assets")
+        app.mount("/assets", GZipMiddleware(_Assets(directory=assets)), name="assets")
+
+
+class _Page(HTMLResponse):
+    """Compressed for whoever takes that."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await GZipMiddleware(super().__call__)(scope, receive, send)
+
+
+class _Assets(StaticFiles):
+    """Files that never change under their name, so that a browser asks for each once."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response
