@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ def make_drafts(
             Draft(prompt, tuple(row), seed=seed)
             for prompt, row, seed in zip(prompts, rows, seeds, strict=True)
         ]
-    scores = _score(policy, prompts, rows, config).reshape(-1, config.num_candidates)
+    scores = scores_of(policy, prompts, rows, config)
     return [
         Draft(
             prompt,
@@ -47,12 +48,27 @@ def make_drafts(
             scores=tuple(values),
             seed=seed,
         )
-        for prompt, row, values, seed in zip(prompts, rows, scores.tolist(), seeds, strict=True)
+        for prompt, row, values, seed in zip(prompts, rows, scores, seeds, strict=True)
     ]
 
 
+def scores_of(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    rows: Sequence[Sequence[Sample]],
+    config: CoactiveConfig,
+) -> list[list[float]]:
+    """What `selection` maximises, of P rows of K candidates. *Shapes*: P × K."""
+    scores = _score(policy, prompts, rows, config).tolist()
+    ends = list(accumulate(map(len, rows)))
+    return [scores[end - len(row) : end] for row, end in zip(rows, ends, strict=True)]
+
+
 def _score(
-    policy: Policy, prompts: Sequence[Prompt], rows: Sequence[list[Sample]], config: CoactiveConfig
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    rows: Sequence[Sequence[Sample]],
+    config: CoactiveConfig,
 ) -> Tensor:
     """*Shapes*: P rows of K samples → P · K."""
     samples = [sample for row in rows for sample in row]

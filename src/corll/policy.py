@@ -230,8 +230,7 @@ class Policy:
         if not beginnings:
             return []
         longest = max(map(len, beginnings)) + max_new_tokens
-        at_once = branches_within(self.memory_limit_gb, self.base.model, longest)
-        size = max(1, at_once // num_samples)
+        size = max(1, self.branches_at_once(longest) // num_samples)
         return [
             row
             for start in range(0, len(beginnings), size)
@@ -245,6 +244,10 @@ class Policy:
                 end_ids=self.codec.end_ids,
             )
         ]
+
+    def branches_at_once(self, length: int) -> int:
+        """Responses whose rows of `length` tokens, prompt included, fit the memory limit."""
+        return branches_within(self.memory_limit_gb, self.base.model, length)
 
     def start(
         self,

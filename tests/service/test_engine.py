@@ -6,14 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corll.config import SamplingConfig
-from corll.draft import best_first
+from corll.config import CoactiveConfig, SamplingConfig
+from corll.draft import best_first, make_drafts
 from corll.errors import PromptTooLongError
 from corll.policy import Policy
 from corll.records import Verbatim
@@ -30,6 +31,7 @@ from corll.service.drafting import (
 from corll.service.engine import AdaptersInMemory, Engine
 from corll.service.sessions import _settled
 
+PLAIN = CoactiveConfig(**SamplingConfig().model_dump())
 PROMPTS = ["The parcel is late.", "Write to Ms Lopez about the kettle, please.", "Hello"]
 
 
@@ -53,8 +55,13 @@ def saved_version(policy: Policy, folder: Path, *, seed: int) -> VersionFolder:
 
 
 def request(prompt: str = PROMPTS[0], **changes: object) -> DraftRequest:
-    made = DraftRequest(prompt, None, 12, seed=3, sampling=SamplingConfig())
+    made = DraftRequest(prompt, None, 12, seed=3, config=PLAIN)
     return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def candidates(count: int, **settings: object) -> CoactiveConfig:
+    """The plain sampler, with so many candidates."""
+    return PLAIN.with_settings(num_candidates=count, **settings)
 
 
 class Listener:
@@ -123,7 +130,7 @@ def test_of_several_candidates_the_best_by_implicit_reward_is_shown(
     alone = Policy.load(tiny_model_folder, dtype="float32")
     version = saved_version(alone, tmp_path / "v", seed=1)
     listener = Listener()
-    engine.submit(request(version=version, candidates=4), listener)
+    engine.submit(request(version=version, config=candidates(4)), listener)
     drawn = listener.drawn
     policy = alone.with_adapter(version.folder)
     rewards = policy.implicit_rewards([PROMPTS[0]] * 4, drawn.candidates)
@@ -135,8 +142,74 @@ def test_of_several_candidates_the_best_by_implicit_reward_is_shown(
     assert listener.told() == drawn.candidates[drawn.shown[0]].text
 
 
-def test_of_the_reference_no_more_candidates_are_drawn_than_shown() -> None:
-    assert request(candidates=4).branches == 1
+def test_no_more_candidates_are_drawn_than_shown_where_none_is_better() -> None:
+    version = VersionFolder("v", Path("v"))
+    assert request(config=candidates(4)).branches == 1
+    assert request(version=version, config=candidates(4, selection="first")).branches == 1
+    assert request(version=version, config=candidates(4)).branches == 4
+    assert request(config=candidates(4, selection="logprob")).branches == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "of_the_base"),
+    [
+        ({"selection": "implicit_reward", "beta": 0.7}, False),
+        ({"selection": "implicit_reward", "allow_unfinished": True}, False),
+        ({"selection": "logprob"}, False),
+        ({"selection": "logprob", "allow_unfinished": True}, True),
+        ({"selection": "mean_logprob"}, True),
+        ({"selection": "first"}, False),
+    ],
+)
+def test_the_engine_shows_the_draft_that_the_library_shows(
+    engine: Engine,
+    tiny_model_folder: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    of_the_base: bool,
+) -> None:
+    alone = Policy.load(tiny_model_folder, dtype="float32")
+    version = None if of_the_base else saved_version(alone, tmp_path / "v", seed=1)
+    policy = alone if version is None else alone.with_adapter(version.folder)
+    # A hot sampler, so that some candidates end and others are cut.
+    config = candidates(4, **settings, temperature=4.0, top_k=0, max_completion_length=40)
+    for seed in range(8):
+        listener = Listener()
+        asked = request(version=version, config=config, max_new_tokens=40, seed=seed)
+        engine.submit(asked, listener)
+        drawn = listener.drawn
+        (draft,) = make_drafts(policy, PROMPTS[:1], config, seeds=[seed])
+        assert drawn.candidates[drawn.shown[0]].token_ids == draft.sample.token_ids
+        if drawn.scores is not None:
+            assert drawn.scores == pytest.approx(draft.scores, abs=1e-3)
+
+
+def test_a_prompt_longer_than_the_server_takes_is_refused(engine: Engine) -> None:
+    length = engine.count_tokens(PROMPTS[1])
+    enough, too_short = (PLAIN.with_settings(max_prompt_length=length - n) for n in (0, 1))
+    listener = Listener()
+    engine.submit(request(PROMPTS[1], config=enough), listener)
+    assert listener.drawn
+    with pytest.raises(PromptTooLongError, match="max_prompt_length"):
+        engine.submit(request(PROMPTS[1], config=too_short), Listener())
+
+
+def test_no_more_is_drawn_at_once_than_memory_has_room_for(policy: Policy) -> None:
+    policy.memory_limit_gb = 1e-9  # one row always goes on
+    engine, listeners, rows = Engine(policy), [Listener() for _ in PROMPTS], []
+
+    def looking(listener: Listener) -> Callable[[DraftEvent], None]:
+        def on_event(event: DraftEvent) -> None:
+            rows.append(sum(session.branches for session in engine._sessions))
+            listener(event)
+
+        return on_event
+
+    for prompt, listener in zip(PROMPTS, listeners, strict=True):
+        engine.submit(request(prompt, max_new_tokens=30), looking(listener))
+    assert all(listener.drawn for listener in listeners)
+    assert max(rows) == 1
+    engine.close()
 
 
 def test_a_version_is_ranked_against_the_reference_of_its_lineage(
@@ -146,13 +219,13 @@ def test_a_version_is_ranked_against_the_reference_of_its_lineage(
     reference, version = (saved_version(alone, tmp_path / f"v{n}", seed=n) for n in range(2))
     listener, start = Listener(), Listener()
     own = replace(version, reference=reference.folder)
-    engine.submit(request(version=own, candidates=3), listener)
+    engine.submit(request(version=own, config=candidates(3)), listener)
     drawn = listener.drawn
     policy = alone.with_adapter(version.folder, reference=reference.folder)
     rewards = policy.implicit_rewards([PROMPTS[0]] * 3, drawn.candidates)
     assert drawn.scores == pytest.approx(rewards.tolist(), abs=1e-4)
     itself = replace(reference, reference=reference.folder)
-    engine.submit(request(version=itself, candidates=3), start)
+    engine.submit(request(version=itself, config=candidates(3)), start)
     assert len(start.drawn.candidates) == 1  # all would have the same reward, 0
     expected = alone.with_adapter(reference.folder).sample([PROMPTS[0]], 1, 12, 3)[0][0]
     assert start.drawn.candidates[0].token_ids == expected.token_ids

@@ -37,6 +37,8 @@ def test_a_variable_stands_for_each_flag() -> None:
         ({"CORLL_PORT": "many"}, "port"),
         ({"CORLL_HOST": "0.0.0.0"}, "behind_proxy"),
         ({"CORLL_TLS_KEY": "key.pem"}, "tls_certificate"),
+        ({"CORLL_DRAFTS_FROM": "reference"}, "drafts_from"),
+        ({"CORLL_NUM_CANDIDATES": "17"}, "max_choices"),
         ({"CORLL_ADMIN_KEY": "short"}, "CORLL_ADMIN_KEY"),
         ({"CORLL_ADMIN_KEY": "with spaces with spaces"}, "CORLL_ADMIN_KEY"),
         ({"CORLL_ADMIN_KEY": "x" * 201}, "CORLL_ADMIN_KEY"),
@@ -45,6 +47,15 @@ def test_a_variable_stands_for_each_flag() -> None:
 def test_what_does_not_fit_is_refused(variables: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         ServiceSettings.from_environment(variables)
+
+
+def test_a_flag_that_a_service_cannot_heed_is_none_of_its_flags() -> None:
+    command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
+    done = subprocess.run(
+        [*command, "--drafts-from", "reference"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "--drafts-from" in done.stderr
 
 
 def test_an_admin_key_is_never_printed() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from corll.config import SamplingConfig
+from corll.config import CoactiveConfig, SamplingConfig
 from corll.errors import CorllError
 from corll.records import Prompt, Sample
 
@@ -42,28 +42,36 @@ class VersionFolder:
 class DraftRequest:
     """Responses wanted for one prompt from one version; None is the plain base.
 
-    Of `candidates` (at least `choices`) the best by implicit reward are shown. `top_logprobs` is
-    None where no log-probabilities are wanted; `tells` says whether anybody reads the text before
-    its end.
+    `config` says how they are drawn, how many candidates there are (at least `choices`), and which
+    of them are shown. `top_logprobs` is None where no log-probabilities are wanted; `tells` says
+    whether anybody reads the text before its end.
     """
 
     prompt: Prompt
     version: VersionFolder | None
     max_new_tokens: int
     seed: int
-    sampling: SamplingConfig
+    config: CoactiveConfig
     choices: int = 1
-    candidates: int = 1
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
     tells: bool = True
 
     @property
+    def sampling(self) -> SamplingConfig:
+        """How each response is drawn."""
+        return self.config.sampling
+
+    @property
     def branches(self) -> int:
-        """Responses to be drawn: one each where all are of π_0, for which R_π is 0."""
-        if self.version is None or self.version.is_reference:
+        """Responses to be drawn: as many as are shown where nothing tells one from another.
+
+        That is where nothing is ranked, and by R_π, which is 0 for π_0 itself.
+        """
+        by, reference = self.config.selection, self.version is None or self.version.is_reference
+        if by == "first" or (by == "implicit_reward" and reference):
             return self.choices
-        return max(self.choices, self.candidates)
+        return max(self.choices, self.config.num_candidates)
 
     @property
     def streams(self) -> bool:
@@ -104,8 +112,8 @@ class Progress:
 class Drawn:
     """The end of a request: all candidates, and which of them are shown, the best first.
 
-    `scores` are implicit rewards, None where nothing was ranked. `cut` are the choices that ended
-    at their longest; `cancelled` says that nobody waited for the end.
+    `scores` are what `selection` maximises, None where nothing was ranked. `cut` are the choices
+    that ended at their longest; `cancelled` says that nobody waited for the end.
     """
 
     candidates: tuple[Sample, ...]
@@ -132,6 +140,7 @@ class DraftJob:
     """A request under way. `on_event` is called from the engine's thread, its end last."""
 
     request: DraftRequest
+    prompt_tokens: int
     on_event: Callable[[DraftEvent], None]
     cancelled: bool = field(default=False, init=False)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from corll.errors import CorllError, InputError
@@ -24,7 +24,7 @@ from corll.service.drafting import (
     Failed,
     VersionFolder,
 )
-from corll.service.sessions import Session
+from corll.service.sessions import Session, longest_row
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +112,10 @@ class Engine:
         *Raises*: EngineBusyError where that is full, or the service is stopping; InputError,
         PromptTooLongError for a prompt that cannot be drafted for.
         """
-        prompt_ids = self._base.codec.encode_prompt(request.prompt)
-        self._base.codec.check_room([prompt_ids], request.max_new_tokens)
-        job = DraftJob(request, on_event)
+        codec, limit = self._base.codec, request.config.max_prompt_length
+        prompt_ids = codec.encode_prompt(request.prompt, limit=limit)
+        codec.check_room([prompt_ids], request.max_new_tokens)
+        job = DraftJob(request, len(prompt_ids), on_event)
         with self._changed:
             if self._closing or len(self._waiting) >= self._max_waiting:
                 raise EngineBusyError(1 + _SECONDS_A_DRAFT * len(self._waiting) // 8)
@@ -145,18 +146,26 @@ class Engine:
     def _admit(self) -> None:
         """Begins what is waiting, as far as there is room; at least one."""
         while self._waiting:
-            room = self._max_branches - sum(session.branches for session in self._sessions)
             if len(self._sessions) >= _MOST_SESSIONS:
                 return
             with self._changed:
                 first = self._waiting[0]
-                if self._sessions and first.request.branches > room:
+                if self._sessions and not self._fits([first]):
                     return
-                most = max(1, room // first.request.branches)
-                alike = [j for j in self._waiting if _shares(j.request, first.request)][:most]
+                alike = [first]
+                for job in list(self._waiting)[1:]:
+                    if _shares(job.request, first.request) and self._fits([*alike, job]):
+                        alike.append(job)
                 for job in alike:
                     self._waiting.remove(job)
             self._begin(alike)
+
+    def _fits(self, jobs: Sequence[DraftJob]) -> bool:
+        """Whether these, drawn together, find room and memory beside what is under way."""
+        under_way = sum(session.branches for session in self._sessions)
+        branches = under_way + sum(job.request.branches for job in jobs)
+        longest = max(longest_row(jobs), *(session.longest for session in self._sessions), 0)
+        return branches <= min(self._max_branches, self._base.branches_at_once(longest))
 
     def _begin(self, jobs: list[DraftJob]) -> None:
         version = jobs[0].request.version

@@ -50,6 +50,8 @@ def go_on(trainer: Trainer, row: ImportRow) -> None:
         items = imports.items_of(db, row.id)
     held_out = [item for item in items if item.held_out and item.state != "skipped"]
     result: dict[str, Any] = dict(row.result or {})
+    if "before" not in result:
+        held_out = _usable(trainer, held_out)
     if held_out and "before" not in result:
         result["before"] = _evaluate(trainer, row.user_id, held_out).records()
         database.write(lambda db: imports.update_import(db, row.id, state="running", result=result))
@@ -94,15 +96,7 @@ def _evaluate(trainer: Trainer, user_id: str, items: Sequence[ImportItem]) -> Ev
 
 def _take(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> None:
     """Drafts for the items, and what was sent as the edits."""
-    usable = []
-    for item in items:
-        try:
-            trainer.base.codec.encode_prompt(item.prompt)
-            clean_edit(item.sent)
-        except InputError as error:
-            _mark(trainer, item, "skipped", str(error))
-        else:
-            usable.append(item)
+    usable = _usable(trainer, items)
     if not usable:
         return
     version = _serving(trainer, row.user_id)
@@ -111,6 +105,20 @@ def _take(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> None
             _mark(trainer, item, "skipped", "the text that was sent is the draft itself")
             continue
         _record(trainer, row, version, item, draft)
+
+
+def _usable(trainer: Trainer, items: Sequence[ImportItem]) -> list[ImportItem]:
+    """Those that can be drafted for and learned from; the others are skipped, with the reason."""
+    usable, limit = [], trainer.settings.coactive.max_prompt_length
+    for item in items:
+        try:
+            trainer.base.codec.encode_prompt(item.prompt, limit=limit)
+            clean_edit(item.sent)
+        except InputError as error:
+            _mark(trainer, item, "skipped", str(error))
+        else:
+            usable.append(item)
+    return usable
 
 
 def _drafts(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from corll.draft import best_first
+from corll.draft import best_first, scores_of
 from corll.policy import Policy
 from corll.records import Sample
 from corll.service.drafting import (
@@ -47,7 +47,7 @@ class Session:
     def __init__(self, policy: Policy | None, base: Policy, jobs: Sequence[DraftJob]) -> None:
         self.policy, self.base, self.jobs = policy, base, list(jobs)
         first = jobs[0].request
-        self._prompt_tokens = [len(base.codec.encode_prompt(job.request.prompt)) for job in jobs]
+        self._prompt_tokens = [job.prompt_tokens for job in jobs]
         arguments = (
             [job.request.prompt for job in jobs],
             first.branches,
@@ -64,6 +64,11 @@ class Session:
     def branches(self) -> int:
         """Rows that it takes."""
         return sum(map(len, self._rows))
+
+    @property
+    def longest(self) -> int:
+        """Tokens that each row has room for."""
+        return longest_row(self.jobs)
 
     @property
     def version(self) -> str | None:
@@ -168,10 +173,11 @@ class Session:
             samples.append(Sample(row.text, ids, branch.logprob, branch.finished))
         shown, scores = tuple(range(request.choices)), None
         if not cancelled and not request.streams:
-            assert self.policy is not None
-            prompts = [request.prompt] * len(samples)
-            scores = tuple(self.policy.implicit_rewards(prompts, samples).tolist())
-            shown = tuple(best_first(samples, scores)[: request.choices])
+            config = request.config
+            with self._weights() as drawing:
+                scores = tuple(scores_of(drawing, [request.prompt], [samples], config)[0])
+            ranked = best_first(samples, scores, allow_unfinished=config.allow_unfinished)
+            shown = tuple(ranked[: request.choices])
             for choice, candidate in enumerate(shown):
                 row = rows[candidate]
                 job.on_event(Delta(choice, row.text, tuple(row.logprobs)))
@@ -197,6 +203,12 @@ class Session:
             if text.startswith(self.base.codec.decode(ids[:count])):
                 return ids[:count]
         return ids[:1]
+
+
+def longest_row(jobs: Sequence[DraftJob]) -> int:
+    """Tokens of the rows of a decoding that jobs share: all have the same room."""
+    prompt = max(job.prompt_tokens for job in jobs)
+    return prompt + max(job.request.max_new_tokens for job in jobs)
 
 
 def _settled(text: str, stops: Sequence[str]) -> int:

@@ -31,6 +31,23 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "corll"
 
 
+class ServedConfig(CoactiveConfig):
+    """Algorithm 1 as a service plays it."""
+
+    drafts_from: Annotated[Literal["policy"], Suppress] = Field(
+        "policy", description="A service drafts from what it learned; `base` and holdback do not."
+    )
+    memory_limit_gb: float = Field(
+        1.0, gt=0, description="Working memory of drafts, and of steps, beside the weights."
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**31,
+        description="Of replay and dropout; a draft's seed comes with its request, or by chance.",
+    )
+
+
 class ServiceSettings(Config):
     """Serve drafts by the OpenAI API, learn from the edits that come back, and serve what was
     learned. One command, nothing else to start.
@@ -94,8 +111,8 @@ class ServiceSettings(Config):
         "info", description="What is logged, as JSON lines on stderr."
     )
     log_texts: bool = Field(False, description="Whether the log may hold prompts and texts.")
-    coactive: CoactiveConfig = Field(
-        default_factory=lambda: CoactiveConfig(memory_limit_gb=1.0),
+    coactive: ServedConfig = Field(
+        default_factory=ServedConfig,
         description="How drafts are made and edits learned from.",
     )
     lora: LoraConfig = Field(default_factory=LoraConfig, description="The adapters that learn.")
@@ -128,6 +145,15 @@ class ServiceSettings(Config):
                     f"CORLL_ADMIN_KEY must be {_SHORTEST_KEY} to {_LONGEST_KEY} printable ASCII "
                     "characters without spaces"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _draftable(self) -> Self:
+        if self.coactive.num_candidates > self.max_choices:
+            raise ValueError(
+                f"num_candidates is {self.coactive.num_candidates}, more than max_choices "
+                f"({self.max_choices}) allows; raise that too"
+            )
         return self
 
     @property
@@ -176,7 +202,7 @@ class ServiceSettings(Config):
             name = variable.removeprefix(PREFIX).lower()
             if name in cls.model_fields and name not in nested:
                 own[name] = value
-            elif name in CoactiveConfig.model_fields:
+            elif name in ServedConfig.model_fields:
                 nested["coactive"][name] = value
             elif name in LoraConfig.model_fields:
                 nested["lora"][name] = value

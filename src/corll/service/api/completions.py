@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from corll.config import SamplingConfig
+from corll.config import CoactiveConfig
 from corll.records import Prompt
 from corll.service.api.bodies import ChatRequest, TextRequest
 from corll.service.api.callers import Caller, Known
@@ -204,7 +204,9 @@ class _Drafting:
 
     def _about(self, drawn: Drawn) -> dict[str, Any]:
         """What the reply says under `corll`. A blind measurement does not say who drafted."""
-        best = None if drawn.scores is None else drawn.scores[drawn.shown[0]]
+        by_reward = self.request.config.selection == "implicit_reward"
+        scores = drawn.scores if by_reward else None
+        best = None if scores is None else scores[drawn.shown[0]]
         version, user = self.drafting.version, self.drafting.user
         about: dict[str, Any] = {
             "candidates": len(drawn.candidates),
@@ -222,11 +224,11 @@ _abandoned: set[asyncio.Task[None]] = set()
 
 
 def _request(body: Asked, drafting: Drafting, services: Services) -> DraftRequest:
-    config = services.settings.coactive
+    config = _config(body, services.settings.coactive)
     prompt = as_prompt(body.stored_prompt, body.kind)
-    choices, candidates = body.n or 1, body.num_candidates or config.num_candidates
+    choices = body.n or 1
     most = services.settings.max_choices
-    for name, value in (("n", choices), ("num_candidates", candidates)):
+    for name, value in (("n", choices), ("num_candidates", config.num_candidates)):
         if value > most:
             raise bad_request(f"{name} is {value}; this server allows {most}.", param=name)
     # Masked to 63 bits, since streams are keyed by a signed integer.
@@ -236,9 +238,8 @@ def _request(body: Asked, drafting: Drafting, services: Services) -> DraftReques
         version=drafting.folder,
         max_new_tokens=_length(body, prompt, services),
         seed=seed,
-        sampling=_sampling(body, config.sampling),
+        config=config,
         choices=choices,
-        candidates=candidates,
         stop=body.stops,
         top_logprobs=body.wanted_logprobs,
         tells=bool(body.stream),
@@ -256,11 +257,13 @@ def _length(body: Asked, prompt: Prompt, services: Services) -> int:
     return max(1, min(default, limit - services.drafter.count_tokens(prompt)))
 
 
-def _sampling(body: Asked, default: SamplingConfig) -> SamplingConfig:
-    """The server's sampler, as the request changes it; temperature 0 takes the likeliest token."""
+def _config(body: Asked, default: CoactiveConfig) -> CoactiveConfig:
+    """The server's own, as the request changes it; temperature 0 takes the likeliest token."""
     changes: dict[str, Any] = {}
+    if body.num_candidates is not None:
+        changes["num_candidates"] = body.num_candidates
     if body.temperature is not None:
-        changes = {"temperature": body.temperature} if body.temperature > 0 else {"top_k": 1}
+        changes |= {"temperature": body.temperature} if body.temperature > 0 else {"top_k": 1}
     if body.top_p is not None:
         changes["top_p"] = body.top_p
-    return default.with_settings(**changes)
+    return default.with_settings(**changes) if changes else default

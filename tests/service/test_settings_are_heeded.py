@@ -1,0 +1,145 @@
+"""No setting of `corll serve` is taken and then ignored: each is asked for where it has to act."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from test_learning import add_edit
+from tyro.conf import Suppress
+
+from corll.config import Config, LoraConfig
+from corll.service import server
+from corll.service.base_model import load_base
+from corll.service.learner_process import Worker
+from corll.service.learning import Trainer
+from corll.service.settings import ServedConfig, ServiceSettings
+from corll.service.store import accounts, lineages
+from corll.service.store.database import Database
+from running_service import ADMIN_KEY, settings_for
+
+SERVER = """
+    host port data_dir database model dtype device admin_key tls_certificate tls_key behind_proxy
+    learn max_waiting max_branches max_adapters max_body_kb requests_per_minute log_level
+    lora_r lora_alpha lora_dropout lora_target_modules lora_seed memory_limit_gb
+"""
+DRAFTING = """
+    public_hosts store_by_default max_choices log_texts temperature top_k top_p num_candidates
+    selection beta allow_unfinished max_prompt_length max_completion_length
+"""
+LEARNING = """
+    data_dir database model dtype device lora_r lora_alpha lora_dropout lora_target_modules
+    lora_seed memory_limit_gb flush_after_hours max_drift preferences_per_step replay_per_step beta
+    loss_type label_smoothing preference_weight sft_weight sft_tokens keep_weight learning_rate
+    lr_scheduler_type warmup_steps warmup_ratio total_steps adam_beta1 adam_beta2 max_grad_norm seed
+"""
+HEEDED = {
+    place: set(names.split())
+    for place, names in {"server": SERVER, "drafting": DRAFTING, "learning": LEARNING}.items()
+}
+
+Read = dict[str, set[str]]
+
+
+def exposed() -> set[str]:
+    """What a flag or a variable of `corll serve` can set."""
+    own = set(ServiceSettings.model_fields) - {"coactive", "lora"}
+    served = {n for n, f in ServedConfig.model_fields.items() if Suppress not in f.metadata}
+    return own | served | set(LoraConfig.model_fields)
+
+
+@contextmanager
+def noted(read: set[str]) -> Iterator[None]:
+    """Notes the settings that are asked for by name; to validate or to copy them asks for none."""
+    kinds = (ServiceSettings, ServedConfig, LoraConfig)
+
+    def asked(self: Config, name: str) -> Any:
+        by = sys._getframe(1).f_code
+        is_checked = by.co_name in ("_safe", "_draftable", "_consistent", "printable")
+        if type(self) in kinds and name in type(self).model_fields and not is_checked:
+            read.add(name)
+        return object.__getattribute__(self, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, "__getattribute__", asked)
+        yield
+
+
+@pytest.fixture(scope="module")
+def read(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Read:
+    """What each part of a service asks for while it starts, learns and drafts."""
+    coactive = {
+        "num_candidates": 2,
+        "replay_per_step": 2,
+        "warmup_steps": None,
+        "warmup_ratio": 0.5,
+        "total_steps": 10,
+    }
+    data = tmp_path_factory.mktemp("heeded")
+    settings = settings_for(tiny_model_folder, data, learn=False, port=0, coactive=coactive)
+    found: Read = {place: set() for place in HEEDED}
+    with noted(found["learning"]):
+        learn(settings)
+    serve_a_draft(settings, found)
+    return found
+
+
+def learn(settings: ServiceSettings) -> None:
+    """As the learner's process does, once, for two edits of ann's."""
+    database = Database.open(settings.database, settings.data_dir)
+    trainer = Trainer(load_base(settings), database, settings)
+    user = database.write(
+        lambda db: accounts.get_or_create_user(
+            db, accounts.LOCAL_NAMESPACE, "ann", store=True, learn=True, now=time.time()
+        )
+    )
+    for number in range(2):
+        add_edit(trainer, user, f"Sorry about parcel {number}.", number=number)
+    heard: list[Any] = []
+    inbox: Any = SimpleNamespace(
+        take_asked=set, stopping=False, news=threading.Event(), send=heard.append
+    )
+    assert Worker(trainer, inbox, inbox)._round()
+    with database.read() as db:
+        assert lineages.serving_version(db, user.id) is not None
+    database.close()
+
+
+def serve_a_draft(settings: ServiceSettings, found: Read) -> None:
+    """All of `corll serve`, but that it answers a page, a new user and ann, and ends."""
+
+    def answer(self: server._Server, **_: Any) -> None:
+        headers = {"authorization": f"Bearer {ADMIN_KEY}"}
+        with noted(found["drafting"]), TestClient(self.config.app, headers=headers) as client:
+            assert client.get("/", headers={"host": "localhost"}).status_code == 200
+            for user in ("ann", "new"):
+                messages = [{"role": "user", "content": "The parcel is late."}]
+                body = {"model": "corll", "messages": messages, "user": user}
+                answer = client.post("/v1/chat/completions", json=body)
+                assert answer.status_code == 200, answer.text
+
+    root = logging.getLogger()
+    before = list(root.handlers), root.level
+    with noted(found["server"]), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server._Server, "run", answer)
+        server.serve(settings, say=lambda _: None)
+    root.handlers[:], _ = before
+    root.setLevel(before[1])
+
+
+def test_each_setting_has_a_place_where_it_acts() -> None:
+    assert exposed() == set().union(*HEEDED.values())
+
+
+@pytest.mark.parametrize("place", HEEDED)
+def test_each_setting_is_asked_for_where_it_acts(read: Read, place: str) -> None:
+    assert HEEDED[place] - read[place] == set()
