@@ -290,7 +290,7 @@ def read_lora_config(folder: str | os.PathLike[str], base: LoadedModel) -> LoraC
             lora_dropout=fields["lora_dropout"],
             lora_target_modules=targets if isinstance(targets, str) else tuple(targets),
         )
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise AdapterError(
             f"{folder} is not a LoRA adapter's folder: {saved_files.ADAPTER_CONFIG} cannot be used "
             f"({error})."
@@ -328,7 +328,7 @@ def check_base(folder: Path, base: LoadedModel) -> None:
     """*Raises*: AdapterError where `write_base` named another base than this one."""
     try:
         about = json.loads((folder / saved_files.BASE).read_text())["base_model"]
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
         return  # written by another tool: the shapes of its weights are the only check
     if about["fingerprint"] != base.fingerprint:
         raise AdapterError(

@@ -144,6 +144,17 @@ def test_prune(
     assert capsys.readouterr().out.count("none") == 2
 
 
+def test_start(anna: User, database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    of_anna("start", "1")
+    assert "anna starts from m" in capsys.readouterr().out
+    with database.read() as db:
+        assert serving_version(db, anna.id) is None
+        entry = read_audit(db, subject=anna.id, limit=1)[0]
+        assert (entry.action, entry.details) == ("lineage started", {"reference": 1})
+    with pytest.raises(InputError, match=r"no reference 2. There are: 1 \(m\)"):
+        of_anna("start", "2")
+
+
 def test_who_is_not_there(anna: User, tmp_path: Path) -> None:
     main(["list", "--user", anna.id])
     with pytest.raises(ConfigError, match=r"no user 'bob'\. There are: anna"):

@@ -24,7 +24,7 @@ from tyro.conf import Positional
 from corll.cli.parsing import dispatch, parse
 from corll.cli.store import StoreSettings, UserSettings, actor, when
 from corll.errors import ConfigError
-from corll.service.references import import_reference
+from corll.service.references import import_reference, start_from
 from corll.service.retention import remove_pruned
 from corll.service.store import lineages
 from corll.service.store.lineages import Version
@@ -171,16 +171,8 @@ def _start(arguments: Sequence[str]) -> None:
     settings = parse(StartSettings, arguments, command="adapters start")
     with settings.opened() as database:
         user = settings.found_in(database)
-        with database.read() as db:
-            found = {one.number: one for one in lineages.all_references(db)}
-        if settings.number not in found:
-            there = ", ".join(f"{number} ({one.name})" for number, one in found.items()) or "none"
-            raise ConfigError(f"There is no reference {settings.number}. There are: {there}.")
-        reference = found[settings.number]
-        database.write(
-            lambda db: lineages.start_lineage(
-                db, user_id=user.id, reference_id=reference.id, now=time.time()
-            )
+        reference = database.write(
+            lambda db: start_from(db, user.id, settings.number, actor=actor(), now=time.time())
         )
     print(f"{user.name} starts from {reference.name}; what was learned waits to be learned again.")
 

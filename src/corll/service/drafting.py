@@ -172,6 +172,10 @@ class Drafter(Protocol):
         """*Raises*: EngineBusyError; InputError, PromptTooLongError for a prompt that won't do."""
         ...
 
+    def try_adapter(self, folder: Path) -> None:
+        """Loads an adapter and lets go of it. *Raises*: AdapterError where it does not fit."""
+        ...
+
     @property
     def alive(self) -> bool:
         """Whether drafts can be drawn."""

@@ -11,9 +11,12 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from corll.errors import CorllError, InputError
+from corll.errors import AdapterError, CorllError, InputError
 from corll.policy import Policy
 from corll.records import Prompt, Sample
 from corll.service.drafting import (
@@ -56,6 +59,28 @@ class AdaptersInMemory:
         return len(self._loaded)
 
 
+@dataclass
+class _Trial:
+    """An adapter to be looked at, and what came of it."""
+
+    folder: Path
+    outcome: Future[None] = field(default_factory=Future)
+
+    def run(self, base: Policy) -> None:
+        try:
+            policy = base.with_adapter(self.folder)
+            try:
+                weights = policy.trainable_parameters().values()
+                if not all(bool(weight.isfinite().all()) for weight in weights):
+                    raise AdapterError(f"The adapter in {self.folder} is not of finite numbers.")
+            finally:
+                policy.unload()
+        except Exception as error:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(None)
+
+
 class Engine:
     """Answers drafting requests in a thread of its own. `base` may be used by nobody else.
 
@@ -77,6 +102,7 @@ class Engine:
         self._max_waiting, self._max_branches = max_waiting, max_branches
         self._adapters = AdaptersInMemory(base, max_adapters)
         self._waiting: deque[DraftJob] = deque()
+        self._trials: deque[_Trial] = deque()
         self._sessions: list[Session] = []
         self._changed = threading.Condition()
         self._closing = False
@@ -123,6 +149,20 @@ class Engine:
             self._changed.notify()
         return job
 
+    def try_adapter(self, folder: Path) -> None:
+        """Loads an adapter between two tokens, and lets go of it.
+
+        *Raises*: AdapterError where it does not fit the base; EngineBusyError where the service is
+        stopping.
+        """
+        trial = _Trial(folder)
+        with self._changed:
+            if self._closing:
+                raise EngineBusyError(_SECONDS_A_DRAFT)
+            self._trials.append(trial)
+            self._changed.notify()
+        trial.outcome.result()
+
     def close(self, timeout: float | None = None) -> None:
         """Takes no more requests, finishes those that were taken, and ends the thread."""
         with self._changed:
@@ -133,12 +173,14 @@ class Engine:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._sessions:
+                while not (self._waiting or self._sessions or self._trials):
                     if self._closing:
                         return
                     self._changed.wait()
             self._on_busy(True)
-            while self._waiting or self._sessions:
+            while self._waiting or self._sessions or self._trials:
+                while self._trials:
+                    self._trials.popleft().run(self._base)
                 self._admit()
                 self._sessions = [session for session in self._sessions if self._advance(session)]
             self._on_busy(False)

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from corll import saved_files
-from corll.errors import AdapterError
+from corll.errors import AdapterError, InputError
 from corll.service import publishing
 from corll.service.settings import ServiceSettings
 from corll.service.store import lineages
@@ -72,6 +72,36 @@ def import_reference(
     return database.write(register)
 
 
+def start_from(
+    db: Connection,
+    user_id: str,
+    number: int,
+    *,
+    actor: str,
+    now: float,
+    base_fingerprint: str = _UNKNOWN,
+) -> Reference:
+    """Begins a user's new lineage from a reference; what was learned waits to be learned again.
+
+    *Raises*: InputError where there is no such reference, or where it is of another base than that
+    with `base_fingerprint`.
+    """
+    found = {one.number: one for one in lineages.all_references(db)}
+    if number not in found:
+        there = ", ".join(f"{number} ({one.name})" for number, one in found.items()) or "none"
+        raise InputError(f"There is no reference {number}. There are: {there}.")
+    reference = found[number]
+    if len({reference.base_fingerprint, base_fingerprint} - {_UNKNOWN}) > 1:
+        raise InputError(
+            f"Reference {number} ({reference.name}) is of the base {reference.base_model}, which "
+            "this service does not draft with."
+        )
+    lineages.start_lineage(db, user_id=user_id, reference_id=reference.id, now=now)
+    details = {"reference": number}
+    audit(db, actor=actor, action="lineage started", subject=user_id, details=details, now=now)
+    return reference
+
+
 def _base_of(folder: Path) -> tuple[str, str]:
     """The base that the adapter says it belongs to: its name and fingerprint."""
     try:
@@ -83,7 +113,7 @@ def _base_of(folder: Path) -> tuple[str, str]:
             return named, _UNKNOWN
         about = json.loads((folder / saved_files.BASE).read_text(encoding="utf-8"))["base_model"]
         return str(about["name"]), str(about["fingerprint"])
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise AdapterError(f"The adapter in {folder} cannot be read: {error}.") from error
 
 

@@ -25,7 +25,7 @@ from corll.service.event_hub import EventHub
 from corll.service.logs import set_up_logging
 from corll.service.metrics import Metrics
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, preferences, sessions
+from corll.service.store import accounts, lineages, preferences, sessions
 from corll.service.store.database import Database, Writer
 from corll.service.supervisor import Supervisor
 
@@ -109,6 +109,11 @@ def running_app(
         stack.callback(writer.close)
         _ensure_admin_key(settings, database, say)
         base = load_base(settings)
+        database.write(
+            lambda db: lineages.get_or_create_base_reference(
+                db, base_model=base.name, base_fingerprint=base.base.fingerprint, now=time.time()
+            )
+        )
         events = EventHub()
         supervisor = Supervisor(settings, on_news=events.publish)
         engine = Engine(

@@ -98,6 +98,9 @@ class ServiceSettings(Config):
     max_adapters: int = Field(32, ge=1, description="Adapters kept in memory.")
     max_choices: int = Field(16, ge=1, description="Largest n, and largest number of candidates.")
     max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
+    max_adapter_mb: int = Field(
+        256, ge=1, description="Largest adapter that is uploaded as a reference."
+    )
     requests_per_minute: int = Field(
         600, ge=1, description="Requests a key may make, unless it was given its own limit."
     )

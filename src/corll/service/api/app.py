@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,6 +22,7 @@ from corll.service.api import (
     imports,
     keys,
     models,
+    references,
     sessions,
     users,
     versions,
@@ -50,28 +51,40 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.limits = RateLimits(services.settings.requests_per_minute)
     answering = (completions, models, feedback, users, drafts, versions, keys, imports)
-    for module in (*answering, sessions, events, health, desk):
+    for module in (*answering, references, sessions, events, health, desk):
         app.include_router(module.router)
     desk.mount_files(app)
     errors.install(app)
-    app.add_middleware(BodyLimit, most_bytes=services.settings.max_body_kb * 1024)
+    app.add_middleware(
+        BodyLimit,
+        most_kb=services.settings.max_body_kb,
+        uploads={references.PATH: services.settings.max_adapter_mb * 1024},
+    )
     app.add_middleware(Journal, services=services)
     return app
 
 
 class BodyLimit:
-    """Refuses bodies that are too large, whatever their header says."""
+    """Refuses bodies that are too large, whatever their header says.
 
-    def __init__(self, app: ASGIApp, *, most_bytes: int) -> None:
-        self._app, self._most = app, most_bytes
+    `uploads` are the paths that take larger ones. *Units*: kB.
+    """
+
+    def __init__(self, app: ASGIApp, *, most_kb: int, uploads: Mapping[str, int]) -> None:
+        self._app, self._most_kb, self._uploads = app, most_kb, dict(uploads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most_kb = self._uploads.get(scope["path"], self._most_kb)
+        too_large = ApiError(
+            413, "body_too_large", f"The body is larger than {most_kb} kB.", retry=False
+        )
+        refusal = error_response(too_large)
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._most:
-            await self._refuse(scope, receive, send)
+        if declared.isdigit() and int(declared) > most_kb * 1024:
+            await refusal(scope, receive, send)
             return
         seen, refused = 0, False
 
@@ -79,27 +92,20 @@ class BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._most:
-                raise self._too_large()
+            if seen > most_kb * 1024:
+                raise too_large
             return message
 
         async def unless_too_large(message: Message) -> None:
             # Whoever read the body may have taken the error for a fault of its content.
             nonlocal refused
-            if seen <= self._most:
+            if seen <= most_kb * 1024:
                 await send(message)
             elif not refused:
                 refused = True
-                await self._refuse(scope, receive, send)
+                await refusal(scope, receive, send)
 
         await self._app(scope, limited, unless_too_large)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await error_response(self._too_large())(scope, receive, send)
-
-    def _too_large(self) -> ApiError:
-        most = self._most // 1024
-        return ApiError(413, "body_too_large", f"The body is larger than {most} kB.", retry=False)
 
 
 class Journal:
