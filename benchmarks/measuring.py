@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from corll import LoraConfig, Policy
-from corll.fused import base_of
+from corll.joined_linear import base_of
 from corll.version import __version__
 
 RESULTS = Path(__file__).parent / "results"

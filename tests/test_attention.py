@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from corll import packing
 from corll.attention import attend_rows, grouped_attention, use_grouped_attention
-from corll.packing import build_tree, row_span
+from corll.packing import FlatRows, build_tree, row_span
 from corll.policy import Policy
 from tiny_models import build_llama
 
@@ -92,8 +93,9 @@ def test_rows_of_a_flat_batch_are_attended_one_by_one_and_block_by_block(
         for rest in shapes
     ]
     M = sum(map(len, trees))
-    turned = torch.randn(M, H + G, D, generator=generator).requires_grad_()
-    values = torch.randn(M, G, D, generator=generator).requires_grad_()
+    heads = torch.randn(M, H + 2 * G, D, generator=generator).requires_grad_()
+    angles = torch.randn(M, D // 2, generator=generator).repeat(1, 2)
+    cos, sin = angles.cos(), angles.sin()
     weights = torch.randn(M, H, D, generator=generator)
     spans, expected, start = [], [], 0
     for tree in trees:
@@ -103,17 +105,18 @@ def test_rows_of_a_flat_batch_are_attended_one_by_one_and_block_by_block(
             span = row_span(start, visible, dtype=torch.float32, device=torch.device("cpu"))
         assert (span.start, span.stop) == (start, start + len(tree))
         mask = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
-        query, key = turned[start : span.stop].split([H, G], dim=1)
-        lone = [x.transpose(0, 1)[None] for x in (query, key, values[start : span.stop])]
+        own = slice(start, span.stop)
+        query, key, value = heads[own].transpose(0, 1)[None].split([H, G, G], dim=1)
+        lone = [*apply_rotary_pos_emb(query, key, cos[None, own], sin[None, own]), value]
         expected.append(peer(*lone, mask, 0.3)[0])
         spans.append(span)
         start = span.stop
     plain = torch.cat(expected)
-    found = attend_rows(turned, values, spans, 0.3)
+    batch: Any = {"rows": FlatRows(tuple(spans)), "groups": G, "scaling": 0.3}
+    found = attend_rows(heads, cos, sin, **batch)
     torch.testing.assert_close(found, plain)
     with torch.no_grad():
-        torch.testing.assert_close(attend_rows(turned, values, spans, 0.3), plain)
-    theirs = torch.autograd.grad((plain * weights).sum(), [turned, values])
-    ours = torch.autograd.grad((found * weights).sum(), [turned, values])
-    for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(attend_rows(heads, cos, sin, **batch), plain)
+    (theirs,) = torch.autograd.grad((plain * weights).sum(), [heads])
+    (ours,) = torch.autograd.grad((found * weights).sum(), [heads])
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

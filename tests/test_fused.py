@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from corll.fused import fuse_layers, is_fused, rotate, swiglu
+from corll.attention import rotate
+from corll.fused import fuse_layers, is_fused, swiglu
 from corll.lora import LoraLinear, set_dropout
 from tiny_models import build_gpt2, build_llama, build_qwen2
 

@@ -110,6 +110,6 @@ def test_the_working_set_is_what_is_held(policy: Policy) -> None:
     own = sum(p.numel() * 4 for p in policy.trainable_parameters().values())
     assert held.adapter * 2**30 == pytest.approx(own)
     assert held.optimiser == pytest.approx(3 * held.adapter)
-    assert held.second_copy == 0  # float32 is not laid out a second time
+    assert held.copies == 0  # float32 is not laid out again
     assert held.total == pytest.approx(held.weights + 4 * held.adapter + policy.memory_limit_gb)
     assert "work up to 4" in str(held)

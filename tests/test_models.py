@@ -16,12 +16,12 @@ from corll.models import (
     LoadedModel,
     ModelState,
     available_models,
-    cache_folder,
     choose_device,
     choose_dtype,
     load_model,
     locate,
 )
+from corll.saved_files import cache_folder
 from tiny_gguf import write_tiny_gguf
 
 

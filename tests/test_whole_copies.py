@@ -216,7 +216,7 @@ class TestScoresAndSamples:
         assert needs.weights == pytest.approx(size)
         assert needs.adapter == pytest.approx(size)
         assert needs.optimiser == pytest.approx(3 * size)
-        assert needs.second_copy == 0
+        assert needs.copies == 0
 
 
 class TestFolders:

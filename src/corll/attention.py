@@ -3,20 +3,22 @@
 On a CPU, torch's fused kernel is slow in bf16, above all backwards, and has keys and values
 repeated for each query head of a group. Here the heads of a group are the rows of one product.
 `grouped_attention` takes what `transformers` gives; `attend_rows` takes rows of different lengths
-without padding, and keeps for the backward pass no more than that needs. GPUs keep torch's kernels.
+without padding, rotates queries and keys on the way, and keeps for the backward pass no more than
+that needs. GPUs keep torch's kernels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from corll.packing import QueryBlock, RowSpan
+from corll.cpu_kernels import kernels_for
+from corll.packing import FlatRows, Pieces, QueryBlock
 
 GROUPED = "corll_grouped"
 """The name of `grouped_attention` among those that `transformers` knows."""
@@ -61,95 +63,202 @@ def grouped_attention(
     return out.view(B, H, Q, value.shape[-1]).transpose(1, 2).contiguous(), None
 
 
-def attend_rows(turned: Tensor, values: Tensor, spans: Sequence[RowSpan], scaling: float) -> Tensor:
+def rotate(heads: Tensor, cos: Tensor, sin: Tensor, *, over_heads: int) -> Tensor:
+    """Rotary position embedding.
+
+    *Shapes*: `heads` B × H × T × D if `over_heads` is 1, B × T × H × D if 2; `cos`, `sin`
+    B × T × D.
+    """
+    cos, sin = cos.unsqueeze(over_heads), sin.unsqueeze(over_heads)
+    if heads.requires_grad and torch.is_grad_enabled():
+        result: Tensor = _Rotation.apply(heads, cos, sin)  # type: ignore[no-untyped-call]
+        return result
+    return _rotated(heads, cos, sin, 1)
+
+
+class _Rotation(torch.autograd.Function):
+    """Its gradient is the rotation back, so nothing but the angles is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _rotated(heads, cos, sin, 1)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _rotated(grad_output, cos, sin, -1), None, None
+
+
+def _rotated(heads: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    half = heads.shape[-1] // 2
+    out = torch.mul(heads, cos, out=heads.new_empty(heads.shape))
+    sin = sin[..., :half]
+    out[..., :half].addcmul_(heads[..., half:], sin, value=-direction)
+    out[..., half:].addcmul_(heads[..., :half], sin, value=direction)
+    return out
+
+
+def attend_rows(
+    heads: Tensor, cos: Tensor, sin: Tensor, rows: FlatRows, *, groups: int, scaling: float
+) -> Tensor:
     """softmax(q kᵀ · scaling + mask) v of each row by itself, all rows in one flat batch.
 
-    *Shapes*: `turned` M × (H + G) × D, the H query heads before the G key heads; `values`
-    M × G × D → M × H × D.
+    *Shapes*: `heads` M × (H + 2 G) × D: H query heads, then `groups` = G of keys and as many of
+    values; `cos`, `sin` M × D, by which queries and keys are rotated first → M × H × D.
     """
-    if torch.is_grad_enabled() and (turned.requires_grad or values.requires_grad):
-        result: Tensor = _RowAttention.apply(turned, values, spans, scaling)  # type: ignore[no-untyped-call]
+    batch = _Batch(cos.contiguous(), sin.contiguous(), rows, groups, scaling)
+    if torch.is_grad_enabled() and heads.requires_grad:
+        result: Tensor = _RowAttention.apply(heads, batch)  # type: ignore[no-untyped-call]
         return result
-    return _attend(turned, values, spans, scaling)[0]
+    return _attend(_lay_out(heads, batch), batch)[0]
 
 
-def _attend(
-    turned: Tensor, values: Tensor, spans: Sequence[RowSpan], scaling: float
-) -> tuple[Tensor, list[Tensor]]:
-    """The attended values, and the weights of each block of queries, G × (H / G · Q) × stop."""
-    G = values.shape[1]
-    out = turned.new_empty(len(turned), turned.shape[1] - G, values.shape[2])
+class _LaidOut(NamedTuple):
+    """Heads, or their gradients, in the order of their products.
+
+    *Shapes*: `queries` M · H × D by block, rotated and scaled; `keys`, rotated, and `values`
+    M · G × D by row; in each block or row head by head.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What attention to flat rows needs beside the heads. *Shapes*: `cos`, `sin` M × D."""
+
+    cos: Tensor
+    sin: Tensor
+    rows: FlatRows
+    groups: int
+    scaling: float
+
+    def piece(self, laid_out: Tensor, start: int, stop: int) -> Tensor:
+        """Tokens `start` to `stop` by group. *Shapes*: M · N × D → G × (N / G · tokens) × D."""
+        tokens, D = len(self.cos), laid_out.shape[1]
+        heads = len(laid_out) // tokens
+        return laid_out[start * heads : stop * heads].view(self.groups, -1, D)
+
+
+def _attend(heads: _LaidOut, batch: _Batch) -> tuple[Tensor, list[Tensor]]:
+    """The attended values, M × H × D, and each block's weights, G × (H / G · Q) × stop."""
+    out = torch.empty_like(heads.queries)
     weights = []
-    for span in spans:
-        row = slice(span.start, span.stop)
-        keys, own = _heads_first(turned[row, -G:]), _heads_first(values[row])
-        for block, tokens in _blocks_of(span):
-            queries = _by_group(turned[tokens, :-G], G, scaling)
-            scores = torch.bmm(queries, keys[:, : block.stop].transpose(1, 2))
-            by_head = scores.view(-1, block.stop - block.start, block.stop)
-            by_head[..., block.masked_from :].add_(block.mask)
-            weights.append(scores.softmax(-1))
-            _put_groups(out[tokens], torch.bmm(weights[-1], own[:, : block.stop]))
-    return out, weights
-
-
-def _blocks_of(span: RowSpan) -> Iterator[tuple[QueryBlock, slice]]:
-    """The blocks of a row, and where their tokens lie in the batch."""
-    for block in span.blocks:
-        yield block, slice(span.start + block.start, span.start + block.stop)
-
-
-def _heads_first(heads: Tensor) -> Tensor:
-    """T × G × D → a copy, G × T × D."""
-    return heads.transpose(0, 1).contiguous()
-
-
-def _by_group(heads: Tensor, groups: int, factor: float = 1.0) -> Tensor:
-    """factor · heads. T × H × D → a copy, G × (H / G · T) × D."""
-    T, _, D = heads.shape
-    grouped = heads.view(T, groups, -1, D).permute(1, 2, 0, 3)
-    out = heads.new_empty(grouped.shape)
-    return torch.mul(grouped, factor, out=out).view(groups, -1, D)
-
-
-def _put_groups(target: Tensor, grouped: Tensor) -> None:
-    """Writes G × (H / G · T) × D into T × H × D."""
-    T, _, D = target.shape
-    target.view(T, len(grouped), -1, D).copy_(
-        grouped.view(len(grouped), -1, T, D).permute(2, 0, 1, 3)
-    )
+    for row, block in batch.rows.blocks():
+        keys = batch.piece(heads.keys, row.start, row.stop)[:, : block.stop]
+        values = batch.piece(heads.values, row.start, row.stop)[:, : block.stop]
+        places = row.start + block.start, row.start + block.stop
+        scores = torch.bmm(batch.piece(heads.queries, *places), keys.transpose(1, 2))
+        weights.append(_masked_softmax(scores, block))
+        torch.bmm(weights[-1], values, out=batch.piece(out, *places))
+    by_token = out.new_empty(len(batch.cos), len(out) // len(batch.cos), out.shape[1])
+    _regroup(by_token, out, batch.rows.block_pieces, back=True)
+    return by_token, weights
 
 
 class _RowAttention(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, turned: Tensor, values: Tensor, spans: Sequence[RowSpan], scaling: float
-    ) -> Tensor:
-        out, weights = _attend(turned, values, spans, scaling)
-        ctx.save_for_backward(turned, values, *weights)
-        ctx.spans, ctx.scaling = spans, scaling
+    def forward(ctx: Any, heads: Tensor, batch: _Batch) -> Tensor:
+        laid_out = _lay_out(heads, batch)
+        out, weights = _attend(laid_out, batch)
+        ctx.save_for_backward(*laid_out, *weights)
+        ctx.batch = batch
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        turned, values, *all_weights = ctx.saved_tensors
-        remaining = iter(all_weights)
-        G = values.shape[1]
-        grad_turned, grad_values = torch.empty_like(turned), torch.empty_like(values)
-        for span in ctx.spans:
-            row = slice(span.start, span.stop)
-            keys, own = _heads_first(turned[row, -G:]), _heads_first(values[row])
-            grad_keys, grad_own = torch.zeros_like(keys), torch.zeros_like(own)
-            for block, tokens in _blocks_of(span):
-                seen, weights = slice(0, block.stop), next(remaining)
-                grad = _by_group(grad_output[tokens], G)
-                grad_own[:, seen].baddbmm_(weights.transpose(1, 2), grad)
-                grad_weights = torch.bmm(grad, own[:, seen].transpose(1, 2))
-                grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-                grad_queries = torch.bmm(grad_scores, keys[:, seen]).mul_(ctx.scaling)
-                _put_groups(grad_turned[tokens, :-G], grad_queries)
-                queries = _by_group(turned[tokens, :-G], G, ctx.scaling)
-                grad_keys[:, seen].baddbmm_(grad_scores.transpose(1, 2), queries)
-            grad_turned[row, -G:] = grad_keys.transpose(0, 1)
-            grad_values[row] = grad_own.transpose(0, 1)
-        return grad_turned, grad_values, None, None
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None]:
+        batch: _Batch = ctx.batch
+        heads, all_weights = _LaidOut(*ctx.saved_tensors[:3]), iter(ctx.saved_tensors[3:])
+        grads = _LaidOut(*(torch.zeros_like(part) for part in heads))
+        grad_by_block = torch.empty_like(heads.queries)
+        _regroup(grad_output.contiguous(), grad_by_block, batch.rows.block_pieces, back=False)
+        for row, block in batch.rows.blocks():
+            places = row.start + block.start, row.start + block.stop
+            weights, grad = next(all_weights), batch.piece(grad_by_block, *places)
+            keys, values, grad_keys, grad_values = (
+                batch.piece(part, row.start, row.stop)[:, : block.stop]
+                for part in (heads.keys, heads.values, grads.keys, grads.values)
+            )
+            grad_values.baddbmm_(weights.transpose(1, 2), grad)
+            grad_weights = torch.bmm(grad, values.transpose(1, 2))
+            grad_scores = _softmax_backward(grad_weights, weights, block)
+            torch.bmm(grad_scores, keys, out=batch.piece(grads.queries, *places))
+            queries = batch.piece(heads.queries, *places)
+            grad_keys.baddbmm_(grad_scores.transpose(1, 2), queries)
+        return _take_back(grads, batch), None
+
+
+def _lay_out(heads: Tensor, batch: _Batch) -> _LaidOut:
+    """M × (H + 2 G) × D, as the layers give them."""
+    M, every, D = heads.shape
+    G, rows = batch.groups, batch.rows
+    H = every - 2 * G
+    parts = _LaidOut(*(heads.new_empty(M * n, D) for n in (H, G, G)))
+    if (kernels := kernels_for(heads)) is not None:
+        pieces = rows.block_pieces, rows.row_pieces
+        angles = batch.cos, batch.sin
+        kernels.lay_out_heads(heads.contiguous(), *angles, parts, pieces, batch.scaling)
+        return parts
+    turned = _rotated(heads[:, :-G], batch.cos[:, None], batch.sin[:, None], 1)
+    _regroup(turned[:, :H].mul_(batch.scaling), parts.queries, rows.block_pieces, back=False)
+    _regroup(turned[:, H:], parts.keys, rows.row_pieces, back=False)
+    _regroup(heads[:, -G:], parts.values, rows.row_pieces, back=False)
+    return parts
+
+
+def _take_back(grads: _LaidOut, batch: _Batch) -> Tensor:
+    """The gradient by the heads as `_lay_out` took them, M × (H + 2 G) × D."""
+    M, D = batch.cos.shape
+    G, rows = batch.groups, batch.rows
+    H = len(grads.queries) // M
+    heads = grads.queries.new_empty(M, H + 2 * G, D)
+    if (kernels := kernels_for(heads)) is not None:
+        pieces = rows.block_pieces, rows.row_pieces
+        angles = batch.cos, batch.sin
+        kernels.lay_out_heads(heads, *angles, grads, pieces, batch.scaling, back=True)
+        return heads
+    turned = heads.new_empty(M, H + G, D)
+    _regroup(turned[:, :H], grads.queries, rows.block_pieces, back=True)
+    _regroup(turned[:, H:], grads.keys, rows.row_pieces, back=True)
+    turned[:, :H].mul_(batch.scaling)
+    heads[:, :-G] = _rotated(turned, batch.cos[:, None], batch.sin[:, None], -1)
+    _regroup(heads[:, -G:], grads.values, rows.row_pieces, back=True)
+    return heads
+
+
+def _regroup(by_token: Tensor, by_piece: Tensor, pieces: Pieces, *, back: bool) -> None:
+    """From M × N × D to M · N × D, in each piece head by head; or `back`."""
+    if (kernels := kernels_for(by_piece)) is not None:
+        kernels.regroup(by_token, by_piece, pieces, back=back)
+        return
+    N, D = by_token.shape[1:]
+    for start, stop in zip(pieces.starts.tolist(), pieces.stops.tolist(), strict=True):
+        heads_first = by_piece[start * N : stop * N].view(N, stop - start, D)
+        own = by_token[start:stop].transpose(0, 1)
+        own.copy_(heads_first) if back else heads_first.copy_(own)
+
+
+def _masked_softmax(scores: Tensor, block: QueryBlock) -> Tensor:
+    """softmax(scores + mask), perhaps in their place. *Shapes*: G × (H / G · Q) × stop."""
+    by_head = _by_head(scores, block)
+    if (kernels := kernels_for(scores)) is not None:
+        kernels.masked_softmax_(by_head, block)
+        return scores
+    by_head[..., block.masked_from :].add_(block.mask)
+    return scores.softmax(-1)
+
+
+def _softmax_backward(grad: Tensor, weights: Tensor, block: QueryBlock) -> Tensor:
+    """The gradient by the scores, perhaps in the place of the one by the weights."""
+    if (kernels := kernels_for(grad)) is not None:
+        kernels.softmax_backward_(_by_head(grad, block), _by_head(weights, block), block)
+        return grad
+    return torch._softmax_backward_data(grad, weights, -1, weights.dtype)
+
+
+def _by_head(scores: Tensor, block: QueryBlock) -> Tensor:
+    """*Shapes*: G × (H / G · Q) × stop → H × Q × stop, a view."""
+    return scores.view(-1, block.stop - block.start, block.stop)

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
+from transformers.cache_utils import Cache, DynamicCache
 
+from corll.branching_cache import BranchingCache, attention_kernels
 from corll.config import SamplingConfig
 from corll.fused import is_fused
 from corll.packing import Ids
-from corll.scoring import Network, rows_in_cache
+from corll.scoring import Network, log_normalizers, rows_in_cache
 
 
 @dataclass(frozen=True)
@@ -194,10 +195,8 @@ def _likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     A few rows at a time, so that they stay in the processor's cache. *Shapes*: N × V → N × count,
     N × count, N.
     """
-    parts = []
-    for rows in torch.split(logits, rows_in_cache(logits)):
-        exact = rows.float()
-        parts.append((*exact.topk(count, dim=-1), exact.logsumexp(-1)))
+    few = torch.split(logits, rows_in_cache(logits))
+    parts = [(*rows.float().topk(count, dim=-1), log_normalizers(rows)) for rows in few]
     top, ids, log_z = (torch.cat(part) for part in zip(*parts, strict=True))
     return top, ids, log_z
 
@@ -229,11 +228,7 @@ def _prefill(
         padding[row, : L - len(prompt)] = True
     positions = ((~padding).cumsum(-1) - 1).clamp(min=0)
     token_ids, padding = token_ids.to(model.device), padding.to(model.device)
-    cache = (
-        BranchingCache(model.config, branches=num_samples, capacity=L + max_new_tokens)
-        if network.takes_trees
-        else DynamicCache(config=model.config)
-    )
+    cache = _new_cache(network, num_samples, L + max_new_tokens)
     logits = network.next_logits(
         input_ids=token_ids,
         position_ids=positions.to(model.device),
@@ -252,6 +247,14 @@ def _prefill(
         torch.arange(P * num_samples, device=model.device),
         {"settled": {}} if is_fused(model) else {},
     )
+
+
+def _new_cache(network: Network, branches: int, capacity: int) -> Cache:
+    model = network.model
+    if not network.takes_trees:
+        return DynamicCache(config=model.config)
+    compiled = attention_kernels(model) if is_fused(model) else None
+    return BranchingCache(model.config, branches=branches, capacity=capacity, kernels=compiled)
 
 
 def _advance(network: Network, state: _State, drawn: Tensor) -> None:
@@ -295,59 +298,3 @@ def _prompt_mask(network: Network, padding: Tensor) -> Tensor:
     visible |= torch.eye(L, dtype=torch.bool, device=padding.device)
     mask = torch.zeros(P, 1, L, L, dtype=dtype, device=padding.device)
     return mask.masked_fill_(~visible[:, None], torch.finfo(dtype).min)
-
-
-class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
-    """Keys and values of one layer, allocated once for the prompt and all that will be drawn.
-
-    The first update takes the prompts (P rows) and lays them into `branches` rows each; later ones
-    take a token for each of these rows and write it in place. Keys lie transposed, as attention
-    reads them.
-    """
-
-    def __init__(self, branches: int, capacity: int) -> None:
-        super().__init__()
-        self.branches, self.capacity, self.length = branches, capacity, 0
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.dtype, self.device = key_states.dtype, key_states.device
-        P, H, _, D = key_states.shape
-        rows = P * self.branches
-        self.keys = key_states.new_empty(rows, H, D, self.capacity).transpose(2, 3)
-        self.values = value_states.new_empty(rows, H, self.capacity, value_states.shape[-1])
-        self.is_initialized = True
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-            self.length = key_states.shape[2]
-            self.keys[:, :, : self.length] = key_states.repeat_interleave(self.branches, 0)
-            self.values[:, :, : self.length] = value_states.repeat_interleave(self.branches, 0)
-            return key_states, value_states
-        self.keys[:, :, self.length] = key_states[:, :, 0]
-        self.values[:, :, self.length] = value_states[:, :, 0]
-        self.length += 1
-        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.length + query_length, 0
-
-    def get_seq_length(self) -> int:
-        return self.length
-
-    def get_max_length(self) -> int:
-        return self.capacity
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        self.keys = self.keys.transpose(2, 3)[indices].transpose(2, 3)
-        self.values = self.values[indices]
-
-
-class BranchingCache(Cache):  # type: ignore[misc]
-    """A `BranchingLayer` for each layer of the model."""
-
-    def __init__(self, config: Any, *, branches: int, capacity: int) -> None:
-        layers = [BranchingLayer(branches, capacity) for _ in range(config.num_hidden_layers)]
-        super().__init__(layers=layers)

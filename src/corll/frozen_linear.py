@@ -1,7 +1,8 @@
-"""Products with frozen weights, which a CPU lays out once for the few rows of a decoding step.
+"""Products with frozen weights, which a CPU lays out once in the order that its kernels read.
 
-oneDNN brings a bf16 weight into the order that its kernels read each time it is used. For hundreds
-of rows that is nothing; for a few it is half of the time. So a second copy is kept in that order.
+oneDNN brings a bf16 weight into that order each time it is used. For a few rows that is half of the
+time, for hundreds still a fifth. So a second copy is kept in that order and, once something is
+learned, a third for the products of the backward pass.
 """
 
 from __future__ import annotations
@@ -12,50 +13,72 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-_MOST_ROWS = 128
-"""Up to here the second copy is quicker than the weight as it is."""
+_ROWS = 128
+"""The layout is chosen for this many rows; it serves more of them as well."""
+
+_FEWEST_SCORED_ROWS = 64
+"""A short text that is scored is not worth laying the weights out for."""
 
 _MOST_BYTES = 2 * 2**30
 
 
 def may_prepack(model: Any) -> bool:
-    """Whether a model is small enough for its weights to be kept twice."""
+    """Whether a model is small enough for its weights to be kept several times."""
     size: int = model.get_memory_footprint()
     return size <= _MOST_BYTES
 
 
 class FrozenLinear:
-    """x Wᵀ + b, for a weight that does not learn; `prepacks` allows it the second copy."""
+    """x Wᵀ + b, for a weight that does not learn; `prepacks` allows it the further copies."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, prepacks: bool) -> None:
         self.weight, self.bias = weight, bias
         self.prepacks = prepacks and can_prepack(weight)
         self._packed: Any = None
+        self._packed_transposed: Any = None
 
     def __call__(
         self, x: Tensor, residual: Tensor | None = None, *, decoding: bool = False
     ) -> Tensor:
-        """The second copy serves `decoding` alone, so that what is scored with and without
-        gradients goes through the same product. *Shapes*: `x` M × in, `residual` M × out → M × out.
+        """The product depends on the number of rows and not on whether gradients are wanted.
+
+        Within autograd it is for who has its own backward pass. *Shapes*: `x` M × in, `residual`
+        M × out → M × out.
         """
-        few = decoding and len(x) <= _MOST_ROWS
-        if few and self.prepacks and not torch.is_grad_enabled():
-            return self._from_packed(x, residual)
+        if self._lays_out(x, decoding=decoding):
+            if self._packed is None:
+                self._packed = _laid_out(self.weight)
+            return _product(x, self._packed, self.bias, residual)
         if residual is None:
             return linear(x, self.weight, self.bias)
         out = torch.addmm(residual, x, self.weight.t())
         return out if self.bias is None else out.add_(self.bias)
 
-    def _from_packed(self, x: Tensor, residual: Tensor | None) -> Tensor:
-        onednn = torch.ops.mkldnn
-        if self._packed is None:
-            self._packed = onednn._reorder_linear_weight(self.weight.contiguous(), _MOST_ROWS)
-        out: Tensor
-        if residual is None:
-            out = onednn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
-        else:
-            out = onednn._linear_pointwise(x, residual, self._packed, self.bias, "add")
-        return out
+    def backward(self, grad: Tensor) -> Tensor:
+        """The gradient by x, grad W. *Shapes*: M × out → M × in."""
+        if not self._lays_out(grad):
+            return grad @ self.weight
+        if self._packed_transposed is None:
+            self._packed_transposed = _laid_out(self.weight.t())
+        return _product(grad, self._packed_transposed, None, None)
+
+    def _lays_out(self, x: Tensor, *, decoding: bool = False) -> bool:
+        enough = decoding or len(x) >= _FEWEST_SCORED_ROWS
+        return self.prepacks and enough and not (torch.is_grad_enabled() and x.requires_grad)
+
+
+def _laid_out(weight: Tensor) -> Any:
+    return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS)
+
+
+def _product(x: Tensor, packed: Any, bias: Tensor | None, residual: Tensor | None) -> Tensor:
+    onednn = torch.ops.mkldnn
+    out: Tensor
+    if residual is None:
+        out = onednn._linear_pointwise(x, packed, bias, "none", [], "")
+    else:
+        out = onednn._linear_pointwise(x, residual, packed, bias, "add")
+    return out
 
 
 def can_prepack(weight: Tensor) -> bool:

@@ -22,19 +22,19 @@ class WorkingSet:
     """What a policy keeps in memory, and at most works with. *Units*: GiB."""
 
     weights: float
-    second_copy: float
+    copies: float
     adapter: float
     optimiser: float
     work: float
 
     @property
     def total(self) -> float:
-        return self.weights + self.second_copy + self.adapter + self.optimiser + self.work
+        return self.weights + self.copies + self.adapter + self.optimiser + self.work
 
     def __str__(self) -> str:
-        copy = f" and {self.second_copy:.2g} for drafting" if self.second_copy else ""
+        copies = f" and {self.copies:.2g} laid out for products" if self.copies else ""
         return (
-            f"at most {self.total:.2g} GB: weights {self.weights:.2g}{copy}, adapter and optimiser "
+            f"at most {self.total:.2g} GB: weights {self.weights:.2g}{copies}, adapter and optimiser "
             f"{self.adapter + self.optimiser:.2g}, work up to {self.work:.2g}"
         )
 
@@ -42,7 +42,8 @@ class WorkingSet:
 def working_set(base: LoadedModel, adapter: Iterable[Tensor], limit_gb: float) -> WorkingSet:
     """Of a model that learns by `adapter`, with `limit_gb` for what passes through it.
 
-    The second copy of the weights is made at the first draft, where the processor gains by one.
+    Where the processor gains by it, a copy of the weights is laid out at the first draft, and
+    another at the first step.
     """
     weights = [parameter for _, parameter in base.weights()]
     matrices = [weight for weight in weights if weight.dim() == 2]
@@ -51,7 +52,7 @@ def working_set(base: LoadedModel, adapter: Iterable[Tensor], limit_gb: float) -
     own = sum(map(_gib, adapter))
     return WorkingSet(
         weights=sum(map(_gib, weights)),
-        second_copy=sum(map(_gib, matrices)) if prepacks else 0.0,
+        copies=2 * sum(map(_gib, matrices)) if prepacks else 0.0,
         adapter=own,
         optimiser=_OPTIMISER_VALUES * own,
         work=limit_gb,

@@ -109,7 +109,7 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise ModelNotFoundError(f"There is no file {path}.")
-        return _converted(path, cache_folder() / _gguf_key(path))
+        return _converted(path, saved_files.cache_folder() / _gguf_key(path))
     if path.is_dir():
         return _checked_folder(path)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
@@ -127,7 +127,7 @@ class ModelState(NamedTuple):
 
 def available_models() -> list[ModelState]:
     """What can be loaded without a download, and how to get the embedded model if it is absent."""
-    cached, gguf = cache_folder() / EMBEDDED_MODEL, embedded_gguf()
+    cached, gguf = saved_files.cache_folder() / EMBEDDED_MODEL, embedded_gguf()
     if _has_weights(cached):
         rows = [ModelState(EMBEDDED_MODEL, "ready", str(cached))]
     elif gguf is not None:
@@ -143,13 +143,6 @@ def available_models() -> list[ModelState]:
         return rows
     models = sorted(repo.repo_id for repo in repos if repo.repo_type == "model")
     return rows + [ModelState(name, "in the hub's cache", name) for name in models]
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept: `CORLL_CACHE`, else the user's cache folder."""
-    if folder := os.environ.get("CORLL_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "corll"
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -187,7 +180,7 @@ def _cpu_computes_bfloat16() -> bool:
 
 
 def _locate_embedded() -> Path:
-    cached = cache_folder() / EMBEDDED_MODEL
+    cached = saved_files.cache_folder() / EMBEDDED_MODEL
     if _has_weights(cached):
         return cached
     if (gguf := embedded_gguf()) is not None:

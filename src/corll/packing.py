@@ -10,8 +10,9 @@ responses pass through, branches side by side. Each token sees its ancestors and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate, pairwise
 from os.path import commonprefix
 from typing import NamedTuple
@@ -154,19 +155,51 @@ class RowSpan(NamedTuple):
     blocks: tuple[QueryBlock, ...]
 
 
+class Pieces(NamedTuple):
+    """Where consecutive pieces of a flat batch start and stop. *Shapes*: both N, int64."""
+
+    starts: Tensor
+    stops: Tensor
+
+    @classmethod
+    def of(cls, places: Iterable[tuple[int, int]]) -> Pieces:
+        return cls(*(torch.tensor(column) for column in zip(*places, strict=True)))
+
+
+@dataclass(frozen=True)
+class FlatRows:
+    """The rows of a flat batch, in order and without gaps."""
+
+    spans: tuple[RowSpan, ...]
+
+    def blocks(self) -> Iterator[tuple[RowSpan, QueryBlock]]:
+        """All blocks in order, each with its row."""
+        for span in self.spans:
+            for block in span.blocks:
+                yield span, block
+
+    @cached_property
+    def row_pieces(self) -> Pieces:
+        return Pieces.of((span.start, span.stop) for span in self.spans)
+
+    @cached_property
+    def block_pieces(self) -> Pieces:
+        return Pieces.of((r.start + b.start, r.start + b.stop) for r, b in self.blocks())
+
+
 @dataclass(frozen=True)
 class TreeBatch:
     """Rows padded on the right to a common length, or flat: one after another in a single row.
 
     *Shapes*: `token_ids`, `positions` B × T, where B is 1 if the batch is flat; `mask`
-    B × 1 × T × T, added to attention scores, of a padded batch; `spans` the rows of a flat one;
+    B × 1 × T × T, added to attention scores, of a padded batch; `rows` those of a flat one;
     `paths` one for each response: which of the targets are its tokens, in order.
     """
 
     token_ids: Tensor
     positions: Tensor
     mask: Tensor | None
-    spans: tuple[RowSpan, ...] | None
+    rows: FlatRows | None
     targets: Targets
     paths: tuple[Tensor, ...]
 
@@ -193,12 +226,13 @@ def collate(
         positions[start : start + len(tree)] = torch.tensor(tree.positions)
     places, paths = _targets(trees, starts, shared_grad=shared_grad)
     columns = [torch.tensor(column, device=device) for column in places]
-    mask, spans = None, None
+    mask, rows = None, None
     if flat:
-        spans = tuple(
+        spans = (
             row_span(start, tree.visibility(), dtype=dtype, device=device)
             for start, tree in zip(starts, trees, strict=True)
         )
+        rows = FlatRows(tuple(spans))
     else:
         # Padding sees itself alone: a row that saw nothing would have no finite softmax.
         visible = torch.eye(T, dtype=torch.bool).repeat(B, 1, 1)
@@ -209,7 +243,7 @@ def collate(
         token_ids.view(B, T).to(device),
         positions.view(B, T).to(device),
         mask,
-        spans,
+        rows,
         Targets(*columns),
         tuple(torch.tensor(path, device=device) for path in paths),
     )

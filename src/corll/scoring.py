@@ -15,6 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from corll.cpu_kernels import kernels_for
 from corll.frozen_linear import FrozenLinear, may_prepack
 from corll.fused import is_fused
 from corll.packing import Ids, Tree, TreeBatch, build_tree, collate
@@ -177,11 +178,11 @@ class _LinearTokenLogprobs(torch.autograd.Function):
             logits = torch.mm(hidden[chunk], head.weight.t(), out=memory[: len(targets)])
             if head.bias is not None:
                 logits += head.bias
-            log_z = _log_normalizer(logits)
+            log_z = log_normalizers(logits)
             logprobs[chunk] = logits.gather(-1, targets[:, None]).squeeze(-1).float() - log_z
             if grad is not None:
                 own = learned[chunk].nonzero().squeeze(-1)
-                minus_p = _probabilities(logits[own], log_z[own]).neg_()
+                minus_p = _minus_probabilities(logits, log_z, own)
                 # 1 - p of the target from its logarithm: rounded p would lose it where p is near 1.
                 one_minus_p = torch.expm1(logprobs[chunk][own]).neg_().to(minus_p.dtype)
                 minus_p[torch.arange(len(own), device=own.device), targets[own]] = one_minus_p
@@ -196,19 +197,25 @@ class _LinearTokenLogprobs(torch.autograd.Function):
         return grad * grad_output[:, None].to(grad.dtype), None, None, None
 
 
-def _log_normalizer(logits: Tensor) -> Tensor:
+def log_normalizers(logits: Tensor) -> Tensor:
     """log Σ exp in float32. *Shapes*: M × V → M."""
+    if (kernels := kernels_for(logits)) is not None:
+        return kernels.log_normalizers(logits)
     few = torch.split(logits, rows_in_cache(logits))
     return torch.cat([rows.float().logsumexp(-1) for rows in few])
 
 
-def _probabilities(logits: Tensor, log_z: Tensor) -> Tensor:
-    """exp(logits - log_z), computed in float32 and rounded once. *Shapes*: M × V, M → M × V."""
-    out = torch.empty_like(logits)
+def _minus_probabilities(logits: Tensor, log_z: Tensor, chosen: Tensor) -> Tensor:
+    """-exp(logits - log_z) of the rows `chosen`, computed in float32 and rounded once.
+
+    *Shapes*: M × V, M, N → N × V.
+    """
+    if (kernels := kernels_for(logits)) is not None:
+        return kernels.minus_probabilities(logits, log_z, chosen)
+    out = logits[chosen]
     size = rows_in_cache(logits)
-    parts = (torch.split(t, size) for t in (logits, log_z, out))
-    for rows, log_zs, target in zip(*parts, strict=True):
-        target.copy_(rows.float().sub_(log_zs[:, None]).exp_())
+    for rows, log_zs in zip(torch.split(out, size), torch.split(log_z[chosen], size), strict=True):
+        rows.copy_(rows.float().sub_(log_zs[:, None]).exp_().neg_())
     return out
 
 
@@ -239,10 +246,10 @@ def _inputs(network: Network, batch: TreeBatch) -> dict[str, Any]:
     if network.takes_trees:
         inputs["position_ids"] = batch.positions
         inputs["attention_mask"] = batch.mask
-    if batch.spans is not None:
-        inputs["spans"] = batch.spans
-        # A mask of four dimensions is taken as it is; here the spans hold the real ones.
-        inputs["attention_mask"] = batch.spans[0].blocks[0].mask[None, None]
+    if batch.rows is not None:
+        inputs["rows"] = batch.rows
+        # A mask of four dimensions is taken as it is; here the rows hold the real ones.
+        inputs["attention_mask"] = batch.rows.spans[0].blocks[0].mask[None, None]
     # Plain rows padded on the right need no mask: causality hides the padding.
     return inputs
 

@@ -33,11 +33,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from corll import durable
-from corll.attention import grouped_attention
+from corll.attention import grouped_attention, rotate
 from corll.config import Config
 from corll.errors import ConfigError, InputError, ModelNotFoundError, TrainingError
-from corll.fused import RootMeanSquareNorm, rotate, swiglu
-from corll.models import cache_folder, choose_dtype
+from corll.fused import RootMeanSquareNorm, swiglu
+from corll.models import choose_dtype
+from corll.saved_files import cache_folder
 
 log = logging.getLogger(__name__)
 

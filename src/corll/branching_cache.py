@@ -1,0 +1,127 @@
+"""Keys and values of many branches of a prompt, while they are drawn token by token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from corll.cpu_kernels import LANES, CpuKernels, kernels_for
+
+
+class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
+    """Keys and values of one layer, allocated once for the prompt and all that will be drawn.
+
+    The first update takes the prompts (P rows) and lays them into `branches` rows each; later ones
+    take a token for each of these rows and write it in place. Keys lie transposed, as attention
+    reads them.
+    """
+
+    def __init__(self, branches: int, capacity: int) -> None:
+        super().__init__()
+        self.branches, self.capacity, self.length = branches, capacity, 0
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.dtype, self.device = key_states.dtype, key_states.device
+        P, G, _, D = key_states.shape
+        rows = P * self.branches
+        self.keys = key_states.new_empty(rows, G, D, self.capacity).transpose(2, 3)
+        self.values = value_states.new_empty(rows, G, self.capacity, value_states.shape[-1])
+        self.is_initialized = True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.length = key_states.shape[2]
+            self.keys[:, :, : self.length] = key_states.repeat_interleave(self.branches, 0)
+            self.values[:, :, : self.length] = value_states.repeat_interleave(self.branches, 0)
+            return key_states, value_states
+        self.keys[:, :, self.length] = key_states[:, :, 0]
+        self.values[:, :, self.length] = value_states[:, :, 0]
+        self.length += 1
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def get_max_length(self) -> int:
+        return self.capacity
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        self.keys = self.keys.transpose(2, 3)[indices].transpose(2, 3)
+        self.values = self.values[indices]
+
+
+class CompiledBranchingLayer(BranchingLayer):
+    """The same for `CpuKernels.attend_token`, which takes each token after the prompt.
+
+    *Shapes*: keys in panels of LANES tokens, rows × G × panels × D × LANES, so that the scores of a
+    panel come from memory that lies in one piece.
+    """
+
+    def __init__(self, branches: int, capacity: int, kernels: CpuKernels) -> None:
+        super().__init__(branches, -(-capacity // LANES) * LANES)
+        self.kernels = kernels
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        super().lazy_initialization(key_states, value_states)
+        rows, G, _, D = self.values.shape
+        self.keys = key_states.new_empty(rows, G, self.capacity // LANES, D, LANES)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Takes the prompts. *Shapes*: both P × G × L × D."""
+        assert not self.is_initialized
+        self.lazy_initialization(key_states, value_states)
+        P, G, self.length, D = key_states.shape
+        panels = -(-self.length // LANES)
+        padded = pad(key_states, (0, 0, 0, panels * LANES - self.length))
+        by_panel = padded.view(P, G, panels, LANES, D).transpose(3, 4)
+        self.keys[:, :, :panels] = by_panel.repeat_interleave(self.branches, 0)
+        self.values[:, :, : self.length] = value_states.repeat_interleave(self.branches, 0)
+        return key_states, value_states
+
+    def attend_token(
+        self, heads: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, scaling: float
+    ) -> Tensor:
+        """Takes query, key and value of one more token for each row, and attends.
+
+        *Shapes*: `heads` N × (H + 2 G) × D, not rotated; `cos`, `sin` N × D; `mask`
+        N × 1 × 1 × tokens, added to the scores → N × H × D.
+        """
+        cached = self.keys, self.values, self.length
+        self.length += 1
+        return self.kernels.attend_token(heads, cos, sin, *cached, mask.contiguous(), scaling)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        self.keys, self.values = self.keys[indices], self.values[indices]
+
+
+class BranchingCache(Cache):  # type: ignore[misc]
+    """A branching layer for each layer of the model; compiled where `kernels` are given."""
+
+    def __init__(
+        self, config: Any, *, branches: int, capacity: int, kernels: CpuKernels | None = None
+    ) -> None:
+        def layer() -> BranchingLayer:
+            if kernels is None:
+                return BranchingLayer(branches, capacity)
+            return CompiledBranchingLayer(branches, capacity, kernels)
+
+        super().__init__(layers=[layer() for _ in range(config.num_hidden_layers)])
+
+
+def attention_kernels(model: Any) -> CpuKernels | None:
+    """Those that attend by token, where they take the model's dtype, device and head size."""
+    config = model.config.get_text_config()
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    weight = model.get_input_embeddings().weight
+    return kernels_for(weight) if size % LANES == 0 else None

@@ -1,0 +1,364 @@
+/* Passes over bf16 activations on a CPU: each reads its input once, computes in float32 and rounds
+ * once, where the same in torch's operations is several passes with a rounding in each.
+ *
+ * Matrices are row-major and contiguous. A position in a flat batch belongs to the block that
+ * `starts` and `stops` give; blocks are in order and leave no gap.
+ */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef uint16_t bf16;
+typedef int64_t size;
+
+/* Below this many values a second thread costs more than it saves. */
+#define FEW 16384
+#define PRAGMA(text) _Pragma(#text)
+#define PARALLEL(n) PRAGMA(omp parallel for num_threads(threads) schedule(static) if ((n) > FEW))
+
+static inline float wide(bf16 x) {
+    uint32_t bits = (uint32_t)x << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+/* To the nearest, ties to even; NaN stays NaN. */
+static inline bf16 narrow(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    return (bits & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : (bf16)rounded;
+}
+
+/* e^x to about 1e-7 of itself; 0 below -87, e^88 above 88. Cephes' polynomial. */
+static inline float exponential(float x) {
+    float within = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+    float shifted = within * 1.44269504f + 12582912.0f;
+    float n = shifted - 12582912.0f;
+    float r = within - n * 0.693359375f + n * 2.12194440e-4f;
+    float y = 1.9875691500e-4f;
+    y = y * r + 1.3981999507e-3f;
+    y = y * r + 8.3334519073e-3f;
+    y = y * r + 4.1665795894e-2f;
+    y = y * r + 1.6666665459e-1f;
+    y = y * r + 5.0000001201e-1f;
+    y = y * r * r + r + 1.0f;
+    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    float power;
+    memcpy(&power, &bits, 4);
+    return x < -87.0f ? 0.0f : y * power;
+}
+
+static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+
+static inline float inverse_rms(const bf16 *x, size width, float epsilon) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size d = 0; d < width; d++) sum += wide(x[d]) * wide(x[d]);
+    return 1.0f / sqrtf(sum / (float)width + epsilon);
+}
+
+/* out = x / rms(x) * weight. x, out: rows × width. */
+void rms_norm(const bf16 *x, const bf16 *weight, bf16 *out, size rows, size width, float epsilon,
+              int threads) {
+    PARALLEL(rows * width)
+    for (size m = 0; m < rows; m++) {
+        const bf16 *from = x + m * width;
+        bf16 *to = out + m * width;
+        float scale = inverse_rms(from, width, epsilon);
+        for (size d = 0; d < width; d++) to[d] = narrow(wide(from[d]) * scale * wide(weight[d]));
+    }
+}
+
+/* The gradient of rms_norm by x. */
+void rms_norm_backward(const bf16 *grad, const bf16 *x, const bf16 *weight, bf16 *grad_x, size rows,
+                       size width, float epsilon, int threads) {
+    PARALLEL(rows * width)
+    for (size m = 0; m < rows; m++) {
+        const bf16 *from = x + m * width, *g = grad + m * width;
+        bf16 *to = grad_x + m * width;
+        float scale = inverse_rms(from, width, epsilon), along = 0;
+#pragma omp simd reduction(+ : along)
+        for (size d = 0; d < width; d++) along += wide(g[d]) * wide(weight[d]) * wide(from[d]);
+        along *= scale * scale / (float)width;
+        for (size d = 0; d < width; d++)
+            to[d] = narrow(scale * (wide(g[d]) * wide(weight[d]) - along * wide(from[d])));
+    }
+}
+
+/* out = silu(gate) * up. gate_up: rows × 2 width, the gate first. */
+void swiglu(const bf16 *gate_up, bf16 *out, size rows, size width, int threads) {
+    PARALLEL(rows * width)
+    for (size m = 0; m < rows; m++) {
+        const bf16 *gate = gate_up + 2 * m * width, *up = gate + width;
+        bf16 *to = out + m * width;
+        for (size d = 0; d < width; d++) {
+            float x = wide(gate[d]);
+            to[d] = narrow(x * sigmoid(x) * wide(up[d]));
+        }
+    }
+}
+
+/* The gradient of swiglu by gate_up. */
+void swiglu_backward(const bf16 *grad, const bf16 *gate_up, bf16 *grad_gate_up, size rows,
+                     size width, int threads) {
+    PARALLEL(rows * width)
+    for (size m = 0; m < rows; m++) {
+        const bf16 *gate = gate_up + 2 * m * width, *up = gate + width, *g = grad + m * width;
+        bf16 *to_gate = grad_gate_up + 2 * m * width, *to_up = to_gate + width;
+        for (size d = 0; d < width; d++) {
+            float x = wide(gate[d]), s = sigmoid(x), outer = wide(g[d]);
+            to_gate[d] = narrow(outer * wide(up[d]) * s * (1.0f + x * (1.0f - s)));
+            to_up[d] = narrow(outer * x * s);
+        }
+    }
+}
+
+static inline size block_of(const size *stops, size m) {
+    size n = 0;
+    while (m >= stops[n]) n++;
+    return n;
+}
+
+static inline void turn(const bf16 *from, bf16 *to, const bf16 *cosine, const bf16 *sine, size half,
+                        float direction, float factor) {
+    for (size d = 0; d < half; d++) {
+        float a = wide(from[d]), b = wide(from[d + half]);
+        float c = wide(cosine[d]) * factor, s = wide(sine[d]) * factor * direction;
+        to[d] = narrow(a * c - b * s);
+        to[d + half] = narrow(b * c + a * s);
+    }
+}
+
+/* Rotates queries and keys to their positions and lays all heads out for products by block.
+ *
+ * heads: tokens × (H + 2 G) × D, queries, keys, values; cosine, sine: tokens × D.
+ * queries: for each of the query blocks H × its tokens × D, times `scaling`; keys, values: for each
+ * row G × its tokens × D. With `back` the other way: gradients come in by block and row, and leave
+ * as gradients of heads.
+ */
+void lay_out_heads(bf16 *heads, const bf16 *cosine, const bf16 *sine, bf16 *queries, bf16 *keys,
+                   bf16 *values, size tokens, size H, size G, size D, const size *block_starts,
+                   const size *block_stops, const size *row_starts, const size *row_stops,
+                   float scaling, size back, int threads) {
+    PARALLEL(tokens * (H + 2 * G) * D)
+    for (size m = 0; m < tokens; m++) {
+        size block = block_of(block_stops, m), row = block_of(row_stops, m);
+        size first = block_starts[block], T = block_stops[block] - first;
+        bf16 *own = heads + m * (H + 2 * G) * D;
+        const bf16 *c = cosine + m * D, *s = sine + m * D;
+        for (size h = 0; h < H; h++) {
+            bf16 *there = queries + (first * H + h * T + m - first) * D;
+            if (back) turn(there, own + h * D, c, s, D / 2, -1.0f, scaling);
+            else turn(own + h * D, there, c, s, D / 2, 1.0f, scaling);
+        }
+        first = row_starts[row], T = row_stops[row] - first;
+        for (size g = 0; g < G; g++) {
+            size at = (first * G + g * T + m - first) * D;
+            bf16 *key = own + (H + g) * D, *value = own + (H + G + g) * D;
+            if (back) {
+                turn(keys + at, key, c, s, D / 2, -1.0f, 1.0f);
+                memcpy(value, values + at, D * sizeof(bf16));
+            } else {
+                turn(key, keys + at, c, s, D / 2, 1.0f, 1.0f);
+                memcpy(values + at, value, D * sizeof(bf16));
+            }
+        }
+    }
+}
+
+/* Between tokens × H × D and, for each block, H × its tokens × D; `back` to the former. */
+void regroup(bf16 *by_token, bf16 *by_block, size tokens, size H, size D, const size *starts,
+             const size *stops, size back, int threads) {
+    PARALLEL(tokens * H * D)
+    for (size m = 0; m < tokens; m++) {
+        size block = block_of(stops, m), first = starts[block], T = stops[block] - first;
+        for (size h = 0; h < H; h++) {
+            bf16 *one = by_token + (m * H + h) * D;
+            bf16 *other = by_block + (first * H + h * T + m - first) * D;
+            memcpy(back ? one : other, back ? other : one, D * sizeof(bf16));
+        }
+    }
+}
+
+/* softmax(scores + mask) in place. scores: heads × queries × keys; mask: queries × the keys from
+ * `masked_from` on. Query q sees no key after `first` + q, so none of those is looked at. */
+void masked_softmax(bf16 *scores, const bf16 *mask, size heads, size queries, size keys,
+                    size masked_from, size first, int threads) {
+    PARALLEL(heads * queries * keys)
+    for (size m = 0; m < heads * queries; m++) {
+        bf16 *own = scores + m * keys;
+        const bf16 *hidden = mask + (m % queries) * (keys - masked_from) - masked_from;
+        size seen = first + m % queries + 1;
+        float row[keys];
+        float most = -INFINITY, sum = 0;
+        for (size k = 0; k < masked_from && k < seen; k++) row[k] = wide(own[k]);
+        for (size k = masked_from; k < seen; k++) row[k] = wide(own[k]) + wide(hidden[k]);
+#pragma omp simd reduction(max : most)
+        for (size k = 0; k < seen; k++) most = row[k] > most ? row[k] : most;
+#pragma omp simd reduction(+ : sum)
+        for (size k = 0; k < seen; k++) sum += row[k] = exponential(row[k] - most);
+        float scale = 1.0f / sum;
+        for (size k = 0; k < seen; k++) own[k] = narrow(row[k] * scale);
+        memset(own + seen, 0, (keys - seen) * sizeof(bf16));
+    }
+}
+
+/* The gradient of such a softmax by its scores, in place of the one by its weights. */
+void softmax_backward(bf16 *grad, const bf16 *weights, size heads, size queries, size keys,
+                      size first, int threads) {
+    PARALLEL(heads * queries * keys)
+    for (size m = 0; m < heads * queries; m++) {
+        bf16 *g = grad + m * keys;
+        const bf16 *w = weights + m * keys;
+        size seen = first + m % queries + 1;
+        float mean = 0;
+#pragma omp simd reduction(+ : mean)
+        for (size k = 0; k < seen; k++) mean += wide(g[k]) * wide(w[k]);
+        for (size k = 0; k < seen; k++) g[k] = narrow(wide(w[k]) * (wide(g[k]) - mean));
+        memset(g + seen, 0, (keys - seen) * sizeof(bf16));
+    }
+}
+
+/* Sixteen values at once, for loops over several rows that must not leave the registers. */
+enum { LANES = 16, MOST_HEADS = 4 };
+typedef float vector __attribute__((vector_size(4 * LANES)));
+typedef uint32_t vector_bits __attribute__((vector_size(4 * LANES)));
+typedef bf16 half_vector __attribute__((vector_size(2 * LANES)));
+
+static inline vector wide_vector(const bf16 *from) {
+    half_vector narrow_values;
+    memcpy(&narrow_values, from, sizeof narrow_values);
+    return (vector)(__builtin_convertvector(narrow_values, vector_bits) << 16);
+}
+
+/* sums[r][k] += Σ_j weights[r][j] · rows[j][k] for R rows of sums and weights.
+ *
+ * rows: count × columns, `stride` apart, in panels of LANES columns that lie `panel` apart. Columns
+ * are computed up to the next multiple of LANES. */
+static inline __attribute__((always_inline)) void add_product(
+    const int R, float *sums, size sums_apart, const float *weights, size weights_apart,
+    const bf16 *rows, size stride, size panel, size count, size columns) {
+    for (size k = 0; k < columns; k += LANES, rows += panel) {
+        vector total[MOST_HEADS];
+        for (int r = 0; r < R; r++) memcpy(&total[r], sums + r * sums_apart + k, sizeof(vector));
+        for (size j = 0; j < count; j++) {
+            vector row = wide_vector(rows + j * stride);
+            for (int r = 0; r < R; r++) total[r] += weights[r * weights_apart + j] * row;
+        }
+        for (int r = 0; r < R; r++) memcpy(sums + r * sums_apart + k, &total[r], sizeof(vector));
+    }
+}
+
+#define ADD_PRODUCT(...)                       \
+    switch (R) {                               \
+        case 1: add_product(1, __VA_ARGS__); break; \
+        case 2: add_product(2, __VA_ARGS__); break; \
+        case 3: add_product(3, __VA_ARGS__); break; \
+        default: add_product(MOST_HEADS, __VA_ARGS__); \
+    }
+
+/* One more token for each branch: rotates its query and key, puts key and value into the cache, and
+ * attends to all that is there.
+ *
+ * heads: branches × (H + 2 G) × D, D a multiple of LANES; cosine, sine: branches × D; keys:
+ * branches × G × panels of LANES tokens, D × LANES each; values: branches × G × capacity × D;
+ * `before` tokens are in the cache; mask: branches × (before + 1), added to the scores; out:
+ * branches × H × D.
+ */
+void attend_token(const bf16 *heads, const bf16 *cosine, const bf16 *sine, bf16 *keys, bf16 *values,
+                  const bf16 *mask, bf16 *out, size branches, size H, size G, size D, size capacity,
+                  size before, float scaling, int threads) {
+    size T = before + 1;
+    PARALLEL(branches * H * D * T / 16)
+    for (size m = 0; m < branches * G; m++) {
+        size n = m / G, g = m % G;
+        const bf16 *own = heads + n * (H + 2 * G) * D, *c = cosine + n * D, *s = sine + n * D;
+        bf16 *k = keys + m * D * capacity, *v = values + m * capacity * D;
+        bf16 turned[D];
+        float q[MOST_HEADS * D], scores[MOST_HEADS * capacity], attended[MOST_HEADS * D];
+        turn(own + (H + g) * D, turned, c, s, D / 2, 1.0f, 1.0f);
+        bf16 *place = k + before / LANES * LANES * D + before % LANES;
+        for (size d = 0; d < D; d++) place[d * LANES] = turned[d];
+        memcpy(v + before * D, own + (H + G + g) * D, D * sizeof(bf16));
+        for (size first = g * (H / G); first < (g + 1) * (H / G); first += MOST_HEADS) {
+            size left = (g + 1) * (H / G) - first, R = left < MOST_HEADS ? left : MOST_HEADS;
+            for (size r = 0; r < R; r++) {
+                turn(own + (first + r) * D, turned, c, s, D / 2, 1.0f, 1.0f);
+                for (size d = 0; d < D; d++) q[r * D + d] = wide(turned[d]) * scaling;
+                for (size t = 0; t < T; t++) scores[r * capacity + t] = wide(mask[n * T + t]);
+            }
+            ADD_PRODUCT(scores, capacity, q, D, k, LANES, D * LANES, D, T)
+            for (size r = 0; r < R; r++) {
+                float *row = scores + r * capacity, most = -INFINITY, sum = 0;
+#pragma omp simd reduction(max : most)
+                for (size t = 0; t < T; t++) most = row[t] > most ? row[t] : most;
+#pragma omp simd reduction(+ : sum)
+                for (size t = 0; t < T; t++) sum += row[t] = exponential(row[t] - most);
+                float scale = 1.0f / sum;
+                for (size t = 0; t < T; t++) row[t] *= scale;
+            }
+            memset(attended, 0, R * D * sizeof(float));
+            ADD_PRODUCT(attended, D, scores, capacity, v, D, LANES, T, D)
+            bf16 *to = out + (n * H + first) * D;
+            for (size d = 0; d < R * D; d++) to[d] = narrow(attended[d]);
+        }
+    }
+}
+
+/* out += x Aᵀ B for a few rows. x: rows × width; A: rank × width; B: rank × columns, a multiple of
+ * LANES; out: rows × columns. */
+void add_low_rank(const bf16 *x, const bf16 *A, const bf16 *B, bf16 *out, size rows, size width,
+                  size rank, size columns, int threads) {
+    PARALLEL(rows * rank * (width + columns))
+    for (size m = 0; m < rows; m++) {
+        const bf16 *own = x + m * width;
+        bf16 *to = out + m * columns;
+        float low[rank];
+        for (size r = 0; r < rank; r++) {
+            float sum = 0;
+#pragma omp simd reduction(+ : sum)
+            for (size d = 0; d < width; d++) sum += wide(own[d]) * wide(A[r * width + d]);
+            low[r] = sum;
+        }
+        for (size k = 0; k < columns; k += LANES) {
+            vector total = wide_vector(to + k);
+            for (size r = 0; r < rank; r++) total += low[r] * wide_vector(B + r * columns + k);
+            for (size d = 0; d < LANES; d++) to[k + d] = narrow(total[d]);
+        }
+    }
+}
+
+/* log Σ exp of each row. logits: rows × vocabulary. */
+void log_normalizers(const bf16 *logits, float *log_z, size rows, size vocabulary, int threads) {
+    PARALLEL(rows * vocabulary)
+    for (size m = 0; m < rows; m++) {
+        const bf16 *own = logits + m * vocabulary;
+        float most = -INFINITY;
+        double total = 0;
+#pragma omp simd reduction(max : most)
+        for (size v = 0; v < vocabulary; v++) most = wide(own[v]) > most ? wide(own[v]) : most;
+        for (size first = 0; first < vocabulary; first += 4096) {
+            size stop = first + 4096 < vocabulary ? first + 4096 : vocabulary;
+            float sum = 0;
+#pragma omp simd reduction(+ : sum)
+            for (size v = first; v < stop; v++) sum += exponential(wide(own[v]) - most);
+            total += sum;
+        }
+        log_z[m] = most + (float)log(total);
+    }
+}
+
+/* -exp(logits - log_z) of the rows that `chosen` names, in out: count × vocabulary. */
+void minus_probabilities(const bf16 *logits, const float *log_z, const size *chosen, bf16 *out,
+                         size count, size vocabulary, int threads) {
+    PARALLEL(count * vocabulary)
+    for (size m = 0; m < count; m++) {
+        const bf16 *own = logits + chosen[m] * vocabulary;
+        bf16 *to = out + m * vocabulary;
+        float z = log_z[chosen[m]];
+        for (size v = 0; v < vocabulary; v++) to[v] = narrow(-exponential(wide(own[v]) - z));
+    }
+}

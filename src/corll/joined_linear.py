@@ -1,0 +1,161 @@
+"""Linear layers of the same input as one product, with their adapters beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from corll.cpu_kernels import LANES, CpuKernels, kernels_for
+from corll.frozen_linear import FrozenLinear
+from corll.lora import Factors, JoinedFactors, LoraLinear
+
+_FEW_ROWS = 32
+"""Up to here a CPU is slow at an adapter's small products in bf16, which cost 15 µs before they
+begin: it is quicker in compiled passes or, without these, in float32."""
+
+
+def base_of(module: nn.Module) -> nn.Module:
+    """The layer itself, without its adapters."""
+    base: nn.Module = getattr(module, "base_layer", module)
+    return base
+
+
+SettledAdapters: TypeAlias = "dict[tuple[JoinedLinear, bool], tuple[Tensor, Tensor]]"
+"""Adapters that do not change while a text is decoded, so that no token asks for them again: for
+many rows and for few."""
+
+
+Adapted: TypeAlias = Sequence[tuple[int, Factors]]
+"""Adapters, each with the number of the layer that it is on."""
+
+
+class JoinedLinear:
+    """Linear layers of the same input as one product, and their adapters as another two."""
+
+    def __init__(self, modules: Sequence[nn.Module], *, prepacks: bool) -> None:
+        self.modules = modules
+        bases: list[Any] = [base_of(module) for module in modules]
+        self.sizes = [base.out_features for base in bases]
+        weight, bias = bases[0].weight.data, bases[0].bias
+        if len(bases) > 1:
+            parts = [base.weight.data for base in bases]
+            weight = _as_one(parts) if _adjacent(parts) else torch.cat(parts)
+            for base, part in zip(bases, torch.split(weight, self.sizes), strict=True):
+                base.weight.data = part
+            bias = None if bias is None else torch.cat([base.bias for base in bases])
+        self.base = FrozenLinear(weight, bias, prepacks=prepacks)
+        self.adapters = JoinedFactors(self.sizes)
+
+    def __call__(
+        self,
+        x: Tensor,
+        residual: Tensor | None = None,
+        *,
+        decoding: bool = False,
+        settled: SettledAdapters | None = None,
+    ) -> Tensor:
+        """The layers' outputs side by side, plus `residual`. *Shapes*: M × in → M × Σ out."""
+        few = decoding and len(x) <= _FEW_ROWS and x.device.type == "cpu"
+        kernels = kernels_for(x) if few and self.adapters.width % LANES == 0 else None
+        if settled is not None and (known := settled.get((self, few))) is not None:
+            return self._add_adapters(x, residual, known, kernels, decoding=decoding)
+        adapted = self.adapted()
+        if adapted is None:
+            out = torch.cat([module(x) for module in self.modules], dim=-1)
+            return out if residual is None else residual + out
+        if not adapted:
+            return self.base(x, residual, decoding=decoding)
+        if any(factors.learn for _, factors in adapted):
+            matrices = [matrix for _, factors in adapted for matrix in (factors.A, factors.B)]
+            result: Tensor = _AdaptedLinear.apply(  # type: ignore[no-untyped-call]
+                x, residual, self, adapted, *matrices
+            )
+            return result
+        in_float32 = few and kernels is None
+        A, B = self.adapters.kept(adapted, torch.float32 if in_float32 else x.dtype)
+        factors = A.t(), B.t() if kernels is None else B.t().contiguous()
+        if settled is not None:
+            settled[self, few] = factors
+        return self._add_adapters(x, residual, factors, kernels, decoding=decoding)
+
+    def adapted(self) -> Adapted | None:
+        """Its layers' adapters; None where only PEFT knows what to do."""
+        factors = [m.active_factors() if isinstance(m, LoraLinear) else () for m in self.modules]
+        if any(adapter is None for adapter in factors):
+            return None
+        return [(number, adapter) for number, adapter in enumerate(factors) if adapter]
+
+    def _add_adapters(
+        self,
+        x: Tensor,
+        residual: Tensor | None,
+        transposed: tuple[Tensor, Tensor],
+        kernels: CpuKernels | None,
+        *,
+        decoding: bool,
+    ) -> Tensor:
+        A, B = transposed
+        out = self.base(x, residual, decoding=decoding)
+        if kernels is not None:
+            return kernels.add_low_rank_(out, x, transposed)
+        if A.dtype != x.dtype:
+            return out.add_(x.float() @ A @ B)
+        return out.addmm_(x @ A, B)
+
+
+def _adjacent(parts: Sequence[Tensor]) -> bool:
+    """Whether matrices of one width lie one after another in one piece of memory already."""
+    stored = parts[0].untyped_storage().data_ptr()
+    at = parts[0].data_ptr()
+    for part in parts:
+        same = part.untyped_storage().data_ptr() == stored and part.is_contiguous()
+        if not same or part.data_ptr() != at or part.shape[1] != parts[0].shape[1]:
+            return False
+        at += part.nbytes
+    return True
+
+
+def _as_one(parts: Sequence[Tensor]) -> Tensor:
+    """Adjacent matrices as a single one, without a copy."""
+    rows = sum(len(part) for part in parts)
+    return parts[0].as_strided((rows, parts[0].shape[1]), parts[0].stride())
+
+
+class _AdaptedLinear(torch.autograd.Function):
+    """x Wᵀ + (x Aᵀ) Bᵀ + residual, with gradients for x, residual, A and B; W is frozen."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        residual: Tensor | None,
+        layers: JoinedLinear,
+        adapted: Adapted,
+        *matrices: Tensor,
+    ) -> Tensor:
+        A, B = layers.adapters.kept(adapted, x.dtype)
+        low = x @ A.t()
+        ctx.save_for_backward(x, A, B, low)
+        ctx.layers, ctx.adapted, ctx.has_residual = layers, adapted, residual is not None
+        return layers.base(x, residual).addmm_(low, B.t())
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:
+        x, A, B, low = ctx.saved_tensors
+        grad_low = grad_output @ B
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = ctx.layers.base.backward(grad_output).addmm_(grad_low, A)
+        grad_A, grad_B = grad_low.t() @ x, grad_output.t() @ low
+        grads: list[Tensor] = []
+        start = 0
+        for number, factors in ctx.adapted:
+            own, dtype = slice(start, start + len(factors.A)), factors.A.dtype
+            grads.append(grad_A[own].to(dtype))
+            columns = ctx.layers.adapters.columns[number]
+            grads.append(grad_B[columns, own].to(dtype) * factors.scaling)
+            start = own.stop
+        return grad_x, grad_output if ctx.has_residual else None, None, None, *grads
