@@ -1,4 +1,6 @@
-"""A database of the test's own: SQLite always, PostgreSQL where `CORLL_TEST_POSTGRES` names one."""
+"""A database of the test's own (SQLite always, PostgreSQL where `CORLL_TEST_POSTGRES` names one),
+and a service over HTTP.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from store_samples import add_user
 
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
+from running_service import RunningService, running_service, settings_for
 
 POSTGRES = os.environ.get("CORLL_TEST_POSTGRES")
 
@@ -53,3 +56,13 @@ def db(database: Database) -> Iterator[Connection]:
 def ada(db: Connection) -> User:
     """A user who lets texts be stored and learned from."""
     return add_user(db)
+
+
+@pytest.fixture(scope="module")
+def service(
+    tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningService]:
+    """A service of the module's own without a learner: for tests of what it answers."""
+    settings = settings_for(tiny_model_folder, tmp_path_factory.mktemp("service"), learn=False)
+    with running_service(settings) as running:
+        yield running

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection
 
-from corll.service.store.accounts import User, get_or_create_user
+from corll.service.store.accounts import User, audit, get_or_create_user, read_audit
+from corll.service.store.database import Database
 from corll.service.store.drafts import DraftRow, EditRow, add_draft, record_edit
 from corll.service.store.lineages import (
     Version,
@@ -14,6 +16,7 @@ from corll.service.store.lineages import (
     get_or_create_base_reference,
     next_number,
     register_version,
+    rollback,
     serving_version,
     start_lineage,
 )
@@ -122,5 +125,38 @@ def publish(db: Connection, user: User, *preference_ids: str) -> Version:
         preference_ids=preference_ids,
         expected_parent=version.parent_id,
         serve=True,
+        now=NOW,
+    )
+
+
+def note(db: Connection, subject: str, *, fail: bool = False) -> str:
+    """Writes an entry, and then may raise."""
+    audit(db, actor="test", action="note", subject=subject, details={}, now=0.0)
+    if fail:
+        raise ValueError(f"no {subject}")
+    return subject
+
+
+def noted(database: Database) -> set[str]:
+    with database.read() as db:
+        return {row.subject for row in read_audit(db, limit=10_000)}
+
+
+def only_sqlite(database: Database) -> None:
+    if database.url.get_backend_name() != "sqlite":
+        pytest.skip("of SQLite's files")
+
+
+def back(db: Connection, user: User, to: int, *, requeue: bool = False) -> Version | None:
+    return rollback(db, user.id, to=to, requeue=requeue, actor="key_1", now=NOW)
+
+
+def register(db: Connection, version: Version, *ids: str, serve: bool = True) -> Version:
+    return register_version(
+        db,
+        version,
+        preference_ids=ids,
+        expected_parent=version.parent_id,
+        serve=serve,
         now=NOW,
     )

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from corll.service.store import sessions
-from running_service import RunningService, running_service, settings_for
-
-
-@pytest.fixture(scope="module")
-def service(
-    tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningService]:
-    settings = settings_for(tiny_model_folder, tmp_path_factory.mktemp("browser"), learn=False)
-    with running_service(settings) as running:
-        yield running
+from running_service import RunningService
 
 
 @pytest.fixture

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import schemathesis
 from hypothesis import Phase, given, settings
 
-from running_service import ADMIN_KEY, RunningService, running_service, settings_for
-
-
-@pytest.fixture(scope="module")
-def service(
-    tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningService]:
-    with running_service(
-        settings_for(tiny_model_folder, tmp_path_factory.mktemp("openapi"), learn=False)
-    ) as running:
-        yield running
+from running_service import ADMIN_KEY, RunningService
 
 
 def test_no_made_up_request_ends_in_a_5xx(service: RunningService) -> None:

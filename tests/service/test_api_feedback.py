@@ -1,0 +1,112 @@
+"""Edits and comparisons over HTTP: what comes of them, and which are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from running_service import RunningService
+
+
+def test_an_edit_is_answered_with_what_will_come_of_it(service: RunningService) -> None:
+    draft = service.draft(user="eve")
+    off = service.post("edits", {"draft_id": draft["id"], "text": "Sorry for the delay."})
+    assert (off["state"], off["will_learn"]) == ("recorded", False)
+    assert "not agreed" in off["reason"]
+    service.put("users/eve/consent", {"learn": True})
+    other = service.draft(user="eve")
+    edit = service.post("edits", {"draft_id": other["id"], "text": "Sorry for the delay.\r\n "})
+    assert edit["will_learn"] is True
+    assert edit["text"] == "Sorry for the delay."
+    assert edit["edit_cost"] > 0
+    assert service.get(f"edits/{edit['id']}") == edit
+    assert service.get("users/eve")["waiting"] == 1
+
+
+def test_a_text_equal_to_its_draft_accepts_it(service: RunningService) -> None:
+    service.post("completions", {"model": "base", "prompt": "x", "user": "kim", "max_tokens": 1})
+    service.put("users/kim/consent", {"learn": True})
+    draft = service.draft(user="kim")
+    text = draft["choices"][0]["message"]["content"]
+    edit = service.post("edits", {"draft_id": draft["id"], "text": text + "\r\n"})
+    assert (edit["accepted"], edit["state"], edit["will_learn"]) == (True, "accepted", False)
+    assert edit["edit_cost"] == 0
+
+
+def test_the_same_edit_twice_is_one_and_a_reused_key_is_a_conflict(
+    service: RunningService,
+) -> None:
+    draft = service.draft(user="ida")
+    body = {"draft_id": draft["id"], "text": "Sorry.", "idempotency_key": "k1"}
+    first = service.post("edits", body)
+    assert service.post("edits", body) == first
+    response = service.http.post("/v1/edits", json={**body, "text": "Very sorry."})
+    assert response.status_code == 409
+    assert response.headers["x-should-retry"] == "false"
+    second = service.post("edits", {"draft_id": draft["id"], "text": "Very sorry."})
+    assert service.get(f"edits/{first['id']}")["state"] == "replaced"
+    assert second["id"] != first["id"]
+
+
+@pytest.mark.parametrize(
+    ("text", "choice", "status"),
+    [("", 0, 400), ("  \n", 0, 400), ("a\0b", 0, 400), ("fine", 7, 400)],
+)
+def test_an_edit_that_cannot_be_used_is_refused(
+    service: RunningService, text: str, choice: int, status: int
+) -> None:
+    draft = service.draft()
+    response = service.http.post(
+        "/v1/edits", json={"draft_id": draft["id"], "text": text, "choice": choice}
+    )
+    assert response.status_code == status
+
+
+def test_an_edit_too_long_to_learn_from_is_kept_and_says_so(service: RunningService) -> None:
+    service.draft(user="lou")
+    service.put("users/lou/consent", {"learn": True})
+    draft = service.draft(user="lou")
+    edit = service.post("edits", {"draft_id": draft["id"], "text": "word " * 900})
+    assert edit["will_learn"] is False
+    assert "context" in edit["reason"]
+
+
+@pytest.mark.parametrize("draft_id", ["", "chatcmpl-unknown", "../x", "\u2028", "x" * 60])
+def test_an_unknown_draft_is_404(service: RunningService, draft_id: str) -> None:
+    response = service.http.post("/v1/edits", json={"draft_id": draft_id, "text": "x"})
+    assert response.status_code == 404
+
+
+def test_two_drafts_can_be_compared(service: RunningService) -> None:
+    service.draft(user="dan")
+    service.put("users/dan/consent", {"learn": True})
+    draft = service.draft(user="dan", n=2, seed=3)
+    sides = {
+        "chosen": {"draft_id": draft["id"], "choice": 1},
+        "rejected": {"draft_id": draft["id"], "choice": 0},
+    }
+    comparison = service.post("comparisons", sides)
+    assert comparison["will_learn"] is True
+    assert service.post("comparisons", sides) == comparison
+    same = {**sides, "chosen": sides["rejected"]}
+    assert service.http.post("/v1/comparisons", json=same).status_code == 400
+    other = service.draft("Another prompt.", user="dan")
+    crossed = {**sides, "chosen": {"draft_id": other["id"]}}
+    assert service.http.post("/v1/comparisons", json=crossed).status_code == 400
+
+
+def test_without_store_a_draft_is_in_memory_alone_and_edits_need_consent(
+    service: RunningService,
+) -> None:
+    service.draft(user="max")
+    service.put("users/max/consent", {"store": False})
+    draft = service.draft("A secret plan.", user="max")
+    assert draft["corll"]["stored"] is False
+    body = {"draft_id": draft["id"], "text": "Sorry."}
+    response = service.http.post("/v1/edits", json=body)
+    assert response.status_code == 403
+    assert response.json()["error"]["code"] == "consent_required"
+    kept = service.settings.data_dir.joinpath("corll.db-wal").read_bytes()
+    kept += service.settings.data_dir.joinpath("corll.db").read_bytes()
+    assert b"A secret plan." not in kept
+    service.put("users/max/consent", {"store": True})
+    assert service.post("edits", body)["state"] == "recorded"
