@@ -34,8 +34,8 @@ class WorkingSet:
     def __str__(self) -> str:
         copies = f" and {self.copies:.2g} laid out for products" if self.copies else ""
         return (
-            f"at most {self.total:.2g} GB: weights {self.weights:.2g}{copies}, adapter and optimiser "
-            f"{self.adapter + self.optimiser:.2g}, work up to {self.work:.2g}"
+            f"at most {self.total:.2g} GB: weights {self.weights:.2g}{copies}, adapter and "
+            f"optimiser {self.adapter + self.optimiser:.2g}, work up to {self.work:.2g}"
         )
 
 

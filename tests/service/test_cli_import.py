@@ -19,6 +19,8 @@ RESULT = {
     "edit_cost_before": {"mean": 0.41, "low": 0.3, "high": 0.5},
     "edit_cost_after": {"mean": 0.3, "low": 0.2, "high": 0.4},
     "change": {"mean": -0.268, "low": -0.5, "high": -0.02},
+    "surprisal_before": {"mean": 2.5, "low": 2.25, "high": 2.75},
+    "surprisal_after": {"mean": 1.5, "low": 1.25, "high": 1.75},
     "held_out": 4,
     "version": 2,
 }
@@ -94,6 +96,8 @@ def test_what_it_brought(service: Service, file: Path, capsys: pytest.CaptureFix
         "Edit cost on 4 held-out texts: 0.410 (0.300 to 0.500) before,",
         "0.300 (0.200 to 0.400) after (in brackets 95 % intervals).",
         "Change: -27% (95 % interval -50% to -2%).",
+        "Surprisal of their tokens, in nats: 2.500 (2.250 to 2.750) before,",
+        "1.500 (1.250 to 1.750) after; less is nearer to how you write.",
     ]
 
 

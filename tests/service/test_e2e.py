@@ -170,7 +170,11 @@ def test_a_hundred_past_texts_make_a_personal_version(
     seconds = time.monotonic() - started
     print(f"\n{len(items)} texts in {seconds:.0f} s: {result}")
     assert seconds < 600
-    assert result["edit_cost_after"]["mean"] < result["edit_cost_before"]["mean"]
+    assert result["surprisal_change"]["high"] < 0
+    before = held_out_cost(client, "history", editor, "base")
+    after = held_out_cost(client, "history", editor, f"history@{result['version']}")
+    print(f"edit cost of their next drafts: {before:.3f} → {after:.3f}")
+    assert after < before
 
 
 def test_the_public_client_of_the_readme(service: RunningService, tmp_path: Path) -> None:

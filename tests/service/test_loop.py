@@ -165,6 +165,9 @@ def test_past_texts_are_learned_from_and_measured(service: RunningService) -> No
     assert result["held_out"] == 4
     assert result["version"] == serving(service, "old")
     assert result["edit_cost_before"]["low"] <= result["edit_cost_before"]["mean"]
+    # All were sent alike, so those that it never saw are what it has learned to expect.
+    assert result["surprisal_after"]["mean"] < result["surprisal_before"]["mean"]
+    assert result["surprisal_change"]["high"] < 0
     # Imported texts are no part of the live figures.
     assert service.get("users/old/learning")["answers"] == []
     agree(service, "none")

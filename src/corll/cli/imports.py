@@ -97,6 +97,9 @@ def summary(done: Import) -> Iterator[str]:
         yield f"Change: {mean:+.0%} (95 % interval {low:+.0%} to {high:+.0%})."
         if low <= 0 <= high:
             yield "The interval holds 0: these texts do not show a difference."
+    if result.surprisal_before is not None and result.surprisal_after is not None:
+        yield f"Surprisal of their tokens, in nats: {_interval(result.surprisal_before)} before,"
+        yield f"{_interval(result.surprisal_after)} after; less is nearer to how you write."
 
 
 def _interval(figure: Interval) -> str:

@@ -84,12 +84,17 @@ class ImportResult(BaseModel):
     """What an import changed, on the texts that were held out, where there were enough to.
 
     *Units*: edit cost in characters changed per character sent; `change` is that of its mean,
-    relative to before: -0.5 means half the edits.
+    relative to before: -0.5 means half the edits. Surprisal of the texts that were sent in nats a
+    token, `surprisal_change` is its difference: where a text was not made from the model's draft,
+    it tells what edit cost cannot.
     """
 
     edit_cost_before: Interval | None = None
     edit_cost_after: Interval | None = None
     change: Interval | None = None
+    surprisal_before: Interval | None = None
+    surprisal_after: Interval | None = None
+    surprisal_change: Interval | None = None
     held_out: int | None = None
     version: int | None = None
 

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection
 
 from corll.draft import make_drafts
 from corll.edits import same_text
 from corll.errors import InputError
-from corll.evaluation import Evaluation, compare, evaluate
+from corll.evaluation import Evaluation, compare, evaluate, mean_interval
 from corll.feedback import clean_edit
 from corll.records import Draft, Prompt, Sample
 from corll.service.learning import Trainer
@@ -53,7 +54,8 @@ def go_on(trainer: Trainer, row: ImportRow) -> None:
     if "before" not in result:
         held_out = _usable(trainer, held_out)
     if held_out and "before" not in result:
-        result["before"] = _evaluate(trainer, row.user_id, held_out).records()
+        edits, surprisals = _measured(trainer, row.user_id, held_out)
+        result |= {"before": edits.records(), "surprisals": surprisals}
         database.write(lambda db: imports.update_import(db, row.id, state="running", result=result))
     waiting = [item for item in items if item.state == "waiting" and not item.held_out]
     if waiting:
@@ -71,9 +73,9 @@ def go_on(trainer: Trainer, row: ImportRow) -> None:
 def _figures(
     trainer: Trainer, row: ImportRow, held_out: Sequence[ImportItem], result: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Edit cost before and after on the texts that were held out, with 95 % intervals."""
+    """Edit cost and surprisal before and after on the texts that were held out."""
     before = Evaluation.from_records(result["before"])
-    after = _evaluate(trainer, row.user_id, held_out)
+    after, surprisals = _measured(trainer, row.user_id, held_out)
     version = _serving(trainer, row.user_id)
     figures: dict[str, Any] = {
         "held_out": len(held_out),
@@ -83,15 +85,25 @@ def _figures(
         figures[f"edit_cost_{name}"] = evaluation.summary(seed=0)["edit_cost"]._asdict()
     change = compare(before, after, seed=0)
     figures["change"] = None if change is None else change._asdict()
+    old, new = np.array(result["surprisals"]), np.array(surprisals)
+    for name, values in (("before", old), ("after", new), ("change", new - old)):
+        figures[f"surprisal_{name}"] = mean_interval(values, seed=0)._asdict()
     return figures
 
 
-def _evaluate(trainer: Trainer, user_id: str, items: Sequence[ImportItem]) -> Evaluation:
-    prompts = [item.prompt for item in items]
+def _measured(
+    trainer: Trainer, user_id: str, items: Sequence[ImportItem]
+) -> tuple[Evaluation, list[float]]:
+    """How far drafts are from what was sent, and how unlikely that is, in nats a token."""
+    prompts, sent = [item.prompt for item in items], [item.sent for item in items]
     seeds = [_HELD_OUT_SEED + item.number for item in items]
+    codec = trainer.base.codec
+    lengths = [len(codec.encode_response(text).token_ids) for text in sent]
     with trainer.serving_policy(user_id) as policy:
         made = make_drafts(policy, prompts, trainer.settings.coactive, seeds=seeds)
-    return evaluate(made, _Sender(items))
+        logprobs = policy.logprobs(prompts, sent).tolist()
+    surprisals = [-value / length for value, length in zip(logprobs, lengths, strict=True)]
+    return evaluate(made, _Sender(items)), surprisals
 
 
 def _take(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> None:

@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+
+import { brought, type Import } from "./importSummary";
+
+const cost = { mean: 1.4, low: 0.9, high: 2 };
+
+function done(change: { mean: number; low: number; high: number }): Import {
+  const result = {
+    held_out: 20,
+    version: 10,
+    edit_cost_before: cost,
+    edit_cost_after: cost,
+    change: { mean: 0, low: -0.1, high: 0.1 },
+    surprisal_before: { mean: 2, low: 1.8, high: 2.2 },
+    surprisal_after: { mean: 1.5, low: 1.3, high: 1.7 },
+    surprisal_change: change,
+  };
+  return { id: "import_1", state: "done", total: 100, used: 80, result, error: null };
+}
+
+describe("what an import brought", () => {
+  it("tells an edit cost that shows nothing, and a way of writing that became likelier", () => {
+    expect(brought(done({ mean: -0.5, low: -0.7, high: -0.3 }))).toEqual([
+      "80 texts of 100 taught the model; version 10 drafts now.",
+      "On 20 texts that it never saw, edit cost was 1.40 (95 %: 0.90 to 2.00) before and " +
+        "1.40 (95 %: 0.90 to 2.00) after.",
+      "The interval of the change holds 0: these texts do not show a difference.",
+      "The way you wrote them has become more likely to it: " +
+        "-0.50 (95 %: -0.70 to -0.30) nats a token.",
+    ]);
+  });
+
+  it("says so where that shows nothing either, or the contrary", () => {
+    expect(brought(done({ mean: 0.1, low: -0.1, high: 0.3 })).at(-1)).toBe(
+      "How likely the way you wrote them is to it has not clearly changed: " +
+        "+0.10 (95 %: -0.10 to +0.30) nats a token.",
+    );
+    expect(brought(done({ mean: 0.2, low: 0.1, high: 0.3 })).at(-1)).toContain("less likely");
+  });
+});
