@@ -116,6 +116,38 @@ def test_by_keyboard_alone(service: RunningService, open_desk: OpenDesk) -> None
     expect(desk.prompt).to_be_focused()
 
 
+@pytest.mark.parametrize("ends", ["\r\n", "\r"])
+def test_a_draft_with_other_line_ends_is_unchanged_until_it_is_edited(
+    service: RunningService, open_desk: OpenDesk, says: Says, ends: str
+) -> None:
+    desk = open_desk(service, "line ends", learn=False)
+    says(desk, f"Dear Ann,{ends}it is late.{ends}")
+    desk.draft()
+    expect(desk.page.get_by_text("Nothing changed so far")).to_be_visible()
+    desk.button("Send").click()
+    expect(desk.said).to_contain_text("Recorded.")
+    assert desk.copied() == "Dear Ann,\nit is late.\n"
+
+
+def test_to_send_twice_while_it_is_copied_is_to_send_once(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "hasty", learn=False)
+    desk.draft()
+    desk.write("The parcel comes on Friday.")
+    desk.page.evaluate(SLOW_CLIPBOARD)
+    send = desk.button("Send").element_handle()
+    send.evaluate("button => { button.click(); button.click(); }")
+    expect(desk.said).to_contain_text("Recorded.")
+    desk.page.wait_for_timeout(1000)
+    desk.button("Bring back what was sent").click()
+    assert desk.text() == "The parcel comes on Friday."
+
+
+SLOW_CLIPBOARD = """() => {
+    let asked = 0;
+    navigator.clipboard.writeText = () => new Promise(done => setTimeout(done, 400 * asked++));
+}"""
 STRANGE = (
     "<script>window.broken = 1</script><img src=x onerror='window.broken = 2'>\n"
     "<b>bold</b> &amp; {{csp_nonce}}\nמכתב בעברית, قطار\n👩‍👩‍👧 flags 🇵🇱 a\u202ereversed"

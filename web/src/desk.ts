@@ -53,6 +53,7 @@ class Desk {
   private readonly backButton = button("Bring back what was sent", () => void this.bringBack());
   private sheet!: Sheet;
   private stopping: AbortController | null = null;
+  private sending = false;
   private lastSent: Sheet | null = null;
   private saidOfSent = "";
   private keepTimer: number | undefined;
@@ -286,8 +287,19 @@ class Desk {
     this.backButton.hidden = this.lastSent === null || !isEmpty(this.sheet);
   }
 
-  /** Copies the text, and says what became of the draft. */
+  /** Once at a time: while the text is copied, another key would find the next sheet. */
   private async send(): Promise<void> {
+    if (this.sending) return;
+    this.sending = true;
+    try {
+      await this.sendShown();
+    } finally {
+      this.sending = false;
+    }
+  }
+
+  /** Copies the text, and says what became of the draft. */
+  private async sendShown(): Promise<void> {
     const draft = shownDraft(this.sheet);
     if (!draft || draft.state === "coming") return;
     const text = this.editor.text;

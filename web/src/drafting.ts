@@ -2,6 +2,7 @@
 
 import { answerTo, Refused, Unreachable } from "./api";
 import { noteAway } from "./connection";
+import { LineEnds } from "./lineEnds";
 import { EventReader } from "./serverSentEvents";
 
 export interface Drafted {
@@ -34,20 +35,24 @@ export interface Wanted {
 export async function draw(wanted: Wanted): Promise<Drafted> {
   const response = await answerTo("POST", "/v1/chat/completions", bodyOf(wanted), wanted.signal);
   const made: Drafted = { id: "", text: "", version: undefined, stored: true, cut: false };
+  const lines = new LineEnds();
+  const take = (piece: string): void => {
+    if (piece === "") return;
+    made.text += piece;
+    wanted.onPiece?.(piece, made.id);
+  };
   for await (const chunk of chunks(response)) {
     if (chunk.error) throw new Refused(500, chunk.error.code, chunk.error.message, null);
     made.id = chunk.id;
     const [choice] = chunk.choices;
-    const piece = choice?.delta?.content ?? "";
+    take(lines.take(choice?.delta?.content ?? ""));
     made.cut ||= choice?.finish_reason === "length";
     if (chunk.corll) {
       made.version = chunk.corll.version;
       made.stored = chunk.corll.stored;
     }
-    if (piece === "") continue;
-    made.text += piece;
-    wanted.onPiece?.(piece, made.id);
   }
+  take(lines.rest());
   return made;
 }
 
