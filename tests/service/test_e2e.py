@@ -118,7 +118,7 @@ def test_two_users_of_opposite_rules_draft_at_once_and_get_drafts_of_their_own(
 
     def live_as(user: str) -> list[str]:
         signature = signatures[user]
-        for number, prompt in enumerate(writing_prompts("train")[:32]):
+        for number, prompt in enumerate(writing_prompts("train")[:64]):
             reply = draft(client, prompt, user, number)
             text = reply.choices[0].message.content or ""
             if not text.endswith(signature):
@@ -138,9 +138,9 @@ def test_two_users_of_opposite_rules_draft_at_once_and_get_drafts_of_their_own(
         anna, bo = pool.map(live_as, signatures)
     own = [sum("Anna" in text for text in anna), sum("Bo" in text.split() for text in bo)]
     print(f"\nsigned as they sign: {own} of 12 each")
-    assert min(own) >= 6
     assert not any("Bo" in text.split() for text in anna)
     assert not any("Anna" in text for text in bo)
+    assert min(own) >= 6
 
 
 def test_a_hundred_past_texts_make_a_personal_version(
