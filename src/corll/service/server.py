@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
 from corll.errors import ConfigError
+from corll.policy import Policy
 from corll.service.api.app import create_app
 from corll.service.api.services import Services
 from corll.service.api.sessions import link_path
@@ -108,7 +110,7 @@ def running_app(
         writer = Writer(database)
         stack.callback(writer.close)
         _ensure_admin_key(settings, database, say)
-        base = load_base(settings)
+        base = _loaded(settings)
         database.write(
             lambda db: lineages.get_or_create_base_reference(
                 db, base_model=base.name, base_fingerprint=base.base.fingerprint, now=time.time()
@@ -131,6 +133,17 @@ def running_app(
         yield create_app(
             Services(settings, database, writer, engine, supervisor, metrics, events=events)
         )
+
+
+def _loaded(settings: ServiceSettings) -> Policy:
+    """The base model, loaded by a thread that ends.
+
+    A thread that has computed keeps OpenMP's helpers for itself. Once a process has more of these
+    threads than processors, they sleep between operations where they would spin, and waking them
+    costs the drafting thread as long as the operations do.
+    """
+    with ThreadPoolExecutor(1) as loader:
+        return loader.submit(load_base, settings).result()
 
 
 def _uvicorn_config(settings: ServiceSettings, app: FastAPI) -> uvicorn.Config:
