@@ -141,6 +141,7 @@ def test_to_send_twice_while_it_is_copied_is_to_send_once(
     expect(desk.said).to_contain_text("Recorded.")
     desk.page.wait_for_timeout(1000)
     desk.button("Bring back what was sent").click()
+    expect(desk.said).to_contain_text("Sending it again")
     assert desk.text() == "The parcel comes on Friday."
 
 
