@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
+from torch import Tensor
 from transformers import BloomConfig, BloomForCausalLM
 
 from corll.config import SamplingConfig
 from corll.decoding import Branch, draw, sample_branches
 from corll.packing import Ids
 from corll.scoring import Network
-from tiny_models import build_gpt2, build_llama, logprob_by_transformers
+from tiny_models import DEVICE, build_gpt2, build_llama, logprob_by_transformers
 
 V = 64
 END = 0
@@ -27,7 +29,7 @@ JUST_BELOW_1 = float(np.nextafter(np.float32(1), np.float32(0)))
 def build_bloom(vocab_size: int) -> Any:
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.15}
-    return BloomForCausalLM(BloomConfig(vocab_size=vocab_size, **sizes))
+    return BloomForCausalLM(BloomConfig(vocab_size=vocab_size, **sizes)).to(DEVICE)
 
 
 @cache
@@ -170,14 +172,19 @@ class TestSamples:
         ((branch,),) = sample("llama", PROMPTS[:1], num_samples=1, sampling=greedy)
         row = list(PROMPTS[0])
         for _ in branch.token_ids:
-            row.append(int(network("llama").model(torch.tensor([row])).logits[0, -1].argmax()))
+            row.append(int(next_logits(row).argmax()))
         assert branch.token_ids == tuple(row[len(PROMPTS[0]) :])
 
     def test_the_first_token_follows_the_models_distribution(self) -> None:
         (row,) = sample("llama", PROMPTS[:1], num_samples=4000, max_new_tokens=1)
         counts = np.bincount([branch.token_ids[0] for branch in row], minlength=V)
-        logits = network("llama").model(torch.tensor([PROMPTS[0]])).logits[0, -1]
-        assert fits(counts, logits.double().softmax(-1).numpy())
+        probabilities = next_logits(PROMPTS[0]).double().softmax(-1)
+        assert fits(counts, probabilities.cpu().numpy())
+
+
+def next_logits(ids: Sequence[int]) -> Tensor:
+    logits: Tensor = network("llama").model(torch.tensor([ids], device=DEVICE)).logits[0, -1]
+    return logits
 
 
 def drawn_uniformly(prompt: Ids) -> set[Ids]:

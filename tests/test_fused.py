@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from corll.attention import rotate
 from corll.fused import fuse_layers, is_fused, swiglu
 from corll.lora import LoraLinear, set_dropout
-from tiny_models import build_gpt2, build_llama, build_qwen2
+from tiny_models import DEVICE, build_gpt2, build_llama, build_qwen2
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated"),
 ]
 
-IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6], [5, 3, 5, 8, 9, 7, 9, 3]])
+IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6], [5, 3, 5, 8, 9, 7, 9, 3]], device=DEVICE)
 
 
 BUILDERS = pytest.mark.parametrize("build", [build_llama, build_qwen2])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -71,9 +71,13 @@ def encode(policy: Policy, preferences: Sequence[Preference]) -> list[EncodedPai
     return [encode_pair(policy, preference) for preference in preferences]
 
 
+def weights(policy: Policy) -> dict[str, Tensor]:
+    return {n: p.detach().cpu().clone() for n, p in policy.trainable_parameters().items()}
+
+
 def gradients(policy: Policy) -> dict[str, Tensor]:
     found = {name: p.grad for name, p in policy.trainable_parameters().items()}
-    return {name: grad.clone() for name, grad in found.items() if grad is not None}
+    return {name: grad.cpu().clone() for name, grad in found.items() if grad is not None}
 
 
 def accumulated(
@@ -103,9 +107,13 @@ def plain_gradient(
     """One row a response, no padding, logits and log-softmax as transformers and torch do."""
 
     def logprobs(prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> Tensor:
-        logits = policy.base.model(input_ids=torch.tensor([[*prompt_ids, *ids]])).logits[0]
+        row = torch.tensor([[*prompt_ids, *ids]], device=policy.device)
+        logits = policy.base.model(input_ids=row).logits[0]
         predicted = logits.float().log_softmax(-1)[len(prompt_ids) - 1 : -1]
-        return predicted.gather(-1, torch.tensor(ids)[:, None]).squeeze(-1)
+        return predicted.gather(-1, row[0, len(prompt_ids) :, None]).squeeze(-1)
+
+    def lengths(sides: Sequence[Sized]) -> Tensor:
+        return torch.tensor([float(len(side)) for side in sides], device=policy.device)
 
     prompts = [policy.codec.encode_prompt(pair.preference.prompt) for pair in pairs]
     both = list(zip(prompts, pairs, strict=True))
@@ -128,7 +136,7 @@ def plain_gradient(
             logprobs(prompt, pair.chosen_ids)[pair.comparison.changed] for prompt, pair in both
         ]
         supervised["supervised_logprobs"] = torch.stack([part.sum() for part in parts])
-        supervised["supervised_lengths"] = torch.tensor([float(len(part)) for part in parts])
+        supervised["supervised_lengths"] = lengths(parts)
 
     for parameter in policy.trainable_parameters().values():
         parameter.grad = None
@@ -142,8 +150,8 @@ def plain_gradient(
         label_smoothing=config.label_smoothing,
         preference_weight=config.preference_weight,
         sft_weight=config.sft_weight,
-        chosen_lengths=torch.tensor([len(pair.chosen_ids) for pair in pairs]),
-        rejected_lengths=torch.tensor([len(pair.rejected_ids) for pair in pairs]),
+        chosen_lengths=lengths([pair.chosen_ids for pair in pairs]),
+        rejected_lengths=lengths([pair.rejected_ids for pair in pairs]),
         **supervised,
     )
     if config.keep_weight:
@@ -261,7 +269,7 @@ def test_trl_encodes_plain_strings_to_the_same_ids(any_policy: Policy, tmp_path:
 def test_parameters_equal_trl_after_one_sgd_step(any_policy: Policy, tmp_path: Path) -> None:
     perturb_adapter(any_policy)
     preferences = text_preferences(any_policy)
-    start = {n: p.detach().clone() for n, p in any_policy.trainable_parameters().items()}
+    start = weights(any_policy)
     trainer = trl_peer.build_trainer(
         any_policy,
         preferences,
@@ -275,7 +283,7 @@ def test_parameters_equal_trl_after_one_sgd_step(any_policy: Policy, tmp_path: P
     trl_peer.train(trainer)
     accumulated(any_policy, preferences)
     torch.optim.SGD(any_policy.trainable_parameters().values(), lr=0.5).step()
-    after = {n: p.detach() for n, p in any_policy.trainable_parameters().items()}
+    after = weights(any_policy)
     theirs = {n: p.detach() for n, p in trl_peer.adapter_of(trainer).items()}
     moved = {name: after[name] - start[name] for name in start}
     assert relative_error(moved, {n: theirs[n] - start[n] for n in start}) <= 1e-4

@@ -60,7 +60,7 @@ def a_draft(policy: Policy, text: str = " Dear Anna, hello.") -> Draft:
 
 
 def weights(policy: Policy) -> dict[str, Tensor]:
-    return {name: p.detach().clone() for name, p in policy.trainable_parameters().items()}
+    return {name: p.detach().cpu().clone() for name, p in policy.trainable_parameters().items()}
 
 
 def state_of(learner: CoactiveLearner) -> dict[str, Any]:
@@ -350,7 +350,7 @@ def test_adam_and_clipping_are_those_of_torch(policy: Policy) -> None:
     for learning_rate in (0.01, 0.02, 0.02):
         pairs = [encode_pair(policy, preference) for preference in PREFERENCES]
         accumulate_gradient(policy, pairs, config, 10**9)
-        gradient = {n: p.grad.clone() for n, p in policy.trainable_parameters().items()}
+        gradient = {n: p.grad.cpu().clone() for n, p in policy.trainable_parameters().items()}
         norm = math.sqrt(sum(float(grad.double().square().sum()) for grad in gradient.values()))
         for name, parameter in twin.items():
             parameter.grad = gradient[name] * min(1.0, 0.05 / norm)

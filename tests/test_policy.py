@@ -14,7 +14,7 @@ from corll.errors import AdapterError, InputError, PromptTooLongError
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from corll.records import Preference, Prompt, Sample
-from tiny_models import perturb_adapter, plain_logprob
+from tiny_models import DEVICE, perturb_adapter, plain_logprob
 
 PROMPTS: list[Prompt] = [
     "Is the parcel late?",
@@ -271,7 +271,7 @@ class TestAdapter:
     def test_a_policy_knows_its_base(self, policy: Policy, tiny_model_folder: Path) -> None:
         assert policy.name == str(tiny_model_folder)
         assert policy.folder == tiny_model_folder
-        assert (policy.device.type, policy.dtype) == ("cpu", torch.float32)
+        assert (policy.device.type, policy.dtype) == (DEVICE.type, torch.float32)
         assert policy.tokenizer is policy.base.tokenizer
 
     def test_a_template_can_be_left_out(self, tiny_model_folder: Path) -> None:

@@ -61,7 +61,8 @@ def plain(network: Network) -> Network:
 
 
 def expected_logprobs(model: Any, prompt: Ids, responses: Sequence[Ids]) -> Tensor:
-    return torch.tensor([logprob_by_transformers(model, prompt, ids) for ids in responses])
+    found = [logprob_by_transformers(model, prompt, ids) for ids in responses]
+    return torch.tensor(found, device=model.device)
 
 
 class TestValues:
@@ -171,7 +172,7 @@ class TestGradients:
         net, learned = learning_copy(name)
 
         def plain_score(prompt: Ids, ids: Ids) -> Tensor:
-            row = torch.tensor([[*prompt, *ids]])
+            row = torch.tensor([[*prompt, *ids]], device=net.model.device)
             logprobs = net.model(row).logits[0].log_softmax(-1)
             places = torch.arange(len(prompt) - 1, len(prompt) + len(ids) - 1)
             return logprobs[places, torch.tensor(ids)].sum()

@@ -16,8 +16,11 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from corll.models import LoadedModel
+from corll.models import LoadedModel, choose_device
 from corll.policy import Policy
+
+DEVICE = choose_device(None)
+"""Where `Policy.load` puts a model by itself, and these models are built."""
 
 END = "<|end|>"
 CHAT_TEMPLATE = (
@@ -69,7 +72,7 @@ def build_llama(vocab_size: int, *, seed: int = 0) -> LlamaForCausalLM:
             pad_token_id=0,
             tie_word_embeddings=True,
         )
-    )
+    ).to(DEVICE)
 
 
 def build_qwen2(vocab_size: int) -> Qwen2ForCausalLM:
@@ -89,7 +92,7 @@ def build_qwen2(vocab_size: int) -> Qwen2ForCausalLM:
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter)
-    return model
+    return model.to(DEVICE)
 
 
 def build_gpt2(vocab_size: int, *, seed: int = 0) -> GPT2LMHeadModel:
@@ -106,7 +109,7 @@ def build_gpt2(vocab_size: int, *, seed: int = 0) -> GPT2LMHeadModel:
             eos_token_id=0,
             pad_token_id=0,
         )
-    )
+    ).to(DEVICE)
 
 
 def perturb_adapter(policy: Policy, *, seed: int = 0, scale: float = 0.05) -> None:
@@ -114,7 +117,8 @@ def perturb_adapter(policy: Policy, *, seed: int = 0, scale: float = 0.05) -> No
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in policy.trainable_parameters().values():
-            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+            noise = scale * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(noise.to(parameter.device))
 
 
 def plain_logprob(base: LoadedModel, prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> float:
@@ -124,7 +128,7 @@ def plain_logprob(base: LoadedModel, prompt_ids: tuple[int, ...], ids: tuple[int
 
 def logprob_by_transformers(model: Any, prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> float:
     """log p of a response by transformers' own logits and log-softmax, one row, no tricks."""
-    row = torch.tensor([[*prompt_ids, *ids]])
+    row = torch.tensor([[*prompt_ids, *ids]], device=model.device)
     with torch.no_grad():
         logprobs = model(input_ids=row).logits[0].float().log_softmax(-1)
     start = len(prompt_ids)
