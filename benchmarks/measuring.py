@@ -83,8 +83,9 @@ def environment() -> dict[str, Any]:
     """The machine and the versions that a figure was measured with."""
     packages = {"torch": torch, "transformers": transformers, "peft": peft}
     on_gpu = torch.cuda.is_available()
+    processor = torch.cuda.get_device_name() if on_gpu else _processor()
     return {
-        "machine": f"{platform.machine()}, {torch.cuda.get_device_name() if on_gpu else _processor()}",
+        "machine": f"{platform.machine()}, {processor}",
         "device": "cuda" if on_gpu else "cpu",
         "threads": torch.get_num_threads(),
         "versions": {"corll": __version__, **{n: m.__version__ for n, m in packages.items()}},

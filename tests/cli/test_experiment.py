@@ -12,6 +12,7 @@ from corll.cli import main
 from corll.cli.experiment import parse_seeds
 from corll.errors import ConfigError
 from corll.laboratory.grid import Grid
+from tiny_models import perturb_adapter
 
 REVIEWS = [
     ("A lovely film with a warm heart and a fine cast.", True),
@@ -127,6 +128,27 @@ def test_an_expert_of_another_base_is_refused(
     given = ("--expert", str(tmp_path / "other"))
     assert main(command(tiny_gpt2_folder, reviews, tmp_path / "grid", *given)) == 2
     assert "not the same model" in capsys.readouterr().err
+
+
+def test_a_grid_keeps_its_expert(
+    tiny_gpt2_folder: Path, reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rewards by two experts are not of one grid."""
+    from corll.policy import Policy
+
+    experts = [tmp_path / name for name in ("one", "other")]
+    for number, expert in enumerate(experts):
+        policy = Policy.load(tiny_gpt2_folder)
+        perturb_adapter(policy, seed=number)
+        policy.save(expert)
+    first, other = (
+        command(tiny_gpt2_folder, reviews, tmp_path / "grid", "--arms", "none", "--expert", str(e))
+        for e in experts
+    )
+    assert main(first) == 0
+    assert main(first) == 0
+    assert main(other) == 2
+    assert f"has another expert than {experts[1]}" in capsys.readouterr().err
 
 
 def test_list_names_tasks_sizes_and_arms(capsys: pytest.CaptureFixture[str]) -> None:

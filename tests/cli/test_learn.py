@@ -34,7 +34,12 @@ FLAGS = (
 
 
 def run_command(arguments: list[str], output: Path) -> None:
-    """The body of a process: a command, with what it prints in a file."""
+    """The body of a process: a command, with what it prints in a file.
+
+    It can be interrupted, also where the tests run in the background of a shell, which would have
+    it ignore that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with output.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

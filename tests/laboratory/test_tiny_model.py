@@ -15,7 +15,8 @@ from filelock import FileLock
 from corll.errors import ConfigError, InputError, ModelNotFoundError, TrainingError
 from corll.fused import is_fused
 from corll.laboratory import tiny_model as module
-from corll.laboratory.tiny_model import END, TinyConfig, tiny_model
+from corll.laboratory.tiny_config import TinyConfig
+from corll.laboratory.tiny_model import END, tiny_model
 from corll.models import load_model
 from corll.policy import Policy
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import TypeVar
 
 import tyro
@@ -24,8 +25,9 @@ def parse(
     """The settings that the arguments ask for; what they leave out comes from `default`.
 
     Flags of nested configurations carry no prefix. Ends the process for --help and for flags that
-    cannot be read, as argparse does.
+    cannot be read, as argparse does. *Raises*: ConfigError for a flag that is given twice.
     """
+    _check_given_once(arguments)
     return tyro.cli(
         settings,
         args=list(arguments),
@@ -33,6 +35,16 @@ def parse(
         default=tyro.MISSING if default is None else default,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
+
+
+def _check_given_once(arguments: Sequence[str]) -> None:
+    """Of a flag given twice the parser would keep the last, and drop the other without a word."""
+    seen: set[str] = set()
+    for argument in takewhile(lambda argument: argument != "--", arguments):
+        flag = argument.partition("=")[0].replace("_", "-")
+        if argument.startswith("--") and flag in seen:
+            raise ConfigError(f"{flag} is given twice; give it once, its values one after another.")
+        seen.add(flag)
 
 
 def dispatch(

@@ -24,19 +24,18 @@ import tokenizers
 import torch
 import transformers
 from filelock import FileLock
-from pydantic import Field, model_validator
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 from torch.nn.functional import embedding
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from corll import durable
 from corll.attention import grouped_attention, rotate
-from corll.config import Config
 from corll.errors import ConfigError, InputError, ModelNotFoundError, TrainingError
 from corll.fused import RootMeanSquareNorm, swiglu
+from corll.laboratory.tiny_config import TinyConfig, llama_config
 from corll.models import choose_dtype
 from corll.saved_files import cache_folder
 
@@ -50,48 +49,6 @@ _VERSION = 1
 
 _ROWS_OF_LOGITS = 1024
 """Logits held at once, 8 MB in bf16."""
-
-
-class TinyConfig(Config):
-    """How the tiny model is built and pre-trained."""
-
-    vocab_size: int = Field(4096, ge=257, le=2**15, description="Entries of the vocabulary.")
-    hidden_size: int = Field(256, ge=8, description="Width of the residual stream.")
-    num_layers: int = Field(6, ge=1, description="Decoder layers.")
-    num_heads: int = Field(4, ge=1, description="Query heads.")
-    num_key_value_heads: int = Field(
-        2, ge=1, description="Heads of keys and values; a divisor of the query heads."
-    )
-    head_dim: int = Field(64, ge=2, multiple_of=2, description="Width of a head.")
-    intermediate_size: int = Field(512, ge=8, description="Width of the feed-forward layers.")
-    context_length: int = Field(256, ge=2, description="Longest row in tokens, and the windows'.")
-    steps: int = Field(750, ge=1, description="Steps of the optimizers.")
-    batch_tokens: int = Field(4096, ge=2, description="Tokens in a step, in whole windows.")
-    learning_rate: float = Field(
-        0.01, gt=0, description="Of the first step after the warm-up; falls to 0 as a cosine."
-    )
-    warmup_steps: int = Field(50, ge=0, description="Steps over which the learning rate rises.")
-    weight_decay: float = Field(
-        0.1, ge=0, description="Share of a matrix that a step takes away, times the learning rate."
-    )
-    held_out_share: float = Field(
-        0.01, gt=0, lt=0.5, description="Share of the documents that the loss is measured on."
-    )
-    evaluate_every: int = Field(100, ge=1, description="Steps between measurements of that loss.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Of the weights, the split and the order.")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.num_heads % self.num_key_value_heads:
-            raise ValueError("num_key_value_heads must be a divisor of num_heads")
-        return self
-
-    def learning_rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 1: linear warm-up, then half a cosine."""
-        if step <= self.warmup_steps:
-            return self.learning_rate * step / self.warmup_steps
-        done = (step - self.warmup_steps - 1) / max(1, self.steps - self.warmup_steps)
-        return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
 _DEFAULT = TinyConfig()
@@ -308,23 +265,7 @@ class _Network:
         """A network as `transformers` initialises it."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            model = LlamaForCausalLM(
-                LlamaConfig(
-                    vocab_size=vocab_size,
-                    hidden_size=config.hidden_size,
-                    intermediate_size=config.intermediate_size,
-                    num_hidden_layers=config.num_layers,
-                    num_attention_heads=config.num_heads,
-                    num_key_value_heads=config.num_key_value_heads,
-                    head_dim=config.head_dim,
-                    max_position_embeddings=config.context_length,
-                    tie_word_embeddings=True,
-                    bos_token_id=0,
-                    eos_token_id=0,
-                    pad_token_id=0,
-                    architectures=["LlamaForCausalLM"],
-                )
-            )
+            model = LlamaForCausalLM(llama_config(config, vocab_size))
         return cls(model)
 
     def loss(self, windows: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from filelock import FileLock
 
 from corll import durable
+from corll.adapters import fingerprint
 from corll.errors import InputError, RunFolderError
 from corll.laboratory.sentiment import (
     SentimentScorer,
@@ -62,7 +63,7 @@ class Workshop:
 
         `expert` names the folder of an adapter to take for π*, in place of training one.
         *Raises*: InputError, ModelNotFoundError, TrainingError; AdapterError where the expert is of
-        another base.
+        another base; RunFolderError where the folder has another expert.
         """
         task = get_task(experiment.task)
         report(f"reading the data of {task.name}")
@@ -85,6 +86,11 @@ class Workshop:
             if not (folder / "expert.json").exists():
                 _make_expert(experiment, policy, data, corpus, folder, expert, report)
         known = json.loads((folder / "expert.json").read_text(encoding="utf-8"))
+        if known.get("fingerprint", _weights_of(policy)) != _weights_of(policy):
+            raise RunFolderError(
+                f"{folder} has another expert than {expert}. Choose another --output, or leave "
+                "--expert out."
+            )
         return cls(experiment, data, Expert(policy, beta=experiment.expert.beta), known["reward"])
 
 
@@ -123,6 +129,7 @@ def _make_expert(
         "base_reward": base_reward,
         "wins": wins,
         "given": None if given is None else given.name,
+        "fingerprint": _weights_of(policy),
         "data": data.source,
         "prompts": len(data.prompts),
         **about,
@@ -237,6 +244,10 @@ def _load(experiment: Experiment, model: str, *, adapter: Path | None) -> Policy
         chat_template=False,
         memory_limit_gb=experiment.learner.memory_limit_gb,
     )
+
+
+def _weights_of(policy: Policy) -> str:
+    return fingerprint(policy.trainable_parameters())
 
 
 def _measured_prompts(data: TaskData, count: int) -> tuple[str, ...]:
