@@ -119,6 +119,11 @@ class TestPanels:
         arms = PANELS["2a"].arms(lines_of("dueling", "coactive-k-9", "coactive-k-3", "offline"))
         assert arms == ["coactive-k-3", "coactive-k-9", "dueling"]
 
+    def test_the_default_arm_stands_among_the_others_k(self) -> None:
+        assert PANELS["2a"].arms(lines_of("coactive-alpha-0.6")) == []
+        arms = PANELS["2a"].arms(lines_of("coactive-k-1", "coactive-alpha-0.6", "offline"))
+        assert set(arms) == {"coactive-k-1", "coactive-alpha-0.6"}
+
 
 class TestBands:
     def test_by_hand(self) -> None:

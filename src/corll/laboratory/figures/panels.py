@@ -115,10 +115,11 @@ _ALL = (
         "2a",
         "reward for several k",
         "The draft is the best of k samples by R_π. Of one sample a prompt (what was learned), and "
-        "of the best of k by R_π with the same k in every arm (how it plays).",
+        "of the best of k by R_π with the same k in every arm (how it plays). IMDB's "
+        "default arm has k = 9 at paper, 3 at mini and tiny.",
         _views("reward", "reward_argmax"),
         _ARGMAX,
-        company=("dueling",),
+        company=("coactive-alpha-0.6", "dueling"),
     ),
     Panel(
         "2b",
