@@ -29,14 +29,22 @@ def lines(seeds: range) -> list[dict[str, Any]]:
     ]
 
 
-def test_main_effects_worked_by_hand() -> None:
-    found = {(row["first"], row["second"]): row for row in effect_rows(lines(range(3)))}
+def test_effects_worked_by_hand() -> None:
+    """Kind matters twice as much to DPO as to the others."""
+    given = lines(range(3))
+    for line in given:
+        line["reward"] += 0.2 * line["arm"].startswith("edit+dpo")
+    found = {(row["first"], row["second"]): row for row in effect_rows(given)}
     expected = {
-        ("edit", "redraw"): 0.2,
-        ("dpo", "sft"): -0.5,
-        ("dpo", "both"): -0.6,
+        ("edit", "redraw"): 0.2 + 0.2 / 3,
+        ("dpo", "sft"): -0.4,
+        ("dpo", "both"): -0.5,
         ("sft", "both"): -0.1,
         ("online", "offline"): 0.1,
+        ("edit+dpo", "redraw+dpo"): 0.4,
+        ("edit+sft", "redraw+sft"): 0.2,
+        ("edit+both", "redraw+both"): 0.2,
+        **{(f"{loss}+online", f"{loss}+offline"): 0.1 for loss in ("dpo", "sft", "both")},
     }
     assert found.keys() == expected.keys()
     for levels, difference in expected.items():
