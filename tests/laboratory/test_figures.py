@@ -15,6 +15,7 @@ from corll.laboratory.arms import FACTORIAL, FIXED_ARMS
 from corll.laboratory.figures import PANELS, draw_all
 from corll.laboratory.figures.curves import View, bands_of, draw_curves, seeds_in_words
 from corll.laboratory.figures.factorial import draw_factorial
+from corll.laboratory.figures.frontier import draw_frontier
 from corll.laboratory.figures.style import COACTIVE, DUELING, in_order, label_of, looks_of
 
 REWARD = (View("reward"),)
@@ -182,6 +183,25 @@ class TestBands:
         assert seeds_in_words([1, 1], every_seed=False) == "one seed"
         assert seeds_in_words([8, 3], every_seed=False) == "mean ± standard error, 3–8 seeds"
         assert seeds_in_words([8], every_seed=True) == "thick: mean; thin: each of 8 seeds"
+
+
+class TestFrontier:
+    def test_means_by_hand(self) -> None:
+        """Seeds 0, 1 end at KL 4 and 6, with 1 and 2."""
+        lines = lines_of("sft-edit", "dueling")
+        for each in lines:
+            each["kl"] = 0.0 if each["preferences"] == 0 else 4.0 + 2 * each["seed"]
+        drawn = draw_frontier(lines, ["sft-edit", "dueling", "absent"], REWARD, title="t")
+        assert drawn is not None
+        figure, data = drawn
+        path = data["paths"][0]
+        assert (path["arm"], path["kl"].tolist()) == ("sft-edit", [0, 5])
+        assert path["reward"].tolist() == [0, 1.5]
+        assert figure.axes[0].lines[0].get_xydata().tolist() == [[0, 0], [5, 1.5]]
+
+    def test_no_arm_knows_how_far_it_went(self) -> None:
+        lines = [{**each, "kl": None} for each in lines_of("sft-edit")]
+        assert draw_frontier(lines, ["sft-edit"], REWARD, title="t") is None
 
 
 class TestFactorial:

@@ -2,6 +2,7 @@
 
 style.py      colours, names of arms, axes, files
 curves.py     metrics over preferences or costs, bands over seeds
+frontier.py   the reward over the KL that it took
 factorial.py  the area under `reward` in each cell of the factorial
 panels.py     which panels there are, and what each is drawn from
 """

@@ -11,6 +11,7 @@ from typing import Protocol
 from corll.laboratory.arms import FACTORIAL
 from corll.laboratory.figures.curves import Drawing, View, draw_curves
 from corll.laboratory.figures.factorial import draw_factorial
+from corll.laboratory.figures.frontier import draw_frontier
 from corll.laboratory.figures.style import in_order, write_figure
 from corll.laboratory.statistics import Line
 
@@ -179,6 +180,16 @@ _ALL = (
         _COSTS,
         _KINDS,
         company=("dueling", "dueling-best-worst"),
+    ),
+    Panel(
+        "frontier",
+        "reward for its distance from π₀",
+        "Each evaluation by how far the policy had gone, and what it had won there: at the same KL "
+        "kinds of feedback can be compared whatever their learning rates.",
+        _views("reward"),
+        _KINDS,
+        company=("dueling", "dueling-best-worst"),
+        draw=draw_frontier,
     ),
     Panel(
         "factorial",
