@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from corll.errors import RecordError
 
@@ -75,13 +76,17 @@ def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Replaces a file; readers see the old one or the new one."""
-    new = _beside(path, "new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    """Replaces a file; readers see the old one or the new one, whoever else replaces it."""
+    new = _beside(path, f"{uuid4().hex}.new")  # Two writers of one would empty each other's.
+    try:
+        with new.open("x", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def write_folder(path: Path, save: Callable[[Path], None]) -> None:
