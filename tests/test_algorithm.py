@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 import corll.algorithm
 from corll.algorithm import run
@@ -21,7 +20,7 @@ from corll.feedback import UserLeftError
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from corll.records import Acceptance, Draft, Edit, Outcome, Preference, Prompt, Round, Sample
-from tiny_models import perturb_adapter
+from tiny_models import perturb_adapter, weights
 
 
 class WordLearner:
@@ -279,10 +278,6 @@ class Writer:
 
 def prompts() -> Iterator[str]:
     return (f"Note {number}." for number in count(1))
-
-
-def weights(policy: Policy) -> dict[str, Tensor]:
-    return {name: p.detach().clone() for name, p in policy.trainable_parameters().items()}
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from corll.gradient import (
 from corll.losses import dpo_loss
 from corll.policy import Policy
 from corll.records import Preference, Sample
-from tiny_models import perturb_adapter
+from tiny_models import perturb_adapter, weights
 
 ALL_AT_ONCE = 10**9
 PLAIN_DPO = CoactiveConfig(sft_weight=0.0, keep_weight=0.0)
@@ -69,10 +69,6 @@ def mixed_preferences(policy: Policy) -> list[Preference]:
 
 def encode(policy: Policy, preferences: Sequence[Preference]) -> list[EncodedPair]:
     return [encode_pair(policy, preference) for preference in preferences]
-
-
-def weights(policy: Policy) -> dict[str, Tensor]:
-    return {n: p.detach().cpu().clone() for n, p in policy.trainable_parameters().items()}
 
 
 def gradients(policy: Policy) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from corll.gradient import accumulate_gradient, encode_pair
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from corll.records import Acceptance, Draft, Preference, Sample
-from tiny_models import perturb_adapter
+from tiny_models import perturb_adapter, weights
 
 # PEFT says these of its own doing, wherever a test calls it as a user of PEFT would.
 pytestmark = [
@@ -57,10 +57,6 @@ def learner(policy: Policy) -> CoactiveLearner:
 
 def a_draft(policy: Policy, text: str = " Dear Anna, hello.") -> Draft:
     return Draft("Write to Anna.", (policy.codec.encode_response(text),))
-
-
-def weights(policy: Policy) -> dict[str, Tensor]:
-    return {name: p.detach().cpu().clone() for name, p in policy.trainable_parameters().items()}
 
 
 def state_of(learner: CoactiveLearner) -> dict[str, Any]:

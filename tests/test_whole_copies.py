@@ -19,7 +19,13 @@ from corll.learner import CoactiveLearner
 from corll.losses import dpo_loss
 from corll.policy import Policy
 from corll.records import Preference, Prompt
-from tiny_models import build_llama, build_qwen2, build_tokenizer, logprob_by_transformers
+from tiny_models import (
+    build_llama,
+    build_qwen2,
+    build_tokenizer,
+    logprob_by_transformers,
+    weights,
+)
 from tiny_models import perturb_adapter as perturb
 
 PROMPTS: list[Prompt] = ["Is the parcel late?", "Can we move it?", "Is the parcel late?"]
@@ -53,10 +59,6 @@ def whole_llama(tiny_model_folder: Path) -> Policy:
 
 def log_ratios(policy: Policy) -> Tensor:
     return policy.logprobs(PROMPTS, RESPONSES) - policy.reference_logprobs(PROMPTS, RESPONSES)
-
-
-def weights(policy: Policy) -> dict[str, Tensor]:
-    return {name: p.detach().clone() for name, p in policy.trainable_parameters().items()}
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:

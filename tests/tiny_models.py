@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -119,6 +120,11 @@ def perturb_adapter(policy: Policy, *, seed: int = 0, scale: float = 0.05) -> No
         for parameter in policy.trainable_parameters().values():
             noise = scale * torch.randn(parameter.shape, generator=generator)
             parameter.add_(noise.to(parameter.device))
+
+
+def weights(policy: Policy) -> dict[str, Tensor]:
+    """A copy of what learns, on the CPU."""
+    return {name: p.detach().cpu().clone() for name, p in policy.trainable_parameters().items()}
 
 
 def plain_logprob(base: LoadedModel, prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> float:

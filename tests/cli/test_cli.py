@@ -44,17 +44,6 @@ from corll.records import Draft, Edit, Sample
 from corll.run_folder import RunFolder
 from corll.service.settings import ServedConfig, ServiceSettings
 
-
-def test_a_flag_given_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    run = ["experiment", "run", "imdb", "--dry-run", "--set", "preferences=64"]
-    assert main([*run, "--set=evaluate_every=64"]) == 2
-    assert "--set is given twice" in capsys.readouterr().err
-    assert main([*run, "evaluate_every=64"]) == 0
-    shown = capsys.readouterr().out
-    assert '"preferences": 64' in shown
-    assert '"evaluate_every": 64' in shown
-
-
 HELP_WITHOUT_TORCH = """
 import sys
 from corll.cli import main
@@ -173,6 +162,15 @@ class TestErrors:
         assert caught.value.code == 2
         printed = capsys.readouterr()
         assert problem in " ".join((printed.err + printed.out).replace("│", " ").split())
+
+    def test_a_flag_given_twice_is_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
+        run = ["experiment", "run", "imdb", "--dry-run", "--set", "preferences=64"]
+        assert main([*run, "--set=evaluate_every=64"]) == 2
+        assert "--set is given twice" in capsys.readouterr().err
+        assert main([*run, "evaluate_every=64"]) == 0
+        shown = capsys.readouterr().out
+        assert '"preferences": 64' in shown
+        assert '"evaluate_every": 64' in shown
 
 
 class TestSettings:

@@ -86,7 +86,8 @@ class Workshop:
             if not (folder / "expert.json").exists():
                 _make_expert(experiment, policy, data, corpus, folder, expert, report)
         known = json.loads((folder / "expert.json").read_text(encoding="utf-8"))
-        if known.get("fingerprint", _weights_of(policy)) != _weights_of(policy):
+        weights = _weights_of(policy)
+        if known.get("fingerprint", weights) != weights:
             raise RunFolderError(
                 f"{folder} has another expert than {expert}. Choose another --output, or leave "
                 "--expert out."

@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from corll.laboratory.figures.style import (
     INK,
     Look,
-    add_legend,
+    add_arms_legend,
     add_title,
     label_of,
     looks_of,
@@ -103,15 +102,14 @@ def draw_curves(
     for axes, (view, found) in zip(panes, shown.items(), strict=False):
         for band in found:
             _draw_band(axes, band, looks[band.arm], every_seed=every_seed)
-        _label(axes, view)
+        _finish(axes, view)
     for axes in panes[len(shown) :]:
         axes.set_visible(False)
     flat = [band for found in shown.values() for band in found]
-    there = [arm for arm in looks if any(band.arm == arm for band in flat)]
-    handles = [Line2D([], [], color=looks[arm].colour, linestyle=looks[arm].style) for arm in there]
+    drawn = {band.arm for band in flat}
     words = seeds_in_words([len(band.seeds) for band in flat], every_seed=every_seed)
-    labels = [label_of(arm) for arm in there]
-    add_legend(figure, handles, labels, title=words, columns=columns + 1)
+    there = {arm: look for arm, look in looks.items() if arm in drawn}
+    add_arms_legend(figure, there, title=words, columns=columns + 1)
     add_title(figure, title)
     return figure, {"curves": [band.record() for band in flat]}
 
@@ -149,14 +147,18 @@ def _draw_band(axes: Axes, band: Band, look: Look, *, every_seed: bool) -> None:
     axes.plot(band.x, band.mean, style, color=colour, linewidth=2.6 if every_seed else 1.8)
 
 
-def _label(axes: Axes, view: View) -> None:
-    measure = MEASURES[view.metric]
-    axes.set_ylabel(measure.label, color=INK, fontsize=9)
+def label_axes(axes: Axes, view: View) -> None:
+    """What is drawn, against what."""
+    axes.set_ylabel(MEASURES[view.metric].label, color=INK, fontsize=9)
     axes.set_xlabel(MEASURES[view.against].label, color=INK, fontsize=9)
+
+
+def _finish(axes: Axes, view: View) -> None:
+    label_axes(axes, view)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlim(left=0)
-    if measure.is_share:
+    if MEASURES[view.metric].is_share:
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
         axes.set_ylim(bottom=0)
     tidy(axes)

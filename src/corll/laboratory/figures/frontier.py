@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
-from corll.laboratory.figures.curves import MEASURES, Band, Drawing, View, bands_of
+from corll.laboratory.figures.curves import Band, Drawing, View, bands_of, label_axes
 from corll.laboratory.figures.style import (
-    INK,
     Look,
-    add_legend,
+    add_arms_legend,
     add_title,
     label_of,
     looks_of,
@@ -24,8 +22,6 @@ from corll.laboratory.figures.style import (
     tidy,
 )
 from corll.laboratory.statistics import Line
-
-_DISTANCE = View("kl")
 
 
 def draw_frontier(
@@ -35,8 +31,9 @@ def draw_frontier(
 
     None where no arm has both metrics.
     """
-    distances = {band.arm: band for band in bands_of(lines, arms, _DISTANCE)}
-    rewards = {band.arm: band for band in bands_of(lines, arms, views[0])}
+    distances = {band.arm: band for band in bands_of(lines, arms, View("kl"))}
+    metric = views[0].metric
+    rewards = {band.arm: band for band in bands_of(lines, arms, View(metric))}
     there = [arm for arm in arms if arm in distances and arm in rewards]
     if not there:
         return None
@@ -47,15 +44,12 @@ def draw_frontier(
         _draw_path(axes, distances[arm], rewards[arm], looks[arm])
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(left=0)
-    axes.set_xlabel(MEASURES["kl"].label, color=INK, fontsize=9)
-    axes.set_ylabel(MEASURES[views[0].metric].label, color=INK, fontsize=9)
+    label_axes(axes, View(metric, "kl"))
     tidy(axes)
-    handles = [Line2D([], [], color=looks[arm].colour, linestyle=looks[arm].style) for arm in there]
-    words = "mean of each evaluation; dots: its seeds"
-    add_legend(figure, handles, [label_of(arm) for arm in there], title=words, columns=2)
+    add_arms_legend(figure, looks, title="mean of each evaluation; dots: its seeds", columns=2)
     add_title(figure, title)
     paths = [_record(distances[arm], rewards[arm]) for arm in there]
-    return figure, {"metric": views[0].metric, "against": "kl", "paths": paths}
+    return figure, {"metric": metric, "against": "kl", "paths": paths}
 
 
 def _draw_path(axes: Axes, distance: Band, reward: Band, look: Look) -> None:

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from corll.durable import write_text
 from corll.errors import RunFolderError
@@ -122,6 +123,12 @@ def add_legend(
     legend.get_title().set_color(INK)
     for text in legend.get_texts():
         text.set_parse_math(False)
+
+
+def add_arms_legend(figure: Figure, looks: Mapping[str, Look], *, title: str, columns: int) -> None:
+    """The same with a line for each arm, in its look."""
+    lines = [Line2D([], [], color=look.colour, linestyle=look.style) for look in looks.values()]
+    add_legend(figure, lines, [label_of(arm) for arm in looks], title=title, columns=columns)
 
 
 def tidy(axes: Axes) -> None:
