@@ -173,7 +173,6 @@ def load_corll(work: Work) -> tuple[CoactiveLearner, list[Preference]]:
         warmup_steps=0,
         sft_weight=0.0,
         keep_weight=0.0,
-        memory_limit_gb=1.0,  # a CPU is as quick in small micro-batches
     )
     return CoactiveLearner(policy, config), work.make(policy, random.Random(0))[: work.pairs]
 

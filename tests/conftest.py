@@ -8,6 +8,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,11 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # tiny models are quickest on one
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Passes may go side by side."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import threading
 from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +28,7 @@ from corll.gradient import (
     with_less_memory,
 )
 from corll.losses import dpo_loss
+from corll.packing import padded_tokens
 from corll.policy import Policy
 from corll.records import Preference, Sample
 from tiny_models import perturb_adapter, weights
@@ -309,10 +312,88 @@ def test_micro_batches_give_the_gradient_of_the_whole(
 @pytest.mark.parametrize("max_tokens", [60, 150])
 def test_micro_batches_stay_within_the_tokens_allowed(policy: Policy, max_tokens: int) -> None:
     pairs = encode(policy, mixed_preferences(policy))
-    largest_pair = max(rows * tokens for rows, tokens in (pair.padded_tokens for pair in pairs))
+    largest_pair = max(padded_tokens(pair.trees) for pair in pairs)
     with recorded_passes(policy) as passes:
         accumulate_gradient(policy, pairs, PLAIN_DPO, max_tokens)
     assert max(passes) <= max(max_tokens, largest_pair)
+
+
+class TestSideBySide:
+    """On a CPU of several cores, two micro-batches at a time."""
+
+    @pytest.fixture(autouse=True)
+    def _taught(self, policy: Policy, two_threads: None) -> None:
+        perturb_adapter(policy)
+
+    def test_the_gradient_is_the_same_and_the_same_again(self, policy: Policy) -> None:
+        preferences = mixed_preferences(policy)
+        _, expected = plain_gradient(policy, encode(policy, preferences), PLAIN_DPO)
+        with recorded_threads(policy) as threads:
+            found, gradient = accumulated(policy, preferences)
+        assert len(set(threads)) == 4  # two for the reference, then two that learn
+        assert threading.current_thread().name not in threads
+        assert relative_error(gradient, expected) <= 1e-5
+        for _ in range(3):
+            again, once_more = accumulated(policy, preferences)
+            assert again.references == found.references
+            torch.testing.assert_close(once_more, gradient, rtol=0, atol=0)
+
+    def test_the_references_are_of_the_same_rows(self, tiny_model_folder: Path) -> None:
+        """So that a new adapter's log-ratios are exactly 0."""
+        fresh = Policy.load(tiny_model_folder, dtype="bfloat16")
+        found, _ = accumulated(fresh, mixed_preferences(fresh))
+        assert float(found.metrics["loss"]) == pytest.approx(math.log(2), abs=1e-7)
+        assert float(found.metrics["rewards/chosen"]) == 0.0
+
+    @pytest.mark.parametrize("max_tokens", [250, 400])
+    def test_both_sides_together_stay_within_the_tokens_allowed(
+        self, policy: Policy, max_tokens: int
+    ) -> None:
+        pairs = encode(policy, mixed_preferences(policy))
+        tokens = [sum(map(len, pair.trees)) for pair in pairs]
+        batches, sides = policy.network.batches([pair.trees for pair in pairs], max_tokens)
+        assert sides == 2
+        largest = sorted(sum(tokens[n] for n in batch) for batch in batches)[-2:]
+        assert sum(largest) <= max_tokens
+
+    def test_where_two_do_not_fit_they_go_one_after_the_other(self, policy: Policy) -> None:
+        pairs = encode(policy, mixed_preferences(policy))
+        largest = max(sum(map(len, pair.trees)) for pair in pairs)
+        batches, sides = policy.network.batches([p.trees for p in pairs], 2 * largest - 1)
+        assert sides == 1
+        assert len(batches) > 1
+
+    def test_dropout_draws_from_one_stream(self, tiny_model_folder: Path) -> None:
+        lora = LoraConfig(lora_dropout=0.5)
+        dropping = Policy.load(tiny_model_folder, dtype="float32", lora=lora)
+        perturb_adapter(dropping)
+        found = []
+        for _ in range(2):
+            torch.manual_seed(3)
+            found.append(accumulated(dropping, mixed_preferences(dropping), max_tokens=300)[1])
+        torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+    def test_who_asks_to_stop_is_heard(self, policy: Policy) -> None:
+        def stop() -> None:
+            raise SystemExit
+
+        pairs = encode(policy, mixed_preferences(policy))
+        with pytest.raises(SystemExit):
+            accumulate_gradient(policy, pairs, PLAIN_DPO, ALL_AT_ONCE, before=stop)
+        assert gradients(policy) == {}
+
+
+@contextmanager
+def recorded_threads(policy: Policy) -> Iterator[list[str]]:
+    """The thread of each forward pass."""
+    names: list[str] = []
+    hook = policy.base.model.get_input_embeddings().register_forward_pre_hook(
+        lambda *_: names.append(threading.current_thread().name)
+    )
+    try:
+        yield names
+    finally:
+        hook.remove()
 
 
 @contextmanager

@@ -7,7 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corll.packing import Ids, Segment, Tree, batches_by_length, build_tree, collate
+from corll.packing import (
+    Ids,
+    Segment,
+    Tree,
+    balanced_batches,
+    batches_by_length,
+    build_tree,
+    collate,
+)
 
 # Few different ids, so that random responses share beginnings.
 RESPONSES = st.lists(
@@ -213,3 +221,29 @@ def test_an_item_of_two_rows_counts_twice() -> None:
     """2 · 10 fills a batch of 20; 2 · 9 fits into the next, a third row (3 · 9) does not."""
     assert list(batches_by_length([(2, 9), (1, 4), (2, 10)], 20)) == [[2], [0], [1]]
     assert list(batches_by_length([(2, 9), (1, 4), (2, 10)], 30)) == [[2], [0, 1]]
+
+
+class TestBalancedBatches:
+    def test_the_largest_goes_where_the_least_is(self) -> None:
+        """9 | 8, then 7 to the 8, 5 to the 9, 3 to the 14, 2 to the 15: 17 and 17."""
+        assert balanced_batches([9, 2, 8, 3, 7, 5], 100, sides=2) == [[0, 5, 3], [2, 4, 1]]
+
+    def test_their_number_is_a_multiple_of_the_sides(self) -> None:
+        assert [len(batch) for batch in balanced_batches([5] * 6, 15, sides=2)] == [3, 3]
+        assert [len(batch) for batch in balanced_batches([5] * 6, 14, sides=2)] == [2, 2, 1, 1]
+
+    def test_a_larger_item_goes_alone(self) -> None:
+        assert balanced_batches([50, 3, 4], 10, sides=1) == [[0], [2, 1]]
+
+    def test_fewer_items_than_sides(self) -> None:
+        assert balanced_batches([7], 100, sides=2) == [[0]]
+        assert balanced_batches([], 100, sides=2) == []
+
+    @given(st.lists(st.integers(1, 50), max_size=12), st.integers(1, 80), st.integers(1, 3))
+    def test_each_item_goes_once_and_none_overflows(
+        self, sizes: list[int], most: int, sides: int
+    ) -> None:
+        batches = balanced_batches(sizes, most, sides=sides)
+        assert sorted(n for batch in batches for n in batch) == list(range(len(sizes)))
+        assert all(batches)
+        assert all(sum(sizes[n] for n in b) <= max(most, *sizes) for b in batches)

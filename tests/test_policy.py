@@ -162,6 +162,17 @@ class TestScores:
         apart = policy.logprobs(PROMPTS, RESPONSES)
         torch.testing.assert_close(together, apart, rtol=0, atol=1e-4)
 
+    def test_scores_do_not_hang_on_passes_going_side_by_side(
+        self, policy: Policy, two_threads: None
+    ) -> None:
+        perturb_adapter(policy)
+        prompts = [f"Prompt {number}." for number in range(5)]
+        responses = [" Dear Anna,", " Hello.", " Dear", " Yes, I do.", " No."]
+        found = policy.both_logprobs(prompts, responses)
+        torch.set_num_threads(1)
+        for side, expected in zip(found, policy.both_logprobs(prompts, responses), strict=True):
+            torch.testing.assert_close(side, expected, rtol=1e-5, atol=1e-5)
+
     def test_nothing_to_score_gives_nothing(self, policy: Policy) -> None:
         assert policy.logprobs([], []).shape == (0,)
 

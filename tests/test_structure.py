@@ -30,6 +30,7 @@ CORE = [
     "formats",
     "tokens",
     "packing",
+    "side_by_side",
     "cpu_kernels",
     "attention",
     "branching_cache",

@@ -12,6 +12,9 @@
 typedef uint16_t bf16;
 typedef int64_t size;
 
+/* Values that a vector holds. */
+enum { LANES = 16 };
+
 /* Below this many values a second thread costs more than it saves. */
 #define FEW 16384
 #define PRAGMA(text) _Pragma(#text)
@@ -191,17 +194,21 @@ void masked_softmax(bf16 *scores, const bf16 *mask, size heads, size queries, si
     for (size m = 0; m < heads * queries; m++) {
         bf16 *own = scores + m * keys;
         const bf16 *hidden = mask + (m % queries) * (keys - masked_from) - masked_from;
-        size seen = first + m % queries + 1;
-        float row[keys];
+        size seen = first + m % queries + 1, whole = (seen + LANES - 1) / LANES * LANES;
+        float row[whole];
+        bf16 weights[whole];
         float most = -INFINITY, sum = 0;
-        for (size k = 0; k < masked_from && k < seen; k++) row[k] = wide(own[k]);
-        for (size k = masked_from; k < seen; k++) row[k] = wide(own[k]) + wide(hidden[k]);
+        for (size k = 0; k < seen; k++) row[k] = wide(own[k]);
+        for (size k = masked_from; k < seen; k++) row[k] += wide(hidden[k]);
+        /* Up to whole vectors: a rest of single values would take as long as a hundred. */
+        for (size k = seen; k < whole; k++) row[k] = -INFINITY;
 #pragma omp simd reduction(max : most)
-        for (size k = 0; k < seen; k++) most = row[k] > most ? row[k] : most;
+        for (size k = 0; k < whole; k++) most = row[k] > most ? row[k] : most;
 #pragma omp simd reduction(+ : sum)
-        for (size k = 0; k < seen; k++) sum += row[k] = exponential(row[k] - most);
+        for (size k = 0; k < whole; k++) sum += row[k] = exponential(row[k] - most);
         float scale = 1.0f / sum;
-        for (size k = 0; k < seen; k++) own[k] = narrow(row[k] * scale);
+        for (size k = 0; k < whole; k++) weights[k] = narrow(row[k] * scale);
+        memcpy(own, weights, seen * sizeof(bf16));
         memset(own + seen, 0, (keys - seen) * sizeof(bf16));
     }
 }
@@ -223,7 +230,7 @@ void softmax_backward(bf16 *grad, const bf16 *weights, size heads, size queries,
 }
 
 /* Sixteen values at once, for loops over several rows that must not leave the registers. */
-enum { LANES = 16, MOST_HEADS = 4 };
+enum { MOST_HEADS = 4 };
 typedef float vector __attribute__((vector_size(4 * LANES)));
 typedef uint32_t vector_bits __attribute__((vector_size(4 * LANES)));
 typedef bf16 half_vector __attribute__((vector_size(2 * LANES)));

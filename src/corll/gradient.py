@@ -7,13 +7,14 @@ piece, since the loss is an average over pairs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
+from itertools import chain
 from os.path import commonprefix
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -22,10 +23,11 @@ from corll.config import CoactiveConfig
 from corll.errors import DeviceMemoryError, InputError
 from corll.lora import set_dropout
 from corll.losses import dpo_loss, shared_terms_cancel, shortfall
-from corll.packing import Ids, Tree, batches_by_length
+from corll.packing import Ids, Tree, padded_tokens
 from corll.policy import Policy
 from corll.records import Preference, ReferenceLogprobs
-from corll.scoring import token_logprobs
+from corll.scoring import Network, token_logprobs
+from corll.side_by_side import side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +45,6 @@ class EncodedPair:
     def comparison(self) -> TokenComparison:
         """What the edit changed and what it kept, by position."""
         return compare_tokens(self.rejected_ids, self.chosen_ids)
-
-    @property
-    def padded_tokens(self) -> tuple[int, int]:
-        """Its rows, and the tokens of the longest of them."""
-        return len(self.trees), max(map(len, self.trees))
 
 
 def encode_pair(policy: Policy, preference: Preference) -> EncodedPair:
@@ -113,20 +110,50 @@ def accumulate_gradient(
 
     `before` is called ahead of each micro-batch.
     """
-    for parameter in policy.trainable_parameters().values():
+    parameters = list(policy.trainable_parameters().values())
+    for parameter in parameters:
         parameter.grad = None
-    totals: dict[str, Tensor] = {}
-    references: dict[int, ReferenceLogprobs] = {}
-    for numbers in batches_by_length([pair.padded_tokens for pair in pairs], max_tokens):
+    batches, sides = _micro_batches(policy, pairs, max_tokens)
+    parts = [[pairs[n] for n in numbers] for numbers in batches]
+    references = _references(policy, parts, config, sides=sides, before=before)
+    network = policy.network
+
+    def learn(number: int) -> tuple[dict[str, Tensor], Sequence[Tensor | None]]:
         before()
-        batch = [pairs[n] for n in numbers]
-        share = len(batch) / len(pairs)
-        loss, metrics, computed = _micro_batch_loss(policy, batch, config)
-        (loss * share).backward()  # type: ignore[no-untyped-call]
-        for name, value in metrics.items():
-            totals[name] = totals.get(name, torch.zeros_like(value)) + share * value
-        references.update(zip(numbers, computed, strict=True))
-    return BatchGradient(totals, [references[n] for n in range(len(pairs))])
+        batch = parts[number]
+        loss, metrics = _micro_batch_loss(network, batch, references[number], config)
+        loss = loss * (len(batch) / len(pairs))
+        return metrics, torch.autograd.grad(loss, parameters, allow_unused=True)
+
+    totals: dict[str, Tensor] = {}
+    with _dropout(policy):
+        learned = side_by_side(learn, range(len(parts)), sides=sides)
+        for batch, (metrics, gradients) in zip(parts, learned, strict=True):
+            _add_gradients(parameters, gradients)
+            for name, value in metrics.items():
+                share = len(batch) / len(pairs)
+                totals[name] = totals.get(name, torch.zeros_like(value)) + share * value
+    order = [number for numbers in batches for number in numbers]
+    found = dict(zip(order, chain.from_iterable(references), strict=True))
+    return BatchGradient(totals, [found[n] for n in range(len(pairs))])
+
+
+def _micro_batches(
+    policy: Policy, pairs: Sequence[EncodedPair], max_tokens: int
+) -> tuple[list[list[int]], int]:
+    """Indices of the pairs of each micro-batch, and how many of these go side by side."""
+    most = 1 if policy.lora.lora_dropout else None  # its masks come from one stream
+    return policy.network.batches([pair.trees for pair in pairs], max_tokens, most_sides=most)
+
+
+def _add_gradients(
+    parameters: Sequence[torch.nn.Parameter], gradients: Sequence[Tensor | None]
+) -> None:
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if parameter.grad is None:
+            parameter.grad = gradient
+        elif gradient is not None:
+            parameter.grad += gradient
 
 
 def with_less_memory(error: Exception, max_tokens: int, pairs: Sequence[EncodedPair]) -> int:
@@ -137,7 +164,8 @@ def with_less_memory(error: Exception, max_tokens: int, pairs: Sequence[EncodedP
     """
     if not _is_out_of_memory(error):
         raise error
-    largest = max(rows * tokens for rows, tokens in (pair.padded_tokens for pair in pairs))
+    sizes = [padded_tokens(pair.trees) for pair in pairs]
+    largest = max(sizes)
     if max_tokens <= largest:
         raise DeviceMemoryError(
             f"A single preference of {largest} tokens does not fit into memory. Use shorter "
@@ -145,20 +173,18 @@ def with_less_memory(error: Exception, max_tokens: int, pairs: Sequence[EncodedP
         ) from error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    total = sum(rows * tokens for rows, tokens in (pair.padded_tokens for pair in pairs))
-    halved = max(largest, min(max_tokens, total) // 2)
+    halved = max(largest, min(max_tokens, sum(sizes)) // 2)
     log.warning("Out of memory: micro-batches are now of %d tokens at most.", halved)
     return halved
 
 
 def _micro_batch_loss(
-    policy: Policy, batch: Sequence[EncodedPair], config: CoactiveConfig
-) -> tuple[Tensor, dict[str, Tensor], list[ReferenceLogprobs]]:
-    trees = [tree for pair in batch for tree in pair.trees]
-    shared_grad = not shared_terms_cancel(config)
-    references = _references(policy, batch, shared_grad=shared_grad)
-    with _dropout(policy):
-        tokens = token_logprobs(policy.network, trees, shared_grad=shared_grad)
+    network: Network,
+    batch: Sequence[EncodedPair],
+    references: Sequence[ReferenceLogprobs],
+    config: CoactiveConfig,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    tokens = token_logprobs(network, _trees(batch), shared_grad=not shared_terms_cancel(config))
     as_tensor = tokens[0].new_tensor
     reference_tokens = [
         as_tensor(side)
@@ -189,7 +215,7 @@ def _micro_batch_loss(
         kept = _kept_shortfall(batch, tokens, reference_tokens)
         loss = loss + config.keep_weight * kept
         metrics |= {"loss/total": loss.detach(), "shortfall/kept": kept.detach()}
-    return loss, metrics, references
+    return loss, metrics
 
 
 def _kept_shortfall(
@@ -205,24 +231,43 @@ def _kept_shortfall(
 
 
 def _references(
-    policy: Policy, batch: Sequence[EncodedPair], *, shared_grad: bool
-) -> list[ReferenceLogprobs]:
-    """log π_0 of each edit and draft: as kept with the preference, else computed.
+    policy: Policy,
+    batches: Sequence[Sequence[EncodedPair]],
+    config: CoactiveConfig,
+    *,
+    sides: int,
+    before: Callable[[], None],
+) -> list[list[ReferenceLogprobs]]:
+    """log π_0 of each edit and draft of each batch: as kept with the preference, else computed.
 
     Those of a batch of new preferences come from the same rows as the policy's, so that at step 0
     the log-ratios are exactly 0.
     """
     label = _computed_with(policy)
-    known = {n: kept for n, pair in enumerate(batch) if (kept := _kept_reference(pair, label))}
-    missing = [n for n in range(len(batch)) if n not in known]
-    if missing:
-        trees = [tree for n in missing for tree in batch[n].trees]
-        with policy.as_reference():
-            tokens = token_logprobs(policy.network, trees, shared_grad=shared_grad)
-        sides = [tuple(response.tolist()) for response in tokens]
-        for number, chosen, rejected in zip(missing, sides[0::2], sides[1::2], strict=True):
-            known[number] = ReferenceLogprobs(chosen, rejected, label)
-    return [known[n] for n in range(len(batch))]
+    shared_grad = not shared_terms_cancel(config)
+    kept = [[_kept_reference(pair, label) for pair in batch] for batch in batches]
+    if all(map(all, kept)):
+        return cast(list[list[ReferenceLogprobs]], kept)
+    with policy.as_reference():
+        network = policy.network
+
+        def complete(number: int) -> list[ReferenceLogprobs]:
+            known = kept[number]
+            missing = [pair for pair, own in zip(batches[number], known, strict=True) if not own]
+            if not missing:
+                return cast(list[ReferenceLogprobs], known)
+            before()
+            tokens = token_logprobs(network, _trees(missing), shared_grad=shared_grad)
+            sides = [tuple(response.tolist()) for response in tokens]
+            pairs = zip(sides[0::2], sides[1::2], strict=True)
+            computed = (ReferenceLogprobs(*pair, label) for pair in pairs)
+            return [own or next(computed) for own in known]
+
+        return list(side_by_side(complete, range(len(batches)), sides=sides))
+
+
+def _trees(pairs: Iterable[EncodedPair]) -> list[Tree]:
+    return [tree for pair in pairs for tree in pair.trees]
 
 
 def _kept_reference(pair: EncodedPair, label: str) -> ReferenceLogprobs | None:

@@ -289,6 +289,11 @@ def _targets(
     return zip(*targets, strict=True), paths
 
 
+def padded_tokens(trees: Sequence[Tree]) -> int:
+    """Of these rows, each as long as the longest."""
+    return len(trees) * max(map(len, trees))
+
+
 def batches_by_length(sizes: Sequence[tuple[int, int]], max_tokens: int) -> Iterator[list[int]]:
     """Indices of items in batches of at most `max_tokens` padded tokens, the longest first.
 
@@ -306,3 +311,22 @@ def batches_by_length(sizes: Sequence[tuple[int, int]], max_tokens: int) -> Iter
         batch_rows += rows
     if batch:
         yield batch
+
+
+def balanced_batches(sizes: Sequence[int], max_tokens: int, *, sides: int) -> list[list[int]]:
+    """Indices of items in batches that take about as long as one another, for rows not padded.
+
+    There are as few as hold at most `max_tokens` each, and `sides` or a multiple of it as far as
+    the items go. An item that is larger makes room for as many tokens in the other batches too.
+    """
+    most = max(max_tokens, *sizes, 0)
+    for count in range(sides, len(sizes) + sides, sides):
+        batches: list[list[int]] = [[] for _ in range(min(count, len(sizes)))]
+        loads = [0] * len(batches)
+        for number in sorted(range(len(sizes)), key=lambda n: -sizes[n]):
+            least = loads.index(min(loads))
+            batches[least].append(number)
+            loads[least] += sizes[number]
+        if max(loads) <= most:
+            return batches
+    return []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,9 +25,10 @@ from corll.losses import implicit_reward
 from corll.mapped_weights import map_weights
 from corll.memory import WorkingSet, branches_within, tokens_within, working_set
 from corll.models import LoadedModel, load_model
-from corll.packing import Ids, Tree, batches_by_length
+from corll.packing import Ids, Tree
 from corll.records import Prompt, Response, Sample
 from corll.scoring import Network, response_logprobs
+from corll.side_by_side import side_by_side
 from corll.tokens import TokenCodec
 from corll.whole_copies import WholeCopies, holds_whole_copy
 
@@ -374,12 +376,16 @@ class Policy:
     @torch.no_grad()
     def _score(self, trees: Sequence[Tree]) -> Tensor:
         """log π of all responses of the trees, in their order, in passes of bounded size."""
-        parts: dict[int, Tensor] = {}
         at_once = min(_SCORED_TOKENS, tokens_within(self.memory_limit_gb, self.base.model))
-        for batch in batches_by_length([(1, len(tree)) for tree in trees], at_once):
-            scores = response_logprobs(self.network, [trees[n] for n in batch])
-            counts = [len(trees[n].paths) for n in batch]
-            parts.update(zip(batch, torch.split(scores, counts), strict=True))
+        network = self.network
+        batches, sides = network.batches([[tree] for tree in trees], at_once)
+
+        def score(numbers: Sequence[int]) -> Sequence[Tensor]:
+            scores = response_logprobs(network, [trees[n] for n in numbers])
+            return torch.split(scores, [len(trees[n].paths) for n in numbers])
+
+        scored = side_by_side(score, batches, sides=sides)
+        parts = dict(zip(chain.from_iterable(batches), chain.from_iterable(scored), strict=True))
         return torch.cat([parts[n] for n in range(len(trees))]).cpu() if trees else torch.empty(0)
 
 

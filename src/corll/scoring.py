@@ -18,7 +18,16 @@ from torch import Tensor
 from corll.cpu_kernels import kernels_for
 from corll.frozen_linear import FrozenLinear, may_prepack
 from corll.fused import is_fused
-from corll.packing import Ids, Tree, TreeBatch, build_tree, collate
+from corll.packing import (
+    Ids,
+    Tree,
+    TreeBatch,
+    balanced_batches,
+    batches_by_length,
+    build_tree,
+    collate,
+)
+from corll.side_by_side import sides_of
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +113,21 @@ class Network:
         if share and self.takes_trees:
             return [build_tree(prompt, responses)]
         return [build_tree(prompt, [response]) for response in responses]
+
+    def batches(
+        self, items: Sequence[Sequence[Tree]], max_tokens: int, *, most_sides: int | None = None
+    ) -> tuple[list[list[int]], int]:
+        """Indices of the items, each of some rows, of each pass, and how many go side by side.
+
+        At any time at most `max_tokens` are worked at, unless an item alone is larger.
+        """
+        if not self.flattens_rows:
+            sizes = [(len(trees), max(map(len, trees))) for trees in items]
+            return list(batches_by_length(sizes, max_tokens)), 1
+        tokens = [sum(map(len, trees)) for trees in items]
+        sides = min(sides_of(self.model.device), max(1, max_tokens // max(tokens, default=1)))
+        sides = min(sides, most_sides or sides)
+        return balanced_batches(tokens, max_tokens // sides, sides=sides), sides
 
 
 def response_logprobs(
