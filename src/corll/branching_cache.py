@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers.cache_utils import Cache, CacheLayerMixin
@@ -62,31 +63,30 @@ class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
 class CompiledBranchingLayer(BranchingLayer):
     """The same for `CpuKernels.attend_token`, which takes each token after the prompt.
 
-    *Shapes*: keys in panels of LANES tokens, rows × G × panels × D × LANES, so that the scores of a
-    panel come from memory that lies in one piece.
+    The branches of a prompt read its keys and values where they lie, once. *Shapes*: keys in panels
+    of LANES tokens, rows × G × panels × D × LANES, so that the scores of a panel come from memory
+    that lies in one piece.
     """
 
     def __init__(self, branches: int, capacity: int, kernels: CpuKernels) -> None:
-        super().__init__(branches, -(-capacity // LANES) * LANES)
+        super().__init__(branches, capacity)
         self.kernels = kernels
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        super().lazy_initialization(key_states, value_states)
-        rows, G, _, D = self.values.shape
-        self.keys = key_states.new_empty(rows, G, self.capacity // LANES, D, LANES)
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Takes the prompts. *Shapes*: both P × G × L × D."""
         assert not self.is_initialized
-        self.lazy_initialization(key_states, value_states)
-        P, G, self.length, D = key_states.shape
-        panels = -(-self.length // LANES)
-        padded = pad(key_states, (0, 0, 0, panels * LANES - self.length))
-        by_panel = padded.view(P, G, panels, LANES, D).transpose(3, 4)
-        self.keys[:, :, :panels] = by_panel.repeat_interleave(self.branches, 0)
-        self.values[:, :, : self.length] = value_states.repeat_interleave(self.branches, 0)
+        self.dtype, self.device = key_states.dtype, key_states.device
+        P, G, L, D = key_states.shape
+        rows, drawn = P * self.branches, -(-(self.capacity - L) // LANES)
+        padded = pad(key_states, (0, 0, 0, -L % LANES))
+        by_panel = padded.view(P, G, -1, LANES, D).transpose(3, 4).contiguous()
+        prompt_of = torch.arange(P, device=self.device).repeat_interleave(self.branches)
+        self.prompt = (prompt_of, by_panel, value_states.contiguous())
+        self.keys = key_states.new_empty(rows, G, drawn, D, LANES)
+        self.values = value_states.new_empty(rows, G, drawn * LANES, D)
+        self.length, self.is_initialized = L, True
         return key_states, value_states
 
     def attend_token(
@@ -97,11 +97,14 @@ class CompiledBranchingLayer(BranchingLayer):
         *Shapes*: `heads` N × (H + 2 G) × D, not rotated; `cos`, `sin` N × D; `mask`
         N × 1 × 1 × tokens, added to the scores → N × H × D.
         """
-        cached = self.keys, self.values, self.length
+        drawn = self.length - self.prompt[2].shape[2]
         self.length += 1
-        return self.kernels.attend_token(heads, cos, sin, *cached, mask.contiguous(), scaling)
+        cached = self.prompt, (self.keys, self.values), drawn
+        return self.kernels.attend_token(heads, (cos, sin), *cached, mask.contiguous(), scaling)
 
     def batch_select_indices(self, indices: Tensor) -> None:
+        prompt_of, keys, values = self.prompt
+        self.prompt = (prompt_of[indices], keys, values)
         self.keys, self.values = self.keys[indices], self.values[indices]
 
 

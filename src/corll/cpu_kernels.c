@@ -14,6 +14,7 @@ typedef int64_t size;
 
 /* Values that a vector holds. */
 enum { LANES = 16 };
+static inline size whole_vectors(size count) { return (count + LANES - 1) / LANES * LANES; }
 
 /* Below this many values a second thread costs more than it saves. */
 #define FEW 16384
@@ -194,7 +195,7 @@ void masked_softmax(bf16 *scores, const bf16 *mask, size heads, size queries, si
     for (size m = 0; m < heads * queries; m++) {
         bf16 *own = scores + m * keys;
         const bf16 *hidden = mask + (m % queries) * (keys - masked_from) - masked_from;
-        size seen = first + m % queries + 1, whole = (seen + LANES - 1) / LANES * LANES;
+        size seen = first + m % queries + 1, whole = whole_vectors(seen);
         float row[whole];
         bf16 weights[whole];
         float most = -INFINITY, sum = 0;
@@ -230,7 +231,7 @@ void softmax_backward(bf16 *grad, const bf16 *weights, size heads, size queries,
 }
 
 /* Sixteen values at once, for loops over several rows that must not leave the registers. */
-enum { MOST_HEADS = 4 };
+enum { MOST_HEADS = 4, MOST_ROWS = 4 };
 typedef float vector __attribute__((vector_size(4 * LANES)));
 typedef uint32_t vector_bits __attribute__((vector_size(4 * LANES)));
 typedef bf16 half_vector __attribute__((vector_size(2 * LANES)));
@@ -245,18 +246,32 @@ static inline vector wide_vector(const bf16 *from) {
  *
  * rows: count × columns, `stride` apart, in panels of LANES columns that lie `panel` apart. Columns
  * are computed up to the next multiple of LANES. */
+static inline __attribute__((always_inline)) void add_panels(
+    const int R, const int panels, float *sums, size sums_apart, const float *weights,
+    size weights_apart, const bf16 *rows, size stride, size panel, size count) {
+    vector total[2][MOST_HEADS];
+    for (int p = 0; p < panels; p++)
+        for (int r = 0; r < R; r++)
+            memcpy(&total[p][r], sums + r * sums_apart + p * LANES, sizeof(vector));
+    for (size j = 0; j < count; j++)
+        for (int p = 0; p < panels; p++) {
+            vector row = wide_vector(rows + p * panel + j * stride);
+            for (int r = 0; r < R; r++) total[p][r] += weights[r * weights_apart + j] * row;
+        }
+    for (int p = 0; p < panels; p++)
+        for (int r = 0; r < R; r++)
+            memcpy(sums + r * sums_apart + p * LANES, &total[p][r], sizeof(vector));
+}
+
+/* Two panels at a time: with the sums of one alone each addition would wait for the one before. */
 static inline __attribute__((always_inline)) void add_product(
     const int R, float *sums, size sums_apart, const float *weights, size weights_apart,
     const bf16 *rows, size stride, size panel, size count, size columns) {
-    for (size k = 0; k < columns; k += LANES, rows += panel) {
-        vector total[MOST_HEADS];
-        for (int r = 0; r < R; r++) memcpy(&total[r], sums + r * sums_apart + k, sizeof(vector));
-        for (size j = 0; j < count; j++) {
-            vector row = wide_vector(rows + j * stride);
-            for (int r = 0; r < R; r++) total[r] += weights[r * weights_apart + j] * row;
-        }
-        for (int r = 0; r < R; r++) memcpy(sums + r * sums_apart + k, &total[r], sizeof(vector));
-    }
+    size k = 0;
+    for (; k + LANES < columns; k += 2 * LANES, rows += 2 * panel)
+        add_panels(R, 2, sums + k, sums_apart, weights, weights_apart, rows, stride, panel, count);
+    if (k < columns)
+        add_panels(R, 1, sums + k, sums_apart, weights, weights_apart, rows, stride, panel, count);
 }
 
 #define ADD_PRODUCT(...)                       \
@@ -267,25 +282,37 @@ static inline __attribute__((always_inline)) void add_product(
         default: add_product(MOST_HEADS, __VA_ARGS__); \
     }
 
+/* Asks for what the next branch will read, while this one is computed. */
+static inline void fetch(const bf16 *from, size count) {
+    for (size n = 0; n < count; n += 64 / sizeof(bf16)) __builtin_prefetch(from + n, 0, 2);
+}
+
 /* One more token for each branch: rotates its query and key, puts key and value into the cache, and
- * attends to all that is there.
+ * attends to its prompt and to all that it drew.
  *
- * heads: branches × (H + 2 G) × D, D a multiple of LANES; cosine, sine: branches × D; keys:
- * branches × G × panels of LANES tokens, D × LANES each; values: branches × G × capacity × D;
- * `before` tokens are in the cache; mask: branches × (before + 1), added to the scores; out:
- * branches × H × D.
+ * heads: branches × (H + 2 G) × D, D a multiple of LANES; cosine, sine: branches × D; prompt_of: the
+ * prompt of each branch; prompt_keys: prompts × G × panels of LANES tokens, D × LANES each, zeros
+ * after the last of `prompt` tokens; prompt_values: prompts × G × `prompt` × D; keys, values: the
+ * same of each branch, with room for `capacity` tokens, of which `before` are there; mask: branches ×
+ * (prompt + before + 1), added to the scores; out: branches × H × D.
  */
-void attend_token(const bf16 *heads, const bf16 *cosine, const bf16 *sine, bf16 *keys, bf16 *values,
-                  const bf16 *mask, bf16 *out, size branches, size H, size G, size D, size capacity,
-                  size before, float scaling, int threads) {
-    size T = before + 1;
-    PARALLEL(branches * H * D * T / 16)
+void attend_token(const bf16 *heads, const bf16 *cosine, const bf16 *sine, const size *prompt_of,
+                  const bf16 *prompt_keys, const bf16 *prompt_values, bf16 *keys, bf16 *values,
+                  const bf16 *mask, bf16 *out, size branches, size H, size G, size D, size prompt,
+                  size capacity, size before, float scaling, int threads) {
+    size drawn = before + 1, padded = whole_vectors(prompt), width = padded + capacity;
+    PARALLEL(branches * H * D * (prompt + drawn) / 16)
     for (size m = 0; m < branches * G; m++) {
-        size n = m / G, g = m % G;
+        size n = m / G, g = m % G, shared = prompt_of[n] * G + g;
         const bf16 *own = heads + n * (H + 2 * G) * D, *c = cosine + n * D, *s = sine + n * D;
+        const bf16 *first_k = prompt_keys + shared * D * padded;
+        const bf16 *first_v = prompt_values + shared * prompt * D;
+        const bf16 *hidden = mask + n * (prompt + drawn);
         bf16 *k = keys + m * D * capacity, *v = values + m * capacity * D;
+        fetch(k + D * capacity, D * whole_vectors(before));
+        fetch(v + D * capacity, D * before);
         bf16 turned[D];
-        float q[MOST_HEADS * D], scores[MOST_HEADS * capacity], attended[MOST_HEADS * D];
+        float q[MOST_HEADS * D], scores[MOST_HEADS * width], attended[MOST_HEADS * D];
         turn(own + (H + g) * D, turned, c, s, D / 2, 1.0f, 1.0f);
         bf16 *place = k + before / LANES * LANES * D + before % LANES;
         for (size d = 0; d < D; d++) place[d * LANES] = turned[d];
@@ -293,47 +320,93 @@ void attend_token(const bf16 *heads, const bf16 *cosine, const bf16 *sine, bf16 
         for (size first = g * (H / G); first < (g + 1) * (H / G); first += MOST_HEADS) {
             size left = (g + 1) * (H / G) - first, R = left < MOST_HEADS ? left : MOST_HEADS;
             for (size r = 0; r < R; r++) {
+                float *row = scores + r * width;
                 turn(own + (first + r) * D, turned, c, s, D / 2, 1.0f, 1.0f);
                 for (size d = 0; d < D; d++) q[r * D + d] = wide(turned[d]) * scaling;
-                for (size t = 0; t < T; t++) scores[r * capacity + t] = wide(mask[n * T + t]);
+                for (size t = 0; t < prompt; t++) row[t] = wide(hidden[t]);
+                for (size t = prompt; t < padded; t++) row[t] = -INFINITY;
+                for (size t = 0; t < drawn; t++) row[padded + t] = wide(hidden[prompt + t]);
             }
-            ADD_PRODUCT(scores, capacity, q, D, k, LANES, D * LANES, D, T)
+            ADD_PRODUCT(scores, width, q, D, first_k, LANES, D * LANES, D, prompt)
+            ADD_PRODUCT(scores + padded, width, q, D, k, LANES, D * LANES, D, drawn)
             for (size r = 0; r < R; r++) {
-                float *row = scores + r * capacity, most = -INFINITY, sum = 0;
+                float *row = scores + r * width, most = -INFINITY, sum = 0;
+                size seen = padded + drawn, whole = whole_vectors(seen);
+                for (size t = seen; t < whole; t++) row[t] = -INFINITY;
 #pragma omp simd reduction(max : most)
-                for (size t = 0; t < T; t++) most = row[t] > most ? row[t] : most;
+                for (size t = 0; t < whole; t++) most = row[t] > most ? row[t] : most;
 #pragma omp simd reduction(+ : sum)
-                for (size t = 0; t < T; t++) sum += row[t] = exponential(row[t] - most);
+                for (size t = 0; t < whole; t++) sum += row[t] = exponential(row[t] - most);
                 float scale = 1.0f / sum;
-                for (size t = 0; t < T; t++) row[t] *= scale;
+                for (size t = 0; t < whole; t++) row[t] *= scale;
             }
             memset(attended, 0, R * D * sizeof(float));
-            ADD_PRODUCT(attended, D, scores, capacity, v, D, LANES, T, D)
+            ADD_PRODUCT(attended, D, scores, width, first_v, D, LANES, prompt, D)
+            ADD_PRODUCT(attended, D, scores + padded, width, v, D, LANES, drawn, D)
             bf16 *to = out + (n * H + first) * D;
             for (size d = 0; d < R * D; d++) to[d] = narrow(attended[d]);
         }
     }
 }
 
-/* out += x Aᵀ B for a few rows. x: rows × width; A: rank × width; B: rank × columns, a multiple of
- * LANES; out: rows × columns. */
+/* low = x Aᵀ for R rows. x: R × width; A: rank × width; low: R × rank. */
+static inline __attribute__((always_inline)) void reduce_rank(
+    const int R, const bf16 *x, const bf16 *A, float *low, size width, size rank) {
+    size whole = width / LANES * LANES;
+    for (size j = 0; j < rank; j += 2) {
+        const bf16 *one = A + j * width, *other = j + 1 < rank ? one + width : one;
+        vector sums[2][MOST_ROWS] = {0};
+        for (size d = 0; d < whole; d += LANES) {
+            vector first = wide_vector(one + d), second = wide_vector(other + d);
+            for (int r = 0; r < R; r++) {
+                vector own = wide_vector(x + r * width + d);
+                sums[0][r] += own * first;
+                sums[1][r] += own * second;
+            }
+        }
+        for (int r = 0; r < R; r++)
+            for (size i = 0; i < 2 && j + i < rank; i++) {
+                const bf16 *row = i ? other : one;
+                float total = 0;
+                for (size lane = 0; lane < LANES; lane++) total += sums[i][r][lane];
+                for (size d = whole; d < width; d++) total += wide(x[r * width + d]) * wide(row[d]);
+                low[r * rank + j + i] = total;
+            }
+    }
+}
+
+/* out += low B for R rows. low: R × rank; B: rank × columns; out: R × columns. */
+static inline __attribute__((always_inline)) void expand_rank(
+    const int R, const float *low, const bf16 *B, bf16 *out, size rank, size columns) {
+    for (size k = 0; k < columns; k += LANES) {
+        vector total[MOST_ROWS];
+        for (int r = 0; r < R; r++) total[r] = wide_vector(out + r * columns + k);
+        for (size j = 0; j < rank; j++) {
+            vector row = wide_vector(B + j * columns + k);
+            for (int r = 0; r < R; r++) total[r] += low[r * rank + j] * row;
+        }
+        for (int r = 0; r < R; r++)
+            for (size d = 0; d < LANES; d++) out[r * columns + k + d] = narrow(total[r][d]);
+    }
+}
+
+/* out += x Aᵀ B. x: rows × width; A: rank × width; B: rank × columns, a multiple of LANES; out:
+ * rows × columns. */
 void add_low_rank(const bf16 *x, const bf16 *A, const bf16 *B, bf16 *out, size rows, size width,
                   size rank, size columns, int threads) {
     PARALLEL(rows * rank * (width + columns))
-    for (size m = 0; m < rows; m++) {
+    for (size m = 0; m < rows; m += MOST_ROWS) {
         const bf16 *own = x + m * width;
         bf16 *to = out + m * columns;
-        float low[rank];
-        for (size r = 0; r < rank; r++) {
-            float sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (size d = 0; d < width; d++) sum += wide(own[d]) * wide(A[r * width + d]);
-            low[r] = sum;
+        float low[MOST_ROWS * rank];
+        if (rows - m >= MOST_ROWS) {
+            reduce_rank(MOST_ROWS, own, A, low, width, rank);
+            expand_rank(MOST_ROWS, low, B, to, rank, columns);
+            continue;
         }
-        for (size k = 0; k < columns; k += LANES) {
-            vector total = wide_vector(to + k);
-            for (size r = 0; r < rank; r++) total += low[r] * wide_vector(B + r * columns + k);
-            for (size d = 0; d < LANES; d++) to[k + d] = narrow(total[d]);
+        for (size r = 0; r < rows - m; r++) {
+            reduce_rank(1, own + r * width, A, low, width, rank);
+            expand_rank(1, low, B, to + r * columns, rank, columns);
         }
     }
 }

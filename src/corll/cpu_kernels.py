@@ -163,25 +163,27 @@ class CpuKernels:
     def attend_token(
         self,
         heads: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        keys: Tensor,
-        values: Tensor,
+        angles: tuple[Tensor, Tensor],
+        prompt: tuple[Tensor, Tensor, Tensor],
+        drawn: tuple[Tensor, Tensor],
         before: int,
         mask: Tensor,
         scaling: float,
     ) -> Tensor:
         """Attention of one more token for each branch, whose key and value go into the cache.
 
-        *Shapes*: `heads` N × (H + 2 G) × D, not rotated yet; `cos`, `sin` N × D; `keys`
-        N × G × capacity / LANES × D × LANES and `values` N × G × capacity × D, of which `before`
-        tokens are there; `mask` N × (before + 1), added to the scores → N × H × D.
+        *Shapes*: `heads` N × (H + 2 G) × D, not rotated yet; `angles` cos and sin, N × D; `prompt`
+        which of P each branch goes on (N, int64), its keys P × G × L / LANES × D × LANES, rounded
+        up with zeros, and its values P × G × L × D; `drawn` the same of each branch, N × G × ...,
+        with room for more tokens than the `before` that are there; `mask` N × (L + before + 1),
+        added to the scores → N × H × D.
         """
         N, every, D = heads.shape
-        G, capacity = values.shape[1:3]
+        G, L = prompt[2].shape[1:3]
         out = heads.new_empty(N, every - 2 * G, D)
-        tensors = (heads, cos, sin, keys, values, mask, out)
-        self._call("attend_token", *tensors, *out.shape[:2], G, D, capacity, before, scaling)
+        tensors = (heads, *angles, *prompt, *drawn, mask, out)
+        sizes = (*out.shape[:2], G, D, L, drawn[1].shape[2], before)
+        self._call("attend_token", *tensors, *sizes, scaling)
         return out
 
     def add_low_rank_(self, out: Tensor, x: Tensor, factors: tuple[Tensor, Tensor]) -> Tensor:
