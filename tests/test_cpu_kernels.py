@@ -17,7 +17,7 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 from corll import cpu_kernels
 from corll.attention import attend_rows
 from corll.branching_cache import CompiledBranchingLayer
-from corll.cpu_kernels import CpuKernels, compiled_kernels, kernels_for
+from corll.cpu_kernels import FEWEST_PER_LIKELIEST, CpuKernels, compiled_kernels, kernels_for
 from corll.packing import FlatRows, build_tree, row_span
 
 UNIT = 2**-8
@@ -116,6 +116,26 @@ def test_products_of_low_rank(
     expected = out.double() + x.double() @ A.double().t() @ B.double()
     found = kernels.add_low_rank_(out, x, (A.t(), B))
     torch.testing.assert_close(found.double(), expected, rtol=UNIT * 1.01, atol=1e-4 * rank)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(0, 200), st.sampled_from([0.01, 5.0]))
+def test_the_likeliest(kernels: CpuKernels, rows: int, count: int, more: int, scale: float) -> None:
+    """Of equal logits, which a small scale makes, those of the lower ids."""
+    logits = (random(rows, FEWEST_PER_LIKELIEST * count + more, scale=scale) + 3).bfloat16()
+    top, ids, log_z = kernels.likeliest(logits, count)
+    expected, order = logits.float().sort(dim=-1, descending=True, stable=True)
+    assert torch.equal(top, expected[:, :count])
+    assert torch.equal(ids, order[:, :count])
+    torch.testing.assert_close(log_z, logits.float().logsumexp(-1))
+
+
+def test_the_likeliest_where_all_are_in_the_last_block(kernels: CpuKernels) -> None:
+    logits = torch.arange(FEWEST_PER_LIKELIEST * 4 + 7.0)[None].bfloat16()
+    top, ids, _ = kernels.likeliest(logits, 4)
+    expected, order = logits.float().sort(dim=-1, descending=True, stable=True)
+    assert torch.equal(top, expected[:, :4])
+    assert torch.equal(ids, order[:, :4])
 
 
 @settings(deadline=None, max_examples=30)

@@ -411,23 +411,72 @@ void add_low_rank(const bf16 *x, const bf16 *A, const bf16 *B, bf16 *out, size r
     }
 }
 
+static inline float log_normalizer(const bf16 *logits, size vocabulary, float most) {
+    double total = 0;
+    for (size first = 0; first < vocabulary; first += 4096) {
+        size stop = first + 4096 < vocabulary ? first + 4096 : vocabulary;
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (size v = first; v < stop; v++) sum += exponential(wide(logits[v]) - most);
+        total += sum;
+    }
+    return most + (float)log(total);
+}
+
+static inline float largest(const bf16 *values, size count) {
+    float most = -INFINITY;
+#pragma omp simd reduction(max : most)
+    for (size v = 0; v < count; v++) most = wide(values[v]) > most ? wide(values[v]) : most;
+    return most;
+}
+
 /* log Σ exp of each row. logits: rows × vocabulary. */
 void log_normalizers(const bf16 *logits, float *log_z, size rows, size vocabulary, int threads) {
     PARALLEL(rows * vocabulary)
     for (size m = 0; m < rows; m++) {
         const bf16 *own = logits + m * vocabulary;
-        float most = -INFINITY;
-        double total = 0;
-#pragma omp simd reduction(max : most)
-        for (size v = 0; v < vocabulary; v++) most = wide(own[v]) > most ? wide(own[v]) : most;
-        for (size first = 0; first < vocabulary; first += 4096) {
-            size stop = first + 4096 < vocabulary ? first + 4096 : vocabulary;
-            float sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (size v = first; v < stop; v++) sum += exponential(wide(own[v]) - most);
-            total += sum;
+        log_z[m] = log_normalizer(own, vocabulary, largest(own, vocabulary));
+    }
+}
+
+/* Puts a value into `kept`, `held` of at most `count` in falling order, if it belongs there; of equal
+ * values the one that came first stands first. Returns how many there are. */
+static inline size insert(float value, size id, float *kept, int64_t *ids, size held, size count) {
+    if (held == count && !(value > kept[count - 1])) return held;
+    size at = held < count ? held : count - 1;
+    for (; at > 0 && value > kept[at - 1]; at--) kept[at] = kept[at - 1], ids[at] = ids[at - 1];
+    kept[at] = value, ids[at] = id;
+    return held < count ? held + 1 : count;
+}
+
+/* The `count` largest logits of each row in falling order, equal ones by id, their ids, and log Σ exp
+ * of all. logits: rows × vocabulary; top, ids: rows × count; `count` blocks of BLOCK at least fit into
+ * the vocabulary. The count-th largest of the blocks' largest bounds what need be looked at. */
+enum { BLOCK = 64 };
+void likeliest(const bf16 *logits, float *top, int64_t *ids, float *log_z, size rows,
+               size vocabulary, size count, int threads) {
+    PARALLEL(rows * vocabulary)
+    for (size m = 0; m < rows; m++) {
+        const bf16 *own = logits + m * vocabulary;
+        float *kept = top + m * count;
+        int64_t *kept_ids = ids + m * count;
+        size blocks = (vocabulary + BLOCK - 1) / BLOCK, held = 0;
+        float most[blocks];
+        for (size b = 0; b < blocks; b++) {
+            size left = vocabulary - b * BLOCK;
+            most[b] = left < BLOCK ? largest(own + b * BLOCK, left) : largest(own + b * BLOCK, BLOCK);
+            held = insert(most[b], b, kept, kept_ids, held, count);
         }
-        log_z[m] = most + (float)log(total);
+        log_z[m] = log_normalizer(own, vocabulary, kept[0]);
+        float bound = kept[count - 1];
+        held = 0;
+        for (size b = 0; b < blocks; b++) {
+            if (most[b] < bound) continue;
+            size stop = (b + 1) * BLOCK < vocabulary ? (b + 1) * BLOCK : vocabulary;
+            for (size v = b * BLOCK; v < stop; v++)
+                if (wide(own[v]) >= bound)
+                    held = insert(wide(own[v]), v, kept, kept_ids, held, count);
+        }
     }
 }
 

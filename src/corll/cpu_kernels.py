@@ -36,6 +36,8 @@ _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fop
 _LONGEST_BUILD_S = 60
 LANES = 16
 """A head's size, and a cache's capacity, must be a multiple of this to be attended to by token."""
+FEWEST_PER_LIKELIEST = 64
+"""Of so many logits one can be asked for."""
 
 
 def kernels_for(x: Tensor) -> CpuKernels | None:
@@ -201,6 +203,19 @@ class CpuKernels:
         out = logits.new_empty(len(logits), dtype=torch.float32)
         self._call("log_normalizers", logits, out, *logits.shape)
         return out
+
+    def likeliest(self, logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The largest logits in falling order, their ids, and log Σ exp of all.
+
+        V must be at least `count` times FEWEST_PER_LIKELIEST. *Shapes*: N × V → N × count, float32,
+        N × count, int64, N, float32.
+        """
+        N, V = logits.shape
+        top = logits.new_empty(N, count, dtype=torch.float32)
+        ids = logits.new_empty(N, count, dtype=torch.int64)
+        log_z = logits.new_empty(N, dtype=torch.float32)
+        self._call("likeliest", logits, top, ids, log_z, N, V, count)
+        return top, ids, log_z
 
     def minus_probabilities(self, logits: Tensor, log_z: Tensor, chosen: Tensor) -> Tensor:
         """-exp(logits - log_z) of the chosen rows. *Shapes*: M × V, M, N (int64) → N × V."""

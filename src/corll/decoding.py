@@ -18,6 +18,7 @@ from transformers.cache_utils import Cache, DynamicCache
 
 from corll.branching_cache import BranchingCache, attention_kernels
 from corll.config import SamplingConfig
+from corll.cpu_kernels import FEWEST_PER_LIKELIEST, kernels_for
 from corll.fused import is_fused
 from corll.packing import Ids
 from corll.scoring import Network, log_normalizers, rows_in_cache
@@ -195,6 +196,9 @@ def _likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     A few rows at a time, so that they stay in the processor's cache. *Shapes*: N × V → N × count,
     N × count, N.
     """
+    kernels = kernels_for(logits)
+    if kernels is not None and count * FEWEST_PER_LIKELIEST <= logits.shape[1]:
+        return kernels.likeliest(logits.contiguous(), count)
     few = torch.split(logits, rows_in_cache(logits))
     parts = [(*rows.float().topk(count, dim=-1), log_normalizers(rows)) for rows in few]
     top, ids, log_z = (torch.cat(part) for part in zip(*parts, strict=True))
