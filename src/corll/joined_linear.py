@@ -12,9 +12,12 @@ from corll.cpu_kernels import LANES, CpuKernels, kernels_for
 from corll.frozen_linear import FrozenLinear
 from corll.lora import Factors, JoinedFactors, LoraLinear
 
-_FEW_ROWS = 32
+_FEW_ROWS = 64
 """Up to here a CPU is slow at an adapter's small products in bf16, which cost 15 µs before they
-begin: it is quicker in compiled passes or, without these, in float32."""
+begin: it is quicker in compiled passes."""
+
+_FEW_ROWS_WITHOUT_KERNELS = 32
+"""Up to here it is quicker in float32, where there are none."""
 
 
 def base_of(module: nn.Module) -> nn.Module:
@@ -58,8 +61,10 @@ class JoinedLinear:
         settled: SettledAdapters | None = None,
     ) -> Tensor:
         """The layers' outputs side by side, plus `residual`. *Shapes*: M × in → M × Σ out."""
-        few = decoding and len(x) <= _FEW_ROWS and x.device.type == "cpu"
-        kernels = kernels_for(x) if few and self.adapters.width % LANES == 0 else None
+        kernels = kernels_for(x) if decoding and self.adapters.width % LANES == 0 else None
+        most = _FEW_ROWS_WITHOUT_KERNELS if kernels is None else _FEW_ROWS
+        few = decoding and len(x) <= most and x.device.type == "cpu"
+        kernels = kernels if few else None
         if settled is not None and (known := settled.get((self, few))) is not None:
             return self._add_adapters(x, residual, known, kernels, decoding=decoding)
         adapted = self.adapted()
