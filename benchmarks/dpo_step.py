@@ -2,10 +2,14 @@
 
     python benchmarks/dpo_step.py [--quick] [--keep] [--people FILE]
 
-Steps are interleaved in one process: before each of TRL's the same step is taken by corll, so that
-both see the same machine. Both start from the same adapter, and their losses must agree at every
-step. corll's time includes the reference pass, as TRL's does; TRL runs without gradient
-checkpointing, which is its faster setting. Memory is measured in processes of their own.
+Steps are interleaved: before each of TRL's the same step is taken by corll, so that both see the
+same machine. Both start from the same adapter, and their losses must agree at every step. corll's
+time includes the reference pass, as TRL's does; TRL runs without gradient checkpointing, which is
+its faster setting. Each case has a process of its own, and memory another two.
+
+On Linux TRL is much quicker where glibc keeps the memory that was freed, which it does by itself
+only after pieces of such a size have come and gone. So each case is measured a second time with
+`KEEPS_PAGES` in the environment of both, which its line gives as `..._pages_kept`.
 
 `--people`, or `PEOPLES_EDITS` in the environment, names a file of people's edits (gzipped JSON
 lines with `original` and `edited`).
@@ -18,11 +22,13 @@ import gzip
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +45,9 @@ from measuring import Case, Products, memory_gb, new_parser, new_policy, parse, 
 
 PAIRS = 8
 LEARNING_RATE = 1e-4
+KEEPS_PAGES = {
+    "GLIBC_TUNABLES": f"glibc.malloc.mmap_threshold={2**32}:glibc.malloc.trim_threshold={2**33}"
+}
 PEOPLE_TOKENS = 120
 """Reviews that people edited are cut here."""
 
@@ -271,6 +280,32 @@ def interleaved_steps(work: Work, *, pairs: int, with_floor: bool = True) -> Cas
     )
 
 
+def measured_apart(work: Work, *, people: Path | None) -> Case:
+    """`interleaved_steps` in a new process, and in another one that keeps its pages."""
+    case = _in_new_process(work, people, pairs=3, environment={})
+    if sys.platform == "linux" and not torch.cuda.is_available():
+        kept = _in_new_process(work, people, pairs=2, environment=KEEPS_PAGES)
+        assert kept.peer is not None
+        case.more |= {
+            "ours_pages_kept": statistics.median(kept.ours),
+            "peer_pages_kept": statistics.median(kept.peer),
+            "ratio_pages_kept": statistics.median(kept.ratios),
+        }
+    return case
+
+
+def _in_new_process(
+    work: Work, people: Path | None, *, pairs: int, environment: dict[str, str]
+) -> Case:
+    command = [sys.executable, __file__, "--case", work.case, "--pairs", str(pairs)]
+    if people is not None:
+        command += ["--people", str(people)]
+    run = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment
+    )
+    return Case(**json.loads(run.stdout.strip().splitlines()[-1]))
+
+
 def add_memory(case: Case, work: Work) -> Case:
     """The case with the peak memory of both sides, each measured in a process of its own."""
     ours, peer = (_peak_memory_gb(work, side) for side in ("ours", "peer"))
@@ -320,10 +355,15 @@ def main() -> None:
     parser.add_argument("--people", type=Path, default=people, help="a file of people's edits")
     parser.add_argument("--memory-of", choices=["ours", "peer"], help=argparse.SUPPRESS)
     parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--pairs", type=int, help=argparse.SUPPRESS)
     chosen = parse(parser)
     all_works = works(chosen.people)
-    if chosen.memory_of:
-        _report_own_memory(next(w for w in all_works if w.case == chosen.case), chosen.memory_of)
+    if chosen.case:
+        work = next(w for w in all_works if w.case == chosen.case)
+        if chosen.memory_of:
+            _report_own_memory(work, chosen.memory_of)
+        else:
+            print(json.dumps(asdict(interleaved_steps(work, pairs=chosen.pairs))))
         return
 
     def cases() -> Iterator[Case]:
@@ -331,7 +371,7 @@ def main() -> None:
             yield interleaved_steps(halved(all_works[0]), pairs=1)
             return
         for work in all_works:
-            case = interleaved_steps(work, pairs=3)
+            case = measured_apart(work, people=chosen.people)
             yield add_memory(case, work) if work.with_memory else case
 
     write(cases(), "dpo_step", keep=chosen.keep)

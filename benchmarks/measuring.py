@@ -207,6 +207,8 @@ def summary(line: dict[str, Any]) -> str:
     parts = [f"{line['case']:<44} {number(line['ours'])} {line['unit']}"]
     if "ratio" in line:
         parts.append(f"{line['peer_name']} {number(line['peer'])}, {ratio(line)}")
+    if "ratio_pages_kept" in line:
+        parts.append(f"with pages kept {number(line['ratio_pages_kept'])}×")
     if "floor_share" in line:
         parts.append(f"floor {number(line['floor'])}, {line['floor_share']:.0%} of it")
     if "peak_memory_ratio" in line:

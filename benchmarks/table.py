@@ -9,7 +9,17 @@ from typing import Any
 
 from measuring import RESULTS, number, ratio
 
-HEADER = ["case", "corll", "peer", "ratio (range)", "floor", "of it", "memory", "asked for"]
+HEADER = [
+    "case",
+    "corll",
+    "peer",
+    "ratio (range)",
+    "pages kept",
+    "floor",
+    "of it",
+    "memory",
+    "target",
+]
 
 
 def rows(lines: list[dict[str, Any]]) -> list[list[str]]:
@@ -20,6 +30,7 @@ def rows(lines: list[dict[str, Any]]) -> list[list[str]]:
             _time(line["ours"], line["unit"]),
             f"{line['peer_name']}: {_time(line['peer'], line['unit'])}" if "peer" in line else "",
             ratio(line) if "peer" in line else "",
+            f"{number(line['ratio_pages_kept'])}×" if "ratio_pages_kept" in line else "",
             _time(line["floor"], line["unit"]) if "floor" in line else "",
             f"{line['floor_share']:.0%}" if "floor_share" in line else "",
             f"{line['peak_memory_ratio']:.2f}×" if "peak_memory_ratio" in line else "",
