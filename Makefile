@@ -11,10 +11,10 @@ NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web
 NODE_MODULES := web/node_modules/.package-lock.json
 DESK := src/corll/service/web/static/index.html
 DESK_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
-BENCHMARKS := adapters dpo_step drafting scoring round service curves
+BENCHMARKS := adapters dpo_step drafting scoring round curves
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install desk run demo learn test test-slow e2e check bench bench-quick gpu-check clean
+.PHONY: help install desk run demo learn test test-slow e2e check bench bench-quick bench-service gpu-check clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -81,6 +81,9 @@ bench: install  ## all benchmarks against their peers, into benchmarks/results/,
 	rm -f benchmarks/results/latest.jsonl
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --keep || exit 1; done
 	$(BIN)/python benchmarks/table.py
+
+bench-service: install  ## how quickly the service drafts, takes edits and serves what it learned
+	$(BIN)/python benchmarks/service.py --keep
 
 bench-quick: install  ## a case of each benchmark, nothing kept, a few minutes
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --quick || exit 1; done

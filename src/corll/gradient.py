@@ -108,7 +108,7 @@ def accumulate_gradient(
 ) -> BatchGradient:
     """Leaves the gradient of the batch's loss on the adapter, whatever the micro-batches were.
 
-    `before` is called ahead of each micro-batch.
+    `before` is called ahead of each pass over one, in the thread that computes it.
     """
     parameters = list(policy.trainable_parameters().values())
     for parameter in parameters:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from corll.laboratory.arms import FACTORIAL
-from corll.laboratory.factorial import effect_rows
+from corll.laboratory.factorial import effect_rows, equal_kl_rows
 
 EFFECTS = {
     **{"edit": 0.3, "redraw": 0.1},
@@ -60,3 +60,29 @@ def test_a_seed_without_all_cells_is_left_out() -> None:
 def test_no_complete_seed_gives_no_effects() -> None:
     assert effect_rows([]) == []
     assert effect_rows([line for line in lines(range(2)) if line["arm"] != FACTORIAL[0]]) == []
+    assert equal_kl_rows([]) == []
+
+
+def test_differences_at_equal_kl_worked_by_hand() -> None:
+    """DPO goes 2 nats and gains 0.3 a nat; SFT goes 8 and gains 0.2 a nat, both 4 and 0.25.
+
+    So at 2 nats DPO is 0.2 ahead of SFT, and 0.1 ahead of both, which at 4 are 0.2 ahead of SFT.
+    """
+    reached = {"dpo": (2.0, 0.3), "sft": (8.0, 0.2), "both": (4.0, 0.25)}
+    given = []
+    for line in lines(range(2)):
+        end, slope = reached[line["arm"].split("+")[1]]
+        kl = end * line["preferences"] / 128
+        given.append(line | {"kl": kl, "reward": slope * kl + line["seed"]})
+    found = {(row["first"], row["second"]): row for row in equal_kl_rows(given)}
+    assert found.keys() == {(row["first"], row["second"]) for row in effect_rows(given)}
+    for levels, kl, difference in [
+        (("dpo", "sft"), 2.0, 0.2),
+        (("dpo", "both"), 2.0, 0.1),
+        (("sft", "both"), 4.0, -0.2),
+        (("edit", "redraw"), (2 + 8 + 4) / 3, 0.0),
+        (("sft+online", "sft+offline"), 8.0, 0.0),
+    ]:
+        assert found[levels]["mean"] == pytest.approx(difference)
+        assert found[levels]["kl"] == pytest.approx(kl)
+        assert found[levels]["n"] == 2

@@ -3,7 +3,8 @@
 The arms `KIND+LOSS+DRAFTS` cross the kind of edit (matched in gain), the loss and whose drafts are
 edited. An effect is the difference between two levels of one factor in the area under `reward`,
 averaged over the cells of the other factors, and paired by seed: in all cells, and, for kind and
-drafts, among the cells of each loss.
+drafts, among the cells of each loss. Since losses go different lengths at one learning rate, the
+same differences are also given at equal KL to π_0.
 """
 
 from __future__ import annotations
@@ -41,6 +42,46 @@ def effect_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
         row = {"first": first, "second": second, "until": until, **contrast._asdict()}
         rows.append(row | {"status": "exploratory: factorial"})
     return rows
+
+
+def equal_kl_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """The effects on `reward` where both sides are as far from π_0, over the same seeds.
+
+    Of two cells that differ in one factor, the one that ends nearer to π_0 says where: at the KL of
+    its last evaluation, the other's reward is linear between the evaluations around it. Fields as
+    in `effect_rows`, with `kl`, the mean of those KLs in nats, in place of `until`.
+    """
+    found = {
+        arm: grown(seeds)
+        for arm, seeds in curves(lines, "reward", against="kl").items()
+        if arm in FACTORIAL
+    }
+    seeds = sorted(set.intersection(*(set(found.get(arm, {})) for arm in FACTORIAL)))
+    rows = []
+    for first, second in _pairs() if seeds else ():
+        differences, ends = [], []
+        for seed in seeds:
+            pairs = [(found[a][seed], found[b][seed]) for a, b in _matched(first, second)]
+            until = [min(one.preferences[-1], other.preferences[-1]) for one, other in pairs]
+            at_equal = [
+                np.interp(kl, *one) - np.interp(kl, *other)
+                for kl, (one, other) in zip(until, pairs, strict=True)
+            ]
+            differences.append(float(np.mean(at_equal)))
+            ends.append(float(np.mean(until)))
+        contrast = paired_contrast(differences)
+        row = {"first": first, "second": second, "kl": float(np.mean(ends)), **contrast._asdict()}
+        rows.append(row | {"status": "exploratory: factorial, at equal KL"})
+    return rows
+
+
+def _matched(first: str, second: str) -> Iterator[tuple[str, str]]:
+    """The cells of the one's levels, each with that which differs from it in these alone."""
+    here, there = set(first.split("+")), set(second.split("+"))
+    for arm in FACTORIAL:
+        if here <= set(levels := arm.split("+")):
+            swapped = dict(zip(here - there, there - here, strict=True))
+            yield arm, "+".join(swapped.get(level, level) for level in levels)
 
 
 def _pairs() -> Iterator[tuple[str, str]]:

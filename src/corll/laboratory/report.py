@@ -19,7 +19,7 @@ from jinja2 import Environment
 
 from corll.durable import write_text
 from corll.errors import InputError, RunFolderError
-from corll.laboratory.factorial import effect_rows
+from corll.laboratory.factorial import effect_rows, equal_kl_rows
 from corll.laboratory.figures import PANELS
 from corll.laboratory.figures.style import in_order, label_of
 from corll.laboratory.statistics import (
@@ -91,6 +91,7 @@ class Section(NamedTuple):
     name: str
     tables: list[tuple[str, list[Column], list[tuple[Row, list[str]]]]]
     contrasts: list[Row]
+    at_equal_kl: list[Row]
     pictures: list[Picture]
     configuration: str
 
@@ -285,7 +286,7 @@ def _section(folder: Path) -> Section:
     if not (folder / EVALUATIONS).exists():
         if not pictures:
             raise InputError(f"{folder} holds neither {EVALUATIONS} nor figures.")
-        return Section(folder.name, [], [], pictures, _configuration(folder))
+        return Section(folder.name, [], [], [], pictures, _configuration(folder))
     lines = load_evaluations(folder)
     rows = summary_rows(lines)
     tables = [
@@ -294,7 +295,8 @@ def _section(folder: Path) -> Section:
     ]
     name = f"{lines[0]['task']}-{lines[0]['size']}"
     contrasts = [*contrast_rows(lines), *effect_rows(lines)]
-    return Section(name, tables, contrasts, pictures, _configuration(folder))
+    configuration = _configuration(folder)
+    return Section(name, tables, contrasts, equal_kl_rows(lines), pictures, configuration)
 
 
 def _table(
