@@ -258,8 +258,8 @@ def _references(
                 return cast(list[ReferenceLogprobs], known)
             before()
             tokens = token_logprobs(network, _trees(missing), shared_grad=shared_grad)
-            sides = [tuple(response.tolist()) for response in tokens]
-            pairs = zip(sides[0::2], sides[1::2], strict=True)
+            responses = [tuple(response.tolist()) for response in tokens]
+            pairs = zip(responses[0::2], responses[1::2], strict=True)
             computed = (ReferenceLogprobs(*pair, label) for pair in pairs)
             return [own or next(computed) for own in known]
 
