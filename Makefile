@@ -77,7 +77,7 @@ check: install  ## format, lint, types, of the desk's front end too
 	$(BIN)/mypy
 	$(NPM) run --silent check
 
-bench: install  ## all benchmarks against their peers, into benchmarks/results/, about 40 minutes
+bench: install  ## all benchmarks against their peers, into benchmarks/results/, about 35 minutes
 	rm -f benchmarks/results/latest.jsonl
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --keep || exit 1; done
 	$(BIN)/python benchmarks/table.py
