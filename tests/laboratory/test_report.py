@@ -158,6 +158,14 @@ class TestContrasts:
         mini = [one for arm in arms for one in rising(arm, [1.0] * 8, size="mini")]
         assert {row["status"] for row in contrast_rows(mini)} == {"exploratory"}
 
+    @pytest.mark.parametrize(("rate", "status"), [(3e-3, "named"), (3e-4, "exploratory")])
+    def test_at_another_rate_than_the_chosen_one_it_is_another(
+        self, rate: float, status: str
+    ) -> None:
+        arms = ("coactive-alpha-0.6", "dueling")
+        lines = [one for a in arms for one in rising(a, [1.0] * 8, learning_rate=rate)]
+        assert contrast_rows(lines)[0]["status"].startswith(status)
+
     def test_no_seeds_in_common(self) -> None:
         lines = rising("coactive-alpha-0.6", [1.0]) + [
             line("dueling", 5, preferences, reward=0.0) for preferences in (0, 100)

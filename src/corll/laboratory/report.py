@@ -46,6 +46,8 @@ CONTRASTS = (
 )
 NAMED, NAMED_ON, NAMED_SEEDS = CONTRASTS[0], ("imdb", "tiny"), 8
 """The contrast that was named before it was run: which, where, and with how many seeds."""
+NAMED_RATE = 3e-3
+"""The learning rate that was chosen for both of its arms, by tuning on a seed of its own."""
 
 _AT_THE_END = ("reward", "reward_argmax", "share_to_expert", "kl", "length", "distinct_2")
 _OVER_THE_RUN = (
@@ -166,7 +168,8 @@ def contrast_rows(lines: Sequence[Line]) -> list[Row]:
         until, (ours, theirs) = _areas_of(sides, seeds)
         contrast = paired_contrast(np.subtract(ours, theirs))
         row: Row = {"first": first, "second": second, "until": until, **contrast._asdict()}
-        rows.append(row | {"status": _status((first, second), lines[0], contrast.n)})
+        own = [line for line in lines if line["arm"] in (first, second)]
+        rows.append(row | {"status": _status((first, second), own, contrast.n)})
     return rows
 
 
@@ -190,9 +193,11 @@ def _areas_of(
     return until, [[found[name][seed] for seed in seeds] for name in chosen]
 
 
-def _status(pair: tuple[str, str], line: Line, seeds: int) -> str:
-    where = (line["task"], line["size"])
-    named = (pair, where, seeds) == (NAMED, NAMED_ON, NAMED_SEEDS)
+def _status(pair: tuple[str, str], lines: Sequence[Line], seeds: int) -> str:
+    where = (lines[0]["task"], lines[0]["size"])
+    rates = {line.get("learning_rate", NAMED_RATE) for line in lines}
+    asked = (NAMED, NAMED_ON, NAMED_SEEDS, {NAMED_RATE})
+    named = (pair, where, seeds, rates) == asked
     return "named before it was run" if named else "exploratory"
 
 
