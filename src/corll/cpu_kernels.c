@@ -187,6 +187,20 @@ void regroup(bf16 *by_token, bf16 *by_block, size tokens, size H, size D, const 
     }
 }
 
+/* softmax of `count` values in place; the row has room up to a whole vector, since a rest of single
+ * values would take as long as a hundred. */
+static inline void softmax(float *row, size count) {
+    size whole = whole_vectors(count);
+    float most = -INFINITY, sum = 0;
+    for (size k = count; k < whole; k++) row[k] = -INFINITY;
+#pragma omp simd reduction(max : most)
+    for (size k = 0; k < whole; k++) most = row[k] > most ? row[k] : most;
+#pragma omp simd reduction(+ : sum)
+    for (size k = 0; k < whole; k++) sum += row[k] = exponential(row[k] - most);
+    float scale = 1.0f / sum;
+    for (size k = 0; k < whole; k++) row[k] *= scale;
+}
+
 /* softmax(scores + mask) in place. scores: heads × queries × keys; mask: queries × the keys from
  * `masked_from` on. Query q sees no key after `first` + q, so none of those is looked at. */
 void masked_softmax(bf16 *scores, const bf16 *mask, size heads, size queries, size keys,
@@ -198,17 +212,10 @@ void masked_softmax(bf16 *scores, const bf16 *mask, size heads, size queries, si
         size seen = first + m % queries + 1, whole = whole_vectors(seen);
         float row[whole];
         bf16 weights[whole];
-        float most = -INFINITY, sum = 0;
         for (size k = 0; k < seen; k++) row[k] = wide(own[k]);
         for (size k = masked_from; k < seen; k++) row[k] += wide(hidden[k]);
-        /* Up to whole vectors: a rest of single values would take as long as a hundred. */
-        for (size k = seen; k < whole; k++) row[k] = -INFINITY;
-#pragma omp simd reduction(max : most)
-        for (size k = 0; k < whole; k++) most = row[k] > most ? row[k] : most;
-#pragma omp simd reduction(+ : sum)
-        for (size k = 0; k < whole; k++) sum += row[k] = exponential(row[k] - most);
-        float scale = 1.0f / sum;
-        for (size k = 0; k < whole; k++) weights[k] = narrow(row[k] * scale);
+        softmax(row, seen);
+        for (size k = 0; k < whole; k++) weights[k] = narrow(row[k]);
         memcpy(own, weights, seen * sizeof(bf16));
         memset(own + seen, 0, (keys - seen) * sizeof(bf16));
     }
@@ -242,10 +249,7 @@ static inline vector wide_vector(const bf16 *from) {
     return (vector)(__builtin_convertvector(narrow_values, vector_bits) << 16);
 }
 
-/* sums[r][k] += Σ_j weights[r][j] · rows[j][k] for R rows of sums and weights.
- *
- * rows: count × columns, `stride` apart, in panels of LANES columns that lie `panel` apart. Columns
- * are computed up to the next multiple of LANES. */
+/* add_product for one panel of columns or two. */
 static inline __attribute__((always_inline)) void add_panels(
     const int R, const int panels, float *sums, size sums_apart, const float *weights,
     size weights_apart, const bf16 *rows, size stride, size panel, size count) {
@@ -263,7 +267,11 @@ static inline __attribute__((always_inline)) void add_panels(
             memcpy(sums + r * sums_apart + p * LANES, &total[p][r], sizeof(vector));
 }
 
-/* Two panels at a time: with the sums of one alone each addition would wait for the one before. */
+/* sums[r][k] += Σ_j weights[r][j] · rows[j][k] for R rows of sums and weights.
+ *
+ * rows: count × columns, `stride` apart, in panels of LANES columns that lie `panel` apart. Columns
+ * are computed up to the next multiple of LANES, two panels at a time: with the sums of one
+ * alone each addition would wait for the one before. */
 static inline __attribute__((always_inline)) void add_product(
     const int R, float *sums, size sums_apart, const float *weights, size weights_apart,
     const bf16 *rows, size stride, size panel, size count, size columns) {
@@ -329,17 +337,7 @@ void attend_token(const bf16 *heads, const bf16 *cosine, const bf16 *sine, const
             }
             ADD_PRODUCT(scores, width, q, D, first_k, LANES, D * LANES, D, prompt)
             ADD_PRODUCT(scores + padded, width, q, D, k, LANES, D * LANES, D, drawn)
-            for (size r = 0; r < R; r++) {
-                float *row = scores + r * width, most = -INFINITY, sum = 0;
-                size seen = padded + drawn, whole = whole_vectors(seen);
-                for (size t = seen; t < whole; t++) row[t] = -INFINITY;
-#pragma omp simd reduction(max : most)
-                for (size t = 0; t < whole; t++) most = row[t] > most ? row[t] : most;
-#pragma omp simd reduction(+ : sum)
-                for (size t = 0; t < whole; t++) sum += row[t] = exponential(row[t] - most);
-                float scale = 1.0f / sum;
-                for (size t = 0; t < whole; t++) row[t] *= scale;
-            }
+            for (size r = 0; r < R; r++) softmax(scores + r * width, padded + drawn);
             memset(attended, 0, R * D * sizeof(float));
             ADD_PRODUCT(attended, D, scores, width, first_v, D, LANES, prompt, D)
             ADD_PRODUCT(attended, D, scores + padded, width, v, D, LANES, drawn, D)
@@ -449,10 +447,11 @@ static inline size insert(float value, size id, float *kept, int64_t *ids, size 
     return held < count ? held + 1 : count;
 }
 
+enum { BLOCK = 64 };
+
 /* The `count` largest logits of each row in falling order, equal ones by id, their ids, and log Σ exp
  * of all. logits: rows × vocabulary; top, ids: rows × count; `count` blocks of BLOCK at least fit into
  * the vocabulary. The count-th largest of the blocks' largest bounds what need be looked at. */
-enum { BLOCK = 64 };
 void likeliest(const bf16 *logits, float *top, int64_t *ids, float *log_z, size rows,
                size vocabulary, size count, int threads) {
     PARALLEL(rows * vocabulary)

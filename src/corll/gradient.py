@@ -120,19 +120,17 @@ def accumulate_gradient(
 
     def learn(number: int) -> tuple[dict[str, Tensor], Sequence[Tensor | None]]:
         before()
-        batch = parts[number]
-        loss, metrics = _micro_batch_loss(network, batch, references[number], config)
-        loss = loss * (len(batch) / len(pairs))
-        return metrics, torch.autograd.grad(loss, parameters, allow_unused=True)
+        loss, metrics = _micro_batch_loss(network, parts[number], references[number], config)
+        share = len(parts[number]) / len(pairs)
+        gradients = torch.autograd.grad(loss * share, parameters, allow_unused=True)
+        return {name: share * value for name, value in metrics.items()}, gradients
 
     totals: dict[str, Tensor] = {}
     with _dropout(policy):
-        learned = side_by_side(learn, range(len(parts)), sides=sides)
-        for batch, (metrics, gradients) in zip(parts, learned, strict=True):
+        for metrics, gradients in side_by_side(learn, range(len(parts)), sides=sides):
             _add_gradients(parameters, gradients)
             for name, value in metrics.items():
-                share = len(batch) / len(pairs)
-                totals[name] = totals.get(name, torch.zeros_like(value)) + share * value
+                totals[name] = totals.get(name, torch.zeros_like(value)) + value
     order = [number for numbers in batches for number in numbers]
     found = dict(zip(order, chain.from_iterable(references), strict=True))
     return BatchGradient(totals, [found[n] for n in range(len(pairs))])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from corll.laboratory.arms import DRAFTS, FACTORIAL, KINDS, LOSSES
-from corll.laboratory.statistics import Line, areas, curves, grown, paired_contrast
+from corll.laboratory.statistics import Curve, Line, areas, curves, grown, paired_contrast
 
 
 def effect_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
@@ -26,10 +26,7 @@ def effect_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
     `redraw+dpo` among the cells of a loss; `until` the preferences up to which all cells got,
     beside the fields of a `Contrast` of the paired differences first − second, and `status`.
     """
-    found = {
-        arm: grown(seeds) for arm, seeds in curves(lines, "reward").items() if arm in FACTORIAL
-    }
-    seeds = sorted(set.intersection(*(set(found.get(arm, {})) for arm in FACTORIAL)))
+    found, seeds = _complete(lines, against="preferences")
     if not seeds:
         return []
     until, area_of = areas({arm: {s: found[arm][s] for s in seeds} for arm in FACTORIAL})
@@ -51,12 +48,7 @@ def equal_kl_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
     its last evaluation, the other's reward is linear between the evaluations around it. Fields as
     in `effect_rows`, with `kl`, the mean of those KLs in nats, in place of `until`.
     """
-    found = {
-        arm: grown(seeds)
-        for arm, seeds in curves(lines, "reward", against="kl").items()
-        if arm in FACTORIAL
-    }
-    seeds = sorted(set.intersection(*(set(found.get(arm, {})) for arm in FACTORIAL)))
+    found, seeds = _complete(lines, against="kl")
     rows = []
     for first, second in _pairs() if seeds else ():
         differences, ends = [], []
@@ -73,6 +65,18 @@ def equal_kl_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
         row = {"first": first, "second": second, "kl": float(np.mean(ends)), **contrast._asdict()}
         rows.append(row | {"status": "exploratory: factorial, at equal KL"})
     return rows
+
+
+def _complete(
+    lines: Sequence[Line], *, against: str
+) -> tuple[dict[str, dict[int, Curve]], list[int]]:
+    """The curves of `reward` of the factorial's cells, and the seeds that have all twelve."""
+    found = {
+        arm: grown(seeds)
+        for arm, seeds in curves(lines, "reward", against=against).items()
+        if arm in FACTORIAL
+    }
+    return found, sorted(set.intersection(*(set(found.get(arm, {})) for arm in FACTORIAL)))
 
 
 def _matched(first: str, second: str) -> Iterator[tuple[str, str]]:
