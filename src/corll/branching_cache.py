@@ -63,9 +63,10 @@ class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
 class CompiledBranchingLayer(BranchingLayer):
     """The same for `CpuKernels.attend_token`, which takes each token after the prompt.
 
-    The branches of a prompt read its keys and values where they lie, once. *Shapes*: keys in panels
-    of LANES tokens, rows × G × panels × D × LANES, so that the scores of a panel come from memory
-    that lies in one piece.
+    The branches of a prompt read its keys and values where they lie, once. *Shapes*: keys, in panels
+    of LANES tokens, rows × G × panels × D / 2 × LANES × 2, pairs of a token's neighbouring values;
+    values, rows × G × tokens / 2 × D × 2, pairs of neighbouring tokens. So what a product adds up
+    comes from memory that lies in one piece, two at a time.
     """
 
     def __init__(self, branches: int, capacity: int, kernels: CpuKernels) -> None:
@@ -79,13 +80,14 @@ class CompiledBranchingLayer(BranchingLayer):
         assert not self.is_initialized
         self.dtype, self.device = key_states.dtype, key_states.device
         P, G, L, D = key_states.shape
-        rows, drawn = P * self.branches, -(-(self.capacity - L) // LANES)
-        padded = pad(key_states, (0, 0, 0, -L % LANES))
-        by_panel = padded.view(P, G, -1, LANES, D).transpose(3, 4).contiguous()
+        rows, panels = P * self.branches, -(-(self.capacity - L) // LANES)
+        keys, values = (pad(part, (0, 0, 0, -L % LANES)) for part in (key_states, value_states))
+        by_panel = keys.view(P, G, -1, LANES, D // 2, 2).transpose(3, 4).contiguous()
+        by_pair = values.view(P, G, -1, 2, D).transpose(3, 4).contiguous()
         prompt_of = torch.arange(P, device=self.device).repeat_interleave(self.branches)
-        self.prompt = (prompt_of, by_panel, value_states.contiguous())
-        self.keys = key_states.new_empty(rows, G, drawn, D, LANES)
-        self.values = value_states.new_empty(rows, G, drawn * LANES, D)
+        self.prompt, self.prompt_length = (prompt_of, by_panel, by_pair), L
+        self.keys = key_states.new_empty(rows, G, panels, D // 2, LANES, 2)
+        self.values = value_states.new_empty(rows, G, panels * LANES // 2, D, 2)
         self.length, self.is_initialized = L, True
         return key_states, value_states
 
@@ -97,7 +99,7 @@ class CompiledBranchingLayer(BranchingLayer):
         *Shapes*: `heads` N × (H + 2 G) × D, not rotated; `cos`, `sin` N × D; `mask`
         N × 1 × 1 × tokens, added to the scores → N × H × D.
         """
-        drawn = self.length - self.prompt[2].shape[2]
+        drawn = self.length - self.prompt_length
         self.length += 1
         cached = self.prompt, (self.keys, self.values), drawn
         return self.kernels.attend_token(heads, (cos, sin), *cached, mask.contiguous(), scaling)

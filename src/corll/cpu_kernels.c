@@ -8,6 +8,9 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 typedef uint16_t bf16;
 typedef int64_t size;
@@ -238,7 +241,7 @@ void softmax_backward(bf16 *grad, const bf16 *weights, size heads, size queries,
 }
 
 /* Sixteen values at once, for loops over several rows that must not leave the registers. */
-enum { MOST_HEADS = 4, MOST_ROWS = 4 };
+enum { MOST_HEADS = 4, MOST_ROWS = 4, RANKS = 4 };
 typedef float vector __attribute__((vector_size(4 * LANES)));
 typedef uint32_t vector_bits __attribute__((vector_size(4 * LANES)));
 typedef bf16 half_vector __attribute__((vector_size(2 * LANES)));
@@ -249,163 +252,242 @@ static inline vector wide_vector(const bf16 *from) {
     return (vector)(__builtin_convertvector(narrow_values, vector_bits) << 16);
 }
 
-/* add_product for one panel of columns or two. */
-static inline __attribute__((always_inline)) void add_panels(
-    const int R, const int panels, float *sums, size sums_apart, const float *weights,
-    size weights_apart, const bf16 *rows, size stride, size panel, size count) {
-    vector total[2][MOST_HEADS];
-    for (int p = 0; p < panels; p++)
-        for (int r = 0; r < R; r++)
-            memcpy(&total[p][r], sums + r * sums_apart + p * LANES, sizeof(vector));
+static inline void narrow_vector(vector values, bf16 *to) {
+#ifdef __AVX512BF16__
+    __m256bh rounded = _mm512_cvtneps_pbh((__m512)values);
+    memcpy(to, &rounded, sizeof rounded);
+#else
+    for (size lane = 0; lane < LANES; lane++) to[lane] = narrow(values[lane]);
+#endif
+}
+
+/* Two bf16 in one word, the first in its lower half: what such products are made of, since some
+ * processors multiply two and add both in one instruction. */
+typedef uint32_t pair;
+
+static inline vector_bits pairs_at(const pair *from) {
+    vector_bits pairs;
+    memcpy(&pairs, from, sizeof pairs);
+    return pairs;
+}
+
+static inline vector firsts(vector_bits pairs) { return (vector)(pairs << 16); }
+static inline vector seconds(vector_bits pairs) { return (vector)(pairs & 0xffff0000u); }
+
+#ifdef __AVX512BF16__
+typedef pair weight;
+
+static inline weight weight_of(float first, float second) {
+    return (pair)narrow(first) | (pair)narrow(second) << 16;
+}
+
+/* Panels at a time: each addition waits for the one before it in its panel. */
+enum { PANELS = 4 };
+
+static inline vector add_both(vector sums, vector_bits one, vector_bits other) {
+    return (vector)_mm512_dpbf16_ps((__m512)sums, (__m512bh)one, (__m512bh)other);
+}
+
+static inline vector add_weighted(vector sums, weight w, vector_bits pairs) {
+    return add_both(sums, (vector_bits)_mm512_set1_epi32((int)w), pairs);
+}
+#else
+typedef struct { float first, second; } weight;
+enum { PANELS = 2 };
+
+static inline weight weight_of(float first, float second) { return (weight){first, second}; }
+
+static inline vector add_both(vector sums, vector_bits one, vector_bits other) {
+    return sums + firsts(one) * firsts(other) + seconds(one) * seconds(other);
+}
+
+static inline vector add_weighted(vector sums, weight w, vector_bits pairs) {
+    return sums + w.first * firsts(pairs) + w.second * seconds(pairs);
+}
+#endif
+
+static inline __attribute__((always_inline)) void sum_panels(
+    const int R, const int panels, float *sums, size sums_apart, const weight *weights,
+    size weights_apart, const pair *rows, size stride, size panel, size count, size next) {
+    vector total[PANELS][MOST_HEADS] = {0};
     for (size j = 0; j < count; j++)
         for (int p = 0; p < panels; p++) {
-            vector row = wide_vector(rows + p * panel + j * stride);
-            for (int r = 0; r < R; r++) total[p][r] += weights[r * weights_apart + j] * row;
+            const pair *row = rows + p * panel + j * stride;
+            __builtin_prefetch(row + next, 0, 2);
+            for (int r = 0; r < R; r++)
+                total[p][r] = add_weighted(total[p][r], weights[r * weights_apart + j], pairs_at(row));
         }
     for (int p = 0; p < panels; p++)
         for (int r = 0; r < R; r++)
             memcpy(sums + r * sums_apart + p * LANES, &total[p][r], sizeof(vector));
 }
 
-/* sums[r][k] += Σ_j weights[r][j] · rows[j][k] for R rows of sums and weights.
+/* sums[r][k] = Σ_j weights[r][j] · rows[j][k] for R rows of sums and weights, where j counts pairs.
  *
  * rows: count × columns, `stride` apart, in panels of LANES columns that lie `panel` apart. Columns
- * are computed up to the next multiple of LANES, two panels at a time: with the sums of one
- * alone each addition would wait for the one before. */
-static inline __attribute__((always_inline)) void add_product(
-    const int R, float *sums, size sums_apart, const float *weights, size weights_apart,
-    const bf16 *rows, size stride, size panel, size count, size columns) {
-    size k = 0;
-    for (; k + LANES < columns; k += 2 * LANES, rows += 2 * panel)
-        add_panels(R, 2, sums + k, sums_apart, weights, weights_apart, rows, stride, panel, count);
-    if (k < columns)
-        add_panels(R, 1, sums + k, sums_apart, weights, weights_apart, rows, stride, panel, count);
+ * are computed up to the next multiple of LANES. What lies `next` further is fetched meanwhile. */
+static inline __attribute__((always_inline)) void weighted_sums(
+    const int R, float *sums, size sums_apart, const weight *weights, size weights_apart,
+    const pair *rows, size stride, size panel, size count, size columns, size next) {
+    size left = whole_vectors(columns) / LANES;
+    for (; left >= PANELS; left -= PANELS, sums += PANELS * LANES, rows += PANELS * panel)
+        sum_panels(R, PANELS, sums, sums_apart, weights, weights_apart, rows, stride, panel, count, next);
+    for (; left > 0; left--, sums += LANES, rows += panel)
+        sum_panels(R, 1, sums, sums_apart, weights, weights_apart, rows, stride, panel, count, next);
 }
 
-#define ADD_PRODUCT(...)                       \
+#define WEIGHTED_SUMS(...)                       \
     switch (R) {                               \
-        case 1: add_product(1, __VA_ARGS__); break; \
-        case 2: add_product(2, __VA_ARGS__); break; \
-        case 3: add_product(3, __VA_ARGS__); break; \
-        default: add_product(MOST_HEADS, __VA_ARGS__); \
+        case 1: weighted_sums(1, __VA_ARGS__); break; \
+        case 2: weighted_sums(2, __VA_ARGS__); break; \
+        case 3: weighted_sums(3, __VA_ARGS__); break; \
+        default: weighted_sums(MOST_HEADS, __VA_ARGS__); \
     }
-
-/* Asks for what the next branch will read, while this one is computed. */
-static inline void fetch(const bf16 *from, size count) {
-    for (size n = 0; n < count; n += 64 / sizeof(bf16)) __builtin_prefetch(from + n, 0, 2);
-}
 
 /* One more token for each branch: rotates its query and key, puts key and value into the cache, and
  * attends to its prompt and to all that it drew.
  *
  * heads: branches × (H + 2 G) × D, D a multiple of LANES; cosine, sine: branches × D; prompt_of: the
- * prompt of each branch; prompt_keys: prompts × G × panels of LANES tokens, D × LANES each, zeros
- * after the last of `prompt` tokens; prompt_values: prompts × G × `prompt` × D; keys, values: the
- * same of each branch, with room for `capacity` tokens, of which `before` are there; mask: branches ×
- * (prompt + before + 1), added to the scores; out: branches × H × D.
+ * prompt of each branch. Keys are pairs of a token's neighbouring values, in panels of LANES tokens,
+ * D / 2 × LANES each; values are pairs of neighbouring tokens, D each. prompt_keys, prompt_values:
+ * prompts × G × `prompt` tokens rounded up to a whole panel, zeros after the last; keys, values: the
+ * same of each branch, with room for `capacity` tokens, whole panels, of which `before` are there;
+ * mask: branches × (prompt + before + 1), added to the scores; out: branches × H × D.
  */
 void attend_token(const bf16 *heads, const bf16 *cosine, const bf16 *sine, const size *prompt_of,
-                  const bf16 *prompt_keys, const bf16 *prompt_values, bf16 *keys, bf16 *values,
+                  const pair *prompt_keys, const pair *prompt_values, pair *keys, pair *values,
                   const bf16 *mask, bf16 *out, size branches, size H, size G, size D, size prompt,
                   size capacity, size before, float scaling, int threads) {
-    size drawn = before + 1, padded = whole_vectors(prompt), width = padded + capacity;
+    size drawn = before + 1, padded = whole_vectors(prompt), own = whole_vectors(drawn);
+    size half = D / 2, width = padded + own;
     PARALLEL(branches * H * D * (prompt + drawn) / 16)
     for (size m = 0; m < branches * G; m++) {
-        size n = m / G, g = m % G, shared = prompt_of[n] * G + g;
-        const bf16 *own = heads + n * (H + 2 * G) * D, *c = cosine + n * D, *s = sine + n * D;
-        const bf16 *first_k = prompt_keys + shared * D * padded;
-        const bf16 *first_v = prompt_values + shared * prompt * D;
+        size n = m / G, g = m % G, shared = (prompt_of[n] * G + g) * half * padded;
+        const bf16 *parts = heads + n * (H + 2 * G) * D, *c = cosine + n * D, *s = sine + n * D;
         const bf16 *hidden = mask + n * (prompt + drawn);
-        bf16 *k = keys + m * D * capacity, *v = values + m * capacity * D;
-        fetch(k + D * capacity, D * whole_vectors(before));
-        fetch(v + D * capacity, D * before);
+        pair *k = keys + m * half * capacity, *v = values + m * half * capacity;
         bf16 turned[D];
-        float q[MOST_HEADS * D], scores[MOST_HEADS * width], attended[MOST_HEADS * D];
-        turn(own + (H + g) * D, turned, c, s, D / 2, 1.0f, 1.0f);
-        bf16 *place = k + before / LANES * LANES * D + before % LANES;
-        for (size d = 0; d < D; d++) place[d * LANES] = turned[d];
-        memcpy(v + before * D, own + (H + G + g) * D, D * sizeof(bf16));
+        float scores[MOST_HEADS * width], attended[MOST_HEADS * D];
+        weight q[MOST_HEADS * half], weights[MOST_HEADS * width / 2];
+        turn(parts + (H + g) * D, turned, c, s, half, 1.0f, 1.0f);
+        pair *place = k + before / LANES * LANES * half + before % LANES;
+        for (size d = 0; d < half; d++) memcpy(place + d * LANES, turned + 2 * d, sizeof(pair));
+        const bf16 *value = parts + (H + G + g) * D;
+        place = v + before / 2 * D;
+        for (size d = 0; d < D; d++)
+            place[d] = before % 2 ? (place[d] & 0xffff) | (pair)value[d] << 16 : value[d];
         for (size first = g * (H / G); first < (g + 1) * (H / G); first += MOST_HEADS) {
             size left = (g + 1) * (H / G) - first, R = left < MOST_HEADS ? left : MOST_HEADS;
             for (size r = 0; r < R; r++) {
-                float *row = scores + r * width;
-                turn(own + (first + r) * D, turned, c, s, D / 2, 1.0f, 1.0f);
-                for (size d = 0; d < D; d++) q[r * D + d] = wide(turned[d]) * scaling;
-                for (size t = 0; t < prompt; t++) row[t] = wide(hidden[t]);
-                for (size t = prompt; t < padded; t++) row[t] = -INFINITY;
-                for (size t = 0; t < drawn; t++) row[padded + t] = wide(hidden[prompt + t]);
+                turn(parts + (first + r) * D, turned, c, s, half, 1.0f, 1.0f);
+                for (size d = 0; d < half; d++)
+                    q[r * half + d] = weight_of(wide(turned[2 * d]), wide(turned[2 * d + 1]));
             }
-            ADD_PRODUCT(scores, width, q, D, first_k, LANES, D * LANES, D, prompt)
-            ADD_PRODUCT(scores + padded, width, q, D, k, LANES, D * LANES, D, drawn)
-            for (size r = 0; r < R; r++) softmax(scores + r * width, padded + drawn);
-            memset(attended, 0, R * D * sizeof(float));
-            ADD_PRODUCT(attended, D, scores, width, first_v, D, LANES, prompt, D)
-            ADD_PRODUCT(attended, D, scores + padded, width, v, D, LANES, drawn, D)
+            WEIGHTED_SUMS(scores, width, q, half, prompt_keys + shared, LANES, half * LANES, half, prompt, 0)
+            WEIGHTED_SUMS(scores + padded, width, q, half, k, LANES, half * LANES, half, drawn, half * capacity)
+            for (size r = 0; r < R; r++) {
+                float *row = scores + r * width;
+                for (size t = 0; t < prompt; t++) row[t] = row[t] * scaling + wide(hidden[t]);
+                for (size t = prompt; t < padded; t++) row[t] = -INFINITY;
+                for (size t = 0; t < drawn; t++)
+                    row[padded + t] = row[padded + t] * scaling + wide(hidden[prompt + t]);
+                softmax(row, padded + drawn);
+                for (size t = 0; t < width / 2; t++)
+                    weights[r * width / 2 + t] = weight_of(row[2 * t], row[2 * t + 1]);
+            }
+            WEIGHTED_SUMS(attended, D, weights, width / 2, prompt_values + shared, D, LANES, padded / 2, D, 0)
+            float rest[MOST_HEADS * D];
+            WEIGHTED_SUMS(rest, D, weights + padded / 2, width / 2, v, D, LANES, (drawn + 1) / 2, D, half * capacity)
             bf16 *to = out + (n * H + first) * D;
-            for (size d = 0; d < R * D; d++) to[d] = narrow(attended[d]);
+            for (size d = 0; d < R * D; d++) to[d] = narrow(attended[d] + rest[d]);
         }
     }
+}
+
+static inline float sum_of(vector values) {
+    float lanes[LANES];
+    memcpy(lanes, &values, sizeof lanes);
+    for (size half = LANES / 2; half > 0; half /= 2)
+        for (size lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
+    return lanes[0];
 }
 
 /* low = x Aᵀ for R rows. x: R × width; A: rank × width; low: R × rank. */
 static inline __attribute__((always_inline)) void reduce_rank(
     const int R, const bf16 *x, const bf16 *A, float *low, size width, size rank) {
-    size whole = width / LANES * LANES;
-    for (size j = 0; j < rank; j += 2) {
-        const bf16 *one = A + j * width, *other = j + 1 < rank ? one + width : one;
-        vector sums[2][MOST_ROWS] = {0};
-        for (size d = 0; d < whole; d += LANES) {
-            vector first = wide_vector(one + d), second = wide_vector(other + d);
-            for (int r = 0; r < R; r++) {
-                vector own = wide_vector(x + r * width + d);
-                sums[0][r] += own * first;
-                sums[1][r] += own * second;
+    size whole = width / (2 * LANES) * 2 * LANES;
+    for (size j = 0; j < rank; j += RANKS) {
+        const bf16 *rows[RANKS];
+        for (size i = 0; i < RANKS; i++) rows[i] = A + (j + i < rank ? j + i : rank - 1) * width;
+        vector sums[RANKS][MOST_ROWS] = {0};
+        for (size d = 0; d < whole; d += 2 * LANES) {
+            vector_bits own[MOST_ROWS];
+            for (int r = 0; r < R; r++) own[r] = pairs_at((const pair *)(x + r * width + d));
+            for (int i = 0; i < RANKS; i++) {
+                vector_bits row = pairs_at((const pair *)(rows[i] + d));
+                for (int r = 0; r < R; r++) sums[i][r] = add_both(sums[i][r], own[r], row);
             }
         }
         for (int r = 0; r < R; r++)
-            for (size i = 0; i < 2 && j + i < rank; i++) {
-                const bf16 *row = i ? other : one;
-                float total = 0;
-                for (size lane = 0; lane < LANES; lane++) total += sums[i][r][lane];
-                for (size d = whole; d < width; d++) total += wide(x[r * width + d]) * wide(row[d]);
+            for (size i = 0; i < RANKS && j + i < rank; i++) {
+                float total = sum_of(sums[i][r]);
+                for (size d = whole; d < width; d++)
+                    total += wide(x[r * width + d]) * wide(rows[i][d]);
                 low[r * rank + j + i] = total;
             }
     }
 }
 
-/* out += low B for R rows. low: R × rank; B: rank × columns; out: R × columns. */
-static inline __attribute__((always_inline)) void expand_rank(
-    const int R, const float *low, const bf16 *B, bf16 *out, size rank, size columns) {
-    for (size k = 0; k < columns; k += LANES) {
-        vector total[MOST_ROWS];
-        for (int r = 0; r < R; r++) total[r] = wide_vector(out + r * columns + k);
-        for (size j = 0; j < rank; j++) {
-            vector row = wide_vector(B + j * columns + k);
-            for (int r = 0; r < R; r++) total[r] += low[r * rank + j] * row;
+/* out += low B for R rows and some panels of columns. */
+static inline __attribute__((always_inline)) void expand_panels(
+    const int R, const int panels, const weight *low, const pair *B, bf16 *out, size ranks,
+    size columns) {
+    vector total[PANELS][MOST_ROWS];
+    for (int p = 0; p < panels; p++)
+        for (int r = 0; r < R; r++) total[p][r] = wide_vector(out + r * columns + p * LANES);
+    for (size j = 0; j < ranks; j++)
+        for (int p = 0; p < panels; p++) {
+            vector_bits row = pairs_at(B + j * columns + p * LANES);
+            for (int r = 0; r < R; r++)
+                total[p][r] = add_weighted(total[p][r], low[r * ranks + j], row);
         }
-        for (int r = 0; r < R; r++)
-            for (size d = 0; d < LANES; d++) out[r * columns + k + d] = narrow(total[r][d]);
-    }
+    for (int p = 0; p < panels; p++)
+        for (int r = 0; r < R; r++) narrow_vector(total[p][r], out + r * columns + p * LANES);
 }
 
-/* out += x Aᵀ B. x: rows × width; A: rank × width; B: rank × columns, a multiple of LANES; out:
- * rows × columns. */
-void add_low_rank(const bf16 *x, const bf16 *A, const bf16 *B, bf16 *out, size rows, size width,
+/* out += x Aᵀ B for R rows. */
+static inline __attribute__((always_inline)) void add_rows(
+    const int R, const bf16 *x, const bf16 *A, const pair *B, bf16 *out, size width, size rank,
+    size columns) {
+    size ranks = (rank + 1) / 2;
+    float low[MOST_ROWS * rank];
+    weight weights[MOST_ROWS * ranks];
+    reduce_rank(R, x, A, low, width, rank);
+    for (size r = 0; r < R; r++)
+        for (size j = 0; j < ranks; j++) {
+            const float *own = low + r * rank + 2 * j;
+            weights[r * ranks + j] = weight_of(own[0], 2 * j + 1 < rank ? own[1] : 0);
+        }
+    size k = 0;
+    for (; k + PANELS * LANES <= columns; k += PANELS * LANES)
+        expand_panels(R, PANELS, weights, B + k, out + k, ranks, columns);
+    for (; k < columns; k += LANES) expand_panels(R, 1, weights, B + k, out + k, ranks, columns);
+}
+
+/* out += x Aᵀ B. x: rows × width; A: rank × width; B: pairs of ranks, the last with a zero where
+ * `rank` is odd, by columns, a multiple of LANES; out: rows × columns. */
+void add_low_rank(const bf16 *x, const bf16 *A, const pair *B, bf16 *out, size rows, size width,
                   size rank, size columns, int threads) {
     PARALLEL(rows * rank * (width + columns))
     for (size m = 0; m < rows; m += MOST_ROWS) {
         const bf16 *own = x + m * width;
         bf16 *to = out + m * columns;
-        float low[MOST_ROWS * rank];
         if (rows - m >= MOST_ROWS) {
-            reduce_rank(MOST_ROWS, own, A, low, width, rank);
-            expand_rank(MOST_ROWS, low, B, to, rank, columns);
+            add_rows(MOST_ROWS, own, A, B, to, width, rank, columns);
             continue;
         }
-        for (size r = 0; r < rows - m; r++) {
-            reduce_rank(1, own + r * width, A, low, width, rank);
-            expand_rank(1, low, B, to + r * columns, rank, columns);
-        }
+        for (size r = 0; r < rows - m; r++)
+            add_rows(1, own + r * width, A, B, to + r * columns, width, rank, columns);
     }
 }
 

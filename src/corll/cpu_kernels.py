@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from corll.packing import Pieces, QueryBlock
 from corll.saved_files import cache_folder
@@ -175,16 +176,16 @@ class CpuKernels:
         """Attention of one more token for each branch, whose key and value go into the cache.
 
         *Shapes*: `heads` N × (H + 2 G) × D, not rotated yet; `angles` cos and sin, N × D; `prompt`
-        which of P each branch goes on (N, int64), its keys P × G × L / LANES × D × LANES, rounded
-        up with zeros, and its values P × G × L × D; `drawn` the same of each branch, N × G × ...,
-        with room for more tokens than the `before` that are there; `mask` N × (L + before + 1),
-        added to the scores → N × H × D.
+        which of P each branch goes on (N, int64), its keys P × G × L / LANES × D / 2 × LANES × 2
+        and its values P × G × L / 2 × D × 2, with zeros up to a multiple of LANES tokens; `drawn`
+        the keys and values of each branch, N × G × ..., with room for more tokens than the
+        `before` that are there; `mask` N × (L + before + 1), added to the scores → N × H × D.
         """
         N, every, D = heads.shape
-        G, L = prompt[2].shape[1:3]
+        G, L = drawn[1].shape[1], mask.shape[-1] - before - 1
         out = heads.new_empty(N, every - 2 * G, D)
         tensors = (heads, *angles, *prompt, *drawn, mask, out)
-        sizes = (*out.shape[:2], G, D, L, drawn[1].shape[2], before)
+        sizes = (*out.shape[:2], G, D, L, 2 * drawn[1].shape[2], before)
         self._call("attend_token", *tensors, *sizes, scaling)
         return out
 
@@ -192,10 +193,10 @@ class CpuKernels:
         """out + x · the product of `factors`, in place, for a few rows.
 
         *Shapes*: `out` M × columns, a multiple of LANES; `x` M × in; the factors in × R, of which
-        the transpose lies in one piece, and R × columns.
+        the transpose lies in one piece, and R × columns as `in_pairs` gives it.
         """
-        first, second = factors
-        self._call("add_low_rank", x, first.t(), second, out, *x.shape, *second.shape)
+        first, pairs = factors
+        self._call("add_low_rank", x, first.t(), pairs, out, *x.shape, first.shape[1], out.shape[1])
         return out
 
     def log_normalizers(self, logits: Tensor) -> Tensor:
@@ -222,6 +223,15 @@ class CpuKernels:
         out = logits.new_empty(len(chosen), logits.shape[1])
         self._call("minus_probabilities", logits, log_z, chosen, out, *out.shape)
         return out
+
+    @staticmethod
+    def in_pairs(rows: Tensor) -> Tensor:
+        """Neighbouring rows value by value, as products by pairs take them.
+
+        *Shapes*: R × columns → ⌈R / 2⌉ × columns × 2, the last with zeros where R is odd.
+        """
+        padded = pad(rows, (0, 0, 0, len(rows) % 2))
+        return padded.view(-1, 2, rows.shape[1]).transpose(1, 2).contiguous()
 
     def _call(self, name: str, *arguments: Any) -> None:
         passed = [_as_c(argument) for argument in arguments]
