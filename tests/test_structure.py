@@ -32,6 +32,7 @@ CORE = [
     "packing",
     "side_by_side",
     "cpu_kernels",
+    "tiled_products",
     "attention",
     "branching_cache",
     "models",

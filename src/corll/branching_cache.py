@@ -63,10 +63,10 @@ class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
 class CompiledBranchingLayer(BranchingLayer):
     """The same for `CpuKernels.attend_token`, which takes each token after the prompt.
 
-    The branches of a prompt read its keys and values where they lie, once. *Shapes*: keys, in panels
-    of LANES tokens, rows × G × panels × D / 2 × LANES × 2, pairs of a token's neighbouring values;
-    values, rows × G × tokens / 2 × D × 2, pairs of neighbouring tokens. So what a product adds up
-    comes from memory that lies in one piece, two at a time.
+    The branches of a prompt read its keys and values where they lie, once. *Shapes*: keys, in
+    panels of LANES tokens, rows × G × panels × D / 2 × LANES × 2, pairs of a token's neighbouring
+    values; values, rows × G × tokens / 2 × D × 2, pairs of neighbouring tokens. So what a product
+    adds up comes from memory that lies in one piece, two at a time.
     """
 
     def __init__(self, branches: int, capacity: int, kernels: CpuKernels) -> None:

@@ -312,10 +312,11 @@ static inline __attribute__((always_inline)) void sum_panels(
     vector total[PANELS][MOST_HEADS] = {0};
     for (size j = 0; j < count; j++)
         for (int p = 0; p < panels; p++) {
-            const pair *row = rows + p * panel + j * stride;
-            __builtin_prefetch(row + next, 0, 2);
+            const pair *from = rows + p * panel + j * stride;
+            vector_bits row = pairs_at(from);
+            __builtin_prefetch(from + next, 0, 2);
             for (int r = 0; r < R; r++)
-                total[p][r] = add_weighted(total[p][r], weights[r * weights_apart + j], pairs_at(row));
+                total[p][r] = add_weighted(total[p][r], weights[r * weights_apart + j], row);
         }
     for (int p = 0; p < panels; p++)
         for (int r = 0; r < R; r++)
@@ -331,7 +332,8 @@ static inline __attribute__((always_inline)) void weighted_sums(
     const pair *rows, size stride, size panel, size count, size columns, size next) {
     size left = whole_vectors(columns) / LANES;
     for (; left >= PANELS; left -= PANELS, sums += PANELS * LANES, rows += PANELS * panel)
-        sum_panels(R, PANELS, sums, sums_apart, weights, weights_apart, rows, stride, panel, count, next);
+        sum_panels(R, PANELS, sums, sums_apart, weights, weights_apart, rows, stride, panel, count,
+                   next);
     for (; left > 0; left--, sums += LANES, rows += panel)
         sum_panels(R, 1, sums, sums_apart, weights, weights_apart, rows, stride, panel, count, next);
 }
@@ -359,15 +361,16 @@ void attend_token(const bf16 *heads, const bf16 *cosine, const bf16 *sine, const
                   const bf16 *mask, bf16 *out, size branches, size H, size G, size D, size prompt,
                   size capacity, size before, float scaling, int threads) {
     size drawn = before + 1, padded = whole_vectors(prompt), own = whole_vectors(drawn);
-    size half = D / 2, width = padded + own;
+    size half = D / 2, width = padded + own, next = half * capacity;
     PARALLEL(branches * H * D * (prompt + drawn) / 16)
     for (size m = 0; m < branches * G; m++) {
         size n = m / G, g = m % G, shared = (prompt_of[n] * G + g) * half * padded;
         const bf16 *parts = heads + n * (H + 2 * G) * D, *c = cosine + n * D, *s = sine + n * D;
         const bf16 *hidden = mask + n * (prompt + drawn);
-        pair *k = keys + m * half * capacity, *v = values + m * half * capacity;
+        const pair *prompt_k = prompt_keys + shared, *prompt_v = prompt_values + shared;
+        pair *k = keys + m * next, *v = values + m * next;
         bf16 turned[D];
-        float scores[MOST_HEADS * width], attended[MOST_HEADS * D];
+        float scores[MOST_HEADS * width], attended[MOST_HEADS * D], rest[MOST_HEADS * D];
         weight q[MOST_HEADS * half], weights[MOST_HEADS * width / 2];
         turn(parts + (H + g) * D, turned, c, s, half, 1.0f, 1.0f);
         pair *place = k + before / LANES * LANES * half + before % LANES;
@@ -383,8 +386,8 @@ void attend_token(const bf16 *heads, const bf16 *cosine, const bf16 *sine, const
                 for (size d = 0; d < half; d++)
                     q[r * half + d] = weight_of(wide(turned[2 * d]), wide(turned[2 * d + 1]));
             }
-            WEIGHTED_SUMS(scores, width, q, half, prompt_keys + shared, LANES, half * LANES, half, prompt, 0)
-            WEIGHTED_SUMS(scores + padded, width, q, half, k, LANES, half * LANES, half, drawn, half * capacity)
+            WEIGHTED_SUMS(scores, width, q, half, prompt_k, LANES, half * LANES, half, prompt, 0)
+            WEIGHTED_SUMS(scores + padded, width, q, half, k, LANES, half * LANES, half, drawn, next)
             for (size r = 0; r < R; r++) {
                 float *row = scores + r * width;
                 for (size t = 0; t < prompt; t++) row[t] = row[t] * scaling + wide(hidden[t]);
@@ -395,9 +398,9 @@ void attend_token(const bf16 *heads, const bf16 *cosine, const bf16 *sine, const
                 for (size t = 0; t < width / 2; t++)
                     weights[r * width / 2 + t] = weight_of(row[2 * t], row[2 * t + 1]);
             }
-            WEIGHTED_SUMS(attended, D, weights, width / 2, prompt_values + shared, D, LANES, padded / 2, D, 0)
-            float rest[MOST_HEADS * D];
-            WEIGHTED_SUMS(rest, D, weights + padded / 2, width / 2, v, D, LANES, (drawn + 1) / 2, D, half * capacity)
+            weight *later = weights + padded / 2;
+            WEIGHTED_SUMS(attended, D, weights, width / 2, prompt_v, D, LANES, padded / 2, D, 0)
+            WEIGHTED_SUMS(rest, D, later, width / 2, v, D, LANES, (drawn + 1) / 2, D, next)
             bf16 *to = out + (n * H + first) * D;
             for (size d = 0; d < R * D; d++) to[d] = narrow(attended[d] + rest[d]);
         }

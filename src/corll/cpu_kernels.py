@@ -32,13 +32,15 @@ from corll.saved_files import cache_folder
 
 log = logging.getLogger(__name__)
 
-_SOURCE = Path(__file__).with_suffix(".c")
+_SOURCES = (Path(__file__).with_suffix(".c"), Path(__file__).with_name("cpu_tiles.c"))
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 _LONGEST_BUILD_S = 60
 LANES = 16
 """A head's size, and a cache's capacity, must be a multiple of this to be attended to by token."""
 FEWEST_PER_LIKELIEST = 64
 """Of so many logits one can be asked for."""
+TILE_COLUMNS = 32
+"""Of a product by tiles: its weight's rows and columns, and an adapter's rank, are multiples."""
 
 
 def kernels_for(x: Tensor) -> CpuKernels | None:
@@ -66,17 +68,20 @@ def _built() -> Path:
     if compiler is None or sys.platform != "linux":
         raise FileNotFoundError("there is no C compiler" if compiler is None else sys.platform)
     flags = [*_FLAGS, "-mprefer-vector-width=512"] if platform.machine() == "x86_64" else _FLAGS
-    made_from = (_SOURCE.read_text(), compiler, *flags, platform.machine(), _processor_features())
+    sources = [source.read_text() for source in _SOURCES]
+    made_from = (*sources, compiler, *flags, platform.machine(), _processor_features())
     key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:16]
     library = cache_folder() / f"cpu-kernels-{key}.so"
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
-            parts = [str(Path(scratch, name)) for name in ("kernels.o", "kernels.so")]
-            _run(compiler, *flags, "-c", str(_SOURCE), "-o", parts[0])
+            objects = [str(Path(scratch, source.stem + ".o")) for source in _SOURCES]
+            for source, compiled in zip(_SOURCES, objects, strict=True):
+                _run(compiler, *flags, "-c", str(source), "-o", compiled)
             # Linked without -fopenmp, it takes the threads that torch has rather than its own.
-            _run(compiler, "-shared", parts[0], "-o", parts[1], "-lm")
-            Path(parts[1]).replace(library)
+            linked = Path(scratch, "kernels.so")
+            _run(compiler, "-shared", *objects, "-o", str(linked), "-lm")
+            linked.replace(library)
     return library
 
 
@@ -93,10 +98,39 @@ def _processor_features() -> str:
 
 
 class CpuKernels:
-    """The functions of `cpu_kernels.c` on tensors: bf16, on a CPU, laid out in one piece."""
+    """The functions of the C files beside it on tensors: bf16, on a CPU, laid out in one piece.
+
+    `have_tiles`: the processor has them (AMX), and the system lets this process use them.
+    """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
+        self.have_tiles = bool(library.tiles_allowed())
+
+    def tiled_product(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        factors: tuple[Tensor, Tensor] | None,
+        *,
+        bias: Tensor | None = None,
+        residual: Tensor | None = None,
+        into: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """x Wᵀ + (x Aᵀ) Bᵀ + bias + residual, and x Aᵀ; summed in float32, rounded once.
+
+        *Shapes*: `x` M × K; `weight` N × K, `factors` A R × K and B N × R, all in tiles as
+        `tiled_products` lays them out; `bias` N; `residual`, and `into`, where the result goes if
+        it is given, M × N → M × N, M × R.
+        """
+        A, B = factors or (None, None)
+        rows, width, rank = *x.shape, 0 if A is None else len(A) * TILE_COLUMNS
+        columns = len(weight) * TILE_COLUMNS
+        low = x.new_empty(rows, rank)
+        out = x.new_empty(rows, columns) if into is None else into
+        tensors = (x, weight, A, B, bias, residual, low, out)
+        self._call("tiled_product", *tensors, rows, width, rank, columns)
+        return out, low
 
     def rms_norm(self, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
         """x / rms(x) · weight. *Shapes*: M × D, D → M × D."""
@@ -239,6 +273,8 @@ class CpuKernels:
 
 
 def _as_c(value: Any) -> Any:
+    if value is None:
+        return ctypes.c_void_p()
     if isinstance(value, Tensor):
         assert value.is_contiguous()
         return ctypes.c_void_p(value.data_ptr())

@@ -122,7 +122,7 @@ class Decoding:
 
     @property
     def logits(self) -> Tensor:
-        """Those that the latest tokens were drawn from. *Shapes*: `rows` × V."""
+        """Those that the latest tokens were drawn from, until more are. *Shapes*: `rows` × V."""
         return self._state.logits
 
     @property
@@ -272,6 +272,7 @@ def _advance(network: Network, state: _State, drawn: Tensor) -> None:
         mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
         mask = mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None, None]
     state.logits = network.next_logits(
+        into=state.logits[: len(drawn)],
         input_ids=drawn[:, None],
         position_ids=state.positions[:, None],
         attention_mask=mask,

@@ -1,17 +1,21 @@
 """Products with frozen weights, which a CPU lays out once in the order that its kernels read.
 
-oneDNN brings a bf16 weight into that order each time it is used. For a few rows that is half of the
+oneDNN brings a bf16 weight into its order each time it is used. For a few rows that is half of the
 time, for hundreds still a fifth. So a second copy is kept in that order and, once something is
-learned, a third for the products of the backward pass.
+learned, a third for the products of the backward pass. Where a processor has tiles (AMX) the copies
+are in their order, and the products are `tiled_products`.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+
+from corll.tiled_products import TiledFactors, in_tiles, tile_kernels
 
 _ROWS = 128
 """The layout is chosen for this many rows; it serves more of them as well."""
@@ -34,33 +38,81 @@ class FrozenLinear:
     def __init__(self, weight: Tensor, bias: Tensor | None, *, prepacks: bool) -> None:
         self.weight, self.bias = weight, bias
         self.prepacks = prepacks and can_prepack(weight)
-        self._packed: Any = None
-        self._packed_transposed: Any = None
+        self._tiles = tile_kernels(weight) if self.prepacks else None
+        self._tiles_transposed = tile_kernels(weight.t()) if self.prepacks else None
 
     def __call__(
-        self, x: Tensor, residual: Tensor | None = None, *, decoding: bool = False
+        self,
+        x: Tensor,
+        residual: Tensor | None = None,
+        *,
+        decoding: bool = False,
+        into: Tensor | None = None,
     ) -> Tensor:
         """The product depends on the number of rows and not on whether gradients are wanted.
 
         Within autograd it is for who has its own backward pass. *Shapes*: `x` M × in, `residual`
-        M × out → M × out.
+        M × out → M × out, in the memory of `into` where the product can write there.
         """
-        if self._lays_out(x, decoding=decoding):
-            if self._packed is None:
-                self._packed = _laid_out(self.weight)
+        lays_out = self._lays_out(x, decoding=decoding)
+        if lays_out and self._tiles is not None:
+            how = {"bias": self.bias, "residual": residual, "into": into}
+            return self._tiles.tiled_product(x.contiguous(), self._in_tiles, None, **how)[0]
+        if lays_out and (decoding or into is None):
             return _product(x, self._packed, self.bias, residual)
-        if residual is None:
+        if residual is None and into is None:
             return linear(x, self.weight, self.bias)
-        out = torch.addmm(residual, x, self.weight.t())
+        if residual is None:
+            out = torch.mm(x, self.weight.t(), out=into)
+        else:
+            out = torch.addmm(residual, x, self.weight.t())
         return out if self.bias is None else out.add_(self.bias)
 
     def backward(self, grad: Tensor) -> Tensor:
         """The gradient by x, grad W. *Shapes*: M × out → M × in."""
         if not self._lays_out(grad):
             return grad @ self.weight
-        if self._packed_transposed is None:
-            self._packed_transposed = _laid_out(self.weight.t())
+        if (tiles := self._tiles_transposed) is not None:
+            return tiles.tiled_product(grad.contiguous(), self._transposed_in_tiles, None)[0]
         return _product(grad, self._packed_transposed, None, None)
+
+    def takes_adapter(self, x: Tensor, *, decoding: bool = False) -> bool:
+        """Whether products of such rows are by tiles, which take an adapter in the same pass."""
+        both = self._tiles is not None and (decoding or self._tiles_transposed is not None)
+        return both and self._lays_out(x, decoding=decoding)
+
+    def adapted(
+        self, x: Tensor, residual: Tensor | None, factors: TiledFactors
+    ) -> tuple[Tensor, Tensor]:
+        """x Wᵀ + (x Aᵀ) Bᵀ + b + residual, and x Aᵀ.
+
+        *Shapes*: M × in → M × out, M × R; R is rounded up.
+        """
+        assert self._tiles is not None
+        how = {"bias": self.bias, "residual": residual}
+        return self._tiles.tiled_product(x.contiguous(), self._in_tiles, factors.forward, **how)
+
+    def adapted_backward(self, grad: Tensor, factors: TiledFactors) -> tuple[Tensor, Tensor]:
+        """grad W + (grad B) A, and grad B. *Shapes*: M × out → M × in, M × R; R is rounded up."""
+        assert self._tiles_transposed is not None
+        weight = self._transposed_in_tiles
+        return self._tiles_transposed.tiled_product(grad.contiguous(), weight, factors.backward)
+
+    @cached_property
+    def _in_tiles(self) -> Tensor:
+        return in_tiles(self.weight)
+
+    @cached_property
+    def _transposed_in_tiles(self) -> Tensor:
+        return in_tiles(self.weight.t())
+
+    @cached_property
+    def _packed(self) -> Any:
+        return _laid_out(self.weight)
+
+    @cached_property
+    def _packed_transposed(self) -> Any:
+        return _laid_out(self.weight.t())
 
     def _lays_out(self, x: Tensor, *, decoding: bool = False) -> bool:
         enough = decoding or len(x) >= _FEWEST_SCORED_ROWS

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from corll.cpu_kernels import LANES, CpuKernels, kernels_for
 from corll.frozen_linear import FrozenLinear
 from corll.lora import Factors, JoinedFactors, LoraLinear
+from corll.tiled_products import TiledFactors
 
 _FEW_ROWS = 128
 """Up to here a CPU is slow at an adapter's small products in bf16, which cost 15 µs before they
@@ -26,7 +27,10 @@ def base_of(module: nn.Module) -> nn.Module:
     return base
 
 
-SettledAdapters: TypeAlias = "dict[tuple[JoinedLinear, bool], tuple[Tensor, Tensor]]"
+Prepared: TypeAlias = tuple[Tensor, Tensor] | TiledFactors
+"""An adapter as a product takes it: two matrices by which x is multiplied one after the other."""
+
+SettledAdapters: TypeAlias = "dict[tuple[JoinedLinear, bool], Prepared]"
 """Adapters that do not change while a text is decoded, so that no token asks for them again: for
 many rows and for few."""
 
@@ -51,6 +55,7 @@ class JoinedLinear:
             bias = None if bias is None else torch.cat([base.bias for base in bases])
         self.base = FrozenLinear(weight, bias, prepacks=prepacks)
         self.adapters = JoinedFactors(self.sizes)
+        self._tiled: TiledFactors | None = None
 
     def __call__(
         self,
@@ -61,9 +66,10 @@ class JoinedLinear:
         settled: SettledAdapters | None = None,
     ) -> Tensor:
         """The layers' outputs side by side, plus `residual`. *Shapes*: M × in → M × Σ out."""
+        tiled = self.base.takes_adapter(x, decoding=decoding)
         kernels = kernels_for(x) if decoding and self.adapters.width % LANES == 0 else None
         most = _FEW_ROWS_WITHOUT_KERNELS if kernels is None else _FEW_ROWS
-        few = decoding and len(x) <= most and x.device.type == "cpu"
+        few = decoding and not tiled and len(x) <= most and x.device.type == "cpu"
         kernels = kernels if few else None
         if settled is not None and (known := settled.get((self, few))) is not None:
             return self._add_adapters(x, residual, known, kernels, decoding=decoding)
@@ -80,11 +86,22 @@ class JoinedLinear:
             )
             return result
         in_float32 = few and kernels is None
-        A, B = self.adapters.kept(adapted, torch.float32 if in_float32 else x.dtype)
-        factors = A.t(), B.t() if kernels is None else kernels.in_pairs(B.t())
+        A, B = joined = self.adapters.kept(adapted, torch.float32 if in_float32 else x.dtype)
+        factors: Prepared
+        if tiled:
+            factors = self.tiled(joined)
+        else:
+            factors = A.t(), B.t() if kernels is None else kernels.in_pairs(B.t())
         if settled is not None:
             settled[self, few] = factors
         return self._add_adapters(x, residual, factors, kernels, decoding=decoding)
+
+    def tiled(self, joined: tuple[Tensor, Tensor]) -> TiledFactors:
+        """The joined adapters in tiles, from the last time if they are the same."""
+        last = self._tiled
+        if last is None or last.factors is not joined:
+            self._tiled = last = TiledFactors(joined)
+        return last
 
     def adapted(self) -> Adapted | None:
         """Its layers' adapters; None where only PEFT knows what to do."""
@@ -97,15 +114,17 @@ class JoinedLinear:
         self,
         x: Tensor,
         residual: Tensor | None,
-        transposed: tuple[Tensor, Tensor],
+        factors: Prepared,
         kernels: CpuKernels | None,
         *,
         decoding: bool,
     ) -> Tensor:
-        A, B = transposed
+        if isinstance(factors, TiledFactors):
+            return self.base.adapted(x, residual, factors)[0]
+        A, B = factors
         out = self.base(x, residual, decoding=decoding)
         if kernels is not None:
-            return kernels.add_low_rank_(out, x, transposed)
+            return kernels.add_low_rank_(out, x, factors)
         if A.dtype != x.dtype:
             return out.add_(x.float() @ A @ B)
         return out.addmm_(x @ A, B)
@@ -141,19 +160,28 @@ class _AdaptedLinear(torch.autograd.Function):
         adapted: Adapted,
         *matrices: Tensor,
     ) -> Tensor:
-        A, B = layers.adapters.kept(adapted, x.dtype)
-        low = x @ A.t()
+        A, B = joined = layers.adapters.kept(adapted, x.dtype)
+        ctx.tiled = layers.tiled(joined) if layers.base.takes_adapter(x) else None
+        if ctx.tiled is not None:
+            out, low = layers.base.adapted(x, residual, ctx.tiled)
+        else:
+            low = x @ A.t()
+            out = layers.base(x, residual).addmm_(low, B.t())
         ctx.save_for_backward(x, A, B, low)
         ctx.layers, ctx.adapted, ctx.has_residual = layers, adapted, residual is not None
-        return layers.base(x, residual).addmm_(low, B.t())
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:
         x, A, B, low = ctx.saved_tensors
-        grad_low = grad_output @ B
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = ctx.layers.base.backward(grad_output).addmm_(grad_low, A)
+        base, grad_x = ctx.layers.base, None
+        if ctx.needs_input_grad[0] and ctx.tiled is not None:
+            grad_x, grad_low = base.adapted_backward(grad_output, ctx.tiled)
+            low, grad_low = low[:, : len(A)], grad_low[:, : len(A)]
+        else:
+            grad_low = grad_output @ B
+            if ctx.needs_input_grad[0]:
+                grad_x = base.backward(grad_output).addmm_(grad_low, A)
         grad_A, grad_B = grad_low.t() @ x, grad_output.t() @ low
         grads: list[Tensor] = []
         start = 0

@@ -74,17 +74,20 @@ class Network:
             )
         return packed if takes_trees else cls(model, False, head_is_linear)
 
-    def next_logits(self, **inputs: Any) -> Tensor:
-        """The logits that follow the last token of each row. *Shapes*: N × V."""
+    def next_logits(self, *, into: Tensor | None = None, **inputs: Any) -> Tensor:
+        """The logits that follow the last token of each row. *Shapes*: N × V.
+
+        They may lie in the memory of `into`, N × V too.
+        """
         if not self.head_is_linear:
             logits: Tensor = self.model(**inputs, logits_to_keep=1).logits[:, -1]
             return logits
         hidden = self.backbone(**inputs).last_hidden_state[:, -1]
         # Laid out in one piece: for a strided view torch would copy the weight for each row.
         hidden = hidden.contiguous()
-        if isinstance(self._head, FrozenLinear):
-            return self._head(hidden, decoding=True)
-        return self._head(hidden)
+        if isinstance(self.head, FrozenLinear):
+            return self.head(hidden, decoding=True, into=into)
+        return self.head(hidden)
 
     @property
     def backbone(self) -> Any:
@@ -92,7 +95,8 @@ class Network:
         return getattr(self.model, self.model.base_model_prefix)
 
     @cached_property
-    def _head(self) -> Callable[[Tensor], Tensor]:
+    def head(self) -> Callable[[Tensor], Tensor]:
+        """The output layer: a `FrozenLinear`, unless it learns or is another kind of module."""
         head: Any = self.model.get_output_embeddings()
         if type(head) is not torch.nn.Linear or head.weight.requires_grad:
             return cast(Callable[[Tensor], Tensor], head)
@@ -172,7 +176,9 @@ def linear_token_logprobs(
     *Shapes*: `hidden` M × D, `token_ids` M, `needs_grad` M, boolean → M.
     """
     learned = torch.ones_like(token_ids, dtype=torch.bool) if needs_grad is None else needs_grad
-    if head.weight.requires_grad or type(head) is not torch.nn.Linear:
+    if type(head) is torch.nn.Linear and not head.weight.requires_grad:
+        head = FrozenLinear(head.weight.data, head.bias, prepacks=False)
+    if not isinstance(head, FrozenLinear):
         # The output layer itself learns: plain autograd, which keeps the logits.
         logprobs = head(hidden).float().log_softmax(-1).gather(-1, token_ids[:, None]).squeeze(-1)
         return torch.where(learned, logprobs, logprobs.detach())
@@ -189,19 +195,17 @@ class _LinearTokenLogprobs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, head: torch.nn.Linear, token_ids: Tensor, learned: Tensor
+        ctx: Any, hidden: Tensor, head: FrozenLinear, token_ids: Tensor, learned: Tensor
     ) -> Tensor:
-        size = max(1, _LOGITS_PER_CHUNK // head.out_features)
+        size = max(1, _LOGITS_PER_CHUNK // len(head.weight))
         # One piece of memory for all chunks: fresh pages cost as much as the product.
-        memory = hidden.new_empty(min(size, len(hidden)), head.out_features)
+        memory = hidden.new_empty(min(size, len(hidden)), len(head.weight))
         logprobs = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         grad = torch.zeros_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(hidden), size):
             chunk = slice(start, start + size)
             targets = token_ids[chunk]
-            logits = torch.mm(hidden[chunk], head.weight.t(), out=memory[: len(targets)])
-            if head.bias is not None:
-                logits += head.bias
+            logits = head(hidden[chunk], into=memory[: len(targets)])
             log_z = log_normalizers(logits)
             logprobs[chunk] = logits.gather(-1, targets[:, None]).squeeze(-1).float() - log_z
             if grad is not None:
@@ -250,11 +254,10 @@ def rows_in_cache(logits: Tensor) -> int:
 
 
 def _from_hidden_states(network: Network, batch: TreeBatch) -> Tensor:
-    model, targets = network.model, batch.targets
+    targets = batch.targets
     hidden = network.backbone(**_inputs(network, batch), use_cache=False).last_hidden_state
-    head = model.get_output_embeddings()
     wanted = hidden.flatten(0, 1)[targets.predictors]
-    return linear_token_logprobs(wanted, head, targets.token_ids, targets.needs_grad)
+    return linear_token_logprobs(wanted, network.head, targets.token_ids, targets.needs_grad)
 
 
 def _from_model_logits(network: Network, batch: TreeBatch) -> Tensor:

@@ -1,0 +1,189 @@
+"""Products by tiles against the same in float64, forward and on the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peft
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from corll.cpu_kernels import CpuKernels, compiled_kernels
+from corll.frozen_linear import FrozenLinear
+from corll.joined_linear import JoinedLinear
+from corll.lora import LoraLinear
+from corll.tiled_products import TiledFactors, in_tiles, tile_kernels
+
+UNIT = 2**-8
+"""Half of the distance of two bf16 numbers is at most this share of them."""
+
+steps = st.integers(1, 5).map(lambda count: 32 * count)
+
+
+@pytest.fixture(scope="module")
+def kernels() -> CpuKernels:
+    found = compiled_kernels()
+    if found is None or not found.have_tiles:
+        pytest.skip("this processor, compiler or system has no tiles (AMX)")
+    return found
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator).bfloat16()
+
+
+def assert_sum_rounded_once(found: Tensor, exact: Tensor, low: Tensor, factor: Tensor) -> None:
+    """`low`, on its way to be multiplied by the factor, is rounded too."""
+    bound = UNIT * (exact.abs() + low.abs() @ factor.double().abs()) * 1.01 + 1e-3
+    assert bool(((found.double() - exact).abs() <= bound).all())
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 100), steps, steps, st.integers(1, 40), st.booleans(), st.booleans())
+def test_a_weight_and_its_adapter(
+    kernels: CpuKernels,
+    rows: int,
+    width: int,
+    columns: int,
+    rank: int,
+    has_bias: bool,
+    has_residual: bool,
+) -> None:
+    x, weight = random(rows, width), random(columns, width, seed=1)
+    A, B = random(rank, width, seed=2), random(columns, rank, seed=3)
+    bias = random(columns, seed=4) if has_bias else None
+    residual = random(rows, columns, seed=5) if has_residual else None
+    low = x.double() @ A.double().t()
+    exact = x.double() @ weight.double().t() + low @ B.double().t()
+    for addend in (bias, residual):
+        exact = exact if addend is None else exact + addend.double()
+    found, found_low = kernels.tiled_product(
+        x, in_tiles(weight), TiledFactors((A, B)).forward, bias=bias, residual=residual
+    )
+    assert_sum_rounded_once(found, exact, low, B.t())
+    torch.testing.assert_close(found_low[:, :rank].double(), low, rtol=UNIT * 1.01, atol=1e-3)
+    assert not found_low[:, rank:].any()
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(1, 70), st.integers(1, 40))
+def test_the_way_back(kernels: CpuKernels, rows: int, rank: int) -> None:
+    weight, grad = random(96, 64), random(rows, 96, seed=1)
+    A, B = random(rank, 64, seed=2), random(96, rank, seed=3)
+    low = grad.double() @ B.double()
+    backward = TiledFactors((A, B)).backward
+    found, found_low = kernels.tiled_product(grad, in_tiles(weight.t()), backward)
+    assert_sum_rounded_once(found, grad.double() @ weight.double() + low @ A.double(), low, A)
+    torch.testing.assert_close(found_low[:, :rank].double(), low, rtol=UNIT * 1.01, atol=1e-3)
+
+
+def test_more_rows_and_columns_than_are_kept_near(kernels: CpuKernels) -> None:
+    x, weight = random(700, 960), random(1024, 960, seed=1)
+    found, low = kernels.tiled_product(x, in_tiles(weight), None)
+    exact = x.double() @ weight.double().t()
+    torch.testing.assert_close(found.double(), exact, rtol=UNIT * 1.01, atol=1e-3)
+    assert low.shape == (700, 0)
+
+
+def test_a_product_does_not_hang_on_the_other_rows(kernels: CpuKernels) -> None:
+    """So a text's log-probability is the same whatever is scored beside it."""
+    x, weight = random(100, 96), in_tiles(random(64, 96, seed=1))
+    whole, _ = kernels.tiled_product(x, weight, None)
+    for start, stop in ((0, 1), (3, 20), (17, 100)):
+        part, _ = kernels.tiled_product(x[start:stop].contiguous(), weight, None)
+        assert torch.equal(part, whole[start:stop])
+
+
+def test_what_is_not_a_number_stays_in_its_row(kernels: CpuKernels) -> None:
+    x = random(3, 32)
+    x[1, 5] = torch.nan
+    found, _ = kernels.tiled_product(x, in_tiles(random(32, 32, seed=1)), None)
+    assert found.isnan().all(-1).tolist() == [False, True, False]
+    assert not found[[0, 2]].isnan().any()
+
+
+def test_where_the_result_goes(kernels: CpuKernels) -> None:
+    layer = FrozenLinear(random(64, 32), None, prepacks=True)
+    memory = random(70, 64, seed=2)
+    found = layer(random(70, 32, seed=1), into=memory)
+    assert found is memory
+    assert torch.equal(found, layer(random(70, 32, seed=1)))
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (48, 32), (32, 10_016)])
+def test_weights_that_are_not_taken(kernels: CpuKernels, shape: tuple[int, int]) -> None:
+    assert tile_kernels(torch.zeros(shape).bfloat16()) is None
+    assert tile_kernels(torch.zeros(shape)) is None
+    assert tile_kernels(torch.zeros(64, 32).bfloat16()) is kernels
+
+
+@pytest.mark.parametrize("rows", [1, 64, 129])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_frozen_layer(kernels: CpuKernels, rows: int, bias: bool) -> None:
+    weight, b = random(96, 64), random(96, seed=1) if bias else None
+    layer = FrozenLinear(weight, b, prepacks=True)
+    assert layer.takes_adapter(random(rows, 64), decoding=True)
+    x, residual = random(rows, 64, seed=2), random(rows, 96, seed=3)
+    expected = linear(x.double(), weight.double(), None if b is None else b.double())
+    close = {"rtol": UNIT * 1.01, "atol": 1e-3}
+    torch.testing.assert_close(layer(x, decoding=True).double(), expected, **close)
+    found = layer(x, residual, decoding=True).double()
+    torch.testing.assert_close(found, expected + residual.double(), **close)
+    grad = random(rows, 96, seed=4)
+    expected = grad.double() @ weight.double()
+    torch.testing.assert_close(layer.backward(grad).double(), expected, **close)
+
+
+class TestAdaptedLayers:
+    """Two layers of one input, joined, with gradients: against the same in float32."""
+
+    @pytest.fixture
+    def layers(self, kernels: CpuKernels) -> list[LoraLinear]:
+        torch.manual_seed(0)
+        config = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["0", "1"])
+        config._register_custom_module({nn.Linear: LoraLinear})
+        plain = [nn.Linear(96, size, bias=False).bfloat16() for size in (64, 32)]
+        model: Any = peft.get_peft_model(nn.Sequential(*plain), config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.normal_(std=0.3)
+        return [getattr(model.base_model.model, name) for name in ("0", "1")]
+
+    @pytest.mark.parametrize("rows", [3, 200])
+    def test_gradients(self, layers: list[LoraLinear], rows: int) -> None:
+        joined = JoinedLinear(layers, prepacks=True)
+        assert joined.base.takes_adapter(random(rows, 96)) == (rows >= 64)
+        weights = [part["default"].weight for m in layers for part in (m.lora_A, m.lora_B)]
+        x, grad = random(rows, 96).requires_grad_(), random(rows, 96, seed=1)
+        residual = random(rows, 96, seed=2).requires_grad_()
+        out = joined(x, residual)
+        found = [out, *torch.autograd.grad(out, [x, residual, *weights], grad)]
+
+        exact = [part.detach().float().requires_grad_() for part in (x, residual, *weights)]
+        parts = [
+            linear(exact[0], m.base_layer.weight.float()) + exact[0] @ A.t() @ B.t() * 2
+            for m, A, B in zip(layers, exact[2::2], exact[3::2], strict=True)
+        ]
+        expected = torch.cat(parts, dim=-1) + exact[1]
+        wanted = [expected, *torch.autograd.grad(expected, exact, grad.float())]
+        for one, other in zip(found, wanted, strict=True):
+            error = (one.detach().float() - other.detach()).norm() / other.detach().norm()
+            assert error <= 0.01
+
+    def test_an_adapter_that_changes(self, layers: list[LoraLinear]) -> None:
+        """Its tiles are laid out anew, and drafts follow it."""
+        joined, x = JoinedLinear(layers, prepacks=True), random(4, 96)
+        with torch.no_grad():
+            before = joined(x, decoding=True)
+            assert torch.equal(joined(x, decoding=True), before)
+            for layer in layers:
+                layer.lora_B["default"].weight.zero_()
+            plain = torch.cat([layer.base_layer(x) for layer in layers], dim=-1)
+            torch.testing.assert_close(joined(x, decoding=True), plain, rtol=0.01, atol=0.01)
+            assert not torch.allclose(before, plain, rtol=0.01, atol=0.01)
