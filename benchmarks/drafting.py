@@ -40,7 +40,7 @@ def cases(*, quick: bool) -> Iterator[Case]:
     policy = taught_policy("bfloat16")
     peer = AutoModelForCausalLM.from_pretrained(policy.folder, dtype=policy.dtype)
     peer.to(policy.device).eval()
-    products = Products(policy)
+    products, own = Products(policy), Products(policy, own=True)
     for P, K in TARGETS:
         if quick and (P, K) != (1, 8):
             continue
@@ -51,7 +51,10 @@ def cases(*, quick: bool) -> Iterator[Case]:
             pairs=1 if quick else 3,
         )
         steps = NEW_TOKENS - 1
-        floor = products.forward(P * PROMPT_LENGTH, P) + steps * products.forward(P * K, P * K)
+        floor, by_own = (
+            by.forward(P * PROMPT_LENGTH, P) + steps * by.forward(P * K, P * K)
+            for by in (products, own)
+        )
         yield Case(
             f"drafting: {P} × {K}",
             ours,
@@ -59,7 +62,10 @@ def cases(*, quick: bool) -> Iterator[Case]:
             "generate",
             floor=floor,
             target=TARGETS[P, K],
-            more={"tokens_per_second": P * K * NEW_TOKENS / sorted(ours)[len(ours) // 2]},
+            more={
+                "tokens_per_second": P * K * NEW_TOKENS / sorted(ours)[len(ours) // 2],
+                "floor_by_own_products": by_own,
+            },
         )
     prompt = make_prompts(policy, 1)[0]
     if not quick and (llama := llama_cpp_peer.start(prompt)) is not None:

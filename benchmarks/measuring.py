@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from corll import LoraConfig, Policy
+from corll.frozen_linear import FrozenLinear
 from corll.joined_linear import base_of
 from corll.version import __version__
 
@@ -156,10 +157,14 @@ def taught_policy(dtype: str) -> Policy:
 
 
 class Products:
-    """The matrix products that a pass through the model cannot avoid, with nothing around them."""
+    """The matrix products that a pass through the model cannot avoid, with nothing around them.
 
-    def __init__(self, policy: Policy) -> None:
+    As torch multiplies, or as corll does where it is `own`: by weights laid out once.
+    """
+
+    def __init__(self, policy: Policy, *, own: bool = False) -> None:
         model = policy.base.model
+        self._own: dict[Any, FrozenLinear] | None = {} if own else None
         self._dtype, self._device = policy.dtype, policy.device
         self._layers: list[Tensor] = [
             cast(Any, base_of(module)).weight
@@ -184,10 +189,18 @@ class Products:
             with torch.no_grad():
                 for rows, weight in products:
                     if rows:
-                        linear(inputs[rows, weight.shape[1]], weight)
+                        self._multiply(inputs[rows, weight.shape[1]], weight)
 
         compute()
         return min(seconds(compute) for _ in range(3))
+
+    def _multiply(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self._own is None:
+            return linear(x, weight)
+        key = weight.data_ptr(), weight.stride()
+        if key not in self._own:
+            self._own[key] = FrozenLinear(weight, None, prepacks=True)
+        return self._own[key](x, decoding=True)
 
 
 def write(cases: Iterable[Case], benchmark: str, *, keep: bool) -> None:
