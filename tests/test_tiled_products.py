@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import peft
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import linear
 
 from corll.cpu_kernels import CpuKernels, compiled_kernels
 from corll.frozen_linear import FrozenLinear
-from corll.joined_linear import JoinedLinear
-from corll.lora import LoraLinear
 from corll.tiled_products import TiledFactors, in_tiles, tile_kernels
 
 UNIT = 2**-8
@@ -137,53 +132,3 @@ def test_a_frozen_layer(kernels: CpuKernels, rows: int, bias: bool) -> None:
     grad = random(rows, 96, seed=4)
     expected = grad.double() @ weight.double()
     torch.testing.assert_close(layer.backward(grad).double(), expected, **close)
-
-
-class TestAdaptedLayers:
-    """Two layers of one input, joined, with gradients: against the same in float32."""
-
-    @pytest.fixture
-    def layers(self, kernels: CpuKernels) -> list[LoraLinear]:
-        torch.manual_seed(0)
-        config = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["0", "1"])
-        config._register_custom_module({nn.Linear: LoraLinear})
-        plain = [nn.Linear(96, size, bias=False).bfloat16() for size in (64, 32)]
-        model: Any = peft.get_peft_model(nn.Sequential(*plain), config).eval()
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.requires_grad:
-                    parameter.normal_(std=0.3)
-        return [getattr(model.base_model.model, name) for name in ("0", "1")]
-
-    @pytest.mark.parametrize("rows", [3, 200])
-    def test_gradients(self, layers: list[LoraLinear], rows: int) -> None:
-        joined = JoinedLinear(layers, prepacks=True)
-        assert joined.base.takes_adapter(random(rows, 96)) == (rows >= 64)
-        weights = [part["default"].weight for m in layers for part in (m.lora_A, m.lora_B)]
-        x, grad = random(rows, 96).requires_grad_(), random(rows, 96, seed=1)
-        residual = random(rows, 96, seed=2).requires_grad_()
-        out = joined(x, residual)
-        found = [out, *torch.autograd.grad(out, [x, residual, *weights], grad)]
-
-        exact = [part.detach().float().requires_grad_() for part in (x, residual, *weights)]
-        parts = [
-            linear(exact[0], m.base_layer.weight.float()) + exact[0] @ A.t() @ B.t() * 2
-            for m, A, B in zip(layers, exact[2::2], exact[3::2], strict=True)
-        ]
-        expected = torch.cat(parts, dim=-1) + exact[1]
-        wanted = [expected, *torch.autograd.grad(expected, exact, grad.float())]
-        for one, other in zip(found, wanted, strict=True):
-            error = (one.detach().float() - other.detach()).norm() / other.detach().norm()
-            assert error <= 0.01
-
-    def test_an_adapter_that_changes(self, layers: list[LoraLinear]) -> None:
-        """Its tiles are laid out anew, and drafts follow it."""
-        joined, x = JoinedLinear(layers, prepacks=True), random(4, 96)
-        with torch.no_grad():
-            before = joined(x, decoding=True)
-            assert torch.equal(joined(x, decoding=True), before)
-            for layer in layers:
-                layer.lora_B["default"].weight.zero_()
-            plain = torch.cat([layer.base_layer(x) for layer in layers], dim=-1)
-            torch.testing.assert_close(joined(x, decoding=True), plain, rtol=0.01, atol=0.01)
-            assert not torch.allclose(before, plain, rtol=0.01, atol=0.01)

@@ -44,37 +44,39 @@ class FrozenLinear:
     def __call__(
         self,
         x: Tensor,
-        residual: Tensor | None = None,
+        added: Tensor | None = None,
         *,
         decoding: bool = False,
         into: Tensor | None = None,
     ) -> Tensor:
-        """The product depends on the number of rows and not on whether gradients are wanted.
+        """The product and what is `added`, rounded once.
 
-        Within autograd it is for who has its own backward pass. *Shapes*: `x` M × in, `residual`
-        M × out → M × out, in the memory of `into` where the product can write there.
+        It depends on the number of rows and not on whether gradients are wanted. Within autograd it
+        is for who has its own backward pass. *Shapes*: `x` M × in, `added` M × out → M × out, in
+        the memory of `into` where the product can write there.
         """
         lays_out = self._lays_out(x, decoding=decoding)
         if lays_out and self._tiles is not None:
-            how = {"bias": self.bias, "residual": residual, "into": into}
+            how = {"bias": self.bias, "residual": added, "into": into}
             return self._tiles.tiled_product(x.contiguous(), self._in_tiles, None, **how)[0]
         if lays_out and (decoding or into is None):
-            return _product(x, self._packed, self.bias, residual)
-        if residual is None and into is None:
+            return _product(x, self._packed, self.bias, added)
+        if added is None and into is None:
             return linear(x, self.weight, self.bias)
-        if residual is None:
+        if added is None:
             out = torch.mm(x, self.weight.t(), out=into)
         else:
-            out = torch.addmm(residual, x, self.weight.t())
+            out = torch.addmm(added, x, self.weight.t())
         return out if self.bias is None else out.add_(self.bias)
 
-    def backward(self, grad: Tensor) -> Tensor:
-        """The gradient by x, grad W. *Shapes*: M × out → M × in."""
+    def backward(self, grad: Tensor, added: Tensor | None = None) -> Tensor:
+        """The gradient by x, grad W, and what is `added`. *Shapes*: M × out, M × in → M × in."""
         if not self._lays_out(grad):
-            return grad @ self.weight
+            return grad @ self.weight if added is None else torch.addmm(added, grad, self.weight)
         if (tiles := self._tiles_transposed) is not None:
-            return tiles.tiled_product(grad.contiguous(), self._transposed_in_tiles, None)[0]
-        return _product(grad, self._packed_transposed, None, None)
+            weight = self._transposed_in_tiles
+            return tiles.tiled_product(grad.contiguous(), weight, None, residual=added)[0]
+        return _product(grad, self._packed_transposed, None, added)
 
     def takes_adapter(self, x: Tensor, *, decoding: bool = False) -> bool:
         """Whether products of such rows are by tiles, which take an adapter in the same pass."""
@@ -123,13 +125,13 @@ def _laid_out(weight: Tensor) -> Any:
     return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS)
 
 
-def _product(x: Tensor, packed: Any, bias: Tensor | None, residual: Tensor | None) -> Tensor:
+def _product(x: Tensor, packed: Any, bias: Tensor | None, added: Tensor | None) -> Tensor:
     onednn = torch.ops.mkldnn
     out: Tensor
-    if residual is None:
+    if added is None:
         out = onednn._linear_pointwise(x, packed, bias, "none", [], "")
     else:
-        out = onednn._linear_pointwise(x, residual, packed, bias, "add")
+        out = onednn._linear_pointwise(x, added, packed, bias, "add")
     return out
 
 

@@ -1,4 +1,8 @@
-"""Linear layers of the same input as one product, with their adapters beside it."""
+"""Linear layers of the same input as one product, with their adapters beside it.
+
+What an adapter adds is at first smaller than the last digit of what it is added to: in bf16 it
+would be rounded away if both were rounded before. So it goes into the product's sum.
+"""
 
 from __future__ import annotations
 
@@ -122,12 +126,14 @@ class JoinedLinear:
         if isinstance(factors, TiledFactors):
             return self.base.adapted(x, residual, factors)[0]
         A, B = factors
-        out = self.base(x, residual, decoding=decoding)
         if kernels is not None:
-            return kernels.add_low_rank_(out, x, factors)
-        if A.dtype != x.dtype:
-            return out.add_(x.float() @ A @ B)
-        return out.addmm_(x @ A, B)
+            share = kernels.add_low_rank_(x.new_zeros(len(x), self.adapters.width), x, factors)
+        elif A.dtype != x.dtype:
+            share = (x.float() @ A @ B).to(x.dtype)
+        else:
+            share = x @ A @ B
+        out = self.base(x, share, decoding=decoding)
+        return out if residual is None else out.add_(residual)
 
 
 def _adjacent(parts: Sequence[Tensor]) -> bool:
@@ -166,7 +172,8 @@ class _AdaptedLinear(torch.autograd.Function):
             out, low = layers.base.adapted(x, residual, ctx.tiled)
         else:
             low = x @ A.t()
-            out = layers.base(x, residual).addmm_(low, B.t())
+            out = layers.base(x, low @ B.t())
+            out = out if residual is None else out.add_(residual)
         ctx.save_for_backward(x, A, B, low)
         ctx.layers, ctx.adapted, ctx.has_residual = layers, adapted, residual is not None
         return out
@@ -181,7 +188,7 @@ class _AdaptedLinear(torch.autograd.Function):
         else:
             grad_low = grad_output @ B
             if ctx.needs_input_grad[0]:
-                grad_x = base.backward(grad_output).addmm_(grad_low, A)
+                grad_x = base.backward(grad_output, grad_low @ A)
         grad_A, grad_B = grad_low.t() @ x, grad_output.t() @ low
         grads: list[Tensor] = []
         start = 0

@@ -91,17 +91,21 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """base(x) + (alpha / r) · B A x. *Shapes*: … × in → … × out."""
+        base = self.base_layer
         factors = None if args or kwargs else self.active_factors()
-        if factors is None:
+        if factors is None or type(base) is not nn.Linear:
             result: Tensor = super().forward(x, *args, **kwargs)
             return result
-        out: Tensor = self.base_layer(x)
         if not factors:
-            return out
+            plain: Tensor = base(x)
+            return plain
         join = self._joined.join if factors.learn else self._joined.kept
         A, B = join([(0, factors)], x.dtype)
-        low = x.reshape(-1, x.shape[-1]) @ A.t()
-        return torch.addmm(out.reshape(-1, out.shape[-1]), low, B.t()).reshape(out.shape)
+        rows = x.reshape(-1, x.shape[-1])
+        # The adapter's share first: added to an output that is rounded, a small one would be lost.
+        out = torch.addmm(rows @ A.t() @ B.t(), rows, base.weight.t())
+        out = out if base.bias is None else out + base.bias
+        return out.reshape(*x.shape[:-1], len(B))
 
     def active_factors(self) -> tuple[()] | Factors | None:
         """The active adapter, empty where it is off; None where only PEFT knows what to do.
