@@ -52,7 +52,7 @@ PEOPLE_TOKENS = 120
 """Reviews that people edited are cut here."""
 
 
-SAME_FIRST_STEP = {"logps/chosen": 0.002, "logps/rejected": 0.002}
+SAME_FIRST_STEP = {"logps/chosen": 0.01, "logps/rejected": 0.01}
 """What both note of their first step, and by what share it may differ."""
 
 SAME_LOSS = 0.001
