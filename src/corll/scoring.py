@@ -57,7 +57,11 @@ class Network:
     def examine(cls, model: Any) -> Network:
         """Finds out what a model's architecture allows, by trying it on a small tree."""
         plain = cls(model, takes_trees=False, head_is_linear=False)
-        prompt, responses = (1, 2, 3), ((4, 5, 6), (4, 5, 7, 8), (9, 4))
+        # From the whole vocabulary: the first ids are often special, and rounding tells in a row of them.
+        size = model.config.get_text_config().vocab_size
+        ids = [number * size // 10 for number in range(10)]
+        prompt = (ids[1], ids[2], ids[3])
+        responses = ((ids[4], ids[5], ids[6]), (ids[4], ids[5], ids[7], ids[8]), (ids[9], ids[4]))
         expected = plain._try(prompt, responses)
         assert expected is not None
         head_is_linear = _close(expected, cls(model, False, True)._try(prompt, responses))
