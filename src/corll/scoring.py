@@ -57,7 +57,7 @@ class Network:
     def examine(cls, model: Any) -> Network:
         """Finds out what a model's architecture allows, by trying it on a small tree."""
         plain = cls(model, takes_trees=False, head_is_linear=False)
-        # From the whole vocabulary: the first ids are often special, and rounding tells in a row of them.
+        # From the whole vocabulary: of the first ids, often special ones, bf16 makes mostly noise.
         size = model.config.get_text_config().vocab_size
         ids = [number * size // 10 for number in range(10)]
         prompt = (ids[1], ids[2], ids[3])
