@@ -14,14 +14,12 @@ from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
+from bf16_tensors import UNIT, random
 from corll import cpu_kernels
 from corll.attention import attend_rows
 from corll.branching_cache import CompiledBranchingLayer
 from corll.cpu_kernels import FEWEST_PER_LIKELIEST, CpuKernels, compiled_kernels, kernels_for
 from corll.packing import FlatRows, build_tree, row_span
-
-UNIT = 2**-8
-"""Half of the distance of two bf16 numbers is at most this share of them."""
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +28,6 @@ def kernels() -> CpuKernels:
     if found is None:
         pytest.skip("no compiled kernels here: no Linux, no C compiler, or switched off")
     return found
-
-
-def random(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.randn(*shape, generator=generator) * scale).bfloat16()
 
 
 def assert_rounded_once(found: Tensor, exact: Tensor) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from bf16_tensors import random
 from corll.joined_linear import JoinedLinear
 from corll.lora import LoraLinear
 
@@ -19,10 +20,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
 
 # By a processor's tiles, where it has them, and by oneDNN or torch, which take any size.
 WIDTHS = pytest.mark.parametrize("width", [96, 90])
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
 
 
 def layers(width: int, *, scale: float) -> list[LoraLinear]:

@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import linear
 
+from bf16_tensors import UNIT, random
 from corll.cpu_kernels import CpuKernels, compiled_kernels
 from corll.frozen_linear import FrozenLinear
-from corll.tiled_products import TiledFactors, in_tiles, tile_kernels
-
-UNIT = 2**-8
-"""Half of the distance of two bf16 numbers is at most this share of them."""
+from corll.tiled_products import TiledFactors, TiledWeight, in_tiles
 
 steps = st.integers(1, 5).map(lambda count: 32 * count)
 
@@ -25,11 +23,6 @@ def kernels() -> CpuKernels:
     if found is None or not found.have_tiles:
         pytest.skip("this processor, compiler or system has no tiles (AMX)")
     return found
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator).bfloat16()
 
 
 def assert_sum_rounded_once(found: Tensor, exact: Tensor, low: Tensor, factor: Tensor) -> None:
@@ -112,9 +105,9 @@ def test_where_the_result_goes(kernels: CpuKernels) -> None:
 
 @pytest.mark.parametrize("shape", [(32, 48), (48, 32), (32, 10_016)])
 def test_weights_that_are_not_taken(kernels: CpuKernels, shape: tuple[int, int]) -> None:
-    assert tile_kernels(torch.zeros(shape).bfloat16()) is None
-    assert tile_kernels(torch.zeros(shape)) is None
-    assert tile_kernels(torch.zeros(64, 32).bfloat16()) is kernels
+    assert TiledWeight.of(torch.zeros(shape).bfloat16()) is None
+    assert TiledWeight.of(torch.zeros(shape)) is None
+    assert isinstance(TiledWeight.of(torch.zeros(64, 32).bfloat16()), TiledWeight)
 
 
 @pytest.mark.parametrize("rows", [1, 64, 129])

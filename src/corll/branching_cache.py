@@ -83,9 +83,8 @@ class CompiledBranchingLayer(BranchingLayer):
         rows, panels = P * self.branches, -(-(self.capacity - L) // LANES)
         keys, values = (pad(part, (0, 0, 0, -L % LANES)) for part in (key_states, value_states))
         by_panel = keys.view(P, G, -1, LANES, D // 2, 2).transpose(3, 4).contiguous()
-        by_pair = values.view(P, G, -1, 2, D).transpose(3, 4).contiguous()
         prompt_of = torch.arange(P, device=self.device).repeat_interleave(self.branches)
-        self.prompt, self.prompt_length = (prompt_of, by_panel, by_pair), L
+        self.prompt, self.prompt_length = (prompt_of, by_panel, self.kernels.in_pairs(values)), L
         self.keys = key_states.new_empty(rows, G, panels, D // 2, LANES, 2)
         self.values = value_states.new_empty(rows, G, panels * LANES // 2, D, 2)
         self.length, self.is_initialized = L, True

@@ -262,10 +262,11 @@ class CpuKernels:
     def in_pairs(rows: Tensor) -> Tensor:
         """Neighbouring rows value by value, as products by pairs take them.
 
-        *Shapes*: R × columns → ⌈R / 2⌉ × columns × 2, the last with zeros where R is odd.
+        *Shapes*: … × R × columns → … × ⌈R / 2⌉ × columns × 2, the last with zeros where R is odd.
         """
-        padded = pad(rows, (0, 0, 0, len(rows) % 2))
-        return padded.view(-1, 2, rows.shape[1]).transpose(1, 2).contiguous()
+        padded = pad(rows, (0, 0, 0, rows.shape[-2] % 2))
+        columns = rows.shape[-1]
+        return padded.reshape(*rows.shape[:-2], -1, 2, columns).transpose(-2, -1).contiguous()
 
     def _call(self, name: str, *arguments: Any) -> None:
         passed = [_as_c(argument) for argument in arguments]

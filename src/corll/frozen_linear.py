@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from corll.tiled_products import TiledFactors, in_tiles, tile_kernels
+from corll.tiled_products import TiledFactors, TiledWeight
 
 _ROWS = 128
 """The layout is chosen for this many rows; it serves more of them as well."""
@@ -38,8 +38,8 @@ class FrozenLinear:
     def __init__(self, weight: Tensor, bias: Tensor | None, *, prepacks: bool) -> None:
         self.weight, self.bias = weight, bias
         self.prepacks = prepacks and can_prepack(weight)
-        self._tiles = tile_kernels(weight) if self.prepacks else None
-        self._tiles_transposed = tile_kernels(weight.t()) if self.prepacks else None
+        self._tiled = TiledWeight.of(weight) if self.prepacks else None
+        self._tiled_transposed = TiledWeight.of(weight.t()) if self.prepacks else None
 
     def __call__(
         self,
@@ -56,9 +56,8 @@ class FrozenLinear:
         the memory of `into` where the product can write there.
         """
         lays_out = self._lays_out(x, decoding=decoding)
-        if lays_out and self._tiles is not None:
-            how = {"bias": self.bias, "residual": added, "into": into}
-            return self._tiles.tiled_product(x.contiguous(), self._in_tiles, None, **how)[0]
+        if lays_out and self._tiled is not None:
+            return self._tiled.product(x, bias=self.bias, residual=added, into=into)[0]
         if lays_out and (decoding or into is None):
             return _product(x, self._packed, self.bias, added)
         if added is None and into is None:
@@ -73,14 +72,13 @@ class FrozenLinear:
         """The gradient by x, grad W, and what is `added`. *Shapes*: M × out, M × in → M × in."""
         if not self._lays_out(grad):
             return grad @ self.weight if added is None else torch.addmm(added, grad, self.weight)
-        if (tiles := self._tiles_transposed) is not None:
-            weight = self._transposed_in_tiles
-            return tiles.tiled_product(grad.contiguous(), weight, None, residual=added)[0]
+        if self._tiled_transposed is not None:
+            return self._tiled_transposed.product(grad, residual=added)[0]
         return _product(grad, self._packed_transposed, None, added)
 
     def takes_adapter(self, x: Tensor, *, decoding: bool = False) -> bool:
         """Whether products of such rows are by tiles, which take an adapter in the same pass."""
-        both = self._tiles is not None and (decoding or self._tiles_transposed is not None)
+        both = self._tiled is not None and (decoding or self._tiled_transposed is not None)
         return both and self._lays_out(x, decoding=decoding)
 
     def adapted(
@@ -90,23 +88,13 @@ class FrozenLinear:
 
         *Shapes*: M × in → M × out, M × R; R is rounded up.
         """
-        assert self._tiles is not None
-        how = {"bias": self.bias, "residual": residual}
-        return self._tiles.tiled_product(x.contiguous(), self._in_tiles, factors.forward, **how)
+        assert self._tiled is not None
+        return self._tiled.product(x, factors.forward, bias=self.bias, residual=residual)
 
     def adapted_backward(self, grad: Tensor, factors: TiledFactors) -> tuple[Tensor, Tensor]:
         """grad W + (grad B) A, and grad B. *Shapes*: M × out → M × in, M × R; R is rounded up."""
-        assert self._tiles_transposed is not None
-        weight = self._transposed_in_tiles
-        return self._tiles_transposed.tiled_product(grad.contiguous(), weight, factors.backward)
-
-    @cached_property
-    def _in_tiles(self) -> Tensor:
-        return in_tiles(self.weight)
-
-    @cached_property
-    def _transposed_in_tiles(self) -> Tensor:
-        return in_tiles(self.weight.t())
+        assert self._tiled_transposed is not None
+        return self._tiled_transposed.product(grad, factors.backward)
 
     @cached_property
     def _packed(self) -> Any:

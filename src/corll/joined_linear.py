@@ -132,6 +132,12 @@ class JoinedLinear:
             share = (x.float() @ A @ B).to(x.dtype)
         else:
             share = x @ A @ B
+        return self.with_share(x, share, residual, decoding=decoding)
+
+    def with_share(
+        self, x: Tensor, share: Tensor, residual: Tensor | None, *, decoding: bool = False
+    ) -> Tensor:
+        """The base's product, with an adapter's share in its sum, plus `residual`."""
         out = self.base(x, share, decoding=decoding)
         return out if residual is None else out.add_(residual)
 
@@ -172,8 +178,7 @@ class _AdaptedLinear(torch.autograd.Function):
             out, low = layers.base.adapted(x, residual, ctx.tiled)
         else:
             low = x @ A.t()
-            out = layers.base(x, low @ B.t())
-            out = out if residual is None else out.add_(residual)
+            out = layers.with_share(x, low @ B.t(), residual)
         ctx.save_for_backward(x, A, B, low)
         ctx.layers, ctx.adapted, ctx.has_residual = layers, adapted, residual is not None
         return out

@@ -19,12 +19,30 @@ _WIDEST = 8192
 """Of 32 rows of more values, and as many of a weight, the second cache holds no two."""
 
 
-def tile_kernels(weight: Tensor) -> CpuKernels | None:
-    """What multiplies by such a weight in tiles; None where nothing does."""
-    kernels = kernels_for(weight)
-    whole = not any(size % TILE_COLUMNS for size in weight.shape)
-    taken = kernels is not None and kernels.have_tiles and whole and weight.shape[1] <= _WIDEST
-    return kernels if taken else None
+class TiledWeight:
+    """A frozen weight in tiles, laid out at its first product. *Shapes*: N × K."""
+
+    def __init__(self, weight: Tensor, kernels: CpuKernels) -> None:
+        self._weight, self._kernels = weight, kernels
+
+    @classmethod
+    def of(cls, weight: Tensor) -> TiledWeight | None:
+        """None where nothing multiplies by such a weight in tiles."""
+        kernels = kernels_for(weight)
+        whole = not any(size % TILE_COLUMNS for size in weight.shape)
+        if kernels is None or not kernels.have_tiles or not whole or weight.shape[1] > _WIDEST:
+            return None
+        return cls(weight, kernels)
+
+    def product(
+        self, x: Tensor, factors: tuple[Tensor, Tensor] | None = None, **more: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """`CpuKernels.tiled_product` with this weight. *Shapes*: M × K → M × N, M × R."""
+        return self._kernels.tiled_product(x.contiguous(), self._laid_out, factors, **more)
+
+    @cached_property
+    def _laid_out(self) -> Tensor:
+        return in_tiles(self._weight)
 
 
 def in_tiles(matrix: Tensor) -> Tensor:
