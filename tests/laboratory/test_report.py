@@ -15,6 +15,7 @@ from corll.laboratory.figures import draw_all
 from corll.laboratory.report import (
     COLUMNS,
     contrast_rows,
+    contrast_rows_at_equal_kl,
     p_value,
     signed,
     summary_rows,
@@ -166,11 +167,27 @@ class TestContrasts:
         lines = [one for a in arms for one in rising(a, [1.0] * 8, learning_rate=rate)]
         assert contrast_rows(lines)[0]["status"].startswith(status)
 
+    def test_at_equal_kl_by_hand(self) -> None:
+        """Dueling gains 2 in 4 nats. After 2 nats, where the other ends with 3, it has half of it;
+        with seed 1 the other ends with 5.
+        """
+        kl = {"coactive-alpha-0.6": 2.0, "dueling": 4.0}
+        lines = [
+            one | {"kl": kl[arm] * one["preferences"] / 100}
+            for arm, rewards in [("coactive-alpha-0.6", [3.0, 5.0]), ("dueling", [2.0, 2.0])]
+            for one in rising(arm, rewards)
+        ]
+        (row,) = contrast_rows_at_equal_kl(lines)
+        assert (row["first"], row["second"], row["n"]) == ("coactive-alpha-0.6", "dueling", 2)
+        assert (row["mean"], row["kl"]) == (pytest.approx(3), pytest.approx(2))
+        assert row["status"] == "exploratory, at equal KL"
+
     def test_no_seeds_in_common(self) -> None:
         lines = rising("coactive-alpha-0.6", [1.0]) + [
             line("dueling", 5, preferences, reward=0.0) for preferences in (0, 100)
         ]
         assert contrast_rows(lines) == []
+        assert contrast_rows_at_equal_kl(lines) == []
 
     def test_numbers_in_words(self) -> None:
         assert (signed(0.1234), signed(-0.5), signed(float("nan"))) == ("+0.123", "−0.500", "—")
@@ -200,6 +217,13 @@ class TestPage:
         assert "corll experiment plot imdb && true" in page.text
         assert '"learning_rate": 0.0004' in page.text
         assert page.tags.count("img") == 1
+
+    def test_grids_of_one_size_are_told_apart(self, tmp_path: Path) -> None:
+        names = ("imdb-tiny", "imdb-tiny-slow", "second")
+        folders = [results(tmp_path / name, rising("dueling", [1.0])) for name in names]
+        write_report(folders, tmp_path / "report.html", title="t")
+        found = Page(tmp_path / "report.html").text
+        assert "imdb-tiny imdb-tiny-slow second (imdb-tiny)" in found
 
     def test_nothing_comes_from_elsewhere(self, folder: Path, tmp_path: Path) -> None:
         path = tmp_path / "report.html"

@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from corll.laboratory.arms import DRAFTS, FACTORIAL, KINDS, LOSSES
-from corll.laboratory.statistics import Curve, Line, areas, curves, grown, paired_contrast
+from corll.laboratory.statistics import (
+    Curve,
+    Line,
+    areas,
+    curves,
+    difference_at_equal_cost,
+    grown,
+    paired_contrast,
+)
 
 
 def effect_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
@@ -53,14 +61,13 @@ def equal_kl_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
     for first, second in _pairs() if seeds else ():
         differences, ends = [], []
         for seed in seeds:
-            pairs = [(found[a][seed], found[b][seed]) for a, b in _matched(first, second)]
-            until = [min(one.preferences[-1], other.preferences[-1]) for one, other in pairs]
             at_equal = [
-                np.interp(kl, *one) - np.interp(kl, *other)
-                for kl, (one, other) in zip(until, pairs, strict=True)
+                difference_at_equal_cost(found[a][seed], found[b][seed])
+                for a, b in _matched(first, second)
             ]
-            differences.append(float(np.mean(at_equal)))
-            ends.append(float(np.mean(until)))
+            difference, end = np.mean(at_equal, axis=0)
+            differences.append(float(difference))
+            ends.append(float(end))
         contrast = paired_contrast(differences)
         row = {"first": first, "second": second, "kl": float(np.mean(ends)), **contrast._asdict()}
         rows.append(row | {"status": "exploratory: factorial, at equal KL"})

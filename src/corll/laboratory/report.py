@@ -28,6 +28,7 @@ from corll.laboratory.statistics import (
     aligned,
     areas,
     curves,
+    difference_at_equal_cost,
     grown,
     load_evaluations,
     mean_band,
@@ -173,6 +174,25 @@ def contrast_rows(lines: Sequence[Line]) -> list[Row]:
     return rows
 
 
+def contrast_rows_at_equal_kl(lines: Sequence[Line]) -> list[Row]:
+    """The same contrasts of `reward` where both arms are as far from π_0: there the arm of a seed
+    that stays nearer is at its farthest. `kl`, the mean of these distances in nats, in place of
+    `until`; all are exploratory.
+    """
+    found = curves(lines, "reward", against="kl")
+    rows = []
+    for first, second in CONTRASTS:
+        ours, theirs = (grown(found.get(arm, {})) for arm in (first, second))
+        if not (seeds := sorted(ours.keys() & theirs.keys())):
+            continue
+        at_equal = [difference_at_equal_cost(ours[seed], theirs[seed]) for seed in seeds]
+        differences, ends = np.transpose(at_equal)
+        row: Row = {"first": first, "second": second, "kl": float(ends.mean())}
+        row |= paired_contrast(differences)._asdict()
+        rows.append(row | {"status": "exploratory, at equal KL"})
+    return rows
+
+
 def signed(value: float) -> str:
     """A number to three places with its sign; a dash where it is not known."""
     return f"{value:+.3f}".replace("-", "−") if math.isfinite(value) else "—"
@@ -298,10 +318,12 @@ def _section(folder: Path) -> Section:
         ("What was learned", *_table(LEARNED, rows)),
         ("What it was learned from", *_table(FEEDBACK, rows)),
     ]
-    name = f"{lines[0]['task']}-{lines[0]['size']}"
+    of = f"{lines[0]['task']}-{lines[0]['size']}"
+    name = folder.name if of in folder.name else f"{folder.name} ({of})"
     contrasts = [*contrast_rows(lines), *effect_rows(lines)]
     configuration = _configuration(folder)
-    return Section(name, tables, contrasts, equal_kl_rows(lines), pictures, configuration)
+    at_equal_kl = [*contrast_rows_at_equal_kl(lines), *equal_kl_rows(lines)]
+    return Section(name, tables, contrasts, at_equal_kl, pictures, configuration)
 
 
 def _table(

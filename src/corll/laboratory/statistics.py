@@ -170,6 +170,16 @@ def areas(
     }
 
 
+def difference_at_equal_cost(first: Curve, second: Curve) -> tuple[float, float]:
+    """How far the first is above the second where the cheaper of them ends, and where that is.
+
+    Between its points a curve is linear. *Units*: of the values; of the cost.
+    """
+    end = float(min(first.preferences[-1], second.preferences[-1]))
+    above, below = (float(np.interp(end, *curve)) for curve in (first, second))
+    return above - below, end
+
+
 def isotonic_fit(values: ArrayLike) -> Array:
     """The non-decreasing sequence nearest in squares, by pooling adjacent violators.
 

@@ -157,7 +157,7 @@ _ALL = (
     Panel(
         "contrast",
         "edits or comparisons?",
-        "The contrast that was named before it was run, coactive − dueling, and SFT on the edits.",
+        "Coactive, dueling, and SFT on the same edits: the arms of the named contrast, each seed.",
         _views("reward"),
         _CONTRAST,
         company=("dueling",),
