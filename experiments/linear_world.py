@@ -43,6 +43,8 @@ COACTIVE: dict[str, tuple[Callable[[int], PairwiseLearner], FeedbackAxes, dict[s
     "coactive, least better of 5": (Perceptron, MINIMAL_EDITS, {"num_expert_samples": 5}),
 }
 ARMS = (*COACTIVE, "dueling")
+_METADATA: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}}
+"""So that the same numbers draw the same file."""
 COLOURS = dict(
     zip(ARMS, ("#5e2b97", "#a0439b", "#c9568a", "#e8804f", "#f5b04a", "#2b6cb0"), strict=True)
 )
@@ -119,7 +121,9 @@ def draw(found: list[dict[str, Any]]) -> None:
     for axis in (bounds, growth, alphas):
         axis.spines[["top", "right"]].set_visible(False)
     for kind in ("png", "svg"):
-        figure.savefig(RESULTS / f"regret.{kind}", dpi=120)
+        figure.savefig(RESULTS / f"regret.{kind}", dpi=120, metadata=_METADATA[kind])
+    about = {"command": "python experiments/linear_world.py", "data": "rounds.jsonl"}
+    (RESULTS / "regret.json").write_text(json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":

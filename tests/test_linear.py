@@ -136,6 +136,33 @@ def test_minimal_feedback_over_very_many_candidates_teaches_slowly() -> None:
     assert sampled.estimated_alpha()[0] > 10 * many.estimated_alpha()[0]
 
 
+def mean_regret(candidates: int, axes: FeedbackAxes | None) -> float:
+    """Of 600 rounds and four seeds: coactive with those axes, or dueling with None."""
+    found = []
+    for seed in range(4):
+        own = world(candidates, dimensions=10, seed=seed)
+        history = (
+            play_dueling(own, LogisticLearner(10), rounds=600, seed=seed)
+            if axes is None
+            else play_coactive(own, Perceptron(10), axes, rounds=600, seed=seed)
+        )
+        found.append(history.mean_regret[-1])
+    return float(np.mean(found))
+
+
+def test_coactive_regret_does_not_grow_with_the_candidates_and_duelings_does() -> None:
+    alpha = FeedbackAxes(strength="alpha", alpha=0.6)
+    few, many = (mean_regret(count, alpha) for count in (16, 1024))
+    assert many < 1.2 * few
+    few, many = (mean_regret(count, None) for count in (16, 1024))
+    assert many > 1.6 * few
+
+
+def test_coactive_loses_to_dueling_where_its_edits_hardly_improve() -> None:
+    assert mean_regret(16, MINIMAL) < mean_regret(16, None)
+    assert mean_regret(1024, MINIMAL) > 1.5 * mean_regret(1024, None)
+
+
 def test_arms_of_a_seed_see_the_same_prompts() -> None:
     """The first round is played by the same weights on the same prompt."""
     own = world()

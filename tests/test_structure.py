@@ -48,6 +48,7 @@ CORE = [
     "adapters",
     "whole_copies",
     "policy",
+    "divergence",
     "draft",
     "gradient",
     "learner",

@@ -171,6 +171,29 @@ def token_logprobs(
     return [logprobs[path] for path in batch.paths]
 
 
+@torch.no_grad()
+def full_logprobs(network: Network, trees: Sequence[Tree]) -> list[Tensor]:
+    """log π of the whole vocabulary at each token of every response of the trees, in order.
+
+    *Shapes*: R of T × V each, float32. *Units*: nats. All of them are held: give few trees.
+    """
+    model = network.model
+    batch = collate(
+        trees,
+        dtype=model.dtype,
+        device=model.device,
+        shared_grad=True,
+        flat=network.flattens_rows,
+    )
+    wanted = batch.targets.predictors
+    if network.head_is_linear:
+        logits = network.head(_hidden_states(network, batch)[wanted])
+    else:
+        logits = _model_logits(network, batch)[wanted]
+    logprobs = logits.float().log_softmax(-1)
+    return [logprobs[path] for path in batch.paths]
+
+
 def linear_token_logprobs(
     hidden: Tensor, head: Any, token_ids: Tensor, needs_grad: Tensor | None = None
 ) -> Tensor:
@@ -259,17 +282,27 @@ def rows_in_cache(logits: Tensor) -> int:
 
 def _from_hidden_states(network: Network, batch: TreeBatch) -> Tensor:
     targets = batch.targets
-    hidden = network.backbone(**_inputs(network, batch), use_cache=False).last_hidden_state
-    wanted = hidden.flatten(0, 1)[targets.predictors]
+    wanted = _hidden_states(network, batch)[targets.predictors]
     return linear_token_logprobs(wanted, network.head, targets.token_ids, targets.needs_grad)
 
 
 def _from_model_logits(network: Network, batch: TreeBatch) -> Tensor:
     targets = batch.targets
-    logits = network.model(**_inputs(network, batch), use_cache=False).logits
-    wanted = logits.flatten(0, 1)[targets.predictors].float().log_softmax(-1)
+    wanted = _model_logits(network, batch)[targets.predictors].float().log_softmax(-1)
     result = wanted.gather(-1, targets.token_ids[:, None]).squeeze(-1)
     return torch.where(targets.needs_grad, result, result.detach())
+
+
+def _hidden_states(network: Network, batch: TreeBatch) -> Tensor:
+    """The last ones, which the output layer reads. *Shapes*: rows × tokens, D."""
+    hidden: Tensor = network.backbone(**_inputs(network, batch), use_cache=False).last_hidden_state
+    return hidden.flatten(0, 1)
+
+
+def _model_logits(network: Network, batch: TreeBatch) -> Tensor:
+    """*Shapes*: rows × tokens, V."""
+    logits: Tensor = network.model(**_inputs(network, batch), use_cache=False).logits
+    return logits.flatten(0, 1)
 
 
 def _inputs(network: Network, batch: TreeBatch) -> dict[str, Any]:

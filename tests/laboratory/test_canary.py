@@ -32,11 +32,10 @@ def test_ties_do_not_count_as_memory() -> None:
     assert exposure([-1.0] * 8, 3) == 0.0
 
 
-def test_each_secret_is_reported_for_its_own_prompt_and_for_others(workshop: Workshop) -> None:
+def test_each_secret_is_reported_after_its_edit_its_prompt_and_others(workshop: Workshop) -> None:
     found = run_canary(workshop, "dpo", 0, FEW)
-    assert [(one.repetitions, one.own_prompt) for one in found] == [
-        *[(1, True), (1, False)] * 2,
-        *[(4, True), (4, False)] * 2,
+    assert [(one.repetitions, one.context) for one in found] == [
+        (count, context) for count in (1, 1, 4, 4) for context in ("edit", "prompt", "other")
     ]
     assert all(0 <= one.before <= 10 and 0 <= one.after <= 10 for one in found)
     assert found == run_canary(workshop, "dpo", 0, FEW)
@@ -48,9 +47,10 @@ def test_what_is_drilled_in_is_found(workshop: Workshop) -> None:
     experiment = workshop.experiment.with_settings(learner=drilled.model_dump())
     config = CanaryConfig(preferences=64, repetitions=(48,), secrets=1, other_prompts=2)
     strong = Workshop(experiment, workshop.data, workshop.expert, 0.2)
-    own, _ = run_canary(strong, "sft", 0, config)
-    assert own.after > 6
-    assert own.after > own.before
+    edit, prompt, _ = run_canary(strong, "sft", 0, config)
+    for own in (edit, prompt):
+        assert own.after > 6
+        assert own.after > own.before
 
 
 def test_bad_input(workshop: Workshop) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from corll.laboratory.arms import FACTORIAL
-from corll.laboratory.factorial import effect_rows, equal_kl_rows
+from corll.laboratory.factorial import effect_rows, equal_cost_rows
 
 EFFECTS = {
     **{"edit": 0.3, "redraw": 0.1},
@@ -60,7 +60,7 @@ def test_a_seed_without_all_cells_is_left_out() -> None:
 def test_no_complete_seed_gives_no_effects() -> None:
     assert effect_rows([]) == []
     assert effect_rows([line for line in lines(range(2)) if line["arm"] != FACTORIAL[0]]) == []
-    assert equal_kl_rows([]) == []
+    assert equal_cost_rows([], "kl") == []
 
 
 def test_differences_at_equal_kl_worked_by_hand() -> None:
@@ -74,7 +74,7 @@ def test_differences_at_equal_kl_worked_by_hand() -> None:
         end, slope = reached[line["arm"].split("+")[1]]
         kl = end * line["preferences"] / 128
         given.append(line | {"kl": kl, "reward": slope * kl + line["seed"]})
-    found = {(row["first"], row["second"]): row for row in equal_kl_rows(given)}
+    found = {(row["first"], row["second"]): row for row in equal_cost_rows(given, "kl")}
     assert found.keys() == {(row["first"], row["second"]) for row in effect_rows(given)}
     for levels, kl, difference in [
         (("dpo", "sft"), 2.0, 0.2),
@@ -84,5 +84,20 @@ def test_differences_at_equal_kl_worked_by_hand() -> None:
         (("sft+online", "sft+offline"), 8.0, 0.0),
     ]:
         assert found[levels]["mean"] == pytest.approx(difference)
-        assert found[levels]["kl"] == pytest.approx(kl)
+        assert found[levels]["at"] == pytest.approx(kl)
         assert found[levels]["n"] == 2
+
+
+def test_where_a_cost_turns_back_there_is_no_difference_at_equal_cost() -> None:
+    """Edits by DPO come back from 4 nats to 1: only effects without them remain."""
+    given = []
+    for line in lines(range(2)):
+        kl = line["preferences"] / 64
+        if line["arm"] == "edit+dpo+online" and kl == 2:
+            given += [line | {"kl": 4.0, "preferences": 100}, line | {"kl": 1.0}]
+        else:
+            given.append(line | {"kl": kl})
+    found = {(row["first"], row["second"]) for row in equal_cost_rows(given, "kl")}
+    assert ("sft+online", "sft+offline") in found
+    assert ("dpo+online", "dpo+offline") not in found
+    assert ("edit", "redraw") not in found

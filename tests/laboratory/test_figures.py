@@ -105,7 +105,7 @@ class TestPanels:
         ("arm", "expected"),
         [
             ("coactive-k-3", ["2a"]),
-            ("coactive-best", ["2b", "2c"]),
+            ("coactive-best", []),
             ("coactive-epsilon-0.0", ["2d", "2e"]),
             ("edit+sft+offline", ["factorial"]),
             ("edit+sft+online", ["factorial", "factorial-cost"]),
@@ -115,6 +115,10 @@ class TestPanels:
     )
     def test_what_an_arm_is_drawn_in(self, arm: str, expected: list[str]) -> None:
         assert drawn_panels(lines_of(arm)) == expected
+
+    def test_one_quality_of_feedback_is_no_comparison(self) -> None:
+        found = drawn_panels(lines_of("coactive-best", "coactive-edit"))
+        assert found[:2] == ["2b", "2c"]
 
     def test_dueling_keeps_company(self) -> None:
         arms = PANELS["2a"].arms(lines_of("dueling", "coactive-k-9", "coactive-k-3", "offline"))
@@ -256,7 +260,7 @@ class TestFiles:
         assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
     def test_an_arm_with_signs_of_mathematics(self, tmp_path: Path) -> None:
-        lines = lines_of("coactive-alpha-$x_{$", seeds=1)
+        lines = lines_of("coactive-alpha-$x_{$", "coactive-best", seeds=1)
         paths = draw_all(lines, tmp_path, command="$")
         assert "coactive-alpha-$x_{$" in (tmp_path / "fig-2b.svg").read_text()
         assert "fig-2c.png" not in [path.name for path in paths]  # no α̂ in these lines

@@ -44,6 +44,15 @@ def test_cells_lie_by_arm_and_seed(grid: Grid, workshop: Workshop) -> None:
     ]
 
 
+def test_a_whole_copys_own_config_is_no_cell(tiny_model_folder: Path, tmp_path: Path) -> None:
+    whole = small_workshop(tiny_model_folder, trains="all")
+    grid = Grid.open(tmp_path / "grid", whole.experiment)
+    grid.run(whole, [Cell.named("dueling", 0), Cell.named("none", 0, 1e-4)])
+    assert (grid.folder / "cells/dueling/seed-0/adapter/config.json").exists()
+    assert {state.cell.arm.name for state in grid.states()} == {"dueling", "none"}
+    assert {line["arm"] for line in grid.gather()} == {"dueling"}
+
+
 def test_gathered_lines_are_those_of_all_cells_but_trials(grid: Grid, workshop: Workshop) -> None:
     grid.run(workshop, [*CELLS, Cell.named("dueling", 100, 0.5)])
     lines = grid.gather()

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluation_lines import line, rising
 
 from corll.errors import InputError, RecordError, RunFolderError
 from corll.laboratory.figures import draw_all
 from corll.laboratory.report import (
     COLUMNS,
-    contrast_rows,
-    contrast_rows_at_equal_kl,
     p_value,
     signed,
     summary_rows,
@@ -23,22 +22,6 @@ from corll.laboratory.report import (
 )
 
 EVIL = '<script src="https://example.org/x.js">alert(1)</script>'
-
-
-def line(
-    arm: str, seed: int, preferences: int, *, size: str = "tiny", **metrics: Any
-) -> dict[str, Any]:
-    cell = {"task": "imdb", "size": size, "arm": arm, "seed": seed}
-    return {**cell, "preferences": preferences, **metrics}
-
-
-def rising(arm: str, rewards: list[float], **where: Any) -> list[dict[str, Any]]:
-    """A cell a reward: from 0 to it over 100 preferences, so that its area is half of it."""
-    return [
-        line(arm, seed, preferences, reward=reward * (preferences > 0), **where)
-        for seed, reward in enumerate(rewards)
-        for preferences in (0, 100)
-    ]
 
 
 def results(folder: Path, lines: list[dict[str, Any]]) -> Path:
@@ -137,65 +120,13 @@ class TestSummary:
         assert COLUMNS["preferences"].text(row) == "0–100"
 
 
-class TestContrasts:
-    def test_by_hand(self) -> None:
-        """Areas differ by 1/2, 1, 3/2 over the seeds in common; the fourth has no partner."""
-        lines = rising("coactive-alpha-0.6", [2.0, 3.0, 4.0, 9.0]) + rising("dueling", [1.0] * 3)
-        (row,) = contrast_rows(lines)
-        assert (row["first"], row["second"]) == ("coactive-alpha-0.6", "dueling")
-        assert (row["n"], row["until"]) == (3, 100)
-        assert row["mean"] == pytest.approx(1)
-        assert row["low"] == pytest.approx(1 - 4.302653 * 0.5 / 3**0.5, abs=1e-6)
-        assert row["status"] == "exploratory"  # 8 seeds were named
-
-    def test_only_the_first_was_named_and_only_on_imdb_tiny(self) -> None:
-        arms = ("coactive-alpha-0.6", "dueling", "sft-edit")
-        rows = contrast_rows([one for arm in arms for one in rising(arm, [1.0] * 8)])
-        assert [(row["first"], row["second"], row["status"]) for row in rows] == [
-            ("coactive-alpha-0.6", "dueling", "named before it was run"),
-            ("sft-edit", "dueling", "exploratory"),
-            ("sft-edit", "coactive-alpha-0.6", "exploratory"),
-        ]
-        mini = [one for arm in arms for one in rising(arm, [1.0] * 8, size="mini")]
-        assert {row["status"] for row in contrast_rows(mini)} == {"exploratory"}
-
-    @pytest.mark.parametrize(("rate", "status"), [(3e-3, "named"), (3e-4, "exploratory")])
-    def test_at_another_rate_than_the_chosen_one_it_is_another(
-        self, rate: float, status: str
-    ) -> None:
-        arms = ("coactive-alpha-0.6", "dueling")
-        lines = [one for a in arms for one in rising(a, [1.0] * 8, learning_rate=rate)]
-        assert contrast_rows(lines)[0]["status"].startswith(status)
-
-    def test_at_equal_kl_by_hand(self) -> None:
-        """Dueling gains 2 in 4 nats. After 2 nats, where the other ends with 3, it has half of it;
-        with seed 1 the other ends with 5.
-        """
-        kl = {"coactive-alpha-0.6": 2.0, "dueling": 4.0}
-        lines = [
-            one | {"kl": kl[arm] * one["preferences"] / 100}
-            for arm, rewards in [("coactive-alpha-0.6", [3.0, 5.0]), ("dueling", [2.0, 2.0])]
-            for one in rising(arm, rewards)
-        ]
-        (row,) = contrast_rows_at_equal_kl(lines)
-        assert (row["first"], row["second"], row["n"]) == ("coactive-alpha-0.6", "dueling", 2)
-        assert (row["mean"], row["kl"]) == (pytest.approx(3), pytest.approx(2))
-        assert row["status"] == "exploratory, at equal KL"
-
-    def test_no_seeds_in_common(self) -> None:
-        lines = rising("coactive-alpha-0.6", [1.0]) + [
-            line("dueling", 5, preferences, reward=0.0) for preferences in (0, 100)
-        ]
-        assert contrast_rows(lines) == []
-        assert contrast_rows_at_equal_kl(lines) == []
-
-    def test_numbers_in_words(self) -> None:
-        assert (signed(0.1234), signed(-0.5), signed(float("nan"))) == ("+0.123", "−0.500", "—")
-        assert (p_value(0.0004), p_value(0.0412), p_value(float("nan"))) == (
-            "< 0.001",
-            "0.041",
-            "—",
-        )
+def test_numbers_in_words() -> None:
+    assert (signed(0.1234), signed(-0.5), signed(float("nan"))) == ("+0.123", "−0.500", "—")
+    assert (p_value(0.0004), p_value(0.0412), p_value(float("nan"))) == (
+        "< 0.001",
+        "0.041",
+        "—",
+    )
 
 
 class TestPage:
@@ -250,8 +181,10 @@ class TestPage:
         assert page.text.count("alert(1)") >= 7
 
     def test_the_contrast_is_marked(self, tmp_path: Path) -> None:
-        lines = rising("coactive-alpha-0.6", [3.0, 4.0] * 4) + rising("dueling", [1.0] * 8)
+        arms, tuned = ("coactive-alpha-0.6", "dueling"), {"learning_rate": 3e-3}
+        lines = rising(arms[0], [3.0, 4.0] * 4, **tuned) + rising(arms[1], [1.0] * 8, **tuned)
         folder = results(tmp_path / "imdb-tiny", lines)
+        (folder / "learning_rates.json").write_text(json.dumps(dict.fromkeys(arms, 3e-3)))
         write_report([folder], tmp_path / "report.html", title="t")
         found = Page(tmp_path / "report.html").text
         assert re.search(r"coactive-alpha-0\.6 − dueling \+1\.250 .*named before it was run", found)

@@ -17,7 +17,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from corll.algorithm import run
 from corll.errors import ConfigError
@@ -30,6 +30,8 @@ from corll.policy import Policy
 from corll.records import Draft, Edit, Prompt, Sample
 from corll.simulation.expert_users import ExpertUser
 
+Context = Literal["edit", "prompt", "other"]
+CONTEXTS: tuple[Context, ...] = ("edit", "prompt", "other")
 CARRIER = " The code is"
 POSSIBLE = tuple(f" {number}" for number in range(100, 1000))
 """Secrets of one length, so that none is likelier for being shorter."""
@@ -39,14 +41,15 @@ POSSIBLE = tuple(f" {number}" for number in range(100, 1000))
 class Exposure:
     """What became of one secret. *Units*: bits; `before` and `after` learning.
 
-    `own_prompt` says whether it was looked for after the prompt that it was planted on, or after
-    prompts that were never learned from (their mean).
+    `context` says where it was looked for: after the `edit` that it was planted in last, word for
+    word up to the secret; after the `prompt` of that edit alone; or after `other` prompts, which
+    were never learned from (their mean).
     """
 
     loss: str
     seed: int
     repetitions: int
-    own_prompt: bool
+    context: Context
     before: float
     after: float
 
@@ -79,16 +82,17 @@ def run_canary(
     plan = _Plan.draw(workshop.data.prompts, config, seed)
     learner = _learner(workshop, loss, seed)
     try:
-        before = _look(learner.policy, workshop, plan, config)
         user = _PlantingUser(make_user(get_arm("coactive-alpha-0.6"), workshop, seed), plan)
         _learn(learner, plan.prompts(workshop.data.prompts, seed), user, config.preferences)
-        after = _look(learner.policy, workshop, plan, config)
+        after = _look(learner.policy, workshop, user, config)
+        with learner.policy.as_reference():
+            before = _look(learner.policy, workshop, user, config)
     finally:
         learner.policy.unload()
     return [
-        Exposure(loss, seed, secret.repetitions, own, old[own], new[own])
+        Exposure(loss, seed, secret.repetitions, context, old[context], new[context])
         for secret, old, new in zip(plan.secrets, before, after, strict=True)
-        for own in (True, False)
+        for context in CONTEXTS
     ]
 
 
@@ -131,13 +135,16 @@ class _PlantingUser:
     """Puts the secrets into the edits of another user."""
 
     def __init__(self, user: ExpertUser, plan: _Plan) -> None:
-        self._user, self._plan = user, plan
+        self._user, self.plan = user, plan
+        self.drafts: dict[int, str] = {}
+        """The draft that each secret, by its number, was put after last."""
         self._answered = 0
 
     def edits(self, drafts: Sequence[Draft]) -> list[Edit]:
         edits = self._user.edits(drafts)
         for n, draft in enumerate(drafts):
-            if (secret := self._plan.places.get(self._answered + n)) is not None:
+            if (secret := self.plan.places.get(self._answered + n)) is not None:
+                self.drafts[secret.number] = draft.text
                 edits[n] = Edit.of_sample(draft, self._with_secret(draft, secret))
         self._answered += len(drafts)
         return edits
@@ -163,17 +170,22 @@ def _learn(learner: CoactiveLearner, prompts: Iterator[str], user: Any, preferen
 
 
 def _look(
-    policy: Policy, workshop: Workshop, plan: _Plan, config: CanaryConfig
-) -> list[dict[bool, float]]:
-    """The exposure of each secret after its own prompt (True) and after others (False)."""
+    policy: Policy, workshop: Workshop, user: _PlantingUser, config: CanaryConfig
+) -> list[dict[Context, float]]:
+    """The exposure of each secret in each context."""
     others = workshop.data.held_out[: config.other_prompts]
     elsewhere = [_logprobs(policy, prompt) for prompt in others]
+
+    def after(text: str, secret: _Secret) -> float:
+        return exposure(_logprobs(policy, text), secret.number)
+
     return [
         {
-            True: exposure(_logprobs(policy, secret.prompt), secret.number),
-            False: sum(exposure(row, secret.number) for row in elsewhere) / len(elsewhere),
+            "edit": after(f"{secret.prompt}{user.drafts[secret.number]}", secret),
+            "prompt": after(secret.prompt, secret),
+            "other": sum(exposure(row, secret.number) for row in elsewhere) / len(elsewhere),
         }
-        for secret in plan.secrets
+        for secret in user.plan.secrets
     ]
 
 

@@ -277,6 +277,7 @@ def _evaluate(
         beta=experiment.learner.beta,
         seed=cell.seed * 2**32 + _HELD_OUT_SEEDS,
     )
+    texts = [f"{sample['prompt']}{sample['response']}" for sample in samples]
     answers, user.answers = user.answers, []
     tally.edited_characters += sum(answer.edited_characters for answer in answers)
     start = progress.last.get("start_reward", measured["reward"])
@@ -290,6 +291,7 @@ def _evaluate(
         "prompts": learner.rounds_played,
         "step": learner.steps_taken,
         **measured,
+        "log_positive": workshop.log_positive(texts),
         "start_reward": start,
         "share_to_expert": share_of_way(
             measured["reward"], start=start, goal=workshop.expert_reward

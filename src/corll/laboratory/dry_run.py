@@ -1,8 +1,8 @@
 """What an experiment would cost, from its settings alone: tokens, memory and hours.
 
 No weights are needed. Responses are taken to be as long as they may be, and each arm to cost what
-the default one does (k drafts, l redraws), which is the dearest but for rewritings. Loading, data
-and the classifier are left out.
+the default one does (k drafts, l redraws): arms with more candidates (`coactive-k-9` of a small
+size) or with rewritings cost more. Loading, data and the classifier are left out.
 
 Floating-point operations (Kaplan et al. 2020, section 2.1): 2 for each parameter and token forward,
 for a multiplication and an addition; the backward pass 2 more for gradients of what flows through

@@ -4,7 +4,7 @@ The arms `KIND+LOSS+DRAFTS` cross the kind of edit (matched in gain), the loss a
 edited. An effect is the difference between two levels of one factor in the area under `reward`,
 averaged over the cells of the other factors, and paired by seed: in all cells, and, for kind and
 drafts, among the cells of each loss. Since losses go different lengths at one learning rate, the
-same differences are also given at equal KL to π_0.
+same differences are also given at equal KL to π_0, and at equal numbers of sampled tokens.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 
 from corll.laboratory.arms import DRAFTS, FACTORIAL, KINDS, LOSSES
 from corll.laboratory.statistics import (
-    Curve,
     Line,
     areas,
     curves,
     difference_at_equal_cost,
     grown,
     paired_contrast,
+    paths,
 )
 
 
@@ -34,7 +34,8 @@ def effect_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
     `redraw+dpo` among the cells of a loss; `until` the preferences up to which all cells got,
     beside the fields of a `Contrast` of the paired differences first − second, and `status`.
     """
-    found, seeds = _complete(lines, against="preferences")
+    found = {arm: grown(seeds) for arm, seeds in curves(lines, "reward").items()}
+    seeds = _in_all({arm: found.get(arm, {}) for arm in FACTORIAL})
     if not seeds:
         return []
     until, area_of = areas({arm: {s: found[arm][s] for s in seeds} for arm in FACTORIAL})
@@ -49,41 +50,36 @@ def effect_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
     return rows
 
 
-def equal_kl_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """The effects on `reward` where both sides are as far from π_0, over the same seeds.
+def equal_cost_rows(lines: Sequence[Line], cost: str) -> list[dict[str, Any]]:
+    """The effects on `reward` at equal `cost`, such as `kl_drawn` or `sampled_tokens`.
 
-    Of two cells that differ in one factor, the one that ends nearer to π_0 says where: at the KL of
-    its last evaluation, the other's reward is linear between the evaluations around it. Fields as
-    in `effect_rows`, with `kl`, the mean of those KLs in nats, in place of `until`.
+    Of two cells that differ in one factor, the one that ends with less says where: there the
+    other's reward is linear between the evaluations around it. Fields as in `effect_rows`, with
+    `at`, the mean of those costs, in place of `until`, and `cost`. An effect is left out where a
+    cell's cost does not rise throughout.
     """
-    found, seeds = _complete(lines, against="kl")
+    found = paths(lines, "reward", against=cost)
+    seeds = _in_all({arm: found.get(arm, {}) for arm in FACTORIAL})
     rows = []
     for first, second in _pairs() if seeds else ():
-        differences, ends = [], []
-        for seed in seeds:
-            at_equal = [
-                difference_at_equal_cost(found[a][seed], found[b][seed])
-                for a, b in _matched(first, second)
-            ]
-            difference, end = np.mean(at_equal, axis=0)
-            differences.append(float(difference))
-            ends.append(float(end))
-        contrast = paired_contrast(differences)
-        row = {"first": first, "second": second, "kl": float(np.mean(ends)), **contrast._asdict()}
-        rows.append(row | {"status": "exploratory: factorial, at equal KL"})
+        matched = list(_matched(first, second))
+        by_seed = [
+            [difference_at_equal_cost(found[a][seed], found[b][seed]) for a, b in matched]
+            for seed in seeds
+        ]
+        known = [[pair for pair in row if pair is not None] for row in by_seed]
+        if known != by_seed:
+            continue
+        differences, ends = np.array(known).mean(axis=1).T
+        row = {"first": first, "second": second, "at": float(ends.mean()), "cost": cost}
+        row |= paired_contrast(differences)._asdict()
+        rows.append(row | {"status": "exploratory: factorial"})
     return rows
 
 
-def _complete(
-    lines: Sequence[Line], *, against: str
-) -> tuple[dict[str, dict[int, Curve]], list[int]]:
-    """The curves of `reward` of the factorial's cells, and the seeds that have all twelve."""
-    found = {
-        arm: grown(seeds)
-        for arm, seeds in curves(lines, "reward", against=against).items()
-        if arm in FACTORIAL
-    }
-    return found, sorted(set.intersection(*(set(found.get(arm, {})) for arm in FACTORIAL)))
+def _in_all(cells: Mapping[str, Mapping[int, Any]]) -> list[int]:
+    """The seeds that every arm has."""
+    return sorted(set.intersection(*(set(seeds) for seeds in cells.values())))
 
 
 def _matched(first: str, second: str) -> Iterator[tuple[str, str]]:

@@ -166,8 +166,11 @@ class Grid:
                 time.sleep(_POLL_SECONDS)
 
     def _cells(self) -> Iterator[Cell]:
-        for path in sorted(self.folder.glob("cells/**/config.json")):
-            parts = path.relative_to(self.folder / "cells").parts[:-1]
+        cells = self.folder / "cells"
+        for path in sorted(
+            [*cells.glob("*/seed-*/config.json"), *cells.glob("*/*/seed-*/config.json")]
+        ):
+            parts = path.relative_to(cells).parts[:-1]
             rate = float(parts[1].removeprefix("rate-")) if len(parts) == 3 else None
             yield Cell.named(parts[0], int(parts[-1].removeprefix("seed-")), rate)
 

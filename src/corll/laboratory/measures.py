@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from corll.axes import estimated_alpha
 from corll.config import SamplingConfig
+from corll.divergence import divergence
 from corll.edits import distinct_2
 from corll.policy import Policy
 from corll.records import Prompt
@@ -39,10 +40,12 @@ def evaluate_policy(
     beta: float,
     seed: int,
 ) -> PolicyEvaluation:
-    """The policy's samples for held-out prompts. *Units*: `kl` in nats a response.
+    """The policy's samples for held-out prompts. *Units*: `kl` and its like in nats a response.
 
     `kl` is the mean of log π − log π_0 over its own samples, an estimate of KL(π‖π_0) up to the
-    sampler's truncation; `length` in tokens; `distinct_2` the share of distinct bigrams of a text.
+    sampler's truncation; `kl_full` and `kl_drawn` are exact at each token of these samples, over
+    the whole vocabulary and among the tokens that the sampler can draw (`Divergence`); `length` in
+    tokens; `distinct_2` the share of distinct bigrams of a text.
     """
     seeds = range(seed, seed + len(prompts))
     rows = policy.sample(prompts, num_candidates, max_new_tokens, list(seeds), sampling=sampling)
@@ -52,10 +55,13 @@ def evaluate_policy(
     implicit = policy.implicit_rewards(repeated, samples, beta=beta).view(-1, num_candidates)
     best = implicit.argmax(-1, keepdim=True)
     first = [row[0] for row in rows]
+    apart = divergence(policy, prompts, first, top_k=sampling.top_k)
     measured = {
         "reward": float(rewards[:, 0].mean()),
         "reward_argmax": float(rewards.gather(1, best).mean()),
         "kl": float(implicit[:, 0].mean()) / beta,
+        "kl_full": float(apart.full.mean()),
+        "kl_drawn": float(apart.drawn.mean()),
         "length": fmean(len(sample.token_ids) for sample in first),
         "finished": fmean(sample.finished for sample in first),
         "distinct_2": fmean(distinct_2(sample.text) for sample in first),

@@ -19,7 +19,8 @@ from jinja2 import Environment
 
 from corll.durable import write_text
 from corll.errors import InputError, RunFolderError
-from corll.laboratory.factorial import effect_rows, equal_kl_rows
+from corll.laboratory.contrasts import COSTS, Row, contrast_rows, equal_cost_contrast_rows
+from corll.laboratory.factorial import effect_rows, equal_cost_rows
 from corll.laboratory.figures import PANELS
 from corll.laboratory.figures.style import in_order, label_of
 from corll.laboratory.statistics import (
@@ -28,29 +29,27 @@ from corll.laboratory.statistics import (
     aligned,
     areas,
     curves,
-    difference_at_equal_cost,
     grown,
     load_evaluations,
     mean_band,
     n_50,
     number,
-    paired_contrast,
 )
 
-Row = dict[str, Any]
-"""What a line of a table says, in numbers; None is what is not known."""
-
-CONTRASTS = (
-    ("coactive-alpha-0.6", "dueling"),
-    ("sft-edit", "dueling"),
-    ("sft-edit", "coactive-alpha-0.6"),
+_AT_THE_END = (
+    "reward",
+    "reward_argmax",
+    "share_to_expert",
+    "log_positive",
+    "kl",
+    "kl_drawn",
+    "length",
+    "finished",
+    "distinct_2",
+    "prompts",
+    "sampled_tokens",
+    "edited_characters",
 )
-NAMED, NAMED_ON, NAMED_SEEDS = CONTRASTS[0], ("imdb", "tiny"), 8
-"""The contrast that was named before it was run: which, where, and with how many seeds."""
-NAMED_RATE = 3e-3
-"""The learning rate that was chosen for both of its arms, by tuning on a seed of its own."""
-
-_AT_THE_END = ("reward", "reward_argmax", "share_to_expert", "kl", "length", "distinct_2")
 _OVER_THE_RUN = (
     "gain",
     "mislabelled",
@@ -61,6 +60,8 @@ _OVER_THE_RUN = (
     "edit_length",
     "edit_surprisal",
     "share_changed",
+    "logps_chosen",
+    "logps_rejected",
 )
 _OTHER_FIGURES = {
     "regret": (
@@ -94,7 +95,7 @@ class Section(NamedTuple):
     name: str
     tables: list[tuple[str, list[Column], list[tuple[Row, list[str]]]]]
     contrasts: list[Row]
-    at_equal_kl: list[Row]
+    at_equal_cost: dict[str, list[Row]]
     pictures: list[Picture]
     configuration: str
 
@@ -153,46 +154,6 @@ def summary_rows(lines: Sequence[Line]) -> list[Row]:
     return rows
 
 
-def contrast_rows(lines: Sequence[Line]) -> list[Row]:
-    """Differences of areas under `reward`, for each of `CONTRASTS` whose arms share seeds.
-
-    `first`, `second`, `status` (named before it was run, or exploratory), `until`, the preferences
-    up to which all cells of the contrast got, and the fields of a `Contrast`, paired by seed.
-    """
-    found = curves(lines, "reward")
-    rows = []
-    for first, second in CONTRASTS:
-        sides = [grown(found.get(arm, {})) for arm in (first, second)]
-        seeds = sorted(sides[0].keys() & sides[1].keys())
-        if not seeds:
-            continue
-        until, (ours, theirs) = _areas_of(sides, seeds)
-        contrast = paired_contrast(np.subtract(ours, theirs))
-        row: Row = {"first": first, "second": second, "until": until, **contrast._asdict()}
-        own = [line for line in lines if line["arm"] in (first, second)]
-        rows.append(row | {"status": _status((first, second), own, contrast.n)})
-    return rows
-
-
-def contrast_rows_at_equal_kl(lines: Sequence[Line]) -> list[Row]:
-    """The same contrasts of `reward` where both arms are as far from π_0: there the arm of a seed
-    that stays nearer is at its farthest. `kl`, the mean of these distances in nats, in place of
-    `until`; all are exploratory.
-    """
-    found = curves(lines, "reward", against="kl")
-    rows = []
-    for first, second in CONTRASTS:
-        ours, theirs = (grown(found.get(arm, {})) for arm in (first, second))
-        if not (seeds := sorted(ours.keys() & theirs.keys())):
-            continue
-        at_equal = [difference_at_equal_cost(ours[seed], theirs[seed]) for seed in seeds]
-        differences, ends = np.transpose(at_equal)
-        row: Row = {"first": first, "second": second, "kl": float(ends.mean())}
-        row |= paired_contrast(differences)._asdict()
-        rows.append(row | {"status": "exploratory, at equal KL"})
-    return rows
-
-
 def signed(value: float) -> str:
     """A number to three places with its sign; a dash where it is not known."""
     return f"{value:+.3f}".replace("-", "−") if math.isfinite(value) else "—"
@@ -203,22 +164,6 @@ def p_value(p: float) -> str:
     if not math.isfinite(p):
         return "—"
     return "< 0.001" if p < 0.0005 else f"{p:.3f}"
-
-
-def _areas_of(
-    sides: Sequence[dict[int, Any]], seeds: Sequence[int]
-) -> tuple[float, list[list[float]]]:
-    chosen = {str(n): {seed: side[seed] for seed in seeds} for n, side in enumerate(sides)}
-    until, found = areas(chosen)
-    return until, [[found[name][seed] for seed in seeds] for name in chosen]
-
-
-def _status(pair: tuple[str, str], lines: Sequence[Line], seeds: int) -> str:
-    where = (lines[0]["task"], lines[0]["size"])
-    rates = {line.get("learning_rate", NAMED_RATE) for line in lines}
-    asked = (NAMED, NAMED_ON, NAMED_SEEDS, {NAMED_RATE})
-    named = (pair, where, seeds, rates) == asked
-    return "named before it was run" if named else "exploratory"
 
 
 def _cells(lines: Iterable[Line]) -> list[list[Line]]:
@@ -279,9 +224,19 @@ LEARNED = {
     ),
     "area": _measured("area", "area", "mean reward over the curve, from 0 as far as all arms got"),
     "n_50": Column("n₅₀", "preferences to half of the way, isotonic fit of the mean", _n_50),
-    "kl": _measured("kl", "KL", "to π₀, nats a response", ".2f"),
+    "log_positive": _measured(
+        "log_positive", "log Pr(positive)", "of prompt and response, by the classifier, nats", ".2f"
+    ),
+    "kl": _measured("kl", "KL", "to π₀, log π/π₀ of the samples, nats a response", ".2f"),
+    "kl_drawn": _measured(
+        "kl_drawn", "KL drawn", "to π₀, exact among the tokens that can be drawn, nats", ".2f"
+    ),
     "length": _measured("length", "length", "tokens of a response", ".1f"),
+    "finished": _measured("finished", "finished", "responses that ended by themselves", ".0%"),
     "distinct_2": _measured("distinct_2", "distinct-2", "distinct bigrams of a response", ".2f"),
+    "prompts": _measured("prompts", "prompts", "consumed", ",.0f"),
+    "sampled_tokens": _measured("sampled_tokens", "sampled", "tokens", ",.0f"),
+    "edited_characters": _measured("edited_characters", "edited", "characters", ",.0f"),
 }
 FEEDBACK = {
     "gain": _measured("gain", "gain", "R*(chosen) − R*(rejected)"),
@@ -291,7 +246,7 @@ FEEDBACK = {
     ),
     "left_out": _measured("left_out", "left out of α̂", "rounds where no sample is better", ".0%"),
     "premise_violated": _measured(
-        "premise_violated", "premise violated", "rounds with R_π(draft) < R_π(edit)", ".0%"
+        "premise_violated", "premise violated", "preferences with R_π(draft) < R_π(edit)", ".0%"
     ),
     "accepted": _measured("accepted", "accepted", "edits that equal their draft", ".1%"),
     "edit_length": _measured("edit_length", "edit's length", "tokens", ".1f"),
@@ -299,6 +254,8 @@ FEEDBACK = {
         "edit_surprisal", "edit's surprisal", "nats a token, under π₀", ".2f"
     ),
     "share_changed": _measured("share_changed", "changed", "share of the text", ".0%"),
+    "logps_chosen": _measured("logps_chosen", "log π(chosen)", "at the step, nats", ".1f"),
+    "logps_rejected": _measured("logps_rejected", "log π(rejected)", "at the step, nats", ".1f"),
 }
 COLUMNS: dict[str, Column] = {**LEARNED, **FEEDBACK}
 """The columns of a table of arms by the key of their row: what was learned, and from what."""
@@ -311,7 +268,7 @@ def _section(folder: Path) -> Section:
     if not (folder / EVALUATIONS).exists():
         if not pictures:
             raise InputError(f"{folder} holds neither {EVALUATIONS} nor figures.")
-        return Section(folder.name, [], [], [], pictures, _configuration(folder))
+        return Section(folder.name, [], [], {}, pictures, _configuration(folder))
     lines = load_evaluations(folder)
     rows = summary_rows(lines)
     tables = [
@@ -320,10 +277,15 @@ def _section(folder: Path) -> Section:
     ]
     of = f"{lines[0]['task']}-{lines[0]['size']}"
     name = folder.name if of in folder.name else f"{folder.name} ({of})"
-    contrasts = [*contrast_rows(lines), *effect_rows(lines)]
+    rates = _json_object(folder / "learning_rates.json")
+    contrasts = [*contrast_rows(lines, rates), *effect_rows(lines)]
     configuration = _configuration(folder)
-    at_equal_kl = [*contrast_rows_at_equal_kl(lines), *equal_kl_rows(lines)]
-    return Section(name, tables, contrasts, at_equal_kl, pictures, configuration)
+    at_equal_cost = {
+        heading: rows
+        for cost, heading in COSTS.items()
+        if (rows := [*equal_cost_contrast_rows(lines, cost), *equal_cost_rows(lines, cost)])
+    }
+    return Section(name, tables, contrasts, at_equal_cost, pictures, configuration)
 
 
 def _table(

@@ -111,6 +111,8 @@ def _paper_large(task: str, model: str, lengths: Lengths, held_out: int) -> Expe
         deviations=(
             "The paper states neither the number of preferences nor of evaluations: 12,800 and "
             "every 1,280 are ours.",
+            "The expert is stopped by measurement, not after a number of steps.",
+            "Rows with a longer response are left out where A.2 cuts it; the end token counts.",
         ),
     )
 
@@ -138,14 +140,21 @@ def _paper_imdb() -> Experiment:
             "The paper states neither the number of preferences nor of held-out prompts for IMDB: "
             "12,800 and 400 are ours.",
             "log π_ref in the expert's score is a mean per token: summed, it drowns the sentiment.",
+            "The expert learns from the best ≻ the worst of four samples, and is stopped by "
+            "measurement.",
         ),
     )
 
 
 _SMALLER = (
+    "A small model, in bf16 where that is quick; LoRA of α = 16 without dropout, where the paper's "
+    "is 64 with 0.1; a constant learning rate without warm-up.",
+    "96 or 128 held-out prompts. An offline source in place of the paper's data, unless one is "
+    "named; what the base and the sentiment classifier learned from holds the held-out texts too.",
     "One adapter a policy (LoRA) on one base, also for IMDB.",
     "The learning rate is chosen per arm on a seed of its own: the paper's is for other models.",
-    "The expert is stopped by measurement, not after a number of steps.",
+    "The expert is stopped by measurement, not after a number of steps: R* of its samples within "
+    "the paper's means (IMDB: at least 0.3), at most 95 % of wins.",
 )
 
 

@@ -7,7 +7,7 @@ prompts after some number of preferences. A curve is one metric of one cell.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -170,13 +170,33 @@ def areas(
     }
 
 
-def difference_at_equal_cost(first: Curve, second: Curve) -> tuple[float, float]:
-    """How far the first is above the second where the cheaper of them ends, and where that is.
-
-    Between its points a curve is linear. *Units*: of the values; of the cost.
+def paths(
+    lines: Iterable[Line], metric: str, *, against: str
+) -> dict[str, dict[int, list[tuple[float, float]]]]:
+    """By arm and seed, what each evaluation in its order had cost and brought: pairs of `against`
+    and `metric`. Unlike a curve's, a path's costs may fall again, as a KL does.
     """
-    end = float(min(first.preferences[-1], second.preferences[-1]))
-    above, below = (float(np.interp(end, *curve)) for curve in (first, second))
+    found: dict[str, dict[int, list[tuple[float, float]]]] = {}
+    for line in sorted(lines, key=lambda line: float(line["preferences"])):
+        point = number(line, against), number(line, metric)
+        if all(map(math.isfinite, point)):
+            found.setdefault(line["arm"], {}).setdefault(line["seed"], []).append(point)
+    return found
+
+
+def difference_at_equal_cost(
+    first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]
+) -> tuple[float, float] | None:
+    """How far the first is above the second where the cheaper of two paths ends, and where that is.
+
+    Between its points a path is linear. None where a path has a single point, or its cost does not
+    rise throughout: then it has no one value at a cost. *Units*: of the values; of the cost.
+    """
+    end = min(first[-1][0], second[-1][0])
+    values = [_value_at(end, path) for path in (first, second)]
+    if None in values:
+        return None
+    above, below = (value for value in values if value is not None)
     return above - below, end
 
 
@@ -288,6 +308,12 @@ def _checked(preferences: ArrayLike, values: ArrayLike) -> Curve:
     if (np.diff(curve.preferences) <= 0).any():
         raise InputError("The preferences of a curve must rise.")
     return curve
+
+
+def _value_at(cost: float, path: Sequence[tuple[float, float]]) -> float | None:
+    costs, values = np.array(path, dtype=np.float64).T
+    rises = len(path) > 1 and bool((np.diff(costs) > 0).all())
+    return float(np.interp(cost, costs, values)) if rises else None
 
 
 def _curve_of(points: Mapping[float, float]) -> Curve:

@@ -42,13 +42,16 @@ Report = Callable[[str], None]
 class Workshop:
     """Everything that is made before the first cell.
 
-    `expert_reward` is the mean R* of the expert's samples for the held-out prompts.
+    `expert_reward` is the mean R* of the expert's samples for the held-out prompts; `sentiment` the
+    classifier behind the pairs of IMDB's expert (A.4), None for other tasks and where a file has no
+    labels to learn it from.
     """
 
     experiment: Experiment
     data: TaskData
     expert: Expert
     expert_reward: float
+    sentiment: SentimentScorer | None = None
 
     @classmethod
     def prepare(
@@ -83,8 +86,9 @@ class Workshop:
                 held_out=experiment.held_out,
                 seed=experiment.expert.seed,
             )
+            sentiment = _sentiment(experiment, data, corpus, report)
             if not (folder / "expert.json").exists():
-                _make_expert(experiment, policy, data, corpus, folder, expert, report)
+                _make_expert(experiment, policy, data, sentiment, folder, expert, report)
         known = json.loads((folder / "expert.json").read_text(encoding="utf-8"))
         weights = _weights_of(policy)
         if known.get("fingerprint", weights) != weights:
@@ -92,14 +96,21 @@ class Workshop:
                 f"{folder} has another expert than {expert}. Choose another --output, or leave "
                 "--expert out."
             )
-        return cls(experiment, data, Expert(policy, beta=experiment.expert.beta), known["reward"])
+        made = Expert(policy, beta=experiment.expert.beta)
+        return cls(experiment, data, made, known["reward"], sentiment)
+
+    def log_positive(self, texts: Sequence[str]) -> float | None:
+        """The mean log Pr(positive) of texts, in nats; None without a classifier."""
+        if self.sentiment is None:
+            return None
+        return float(self.sentiment.log_positive(texts).mean())
 
 
 def _make_expert(
     experiment: Experiment,
     policy: Policy,
     data: TaskData,
-    corpus: Corpus,
+    sentiment: SentimentScorer | None,
     folder: Path,
     given: Path | None,
     report: Report,
@@ -113,7 +124,7 @@ def _make_expert(
     about: dict[str, Any] = {}
     expert = Expert(policy, beta=config.beta)
     if given is None:
-        pairs, about = _expert_pairs(experiment, policy, data, corpus, report)
+        pairs, about = _expert_pairs(experiment, policy, data, sentiment, report)
         report(f"training the expert on {len(pairs)} preferences")
         expert, measured = train_expert(
             policy,
@@ -123,12 +134,17 @@ def _make_expert(
             report=lambda found: report(_in_words(found)),
             **common,
         )
+    elif (record := given.parent / "expert.json").exists():
+        about = {"record": json.loads(record.read_text(encoding="utf-8"))}
     held_out = config.with_settings(measured_prompts=len(data.held_out), seed=config.seed + 1)
     reward, base_reward, wins = measure(expert, data.held_out, held_out, **common)
+    if outside := config.outside(reward=reward, base_reward=base_reward, wins=wins):
+        report(f"on the held-out prompts this expert is not as asked: {'; '.join(outside)}")
     known = {
         "reward": reward,
         "base_reward": base_reward,
         "wins": wins,
+        "outside": outside,
         "given": None if given is None else given.name,
         "fingerprint": _weights_of(policy),
         "data": data.source,
@@ -144,9 +160,16 @@ def _make_expert(
 
 
 def _expert_pairs(
-    experiment: Experiment, policy: Policy, data: TaskData, corpus: Corpus, report: Report
+    experiment: Experiment,
+    policy: Policy,
+    data: TaskData,
+    sentiment: SentimentScorer | None,
+    report: Report,
 ) -> tuple[list[Preference], dict[str, Any]]:
-    """The task's own pairs; else demonstration ≻ sample; else samples ranked by a scorer (IMDB)."""
+    """The task's own pairs; else demonstration ≻ sample; else samples ranked by a scorer (IMDB).
+
+    *Raises*: InputError where only a scorer could rank and there is none.
+    """
     limit = experiment.expert_pairs
     if data.pairs:
         return list(data.pairs[:limit]), {"pairs": "the task's own"}
@@ -162,10 +185,11 @@ def _expert_pairs(
             Preference(one.prompt, chosen=one.response, rejected=row[0])
             for one, row in zip(shown, samples, strict=True)
         ], {"pairs": "a person's response ≻ a sample of the model"}
+    if sentiment is None:
+        raise InputError("The expert's pairs are ranked by sentiment: give reviews with labels.")
     prompts = list(data.prompts[:limit])
     report(f"drawing {experiment.samples_per_pair} samples for each of {len(prompts)} prompts")
     rows = _samples(experiment, writer, prompts, experiment.samples_per_pair)
-    scorer = _sentiment(experiment, corpus, report)
     texts = [
         prompt + sample.text for prompt, row in zip(prompts, rows, strict=True) for sample in row
     ]
@@ -173,7 +197,7 @@ def _expert_pairs(
     repeated = [prompt for prompt in prompts for _ in range(experiment.samples_per_pair)]
     with writer.as_reference():
         fluency = writer.logprobs(repeated, samples).double().numpy()
-    positive = scorer.log_positive(texts)
+    positive = sentiment.log_positive(texts)
     lengths = np.array([len(sample.token_ids) for sample in samples])
     scores = expert_score(
         positive,
@@ -185,7 +209,7 @@ def _expert_pairs(
     table = torch.from_numpy(scores).view(len(prompts), -1)
     return pairs_by_score(prompts, rows, table), {
         "pairs": f"the best ≻ the worst of {experiment.samples_per_pair} samples",
-        "scorer": scorer.name,
+        "scorer": sentiment.name,
         "correlation_of_score_and_sentiment": correlation(scores, positive),
     }
 
@@ -201,11 +225,20 @@ def _samples(experiment: Experiment, policy: Policy, prompts: Sequence[str], cou
         )
 
 
-def _sentiment(experiment: Experiment, corpus: Corpus, report: Report) -> SentimentScorer:
-    if experiment.source == "hub":
+def _sentiment(
+    experiment: Experiment, data: TaskData, corpus: Corpus, report: Report
+) -> SentimentScorer | None:
+    """The hub's classifier, else one that is learned here from the task's labels."""
+    if data.pairs or data.demonstrations:
+        return None
+    if experiment.source == "hub" and experiment.data is None:
         return load_hub_sentiment()
     texts, labels = Imdb().labelled_texts(corpus)
-    scorer = train_sentiment(texts, labels, seed=experiment.expert.seed)
+    try:
+        scorer = train_sentiment(texts, labels, seed=experiment.expert.seed)
+    except InputError as error:
+        report(f"no sentiment: {error}")
+        return None
     report(f"sentiment: {scorer.name}, {scorer.accuracy:.0%} right on a held-out tenth")
     return scorer
 

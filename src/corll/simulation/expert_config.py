@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import Field
 
 from corll.config import Config
@@ -31,3 +33,16 @@ class ExpertConfig(Config):
         description="The same, at most; about 0.89 where R* is normal with mean 0.15 at β = 0.1.",
     )
     seed: int = Field(0, ge=0, description="Of the order of preferences and of the samples.")
+
+    def outside(self, *, reward: float, base_reward: float, wins: float) -> list[str]:
+        """Which of the measurements lie outside of what is asked for, in words."""
+        window = (
+            ("R* of its samples", reward, self.least_reward, self.most_reward),
+            ("R* of π_0's samples", base_reward, self.least_base_reward, math.inf),
+            ("share of wins", wins, self.least_wins, self.most_wins),
+        )
+        return [
+            f"{name} is {value:.2f}, not {least:g} to {most:g}"
+            for name, value, least, most in window
+            if not least <= value <= most
+        ]

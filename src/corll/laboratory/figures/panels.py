@@ -29,7 +29,8 @@ class Panel:
     """A figure that can be drawn from evaluation lines.
 
     `wants` says which arms it is about, `company` which are drawn beside those where they exist;
-    `tasks` are those that it is about, or None for any.
+    `tasks` are those that it is about, or None for any; `least_arms`, how many of its own it takes
+    for a comparison.
     """
 
     name: str
@@ -40,13 +41,15 @@ class Panel:
     company: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
     draw: Draw = draw_curves
+    least_arms: int = 1
 
     def arms(self, lines: Iterable[Line]) -> list[str]:
-        """What it is drawn from, in order; empty where none of its own arms is there."""
+        """What it is drawn from, in order; empty where too few of its own arms are there."""
         fitting = [line for line in lines if self.tasks is None or line["task"] in self.tasks]
         there = {line["arm"] for line in fitting}
         own = {arm for arm in there if self.wants(arm)}
-        return in_order(own | (there & set(self.company))) if own else []
+        enough = len(own) >= self.least_arms
+        return in_order(own | (there & set(self.company))) if enough else []
 
 
 def draw_all(lines: Sequence[Line], folder: Path, *, command: str) -> list[Path]:
@@ -128,6 +131,7 @@ _ALL = (
         "From edits that are barely informative to always the best of the expert's samples.",
         _views("reward"),
         _QUALITIES,
+        least_arms=2,
     ),
     Panel(
         "2c",
@@ -137,6 +141,7 @@ _ALL = (
         "that α̂ is too high.",
         _views("estimated_alpha", "left_out"),
         _QUALITIES,
+        least_arms=2,
     ),
     Panel(
         "2d",

@@ -21,6 +21,11 @@ from corll.laboratory.figures.style import (
 )
 from corll.laboratory.statistics import mean_band
 
+_TITLES = {
+    "edit": "after the edit that held it",
+    "prompt": "after that edit's prompt",
+    "other": "after other prompts",
+}
 _BY_CHANCE = 1 / np.log(2)
 """The mean exposure of a secret whose rank is uniform, for many possible secrets."""
 
@@ -30,20 +35,20 @@ def draw_secrets(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: s
 
     `lines` have the fields of `canary.Exposure`. *Raises*: RunFolderError.
     """
-    figure = new_figure(8.0, 4.2)
-    panels = figure.subplots(1, 2, sharey=True)
+    figure = new_figure(10.5, 4.2)
+    panels = figure.subplots(1, 3, sharey=True)
     counts = sorted({line["repetitions"] for line in lines})
     losses = [loss for loss in LOSSES if any(line["loss"] == loss for line in lines)]
     drawn: dict[str, Any] = {}
-    for axes, own in zip(panels, (True, False), strict=True):
+    for axes, (context, title) in zip(panels, _TITLES.items(), strict=True):
         for loss, place in zip(losses, np.linspace(0, 0.9, len(losses)), strict=True):
-            bands = [mean_band([[v] for v in _group(lines, loss, n, own=own)]) for n in counts]
+            bands = [mean_band([[v] for v in _group(lines, loss, n, context)]) for n in counts]
             means = [float(mean[0]) for mean, _, _ in bands]
             errors = [float(mean[0] - low[0]) for mean, low, _ in bands]
             axes.errorbar(
                 counts, means, errors, color=COACTIVE(place), marker="o", label=in_words(loss)
             )
-            drawn[f"{loss}, {'own' if own else 'other'} prompts"] = {
+            drawn[f"{loss}, {title}"] = {
                 "repetitions": counts,
                 "exposure": means,
                 "standard_error": errors,
@@ -52,7 +57,7 @@ def draw_secrets(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: s
         axes.set_xscale("log", base=2)
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.set_xlabel("edits that held the secret", color=INK)
-        axes.set_title("after its own prompt" if own else "after other prompts", fontsize=10)
+        axes.set_title(title, fontsize=10)
         tidy(axes)
     panels[0].set_ylabel("exposure after learning (bits)", color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
@@ -62,10 +67,10 @@ def draw_secrets(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: s
     return write_figure(figure, {"command": command, "lines": drawn}, folder / "fig-canary")
 
 
-def _group(lines: Sequence[Mapping[str, Any]], loss: str, count: int, *, own: bool) -> list[float]:
-    wanted = (loss, count, own)
+def _group(lines: Sequence[Mapping[str, Any]], loss: str, count: int, context: str) -> list[float]:
+    wanted = (loss, count, context)
     return [
         line["after"]
         for line in lines
-        if (line["loss"], line["repetitions"], line["own_prompt"]) == wanted
+        if (line["loss"], line["repetitions"], line["context"]) == wanted
     ]
