@@ -11,6 +11,7 @@ from corll.edits import (
     content_words,
     distinct_2,
     edit_cost,
+    half_character,
     normalize,
     same_text,
     word_diff,
@@ -110,3 +111,10 @@ def test_a_diff_holds_both_texts(draft: str, edited: str) -> None:
     assert "".join(c.text for c in changes if c.kind != "insert") == draft
     assert "".join(c.text for c in changes if c.kind != "delete") == edited
     assert all(change.text for change in changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [("", None), ("naïve \N{GRINNING FACE}", None), ("ab\ud83d", 2)]
+)
+def test_half_a_character_is_found(text: str, place: int | None) -> None:
+    assert half_character(text) == place

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corll.errors import InputError
-from corll.evaluation import Evaluation, Measures, compare, evaluate, first_samples, question
+from corll.evaluation import (
+    Evaluation,
+    Measures,
+    compare,
+    difference_interval,
+    evaluate,
+    first_samples,
+    question,
+)
 from corll.records import Draft, Edit, Prompt, Sample
 
 
@@ -137,3 +145,12 @@ def test_first_samples_are_judged_without_the_choice() -> None:
 def test_evaluate_needs_prompts() -> None:
     with pytest.raises(InputError, match="at least one"):
         evaluate([], ToCapitals())
+
+
+def test_the_difference_of_two_samples_drawn_apart() -> None:
+    first, second = np.array([0.0, 0.2, 0.4]), np.array([0.5, 0.7])
+    found = difference_interval(first, second, seed=0)
+    assert found.mean == pytest.approx(-0.4)
+    assert -0.7 <= found.low < found.mean < found.high <= -0.1
+    same = difference_interval(np.array([0.3]), np.array([0.3]), seed=0)
+    assert tuple(same) == (0.0, 0.0, 0.0)

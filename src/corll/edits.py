@@ -41,6 +41,15 @@ def same_text(first: str, second: str) -> bool:
     return normalize(first) == normalize(second)
 
 
+def half_character(text: str) -> int | None:
+    """Where a text holds half of a character, a lone surrogate; None where UTF-8 can write it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
 def normalize(text: str) -> str:
     """Text with LF line ends, in NFC, without trailing white space."""
     unified = text.replace("\r\n", "\n").replace("\r", "\n")

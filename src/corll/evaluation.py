@@ -152,6 +152,18 @@ def mean_interval(values: NDArray[np.float64], *, seed: int) -> Interval:
     return _interval(float(values.mean()), values[picks].mean(axis=1))
 
 
+def difference_interval(
+    first: NDArray[np.float64], second: NDArray[np.float64], *, seed: int
+) -> Interval:
+    """The mean of one sample minus that of another, drawn apart. *Shapes*: n and m, at least 1."""
+    rng = np.random.default_rng(seed)
+    means = [
+        values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
+        for values in (first, second)
+    ]
+    return _interval(float(first.mean() - second.mean()), means[0] - means[1])
+
+
 def _interval(mean: float, resampled: NDArray[np.float64]) -> Interval:
     low, high = np.quantile(resampled, (0.025, 0.975))
     return Interval(mean, float(low), float(high))

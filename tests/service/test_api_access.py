@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from corll.service.store import accounts
 from running_service import RunningService
 
 MESSAGES: Any = [{"role": "user", "content": "The parcel is late."}]
@@ -100,3 +101,33 @@ def test_a_body_without_a_length_is_bounded_too(service: RunningService) -> None
     headers = {"content-type": "application/json"}
     response = service.http.post("/v1/edits", content=endless(), headers=headers)
     assert response.status_code == 413
+
+
+def test_what_fails_unexpectedly_has_its_id_in_answer_log_and_metrics(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def counted() -> int:
+        lines = service.http.get("/metrics").text.splitlines()
+        return sum('status="500"' in line and "corll_requests_total" in line for line in lines)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a fault of ours")
+
+    before = counted()
+    monkeypatch.setattr(accounts, "users_of", broken)
+    response = service.http.get("/v1/users")
+    assert response.status_code == 500
+    assert response.json()["error"]["code"] == "internal_error"
+    assert response.headers["x-request-id"].startswith("req_")
+    monkeypatch.undo()
+    assert counted() == before + 1
+    (record,) = [r for r in caplog.records if r.message == "a request failed"]
+    assert record.exc_info is not None
+    assert "a fault of ours" in str(record.exc_info[1])
+
+
+def test_an_import_may_be_larger_than_other_bodies(service: RunningService) -> None:
+    items = [{"prompt": "Say sorry.", "sent": "x" * 20_000}] * 150
+    assert service.http.post("/v1/imports", json={"items": items}).status_code != 413
+    response = service.http.post("/v1/edits", json={"items": items})
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "body_too_large")

@@ -110,6 +110,8 @@ def test_temperature_0_is_the_likeliest_text_whatever_the_seed(client: openai.Op
         ("n", 99),
         ("stop", ["a"] * 9),
         ("messages", []),
+        ("messages", [{"role": "user", "content": "x", "name": "ann"}]),
+        ("messages", [{"role": "assistant", "content": "x", "tool_calls": [{"id": "1"}]}]),
         ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
         ("stream_options", {"include_usage": True}),
         ("top_logprobs", 3),
@@ -125,6 +127,65 @@ def test_what_is_not_supported_is_refused(
     error = response.json()["error"]
     assert error["type"] == "invalid_request_error"
     assert error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("completions", {"prompt": "half \ud83d of it"}),
+        ("chat/completions", {"messages": [{"role": "user", "content": "half \ud83d of it"}]}),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "half \ud83d"}]}]},
+        ),
+    ],
+)
+def test_half_a_character_is_refused(service: RunningService, path: str, fields: Any) -> None:
+    body = json.dumps({"model": "base", **fields})
+    response = service.http.post(
+        f"/v1/{path}", content=body, headers={"content-type": "application/json"}
+    )
+    assert response.status_code == 400
+    assert "half of a character at 5" in response.json()["error"]["message"]
+
+
+def test_a_conversation_goes_on_with_the_clients_own_message(client: openai.OpenAI) -> None:
+    messages = list(MESSAGES)
+    reply = client.chat.completions.create(model="corll", messages=messages, seed=5)
+    messages += [reply.choices[0].message, {"role": "user", "content": "Shorter, please."}]
+    again = client.chat.completions.create(model="corll", messages=messages, max_tokens=2)
+    assert again.usage is not None
+    assert reply.usage is not None
+    assert again.usage.prompt_tokens > reply.usage.total_tokens
+
+
+def test_logprobs_of_a_chat_are_those_of_its_text(client: openai.OpenAI) -> None:
+    """Nothing behind a stop sequence, and bytes only where they are whole."""
+    drawing: Any = {"model": "base", "messages": MESSAGES, "logprobs": True, "max_tokens": 60}
+    whole = [
+        choice
+        for seed in range(3)
+        for choice in client.chat.completions.create(**drawing, seed=seed, n=16).choices
+    ]
+    for choice in whole:
+        assert choice.logprobs is not None
+        tokens = choice.logprobs.content or []
+        for token in tokens:
+            halves = "\N{REPLACEMENT CHARACTER}" in token.token
+            assert token.bytes == (None if halves else list(token.token.encode()))
+        if all(token.bytes for token in tokens):
+            assert "".join(token.token for token in tokens) == choice.message.content
+    stop = next(token.token for token in whole[0].logprobs.content[3:] if token.bytes)  # type: ignore[union-attr,index]
+    stopped = client.chat.completions.create(**drawing, seed=0, n=16, stop=[stop]).choices[0]
+    assert stopped.logprobs is not None
+    assert stopped.message.content is not None
+    told = "".join(token.token for token in stopped.logprobs.content or [])
+    assert stopped.message.content.startswith(told)
+
+
+def test_an_implicit_reward_can_be_asked_for(service: RunningService) -> None:
+    assert service.draft()["corll"]["implicit_reward"] is None
+    assert service.draft(implicit_reward=True)["corll"]["implicit_reward"] == 0  # of π_0 itself
 
 
 def test_neutral_values_of_openais_are_understood(client: openai.OpenAI) -> None:

@@ -61,6 +61,34 @@ def test_an_edit_that_cannot_be_used_is_refused(
     assert response.status_code == status
 
 
+def test_the_reason_is_that_of_now(service: RunningService) -> None:
+    before = service.draft(user="flo")
+    past = service.post("edits", {"draft_id": before["id"], "text": "Past."})
+    assert "not agreed" in past["reason"]
+    service.put("users/flo/consent", {"learn": True, "include_past": True})
+    found = service.get(f"edits/{past['id']}")
+    assert (found["will_learn"], found["reason"]) == (True, None)
+    service.put("users/flo/consent", {"learn": False})
+    found = service.get(f"edits/{past['id']}")
+    assert found["will_learn"] is False
+    assert "withdrew consent" in found["reason"]
+    service.post("edits", {"draft_id": before["id"], "text": "Later."})
+    found = service.get(f"edits/{past['id']}")
+    assert (found["state"], found["will_learn"]) == ("replaced", False)
+    assert "later edit" in found["reason"]
+
+
+def test_an_edit_that_is_sent_twice_counts_once(service: RunningService) -> None:
+    def counted() -> float:
+        lines = service.http.get("/metrics").text.splitlines()
+        return sum(float(li.split()[-1]) for li in lines if li.startswith("corll_edits_total"))
+
+    draft, before = service.draft(user="gus"), counted()
+    for _ in range(3):
+        service.post("edits", {"draft_id": draft["id"], "text": "Sorry."})
+    assert counted() == before + 1
+
+
 def test_an_edit_too_long_to_learn_from_is_kept_and_says_so(service: RunningService) -> None:
     service.draft(user="lou")
     service.put("users/lou/consent", {"learn": True})

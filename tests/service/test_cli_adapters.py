@@ -140,6 +140,9 @@ def test_prune(
         version = find_version_by_number(db, anna.id, 1)
         assert version is not None
         assert version.folder is None
+        entry = read_audit(db, subject=anna.id, limit=1)[0]
+        assert entry.action == "prune"
+        assert entry.details == {"versions": [1, 2, 3, 4, 5, 6, 7, 12], "optimizers": []}
     of_anna("prune")
     assert capsys.readouterr().out.count("none") == 2
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.draft import best_first, make_drafts
-from corll.errors import PromptTooLongError
+from corll.errors import InputError, PromptTooLongError
 from corll.policy import Policy
 from corll.records import Verbatim
 from corll.service.drafting import (
@@ -244,6 +244,62 @@ def test_a_stop_sequence_ends_the_text_before_it(engine: Engine, policy: Policy)
     assert sample.text.startswith(policy.codec.decode(sample.token_ids[:-1]))
 
 
+def test_a_stopped_candidate_has_ended_and_its_logprob_is_of_its_own_ids(
+    engine: Engine, policy: Policy
+) -> None:
+    """The reference ranks by log π: what a stop sequence ended is not behind what ended itself."""
+    config = candidates(6, selection="logprob", allow_unfinished=False)
+    drawing = request(config=config, max_new_tokens=40)
+    (plain,) = policy.sample([drawing.prompt], 6, 40, 3)
+    stop = next(s.text.strip()[3:5] for s in plain if len(s.text.strip()) > 8)
+    listener = Listener()
+    engine.submit(replace(drawing, stop=(stop,)), listener)
+    drawn = listener.drawn
+    cut = [n for n, sample in enumerate(plain) if stop in sample.text]
+    assert cut
+    for n in cut:
+        sample = drawn.candidates[n]
+        assert sample.text == plain[n].text[: plain[n].text.find(stop)]
+        assert sample.logprob == pytest.approx(
+            float(policy.logprobs([drawing.prompt], [sample])), abs=1e-3
+        )
+    ended = [n for n in range(6) if n in cut or drawn.candidates[n].finished]
+    assert drawn.scores is not None
+    assert drawn.shown[0] == max(ended, key=lambda n: drawn.scores[n])
+
+
+def test_what_alone_needs_more_memory_than_there_is_is_refused(policy: Policy) -> None:
+    policy.memory_limit_gb = 1e-3
+    engine = Engine(policy)
+    with pytest.raises(InputError, match="draws 17 at a time"):
+        engine.submit(request(config=candidates(30), choices=30, max_new_tokens=200), Listener())
+    listener = Listener()
+    engine.submit(request(max_new_tokens=200), listener)
+    assert listener.drawn.candidates
+    engine.close()
+
+
+def test_blind_the_reference_draws_as_many_and_shows_the_first(engine: Engine) -> None:
+    listener = Listener()
+    engine.submit(request(config=candidates(3), blind=True), listener)
+    assert len(listener.drawn.candidates) == 3
+    assert listener.drawn.shown == (0,)
+    assert [e.done for e in listener.events if isinstance(e, Progress)][-1] == 3
+
+
+def test_a_version_says_the_reward_of_a_single_draft_where_asked(
+    engine: Engine, policy: Policy, tmp_path: Path
+) -> None:
+    version = saved_version(policy, tmp_path / "v", seed=1)
+    listener = Listener()
+    engine.submit(request(version=version, scored=True), listener)
+    (sample,), scores = listener.drawn.candidates, listener.drawn.scores
+    other = policy.with_adapter(version.folder)
+    expected = other.implicit_rewards([PROMPTS[0]], [sample], beta=PLAIN.beta)
+    assert scores == pytest.approx(expected.tolist(), abs=1e-4)
+    assert listener.told() == sample.text
+
+
 def test_logprobs_are_those_of_the_tokens(engine: Engine) -> None:
     listener = Listener()
     engine.submit(request(top_logprobs=2), listener)
@@ -251,6 +307,18 @@ def test_logprobs_are_those_of_the_tokens(engine: Engine) -> None:
     assert len(tokens) == len(sample.token_ids)
     assert sum(token.logprob for token in tokens) == pytest.approx(sample.logprob, abs=1e-4)
     assert all(token.top[0][1] >= token.top[1][1] for token in tokens)
+
+
+def test_an_end_token_is_in_no_text_and_so_in_no_logprobs(engine: Engine) -> None:
+    listener = Listener()
+    everything = PLAIN.with_settings(top_k=0)
+    engine.submit(
+        request(config=everything, choices=16, max_new_tokens=200, top_logprobs=0), listener
+    )
+    drawn = listener.drawn
+    assert any(sample.finished for sample in drawn.candidates)
+    for sample, logprobs in zip(drawn.candidates, drawn.logprobs, strict=True):
+        assert len(logprobs) == len(sample.token_ids) - sample.finished
 
 
 def test_a_cancelled_request_ends_with_what_was_drawn(engine: Engine) -> None:

@@ -3,15 +3,120 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+from sqlalchemy import select
 from test_learning import NOW, add_user
 
 from corll.policy import Policy
 from corll.service import history
 from corll.service.learning import Trainer
-from corll.service.store import imports
+from corll.service.store import accounts, imports, lineages, schema
+from corll.service.store.accounts import User
 from corll.service.store.database import Database
+from corll.service.store.drafts import drafts_of, edits_of
+from corll.service.store.imports import ImportRow
 from running_service import settings_for
+
+
+@pytest.fixture
+def trainer(policy: Policy, database: Database, tiny_model_folder: Path, tmp_path: Path) -> Trainer:
+    return Trainer(policy, database, settings_for(tiny_model_folder, tmp_path / "data"))
+
+
+def begun(trainer: Trainer, user: User, count: int) -> ImportRow:
+    items = [
+        ([{"role": "user", "content": f"Parcel {n} is late."}], None, f"A secret, number {n}.")
+        for n in range(count)
+    ]
+    return trainer.database.write(
+        lambda db: imports.add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
+    )
+
+
+def gone_on(trainer: Trainer, row: ImportRow) -> ImportRow | None:
+    """How the import is after a further chunk."""
+    history.go_on(trainer, row)
+    with trainer.database.read() as db:
+        return imports.find_import(db, row.id)
+
+
+def stored(trainer: Trainer, user: User) -> int:
+    """How many drafts and edits there are."""
+    with trainer.database.read() as db:
+        return sum(len(rows(db, user.id, limit=99)) for rows in (drafts_of, edits_of))
+
+
+def withdraw(trainer: Trainer, user: User, **consent: Any) -> None:
+    trainer.database.write(
+        lambda db: accounts.set_consent(db, user.id, actor="a", now=NOW, **consent)
+    )
+
+
+@pytest.mark.parametrize("consent", ["store", "learn"])
+def test_an_import_ends_between_chunks_where_consent_is_withdrawn(
+    trainer: Trainer, consent: str
+) -> None:
+    user = add_user(trainer.database, "ann")
+    row = begun(trainer, user, 11)
+    row = gone_on(trainer, row) or row
+    assert (row.state, stored(trainer, user)) == ("waiting", 16)
+    withdraw(trainer, user, **{consent: False})
+    with trainer.database.read() as db:
+        before = len(lineages.versions_of(db, user.id))
+    row = gone_on(trainer, row) or row
+    assert (row.state, "consent was withdrawn" in str(row.error)) == ("failed", True)
+    assert row.finished_at is not None
+    assert stored(trainer, user) == 16
+    with trainer.database.read() as db:
+        assert len(lineages.versions_of(db, user.id)) == before
+
+
+@pytest.mark.parametrize("when", ["drafting", "measuring"])
+@pytest.mark.parametrize("how", ["store", "learn", "deleted"])
+def test_an_import_ends_within_a_chunk_where_it_is_no_longer_wanted(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, how: str, when: str
+) -> None:
+    user = add_user(trainer.database, "ann")
+    row = begun(trainer, user, 2 if when == "drafting" else 12)
+    make_drafts = history.make_drafts
+
+    def meanwhile(*args: Any, **options: Any) -> Any:
+        if how == "deleted":
+            trainer.database.write(lambda db: imports.delete_import(db, row.id, actor="a", now=NOW))
+        else:
+            withdraw(trainer, user, **{how: False})
+        return make_drafts(*args, **options)
+
+    monkeypatch.setattr(history, "make_drafts", meanwhile)
+    now = gone_on(trainer, row)
+    if how == "deleted":
+        assert now is None
+        with trainer.database.read() as db:
+            assert "secret" not in str(db.execute(select(schema.imports)).all())
+    else:
+        assert now is not None
+        assert (now.state, now.result) == ("failed", None)
+    assert stored(trainer, user) == 0
+    with trainer.database.read() as db:
+        assert imports.next_import(db) is None
+        assert lineages.versions_of(db, user.id) == []
+
+
+def test_an_import_gives_way_to_drafts_before_each_pass(trainer: Trainer) -> None:
+    user = add_user(trainer.database, "ann")
+    row = begun(trainer, user, 50)  # ten of these are held out
+    asked = []
+    trainer.give_way = lambda: asked.append("before a pass")
+    items = []
+    with trainer.database.read() as db:
+        items = [item for item in imports.items_of(db, row.id) if item.held_out]
+    history._measured(trainer, user.id, items)
+    assert len(asked) == 4  # two chunks, each drafted for and scored
+    asked.clear()
+    history._take(trainer, row, items[:2])
+    assert len(asked) == 1
 
 
 def test_prompts_that_are_too_long_are_skipped_and_the_rest_is_learned(
@@ -30,7 +135,9 @@ def test_prompts_that_are_too_long_are_skipped_and_the_rest_is_learned(
         ([{"role": "user", "content": short * (8 if number in long else 1)}], None, f"No. {number}")
         for number in range(1, 13)
     ]
-    row = database.write(lambda db: imports.add_import(db, user_id=user.id, items=items, now=NOW))
+    row = database.write(
+        lambda db: imports.add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
+    )
     while row.state in ("waiting", "running"):
         history.go_on(trainer, row)
         with database.read() as db:

@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
 
 from corll.errors import AdapterError
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
-from corll.records import Sample
+from corll.records import Preference, Sample
 from corll.service import checks, learning, publishing
 from corll.service.checks import Examined, reasons_against
 from corll.service.learning import Trainer
 from corll.service.references import import_reference
 from corll.service.retention import remove_pruned
-from corll.service.store import accounts, drafts, lineages, preferences
+from corll.service.store import accounts, comparisons, drafts, lineages, preferences
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from corll.service.store.drafts import DraftRow, EditRow
 from corll.service.store.rows import new_id
+from corll.service.store.schema import preferences as preference_table
 from running_service import settings_for
 
 NOW = 1_700_000_000.0
@@ -47,26 +49,7 @@ def add_user(database: Database, name: str) -> User:
 
 def add_edit(trainer: Trainer, user: User, text: str, *, number: int = 0) -> EditRow:
     """A draft of π_0, and what its user made of it."""
-    prompt = [{"role": "user", "content": f"The parcel {number} is late."}]
-    sample: Sample = trainer.base.sample([prompt], 1, 12, number)[0][0]
-    draft = DraftRow(
-        id=new_id("chatcmpl-"),
-        user_id=user.id,
-        key_id=None,
-        kind="chat",
-        model="corll",
-        prompt=prompt,
-        version_id=None,
-        candidates=[asdict(sample)],
-        shown=[0],
-        scores=None,
-        sampling={},
-        seed=number,
-        status="complete",
-        held_back=False,
-        source="live",
-        created_at=NOW,
-    )
+    draft = drafted(trainer, user, number=number)
 
     def write(db: Any) -> EditRow:
         drafts.add_draft(db, draft)
@@ -84,6 +67,30 @@ def add_edit(trainer: Trainer, user: User, text: str, *, number: int = 0) -> Edi
         )
 
     return trainer.database.write(write)
+
+
+def drafted(trainer: Trainer, user: User, *, number: int) -> DraftRow:
+    """A draft of π_0."""
+    prompt = [{"role": "user", "content": f"The parcel {number} is late."}]
+    sample: Sample = trainer.base.sample([prompt], 1, 12, number)[0][0]
+    return DraftRow(
+        id=new_id("chatcmpl-"),
+        user_id=user.id,
+        key_id=None,
+        kind="chat",
+        model="corll",
+        prompt=prompt,
+        version_id=None,
+        candidates=[asdict(sample)],
+        shown=[0],
+        scores=None,
+        sampling={},
+        seed=number,
+        status="complete",
+        held_back=False,
+        source="live",
+        created_at=NOW,
+    )
 
 
 def states(trainer: Trainer, user: User) -> list[str]:
@@ -174,6 +181,8 @@ def test_a_version_that_fails_its_examination_never_serves(
     assert states(trainer, user) == ["set_aside", "set_aside"]
     with trainer.database.read() as db:
         assert lineages.serving_version(db, user.id) is None
+        found = [row.reason for row in preferences.preferences_of(db, user.id)]
+    assert found == ["Version 1 was rejected: it is no good."] * 2
 
 
 def test_nothing_is_learned_without_consent(trainer: Trainer, user: User) -> None:
@@ -193,6 +202,59 @@ def test_an_edit_that_cannot_be_encoded_is_set_aside_and_the_rest_learned(
     version = trainer.learn(user.id)
     assert version is not None
     assert states(trainer, user) == ["set_aside", "learned"]
+    with trainer.database.read() as db:
+        too_long, learned = preferences.preferences_of(db, user.id)
+    assert "Shorten the response" in str(too_long.reason)
+    assert learned.reason is None
+
+
+@pytest.mark.parametrize("cancelled", ["chosen", "rejected"])
+def test_a_comparison_with_a_cancelled_draft_is_never_learned_from(
+    trainer: Trainer, user: User, cancelled: str
+) -> None:
+    def compare(db: Connection) -> str:
+        sides = {
+            side: replace(
+                drafted(trainer, user, number=number),
+                prompt=[{"role": "user", "content": "The parcel is late."}],
+                status="cancelled" if side == cancelled else "complete",
+            )
+            for number, side in enumerate(("chosen", "rejected"))
+        }
+        for draft in sides.values():
+            drafts.add_draft(db, draft)
+        return comparisons.record_comparison(
+            db,
+            **sides,
+            chosen_choice=0,
+            rejected_choice=0,
+            will_learn=False,
+            reason=None,
+            idempotency_key=None,
+            now=NOW,
+        ).preference_id
+
+    preference_id = trainer.database.write(compare)
+    trainer.database.write(
+        lambda db: accounts.set_consent(db, user.id, include_past=True, actor="a", now=NOW)
+    )
+    assert states(trainer, user) == ["withheld"]
+    of_it = preference_table.c.id == preference_id
+    trainer.database.write(
+        lambda db: db.execute(update(preference_table).where(of_it).values(state="waiting"))
+    )
+    assert trainer.learn(user.id, all_that_waits=True) is None
+    with trainer.database.read() as db:
+        [row] = preferences.preferences_of(db, user.id)
+    assert (row.state, "cancelled" in str(row.reason)) == ("set_aside", True)
+
+
+def test_drafts_come_before_the_passes_of_an_examination(policy: Policy) -> None:
+    asked = []
+    learned = Preference("Hello", "Dear friend.", policy.sample(["Hello"], 1, 8, 0)[0][0])
+    examined = Examined(policy.with_adapter(), [learned], 4.0, lambda: asked.append(1))
+    reasons_against(examined)
+    assert len(asked) == 3  # π_0's own texts are drawn, then scored; the edits are scored
 
 
 def test_two_users_have_two_sets_of_weights(trainer: Trainer, user: User) -> None:
@@ -227,6 +289,43 @@ def test_retention_removes_old_weights_and_keeps_what_serves(trainer: Trainer, u
     kept = {path.name for path in trainer.settings.versions_dir.iterdir()}
     assert kept == {version.id for version in versions[2:]}
     assert remove_pruned(trainer.database, user.id) == []
+    with trainer.database.read() as db:
+        pruned = [row for row in accounts.read_audit(db, subject=user.id) if row.action == "prune"]
+    assert [row.actor for row in pruned] == ["learner", "learner"]
+    assert [row.details["versions"] for row in pruned] == [[2], [1]]
+
+
+def test_a_rollback_while_weights_are_pruned_keeps_the_folder_it_serves(
+    trainer: Trainer, user: User
+) -> None:
+    for number in range(8):
+        add_edit(trainer, user, f"Sorry, it is number {number}.", number=number)
+        if number % 2:
+            assert trainer.learn(user.id) is not None
+    database = trainer.database
+
+    def back_to(number: int) -> None:
+        database.write(
+            lambda db: lineages.rollback(db, user.id, to=number, requeue=False, actor="a", now=NOW)
+        )
+
+    back_to(3)
+
+    class RolledBackMeanwhile:
+        """What is read of this database is out of date as soon as it is written to."""
+
+        read = database.read
+
+        def write(self, work: Any) -> Any:
+            back_to(4)
+            return database.write(work)
+
+    assert remove_pruned(RolledBackMeanwhile(), user.id) == []  # type: ignore[arg-type]
+    with database.read() as db:
+        serving = lineages.serving_version(db, user.id)
+    assert serving is not None
+    assert serving.folder is not None
+    assert (serving.number, Path(serving.folder).is_dir()) == (4, True)
 
 
 @pytest.mark.parametrize("spoil", ["change", "remove"])

@@ -75,6 +75,30 @@ def test_edits_become_a_version_that_drafts(service: RunningService) -> None:
     assert [m["id"] for m in service.get("models?user=ann")["data"]] == ["corll", "base", "ann@1"]
 
 
+def test_a_version_drafts_for_its_own_user_alone(service: RunningService) -> None:
+    """Whoever may see both users cannot give the one the weights of the other."""
+    messages = [{"role": "user", "content": "x"}]
+    of_ann = {"model": "ann@1", "messages": messages}
+    for other in ("ben", "nobody-yet"):
+        asked = {**of_ann, "safety_identifier": other}
+        assert service.http.post("/v1/chat/completions", json=asked).status_code == 404
+    own = service.post("chat/completions", {**of_ann, "safety_identifier": "ann"})["corll"]
+    unnamed = service.post("chat/completions", of_ann)["corll"]
+    assert own["user"] == unnamed["user"] == service.get("users/ann")["id"]
+    backend = service.post("keys", {"scope": "backend", "label": "s", "namespace": "s"})
+    person = service.post("keys", {"scope": "user", "user": "ben", "label": "b"})
+    for key in (backend, person):
+        stranger = service.with_key(key["key"])
+        assert stranger.http.post("/v1/chat/completions", json=of_ann).status_code == 404
+        assert stranger.http.get("/v1/models/ann@1").status_code == 404
+
+
+def test_a_single_draft_of_a_version_says_its_reward_where_asked(service: RunningService) -> None:
+    about = service.draft(user="ann", seed=3, implicit_reward=True)["corll"]
+    assert (about["version"], about["candidates"]) == (1, 1)
+    assert about["implicit_reward"] is not None
+
+
 def test_with_several_candidates_a_stream_says_how_many_are_drawn(service: RunningService) -> None:
     body = {"model": "ann@1", "messages": [{"role": "user", "content": "x"}], "stream": True}
     with service.http.stream(
@@ -137,12 +161,22 @@ def test_a_step_can_be_asked_for(service: RunningService) -> None:
 def test_a_blind_holdback_measures_what_learning_is_worth(service: RunningService) -> None:
     service.put("users/kind/consent", {"holdback": 0.5})
     for number in range(12):
-        draft = service.draft(user="kind", seed=number)
+        draft = service.draft(user="kind", seed=number, num_candidates=3)
         assert draft["corll"]["blind"] is True
         assert "version" not in draft["corll"]
+        assert draft["corll"]["candidates"] == 3  # of whoever drafts
+        assert service.get("users/kind/drafts?limit=1")["data"][0]["version"] is None
         service.post("edits", {"draft_id": draft["id"], "text": f"Dear friend {number}."})
     learning = service.get("users/kind/learning")
     assert 0 < learning["edit_cost_held_back"]["count"] < 12
+    benefit = learning["benefit"]  # of these twelve alone, though more were answered before
+    assert benefit["held_back"] == learning["edit_cost_held_back"]
+    assert benefit["learned"]["count"] + benefit["held_back"]["count"] == 12
+    difference = benefit["difference"]
+    assert difference["mean"] == pytest.approx(
+        benefit["learned"]["mean"] - benefit["held_back"]["mean"]
+    )
+    assert difference["low"] <= difference["mean"] <= difference["high"]
     service.put("users/kind/consent", {"holdback": 0})
 
 
@@ -232,6 +266,9 @@ def test_a_server_killed_right_after_an_edits_answer_keeps_it_and_learns_from_it
         time.sleep(2)
         versions = service.get("users/ann/adapters")["data"]
         assert [version["number"] for version in versions] == [1]
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any("versions" in path.parts for path in written)
+    assert {oct(path.stat().st_mode & 0o077) for path in written} == {"0o0"}
 
 
 def test_a_clean_stop_finishes_the_draft_under_way_and_takes_the_learner_along(

@@ -8,6 +8,7 @@ import httpx
 import schemathesis
 from hypothesis import Phase, given, settings
 
+from corll.service.api.description import EXAMPLES
 from running_service import ADMIN_KEY, RunningService
 
 
@@ -46,3 +47,47 @@ def test_each_route_is_described(service: RunningService) -> None:
                 if "$ref" in schema:
                     schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
                 assert schema["examples"], schema["title"]
+
+
+def test_errors_are_described_as_they_are(service: RunningService) -> None:
+    document = httpx.get(f"{service.url}/openapi.json").json()
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert "422" not in operation["responses"]
+            assert "default" in operation["responses"]
+    error = document["components"]["schemas"]["Error"]["properties"]["error"]
+    real = service.http.post("/v1/edits", json={}).json()["error"]
+    assert set(error["properties"]) == set(error["required"]) == set(real)
+
+
+def test_answers_by_example_have_the_fields_of_real_ones(service: RunningService) -> None:
+    messages = [{"role": "user", "content": "The parcel is late."}]
+    draft = service.post("chat/completions", {"model": "corll", "messages": messages, "n": 2})
+    texts = [choice["message"]["content"] for choice in draft["choices"]]
+    assert texts[0] != texts[1]
+    sides = {
+        side: {"draft_id": draft["id"], "choice": n}
+        for n, side in enumerate(("chosen", "rejected"))
+    }
+    service.put(f"users/{draft['corll']['user']}/consent", {"learn": True})
+    real = {
+        ("post", "/v1/chat/completions"): draft,
+        ("post", "/v1/completions"): service.post(
+            "completions", {"model": "corll", "prompt": "Dear", "max_tokens": 2}
+        ),
+        ("post", "/v1/edits"): service.post("edits", {"draft_id": draft["id"], "text": "Sorry."}),
+        ("post", "/v1/comparisons"): service.post("comparisons", sides),
+        ("post", "/v1/learn"): service.post("learn", {}),
+        ("get", "/v1/models"): service.get("models"),
+    }
+    assert real.keys() == EXAMPLES.keys()
+    for name, example in EXAMPLES.items():
+        assert fields(example) == fields(real[name]), name
+
+
+def fields(value: Any) -> Any:
+    """The names in an answer, at every depth; of a list, those of its first item."""
+    if isinstance(value, dict):
+        return {name: fields(part) for name, part in value.items()}
+    return [fields(value[0])] if isinstance(value, list) and value else None

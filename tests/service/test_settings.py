@@ -40,7 +40,7 @@ def test_a_variable_stands_for_each_flag() -> None:
         ({"CORLL_DRAFTS_FROM": "reference"}, "drafts_from"),
         ({"CORLL_NUM_CANDIDATES": "17"}, "max_choices"),
         ({"CORLL_ADMIN_KEY": "short"}, "CORLL_ADMIN_KEY"),
-        ({"CORLL_ADMIN_KEY": "with spaces with spaces"}, "CORLL_ADMIN_KEY"),
+        ({"CORLL_ADMIN_KEY": "a new line within it:\n-"}, "CORLL_ADMIN_KEY"),
         ({"CORLL_ADMIN_KEY": "x" * 201}, "CORLL_ADMIN_KEY"),
     ],
 )
@@ -98,3 +98,30 @@ def test_print_config_says_what_flags_and_variables_come_to() -> None:
     assert (shown["port"], shown["max_waiting"]) == (9001, 7)
     assert shown["data_dir"] == "/home/ann/.local/share/corll"
     assert "admin_key" not in shown
+
+
+@pytest.mark.parametrize(
+    ("key", "fits"),
+    [
+        ("a passphrase of some words", True),
+        ("twenty-characters-+-", True),
+        ("nineteen-characters", False),
+        (" twenty-one characters", False),
+        ("twenty-one characters ", False),
+        ("zwanzig Zeichen: äöüß", False),
+        ("x" * 200, True),
+        ("x" * 201, False),
+    ],
+)
+def test_an_admin_key_is_what_a_header_can_carry(key: str, fits: bool) -> None:
+    if fits:
+        assert ServiceSettings(admin_key=key).admin_key is not None
+        return
+    with pytest.raises(ConfigError, match="20 to 200 printable"):
+        ServiceSettings(admin_key=key)
+
+
+def test_a_databases_password_is_not_printed() -> None:
+    settings = ServiceSettings(database="postgresql+psycopg://corll:hunter2@db/corll")
+    assert settings.printable()["database"] == "postgresql+psycopg://corll:***@db/corll"
+    assert "hunter2" not in str(ServiceSettings(database="no url: hunter2").printable())

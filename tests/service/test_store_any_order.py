@@ -16,7 +16,9 @@ from store_samples import (
 
 from corll.errors import InputError
 from corll.service.store.accounts import User, get_or_create_user, set_consent
+from corll.service.store.comparisons import record_comparison
 from corll.service.store.database import Database
+from corll.service.store.drafts import DraftRow
 from corll.service.store.lineages import (
     ancestry,
     current_lineage,
@@ -27,11 +29,12 @@ from corll.service.store.lineages import (
 )
 from corll.service.store.preferences import waiting_preferences
 from corll.service.store.rows import new_id
-from corll.service.store.schema import preferences, version_preferences
+from corll.service.store.schema import comparisons, drafts, preferences, version_preferences
 
 # What a user, an operator and the learner may do, in any order.
 EVENTS = st.one_of(
     st.tuples(st.just("edit"), st.integers(0, 2), st.sampled_from(["Hi", "Hi Tom", "Hello there"])),
+    st.tuples(st.just("compare"), st.integers(0, 3), st.integers(0, 3), st.booleans()),
     st.tuples(st.just("learn"), st.integers(1, 3)),
     st.tuples(st.just("reject"), st.integers(1, 3)),
     st.tuples(st.just("rollback"), st.integers(0, 6), st.booleans()),
@@ -52,15 +55,32 @@ def test_in_any_order_a_preference_is_learned_at_most_once(
 ) -> None:
     def play(db: Connection) -> None:
         user = get_or_create_user(db, "home", new_id("name"), store=True, learn=True, now=NOW)
-        drafts = [kept_draft(db, user) for _ in range(3)]
+        own = [kept_draft(db, user) for _ in range(3)]
+        own.append(kept_draft(db, user, status="cancelled"))
         for event in events:
             if event[0] == "edit":
-                edit(db, drafts[event[1]], event[2])
+                edit(db, own[event[1]], event[2])
+            elif event[0] == "compare":
+                compare(db, own[event[1]], own[event[2]], will_learn=event[3])
             else:
                 _act(db, user, event)
             check_the_rules(db, user)
 
     database.write(play)
+
+
+def compare(db: Connection, chosen: DraftRow, rejected: DraftRow, *, will_learn: bool) -> None:
+    record_comparison(
+        db,
+        chosen=chosen,
+        chosen_choice=0,
+        rejected=rejected,
+        rejected_choice=1,
+        will_learn=will_learn,
+        reason=None,
+        idempotency_key=None,
+        now=NOW,
+    )
 
 
 def _act(db: Connection, user: User, event: tuple) -> None:  # type: ignore[type-arg]
@@ -101,6 +121,16 @@ def check_the_rules(db: Connection, user: User) -> None:
     assert {row.id for row in rows if row.state == "learned"} == set(taught_to_line)
     for row in rows:
         assert (row.version_id in line) == (row.state == "learned")
+    cancelled = select(drafts.c.id).where(drafts.c.status == "cancelled")
+    compared = (
+        select(preferences.c.state)
+        .join(comparisons)
+        .where(
+            comparisons.c.chosen_draft_id.in_(cancelled)
+            | comparisons.c.rejected_draft_id.in_(cancelled)
+        )
+    )
+    assert set(db.execute(compared).scalars()) <= {"withheld", "set_aside"}
     serving_states = [v.id for v in versions_of(db, user.id) if v.state == "serving"]
     assert serving_states == ([] if serving is None else [serving.id])
     current = get_or_create_user(db, user.namespace, user.name, store=True, now=NOW)

@@ -175,18 +175,18 @@ def test_answers_say_which_version_wrote_and_what_editing_cost(db: Connection) -
     ada = add_user(db)
     first = edit(db, kept_draft(db, ada), "Hi", now=1.0)
     version = publish(db, ada, str(first.preference_id))
-    later = kept_draft(db, ada, version_id=version.id, held_back=True)
+    later = kept_draft(db, ada, version_id=version.id, held_back=True, blind=True)
     edit(db, later, "Hello there", now=2.0)
     replaced = kept_draft(db, ada, version_id=version.id)
     edit(db, replaced, "Hi", now=3.0)
     edit(db, replaced, "Hi Tom", now=4.0)
     edit(db, kept_draft(db, ada, source="import"), "Hi", now=5.0)
     assert answers_of(db, ada.id) == [
-        (1.0, None, False, False, 0.5),
-        (2.0, 1, True, True, 0.0),
-        (4.0, 1, False, False, 0.5),
+        (1.0, None, False, False, False, 0.5),
+        (2.0, 1, True, True, True, 0.0),
+        (4.0, 1, False, False, False, 0.5),
     ]
-    assert answers_of(db, ada.id, source="import") == [(5.0, None, False, False, 0.5)]
+    assert answers_of(db, ada.id, source="import") == [(5.0, None, False, False, False, 0.5)]
     assert all(type(answer.accepted) is bool for answer in answers_of(db, ada.id))
 
 

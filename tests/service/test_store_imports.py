@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 from sqlalchemy import Connection, select, text
-from store_samples import NOW, draft_of, kept_draft, new_version, publish
+from store_samples import NOW, back, draft_of, kept_draft, new_version, publish
 
 from corll.errors import InputError
-from corll.service.store.accounts import User, set_consent
+from corll.service.store.accounts import User, read_audit, set_consent
 from corll.service.store.drafts import DraftRow, edits_of, find_draft
 from corll.service.store.imports import (
     ImportRow,
@@ -24,20 +24,32 @@ from corll.service.store.imports import (
     next_import,
     update_import,
 )
-from corll.service.store.lineages import register_version
+from corll.service.store.lineages import register_version, requeue_set_aside, start_lineage
 from corll.service.store.preferences import find_preference, waiting_preferences
-from corll.service.store.schema import drafts, edits, import_items, imports, metadata, preferences
+from corll.service.store.schema import (
+    audit_log,
+    drafts,
+    edits,
+    import_items,
+    imports,
+    metadata,
+    preferences,
+)
 
 
 def job(db: Connection, user: User, count: int = 2) -> ImportRow:
     items = [(f"Prompt {n}", "A draft" if n % 2 else None, f"Sent {n}") for n in range(count)]
-    return add_import(db, user_id=user.id, items=items, now=NOW)
+    return add_import(db, user_id=user.id, items=items, actor="key_1", now=NOW)
 
 
 def imported(db: Connection, user: User, import_id: str, sent: str) -> tuple[DraftRow, str]:
     draft = draft_of(user, source="import")
     row = add_imported_preference(db, draft=draft, text=sent, import_id=import_id, now=NOW)
     return draft, row.id
+
+
+def forget(db: Connection, import_id: str) -> None:
+    delete_import(db, import_id, actor="key_1", now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +70,9 @@ def test_a_job_comes_back_with_its_items(db: Connection, ada: User) -> None:
     row = job(db, ada, 12)
     assert (row.state, row.total, row.used, row.result) == ("waiting", 12, 0, None)
     assert find_import(db, row.id) == row
-    assert imports_of(db, ada.id) == [row]
+    assert imports_of(db, ada.id, limit=9) == [row]
     items = items_of(db, row.id)
+    assert items_of(db, row.id, after=3, limit=2) == items[3:5]
     assert [item.number for item in items] == [*range(1, 13)]
     assert (items[0].prompt, items[0].draft, items[0].sent) == ("Prompt 0", None, "Sent 0")
     assert items[1].draft == "A draft"
@@ -76,10 +89,11 @@ def test_the_job_that_was_begun_goes_on_before_the_next(db: Connection, ada: Use
     update_import(db, second.id, state="done", result={"version": 1}, finished_at=NOW + 1)
     update_import(db, first.id, state="failed", error="no space")
     assert next_import(db) == third
+    assert next_import(db, but=[third.id]) is None
     done = find_import(db, second.id)
     assert done is not None
     assert (done.result, done.finished_at) == ({"version": 1}, NOW + 1)
-    delete_import(db, third.id)
+    forget(db, third.id)
     assert next_import(db) is None
 
 
@@ -138,7 +152,7 @@ def test_deleting_a_job_leaves_only_what_was_learned(db: Connection, ada: User) 
     publish(db, ada, learned)
     bad = new_version(db, ada, state="rejected")
     register_version(db, bad, preference_ids=[rejected], expected_parent=None, now=NOW)
-    delete_import(db, row.id)
+    forget(db, row.id)
     assert find_import(db, row.id) is None
     assert items_of(db, row.id) == []
     assert [
@@ -154,16 +168,52 @@ def test_deleting_a_job_leaves_only_what_was_learned(db: Connection, ada: User) 
     for table in (drafts, edits, preferences, imports, import_items):
         rows = db.execute(select(table)).all()
         assert "secret" not in str(rows)
-        assert len(rows) == (1 if table is imports else 2), table
+        assert len(rows) == 2, table
+
+
+def test_what_was_learned_keeps_the_link_to_its_job(db: Connection, ada: User) -> None:
+    row = job(db, ada)
+    _, learned = imported(db, ada, row.id, "Learned")
+    publish(db, ada, learned)
+    forget(db, row.id)
+    preference = find_preference(db, learned)
+    assert preference is not None
+    assert (preference.state, preference.import_id) == ("learned", row.id)
+    assert imports_of(db, ada.id, limit=9) == []
+    forget(db, row.id)
+    entries = [(entry.action, entry.details) for entry in read_audit(db, subject=ada.id)]
+    assert entries == [
+        ("import deleted", {"import": row.id, "preferences": 0}),
+        ("import", {"import": row.id, "items": 2}),
+    ]
+
+
+@pytest.mark.parametrize("again", ["rollback", "lineage"])
+def test_what_was_deleted_never_waits_again(db: Connection, ada: User, again: str) -> None:
+    row = job(db, ada)
+    _, learned = imported(db, ada, row.id, "Learned")
+    version = publish(db, ada, learned)
+    forget(db, row.id)
+    if again == "rollback":
+        back(db, ada, 0, requeue=True)
+    else:
+        start_lineage(db, user_id=ada.id, reference_id=version.reference_id, now=NOW)
+    requeue_set_aside(db, ada.id, actor="a", now=NOW)
+    preference = find_preference(db, learned)
+    assert preference is not None
+    assert (preference.state, "deleted" in str(preference.reason)) == ("set_aside", True)
 
 
 def test_no_text_is_left_in_any_table(db: Connection, ada: User) -> None:
     row = job(db, ada)
     imported(db, ada, row.id, "Something private")
-    delete_import(db, row.id)
-    delete_import(db, "import_none")
+    update_import(db, row.id, result={"before": "Something private"}, error="Something private")
+    forget(db, row.id)
+    forget(db, "import_none")
     counts = {name: db.execute(text(f"SELECT count(*) FROM {name}")).scalar() for name in TABLES}
-    assert counts == dict.fromkeys(TABLES, 0) | {"users": 1}
+    assert counts == dict.fromkeys(TABLES, 0) | {"users": 1, "imports": 1, "audit_log": 2}
+    for table in (imports, audit_log):
+        assert "private" not in str(db.execute(select(table)).all())
 
 
 TABLES = list(metadata.tables)

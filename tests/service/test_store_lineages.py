@@ -48,6 +48,11 @@ def states(db: Connection, *preference_ids: str) -> list[str]:
     return ["gone" if row is None else row.state for row in found]
 
 
+def reasons(db: Connection, *preference_ids: str) -> list[str | None]:
+    found = [find_preference(db, preference_id) for preference_id in preference_ids]
+    return [None if row is None else row.reason for row in found]
+
+
 def taught(db: Connection, user: User, count: int) -> tuple[list[Version], list[str]]:
     """Versions 1 … count in a line, each taught one preference."""
     ids = [preference_from_edit(db, user) for _ in range(count)]
@@ -131,8 +136,10 @@ def test_what_a_rejected_version_was_taught_is_set_aside(db: Connection, ada: Us
     kept = register(db, version, bad, serve=False)
     assert (kept.state, kept.reasons) == ("rejected", ["repeats itself"])
     assert states(db, bad, other) == ["set_aside", "waiting"]
+    assert reasons(db, bad, other) == ["Version 1 was rejected: repeats itself.", None]
     assert requeue_set_aside(db, ada.id, actor="key_1", now=NOW) == 1
     assert states(db, bad, other) == ["waiting", "waiting"]
+    assert reasons(db, bad, other) == [None, None]
     assert read_audit(db, subject=ada.id)[0].details == {"preferences": 1}
     with pytest.raises(InputError, match="rejected and never served"):
         back(db, ada, 1)
@@ -144,6 +151,7 @@ def test_what_is_requeued_is_withheld_where_learning_is_off(db: Connection, ada:
     set_consent(db, ada.id, learn=False, actor="a", now=NOW)
     requeue_set_aside(db, ada.id, actor="a", now=NOW)
     assert states(db, first) == ["withheld"]
+    assert "withdrew consent" in str(reasons(db, first))
 
 
 def test_a_step_from_what_no_longer_serves_is_stale_and_changes_nothing(
@@ -225,6 +233,8 @@ def test_rolling_back_unlearns_what_came_later(
     assert serving == serving_version(db, ada.id)
     assert [v.state for v in versions_of(db, ada.id)] == ["serving", "retired", "retired"]
     assert states(db, *ids) == ["learned", afterwards, afterwards]
+    said = [None if reason is None else "rolled back" in reason for reason in reasons(db, *ids)]
+    assert said == [None, *[None if requeue else True] * 2]
     entry = read_audit(db, subject=ada.id)[0]
     assert (entry.action, entry.details) == ("rollback", {"from": 3, "to": 1, "requeue": requeue})
 

@@ -20,12 +20,15 @@ interface Answer {
   edit_cost: number;
 }
 
-interface Figure {
+interface Figure extends Interval {
+  count: number;
+  accepted: number;
+}
+
+interface Interval {
   mean: number;
   low: number;
   high: number;
-  count: number;
-  accepted: number;
 }
 
 interface Learned {
@@ -33,6 +36,7 @@ interface Learned {
   edit_cost: Figure | null;
   edit_cost_learned: Figure | null;
   edit_cost_held_back: Figure | null;
+  benefit: { difference: Interval } | null;
 }
 
 const SMALLEST_WINDOW = 5;
@@ -184,18 +188,24 @@ function fromTo({ mean }: Band): string {
   return `From ${mean[0]!.toFixed(2)} at first to ${mean.at(-1)!.toFixed(2)} now.`;
 }
 
-function figures({ answers, edit_cost, edit_cost_learned, edit_cost_held_back }: Learned): string[] {
+function figures({ answers, edit_cost, edit_cost_learned, edit_cost_held_back, benefit }: Learned): string[] {
   if (answers.length === 0 || edit_cost === null) {
     return ["Nothing to show yet: draft and send a few texts on the desk."];
   }
   const lines = [`${count(answers.length, "draft")} answered, ${percent(edit_cost.accepted)} sent as they were. Edit cost ${figure(edit_cost)}.`];
   if (edit_cost_learned) lines.push(`Drafts of your versions: ${figure(edit_cost_learned)}.`);
   if (edit_cost_held_back) lines.push(`Drafts held back, by the base model: ${figure(edit_cost_held_back)}.`);
+  if (benefit) lines.push(`Where chance decided who drafts, unseen, your versions changed the edit cost by ${signed(benefit.difference)}.`);
   return lines;
 }
 
 function figure({ mean, low, high, count: number }: Figure): string {
   return `${mean.toFixed(2)} (95 %: ${low.toFixed(2)} to ${high.toFixed(2)}; ${count(number, "draft")})`;
+}
+
+function signed({ mean, low, high }: Interval): string {
+  const [at, from, to] = [mean, low, high].map((value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`);
+  return `${at} (95 %: ${from} to ${to})`;
 }
 
 /** Two versions of the user's choice, on prompts of theirs. */

@@ -151,7 +151,7 @@ def _prune(arguments: Sequence[str]) -> None:
         with database.read() as db:
             folders, optimizers = lineages.prunable(db, user.id)
         if not settings.dry_run:
-            remove_pruned(database, user.id)
+            remove_pruned(database, user.id, actor=actor())
     verb = "would go" if settings.dry_run else "went"
     print(f"Weights that {verb}: {_numbers(folders)}.")
     print(f"Optimiser's states that {verb} without the weights: {_numbers(optimizers)}.")

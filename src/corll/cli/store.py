@@ -22,7 +22,7 @@ from corll.service.store.accounts import (
     find_user_called,
     users_of,
 )
-from corll.service.store.database import Database
+from corll.service.store.database import PRIVATE_UMASK, Database
 
 Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
@@ -50,11 +50,15 @@ class StoreSettings(Config):
                 f"There is no database in {self.data_dir}: name the folder of the service with "
                 "--data-dir, or start `corll serve` first."
             )
-        database = Database.open(self.database, self.data_dir)
+        before = os.umask(PRIVATE_UMASK)
         try:
-            yield database
+            database = Database.open(self.database, self.data_dir)
+            try:
+                yield database
+            finally:
+                database.close()
         finally:
-            database.close()
+            os.umask(before)
 
 
 class UserSettings(StoreSettings):

@@ -34,16 +34,19 @@ _SMALLEST_CHANGE = 1e-4
 class Examined:
     """A version under examination, loaded from its folder, and what it learned from.
 
-    `max_drift`: nats a token by which π_0's own texts may have become unlikelier.
+    `max_drift`: nats a token by which π_0's own texts may have become unlikelier. `give_way` is
+    called before each pass.
     """
 
     policy: Policy
     learned: Sequence[Preference]
     max_drift: float
+    give_way: Callable[[], None] = lambda: None
 
     @cached_property
     def _probes(self) -> tuple[list[str], list[Sample]]:
         """Texts of π_0 for prompts that no user wrote."""
+        self.give_way()
         with self.policy.as_reference():
             rows = self.policy.sample(
                 _PROBES, 1, _PROBE_LENGTH, _PROBE_SEED, sampling=SamplingConfig()
@@ -54,12 +57,14 @@ class Examined:
     def probe_scores(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """log π and log π_0 of these texts, and their tokens. *Shapes*: P each."""
         prompts, samples = self._probes
+        self.give_way()
         lengths = torch.tensor([float(len(sample.token_ids)) for sample in samples])
         return *self.policy.both_logprobs(prompts, samples), lengths
 
     @cached_property
     def learned_scores(self) -> tuple[torch.Tensor, torch.Tensor]:
         """log π and log π_0 of the edits it learned from. *Shapes*: N each."""
+        self.give_way()
         prompts = [preference.prompt for preference in self.learned]
         return self.policy.both_logprobs(prompts, [p.chosen for p in self.learned])
 

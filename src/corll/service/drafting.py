@@ -44,7 +44,8 @@ class DraftRequest:
 
     `config` says how they are drawn, how many candidates there are (at least `choices`), and which
     of them are shown. `top_logprobs` is None where no log-probabilities are wanted; `tells` says
-    whether anybody reads the text before its end.
+    whether anybody reads the text before its end; `scored`, whether R_π is wanted though nothing
+    is ranked by it; `blind`, that nothing may tell a version from π_0, so that π_0 draws as many.
     """
 
     prompt: Prompt
@@ -56,6 +57,8 @@ class DraftRequest:
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
     tells: bool = True
+    scored: bool = False
+    blind: bool = False
 
     @property
     def sampling(self) -> SamplingConfig:
@@ -69,7 +72,7 @@ class DraftRequest:
         That is where nothing is ranked, and by R_π, which is 0 for π_0 itself.
         """
         by, reference = self.config.selection, self.version is None or self.version.is_reference
-        if by == "first" or (by == "implicit_reward" and reference):
+        if by == "first" or (by == "implicit_reward" and reference and not self.blind):
             return self.choices
         return max(self.choices, self.config.num_candidates)
 
@@ -112,8 +115,9 @@ class Progress:
 class Drawn:
     """The end of a request: all candidates, and which of them are shown, the best first.
 
-    `scores` are what `selection` maximises, None where nothing was ranked. `cut` are the choices
-    that ended at their longest; `cancelled` says that nobody waited for the end.
+    `scores` are what `selection` maximises, None where nothing was ranked and none were wanted.
+    `cut` are the choices that ended at their longest; `cancelled` says that nobody waited for the
+    end.
     """
 
     candidates: tuple[Sample, ...]

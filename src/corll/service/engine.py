@@ -136,12 +136,18 @@ class Engine:
         """Puts a request in the queue.
 
         *Raises*: EngineBusyError where that is full, or the service is stopping; InputError,
-        PromptTooLongError for a prompt that cannot be drafted for.
+        PromptTooLongError for a prompt that cannot be drafted for, or not so many times.
         """
         codec, limit = self._base.codec, request.config.max_prompt_length
         prompt_ids = codec.encode_prompt(request.prompt, limit=limit)
         codec.check_room([prompt_ids], request.max_new_tokens)
         job = DraftJob(request, len(prompt_ids), on_event)
+        room = max(1, self._base.branches_at_once(longest_row([job])))
+        if request.branches > room:
+            raise InputError(
+                f"{request.branches} candidates of {request.max_new_tokens} tokens do not fit into "
+                f"the memory of this server; at this length it draws {room} at a time."
+            )
         with self._changed:
             if self._closing or len(self._waiting) >= self._max_waiting:
                 raise EngineBusyError(1 + _SECONDS_A_DRAFT * len(self._waiting) // 8)

@@ -7,7 +7,7 @@ was sent is its edit. Some texts are held out, and drafted for before and after.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,9 +21,9 @@ from corll.evaluation import Evaluation, compare, evaluate, mean_interval
 from corll.feedback import clean_edit
 from corll.records import Draft, Prompt, Sample
 from corll.service.learning import Trainer
-from corll.service.store import imports, lineages
+from corll.service.store import accounts, imports, lineages
 from corll.service.store.drafts import DraftRow
-from corll.service.store.imports import ImportItem, ImportRow, ItemState
+from corll.service.store.imports import ImportItem, ImportRow
 from corll.service.store.lineages import Version
 from corll.service.store.rows import new_id
 
@@ -41,33 +41,72 @@ class _Sender:
         return next(self._sent)
 
 
+class _EndedError(Exception):
+    """The import was deleted meanwhile, or its user withdrew consent."""
+
+
 def go_on(trainer: Trainer, row: ImportRow) -> None:
     """A further chunk of an import; its last one leaves it done, with figures.
 
-    It goes on from what is stored, so a process that was killed loses a chunk at most.
+    It goes on from what is stored, so a process that was killed loses a chunk at most. Where its
+    user has withdrawn consent it ends as failed, and nothing more is stored or learned.
     """
-    database = trainer.database
-    with database.read() as db:
+    try:
+        _chunk(trainer, row)
+    except _EndedError as ended:
+        reason = str(ended)
+        trainer.database.write(
+            lambda db: imports.update_import(
+                db, row.id, state="failed", result=None, error=reason, finished_at=time.time()
+            )
+        )
+
+
+def _chunk(trainer: Trainer, row: ImportRow) -> None:
+    with trainer.database.read() as db:
+        _check_wanted(db, row)
         items = imports.items_of(db, row.id)
     held_out = [item for item in items if item.held_out and item.state != "skipped"]
     result: dict[str, Any] = dict(row.result or {})
     if "before" not in result:
-        held_out = _usable(trainer, held_out)
+        held_out = _usable(trainer, row, held_out)
     if held_out and "before" not in result:
         edits, surprisals = _measured(trainer, row.user_id, held_out)
         result |= {"before": edits.records(), "surprisals": surprisals}
-        database.write(lambda db: imports.update_import(db, row.id, state="running", result=result))
+        _update(trainer, row, state="running", result=result)
     waiting = [item for item in items if item.state == "waiting" and not item.held_out]
     if waiting:
         _take(trainer, row, waiting[:_AT_ONCE])
         trainer.learn(row.user_id, all_that_waits=len(waiting) <= _AT_ONCE)
         return
     finished = _figures(trainer, row, held_out, result) if held_out else {}
-    database.write(
-        lambda db: imports.update_import(
-            db, row.id, state="done", result=finished, finished_at=time.time()
+    _update(trainer, row, state="done", result=finished, finished_at=time.time())
+
+
+def _check_wanted(db: Connection, row: ImportRow) -> None:
+    """*Raises*: _EndedError where nothing more may be stored of this import."""
+    if imports.find_import(db, row.id) is None:
+        raise _EndedError("the import was deleted")
+    user = accounts.find_user(db, row.user_id)
+    if user is None or not (user.store and user.learn):
+        raise _EndedError(
+            "consent was withdrawn, so the rest was neither stored nor learned; once the user "
+            "lets texts be stored and learned from (consent: store, learn), import it again"
         )
-    )
+
+
+def _write(trainer: Trainer, row: ImportRow, work: Callable[[Connection], Any]) -> None:
+    """Writes while the import is wanted, which is looked at in the same transaction."""
+
+    def write(db: Connection) -> None:
+        _check_wanted(db, row)
+        work(db)
+
+    trainer.database.write(write)
+
+
+def _update(trainer: Trainer, row: ImportRow, **changes: Any) -> None:
+    _write(trainer, row, lambda db: imports.update_import(db, row.id, **changes))
 
 
 def _figures(
@@ -95,31 +134,40 @@ def _measured(
     trainer: Trainer, user_id: str, items: Sequence[ImportItem]
 ) -> tuple[Evaluation, list[float]]:
     """How far drafts are from what was sent, and how unlikely that is, in nats a token."""
-    prompts, sent = [item.prompt for item in items], [item.sent for item in items]
-    seeds = [_HELD_OUT_SEED + item.number for item in items]
-    codec = trainer.base.codec
-    lengths = [len(codec.encode_response(text).token_ids) for text in sent]
+    codec, config = trainer.base.codec, trainer.settings.coactive
+    made: list[Draft] = []
+    surprisals: list[float] = []
     with trainer.serving_policy(user_id) as policy:
-        made = make_drafts(policy, prompts, trainer.settings.coactive, seeds=seeds)
-        logprobs = policy.logprobs(prompts, sent).tolist()
-    surprisals = [-value / length for value, length in zip(logprobs, lengths, strict=True)]
+        for chunk in _chunks(items):
+            prompts, sent = [item.prompt for item in chunk], [item.sent for item in chunk]
+            seeds = [_HELD_OUT_SEED + item.number for item in chunk]
+            trainer.give_way()
+            made += make_drafts(policy, prompts, config, seeds=seeds)
+            trainer.give_way()
+            logprobs = policy.logprobs(prompts, sent).tolist()
+            lengths = [len(codec.encode_response(text).token_ids) for text in sent]
+            surprisals += [-value / n for value, n in zip(logprobs, lengths, strict=True)]
     return evaluate(made, _Sender(items)), surprisals
+
+
+def _chunks(items: Sequence[ImportItem]) -> Iterator[Sequence[ImportItem]]:
+    return (items[n : n + _AT_ONCE] for n in range(0, len(items), _AT_ONCE))
 
 
 def _take(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> None:
     """Drafts for the items, and what was sent as the edits."""
-    usable = _usable(trainer, items)
+    usable = _usable(trainer, row, items)
     if not usable:
         return
     version = _serving(trainer, row.user_id)
     for item, draft in _drafts(trainer, row.user_id, usable):
         if same_text(draft.text, item.sent):
-            _mark(trainer, item, "skipped", "the text that was sent is the draft itself")
+            _mark(trainer, row, item, "the text that was sent is the draft itself")
             continue
         _record(trainer, row, version, item, draft)
 
 
-def _usable(trainer: Trainer, items: Sequence[ImportItem]) -> list[ImportItem]:
+def _usable(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> list[ImportItem]:
     """Those that can be drafted for and learned from; the others are skipped, with the reason."""
     usable, limit = [], trainer.settings.coactive.max_prompt_length
     for item in items:
@@ -127,7 +175,7 @@ def _usable(trainer: Trainer, items: Sequence[ImportItem]) -> list[ImportItem]:
             trainer.base.codec.encode_prompt(item.prompt, limit=limit)
             clean_edit(item.sent)
         except InputError as error:
-            _mark(trainer, item, "skipped", str(error))
+            _mark(trainer, row, item, str(error))
         else:
             usable.append(item)
     return usable
@@ -142,6 +190,7 @@ def _drafts(
         config = trainer.settings.coactive
         prompts = [item.prompt for item in missing]
         with trainer.serving_policy(user_id) as policy:
+            trainer.give_way()
             made = make_drafts(policy, prompts, config, seeds=[item.number for item in missing])
         yield from zip(missing, made, strict=True)
     for item in items:
@@ -183,13 +232,14 @@ def _record(
         )
         imports.mark_item(db, row.id, item.number, state="used", reason=None)
 
-    trainer.database.write(write)
+    _write(trainer, row, write)
 
 
-def _mark(trainer: Trainer, item: ImportItem, state: ItemState, reason: str) -> None:
-    trainer.database.write(
-        lambda db: imports.mark_item(db, item.import_id, item.number, state=state, reason=reason)
-    )
+def _mark(trainer: Trainer, row: ImportRow, item: ImportItem, reason: str) -> None:
+    def skip(db: Connection) -> None:
+        imports.mark_item(db, row.id, item.number, state="skipped", reason=reason)
+
+    _write(trainer, row, skip)
 
 
 def _serving(trainer: Trainer, user_id: str) -> Version | None:

@@ -1,8 +1,8 @@
 """The learner: a process of its own beside the server, which it never keeps waiting.
 
 It reads the store, makes versions, and ends with its parent. What it needs to hear (a user asks for
-a step now) comes through a pipe, and everything else is in the store, so it may be killed and
-started again at any moment.
+a step now) comes through a pipe and is written to the store at once, where everything else is, so
+it may be killed and started again at any moment.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import logging
 import os
 import threading
 import time
-from collections import defaultdict
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -33,6 +34,7 @@ _LONGEST_PAUSE_S = 3.0
 """A step gives way to drafts for this long before each micro-batch, then goes on all the same."""
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 2.0, 600.0
+_THE_STORE = "store"
 _LOWER_PRIORITY = 10
 
 
@@ -43,21 +45,30 @@ class Flag(Protocol):
 
 
 class Inbox:
-    """What the server said; ends the process when the server is gone."""
+    """What the server said; ends the process when the server is gone.
 
-    def __init__(self, channel: Connection) -> None:
-        self._channel = channel
+    `keep` writes down that a step was asked for a user.
+    """
+
+    def __init__(self, channel: Connection, keep: Callable[[str], None]) -> None:
+        self._channel, self._keep = channel, keep
         self._asked: set[str] = set()
         self._lock = threading.Lock()
         self.news = threading.Event()
         self.stopping = False
         threading.Thread(target=self._listen, name="inbox", daemon=True).start()
 
-    def take_asked(self) -> set[str]:
-        """The users for whom a step was asked since the last call."""
+    def keep_asked(self) -> None:
+        """Writes down what was asked and is not written yet. *Raises*: StoreError."""
         with self._lock:
             asked, self._asked = self._asked, set()
-        return asked
+        try:
+            for user_id in asked:
+                self._keep(user_id)
+        except StoreError:
+            with self._lock:
+                self._asked |= asked
+            raise
 
     def _listen(self) -> None:
         while True:
@@ -65,10 +76,13 @@ class Inbox:
                 kind, subject = self._channel.recv()
             except (EOFError, OSError):
                 os._exit(0)  # The parent is gone; whatever is half done is not registered.
-            with self._lock:
-                if kind == "learn":
+            if kind == "learn":
+                with self._lock:
                     self._asked.add(subject)
-                self.stopping = self.stopping or kind == "stop"
+                # The worker tries again what cannot be written now.
+                with suppress(StoreError):
+                    self.keep_asked()
+            self.stopping = self.stopping or kind == "stop"
             self.news.set()
 
 
@@ -91,77 +105,117 @@ class Pacer:
             raise SystemExit
 
 
+class Retries:
+    """When to try again what failed: after 2 s, then twice as long each time, to ten minutes."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, float] = {}
+        self._delay: dict[str, float] = {}
+
+    def failed(self, what: str) -> float:
+        """Says in how many seconds to try again."""
+        delay = self._delay.get(what, _FIRST_RETRY_S)
+        self._at[what] = time.monotonic() + delay
+        self._delay[what] = min(2 * delay, _LONGEST_RETRY_S)
+        return delay
+
+    def worked(self, what: str) -> None:
+        """Forgets that it ever failed."""
+        self._at.pop(what, None)
+        self._delay.pop(what, None)
+
+    def pending(self) -> Collection[str]:
+        """What is not to be tried yet."""
+        now = time.monotonic()
+        return {what for what, at in self._at.items() if at > now}
+
+
 class Worker:
     """Finds what is to be learned, one user after the other, the one who waited longest first."""
 
     def __init__(self, trainer: Trainer, inbox: Inbox, channel: Connection) -> None:
         self._trainer, self._inbox, self._channel = trainer, inbox, channel
-        self._asked: set[str] = set()
-        self._retry_at: dict[str, float] = {}
-        self._delay: dict[str, float] = defaultdict(lambda: _FIRST_RETRY_S)
+        self._retries = Retries()
 
     def run(self) -> None:
         """Until the server says stop."""
         while not self._inbox.stopping:
-            self._asked |= self._inbox.take_asked()
             try:
+                self._inbox.keep_asked()
                 busy = self._round()
             except StoreError as error:
-                log.warning("the store cannot be used (%s); trying again", error)
-                busy = False
-            if not busy:
-                self._inbox.news.wait(_POLL_S)
-                self._inbox.news.clear()
+                delay = self._retries.failed(_THE_STORE)
+                log.warning("the store cannot be used (%s); trying again in %.0f s", error, delay)
+                self._wait(delay)
+            else:
+                self._retries.worked(_THE_STORE)
+                if not busy:
+                    self._wait(_POLL_S)
+
+    def _wait(self, seconds: float) -> None:
+        self._inbox.news.wait(seconds)
+        self._inbox.news.clear()
 
     def _round(self) -> bool:
         """One step of one user, and one chunk of one import; says whether there was any."""
         busy = False
         for user_id, all_that_waits in self._due():
-            self._asked.discard(user_id)
             busy |= self._attempt(user_id, all_that_waits=all_that_waits)
             if self._inbox.stopping:
                 return busy
         with self._trainer.database.read() as db:
-            row = imports.next_import(db)
-        if row is not None:
-            self._import(row)
-        return busy or row is not None
+            row = imports.next_import(db, but=self._retries.pending())
+        return busy if row is None else self._import(row) or busy
 
     def _due(self) -> list[tuple[str, bool]]:
         """Users to learn from now, and whether from all that waits, though that be fewer than N."""
-        with self._trainer.database.read() as db:
+        database, settings = self._trainer.database, self._trainer.settings
+        with database.read() as db:
             waiting = preferences.users_with_waiting(db)
-        settings = self._trainer.settings
+            asked = preferences.users_who_asked(db)
+        if asked - {user_id for user_id, _, _ in waiting}:
+            database.write(preferences.forget_fulfilled_requests)
         flushed_before = time.time() - settings.flush_after_hours * 3600
-        now = time.monotonic()
+        not_yet = self._retries.pending()
         due = []
         for user_id, count, oldest in waiting:
-            all_that_waits = user_id in self._asked or oldest <= flushed_before
+            all_that_waits = user_id in asked or oldest <= flushed_before
             enough = count >= settings.coactive.preferences_per_step
-            if (enough or all_that_waits) and self._retry_at.get(user_id, 0.0) <= now:
+            if (enough or all_that_waits) and user_id not in not_yet:
                 due.append((user_id, all_that_waits))
         return due
 
     def _attempt(self, user_id: str, *, all_that_waits: bool) -> bool:
         try:
             version = self._trainer.learn(user_id, all_that_waits=all_that_waits)
-        except StoreError:
-            raise
         except Exception:
             # One user's trouble must not stop the others.
-            delay = self._delay[user_id]
+            delay = self._retries.failed(user_id)
             log.exception("learning for %s failed; next attempt in %.0f s", user_id, delay)
-            self._retry_at[user_id] = time.monotonic() + delay
-            self._delay[user_id] = min(2 * delay, _LONGEST_RETRY_S)
             return False
-        self._delay.pop(user_id, None)
+        self._retries.worked(user_id)
         if version is not None:
             log.info("%s: version %d is %s", user_id, version.number, version.state)
             about = {"number": version.number, "state": version.state}
             self._say("version", {"user": user_id, **about})
         return version is not None
 
-    def _import(self, row: ImportRow) -> None:
+    def _import(self, row: ImportRow) -> bool:
+        try:
+            now = self._go_on(row)
+        except StoreError as error:
+            delay = self._retries.failed(row.id)
+            log.warning("import %s goes on in %.0f s: %s", row.id, delay, error)
+            return False
+        self._retries.worked(row.id)
+        if now is not None:
+            about = {"id": now.id, "state": now.state, "used": now.used, "total": now.total}
+            self._say("import", {"user": now.user_id, **about})
+        return True
+
+    def _go_on(self, row: ImportRow) -> ImportRow | None:
+        """A chunk of an import, which fails where it cannot be done; returns how it is then."""
+        database = self._trainer.database
         try:
             history.go_on(self._trainer, row)
         except StoreError:
@@ -169,16 +223,13 @@ class Worker:
         except Exception as error:
             log.exception("import %s failed", row.id)
             reason = f"{type(error).__name__}: {error}"
-            self._trainer.database.write(
+            database.write(
                 lambda db: imports.update_import(
                     db, row.id, state="failed", error=reason, finished_at=time.time()
                 )
             )
-        with self._trainer.database.read() as db:
-            now = imports.find_import(db, row.id)
-        if now is not None:
-            about = {"id": now.id, "state": now.state, "used": now.used, "total": now.total}
-            self._say("import", {"user": now.user_id, **about})
+        with database.read() as db:
+            return imports.find_import(db, row.id)
 
     def _say(self, kind: str, content: Any) -> None:
         self._channel.send((kind, content))
@@ -189,9 +240,13 @@ def learn_in_background(settings: ServiceSettings, channel: Connection, drafting
     set_up_logging(settings)
     if hasattr(os, "nice"):
         os.nice(_LOWER_PRIORITY)
-    inbox = Inbox(channel)
-    base = load_base(settings)
     database = Database.open(settings.database, settings.data_dir)
+
+    def keep(user_id: str) -> None:
+        database.write(lambda db: preferences.ask_to_learn(db, user_id, now=time.time()))
+
+    inbox = Inbox(channel, keep)
+    base = load_base(settings)
     trainer = Trainer(base, database, settings, give_way=Pacer(drafting, inbox).give_way)
     _sweep(trainer)
     channel.send(("ready", None))

@@ -29,7 +29,7 @@ from corll.service.checks import Examined, reasons_against
 from corll.service.prompts import as_prompt
 from corll.service.retention import remove_pruned
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, drafts, lineages, preferences
+from corll.service.store import accounts, comparisons, drafts, lineages, preferences
 from corll.service.store.database import Database
 from corll.service.store.lineages import Lineage, Reference, Version
 from corll.service.store.preferences import PreferenceRow
@@ -55,7 +55,10 @@ class _Start:
 
 
 class Trainer:
-    """Teaches users' adapters on one base model; `base` may be used by nobody else meanwhile."""
+    """Teaches users' adapters on one base model; `base` may be used by nobody else meanwhile.
+
+    `give_way` is called before whatever computes for long, so that drafts come first.
+    """
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class Trainer:
         give_way: Callable[[], None] = lambda: None,
     ) -> None:
         self.base, self.database, self.settings = base, database, settings
-        self._give_way = give_way
+        self.give_way = give_way
 
     def learn(self, user_id: str, *, all_that_waits: bool = False) -> Version | None:
         """A new version from the preferences that wait, N a step; None where there was no step.
@@ -114,11 +117,16 @@ class Trainer:
     def to_preferences(self, rows: Sequence[PreferenceRow]) -> list[Preference | InputError]:
         """What is learned from: the draft's ids, and the edit on them; or why nothing can be."""
         with self.database.read() as db:
-            kinds = drafts.kinds_of_complete(db, [row.draft_id for row in rows])
+            preferred = comparisons.chosen_drafts(db, [row.id for row in rows])
+            sides = [row.draft_id for row in rows] + list(preferred.values())
+            kinds = drafts.kinds_of_complete(db, sides)
         found: list[Preference | InputError] = []
         for row in rows:
+            complete = preferred.get(row.id, row.draft_id) in kinds
             try:
-                found.append(self._to_preference(row, kinds.get(row.draft_id)))
+                found.append(
+                    self._to_preference(row, kinds.get(row.draft_id) if complete else None)
+                )
             except InputError as error:
                 found.append(error)
         return found
@@ -126,7 +134,7 @@ class Trainer:
     def _to_preference(self, row: PreferenceRow, kind: str | None) -> Preference:
         """*Raises*: InputError where the edit cannot be encoded, or is the draft to the id."""
         if kind is None:
-            raise InputError("The draft was cancelled before its end.")
+            raise InputError("A draft was cancelled before its end.")
         rejected = Sample.from_dict(row.rejected)
         if "token_ids" in row.chosen:
             chosen = Sample.from_dict(row.chosen)
@@ -178,7 +186,7 @@ class Trainer:
         return batches
 
     def _learner(self, policy: Policy, start: _Start) -> CoactiveLearner:
-        learner = CoactiveLearner(policy, self.settings.coactive, give_way=self._give_way)
+        learner = CoactiveLearner(policy, self.settings.coactive, give_way=self.give_way)
         if start.serving is not None:
             learner.steps_taken = start.serving.steps
             if start.serving.has_optimizer and start.serving.folder is not None:
@@ -213,7 +221,7 @@ class Trainer:
 
         def set_aside(db: Connection) -> Any:
             for row in rows:
-                preferences.set_one_aside(db, row.id)
+                preferences.set_one_aside(db, row.id, reason)
                 accounts.audit(
                     db,
                     actor="learner",
@@ -261,7 +269,7 @@ class Trainer:
             log.info("%s; the step is taken again from what serves now", error)
             shutil.rmtree(folder, ignore_errors=True)
             return None
-        remove_pruned(self.database, user_id)
+        remove_pruned(self.database, user_id, actor="learner")
         return registered
 
     def _examine(
@@ -269,7 +277,8 @@ class Trainer:
     ) -> list[str]:
         loaded = self.base.with_adapter(folder, reference=reference.folder)
         try:
-            return reasons_against(Examined(loaded, learned, self.settings.max_drift))
+            budget = self.settings.max_drift
+            return reasons_against(Examined(loaded, learned, budget, self.give_way))
         finally:
             loaded.unload()
 

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection
 
 from corll import saved_files
 from corll.service.store import lineages
+from corll.service.store.accounts import audit
 from corll.service.store.database import Database
 from corll.service.store.lineages import Version
 
 
-def remove_pruned(database: Database, user_id: str) -> list[Version]:
+def remove_pruned(database: Database, user_id: str, *, actor: str = "retention") -> list[Version]:
     """Removes what retention does not keep; returns the versions whose folders went."""
-    with database.read() as db:
-        folders, optimizers = lineages.prunable(db, user_id)
 
-    # First the rows, then the files: a row must not name a folder that is gone.
-    def forget(db: Connection) -> Any:
+    # What may go is found in the transaction that forgets it, so that no rollback comes between;
+    # first the rows, then the files: a row must not name a folder that is gone.
+    def forget(db: Connection) -> tuple[list[Version], list[Version]]:
+        folders, optimizers = lineages.prunable(db, user_id)
         for version in folders:
             lineages.forget_folder(db, version.id)
         for version in optimizers:
             lineages.forget_optimizer(db, version.id)
+        if folders or optimizers:
+            details = {
+                "versions": [version.number for version in folders],
+                "optimizers": [version.number for version in optimizers],
+            }
+            audit(
+                db, actor=actor, action="prune", subject=user_id, details=details, now=time.time()
+            )
+        return folders, optimizers
 
-    if folders or optimizers:
-        database.write(forget)
+    folders, optimizers = database.write(forget)
     for version in folders:
         if version.folder is not None:
             shutil.rmtree(version.folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import time
@@ -28,7 +29,7 @@ from corll.service.logs import set_up_logging
 from corll.service.metrics import Metrics
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, lineages, preferences, sessions
-from corll.service.store.database import Database, Writer
+from corll.service.store.database import PRIVATE_UMASK, Database, Writer
 from corll.service.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ def serve(settings: ServiceSettings, *, say: Callable[[str], None] = print) -> N
     ModelNotFoundError.
     """
     set_up_logging(settings)
+    os.umask(PRIVATE_UMASK)
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(settings))
         app = stack.enter_context(running_app(settings, say=say))

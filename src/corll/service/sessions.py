@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -121,16 +121,17 @@ class Session:
         """Where a candidate stands; its text only where that is told, searched, or at its end."""
         decoding = self._decoding
         length = int(decoding.lengths[row.number])
-        ids = decoding.token_ids[row.number, :length].tolist()
+        ids = tuple(decoding.token_ids[row.number, :length].tolist())
         finished = bool(decoding.finished[row.number])
         at_end = finished or length >= request.max_new_tokens
         wanted = at_end or is_last or request.tells or bool(request.stop)
         text = self.base.codec.decode(ids) if wanted else ""
-        if request.top_logprobs is not None:
+        if request.top_logprobs is not None and not finished:
             row.logprobs.append(self._token_logprob(row, ids[-1], request.top_logprobs))
         ends = [at for stop in request.stop if (at := text.find(stop)) >= 0]
         if ends:
             text, row.stopped = text[: min(ends)], True
+            del row.logprobs[len(self._ids_within(ids, text)) if text else 0 :]
         row.ended = bool(ends) or at_end
         row.text = text
         if row.ended and not finished:
@@ -167,16 +168,21 @@ class Session:
         samples = []
         for row in rows:
             branch = branches[row.number]
-            ids = branch.token_ids
+            ids, logprob = branch.token_ids, branch.logprob
             if row.stopped:
                 ids = self._ids_within(ids, row.text)
-            samples.append(Sample(row.text, ids, branch.logprob, branch.finished))
-        shown, scores = tuple(range(request.choices)), None
-        if not cancelled and not request.streams:
-            config = request.config
+                logprob = float(self._decoding.logprobs[row.number, : len(ids)].sum())
+            samples.append(Sample(row.text, ids, logprob, branch.finished))
+        shown, scores, config = tuple(range(request.choices)), None, request.config
+        if not cancelled and (request.scored or not request.streams):
             with self._weights() as drawing:
                 scores = tuple(scores_of(drawing, [request.prompt], [samples], config)[0])
-            ranked = best_first(samples, scores, allow_unfinished=config.allow_unfinished)
+        if scores is not None and not request.streams:
+            ended = [
+                replace(sample, finished=sample.finished or row.stopped)
+                for sample, row in zip(samples, rows, strict=True)
+            ]
+            ranked = best_first(ended, scores, allow_unfinished=config.allow_unfinished)
             shown = tuple(ranked[: request.choices])
             for choice, candidate in enumerate(shown):
                 row = rows[candidate]

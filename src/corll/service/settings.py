@@ -97,7 +97,11 @@ class ServiceSettings(Config):
     max_branches: int = Field(32, ge=1, description="Responses drawn at the same time.")
     max_adapters: int = Field(32, ge=1, description="Adapters kept in memory.")
     max_choices: int = Field(16, ge=1, description="Largest n, and largest number of candidates.")
+    max_output_tokens: int | None = Field(
+        None, ge=1, description="Most tokens that a request may ask for; else the context's rest."
+    )
     max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
+    max_import_mb: int = Field(32, ge=1, description="Largest body of an import of past texts.")
     max_adapter_mb: int = Field(
         256, ge=1, description="Largest adapter that is uploaded as a reference."
     )
@@ -143,10 +147,11 @@ class ServiceSettings(Config):
         if self.admin_key is not None:
             secret = self.admin_key.get_secret_value()
             in_range = _SHORTEST_KEY <= len(secret) <= _LONGEST_KEY
-            if not (in_range and secret.isascii() and secret.isprintable() and " " not in secret):
+            sendable = secret.isascii() and secret.isprintable() and secret == secret.strip()
+            if not (in_range and sendable):
                 raise ValueError(
-                    f"CORLL_ADMIN_KEY must be {_SHORTEST_KEY} to {_LONGEST_KEY} printable ASCII "
-                    "characters without spaces"
+                    f"CORLL_ADMIN_KEY must be {_SHORTEST_KEY} to {_LONGEST_KEY} printable "
+                    "characters that a header can carry: ASCII, no space at either end"
                 )
         return self
 
@@ -188,7 +193,10 @@ class ServiceSettings(Config):
 
     def printable(self) -> dict[str, Any]:
         """As plain data, without what is secret."""
-        return self.model_dump(mode="json", exclude={"admin_key"})
+        fields = self.model_dump(mode="json", exclude={"admin_key"})
+        if self.database is not None:
+            fields["database"] = _without_password(self.database)
+        return fields
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ServiceSettings:
@@ -217,6 +225,17 @@ class ServiceSettings(Config):
                 "flags; the variable of --data-dir is CORLL_DATA_DIR."
             )
         return cls(**own, **_resolved(nested))
+
+
+def _without_password(url: str) -> str:
+    """A database's URL as it may be shown; one that cannot be read may hold anything."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "***"
 
 
 def _resolved(nested: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -27,7 +28,8 @@ from corll.service.api import (
     users,
     versions,
 )
-from corll.service.api.errors import ApiError, error_response
+from corll.service.api.description import describe
+from corll.service.api.errors import ApiError, error_response, translated
 from corll.service.api.limits import RateLimits
 from corll.service.api.services import Services
 from corll.service.logs import request_id
@@ -55,10 +57,14 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(module.router)
     desk.mount_files(app)
     errors.install(app)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.add_middleware(
         BodyLimit,
         most_kb=services.settings.max_body_kb,
-        uploads={references.PATH: services.settings.max_adapter_mb * 1024},
+        uploads={
+            references.PATH: services.settings.max_adapter_mb * 1024,
+            imports.router.prefix: services.settings.max_import_mb * 1024,
+        },
     )
     app.add_middleware(Journal, services=services)
     return app
@@ -121,18 +127,23 @@ class Journal:
         identity = "req_" + secrets.token_hex(12)
         token = request_id.set(identity)
         started = time.perf_counter()
-        status = 500
+        status, under_way = 500, False
 
         async def with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, under_way
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, under_way = message["status"], True
                 _add_headers(message, self._headers(scope, identity, started))
                 self._count(scope, status, time.perf_counter() - started)
             await send(message)
 
         try:
             await self._app(scope, receive, with_headers)
+        except Exception as error:
+            answer = error_response(translated(error))
+            if under_way:  # nothing can be said any more: the connection ends early
+                raise
+            await answer(scope, receive, with_headers)
         finally:
             seconds = round(time.perf_counter() - started, 4)
             about = {"method": scope["method"], "route": _route(scope)}

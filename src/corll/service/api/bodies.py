@@ -4,13 +4,43 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from corll.edits import half_character
 
 _MOST_STOPS = 4
 _LONGEST_STOP = 200
 
+
+def _of_whole_characters(text: str) -> str:
+    if (place := half_character(text)) is not None:
+        raise ValueError(f"holds half of a character at {place} (a lone surrogate)")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_of_whole_characters)]
+"""What a model can read: JSON can name half of a character, UTF-8 cannot."""
+
 Neutral = Annotated[float | None, Field(default=0.0, ge=0, le=0)]
 """A field of OpenAI's that is understood only where it changes nothing."""
+
+
+def _nothing(value: Any) -> None:
+    if value not in (None, []):
+        raise ValueError("is not supported here")
+
+
+Absent = Annotated[
+    Any, AfterValidator(_nothing), Field(None, description="Not supported: null, or left out.")
+]
+"""A field of OpenAI's that clients send along empty."""
 
 
 class Body(BaseModel):
@@ -28,15 +58,20 @@ class TextPart(Body):
     """A piece of a message; only text is understood."""
 
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ChatMessage(Body):
-    """A turn of a conversation."""
+    """A turn of a conversation. A reply's message can be sent back as the client holds it."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-    name: str | None = Field(None, max_length=64)
+    content: Text | list[TextPart]
+    name: Absent
+    refusal: Absent
+    audio: Absent
+    function_call: Absent
+    tool_calls: Absent
+    annotations: Absent
 
     def as_plain(self) -> dict[str, str]:
         """As chat templates read it."""
@@ -67,13 +102,17 @@ class Generation(Body):
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
-    stop: str | list[str] | None = None
+    stop: Text | list[Text] | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, max_length=64)
     safety_identifier: str | None = Field(None, max_length=64)
     num_candidates: int | None = Field(
         None, ge=1, le=128, description="k: responses drawn, of which the best are the choices."
+    )
+    implicit_reward: bool | None = Field(
+        False,
+        description="Whether the draft's R_π is wanted where nothing is ranked by it: two passes.",
     )
     frequency_penalty: Neutral = 0.0
     presence_penalty: Neutral = 0.0
@@ -162,18 +201,11 @@ class TextRequest(Generation):
 
     model_config = example(model="corll", prompt="Dear customer,", max_tokens=32)
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=1)]
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)]
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: Literal[False] | None = False
     best_of: int | None = Field(None, ge=1, le=1)
-    suffix: Any = Field(None, description="Not supported: must be null.")
-
-    @field_validator("suffix")
-    @classmethod
-    def _no_suffix(cls, suffix: Any) -> Any:
-        if suffix is not None:
-            raise ValueError("is not supported here")
-        return suffix
+    suffix: Absent
 
     @property
     def kind(self) -> Literal["chat", "text"]:

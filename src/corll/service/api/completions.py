@@ -16,6 +16,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from corll.config import CoactiveConfig
@@ -85,24 +86,25 @@ class _Drafting:
             services.drafter.fingerprint,
         )
         self.events: asyncio.Queue[DraftEvent] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-
-        def on_event(event: DraftEvent) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self.events.put_nowait, event)
-
-        self.job: DraftJob = services.drafter.submit(request, on_event)
+        self.job: DraftJob
 
     @classmethod
     async def begin(cls, body: Asked, caller: Caller) -> _Drafting:
         """*Raises*: ApiError, InputError, PromptTooLongError, EngineBusyError."""
-        services = caller.services
-        user = await caller.user(body.user_name)
-        drafting = await resolve_model(body.model, user, caller)
-        request = _request(body, drafting, services)
+        services, loop = caller.services, asyncio.get_running_loop()
+        drafting = await resolve_model(body.model, body.user_name, caller)
+        # Long texts take their time to become tokens, for which no other request is to wait.
+        request = await run_in_threadpool(_request, body, drafting, services)
         if services.settings.log_texts:
             log.info("prompt", extra={"prompt": body.stored_prompt})
-        return cls(body, caller, drafting, request)
+        draft = cls(body, caller, drafting, request)
+
+        def on_event(event: DraftEvent) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(draft.events.put_nowait, event)
+
+        draft.job = await run_in_threadpool(services.drafter.submit, request, on_event)
+        return draft
 
     async def whole(self, request: Request) -> dict[str, Any]:
         """The reply in one piece, once all of it is drawn and committed."""
@@ -130,7 +132,7 @@ class _Drafting:
                     raise event.error
                 else:
                     drawn = event
-            await self._keep(drawn)
+            await asyncio.shield(self._keep(drawn))  # its text was seen: it must not get lost
             for chunk in self.reply.closing(drawn, self._about(drawn)):
                 yield chunk
             if self.body.wants_usage:
@@ -193,6 +195,7 @@ class _Drafting:
             seed=self.request.seed,
             status="cancelled" if drawn.cancelled else "complete",
             held_back=self.drafting.held_back,
+            blind=self.drafting.blind,
             source="live",
             created_at=self.started,
         )
@@ -204,8 +207,7 @@ class _Drafting:
 
     def _about(self, drawn: Drawn) -> dict[str, Any]:
         """What the reply says under `corll`. A blind measurement does not say who drafted."""
-        by_reward = self.request.config.selection == "implicit_reward"
-        scores = drawn.scores if by_reward else None
+        scores = drawn.scores if self.request.config.selection == "implicit_reward" else None
         best = None if scores is None else scores[drawn.shown[0]]
         version, user = self.drafting.version, self.drafting.user
         about: dict[str, Any] = {
@@ -243,14 +245,21 @@ def _request(body: Asked, drafting: Drafting, services: Services) -> DraftReques
         stop=body.stops,
         top_logprobs=body.wanted_logprobs,
         tells=bool(body.stream),
+        scored=bool(body.implicit_reward),
+        blind=drafting.blind,
     )
 
 
 def _length(body: Asked, prompt: Prompt, services: Services) -> int:
     """As asked; else the server's own, or what the context leaves if that is less."""
+    most = services.settings.max_output_tokens
     if body.longest is not None:
+        if most is not None and body.longest > most:
+            message = f"{body.longest} tokens are asked for; this server allows {most}."
+            raise bad_request(message, param="max_tokens")
         return body.longest
     default = services.settings.coactive.max_completion_length
+    default = default if most is None else min(default, most)
     limit = services.drafter.context_length
     if limit is None:
         return default

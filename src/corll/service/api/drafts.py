@@ -71,13 +71,15 @@ def _mentions(wanted: str, draft: DraftRow, edits: Iterable[EditRow]) -> bool:
 
 
 def _about(draft: DraftRow, edits: list[EditRow], numbers: dict[str, int]) -> dict[str, Any]:
+    told = edits or not draft.blind  # who wrote it must not sway the edit
     return {
         "id": draft.id,
         "object": "draft",
         "created_at": draft.created_at,
         "kind": draft.kind,
         "prompt": draft.prompt,
-        "version": None if draft.version_id is None else numbers.get(draft.version_id),
+        "version": numbers.get(draft.version_id) if draft.version_id and told else None,
+        "blind": draft.blind,
         "choices": [{"text": draft.choice(n)["text"]} for n in range(len(draft.shown))],
         "status": draft.status,
         "source": draft.source,

@@ -122,7 +122,7 @@ def error_response(error: ApiError) -> JSONResponse:
 
 
 def install(app: FastAPI) -> None:
-    """Answers every exception in the same shape."""
+    """Answers the exceptions that are expected in the same shape; `Journal` answers all others."""
 
     async def on_error(_: Request, error: Exception) -> JSONResponse:
         return error_response(translated(error))
@@ -140,7 +140,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(CorllError, on_error)
-    app.add_exception_handler(Exception, on_error)
 
 
 def _of_validation(error: RequestValidationError) -> ApiError:

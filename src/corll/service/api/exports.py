@@ -5,44 +5,91 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
-from corll.service.store import accounts, comparisons, drafts, lineages, preferences
-from corll.service.store.accounts import User
+from sqlalchemy import Connection
+
+from corll.service.store import comparisons, drafts, imports, lineages, preferences
+from corll.service.store.accounts import AuditRow, User, read_audit
 from corll.service.store.database import Database
+from corll.service.store.imports import ImportItem
+
+Row = TypeVar("Row")
 
 _PAGE = 200
 
 
 def export_lines(database: Database, user: User) -> Iterator[str]:
-    """The user, then every draft, edit, comparison, preference, version and audit entry."""
+    """The user, then every draft, edit, comparison, preference, import with its items, lineage,
+    version and audit entry.
+    """
     yield _line("user", asdict(user))
     yield from _pages(database, user, "draft", drafts.drafts_of)
     yield from _pages(database, user, "edit", drafts.edits_of)
+    yield from _pages(database, user, "comparison", comparisons.comparisons_of)
+    yield from _pages(database, user, "preference", preferences.preferences_page)
+    for row in _paged(database, _after_id(imports.imports_of, user)):
+        yield _line("import", asdict(row))
+        for item in _paged(database, _items_after(row.id)):
+            yield _line("import_item", asdict(item))
     with database.read() as db:
-        for comparison in comparisons.comparisons_of(db, user.id):
-            yield _line("comparison", asdict(comparison))
-        for preference in preferences.preferences_of(db, user.id):
-            yield _line("preference", asdict(preference))
-        for version in lineages.versions_of(db, user.id):
-            yield _line("version", {**asdict(version), "folder": version.folder is not None})
-        for entry in accounts.read_audit(db, subject=user.id, limit=10_000):
-            yield _line("audit", asdict(entry))
+        lines = lineages.lineages_of(db, user.id)
+        found = {
+            line.reference_id: lineages.find_reference(db, line.reference_id) for line in lines
+        }
+        versions = lineages.versions_of(db, user.id)
+    for line in lines:
+        reference = found[line.reference_id]
+        assert reference is not None
+        about = {"number": reference.number, "kind": reference.kind, "name": reference.name}
+        yield _line("lineage", {**asdict(line), "reference": about})
+    for version in versions:
+        yield _line("version", {**asdict(version), "folder": version.folder is not None})
+    for entry in _paged(database, _audit_before(user)):
+        yield _line("audit", asdict(entry))
 
 
 def _pages(
     database: Database, user: User, record: str, page: Callable[..., list[Any]]
 ) -> Iterator[str]:
-    """Newest first, a page at a time, so that no export holds all of a history in memory."""
-    before: str | None = None
+    """Lines of all rows of a kind, newest first."""
+    for row in _paged(database, _after_id(page, user)):
+        yield _line(record, asdict(row))
+
+
+def _paged(
+    database: Database, page: Callable[[Connection, Row | None], list[Row]]
+) -> Iterator[Row]:
+    """A page at a time, so that no export holds all of a history in memory.
+
+    `page` gives what follows the last row of the page before, or begins where that is None.
+    """
+    last: Row | None = None
     while True:
         with database.read() as db:
-            rows = page(db, user.id, limit=_PAGE, before=before)
+            rows = page(db, last)
         if not rows:
             return
-        for row in rows:
-            yield _line(record, asdict(row))
-        before = rows[-1].id
+        yield from rows
+        last = rows[-1]
+
+
+def _after_id(
+    page: Callable[..., list[Any]], user: User
+) -> Callable[[Connection, Any | None], list[Any]]:
+    return lambda db, last: page(db, user.id, limit=_PAGE, before=None if last is None else last.id)
+
+
+def _items_after(import_id: str) -> Callable[[Connection, ImportItem | None], list[ImportItem]]:
+    return lambda db, last: imports.items_of(
+        db, import_id, limit=_PAGE, after=0 if last is None else last.number
+    )
+
+
+def _audit_before(user: User) -> Callable[[Connection, AuditRow | None], list[AuditRow]]:
+    return lambda db, last: read_audit(
+        db, subject=user.id, limit=_PAGE, before=None if last is None else last.number
+    )
 
 
 def _line(record: str, content: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 
 from corll.edits import edit_cost, normalize, same_text
 from corll.feedback import clean_edit
@@ -25,6 +26,9 @@ router = APIRouter(tags=["feedback"])
 DraftId = Annotated[str, Field(max_length=64, description="`id` of the draft's reply.")]
 Choice = Annotated[int, Field(ge=0, le=127, description="Which of the draft's choices.")]
 IdempotencyKey = Annotated[str | None, Field(None, min_length=1, max_length=200)]
+
+
+_REPLACED = "A later edit of the same draft took its place."
 
 
 class EditBody(Body):
@@ -84,9 +88,10 @@ async def create_edit(body: EditBody, caller: Known) -> dict[str, Any]:
         reason = "The draft was accepted as it is: there is nothing to learn."
     if reason is None:
         prompt = as_prompt(draft.prompt, draft.kind)
-        reason = services.drafter.why_not_learnable(prompt, shown, text)
+        reason = await run_in_threadpool(services.drafter.why_not_learnable, prompt, shown, text)
 
     def record(db: Connection) -> Any:
+        known = {edit.id for edit in drafts.edits_of_drafts(db, [draft.id])}
         row = drafts.record_edit(
             db,
             draft=draft,
@@ -99,10 +104,11 @@ async def create_edit(body: EditBody, caller: Known) -> dict[str, Any]:
             idempotency_key=body.idempotency_key,
             now=time.time(),
         )
-        return _edit_answer(db, row)
+        return _edit_answer(db, row) | {"is_new": row.id not in known}
 
     answer: dict[str, Any] = await services.write(record)
-    services.metrics.edited(draft, answer)
+    if answer.pop("is_new"):
+        services.metrics.edited(draft, answer)
     services.events.publish(user.id, "edit", {k: answer[k] for k in ("id", "state", "edit_cost")})
     if answer["will_learn"]:
         services.learner.wake()
@@ -159,9 +165,8 @@ async def create_comparison(body: ComparisonBody, caller: Known) -> dict[str, An
             "object": "comparison",
             "chosen": {"draft_id": row.chosen_draft_id, "choice": row.chosen_choice},
             "rejected": {"draft_id": row.rejected_draft_id, "choice": row.rejected_choice},
-            "reason": row.reason,
             "created_at": row.created_at,
-            **_learned_state(db, row.preference_id),
+            **_learned_state(db, row.preference_id, row.reason),
         }
 
     answer: dict[str, Any] = await caller.services.write(record)
@@ -182,6 +187,10 @@ async def learn_now(body: LearnBody, caller: Known) -> dict[str, Any]:
     waiting = await caller.services.read(lambda db: preferences.count_waiting(db, user.id))
     state = caller.services.learner.state
     if waiting and state != "off":
+        # In the store too, so that a learner that dies before it hears of it still does it.
+        await caller.services.write(
+            lambda db: preferences.ask_to_learn(db, user.id, now=time.time())
+        )
         caller.services.learner.ask_to_learn(user.id)
     return {
         "object": "learn",
@@ -226,7 +235,7 @@ def _why_not(draft: DraftRow, user: User) -> str | None:
 
 
 def _edit_answer(db: Connection, row: EditRow) -> dict[str, Any]:
-    answer = {
+    answer: dict[str, Any] = {
         "id": row.id,
         "object": "edit",
         "draft_id": row.draft_id,
@@ -234,25 +243,33 @@ def _edit_answer(db: Connection, row: EditRow) -> dict[str, Any]:
         "text": row.text,
         "accepted": row.state == "accepted",
         "edit_cost": row.edit_cost,
-        "reason": row.reason,
         "created_at": row.created_at,
-        **_learned_state(db, row.preference_id),
+        **_learned_state(db, row.preference_id, row.reason),
     }
     if row.state != "recorded":
         answer |= {"state": row.state, "will_learn": False}
+    if row.state == "replaced":
+        answer["reason"] = _REPLACED
     return answer
 
 
-def _learned_state(db: Connection, preference_id: str | None) -> dict[str, Any]:
-    """How far a preference has come: recorded → learned in version n → serving."""
+def _learned_state(db: Connection, preference_id: str | None, reason: str | None) -> dict[str, Any]:
+    """How far a preference has come: recorded → learned in version n → serving; else why not.
+
+    `reason` is why it was not to be learned from when it was recorded.
+    """
     if preference_id is None:
-        return {"state": "recorded", "will_learn": False, "version": None}
+        return {"state": "recorded", "will_learn": False, "reason": reason, "version": None}
     row = preferences.find_preference(db, preference_id)
     if row is None:
         raise ApiError(404, "not_found", "What this said has been deleted.")
     if row.state != "learned" or row.version_id is None:
         state = "recorded" if row.state in ("waiting", "withheld") else row.state
-        return {"state": state, "will_learn": row.state == "waiting", "version": None}
+        waits = row.state == "waiting"
+        why = None if waits else row.reason or reason
+        if row.state == "replaced":
+            why = _REPLACED
+        return {"state": state, "will_learn": waits, "reason": why, "version": None}
     version = lineages.find_version(db, row.version_id)
     assert version is not None
     user = accounts.find_user(db, row.user_id)
@@ -260,5 +277,6 @@ def _learned_state(db: Connection, preference_id: str | None) -> dict[str, Any]:
     return {
         "state": "serving" if serves else "learned",
         "will_learn": True,
+        "reason": None,
         "version": {"number": version.number, "state": version.state},
     }

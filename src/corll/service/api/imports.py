@@ -58,7 +58,9 @@ async def create_import(body: ImportBody, caller: Known) -> dict[str, Any]:
         )
     items = [(item.stored_prompt, item.draft, item.sent) for item in body.items]
     row = await caller.services.write(
-        lambda db: imports.add_import(db, user_id=user.id, items=items, now=time.time())
+        lambda db: imports.add_import(
+            db, user_id=user.id, items=items, actor=caller.actor, now=time.time()
+        )
     )
     caller.services.learner.wake()
     return _about(row)
@@ -72,9 +74,11 @@ async def retrieve_import(import_id: str, caller: Known) -> dict[str, Any]:
 
 @router.delete("/{import_id}", summary="Forget an import")
 async def delete_import(import_id: str, caller: Known) -> dict[str, Any]:
-    """Its texts and pairs go, save what a version has learned from already."""
+    """Its texts and pairs go, save what a version has learned from already; that keeps its id."""
     row = await _find(import_id, caller)
-    await caller.services.write(lambda db: imports.delete_import(db, row.id))
+    await caller.services.write(
+        lambda db: imports.delete_import(db, row.id, actor=caller.actor, now=time.time())
+    )
     return {"id": row.id, "object": "import", "deleted": True}
 
 

@@ -47,16 +47,23 @@ class Drafting:
         return VersionFolder(self.reference.id, reference, reference)
 
 
-async def resolve_model(name: str, user: User, caller: Caller) -> Drafting:
+async def resolve_model(name: str, user_name: str | None, caller: Caller) -> Drafting:
     """`corll` is the user's serving version, `base` the plain base, `NAME@7` that version.
 
-    *Raises*: ApiError (404) for any other name, and for a version that is not the caller's to see.
+    A named version drafts for its owner alone; `user_name` may be left out then.
+    *Raises*: ApiError (404) for any other name, for a version that is not the caller's to see, and
+    for one of another user than the named one.
     """
+    if name not in (OWN, BASE):
+        named = await _named_version(name, caller)
+        if user_name is not None:
+            asking = await caller.existing_user(user_name)
+            if asking is None or asking.id != named.user.id:
+                raise model_not_found(name)
+        return named
+    user = await caller.user(user_name)
     if name == BASE:
         return Drafting(user, None)
-    if name != OWN:
-        version, reference = await _named_version(name, caller)
-        return Drafting(user, version, reference=reference)
     if not user.learn:
         return Drafting(user, None)  # withdrawn consent serves the base at once
 
@@ -70,7 +77,7 @@ async def resolve_model(name: str, user: User, caller: Caller) -> Drafting:
     return Drafting(user, own, blind=blind, reference=reference)
 
 
-async def _named_version(name: str, caller: Caller) -> tuple[Version, Reference | None]:
+async def _named_version(name: str, caller: Caller) -> Drafting:
     owner_name, _, number = name.rpartition("@")
     if not owner_name or not (number.isascii() and number.isdigit()) or len(number) > 9:
         raise model_not_found(name)
@@ -81,26 +88,31 @@ async def _named_version(name: str, caller: Caller) -> tuple[Version, Reference 
         if owner is None or not caller.may_see(owner) or not owner.learn:
             return None
         version = lineages.find_version_by_number(db, owner.id, int(number))
-        if version is None:
+        if version is None or not _can_draft(version):
             return None
-        return version, lineages.find_reference(db, version.reference_id)
+        reference = lineages.find_reference(db, version.reference_id)
+        return Drafting(owner, version, reference=reference)
 
-    found: tuple[Version, Reference | None] | None = await caller.services.read(find)
-    if found is None or found[0].folder is None or found[0].state not in ("serving", "retired"):
+    found: Drafting | None = await caller.services.read(find)
+    if found is None:
         raise model_not_found(name)
     return found
+
+
+def _can_draft(version: Version) -> bool:
+    return version.folder is not None and version.state in ("serving", "retired")
 
 
 @router.get("/v1/models", summary="The models that can be asked for")
 async def list_models(
     caller: Known, user: Annotated[str | None, Query(max_length=64)] = None
 ) -> dict[str, Any]:
-    """`corll` first, then `base`, then the kept versions of the key's user."""
+    """`corll` first, then `base`, then the kept versions of the key's user, who agreed to learn."""
     owner = await caller.existing_user(user)
     names = [(OWN, 0.0), (BASE, 0.0)]
-    if owner is not None:
+    if owner is not None and owner.learn:
         versions = await caller.services.read(lambda db: lineages.versions_of(db, owner.id))
-        kept = [v for v in versions if v.folder and v.state in ("serving", "retired")]
+        kept = filter(_can_draft, versions)
         names += [(f"{owner.name}@{v.number}", v.created_at) for v in kept]
     return {"object": "list", "data": [_model(name, at, caller) for name, at in names]}
 
@@ -110,7 +122,8 @@ async def retrieve_model(name: str, caller: Known) -> dict[str, Any]:
     """*Raises*: 404 for a name that cannot be asked for."""
     if name in (OWN, BASE):
         return _model(name, 0.0, caller)
-    version, _ = await _named_version(name, caller)
+    version = (await _named_version(name, caller)).version
+    assert version is not None
     return _model(name, version.created_at, caller)
 
 

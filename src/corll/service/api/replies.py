@@ -131,7 +131,8 @@ def _chat_logprob(token: TokenLogprob) -> dict[str, Any]:
 
 
 def _named(token: str, logprob: float) -> dict[str, Any]:
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+    whole = "\N{REPLACEMENT CHARACTER}" not in token  # else a part of a character
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode()) if whole else None}
 
 
 def _offsets(tokens: Sequence[TokenLogprob]) -> list[int]:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
+from numpy.typing import NDArray
 from pydantic import Field
 from sqlalchemy import Connection
 
-from corll.evaluation import mean_interval
+from corll.evaluation import difference_interval, mean_interval
 from corll.service.api.bodies import Body, example
 from corll.service.api.callers import Known
 from corll.service.api.exports import export_lines
@@ -88,7 +89,9 @@ async def put_consent(user_id: str, body: ConsentBody, caller: Known) -> dict[st
 
 @router.get("/{user_id}/export", summary="Everything that is kept of a user")
 async def export_user(user_id: str, caller: Known) -> StreamingResponse:
-    """JSON lines: the user, then each draft, edit, comparison, preference and version."""
+    """JSON lines: the user; each draft, edit, comparison and preference; each import with its
+    texts; lineages and versions; and the audit trail.
+    """
     user = await caller.user_in_path(user_id)
     name = f"corll-{user.id}.jsonl"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
@@ -98,7 +101,11 @@ async def export_user(user_id: str, caller: Known) -> StreamingResponse:
 
 @router.get("/{user_id}/learning", summary="What learning brought")
 async def retrieve_learning(user_id: str, caller: Known) -> dict[str, Any]:
-    """Each answered draft in order, and the edit cost of versions against held-back drafts."""
+    """Each answered draft in order, and what their edits cost.
+
+    `benefit` compares those drafts alone of which it was drawn at random whether a version or the
+    base wrote them, blindly: its `difference` is below 0 where learning saves edits.
+    """
     user = await caller.user_in_path(user_id)
     answers = await caller.services.read(lambda db: drafts.answers_of(db, user.id))
     learned = [answer for answer in answers if answer.version_number is not None]
@@ -109,6 +116,7 @@ async def retrieve_learning(user_id: str, caller: Known) -> dict[str, Any]:
         "edit_cost": _mean(answers),
         "edit_cost_learned": _mean(learned),
         "edit_cost_held_back": _mean(held_back),
+        "benefit": _benefit(answers),
     }
 
 
@@ -134,9 +142,28 @@ def _mean(answers: Sequence[Answer]) -> dict[str, float] | None:
     """The mean edit cost with a 95 % bootstrap interval; None without answers."""
     if not answers:
         return None
-    costs = np.array([answer.edit_cost for answer in answers])
+    costs = _costs(answers)
     return {
         **mean_interval(costs, seed=0)._asdict(),
         "count": len(costs),
         "accepted": float(np.mean([answer.accepted for answer in answers])),
     }
+
+
+def _benefit(answers: Sequence[Answer]) -> dict[str, Any] | None:
+    """Of the blind measurement; None while it lacks one of its sides."""
+    blind = [answer for answer in answers if answer.blind]
+    learned = [answer for answer in blind if not answer.held_back]
+    held_back = [answer for answer in blind if answer.held_back]
+    if not learned or not held_back:
+        return None
+    difference = difference_interval(_costs(learned), _costs(held_back), seed=0)
+    return {
+        "learned": _mean(learned),
+        "held_back": _mean(held_back),
+        "difference": difference._asdict(),
+    }
+
+
+def _costs(answers: Sequence[Answer]) -> NDArray[np.float64]:
+    return np.array([answer.edit_cost for answer in answers])

@@ -88,7 +88,9 @@ async def requeue(user_id: str, caller: Known) -> dict[str, Any]:
 async def prune(user_id: str, caller: Known) -> dict[str, Any]:
     """Kept are the serving version, the three before it, and every tenth."""
     user = await caller.user_in_path(user_id)
-    gone = await run_in_threadpool(remove_pruned, caller.services.database, user.id)
+    gone = await run_in_threadpool(
+        remove_pruned, caller.services.database, user.id, actor=caller.actor
+    )
     return {"object": "prune", "removed": [version.number for version in gone]}
 
 

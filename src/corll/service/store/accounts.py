@@ -232,9 +232,13 @@ def audit(
     db.execute(insert(audit_log).values(created_at=now, **row))
 
 
-def read_audit(db: Connection, *, subject: str | None = None, limit: int = 100) -> list[AuditRow]:
-    """The latest entries first; those of one subject where it is given."""
+def read_audit(
+    db: Connection, *, subject: str | None = None, limit: int = 100, before: int | None = None
+) -> list[AuditRow]:
+    """The latest first; those of one subject, and before a number, where these are given."""
     query = select_rows(AuditRow, audit_log).order_by(audit_log.c.number.desc()).limit(limit)
+    if before is not None:
+        query = query.where(audit_log.c.number < before)
     if subject is not None:
         query = query.where(audit_log.c.subject == subject)
     return all_rows(db, AuditRow, query)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from corll.errors import IdempotencyError, InputError
 from corll.service.store.drafts import DraftRow
 from corll.service.store.preferences import NewPreference, add_preference
-from corll.service.store.rows import add_row, all_rows, find_row, new_id, select_rows
+from corll.service.store.rows import add_row, find_row, new_id, page_of
 from corll.service.store.schema import comparisons
 
 
@@ -43,6 +44,7 @@ def record_comparison(
 ) -> ComparisonRow:
     """Keeps a comparison and its preference; the same comparison twice is one.
 
+    Nothing is learned where a side was cancelled, whatever `will_learn` says.
     *Raises*: InputError where the sides are not two answers to one prompt of one user;
     IdempotencyError where the key came with another comparison before.
     """
@@ -61,7 +63,8 @@ def record_comparison(
         chosen=chosen.choice(chosen_choice),
         rejected=rejected.choice(rejected_choice),
     )
-    added = add_preference(db, preference, will_learn=will_learn, now=now)
+    complete = chosen.status == rejected.status == "complete"
+    added = add_preference(db, preference, will_learn=will_learn and complete, now=now)
     row = ComparisonRow(
         id=new_id("comparison"),
         user_id=chosen.user_id,
@@ -83,10 +86,19 @@ def find_comparison(db: Connection, comparison_id: str) -> ComparisonRow | None:
     return find_row(db, ComparisonRow, comparisons, comparisons.c.id == comparison_id)
 
 
-def comparisons_of(db: Connection, user_id: str) -> list[ComparisonRow]:
-    """All of a user's, in order of time."""
-    query = select_rows(ComparisonRow, comparisons).where(comparisons.c.user_id == user_id)
-    return all_rows(db, ComparisonRow, query.order_by(comparisons.c.created_at, comparisons.c.id))
+def comparisons_of(
+    db: Connection, user_id: str, *, limit: int, before: str | None = None
+) -> list[ComparisonRow]:
+    """A user's, newest first; with `before`, those older than the comparison of that id."""
+    theirs = [comparisons.c.user_id == user_id]
+    return page_of(db, ComparisonRow, comparisons, theirs, limit=limit, before=before)
+
+
+def chosen_drafts(db: Connection, preference_ids: Sequence[str]) -> dict[str, str]:
+    """The draft that was preferred, for each of these preferences that is a comparison's."""
+    columns = comparisons.c.preference_id, comparisons.c.chosen_draft_id
+    of_them = comparisons.c.preference_id.in_(preference_ids)
+    return {row[0]: row[1] for row in db.execute(select(*columns).where(of_them))}
 
 
 def _check_sides(chosen: DraftRow, rejected: DraftRow) -> None:

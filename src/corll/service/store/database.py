@@ -42,6 +42,8 @@ from corll.errors import ConfigError, StoreError
 _T = TypeVar("_T")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+PRIVATE_UMASK = 0o077
+"""For processes that write into the data folder: what they make is its owner's alone."""
 _PATIENCE_S = 10
 _LARGEST_BATCH = 256
 _WRITERS_LOCK = 0x636F726C6C  # "corll"; any number that all of our processes agree on

@@ -30,7 +30,8 @@ EditState = Literal["accepted", "recorded", "replaced"]
 class DraftRow:
     """A draft with all its candidates; `shown` numbers them in the order of `choices`.
 
-    `candidates` are the fields of `Sample`s; `version_id` is None where the reference wrote.
+    `candidates` are the fields of `Sample`s; `version_id` is None where the reference wrote. Of
+    `blind` ones it was drawn at random whether it should: those are `held_back`.
     """
 
     id: str
@@ -49,6 +50,7 @@ class DraftRow:
     held_back: bool
     source: Source
     created_at: float
+    blind: bool = False
 
     def choice(self, number: int) -> dict[str, Any]:
         """The candidate that was shown as that choice, counted from 0."""
@@ -78,6 +80,7 @@ class Answer(NamedTuple):
     created_at: float
     version_number: int | None
     held_back: bool
+    blind: bool
     accepted: bool
     edit_cost: float
 
@@ -197,6 +200,7 @@ def answers_of(db: Connection, user_id: str, *, source: Source = "live") -> list
             edits.c.created_at,
             versions.c.number,
             drafts.c.held_back,
+            drafts.c.blind,
             edits.c.state == "accepted",
             edits.c.edit_cost,
         )
@@ -239,7 +243,8 @@ def _replace_earlier(db: Connection, row: EditRow) -> None:
     ids = [edit.id for edit in earlier]
     of_them = [edit.preference_id for edit in earlier if edit.preference_id is not None]
     db.execute(update(edits).where(edits.c.id.in_(ids)).values(state="replaced"))
-    db.execute(update(preferences).where(preferences.c.id.in_(of_them)).values(state="replaced"))
+    theirs = preferences.c.id.in_(of_them)
+    db.execute(update(preferences).where(theirs).values(state="replaced", reason=None))
 
 
 def _standing(row: EditRow) -> tuple[Any, ...]:

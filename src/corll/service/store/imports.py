@@ -1,8 +1,11 @@
-"""Imports: texts that a user wrote before there was a draft, as jobs and their items."""
+"""Imports: texts that a user wrote before there was a draft, as jobs and their items.
+
+A job that was deleted keeps its row, without a text, so that what was learned from it is found.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +14,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from corll.edits import edit_cost, same_text
 from corll.errors import InputError
 from corll.records import Prompt
+from corll.service.store.accounts import audit
 from corll.service.store.drafts import DraftRow, EditRow, add_draft, find_draft
 from corll.service.store.preferences import NewPreference, PreferenceRow, add_preference
 from corll.service.store.rows import (
@@ -19,6 +23,7 @@ from corll.service.store.rows import (
     find_row,
     first_row,
     new_id,
+    page_of,
     select_rows,
 )
 from corll.service.store.schema import (
@@ -36,6 +41,7 @@ ItemState = Literal["waiting", "used", "skipped"]
 
 _FEWEST_TO_HOLD_OUT_OF = 12
 _FEWEST_HELD_OUT, _MOST_HELD_OUT = 4, 20
+_THERE = imports.c.deleted_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ def add_import(
     *,
     user_id: str,
     items: Sequence[tuple[Prompt, str | None, str]],
+    actor: str,
     now: float,
 ) -> ImportRow:
     """Keeps a job and its items, each (prompt, draft, sent), and holds out a fifth of them."""
@@ -103,6 +110,8 @@ def add_import(
             reason=None,
         )
         add_row(db, import_items, item)
+    details = {"import": row.id, "items": row.total}
+    audit(db, actor=actor, action="import", subject=user_id, details=details, now=now)
     return row
 
 
@@ -114,33 +123,45 @@ def held_out_numbers(total: int) -> frozenset[int]:
     return frozenset(1 + (2 * place + 1) * total // (2 * count) for place in range(count))
 
 
-def next_import(db: Connection) -> ImportRow | None:
-    """The job to work on: the oldest that was begun, or else the oldest that waits."""
-    query = select_rows(ImportRow, imports).where(imports.c.state.in_(["waiting", "running"]))
+def next_import(db: Connection, *, but: Collection[str] = ()) -> ImportRow | None:
+    """The job to work on: the oldest that was begun, or else the oldest that waits.
+
+    `but` are the ids of jobs that are not to be tried yet.
+    """
+    open_states = imports.c.state.in_(["waiting", "running"])
+    query = select_rows(ImportRow, imports).where(_THERE, open_states, imports.c.id.not_in(but))
     begun_first = (imports.c.state == "waiting", imports.c.number)
     return first_row(db, ImportRow, query.order_by(*begun_first))
 
 
 def find_import(db: Connection, import_id: str) -> ImportRow | None:
-    """The job of that id."""
-    return find_row(db, ImportRow, imports, imports.c.id == import_id)
+    """The job of that id, unless it was deleted."""
+    return find_row(db, ImportRow, imports, imports.c.id == import_id, _THERE)
 
 
-def imports_of(db: Connection, user_id: str) -> list[ImportRow]:
-    """A user's jobs, oldest first."""
-    query = select_rows(ImportRow, imports).where(imports.c.user_id == user_id)
-    return all_rows(db, ImportRow, query.order_by(imports.c.number))
+def imports_of(
+    db: Connection, user_id: str, *, limit: int, before: str | None = None
+) -> list[ImportRow]:
+    """A user's jobs, newest first; with `before`, those older than the job of that id."""
+    theirs = [imports.c.user_id == user_id, _THERE]
+    return page_of(db, ImportRow, imports, theirs, limit=limit, before=before)
 
 
-def items_of(db: Connection, import_id: str) -> list[ImportItem]:
-    """The items of a job, in order of number."""
-    query = select_rows(ImportItem, import_items).where(import_items.c.import_id == import_id)
-    return all_rows(db, ImportItem, query.order_by(import_items.c.number))
+def items_of(
+    db: Connection, import_id: str, *, after: int = 0, limit: int | None = None
+) -> list[ImportItem]:
+    """The items of a job, in order of number; those with a number over `after`."""
+    of_it = (import_items.c.import_id == import_id) & (import_items.c.number > after)
+    query = select_rows(ImportItem, import_items).where(of_it)
+    return all_rows(db, ImportItem, query.order_by(import_items.c.number).limit(limit))
 
 
 def update_import(db: Connection, import_id: str, **changes: Any) -> None:
-    """Sets columns of a job: `state`, `used`, `result`, `error`, `finished_at`."""
-    db.execute(update(imports).where(imports.c.id == import_id).values(changes))
+    """Sets columns of a job: `state`, `used`, `result`, `error`, `finished_at`.
+
+    Nothing is noted of one that was deleted.
+    """
+    db.execute(update(imports).where(imports.c.id == import_id, _THERE).values(changes))
 
 
 def mark_item(
@@ -193,8 +214,14 @@ def add_imported_preference(
     return added
 
 
-def delete_import(db: Connection, import_id: str) -> None:
-    """Forgets a job, its items, and what came of them, save what was learned already."""
+def delete_import(db: Connection, import_id: str, *, actor: str, now: float) -> None:
+    """Forgets a job's texts, and what came of them, save what was learned already.
+
+    What was learned keeps its link to the job, and does not wait again once it is unlearned.
+    """
+    row = find_import(db, import_id)
+    if row is None:
+        return
     own = select(preferences.c.id, preferences.c.draft_id).where(
         preferences.c.import_id == import_id, preferences.c.state != "learned"
     )
@@ -205,10 +232,11 @@ def delete_import(db: Connection, import_id: str) -> None:
         db.execute(delete(edits).where(edits.c.preference_id == preference_id))
         db.execute(delete(preferences).where(preferences.c.id == preference_id))
         db.execute(delete(drafts).where(drafts.c.id == draft_id, *_unused(draft_id)))
-    learned = preferences.c.import_id == import_id
-    db.execute(update(preferences).where(learned).values(import_id=None))
     db.execute(delete(import_items).where(import_items.c.import_id == import_id))
-    db.execute(delete(imports).where(imports.c.id == import_id))
+    # Its result and its error may quote texts.
+    update_import(db, import_id, deleted_at=now, result=None, error=None)
+    details = {"import": import_id, "preferences": len(gone)}
+    audit(db, actor=actor, action="import deleted", subject=row.user_id, details=details, now=now)
 
 
 def _unused(draft_id: str) -> list[Any]:

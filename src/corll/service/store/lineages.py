@@ -156,6 +156,12 @@ def current_reference(db: Connection, user_id: str) -> Reference | None:
     return None if lineage is None else find_reference(db, lineage.reference_id)
 
 
+def lineages_of(db: Connection, user_id: str) -> list[Lineage]:
+    """All of a user's lineages, oldest first."""
+    query = select_rows(Lineage, lineages).where(lineages.c.user_id == user_id)
+    return all_rows(db, Lineage, query.order_by(lineages.c.created_at, lineages.c.id))
+
+
 def start_lineage(db: Connection, *, user_id: str, reference_id: str, now: float) -> Lineage:
     """Starts over from a reference: the former lineage ends, and what it learned waits again."""
     ended = (lineages.c.user_id == user_id) & lineages.c.ended_at.is_(None)
@@ -214,7 +220,8 @@ def register_version(
     if serve:
         _serve(db, version.user_id, version.id, unlearned="set_aside", now=now)
     elif version.state == "rejected":
-        set_aside(db, version.id)
+        why = "; ".join(version.reasons) or "no reason was given"
+        set_aside(db, version.id, f"Version {version.number} was rejected: {why}.")
     registered = find_version(db, version.id)
     assert registered is not None
     return registered

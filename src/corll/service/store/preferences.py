@@ -2,6 +2,7 @@
 
 waiting → learned → set_aside (its version was rolled back or rejected) → waiting …
 withheld: its user does not let it be learned; replaced: another edit took its place.
+What was cancelled or deleted may be withheld or set aside, and never waits again.
 A preference is `learned` if and only if a version on the serving ancestry was taught it.
 """
 
@@ -11,14 +12,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from corll.records import Prompt
-from corll.service.store.rows import all_rows, find_row, new_id, select_rows
-from corll.service.store.schema import edits, preferences, users, version_preferences
+from corll.service.store.rows import all_rows, find_row, new_id, page_of, select_rows
+from corll.service.store.schema import (
+    comparisons,
+    drafts,
+    edits,
+    imports,
+    learn_requests,
+    preferences,
+    users,
+    version_preferences,
+)
 
 PreferenceSource = Literal["edit", "comparison", "import"]
 PreferenceState = Literal["waiting", "learned", "withheld", "set_aside", "replaced"]
+
+_WITHDRAWN = "The user withdrew consent to be learned from (consent: learn)."
+_ROLLED_BACK = "The version that had learned it was rolled back; a requeue lets it wait again."
+_FOR_GOOD = "Its draft was cancelled, or its import deleted, so it is not learned again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +40,8 @@ class PreferenceRow:
     """chosen ≻ rejected for a prompt. `number` counts in the order in which they came.
 
     `chosen` is `{"text": …}` or, like `rejected`, the fields of a `Sample`; `reference` holds the
-    fields of `ReferenceLogprobs` once they were computed.
+    fields of `ReferenceLogprobs` once they were computed. `reason` says why it is not learned,
+    where the store knows: of what is withheld or set aside.
     """
 
     id: str
@@ -34,12 +49,14 @@ class PreferenceRow:
     user_id: str
     source: PreferenceSource
     draft_id: str
+    import_id: str | None
     prompt: Prompt
     chosen: dict[str, Any]
     rejected: dict[str, Any]
     reference: dict[str, Any] | None
     state: PreferenceState
     version_id: str | None
+    reason: str | None
     created_at: float
 
 
@@ -67,7 +84,10 @@ class Waiting(NamedTuple):
 def add_preference(
     db: Connection, new: NewPreference, *, will_learn: bool, now: float
 ) -> PreferenceRow:
-    """Keeps a preference. It waits where it is to be learned and its user lets it be."""
+    """Keeps a preference. It waits where it is to be learned and its user lets it be.
+
+    What is withheld because the caller says so has no `reason` here: the caller knows it.
+    """
     state: PreferenceState = waiting_state(db, new.user_id) if will_learn else "withheld"
     preference_id = new_id("pref")
     db.execute(
@@ -131,10 +151,38 @@ def preferences_of(db: Connection, user_id: str) -> list[PreferenceRow]:
     return all_rows(db, PreferenceRow, query.order_by(preferences.c.number))
 
 
-def set_one_aside(db: Connection, preference_id: str) -> None:
+def preferences_page(
+    db: Connection, user_id: str, *, limit: int, before: str | None = None
+) -> list[PreferenceRow]:
+    """A user's preferences, newest first; with `before`, those older than the one of that id."""
+    theirs = [preferences.c.user_id == user_id]
+    return page_of(db, PreferenceRow, preferences, theirs, limit=limit, before=before)
+
+
+def ask_to_learn(db: Connection, user_id: str, *, now: float) -> None:
+    """Notes that a step was asked for on all that waits for a user, though fewer than N do."""
+    theirs = learn_requests.c.user_id == user_id
+    if db.execute(update(learn_requests).where(theirs).values(asked_at=now)).rowcount == 0:
+        db.execute(insert(learn_requests).values(user_id=user_id, asked_at=now))
+
+
+def users_who_asked(db: Connection) -> set[str]:
+    """The users for whom a step was asked that is not done yet."""
+    return set(db.execute(select(learn_requests.c.user_id)).scalars())
+
+
+def forget_fulfilled_requests(db: Connection) -> None:
+    """Ends the requests of users for whom nothing waits any more."""
+    waits = select(preferences.c.id).where(
+        preferences.c.user_id == learn_requests.c.user_id, preferences.c.state == "waiting"
+    )
+    db.execute(delete(learn_requests).where(~waits.exists()))
+
+
+def set_one_aside(db: Connection, preference_id: str, reason: str) -> None:
     """Takes out of the queue what cannot be learned from."""
     waits = (preferences.c.id == preference_id) & (preferences.c.state == "waiting")
-    db.execute(update(preferences).where(waits).values(state="set_aside"))
+    db.execute(update(preferences).where(waits).values(state="set_aside", reason=reason))
 
 
 def keep_reference(db: Connection, preference_id: str, reference: dict[str, Any]) -> None:
@@ -145,24 +193,27 @@ def keep_reference(db: Connection, preference_id: str, reference: dict[str, Any]
 
 def withhold_waiting(db: Connection, user_id: str) -> int:
     """What waited is no longer to be learned; says how many."""
-    return _move(db, user_id, "waiting", "withheld")
+    theirs = _of_user(user_id, "waiting")
+    return _move(db, theirs, "withheld", reason=_WITHDRAWN)
 
 
 def release_withheld(db: Connection, user_id: str) -> int:
     """What was withheld may be learned after all; says how many."""
-    return _move(db, user_id, "withheld", "waiting")
+    return _move(db, _of_user(user_id, "withheld") & ~_gone_for_good(), "waiting")
 
 
 def release_set_aside(db: Connection, user_id: str) -> int:
     """What was set aside is to be learned again, where the user lets it be; says how many."""
-    return _move(db, user_id, "set_aside", waiting_state(db, user_id))
+    theirs = _of_user(user_id, "set_aside") & ~_gone_for_good()
+    state = waiting_state(db, user_id)
+    return _move(db, theirs, state, reason=None if state == "waiting" else _WITHDRAWN)
 
 
-def set_aside(db: Connection, version_id: str) -> None:
+def set_aside(db: Connection, version_id: str, reason: str) -> None:
     """Keeps what a rejected version was taught from being learned by the next."""
     waiting = preferences.c.state == "waiting"
     taught = preferences.c.id.in_(_taught([version_id]))
-    db.execute(update(preferences).where(waiting, taught).values(state="set_aside"))
+    _move(db, waiting & taught, "set_aside", reason=reason)
 
 
 def settle_learned(
@@ -172,21 +223,25 @@ def settle_learned(
 
     What was learned elsewhere gets the state `unlearned`.
     """
-    learned = preferences.c.user_id == user_id, preferences.c.state == "learned"
-    gone = update(preferences).where(*learned, preferences.c.id.not_in(_taught(line)))
+    reasons = {"withheld": _WITHDRAWN, "set_aside": _ROLLED_BACK}
+    learned = _of_user(user_id, "learned")
+    gone = update(preferences).where(learned, preferences.c.id.not_in(_taught(line)))
     # An edit that was replaced while it was unlearned does not come back.
     replaced = select(edits.c.preference_id).where(
         edits.c.state == "replaced", edits.c.preference_id.is_not(None)
     )
     of_replaced = gone.where(preferences.c.id.in_(replaced))
     db.execute(of_replaced.values(state="replaced", version_id=None))
-    db.execute(gone.values(state=unlearned, version_id=None))
+    for_good = gone.where(_gone_for_good())
+    db.execute(for_good.values(state="set_aside", version_id=None, reason=_FOR_GOOD))
+    db.execute(gone.values(state=unlearned, version_id=None, reason=reasons.get(unlearned)))
     teacher = select(version_preferences.c.version_id).where(
         version_preferences.c.preference_id == preferences.c.id,
         version_preferences.c.version_id.in_(line),
     )
     there = update(preferences).where(preferences.c.id.in_(_taught(line)))
-    db.execute(there.values(state="learned", version_id=teacher.scalar_subquery()))
+    teachers = teacher.scalar_subquery()
+    db.execute(there.values(state="learned", version_id=teachers, reason=None))
 
 
 def waiting_state(db: Connection, user_id: str) -> PreferenceState:
@@ -195,9 +250,29 @@ def waiting_state(db: Connection, user_id: str) -> PreferenceState:
     return "withheld" if learn is False else "waiting"
 
 
-def _move(db: Connection, user_id: str, state: PreferenceState, to: PreferenceState) -> int:
-    theirs = (preferences.c.user_id == user_id) & (preferences.c.state == state)
-    return db.execute(update(preferences).where(theirs).values(state=to)).rowcount
+def _move(
+    db: Connection, where: ColumnElement[bool], to: PreferenceState, *, reason: str | None = None
+) -> int:
+    moved = update(preferences).where(where).values(state=to, reason=reason)
+    return db.execute(moved).rowcount
+
+
+def _of_user(user_id: str, state: PreferenceState) -> ColumnElement[bool]:
+    return (preferences.c.user_id == user_id) & (preferences.c.state == state)
+
+
+def _gone_for_good() -> ColumnElement[bool]:
+    """A draft on either side was cancelled, or the import that brought it was deleted."""
+    cancelled = select(drafts.c.id).where(drafts.c.status == "cancelled")
+    compared = select(comparisons.c.preference_id).where(
+        comparisons.c.chosen_draft_id.in_(cancelled)
+    )
+    deleted = select(imports.c.id).where(imports.c.deleted_at.is_not(None))
+    return or_(
+        preferences.c.draft_id.in_(cancelled),
+        preferences.c.id.in_(compared),
+        func.coalesce(preferences.c.import_id, "").in_(deleted),
+    )
 
 
 def _taught(line: Sequence[str]) -> Any:
@@ -206,6 +281,4 @@ def _taught(line: Sequence[str]) -> Any:
 
 
 def _of_state(user_id: str, state: PreferenceState) -> Any:
-    return select_rows(PreferenceRow, preferences).where(
-        preferences.c.user_id == user_id, preferences.c.state == state
-    )
+    return select_rows(PreferenceRow, preferences).where(_of_user(user_id, state))

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Connection,
     Float,
     ForeignKey,
     Index,
@@ -20,6 +21,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
+    false,
 )
 
 metadata = MetaData(
@@ -110,6 +113,28 @@ audit_log = Table(
     sqlite_autoincrement=True,
 )
 
+AUDIT_GUARDS = {
+    "sqlite": tuple(
+        f"CREATE TRIGGER audit_log_no_{change.lower()} BEFORE {change} ON audit_log "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END"
+        for change in ("UPDATE", "DELETE")
+    ),
+    "postgresql": (
+        "CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the audit log is only added to'; END $$",
+        "CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log "
+        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()",
+    ),
+}
+"""For each kind of database, what keeps the audit log from being changed."""
+
+
+@event.listens_for(audit_log, "after_create")
+def _guard_audit_log(_: Table, db: Connection, **__: object) -> None:
+    for statement in AUDIT_GUARDS[db.dialect.name]:
+        db.exec_driver_sql(statement)
+
+
 # REFERENCES is a word of SQL.
 references = Table(
     "model_references",
@@ -188,6 +213,8 @@ drafts = Table(
     Column("held_back", Boolean, nullable=False),
     Column("source", String, nullable=False),
     Column("created_at", Float, nullable=False),
+    # Drawn while the blind holdback was on.
+    Column("blind", Boolean, nullable=False, server_default=false()),
     _one_of("kind", "chat", "text"),
     _one_of("status", "complete", "cancelled"),
     _one_of("source", "live", "import"),
@@ -208,6 +235,8 @@ imports = Table(
     Column("error", Text),
     Column("created_at", Float, nullable=False),
     Column("finished_at", Float),
+    # A deleted import keeps its row, by which what was learned from it is found.
+    Column("deleted_at", Float),
     _one_of("state", "waiting", "running", "done", "failed"),
     sqlite_autoincrement=True,
 )
@@ -242,10 +271,20 @@ preferences = Table(
     Column("state", String, nullable=False),
     Column("version_id", String, ForeignKey("versions.id")),
     Column("created_at", Float, nullable=False),
+    # Why it is withheld or set aside.
+    Column("reason", Text),
     _one_of("source", "edit", "comparison", "import"),
     _one_of("state", "waiting", "learned", "withheld", "set_aside", "replaced"),
     Index(None, "user_id", "state", "number"),
     sqlite_autoincrement=True,
+)
+
+# Users for whom a step was asked on all that waits, until nothing does.
+learn_requests = Table(
+    "learn_requests",
+    metadata,
+    Column("user_id", String, ForeignKey("users.id"), primary_key=True),
+    Column("asked_at", Float, nullable=False),
 )
 
 # What each version was taught, whether or not it came to serve.
