@@ -66,7 +66,7 @@ class Service:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[tuple[Service, float]]:
+def started(folder: Path, *, learns: bool = True) -> Iterator[tuple[Service, float]]:
     """A service on an empty data folder, and the seconds until it was ready to draft."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -75,6 +75,7 @@ def started(folder: Path) -> Iterator[tuple[Service, float]]:
         "CORLL_ADMIN_KEY": KEY,
         "CORLL_LOG_LEVEL": "error",
         "CORLL_REQUESTS_PER_MINUTE": "1000000",
+        "CORLL_LEARN": str(learns).lower(),
     }
     command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
     flags = ["--port", str(port), "--data-dir", str(folder)]
@@ -84,7 +85,7 @@ def started(folder: Path) -> Iterator[tuple[Service, float]]:
         service = Service(f"http://127.0.0.1:{port}", process)
         until(lambda: _is_ready(service))
         ready = time.perf_counter() - start
-        until(lambda: service.learner() == "ready")
+        until(lambda: service.learner() in ("ready", "off"))
         try:
             yield service, ready
         finally:
@@ -147,9 +148,15 @@ def agree(service: Service, user: str) -> None:
     service.ask("PUT", f"users/{user}/consent", json={"learn": True})
 
 
-def edit_case(service: Service, *, count: int) -> Case:
-    """Edits a second, of users who are not learned from, so that nothing else runs."""
-    found = [service.draft("edits", seed, tokens=1, model="base") for seed in range(count)]
+def edit_case(service: Service, *, count: int, agreed: bool) -> Case:
+    """Edits a second, while nothing is learned: of a user who did not agree, or without a learner.
+
+    Of one who agreed, each edit is encoded too, to say whether it can be learned from.
+    """
+    user = "agreed" if agreed else "edits"
+    if agreed:
+        agree(service, user)
+    found = [service.draft(user, seed, tokens=1, model="base") for seed in range(count)]
     barrier = threading.Barrier(CLIENTS + 1)
 
     def send(own: list[Any]) -> None:
@@ -165,9 +172,8 @@ def edit_case(service: Service, *, count: int) -> Case:
             job.result()
         seconds = time.perf_counter() - start
     rate = count / seconds
-    return Case(
-        f"service: edits, {CLIENTS} clients", [rate], unit="edits/s", target="≥ 150 edits/s"
-    )
+    name = f"service: edits{' to be learned from' if agreed else ''}, {CLIENTS} clients"
+    return Case(name, [rate], unit="edits/s", target="≥ 150 edits/s")
 
 
 def serving_case(service: Service, *, count: int) -> Case:
@@ -193,8 +199,10 @@ def cases(*, quick: bool) -> Iterator[Case]:
         with started(Path(scratch) / "second") as (service, second):
             yield Case("service: start to ready", [first, second])
             yield serving_case(service, count=2 if quick else 8)
-            yield edit_case(service, count=160 if quick else 1600)
+            yield edit_case(service, count=160 if quick else 1600, agreed=False)
             yield from latency_cases(service, count=10 if quick else 40)
+        with started(Path(scratch) / "third", learns=False) as (service, _):
+            yield edit_case(service, count=160 if quick else 1600, agreed=True)
 
 
 if __name__ == "__main__":

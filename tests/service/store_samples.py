@@ -76,7 +76,7 @@ def edit(db: Connection, draft: DraftRow, text: str, **changes: Any) -> EditRow:
         "idempotency_key": None,
         "now": NOW,
     }
-    return record_edit(db, **{**fields, **changes})
+    return record_edit(db, **{**fields, **changes}).edit
 
 
 def preference_from_edit(db: Connection, user: User) -> str:

@@ -64,7 +64,7 @@ def add_edit(trainer: Trainer, user: User, text: str, *, number: int = 0) -> Edi
             reason=None,
             idempotency_key=None,
             now=NOW,
-        )
+        ).edit
 
     return trainer.database.write(write)
 

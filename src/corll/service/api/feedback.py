@@ -91,8 +91,7 @@ async def create_edit(body: EditBody, caller: Known) -> dict[str, Any]:
         reason = await run_in_threadpool(services.drafter.why_not_learnable, prompt, shown, text)
 
     def record(db: Connection) -> Any:
-        known = {edit.id for edit in drafts.edits_of_drafts(db, [draft.id])}
-        row = drafts.record_edit(
+        edit, is_new = drafts.record_edit(
             db,
             draft=draft,
             choice=body.choice,
@@ -104,10 +103,11 @@ async def create_edit(body: EditBody, caller: Known) -> dict[str, Any]:
             idempotency_key=body.idempotency_key,
             now=time.time(),
         )
-        return _edit_answer(db, row) | {"is_new": row.id not in known}
+        return _edit_answer(db, edit), is_new
 
-    answer: dict[str, Any] = await services.write(record)
-    if answer.pop("is_new"):
+    answer: dict[str, Any]
+    answer, is_new = await services.write(record)
+    if is_new:
         services.metrics.edited(draft, answer)
     services.events.publish(user.id, "edit", {k: answer[k] for k in ("id", "state", "edit_cost")})
     if answer["will_learn"]:

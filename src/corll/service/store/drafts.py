@@ -74,6 +74,13 @@ class EditRow:
     created_at: float
 
 
+class RecordedEdit(NamedTuple):
+    """An edit as the store has it, and whether it was not there before."""
+
+    edit: EditRow
+    is_new: bool
+
+
 class Answer(NamedTuple):
     """How one draft was answered: by which version it was written, and what the edit cost."""
 
@@ -129,7 +136,7 @@ def record_edit(
     reason: str | None,
     idempotency_key: str | None,
     now: float,
-) -> EditRow:
+) -> RecordedEdit:
     """Keeps an edit and, unless it accepts the draft, the preference that it expresses.
 
     The same edit twice is one edit. Another edit of the same choice replaces the earlier one, but
@@ -151,7 +158,7 @@ def record_edit(
     )
     same = _under_same_key(db, row) or _same_edit(db, row)
     if same is not None:
-        return same
+        return RecordedEdit(same, is_new=False)
     _replace_earlier(db, row)
     if not accepted:
         preference = NewPreference(
@@ -165,7 +172,7 @@ def record_edit(
         added = add_preference(db, preference, will_learn=will_learn, now=now)
         row = replace(row, preference_id=added.id)
     add_row(db, edits, row)
-    return row
+    return RecordedEdit(row, is_new=True)
 
 
 def find_edit(db: Connection, edit_id: str) -> EditRow | None:
