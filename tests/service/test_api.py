@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from corll.errors import ConfigError
 from corll.service.server import running_app
-from running_service import RunningService
+from running_service import RunningService, settings_for
 
 
 def test_everything_kept_of_a_user_is_exported(service: RunningService) -> None:
@@ -37,3 +39,14 @@ def test_operation(service: RunningService) -> None:
 def test_a_second_server_on_one_data_folder_is_refused(service: RunningService) -> None:
     with pytest.raises(ConfigError, match="Another server"), running_app(service.settings):
         pass
+
+
+def test_a_key_may_be_a_passphrase(tiny_model_folder: Path, tmp_path: Path) -> None:
+    key = 'correct horse: "battery", staple'
+    settings = settings_for(tiny_model_folder, tmp_path, learn=False, admin_key=key)
+    with running_app(settings, say=lambda _: None) as app, TestClient(app) as client:
+        answers = [
+            client.get("/v1/keys", headers={"authorization": f"Bearer {secret}"})
+            for secret in (key, key.replace(" ", ""))
+        ]
+    assert [answer.status_code for answer in answers] == [200, 401]

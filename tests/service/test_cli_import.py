@@ -11,8 +11,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from corll.cli.imports import main
+from corll.cli.imports import ImportSettings, main
 from corll.errors import ConfigError, InputError, TrainingError
+from corll.service.settings import ServiceSettings
 from service_server import serve
 
 RESULT = {
@@ -148,6 +149,32 @@ def test_a_refusal_is_told(service: Service, file: Path) -> None:
     service.refusal = (413, "Too large.")
     with pytest.raises(InputError, match="with --latest"):
         run(file)
+
+
+def test_what_is_too_large_for_the_service_is_told_before_anything_is_sent(
+    service: Service, tmp_path: Path
+) -> None:
+    path = tmp_path / "past.jsonl"
+    sent = "Schöne Grüße. " * 13_000  # 208 kB in UTF-8
+    path.write_text("".join(json.dumps({"prompt": "Greet.", "sent": sent}) + "\n" for _ in "12345"))
+    with pytest.raises(InputError, match=r"5 texts .* 1\.1 MB.* 1 MB.*--latest 4.*--max-import-mb"):
+        run(path, "--max-import-mb", "1")
+    assert service.bodies == []
+    run(path, "--max-import-mb", "1", "--latest", "4")
+    assert len(service.bodies[0]["items"]) == 4
+
+
+def test_one_text_that_is_too_large_is_not_sent(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "past.jsonl"
+    path.write_text(json.dumps({"prompt": "Greet.", "sent": "x" * 1_100_000}) + "\n")
+    with pytest.raises(InputError, match=r"1 text .*--max-import-mb") as raised:
+        run(path, "--max-import-mb", "1")
+    assert "--latest" not in str(raised.value)
+    assert service.bodies == []
+
+
+def test_the_command_expects_what_the_service_takes_by_default() -> None:
+    assert ImportSettings(file=Path("past.jsonl")).max_import_mb == ServiceSettings().max_import_mb
 
 
 def test_interrupted(

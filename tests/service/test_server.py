@@ -1,16 +1,30 @@
-"""How the server puts its parts together."""
+"""How the server puts its parts together, and what `corll serve` says to whoever starts it."""
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from corll.policy import Policy
 from corll.service import server
 from corll.service.settings import ServiceSettings
-from running_service import settings_for
+from running_service import COACTIVE, settings_for
+
+MESSAGES: Any = [{"role": "user", "content": "A secret word: xylophone."}]
 
 
 def test_the_thread_that_loads_the_base_keeps_no_processor_from_drafting(
@@ -28,3 +42,85 @@ def test_the_thread_that_loads_the_base_keeps_no_processor_from_drafting(
         (loader,) = loaders
         assert loader is not threading.current_thread()
         assert not loader.is_alive()
+
+
+@contextmanager
+def corll_serve(model: Path, data_dir: Path, log: Path) -> Iterator[subprocess.Popen[str]]:
+    """`corll serve` with its words in a pipe, as a container or systemd has them."""
+    given = {**COACTIVE, "model": model, "data_dir": data_dir, "port": 0, "learn": False}
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("CORLL_")},
+        **{f"CORLL_{name.upper()}": str(value) for name, value in given.items()},
+    }
+    environment.pop("PYTHONUNBUFFERED", None)
+    command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+
+def heard(process: subprocess.Popen[str], pattern: str) -> str:
+    """What is found in the next line."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(pattern, line)
+    assert found is not None, line
+    return found[1]
+
+
+@pytest.mark.timeout(120)
+def test_the_first_start_shows_a_key_and_a_link_and_its_log_holds_no_text(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    data, log = tmp_path / "data", tmp_path / "log"
+    with corll_serve(tiny_model_folder, data, log) as process:
+        key = heard(process, r"^Your admin key, shown this once: (\S+)$")
+        url = heard(process, r"^corll serves .* at (http://127\.0\.0\.1:\d+)/v1 ")
+        link = heard(process, r"^Write at (http://127\.0\.0\.1:\d+/sign-in\?token=\S+)$")
+        headers = {"authorization": f"Bearer {key}"}
+        body = {"model": "corll", "messages": MESSAGES}
+        drafted = httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers, timeout=60)
+        assert drafted.status_code == 200, drafted.text
+        assert httpx.get(f"{url}/v1/keys", headers=headers).status_code == 200
+        assert [httpx.get(link).status_code for _ in range(2)] == [303, 401]
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    (line,) = [line for line in lines if line.get("route") == "/v1/chat/completions"]
+    assert line["request_id"] == drafted.headers["x-request-id"]
+    assert (line["level"], line["method"], line["status"]) == ("info", "POST", 200)
+    draft = drafted.json()["choices"][0]["message"]["content"]
+    assert draft
+    for text in ("xylophone", draft, key, link.partition("token=")[2]):
+        assert text not in log.read_text()
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in data.rglob("*")}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
+    with corll_serve(tiny_model_folder, data, log) as process:
+        heard(process, r"^(corll serves) ")
+
+
+def test_to_serve_leaves_the_callers_umask_as_it_was(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(self: server._Server, **_: Any) -> None:
+        during.append(os.umask(0o022))
+        os.umask(during[-1])
+
+    during: list[int] = []
+    monkeypatch.setattr(server._Server, "run", run)
+    monkeypatch.setattr(server, "set_up_logging", lambda _: logging.getLogger())
+    before = os.umask(0o022)
+    try:
+        settings = settings_for(tiny_model_folder, tmp_path, learn=False, port=0)
+        server.serve(settings, say=lambda _: None)
+        assert (during, os.umask(0o022)) == ([0o077], 0o022)
+    finally:
+        os.umask(before)

@@ -121,7 +121,18 @@ def test_an_admin_key_is_what_a_header_can_carry(key: str, fits: bool) -> None:
         ServiceSettings(admin_key=key)
 
 
-def test_a_databases_password_is_not_printed() -> None:
-    settings = ServiceSettings(database="postgresql+psycopg://corll:hunter2@db/corll")
-    assert settings.printable()["database"] == "postgresql+psycopg://corll:***@db/corll"
-    assert "hunter2" not in str(ServiceSettings(database="no url: hunter2").printable())
+@pytest.mark.parametrize(
+    ("database", "shown"),
+    [
+        ("postgresql+psycopg://corll:hunter2@db/corll", "postgresql+psycopg://corll:***@db/corll"),
+        (
+            "postgresql://db/corll?password=hunter2&sslmode=require",
+            "postgresql://db/corll?sslmode=require",
+        ),
+        ("postgresql://corll:hun@ter2@db/corll", "***"),
+        ("postgresql://corll:hunter2@db:port/corll", "***"),
+        ("no url: hunter2", "***"),
+    ],
+)
+def test_a_databases_password_is_not_printed(database: str, shown: str) -> None:
+    assert ServiceSettings(database=database).printable()["database"] == shown

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 from rich.console import Console
@@ -19,6 +21,7 @@ from corll.cli.settings import OptionalName, OptionalNumber
 from corll.config import Config
 from corll.errors import ConfigError, InputError, TrainingError
 from corll.service.past_texts import PastText, read_past_texts
+from corll.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from corll.service.calls import Import, Interval
@@ -30,6 +33,8 @@ _STATES = {
     "done": "done",
     "failed": "failed",
 }
+_BYTES_AROUND = 1024
+"""Room for what a request holds besides its texts."""
 
 
 class ImportSettings(Config):
@@ -56,6 +61,11 @@ class ImportSettings(Config):
         None,
         description="Where the service answers; by default CORLL_BASE_URL or "
         "http://127.0.0.1:8377.",
+    )
+    max_import_mb: int = Field(
+        ServiceSettings.model_fields["max_import_mb"].default,
+        ge=1,
+        description="Largest request that the service takes, by its own --max-import-mb.",
     )
     poll_s: float = Field(2.0, gt=0, description="Seconds between two looks at how far it is.")
 
@@ -140,7 +150,24 @@ def _start(client: Corll, texts: Sequence[PastText], settings: ImportSettings) -
     from corll.service.calls import as_item
 
     items = [as_item(text.prompt, text.sent, text.draft) for text in texts]
+    _check_size(items, settings.max_import_mb)
     return client.imports.create(items, user=settings.user)
+
+
+def _check_size(items: Sequence[Mapping[str, Any]], most_mb: int) -> None:
+    """*Raises*: InputError where the service would refuse so large a request."""
+    compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+    sizes = [len(compact.encode(item).encode()) + 1 for item in items]
+    room = most_mb * 2**20 - _BYTES_AROUND
+    if sum(sizes) <= room:
+        return
+    count = sum(size <= room for size in accumulate(reversed(sizes)))
+    fewer = f"hand over the last of them, with --latest {count}, or " if count else ""
+    texts = "1 text makes" if len(items) == 1 else f"{len(items)} texts make"
+    raise InputError(
+        f"{texts} a request of {sum(sizes) / 2**20:.1f} MB, and the service takes {most_mb} MB: "
+        f"{fewer}start it with a larger --max-import-mb and say the same here."
+    )
 
 
 def _finished(

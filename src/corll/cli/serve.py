@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from corll.cli.parsing import parse
 from corll.errors import ConfigError
@@ -19,13 +20,14 @@ def main(arguments: Sequence[str]) -> None:
     flags = [argument for argument in arguments if argument != _PRINT_CONFIG]
     default = ServiceSettings.from_environment(os.environ)
     settings = parse(ServiceSettings, flags, command="serve", default=default)
-    if wants_config:
-        print(json.dumps(settings.printable(), indent=2))
-        return
     try:
+        if wants_config:
+            print(json.dumps(settings.printable(), indent=2))
+            return
         from corll.service.server import serve
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"corll serve needs the package {error.name}: pip install 'corll[serve]'"
         ) from error
-    serve(settings)
+    # A pipe would keep the first key to itself until the end.
+    serve(settings, say=partial(print, flush=True))

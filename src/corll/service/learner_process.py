@@ -24,7 +24,7 @@ from corll.service.logs import set_up_logging
 from corll.service.publishing import sweep
 from corll.service.settings import ServiceSettings
 from corll.service.store import imports, lineages, preferences
-from corll.service.store.database import Database
+from corll.service.store.database import PRIVATE_UMASK, Database
 from corll.service.store.imports import ImportRow
 
 log = logging.getLogger(__name__)
@@ -237,6 +237,7 @@ class Worker:
 
 def learn_in_background(settings: ServiceSettings, channel: Connection, drafting: Flag) -> None:
     """The process: loads the base model, says that it is ready, and works until told to stop."""
+    os.umask(PRIVATE_UMASK)
     set_up_logging(settings)
     if hasattr(os, "nice"):
         os.nice(_LOWER_PRIORITY)

@@ -41,13 +41,14 @@ _FINISH_WITHIN_S = 60
 def serve(settings: ServiceSettings, *, say: Callable[[str], None] = print) -> None:
     """Serves until SIGINT or SIGTERM, then finishes the drafts that are under way.
 
-    `say` is told what a person at the terminal wants to know.
+    `say` is told what a person at the terminal wants to know. All files that are made meanwhile
+    are their owner's alone.
     *Raises*: ConfigError where the address or the data folder is taken; StoreError;
     ModelNotFoundError.
     """
     set_up_logging(settings)
-    os.umask(PRIVATE_UMASK)
     with ExitStack() as stack:
+        stack.callback(os.umask, os.umask(PRIVATE_UMASK))
         listener = stack.enter_context(_listener(settings))
         app = stack.enter_context(running_app(settings, say=say))
         scheme = "https" if settings.tls_certificate else "http"

@@ -24,6 +24,7 @@ OptionalDType = Annotated[
 PREFIX = "CORLL_"
 _NOT_OF_THE_SERVER = frozenset({"CORLL_CACHE", "CORLL_API_KEY", "CORLL_BASE_URL"})
 _SHORTEST_KEY, _LONGEST_KEY = 20, 200
+_HIDDEN = "***"
 
 
 def default_data_dir() -> Path:
@@ -98,7 +99,10 @@ class ServiceSettings(Config):
     max_adapters: int = Field(32, ge=1, description="Adapters kept in memory.")
     max_choices: int = Field(16, ge=1, description="Largest n, and largest number of candidates.")
     max_output_tokens: int | None = Field(
-        None, ge=1, description="Most tokens that a request may ask for; else the context's rest."
+        None,
+        ge=1,
+        description="Most tokens that a request may ask for; beyond it a 400. By default the "
+        "context alone limits it.",
     )
     max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
     max_import_mb: int = Field(32, ge=1, description="Largest body of an import of past texts.")
@@ -228,14 +232,18 @@ class ServiceSettings(Config):
 
 
 def _without_password(url: str) -> str:
-    """A database's URL as it may be shown; one that cannot be read may hold anything."""
+    """A database's URL as it may be shown; of one that cannot be read, nothing is."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "***"
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return _HIDDEN
+    if "@" in (parsed.host or ""):  # of a password with an @ that is not written %40
+        return _HIDDEN
+    secret = [name for name in parsed.query if "password" in name.lower()]
+    return parsed.difference_update_query(secret).render_as_string(hide_password=True)
 
 
 def _resolved(nested: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

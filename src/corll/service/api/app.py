@@ -140,10 +140,10 @@ class Journal:
         try:
             await self._app(scope, receive, with_headers)
         except Exception as error:
-            answer = error_response(translated(error))
             if under_way:  # nothing can be said any more: the connection ends early
-                raise
-            await answer(scope, receive, with_headers)
+                log.error("an answer broke off", exc_info=error)
+            else:
+                await error_response(translated(error))(scope, receive, with_headers)
         finally:
             seconds = round(time.perf_counter() - started, 4)
             about = {"method": scope["method"], "route": _route(scope)}

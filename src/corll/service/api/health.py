@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
@@ -13,13 +15,25 @@ from corll.service.metrics import CONTENT_TYPE
 router = APIRouter(tags=["operation"])
 
 
+def _answer(meaning: str, **parts: str) -> dict[str, Any]:
+    return {"description": meaning, "content": {"application/json": {"example": parts}}}
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer("They can.", status="ready", drafting="ok", store="ok", learner="ready"),
+    503: _answer(
+        "They cannot.", status="unavailable", drafting="down", store="ok", learner="ready"
+    ),
+}
+
+
 @router.get("/healthz", summary="Whether the process answers")
 async def healthz() -> dict[str, str]:
     """200 as long as it does."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", summary="Whether drafts can be drawn")
+@router.get("/readyz", summary="Whether drafts can be drawn", responses=_ANSWERS)
 async def readyz(services: Given) -> JSONResponse:
     """503 where drafting cannot work; 200 with `learner: down` where only learning is off."""
     store = "ok"

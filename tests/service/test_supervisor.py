@@ -1,0 +1,65 @@
+"""How long the supervisor waits before it starts a learner again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from corll.service import supervisor
+from corll.service.settings import ServiceSettings
+from corll.service.supervisor import Supervisor
+
+
+class Learners(Supervisor):
+    """Learners that run for so many seconds each and then die, on a clock of their own."""
+
+    def __init__(self, lives: Sequence[float], monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(ServiceSettings())
+        self.now = 0.0
+        self.pauses: list[float] = []
+        self.states: list[str] = []
+        self._lives = list(lives)
+        monkeypatch.setattr(supervisor, "time", self)
+        monkeypatch.setattr(self._stopping, "wait", self._pause)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def _run_once(self) -> None:
+        self.now += self._lives.pop(0)
+
+    def _pause(self, seconds: float) -> bool:
+        self.pauses.append(seconds)
+        self.states.append(self.state)
+        self.now += seconds
+        if not self._lives:
+            self._stopping.set()
+        return self._stopping.is_set()
+
+
+def test_a_learner_that_dies_again_and_again_is_started_ever_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learners = Learners([5.0] * 9, monkeypatch)
+    learners.start()
+    learners._thread.join(30)
+    assert learners.pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert set(learners.states) == {"down"}
+    assert (learners.restarts, learners.state) == (9, "off")
+
+
+def test_one_that_ran_well_is_started_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    learners = Learners([5.0, 5.0, 5.0, 61.0, 5.0], monkeypatch)
+    learners.start()
+    learners._thread.join(30)
+    assert learners.pauses == [1, 2, 4, 1, 2]
+
+
+def test_a_learner_that_is_switched_off_is_never_started() -> None:
+    off = Supervisor(ServiceSettings(learn=False))
+    off.start()
+    assert (off.state, off.process_id) == ("off", None)
+    assert not any(thread is off._thread for thread in threading.enumerate())
+    off.stop()
