@@ -98,6 +98,7 @@ def test_a_full_disk_is_a_503_and_quotes_no_text(app: FastAPI) -> None:
         with logged() as lines:
             answer = client.post("/v1/edits", json=edit)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
+        assert "free some space" in answer.json()["error"]["message"]
         assert "xylophones" not in answer.text + json.dumps(lines)
         services.writer.submit(
             lambda db: db.exec_driver_sql("PRAGMA max_page_count = 100000")

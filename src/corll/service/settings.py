@@ -199,7 +199,7 @@ class ServiceSettings(Config):
         """As plain data, without what is secret."""
         fields = self.model_dump(mode="json", exclude={"admin_key"})
         if self.database is not None:
-            fields["database"] = _without_password(self.database)
+            fields["database"] = without_password(self.database)
         return fields
 
     @classmethod
@@ -231,7 +231,7 @@ class ServiceSettings(Config):
         return cls(**own, **_resolved(nested))
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     """A database's URL as it may be shown; of one that cannot be read, nothing is."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError

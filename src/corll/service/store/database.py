@@ -38,6 +38,7 @@ from sqlalchemy.exc import (
 )
 
 from corll.errors import ConfigError, StoreError
+from corll.service.settings import without_password
 
 _T = TypeVar("_T")
 
@@ -171,7 +172,7 @@ class Database:
         return StoreError(f"{self}: {said}; {advice}").with_traceback(error.__traceback__)
 
     def __str__(self) -> str:
-        return f"the database {self.url.render_as_string(hide_password=True)}"
+        return f"the database {without_password(self.url.render_as_string(hide_password=False))}"
 
 
 class _NotJsonError(StoreError, DontWrapMixin):
@@ -197,11 +198,16 @@ class _Job(Generic[_T]):
 
     def run(self, database: Database, db: Connection) -> Callable[[], None]:
         """Does the work in a savepoint; returns what tells its future once that is durable."""
+        cause: BaseException | None = None
         try:
             with db.begin_nested():
-                result = self.work(db)
+                try:
+                    result = self.work(db)
+                except BaseException as error:
+                    cause = error  # where the database ended the transaction, the rest only says so
+                    raise
         except (OperationalError, InternalError, InterfaceError) as error:
-            raise _TransactionLostError from error
+            raise _TransactionLostError from cause or error
         except BaseException as error:
             failure = database.explain(error)
             return lambda: self.future.set_exception(failure)
