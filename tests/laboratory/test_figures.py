@@ -198,10 +198,27 @@ class TestFrontier:
         drawn = draw_frontier(lines, ["sft-edit", "dueling", "absent"], REWARD, title="t")
         assert drawn is not None
         figure, data = drawn
-        path = data["paths"][0]
+        path = data["paths"]["kl"][0]
         assert (path["arm"], path["kl"].tolist()) == ("sft-edit", [0, 5])
         assert path["reward"].tolist() == [0, 1.5]
         assert figure.axes[0].lines[0].get_xydata().tolist() == [[0, 0], [5, 1.5]]
+        assert len(figure.axes) == 1
+
+    def test_both_distances_where_a_cell_has_them(self) -> None:
+        """Of the arm whose second seed lacks the one among drawn tokens, the first seed alone."""
+        lines = lines_of("sft-edit", "dueling")
+        for each in lines:
+            end = each["preferences"] > 0
+            each["kl"] = 4.0 * end
+            if (each["arm"], each["seed"]) != ("sft-edit", 1):
+                each["kl_drawn"] = (1.0 + each["seed"]) * end
+        drawn = draw_frontier(lines, ["sft-edit", "dueling"], REWARD, title="t")
+        assert drawn is not None
+        figure, data = drawn
+        assert len(figure.axes) == 2
+        sft, dueling = data["paths"]["kl_drawn"]
+        assert (sft["kl_drawn"].tolist(), sft["reward"].tolist()) == ([0, 1], [0, 1])
+        assert (dueling["kl_drawn"].tolist(), dueling["reward"].tolist()) == ([0, 1.5], [0, 1.5])
 
     def test_no_arm_knows_how_far_it_went(self) -> None:
         lines = [{**each, "kl": None} for each in lines_of("sft-edit")]

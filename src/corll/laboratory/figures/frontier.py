@@ -6,6 +6,7 @@ their learning rates (as in Gao et al. 2023, *Scaling laws for reward model over
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,10 @@ from corll.laboratory.figures.style import (
     new_figure,
     tidy,
 )
-from corll.laboratory.statistics import Line
+from corll.laboratory.statistics import Line, number
+
+_DISTANCES = {"kl": 1.0, "kl_drawn": 0.1}
+"""How far is measured in two ways; from so many nats on the scale is logarithmic."""
 
 
 def draw_frontier(
@@ -29,27 +33,44 @@ def draw_frontier(
 ) -> Drawing | None:
     """A line an arm through the means of its evaluations, and a small dot for each seed of each.
 
-    None where no arm has both metrics.
+    Beside the usual KL, log π/π₀ of the samples, the one among the tokens that can be drawn, of the
+    cells that have it. None where no arm has both metrics.
     """
-    distances = {band.arm: band for band in bands_of(lines, arms, View("kl"))}
     metric = views[0].metric
-    rewards = {band.arm: band for band in bands_of(lines, arms, View(metric))}
-    there = [arm for arm in arms if arm in distances and arm in rewards]
-    if not there:
+    found = {distance: _paths(lines, arms, metric, distance) for distance in _DISTANCES}
+    drawn = {distance: paths for distance, paths in found.items() if paths}
+    if not drawn:
         return None
-    figure = new_figure(5.4, 4.4)
-    axes = figure.subplots()
-    looks = looks_of(there)
-    for arm in there:
-        _draw_path(axes, distances[arm], rewards[arm], looks[arm])
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set_xlim(left=0)
-    label_axes(axes, View(metric, "kl"))
-    tidy(axes)
+    figure = new_figure(5.0 * len(drawn) + 0.4, 4.4)
+    looks = looks_of([arm for arm in arms if any(arm in paths for paths in drawn.values())])
+    for place, (distance, paths) in enumerate(drawn.items(), start=1):
+        axes = figure.add_subplot(1, len(drawn), place)
+        for arm, (far, reward) in paths.items():
+            _draw_path(axes, far, reward, looks[arm])
+        axes.set_xscale("symlog", linthresh=_DISTANCES[distance])
+        axes.set_xlim(left=0)
+        label_axes(axes, View(metric, distance))
+        tidy(axes)
     add_arms_legend(figure, looks, title="mean of each evaluation; dots: its seeds", columns=2)
     add_title(figure, title)
-    paths = [_record(distances[arm], rewards[arm]) for arm in there]
-    return figure, {"metric": metric, "against": "kl", "paths": paths}
+    records = {
+        distance: [_record(far, reward, distance) for far, reward in paths.values()]
+        for distance, paths in drawn.items()
+    }
+    return figure, {"metric": metric, "against": list(drawn), "paths": records}
+
+
+def _paths(
+    lines: Sequence[Line], arms: Sequence[str], metric: str, distance: str
+) -> dict[str, tuple[Band, Band]]:
+    """How far and how good, by arm, over the cells that have the distance at each evaluation."""
+    without = {
+        (line["arm"], line["seed"]) for line in lines if not math.isfinite(number(line, distance))
+    }
+    own = [line for line in lines if (line["arm"], line["seed"]) not in without]
+    distances = {band.arm: band for band in bands_of(own, arms, View(distance))}
+    rewards = {band.arm: band for band in bands_of(own, arms, View(metric))}
+    return {arm: (distances[arm], rewards[arm]) for arm in distances if arm in rewards}
 
 
 def _draw_path(axes: Axes, distance: Band, reward: Band, look: Look) -> None:
@@ -58,7 +79,7 @@ def _draw_path(axes: Axes, distance: Band, reward: Band, look: Look) -> None:
         axes.plot(kl, reward.seeds[seed], "o", color=look.colour, alpha=0.3, markersize=3)
 
 
-def _record(distance: Band, reward: Band) -> dict[str, Any]:
+def _record(distance: Band, reward: Band, name: str) -> dict[str, Any]:
     named = {"arm": reward.arm, "label": label_of(reward.arm), "preferences": reward.x}
-    means = {"kl": distance.mean, "reward": reward.mean}
-    return {**named, **means, "seeds": {"kl": distance.seeds, "reward": reward.seeds}}
+    means = {name: distance.mean, "reward": reward.mean}
+    return {**named, **means, "seeds": {name: distance.seeds, "reward": reward.seeds}}
