@@ -119,7 +119,7 @@ def free_port() -> int:
 
 
 def start_server(
-    model: Path, data_dir: Path, port: int, settings: Mapping[str, Any]
+    model: Path | str, data_dir: Path, port: int, settings: Mapping[str, Any]
 ) -> subprocess.Popen[bytes]:
     """`corll serve` as a user runs it, in a process and a session of its own."""
     own = {"admin_key": ADMIN_KEY, "log_level": "error", "model": model, "data_dir": data_dir}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import statistics
 import time
 from collections.abc import Iterator
@@ -21,7 +23,14 @@ from corll.service.settings import ServiceSettings
 from corll.simulation.editor import RuleEditor
 from corll.simulation.letter import LetterEditor
 from corll.simulation.writing_prompts import own_words, writing_prompts
-from running_service import ADMIN_KEY, RunningService, running_service, until
+from running_service import (
+    ADMIN_KEY,
+    RunningService,
+    free_port,
+    running_service,
+    start_server,
+    until,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
@@ -175,6 +184,50 @@ def test_a_hundred_past_texts_make_a_personal_version(
     after = held_out_cost(client, "history", editor, f"history@{result['version']}")
     print(f"edit cost of their next drafts: {before:.3f} → {after:.3f}")
     assert after < before
+
+
+def test_a_server_killed_right_after_an_edits_answer_learns_from_it_once(tmp_path: Path) -> None:
+    def client_of(port: int) -> openai.OpenAI:
+        return openai.OpenAI(
+            base_url=f"http://127.0.0.1:{port}/v1", api_key=ADMIN_KEY, timeout=300, max_retries=0
+        )
+
+    def ready(port: int) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/readyz").json()["learner"] == "ready"
+        except httpx.TransportError:
+            return False
+
+    def told(client: openai.OpenAI, path: str) -> Any:
+        return client.get(path, cast_to=object)
+
+    port = free_port()
+    edits: list[Any] = []
+    with start_server(EMBEDDED_MODEL, tmp_path, port, {}) as process, client_of(port) as client:
+        try:
+            until(lambda: ready(port))
+            draft(client, "Hello", "kim", 0, "base")
+            client.put("/users/kim/consent", body={"learn": True}, cast_to=object)
+            replies = [draft(client, prompt, "kim", 1) for prompt in writing_prompts("train")[:2]]
+            for reply in replies:
+                text = f"Hello,\n\n{reply.choices[0].message.content}\n\nKind regards, Kim"
+                body = {"draft_id": reply.id, "text": text}
+                edits.append(client.post("/edits", body=body, cast_to=object))
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    port = free_port()
+    with start_server(EMBEDDED_MODEL, tmp_path, port, {}) as process, client_of(port) as client:
+        try:
+            until(lambda: ready(port))
+            until(lambda: told(client, "/users/kim")["serving"] == 1, within=300)
+            time.sleep(5)
+            versions = told(client, "/users/kim/adapters")["data"]
+            assert [version["number"] for version in versions] == [1]
+            for edit in edits:
+                found = told(client, f"/edits/{edit['id']}")
+                assert (found["text"], found["version"]["number"]) == (edit["text"], 1)
+        finally:
+            process.terminate()
 
 
 def test_the_public_client_of_the_readme(service: RunningService, tmp_path: Path) -> None:
