@@ -16,6 +16,7 @@ from corll.errors import ConfigError
 
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
+OptionalNumber = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
 DType = Literal["float32", "bfloat16", "float16"]
 OptionalDType = Annotated[
     DType | None, arg(metavar="{float32,bfloat16,float16}", help_behavior_hint="")
@@ -98,7 +99,7 @@ class ServiceSettings(Config):
     max_branches: int = Field(32, ge=1, description="Responses drawn at the same time.")
     max_adapters: int = Field(32, ge=1, description="Adapters kept in memory.")
     max_choices: int = Field(16, ge=1, description="Largest n, and largest number of candidates.")
-    max_output_tokens: int | None = Field(
+    max_output_tokens: OptionalNumber = Field(
         None,
         ge=1,
         description="Most tokens that a request may ask for; beyond it a 400. By default the "
