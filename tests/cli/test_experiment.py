@@ -110,7 +110,9 @@ def test_planted_secrets_are_looked_for(
     few = ("--preferences", "8", "--repetitions", "1", "2", "--secrets", "2", "--seeds", "1")
     assert main(command(tiny_gpt2_folder, reviews, grid, *few, name="canary")) == 0
     lines = [json.loads(line) for line in (grid / "canary.jsonl").read_text().splitlines()]
-    assert [line["loss"] for line in lines] == [x for x in ("dpo", "sft", "both") for _ in range(12)]
+    assert [line["loss"] for line in lines] == [
+        x for x in ("dpo", "sft", "both") for _ in range(12)
+    ]
     assert (grid / "fig-canary.png").read_bytes().startswith(b"\x89PNG")
     assert "canary" in json.loads((grid / "fig-canary.json").read_text())["command"]
 
