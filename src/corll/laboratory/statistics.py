@@ -193,11 +193,8 @@ def difference_at_equal_cost(
     rise throughout: then it has no one value at a cost. *Units*: of the values; of the cost.
     """
     end = min(first[-1][0], second[-1][0])
-    values = [_value_at(end, path) for path in (first, second)]
-    if None in values:
-        return None
-    above, below = (value for value in values if value is not None)
-    return above - below, end
+    above, below = _value_at(end, first), _value_at(end, second)
+    return None if above is None or below is None else (above - below, end)
 
 
 def isotonic_fit(values: ArrayLike) -> Array:

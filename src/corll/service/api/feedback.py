@@ -27,7 +27,6 @@ DraftId = Annotated[str, Field(max_length=64, description="`id` of the draft's r
 Choice = Annotated[int, Field(ge=0, le=127, description="Which of the draft's choices.")]
 IdempotencyKey = Annotated[str | None, Field(None, min_length=1, max_length=200)]
 
-
 _REPLACED = "A later edit of the same draft took its place."
 
 
@@ -267,8 +266,6 @@ def _learned_state(db: Connection, preference_id: str | None, reason: str | None
         state = "recorded" if row.state in ("waiting", "withheld") else row.state
         waits = row.state == "waiting"
         why = None if waits else row.reason or reason
-        if row.state == "replaced":
-            why = _REPLACED
         return {"state": state, "will_learn": waits, "reason": why, "version": None}
     version = lineages.find_version(db, row.version_id)
     assert version is not None
