@@ -64,7 +64,7 @@ def record_comparison(
         rejected=rejected.choice(rejected_choice),
     )
     complete = chosen.status == rejected.status == "complete"
-    added = add_preference(db, preference, will_learn=will_learn and complete, now=now)
+    preference_id = add_preference(db, preference, will_learn=will_learn and complete, now=now)
     row = ComparisonRow(
         id=new_id("comparison"),
         user_id=chosen.user_id,
@@ -72,7 +72,7 @@ def record_comparison(
         chosen_choice=chosen_choice,
         rejected_draft_id=rejected.id,
         rejected_choice=rejected_choice,
-        preference_id=added.id,
+        preference_id=preference_id,
         idempotency_key=idempotency_key,
         reason=reason,
         created_at=now,

@@ -156,10 +156,11 @@ def record_edit(
         reason=reason,
         created_at=now,
     )
-    same = _under_same_key(db, row) or _same_edit(db, row)
+    standing = _standing(db, row)
+    same = _under_same_key(db, row) or next((e for e in standing if e.text == row.text), None)
     if same is not None:
         return RecordedEdit(same, is_new=False)
-    _replace_earlier(db, row)
+    _replace_unlearned(db, standing)
     if not accepted:
         preference = NewPreference(
             user_id=draft.user_id,
@@ -169,8 +170,8 @@ def record_edit(
             chosen={"text": text},
             rejected=draft.choice(choice),
         )
-        added = add_preference(db, preference, will_learn=will_learn, now=now)
-        row = replace(row, preference_id=added.id)
+        preference_id = add_preference(db, preference, will_learn=will_learn, now=now)
+        row = replace(row, preference_id=preference_id)
     add_row(db, edits, row)
     return RecordedEdit(row, is_new=True)
 
@@ -237,29 +238,28 @@ def _under_same_key(db: Connection, row: EditRow) -> EditRow | None:
     return known
 
 
-def _same_edit(db: Connection, row: EditRow) -> EditRow | None:
-    """The latest edit that says the same of the same choice and still stands."""
-    query = select_rows(EditRow, edits).where(*_standing(row), edits.c.text == row.text)
-    return first_row(db, EditRow, query.order_by(edits.c.number.desc()))
-
-
-def _replace_earlier(db: Connection, row: EditRow) -> None:
-    learned = select(preferences.c.id).where(preferences.c.state == "learned")
-    not_learned = edits.c.preference_id.is_(None) | edits.c.preference_id.not_in(learned)
-    earlier = all_rows(db, EditRow, select_rows(EditRow, edits).where(*_standing(row), not_learned))
-    ids = [edit.id for edit in earlier]
-    of_them = [edit.preference_id for edit in earlier if edit.preference_id is not None]
-    db.execute(update(edits).where(edits.c.id.in_(ids)).values(state="replaced"))
-    theirs = preferences.c.id.in_(of_them)
-    db.execute(update(preferences).where(theirs).values(state="replaced", reason=None))
-
-
-def _standing(row: EditRow) -> tuple[Any, ...]:
-    return (
+def _standing(db: Connection, row: EditRow) -> list[EditRow]:
+    """What was said of the same choice and was not replaced, the latest first."""
+    query = select_rows(EditRow, edits).where(
         edits.c.draft_id == row.draft_id,
         edits.c.choice == row.choice,
         edits.c.state != "replaced",
     )
+    return all_rows(db, EditRow, query.order_by(edits.c.number.desc()))
+
+
+def _replace_unlearned(db: Connection, standing: Sequence[EditRow]) -> None:
+    if not standing:
+        return
+    expressed = [edit.preference_id for edit in standing if edit.preference_id is not None]
+    is_learned = preferences.c.id.in_(expressed) & (preferences.c.state == "learned")
+    learned = set(db.execute(select(preferences.c.id).where(is_learned)).scalars())
+    earlier = [edit for edit in standing if edit.preference_id not in learned]
+    db.execute(
+        update(edits).where(edits.c.id.in_([e.id for e in earlier])).values(state="replaced")
+    )
+    theirs = preferences.c.id.in_([e.preference_id for e in earlier if e.preference_id is not None])
+    db.execute(update(preferences).where(theirs).values(state="replaced", reason=None))
 
 
 def _content(row: EditRow) -> tuple[str, int, str]:

@@ -16,7 +16,7 @@ from corll.errors import InputError
 from corll.records import Prompt
 from corll.service.store.accounts import audit
 from corll.service.store.drafts import DraftRow, EditRow, add_draft, find_draft
-from corll.service.store.preferences import NewPreference, PreferenceRow, add_preference
+from corll.service.store.preferences import NewPreference, add_preference
 from corll.service.store.rows import (
     add_row,
     all_rows,
@@ -177,9 +177,10 @@ def mark_item(
 
 def add_imported_preference(
     db: Connection, *, draft: DraftRow, text: str, import_id: str, now: float
-) -> PreferenceRow:
-    """Keeps a text that was sent as the edit of a draft, and the preference; the draft as well.
+) -> str:
+    """Keeps a text that was sent as the edit of a draft, and the preference, whose id it returns.
 
+    The draft is kept too, where it is not yet.
     *Raises*: InputError where the text is the draft itself, and thus no preference.
     """
     rejected = draft.choice(0)
@@ -196,7 +197,7 @@ def add_imported_preference(
         rejected=rejected,
         import_id=import_id,
     )
-    added = add_preference(db, preference, will_learn=True, now=now)
+    preference_id = add_preference(db, preference, will_learn=True, now=now)
     edit = EditRow(
         id=new_id("edit"),
         draft_id=draft.id,
@@ -205,13 +206,13 @@ def add_imported_preference(
         text=text,
         idempotency_key=None,
         state="recorded",
-        preference_id=added.id,
+        preference_id=preference_id,
         edit_cost=edit_cost(rejected["text"], text),
         reason=None,
         created_at=now,
     )
     add_row(db, edits, edit)
-    return added
+    return preference_id
 
 
 def delete_import(db: Connection, import_id: str, *, actor: str, now: float) -> None:

@@ -81,10 +81,8 @@ class Waiting(NamedTuple):
     oldest: float
 
 
-def add_preference(
-    db: Connection, new: NewPreference, *, will_learn: bool, now: float
-) -> PreferenceRow:
-    """Keeps a preference. It waits where it is to be learned and its user lets it be.
+def add_preference(db: Connection, new: NewPreference, *, will_learn: bool, now: float) -> str:
+    """Keeps a preference; its id. It waits where it is to be learned and its user lets it be.
 
     What is withheld because the caller says so has no `reason` here: the caller knows it.
     """
@@ -104,9 +102,7 @@ def add_preference(
             created_at=now,
         )
     )
-    added = find_preference(db, preference_id)
-    assert added is not None
-    return added
+    return preference_id
 
 
 def find_preference(db: Connection, preference_id: str) -> PreferenceRow | None:
