@@ -338,9 +338,13 @@ class TestSideBySide:
             assert again.references == found.references
             torch.testing.assert_close(once_more, gradient, rtol=0, atol=0)
 
-    def test_the_references_are_of_the_same_rows(self, tiny_model_folder: Path) -> None:
+    @pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "up_proj")])
+    def test_the_references_are_of_the_same_rows(
+        self, tiny_model_folder: Path, targets: str | tuple[str, ...]
+    ) -> None:
         """So that a new adapter's log-ratios are exactly 0."""
-        fresh = Policy.load(tiny_model_folder, dtype="bfloat16")
+        lora = LoraConfig(lora_target_modules=targets)
+        fresh = Policy.load(tiny_model_folder, dtype="bfloat16", lora=lora)
         found, _ = accumulated(fresh, mixed_preferences(fresh))
         assert float(found.metrics["loss"]) == pytest.approx(math.log(2), abs=1e-7)
         assert float(found.metrics["rewards/chosen"]) == 0.0

@@ -13,7 +13,7 @@ from torch.nn.functional import linear
 
 from bf16_tensors import random
 from corll.joined_linear import JoinedLinear
-from corll.lora import LoraLinear
+from corll.lora import LoraLinear, activate
 
 # PEFT says this of its own doing, wherever a test calls it as a user of PEFT would.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
@@ -90,6 +90,11 @@ def a_few_rows_at_a_time(joined: JoinedLinear, x: Tensor, residual: Tensor | Non
         )
 
 
+def scoring(joined: JoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
+    with torch.no_grad():
+        return joined(x, residual)
+
+
 def learning(joined: JoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
     return joined(x, residual).detach()
 
@@ -122,3 +127,40 @@ def test_a_small_adapter_is_not_rounded_away(
     last_digit = with_adapter.double().abs().mean() * 2**-8
     assert share.abs().mean() < last_digit / 10
     assert float((difference * share).sum() / share.square().sum()) == pytest.approx(1, abs=0.25)
+
+
+@WIDTHS
+@pytest.mark.parametrize("has_residual", [False, True])
+@pytest.mark.parametrize("way", [in_one_go, a_few_rows_at_a_time, scoring])
+def test_an_adapter_that_is_0_changes_no_digit(
+    way: Callable[[JoinedLinear, Tensor, Tensor | None], Tensor], has_residual: bool, width: int
+) -> None:
+    """So that a new policy's log-ratios are exactly 0, whether it learns or drafts."""
+    adapted, x = layers(width, scale=0.3), random(1024, width)
+    residual = random(1024, 96, seed=2) if has_residual else None
+    joined = JoinedLinear(adapted, prepacks=True)
+    with torch.no_grad():
+        for layer in adapted:
+            layer.lora_B["default"].weight.zero_()
+    found = [way(joined, x, residual)]
+    if way is scoring:
+        found += [learning(joined, x, residual), learning(joined, x.requires_grad_(), residual)]
+    activate(adapted, None)
+    for with_adapter in found:
+        assert torch.equal(with_adapter, way(joined, x, residual))
+
+
+@WIDTHS
+def test_layers_without_adapters_pass_gradients_on(width: int) -> None:
+    """Their outputs are those of a pass that wants none."""
+    adapted, x, grad = layers(width, scale=0.3), random(200, width), random(200, 96, seed=1)
+    residual = random(200, 96, seed=2)
+    activate(adapted, None)
+    joined = JoinedLinear(adapted, prepacks=True)
+    plain = scoring(joined, x, residual)
+    out = joined(x.requires_grad_(), residual.requires_grad_())
+    assert torch.equal(out, plain)
+    by_x, by_residual = torch.autograd.grad(out, [x, residual], grad)
+    weights = torch.cat([layer.base_layer.weight for layer in adapted])
+    torch.testing.assert_close(by_x.float(), grad.float() @ weights.float(), rtol=0.01, atol=0.01)
+    assert torch.equal(by_residual, grad)

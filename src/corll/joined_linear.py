@@ -1,7 +1,8 @@
 """Linear layers of the same input as one product, with their adapters beside it.
 
 What an adapter adds is at first smaller than the last digit of what it is added to: in bf16 it
-would be rounded away if both were rounded before. So it goes into the product's sum.
+would be rounded away if both were rounded before. So it goes into the product's sum. And an adapter
+that is 0 changes no digit: whatever else is added is added in the same order without one.
 """
 
 from __future__ import annotations
@@ -81,9 +82,10 @@ class JoinedLinear:
         if adapted is None:
             out = torch.cat([module(x) for module in self.modules], dim=-1)
             return out if residual is None else residual + out
-        if not adapted:
-            return self.base(x, residual, decoding=decoding)
-        if any(factors.learn for _, factors in adapted):
+        learns = torch.is_grad_enabled() and x.requires_grad
+        if not adapted and not learns:
+            return self.plain(x, residual, by_tiles=tiled, decoding=decoding)
+        if learns or any(factors.learn for _, factors in adapted):
             matrices = [matrix for _, factors in adapted for matrix in (factors.A, factors.B)]
             result: Tensor = _AdaptedLinear.apply(  # type: ignore[no-untyped-call]
                 x, residual, self, adapted, *matrices
@@ -135,11 +137,19 @@ class JoinedLinear:
         return self.with_share(x, share, residual, decoding=decoding)
 
     def with_share(
-        self, x: Tensor, share: Tensor, residual: Tensor | None, *, decoding: bool = False
+        self, x: Tensor, share: Tensor | None, residual: Tensor | None, *, decoding: bool = False
     ) -> Tensor:
         """The base's product, with an adapter's share in its sum, plus `residual`."""
         out = self.base(x, share, decoding=decoding)
         return out if residual is None else out.add_(residual)
+
+    def plain(
+        self, x: Tensor, residual: Tensor | None, *, by_tiles: bool, decoding: bool = False
+    ) -> Tensor:
+        """The product without adapters, its residual added as with them: by tiles in one sum."""
+        if by_tiles:
+            return self.base(x, residual, decoding=decoding)
+        return self.with_share(x, None, residual, decoding=decoding)
 
 
 def _adjacent(parts: Sequence[Tensor]) -> bool:
@@ -161,7 +171,11 @@ def _as_one(parts: Sequence[Tensor]) -> Tensor:
 
 
 class _AdaptedLinear(torch.autograd.Function):
-    """x Wᵀ + (x Aᵀ) Bᵀ + residual, with gradients for x, residual, A and B; W is frozen."""
+    """x Wᵀ + (x Aᵀ) Bᵀ + residual, with gradients for x, residual, A and B; W is frozen.
+
+    Without adapters too, for inputs that carry gradients: the same products as where none are
+    wanted.
+    """
 
     @staticmethod
     def forward(
@@ -172,21 +186,27 @@ class _AdaptedLinear(torch.autograd.Function):
         adapted: Adapted,
         *matrices: Tensor,
     ) -> Tensor:
+        ctx.layers, ctx.adapted, ctx.has_residual = layers, adapted, residual is not None
+        by_tiles = layers.base.takes_adapter(x)
+        if not adapted:
+            return layers.plain(x, residual, by_tiles=by_tiles)
         A, B = joined = layers.adapters.kept(adapted, x.dtype)
-        ctx.tiled = layers.tiled(joined) if layers.base.takes_adapter(x) else None
+        ctx.tiled = layers.tiled(joined) if by_tiles else None
         if ctx.tiled is not None:
             out, low = layers.base.adapted(x, residual, ctx.tiled)
         else:
             low = x @ A.t()
             out = layers.with_share(x, low @ B.t(), residual)
         ctx.save_for_backward(x, A, B, low)
-        ctx.layers, ctx.adapted, ctx.has_residual = layers, adapted, residual is not None
         return out
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:
-        x, A, B, low = ctx.saved_tensors
+        grad_residual = grad_output if ctx.has_residual else None
         base, grad_x = ctx.layers.base, None
+        if not ctx.adapted:
+            return base.backward(grad_output), grad_residual, None, None
+        x, A, B, low = ctx.saved_tensors
         if ctx.needs_input_grad[0] and ctx.tiled is not None:
             grad_x, grad_low = base.adapted_backward(grad_output, ctx.tiled)
             low, grad_low = low[:, : len(A)], grad_low[:, : len(A)]
@@ -203,4 +223,4 @@ class _AdaptedLinear(torch.autograd.Function):
             columns = ctx.layers.adapters.columns[number]
             grads.append(grad_B[columns, own].to(dtype) * factors.scaling)
             start = own.stop
-        return grad_x, grad_output if ctx.has_residual else None, None, None, *grads
+        return grad_x, grad_residual, None, None, *grads
