@@ -328,7 +328,7 @@ class TestSideBySide:
     def test_the_gradient_is_the_same_and_the_same_again(self, policy: Policy) -> None:
         preferences = mixed_preferences(policy)
         _, expected = plain_gradient(policy, encode(policy, preferences), PLAIN_DPO)
-        with recorded_threads(policy) as threads:
+        with two_at_a_time(policy) as threads:
             found, gradient = accumulated(policy, preferences)
         assert len(set(threads)) == 4  # two for the reference, then two that learn
         assert threading.current_thread().name not in threads
@@ -388,12 +388,19 @@ class TestSideBySide:
 
 
 @contextmanager
-def recorded_threads(policy: Policy) -> Iterator[list[str]]:
-    """The thread of each forward pass."""
+def two_at_a_time(policy: Policy) -> Iterator[list[str]]:
+    """The thread of each forward pass, none of which begins before another one is there too.
+
+    So that a quick thread cannot do the work of both.
+    """
     names: list[str] = []
-    hook = policy.base.model.get_input_embeddings().register_forward_pre_hook(
-        lambda *_: names.append(threading.current_thread().name)
-    )
+    both = threading.Barrier(2, timeout=60)
+
+    def note(*_: Any) -> None:
+        names.append(threading.current_thread().name)
+        both.wait()
+
+    hook = policy.base.model.get_input_embeddings().register_forward_pre_hook(note)
     try:
         yield names
     finally:
