@@ -30,6 +30,7 @@ def test_feedback_worked_by_hand() -> None:
     assert found["gain"] == pytest.approx((1.0 + 1.0 - 0.5) / 3)
     # better than the draft: 2 − 0, 2 − 1 and 1.5 − 1, of which 1 + 1 was realised
     assert found["estimated_alpha"] == pytest.approx(2 / 3.5)
+    assert found["possible_gain"] == pytest.approx(3.5)
     assert found["left_out"] == pytest.approx(2 / 5)
     assert found["regret_estimate"] == pytest.approx((2 + 1 - 0.5 - 0.5 + 0.5) / 5)
     assert (found["accepted"], found["dropped"]) == (pytest.approx(0.2), pytest.approx(0.2))

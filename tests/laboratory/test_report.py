@@ -100,6 +100,16 @@ class TestSummary:
         assert row["mislabelled_error"] is None
         assert COLUMNS["mislabelled"].text(row) == "15.0%"
 
+    def test_alpha_is_the_ratio_of_the_whole_run(self) -> None:
+        """0.5 of a possible gain of 6, then 0.9 of 2: (3 + 1.8) / 8, whatever the preferences."""
+        lines = [
+            line("mixed", 0, 0, reward=0.0, estimated_alpha=None, possible_gain=None),
+            line("mixed", 0, 10, reward=0.0, estimated_alpha=0.5, possible_gain=6.0),
+            line("mixed", 0, 40, reward=0.0, estimated_alpha=0.9, possible_gain=2.0),
+        ]
+        (row,) = summary_rows(lines)
+        assert row["estimated_alpha"] == pytest.approx(0.6)
+
     def test_arms_in_order_and_areas_on_one_grid(self) -> None:
         """The shorter arm ends at 50, where the other is at half of its reward: area 1/4 of it."""
         lines = [

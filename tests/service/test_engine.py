@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.draft import best_first, make_drafts
@@ -29,7 +27,6 @@ from corll.service.drafting import (
     VersionFolder,
 )
 from corll.service.engine import AdaptersInMemory, Engine
-from corll.service.sessions import _settled
 
 PLAIN = CoactiveConfig(**SamplingConfig().model_dump())
 PROMPTS = ["The parcel is late.", "Write to Ms Lopez about the kettle, please.", "Hello"]
@@ -403,17 +400,3 @@ def test_adapters_in_memory_are_bounded_and_those_in_use_stay(
     adapters.get(versions[2], {"v0"})
     assert len(adapters) == 2
     assert adapters.get(versions[0], set()) is first
-
-
-@given(st.text(max_size=30), st.lists(st.text(min_size=1, max_size=5), max_size=3))
-def test_nothing_is_told_that_a_stop_sequence_may_still_take_back(
-    text: str, stops: list[str]
-) -> None:
-    settled = _settled(text, stops)
-    held = text[settled:].rstrip("\N{REPLACEMENT CHARACTER}")
-    assert 0 <= settled <= len(text)
-    for stop in stops:
-        for length in range(1, len(stop)):
-            if text.endswith(stop[:length]):
-                assert settled <= len(text) - length
-    assert len(held) < max(map(len, stops), default=1) or not stops

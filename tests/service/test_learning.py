@@ -328,41 +328,6 @@ def test_a_rollback_while_weights_are_pruned_keeps_the_folder_it_serves(
     assert (serving.number, Path(serving.folder).is_dir()) == (4, True)
 
 
-@pytest.mark.parametrize("spoil", ["change", "remove"])
-def test_a_folder_that_is_not_what_was_published_is_refused(tmp_path: Path, spoil: str) -> None:
-    def save(folder: Path) -> None:
-        (folder / "weights").write_text("1 2 3")
-
-    folder = tmp_path / "version"
-    digest = publishing.publish(folder, save)
-    publishing.verify(folder, digest)
-    if spoil == "change":
-        (folder / "weights").write_text("1 2 4")
-    else:
-        (folder / "weights").unlink()
-    with pytest.raises(AdapterError):
-        publishing.verify(folder, digest)
-    with pytest.raises(AdapterError):
-        publishing.verify(folder, "0" * 64)
-
-
-def test_a_crash_while_publishing_leaves_nothing(tmp_path: Path) -> None:
-    def save(folder: Path) -> None:
-        (folder / "weights").write_text("1 2")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        publishing.publish(tmp_path / "version", save)
-    assert not (tmp_path / "version").exists()
-
-
-def test_folders_that_no_version_names_are_swept(tmp_path: Path) -> None:
-    for name in ("known", "unknown", ".new"):
-        (tmp_path / name).mkdir()
-    publishing.sweep(tmp_path, [Path("/elsewhere/known")])
-    assert [path.name for path in tmp_path.iterdir()] == ["known"]
-
-
 def test_an_adapter_that_changes_nothing_is_found_out(
     trainer: Trainer, user: User, policy: Policy
 ) -> None:
@@ -387,15 +352,6 @@ def test_an_adapter_that_went_too_far_is_found_out(
         parameter.data.normal_(std=3.0)
     reasons = reasons_against(Examined(spoiled, trainer.to_preferences(stored), 0.5))
     assert any("over the budget" in reason for reason in reasons)
-
-
-def test_a_manifest_names_every_file(tmp_path: Path) -> None:
-    (tmp_path / "reference").mkdir()
-    (tmp_path / "reference" / "weights").write_text("1")
-    publishing.write_manifest(tmp_path)
-    files = json.loads((tmp_path / "manifest.json").read_text())["files"]
-    assert list(files) == ["reference/weights"]
-    assert files["reference/weights"]["bytes"] == 1
 
 
 def test_a_lineage_can_start_from_an_imported_adapter(

@@ -79,7 +79,8 @@ def summarise_answers(answers: Sequence[Answer]) -> dict[str, float | None]:
     `estimated_alpha` is α̂ = Σ gain / Σ (best − draft) over the rounds where a candidate was better
     than the draft, `left_out` the share of the others. The best is that of the simulated user's
     candidates, which is below y*: so α̂ is too high, and `regret_estimate`, the mean of best −
-    draft, too low (paper, 4.4).
+    draft, too low (paper, 4.4). `possible_gain` is what α̂ was divided by, so that those of several
+    times can be taken together.
     """
     preferences = [a for a in answers if a.edit_reward is not None]
     gains = [_gain(a) for a in preferences]
@@ -92,6 +93,7 @@ def summarise_answers(answers: Sequence[Answer]) -> dict[str, float | None]:
         "gain": _mean(gains),
         "estimated_alpha": None if math.isnan(alpha) else alpha,
         "left_out": None if math.isnan(left_out) else left_out,
+        "possible_gain": sum(max(0.0, regret) for regret in regrets) if regrets else None,
         "regret_estimate": _mean(regrets),
         "accepted": _mean([a.accepted for a in answers]),
         "dropped": _mean([a.edit_reward is None and not a.accepted for a in answers]),

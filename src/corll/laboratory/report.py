@@ -175,8 +175,13 @@ def _cells(lines: Iterable[Line]) -> list[list[Line]]:
 
 
 def _over_the_run(cell: Sequence[Line], metric: str) -> float:
-    """The mean of a metric of the preferences since the line before, weighted by their number."""
+    """The mean of a metric of the preferences since the line before, weighted by their number.
+
+    α̂ is weighted by what it was divided by, where the lines have that: so it is the run's ratio.
+    """
     weights = np.diff([line["preferences"] for line in cell], prepend=0)
+    if metric == "estimated_alpha" and any(line.get("possible_gain") for line in cell):
+        weights = np.array([line.get("possible_gain") or 0.0 for line in cell])
     values = np.array([number(line, metric) for line in cell])
     known = np.isfinite(values) & (weights > 0)
     return float(np.average(values[known], weights=weights[known])) if known.any() else math.nan
