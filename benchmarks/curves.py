@@ -20,8 +20,9 @@ import matplotlib.pyplot as plt
 from transformers import AutoModelForCausalLM
 
 from corll import Policy, Preference
-from dpo_step import Work, interleaved_steps, make_pair
+from dpo_step import Work, interleaved_steps
 from drafting import draft, generate, make_prompts
+from edits import make_pair
 from measuring import RESULTS, Case, interleaved, new_parser, parse, taught_policy, write
 
 PAIRS = 4

@@ -5,7 +5,8 @@
 Steps are interleaved: before each of TRL's the same step is taken by corll, so that both see the
 same machine. Both start from the same adapter, and their losses must agree at every step. corll's
 time includes the reference pass, as TRL's does; TRL runs without gradient checkpointing, which is
-its faster setting. Each case has a process of its own, and memory another two.
+its faster setting. Each pair of steps has a process of its own, since TRL is quicker in some than
+in others, and memory another two.
 
 On Linux TRL is much quicker where glibc keeps the memory that was freed, which it does by itself
 only after pieces of such a size have come and gone. So each case is measured a second time with
@@ -18,7 +19,6 @@ lines with `original` and `edited`).
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import os
 import random
@@ -28,8 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
-from itertools import islice
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,16 +40,15 @@ from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback
 
 from corll import CoactiveConfig, CoactiveLearner, Policy, Preference
 from corll.gradient import encode_pair
+from edits import PAIRS, continuation_edits, greeting_edits, peoples_edits, random_edits
 from measuring import Case, Products, memory_gb, new_parser, new_policy, parse, write
 
-PAIRS = 8
 LEARNING_RATE = 1e-4
+PROCESSES = 3
+"""How quick TRL is varies by a third from one process to the next."""
 KEEPS_PAGES = {
     "GLIBC_TUNABLES": f"glibc.malloc.mmap_threshold={2**32}:glibc.malloc.trim_threshold={2**33}"
 }
-PEOPLE_TOKENS = 120
-"""Reviews that people edited are cut here."""
-
 
 SAME_FIRST_STEP = {"logps/chosen": 0.01, "logps/rejected": 0.01}
 """What both note of their first step, and by what share it may differ."""
@@ -78,90 +76,6 @@ class Work(NamedTuple):
     @property
     def case(self) -> str:
         return f"dpo_step: {self.name}"
-
-
-def random_edits(
-    prompt_length: int, response_length: int
-) -> Callable[[Policy, random.Random], list[Preference]]:
-    """Texts of whole words, so that both sides tokenise alike; the first difference is uniform."""
-
-    def make(policy: Policy, generator: random.Random) -> list[Preference]:
-        firsts = [generator.randrange(response_length) for _ in range(PAIRS)]
-        return [
-            make_pair(policy, generator, prompt_length, response_length, first, 0)
-            for first in firsts
-        ]
-
-    return make
-
-
-def continuation_edits(policy: Policy, generator: random.Random) -> list[Preference]:
-    """A draft of 48 tokens of which the edit says 16 more at the end."""
-    words = single_token_words(policy.tokenizer)
-    preferences = []
-    for _ in range(PAIRS):
-        prompt, draft = random_text(generator, words, 64), random_text(generator, words, 47)
-        more = random_text(generator, words, 16)
-        preferences.append(Preference(prompt, chosen=draft + more, rejected=draft))
-    return preferences
-
-
-def greeting_edits(policy: Policy, generator: random.Random) -> list[Preference]:
-    """Only the first four tokens of 64 are changed."""
-    return [make_pair(policy, generator, 64, 64, 0, 60) for _ in range(PAIRS)]
-
-
-def make_pair(
-    policy: Policy, generator: random.Random, prompt: int, response: int, first: int, last: int
-) -> Preference:
-    """Responses that share their first `first` and their last `last` tokens, the end token too."""
-    words = single_token_words(policy.tokenizer)
-    context = random_text(generator, words, prompt)
-    shared = random_text(generator, words, first)
-    ending = random_text(generator, words, max(last - 1, 0))
-    changed = response - 1 - first - max(last - 1, 0)
-    chosen, rejected = (shared + random_text(generator, words, changed) + ending for _ in range(2))
-    return Preference(context, chosen=chosen, rejected=rejected)
-
-
-def peoples_edits(path: Path) -> Callable[[Policy, random.Random], list[Preference]]:
-    """Reviews whose sentiment people flipped by small changes, cut to `PEOPLE_TOKENS`."""
-
-    def make(policy: Policy, generator: random.Random) -> list[Preference]:
-        with gzip.open(path, "rt") as file:
-            rows = [json.loads(line) for line in file]
-        sides = (
-            [_cut(policy, row[name]) for name in ("edited", "original")]
-            for row in generator.sample(rows, len(rows))
-        )
-        differing = (pair for pair in sides if pair[0] != pair[1])
-        return [
-            Preference("A film review:", chosen=edited, rejected=original)
-            for edited, original in islice(differing, PAIRS)
-        ]
-
-    return make
-
-
-def _cut(policy: Policy, text: str) -> str:
-    ids = policy.tokenizer(" " + text, add_special_tokens=False)["input_ids"]
-    cut: str = policy.tokenizer.decode(ids[:PEOPLE_TOKENS])
-    return cut
-
-
-def random_text(generator: random.Random, words: Sequence[str], count: int) -> str:
-    """A text of `count` tokens."""
-    return "".join(" " + word for word in generator.choices(words, k=count))
-
-
-def single_token_words(tokenizer: Any) -> list[str]:
-    """Words that are one token each after a space."""
-    words = [
-        token[1:]
-        for token in tokenizer.get_vocab()
-        if token[0] == "Ġ" and token[1:].isascii() and token[1:].isalpha() and len(token) > 3
-    ]
-    return sorted(words)[::7]
 
 
 def works(people: Path | None) -> list[Work]:
@@ -312,8 +226,14 @@ def compare(
 
 
 def measured_apart(work: Work, *, people: Path | None) -> Case:
-    """`interleaved_steps` in a new process, and in another one that keeps its pages."""
-    case = _in_new_process(work, people, pairs=3, environment={})
+    """`interleaved_steps` in new processes, and in another one that keeps its pages."""
+    runs = [_in_new_process(work, people, pairs=1, environment={}) for _ in range(PROCESSES)]
+    case = replace(
+        runs[0],
+        ours=[seconds for run in runs for seconds in run.ours],
+        peer=[seconds for run in runs for seconds in run.peer or []],
+        floor=statistics.median(run.floor or 0.0 for run in runs),
+    )
     if sys.platform == "linux" and not torch.cuda.is_available():
         kept = _in_new_process(work, people, pairs=2, environment=KEEPS_PAGES)
         assert kept.peer is not None

@@ -24,7 +24,7 @@ import llama_cpp_peer
 from corll import Policy
 from corll.config import SamplingConfig
 from corll.decoding import sample_branches
-from dpo_step import random_text, single_token_words
+from edits import random_text, single_token_words
 from measuring import Case, Products, interleaved, new_parser, parse, taught_policy, write
 
 PROMPT_LENGTH, NEW_TOKENS = 64, 64

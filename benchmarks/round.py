@@ -20,8 +20,9 @@ import trl
 from torch import Tensor
 
 from corll import CoactiveLearner, Policy
-from dpo_step import StepTimer, Work, halved, load_corll, random_edits, run_trl
+from dpo_step import StepTimer, Work, halved, load_corll, run_trl
 from drafting import draft, generate
+from edits import random_edits
 from measuring import Case, new_parser, parse, write
 from scoring import as_samples, load_peer, plain_rewards
 
