@@ -5,8 +5,8 @@
 Steps are interleaved: before each of TRL's the same step is taken by corll, so that both see the
 same machine. Both start from the same adapter, and their losses must agree at every step. corll's
 time includes the reference pass, as TRL's does; TRL runs without gradient checkpointing, which is
-its faster setting. Each pair of steps has a process of its own, since TRL is quicker in some than
-in others, and memory another two.
+its faster setting. Each case has a process of its own, or one for each pair of steps, and memory
+another two.
 
 On Linux TRL is much quicker where glibc keeps the memory that was freed, which it does by itself
 only after pieces of such a size have come and gone. So each case is measured a second time with
@@ -44,8 +44,8 @@ from edits import PAIRS, continuation_edits, greeting_edits, peoples_edits, rand
 from measuring import Case, Products, memory_gb, new_parser, new_policy, parse, write
 
 LEARNING_RATE = 1e-4
-PROCESSES = 3
-"""How quick TRL is varies by a third from one process to the next."""
+TIMED = 3
+"""Pairs of steps of a case."""
 KEEPS_PAGES = {
     "GLIBC_TUNABLES": f"glibc.malloc.mmap_threshold={2**32}:glibc.malloc.trim_threshold={2**33}"
 }
@@ -63,7 +63,10 @@ other weights than ours.
 
 
 class Work(NamedTuple):
-    """A shape of work: `pairs` a step."""
+    """A shape of work: `pairs` a step.
+
+    Its timed steps are spread over so many `processes`: how quick TRL is can hang on the process.
+    """
 
     name: str
     make: Callable[[Policy, random.Random], list[Preference]]
@@ -71,6 +74,7 @@ class Work(NamedTuple):
     target: str = ""
     peer_batch: int = PAIRS
     pairs: int = PAIRS
+    processes: int = 1
     with_memory: bool = False
 
     @property
@@ -84,12 +88,13 @@ def works(people: Path | None) -> list[Work]:
         Work("64 / 64", random_edits(64, 64), target="≥ 5×, ≤ half the memory", with_memory=True),
         Work("256 / 64", random_edits(256, 64), target="≥ 6×", with_memory=True),
         Work("462 / 50", random_edits(462, 50), target="≥ 8×", peer_batch=4, with_memory=True),
-        Work("continuation edits", continuation_edits, target="≥ 8×"),
+        Work("continuation edits", continuation_edits, target="≥ 8×", processes=TIMED),
         Work("greeting edits", greeting_edits, target="≥ 3×"),
         Work("64 / 64, float32", random_edits(64, 64), "float32", target="≥ 2×"),
     ]
     if people is not None:
-        found.insert(5, Work("people's edits", peoples_edits(people), target="≥ 3×"))
+        make = peoples_edits(people)
+        found.insert(5, Work("people's edits", make, target="≥ 3×", processes=TIMED))
     return found
 
 
@@ -226,8 +231,11 @@ def compare(
 
 
 def measured_apart(work: Work, *, people: Path | None) -> Case:
-    """`interleaved_steps` in new processes, and in another one that keeps its pages."""
-    runs = [_in_new_process(work, people, pairs=1, environment={}) for _ in range(PROCESSES)]
+    """`interleaved_steps` in new processes, and in one more that keeps its pages."""
+    each = TIMED // work.processes
+    runs = [
+        _in_new_process(work, people, pairs=each, environment={}) for _ in range(work.processes)
+    ]
     case = replace(
         runs[0],
         ours=[seconds for run in runs for seconds in run.ours],

@@ -44,8 +44,10 @@ def job(db: Connection, user: User, count: int = 2) -> ImportRow:
 
 def imported(db: Connection, user: User, import_id: str, sent: str) -> tuple[DraftRow, str]:
     draft = draft_of(user, source="import")
-    kept = {"draft": draft, "text": sent, "import_id": import_id}
-    return draft, add_imported_preference(db, **kept, now=NOW)
+    preference_id = add_imported_preference(
+        db, draft=draft, text=sent, import_id=import_id, now=NOW
+    )
+    return draft, preference_id
 
 
 def forget(db: Connection, import_id: str) -> None:

@@ -254,11 +254,9 @@ def _replace_unlearned(db: Connection, standing: Sequence[EditRow]) -> None:
     expressed = [edit.preference_id for edit in standing if edit.preference_id is not None]
     is_learned = preferences.c.id.in_(expressed) & (preferences.c.state == "learned")
     learned = set(db.execute(select(preferences.c.id).where(is_learned)).scalars())
-    earlier = [edit for edit in standing if edit.preference_id not in learned]
-    db.execute(
-        update(edits).where(edits.c.id.in_([e.id for e in earlier])).values(state="replaced")
-    )
-    theirs = preferences.c.id.in_([e.preference_id for e in earlier if e.preference_id is not None])
+    earlier = [edit.id for edit in standing if edit.preference_id not in learned]
+    db.execute(update(edits).where(edits.c.id.in_(earlier)).values(state="replaced"))
+    theirs = preferences.c.id.in_(set(expressed) - learned)
     db.execute(update(preferences).where(theirs).values(state="replaced", reason=None))
 
 
