@@ -1,0 +1,48 @@
+"""A data folder that an older version wrote goes on to be used."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corll.service.store import accounts, imports, lineages
+from corll.service.store.database import Database
+
+ARCHIVE = Path(__file__).parents[1] / "data" / "service_of_0_1.tar.gz"
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """Where the folder lies now: not where it was written."""
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+@pytest.fixture
+def facts(older: Path) -> dict[str, Any]:
+    """What the older service answered last."""
+    found: dict[str, Any] = json.loads((older / "facts.json").read_text())
+    return found
+
+
+def test_its_users_versions_and_imports_are_read(older: Path, facts: dict[str, Any]) -> None:
+    database = Database.open(None, older / "data")
+    with database.read() as db:
+        assert accounts.find_key(db, facts["key"]) is not None
+        numbers = {}
+        for name, about in facts["users"].items():
+            user = accounts.find_user(db, about["id"])
+            assert user is not None
+            assert (user.name, user.store, user.learn) == (name, True, True)
+            serving = lineages.serving_version(db, user.id)
+            assert (serving and serving.number) == about["serving"]
+            numbers[name] = [version.number for version in lineages.versions_of(db, user.id)]
+        assert numbers == {"anna": [1, 2, 3], "ben": [1, 2, 3], "cara": []}
+        assert [one.kind for one in lineages.all_references(db)] == ["base", "adapter"]
+        assert imports.next_import(db, but=()) is None
+    database.close()
