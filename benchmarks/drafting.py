@@ -22,8 +22,8 @@ from transformers import AutoModelForCausalLM
 
 import llama_cpp_peer
 from corll import Policy
+from corll.compute.decoding import sample_branches
 from corll.config import SamplingConfig
-from corll.decoding import sample_branches
 from edits import random_text, single_token_words
 from measuring import Case, Products, interleaved, new_parser, parse, taught_policy, write
 

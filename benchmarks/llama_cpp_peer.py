@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from corll.models import embedded_gguf
+from corll.model.loading import embedded_gguf
 
 
 class LlamaCpp:

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from corll import LoraConfig, Policy
-from corll.frozen_linear import FrozenLinear
-from corll.joined_linear import base_of
+from corll.compute.cpu.frozen_linear import FrozenLinear
+from corll.compute.cpu.joined_linear import base_of
 from corll.version import __version__
 
 RESULTS = Path(__file__).parent / "results"

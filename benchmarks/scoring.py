@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from corll import Policy, Sample
-from corll.decoding import Branch
+from corll.compute.decoding import Branch
 from drafting import draft, make_prompts
 from measuring import Case, Products, interleaved, new_parser, parse, taught_policy, write
 

@@ -17,8 +17,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from corll.axes import FeedbackAxes
-from corll.linear import (
+from corll.laboratory.linear_world import (
     History,
     LinearWorld,
     LogisticLearner,
@@ -27,6 +26,7 @@ from corll.linear import (
     play_coactive,
     play_dueling,
 )
+from corll.simulation.axes import FeedbackAxes
 
 RESULTS = Path(__file__).parent / "results" / "linear"
 ROUNDS, PROMPTS, DIMENSIONS, ALPHA = 1000, 500, 10, 0.6

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from corll.evaluation import Evaluation, Measures, compare
-from corll.run_folder import RunFolder, read_config
+from corll.files.run_folder import RunFolder, read_config
 
 MEASURES = [field.name for field in fields(Measures)]
 WINDOW = 16

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 import trl_peer
+from corll.compute.packing import padded_tokens
 from corll.config import CoactiveConfig, LoraConfig
 from corll.errors import DeviceMemoryError, InputError
 from corll.gradient import (
@@ -28,7 +29,6 @@ from corll.gradient import (
     with_less_memory,
 )
 from corll.losses import dpo_loss
-from corll.packing import padded_tokens
 from corll.policy import Policy
 from corll.records import Preference, Sample
 from tiny_models import perturb_adapter, weights

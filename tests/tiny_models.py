@@ -17,7 +17,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from corll.models import LoadedModel, choose_device
+from corll.model.loading import LoadedModel, choose_device
 from corll.policy import Policy
 
 DEVICE = choose_device(None)

@@ -19,15 +19,15 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
+from corll.compute.cpu.side_by_side import side_by_side
+from corll.compute.lora import set_dropout
+from corll.compute.packing import Ids, Tree, padded_tokens
+from corll.compute.scoring import Network, token_logprobs
 from corll.config import CoactiveConfig
 from corll.errors import DeviceMemoryError, InputError
-from corll.lora import set_dropout
 from corll.losses import dpo_loss, shared_terms_cancel, shortfall
-from corll.packing import Ids, Tree, padded_tokens
 from corll.policy import Policy
 from corll.records import Preference, ReferenceLogprobs
-from corll.scoring import Network, token_logprobs
-from corll.side_by_side import side_by_side
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from corll import saved_files
 from corll.buffer import PreferenceBuffer
 from corll.config import CoactiveConfig
 from corll.draft import make_drafts
@@ -28,7 +27,8 @@ from corll.gradient import (
     encode_pair,
     with_less_memory,
 )
-from corll.memory import tokens_within
+from corll.model import file_names
+from corll.model.memory import tokens_within
 from corll.policy import Policy
 from corll.records import (
     Acceptance,
@@ -212,7 +212,7 @@ class CoactiveLearner:
         self.policy.save(target)
         if self.policy.reference_name != "base":
             self.policy.save_reference(target / _REFERENCE_FOLDER)
-        save_file(self._optimizer_state(), target / saved_files.OPTIMIZER)
+        save_file(self._optimizer_state(), target / file_names.OPTIMIZER)
         kept = (self.buffer, self.buffer.past) if with_preferences else ((), ())
         waiting, past = ([asdict(preference) for preference in part] for part in kept)
         state = {
@@ -227,7 +227,7 @@ class CoactiveLearner:
             "waiting": waiting,
             "past": past,
         }
-        (target / saved_files.LEARNER).write_text(json.dumps(state, indent=1) + "\n")
+        (target / file_names.LEARNER).write_text(json.dumps(state, indent=1) + "\n")
 
     @classmethod
     def load(
@@ -282,7 +282,7 @@ class CoactiveLearner:
 
     def restore_optimizer(self, folder: str | os.PathLike[str]) -> None:
         """Takes up the optimiser's state that `save` wrote. *Raises*: AdapterError."""
-        path = Path(folder) / saved_files.OPTIMIZER
+        path = Path(folder) / file_names.OPTIMIZER
         try:
             stored = load_file(path)
         except (OSError, SafetensorError) as error:
@@ -302,10 +302,10 @@ def _is_finite(value: float) -> bool:
 
 def _read_state(folder: Path) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = json.loads((folder / saved_files.LEARNER).read_text())
+        state: dict[str, Any] = json.loads((folder / file_names.LEARNER).read_text())
     except (OSError, ValueError) as error:
         raise AdapterError(
-            f"{folder} holds no learner that could go on ({saved_files.LEARNER}: {error}). An "
+            f"{folder} holds no learner that could go on ({file_names.LEARNER}: {error}). An "
             "adapter alone is loaded by Policy.load(base, adapter=folder)."
         ) from error
     return state

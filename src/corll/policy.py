@@ -16,21 +16,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from corll.adapters import POLICY, REFERENCE, AdapterSet
+from corll.compute.cpu.fused_layers import fuse_layers
+from corll.compute.cpu.side_by_side import side_by_side
+from corll.compute.decoding import Branch, Decoding, sample_branches
+from corll.compute.packing import Ids, Tree
+from corll.compute.scoring import Network, response_logprobs
 from corll.config import LoraConfig, SamplingConfig
-from corll.decoding import Branch, Decoding, sample_branches
 from corll.errors import InputError
-from corll.fused import fuse_layers
 from corll.losses import implicit_reward
-from corll.mapped_weights import map_weights
-from corll.memory import WorkingSet, branches_within, tokens_within, working_set
-from corll.models import LoadedModel, load_model
-from corll.packing import Ids, Tree
+from corll.model.adapters import POLICY, REFERENCE, AdapterSet
+from corll.model.loading import LoadedModel, load_model
+from corll.model.mapped_weights import map_weights
+from corll.model.memory import WorkingSet, branches_within, tokens_within, working_set
+from corll.model.tokens import TokenCodec
+from corll.model.whole_copies import WholeCopies, holds_whole_copy
 from corll.records import Prompt, Response, Sample
-from corll.scoring import Network, response_logprobs
-from corll.side_by_side import side_by_side
-from corll.tokens import TokenCodec
-from corll.whole_copies import WholeCopies, holds_whole_copy
 
 Trains = Literal["adapter", "all"]
 

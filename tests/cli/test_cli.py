@@ -39,9 +39,9 @@ from corll.cli.reporting import open_reporter
 from corll.cli.settings import LearnSettings, read_settings
 from corll.config import CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
+from corll.files.run_folder import RunFolder
 from corll.laboratory.canary_config import CanaryConfig
 from corll.records import Draft, Edit, Sample
-from corll.run_folder import RunFolder
 from corll.service.settings import ServedConfig, ServiceSettings
 
 HELP_WITHOUT_TORCH = """

@@ -17,8 +17,8 @@ import pytest
 from safetensors.torch import load_file
 
 from corll.evaluation import Evaluation
-from corll.formats import read_preferences
-from corll.run_folder import preferences_of, read_config, read_journal
+from corll.files.formats import read_preferences
+from corll.files.run_folder import preferences_of, read_config, read_journal
 
 # Each run is a process of its own, forked from one that has loaded the libraries already.
 PROCESSES = multiprocessing.get_context("forkserver")

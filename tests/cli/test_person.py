@@ -11,8 +11,8 @@ from typing import Any
 import pexpect
 import pytest
 
-from corll.formats import read_preferences
-from corll.run_folder import read_journal
+from corll.files.formats import read_preferences
+from corll.files.run_folder import read_journal
 
 ENTER, CTRL_D = "\r", "\x04"
 EDIT = "Dear Anna, the parcel is late."

@@ -11,7 +11,7 @@ import pytest
 from writing_desk import Desk
 
 from corll.errors import ModelNotFoundError
-from corll.models import EMBEDDED_MODEL, locate
+from corll.model.loading import EMBEDDED_MODEL, locate
 from corll.records import Draft, Sample
 from corll.service.settings import ServiceSettings
 from corll.simulation.letter import LetterEditor

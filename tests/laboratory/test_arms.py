@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from corll.axes import FeedbackAxes, NothingBetter, Strength
 from corll.errors import ConfigError
 from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm
 from corll.laboratory.cell import Cell
 from corll.laboratory.sizes import SIZES, get_experiment
+from corll.simulation.axes import FeedbackAxes, NothingBetter, Strength
 
 DEFAULT = FeedbackAxes()
 

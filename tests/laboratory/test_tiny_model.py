@@ -12,12 +12,12 @@ import pytest
 import torch
 from filelock import FileLock
 
+from corll.compute.cpu.fused_layers import is_fused
 from corll.errors import ConfigError, InputError, ModelNotFoundError, TrainingError
-from corll.fused import is_fused
 from corll.laboratory import tiny_model as module
 from corll.laboratory.tiny_config import TinyConfig
 from corll.laboratory.tiny_model import END, tiny_model
-from corll.models import load_model
+from corll.model.loading import load_model
 from corll.policy import Policy
 
 SMALL = TinyConfig(

@@ -10,7 +10,7 @@ import pytest
 
 from corll.cli.adapters import main
 from corll.errors import ConfigError, InputError
-from corll.saved_files import OPTIMIZER
+from corll.model.file_names import OPTIMIZER
 from corll.service.store.accounts import User, get_or_create_user, read_audit
 from corll.service.store.database import Database
 from corll.service.store.lineages import (

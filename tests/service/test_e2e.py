@@ -17,7 +17,7 @@ import openai
 import pytest
 
 from corll.errors import ModelNotFoundError
-from corll.models import EMBEDDED_MODEL, locate
+from corll.model.loading import EMBEDDED_MODEL, locate
 from corll.records import Draft, Sample
 from corll.service.settings import ServiceSettings
 from corll.simulation.editor import RuleEditor

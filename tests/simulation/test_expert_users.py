@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from corll.axes import FeedbackAxes
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.draft import make_drafts
 from corll.policy import Policy
 from corll.records import Draft, Edit
+from corll.simulation.axes import FeedbackAxes
 from corll.simulation.expert_users import (
     Answer,
     DuelingLabeller,

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.rule import Rule
 from tyro.conf import Positional, arg
 
-from corll import saved_files
 from corll.cli.parsing import parse
 from corll.cli.settings import DEFAULT_MODEL, OptionalDType, OptionalFolder, OptionalName
 from corll.cli.terminal_user import visible
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.errors import AdapterError, InputError
+from corll.model import file_names
 from corll.records import Draft
 
 
@@ -100,7 +100,7 @@ def _base_of(adapter: Path | None) -> str:
     if adapter is None:
         return DEFAULT_MODEL
     try:
-        config = json.loads((adapter / saved_files.ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((adapter / file_names.ADAPTER_CONFIG).read_text(encoding="utf-8"))
         name = config["base_model_name_or_path"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AdapterError(

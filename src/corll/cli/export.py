@@ -11,13 +11,13 @@ from typing import Literal
 from pydantic import Field
 from tyro.conf import Positional
 
-from corll import durable
 from corll.cli.parsing import parse
 from corll.cli.settings import OptionalFile
 from corll.config import Config
 from corll.errors import RunFolderError
-from corll.formats import to_openai, to_trl
-from corll.run_folder import preferences_of, read_config, read_journal
+from corll.files import durable
+from corll.files.formats import to_openai, to_trl
+from corll.files.run_folder import preferences_of, read_config, read_journal
 
 
 class ExportSettings(Config):

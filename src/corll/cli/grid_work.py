@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from corll import durable
 from corll.errors import RunFolderError
+from corll.files import durable
 from corll.laboratory.arms import LOSSES
 from corll.laboratory.canary import run_canary
 from corll.laboratory.canary_config import CanaryConfig

@@ -16,9 +16,9 @@ from corll.cli.settings import LearnSettings, read_settings
 from corll.cli.terminal_user import TerminalUser, typed_prompts
 from corll.errors import ConfigError, InputError
 from corll.feedback import User
-from corll.formats import read_prompts
+from corll.files.formats import read_prompts
+from corll.files.run_folder import RunFolder, read_config
 from corll.records import Prompt
-from corll.run_folder import RunFolder, read_config
 
 _RECORDED_PACKAGES = ("corll", "torch", "transformers", "peft")
 

@@ -22,7 +22,7 @@ class ModelsSettings(Config):
 def main(arguments: Sequence[str]) -> None:
     parse(ModelsSettings, arguments, command="models")
     # Finding models needs torch, which --help must not wait for.
-    from corll.models import available_models
+    from corll.model.loading import available_models
 
     table = Table("model", "state", "where", box=None, header_style="bold", pad_edge=False)
     for model in available_models():

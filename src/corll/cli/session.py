@@ -20,10 +20,10 @@ from corll.cli.settings import LearnSettings
 from corll.draft import make_drafts
 from corll.evaluation import Evaluation, evaluate
 from corll.feedback import User
+from corll.files.run_folder import JournalingUser, RunFolder, read_config, round_metrics
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from corll.records import Edit, Prompt
-from corll.run_folder import JournalingUser, RunFolder, read_config, round_metrics
 
 
 @dataclass

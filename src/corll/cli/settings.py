@@ -13,7 +13,7 @@ from tyro.conf import arg
 from corll.cli.parsing import parse, peek
 from corll.config import CoactiveConfig, Config, LoraConfig, PresetName
 from corll.errors import ConfigError
-from corll.run_folder import read_config
+from corll.files.run_folder import read_config
 
 UserName = Literal["you", "letter", "tone", "concise"]
 DType = Literal["float32", "bfloat16", "float16"]

@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Literal
 
-from corll.axes import FeedbackAxes, NothingBetter, Strength
 from corll.errors import ConfigError
+from corll.simulation.axes import FeedbackAxes, NothingBetter, Strength
 
 FeedbackKind = Literal[
     "redraw", "edit", "matched_edit", "matched_redraw", "duel", "best_worst", "mixed", "none"

@@ -21,10 +21,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from corll import durable
 from corll.algorithm import run
 from corll.config import CoactiveConfig
 from corll.errors import RunFolderError
+from corll.files import durable
 from corll.laboratory.arms import Arm, get_arm
 from corll.laboratory.measures import evaluate_policy, share_of_way, summarise_answers
 from corll.laboratory.sizes import Experiment

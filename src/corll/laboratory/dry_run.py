@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from corll.laboratory.shapes import MACHINES, Machine, ModelShape
 from corll.laboratory.sizes import Experiment
 from corll.laboratory.workload import ExpertWork, Workload
-from corll.memory import activation_bytes_per_token, branches_within, cache_bytes_per_token
+from corll.model.memory import activation_bytes_per_token, branches_within, cache_bytes_per_token
 
 _GIB = 2**30
 

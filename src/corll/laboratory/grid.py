@@ -20,8 +20,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from corll import durable
 from corll.errors import RunFolderError
+from corll.files import durable
 from corll.laboratory.cell import Cell, evaluations, is_done, run_cell
 from corll.laboratory.sizes import Experiment
 from corll.laboratory.statistics import area_under_curve

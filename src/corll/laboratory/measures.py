@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from corll.axes import estimated_alpha
 from corll.config import SamplingConfig
-from corll.divergence import divergence
 from corll.edits import distinct_2
+from corll.laboratory.divergence import divergence
 from corll.policy import Policy
 from corll.records import Prompt
+from corll.simulation.axes import estimated_alpha
 from corll.simulation.expert_users import Answer
 from corll.simulation.experts import Expert
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jinja2 import Environment
 
-from corll.durable import write_text
 from corll.errors import InputError, RunFolderError
+from corll.files.durable import write_text
 from corll.laboratory.contrasts import COSTS, Row, contrast_rows, equal_cost_contrast_rows
 from corll.laboratory.factorial import effect_rows, equal_cost_rows
 from corll.laboratory.figures import PANELS

@@ -133,7 +133,7 @@ def load_hub_sentiment(name: str | os.PathLike[str] = HUB_SENTIMENT) -> HubSenti
     """
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from corll.models import choose_device, locate
+    from corll.model.loading import choose_device, locate
 
     folder = locate(name)
     try:

@@ -35,7 +35,7 @@ class ModelShape:
 
     @property
     def config(self) -> PreTrainedConfig:
-        """With `dtype`, all that `corll.memory` reads of a model."""
+        """With `dtype`, all that `corll.model.memory` reads of a model."""
         return PreTrainedConfig(
             hidden_size=self.hidden,
             intermediate_size=self.inner,

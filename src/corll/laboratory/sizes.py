@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from corll.axes import FeedbackAxes, Strength
 from corll.config import CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 from corll.laboratory.tasks.task import Lengths
+from corll.simulation.axes import FeedbackAxes, Strength
 from corll.simulation.expert_config import ExpertConfig
 
 TINY_MODEL = "tiny"

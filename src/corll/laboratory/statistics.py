@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from corll.durable import read_lines
 from corll.errors import InputError, RecordError
+from corll.files.durable import read_lines
 
 EVALUATIONS = "evaluations.jsonl"
 LEVEL = 0.95

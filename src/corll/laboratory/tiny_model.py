@@ -31,13 +31,13 @@ from torch.nn.functional import embedding
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from corll import durable
-from corll.attention import grouped_attention, rotate
+from corll.cache import cache_folder
+from corll.compute.cpu.attention import grouped_attention, rotate
+from corll.compute.cpu.fused_layers import RootMeanSquareNorm, swiglu
 from corll.errors import ConfigError, InputError, ModelNotFoundError, TrainingError
-from corll.fused import RootMeanSquareNorm, swiglu
+from corll.files import durable
 from corll.laboratory.tiny_config import TinyConfig, llama_config
-from corll.models import choose_dtype
-from corll.saved_files import cache_folder
+from corll.model.loading import choose_dtype
 
 log = logging.getLogger(__name__)
 

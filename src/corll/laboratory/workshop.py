@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from corll import durable
-from corll.adapters import fingerprint
 from corll.errors import InputError, RunFolderError
+from corll.files import durable
 from corll.laboratory.sentiment import (
     SentimentScorer,
     correlation,
@@ -31,6 +30,7 @@ from corll.laboratory.tasks import TASKS, get_task
 from corll.laboratory.tasks.imdb import Imdb
 from corll.laboratory.tasks.task import Corpus, TaskData
 from corll.laboratory.tiny_model import tiny_model
+from corll.model.adapters import fingerprint
 from corll.policy import Policy
 from corll.records import Preference
 from corll.simulation.experts import Expert, Measurement, measure, pairs_by_score, train_expert

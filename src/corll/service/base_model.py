@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corll.models import no_progress_bars
+from corll.model.loading import no_progress_bars
 from corll.policy import Policy
 from corll.service.settings import ServiceSettings
 

@@ -18,10 +18,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from corll import saved_files
 from corll.errors import DeviceMemoryError, InputError, StaleParentError, TrainingError
 from corll.gradient import encode_pair
 from corll.learner import CoactiveLearner
+from corll.model import file_names
 from corll.policy import Policy
 from corll.records import Preference, ReferenceLogprobs, Sample
 from corll.service import publishing
@@ -307,5 +307,5 @@ def _folder(version: Version) -> Path:
         raise StaleParentError(f"Version {version.number} has no folder any more.")
     folder = Path(version.folder)
     assert version.manifest_sha256 is not None
-    publishing.verify(folder, version.manifest_sha256, without=(saved_files.OPTIMIZER,))
+    publishing.verify(folder, version.manifest_sha256, without=(file_names.OPTIMIZER,))
     return folder

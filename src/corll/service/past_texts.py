@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corll.errors import InputError, RecordError
-from corll.formats import Record, prompt_of, read_records
+from corll.files.formats import Record, prompt_of, read_records
 from corll.records import Prompt
 from corll.service.mailbox import is_mbox, read_replies
 

@@ -12,8 +12,8 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from corll import durable
 from corll.errors import AdapterError
+from corll.files import durable
 
 MANIFEST = "manifest.json"
 

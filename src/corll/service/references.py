@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from corll import saved_files
 from corll.errors import AdapterError, InputError
+from corll.model import file_names
 from corll.service import publishing
 from corll.service.settings import ServiceSettings
 from corll.service.store import lineages
@@ -31,17 +31,17 @@ def import_reference(
 
     *Raises*: AdapterError where it is no LoRA adapter, or one of another base than the service's.
     """
-    for needed in (saved_files.ADAPTER_CONFIG, saved_files.ADAPTER_WEIGHTS):
+    for needed in (file_names.ADAPTER_CONFIG, file_names.ADAPTER_WEIGHTS):
         if not (folder / needed).is_file():
             raise AdapterError(f"{folder} is no adapter's folder: it has no {needed}.")
-    fingerprint = publishing.file_sha256(folder / saved_files.ADAPTER_WEIGHTS)
+    fingerprint = publishing.file_sha256(folder / file_names.ADAPTER_WEIGHTS)
     base_model, base_fingerprint = _base_of(folder)
     with database.read() as db:
         _check_base(db, folder, base_fingerprint)
     target = ServiceSettings(data_dir=database.folder).references_dir / fingerprint[:24]
 
     def copy(to: Path) -> None:
-        for file in (saved_files.ADAPTER_CONFIG, saved_files.ADAPTER_WEIGHTS, saved_files.BASE):
+        for file in (file_names.ADAPTER_CONFIG, file_names.ADAPTER_WEIGHTS, file_names.BASE):
             if (folder / file).exists():
                 shutil.copyfile(folder / file, to / file)
 
@@ -105,13 +105,13 @@ def start_from(
 def _base_of(folder: Path) -> tuple[str, str]:
     """The base that the adapter says it belongs to: its name and fingerprint."""
     try:
-        config = json.loads((folder / saved_files.ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((folder / file_names.ADAPTER_CONFIG).read_text(encoding="utf-8"))
         if config.get("peft_type") != "LORA":
             raise AdapterError(f"{folder} holds {config.get('peft_type')}; only LoRA can be used.")
         named = str(config.get("base_model_name_or_path") or _UNKNOWN)
-        if not (folder / saved_files.BASE).exists():
+        if not (folder / file_names.BASE).exists():
             return named, _UNKNOWN
-        about = json.loads((folder / saved_files.BASE).read_text(encoding="utf-8"))["base_model"]
+        about = json.loads((folder / file_names.BASE).read_text(encoding="utf-8"))["base_model"]
         return str(about["name"]), str(about["fingerprint"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise AdapterError(f"The adapter in {folder} cannot be read: {error}.") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from corll import saved_files
+from corll.model import file_names
 from corll.service.store import lineages
 from corll.service.store.accounts import audit
 from corll.service.store.database import Database
@@ -42,5 +42,5 @@ def remove_pruned(database: Database, user_id: str, *, actor: str = "retention")
             shutil.rmtree(version.folder, ignore_errors=True)
     for version in optimizers:
         if version.folder is not None:
-            (Path(version.folder) / saved_files.OPTIMIZER).unlink(missing_ok=True)
+            (Path(version.folder) / file_names.OPTIMIZER).unlink(missing_ok=True)
     return folders

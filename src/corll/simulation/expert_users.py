@@ -14,10 +14,10 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
-from corll.axes import FeedbackAxes, choose_edit
 from corll.config import SamplingConfig
 from corll.feedback import is_acceptance
 from corll.records import Draft, Edit, Sample
+from corll.simulation.axes import FeedbackAxes, choose_edit
 from corll.simulation.experts import Expert
 
 _LONGEST_SPAN = 8

@@ -18,8 +18,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from corll.durable import write_text
 from corll.errors import RunFolderError
+from corll.files.durable import write_text
 from corll.laboratory.arms import FACTORIAL, FIXED_ARMS
 
 INK, PALE, GRID = "#333333", "#9db4c8", "#e6e6e6"

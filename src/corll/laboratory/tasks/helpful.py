@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from os.path import commonprefix
 from typing import Any, ClassVar
 
-from corll.formats import Record
+from corll.files.formats import Record
 from corll.laboratory.tasks.sources import HubSplit, chats
 from corll.laboratory.tasks.task import Comparison, ComparisonTask, Corpus, compared, encode
 

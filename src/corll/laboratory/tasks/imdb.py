@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from corll.formats import Record
+from corll.files.formats import Record
 from corll.laboratory.tasks.sources import HubSplit, Snippet, film_snippets
 from corll.laboratory.tasks.task import (
     Corpus,

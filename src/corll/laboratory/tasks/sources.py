@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corll.errors import InputError
-from corll.formats import Record
+from corll.files.formats import Record
 
 APT_LISTS = Path("/var/lib/apt/lists")
 """Where Debian keeps its lists of packages."""

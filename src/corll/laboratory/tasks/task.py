@@ -18,7 +18,7 @@ from pydantic import Field
 
 from corll.config import Config
 from corll.errors import InputError
-from corll.formats import Record, read_records
+from corll.files.formats import Record, read_records
 from corll.laboratory.tasks.sources import HubSplit, read_hub
 from corll.records import Preference
 

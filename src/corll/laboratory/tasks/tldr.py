@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from corll.formats import Record
+from corll.files.formats import Record
 from corll.laboratory.tasks.sources import HubSplit, package_descriptions
 from corll.laboratory.tasks.task import (
     Comparison,

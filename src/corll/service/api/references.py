@@ -17,8 +17,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import ClientDisconnect
 
-from corll import saved_files
 from corll.errors import AdapterError, StoreError
+from corll.model import file_names
 from corll.service.api.bodies import Body, example
 from corll.service.api.callers import Caller, Known
 from corll.service.api.errors import bad_request, not_found
@@ -32,9 +32,9 @@ router = APIRouter(tags=["references"])
 _LONGEST_NAME = 200
 _LARGEST_CONFIG = 2**20
 _FILES = {
-    "adapter_config": saved_files.ADAPTER_CONFIG,
-    "adapter_model": saved_files.ADAPTER_WEIGHTS,
-    "corll_base": saved_files.BASE,
+    "adapter_config": file_names.ADAPTER_CONFIG,
+    "adapter_model": file_names.ADAPTER_WEIGHTS,
+    "corll_base": file_names.BASE,
 }
 _OPTIONAL = frozenset({"corll_base"})
 _UPLOAD: dict[str, Any] = {
@@ -152,7 +152,7 @@ def _files(form: FormData) -> dict[str, UploadFile]:
             continue
         if not isinstance(upload, UploadFile):
             raise bad_request(f"{part} is the file {file}, as a part of a form.", param=part)
-        if file != saved_files.ADAPTER_WEIGHTS and (upload.size or 0) > _LARGEST_CONFIG:
+        if file != file_names.ADAPTER_WEIGHTS and (upload.size or 0) > _LARGEST_CONFIG:
             raise bad_request(f"{part} is larger than {_LARGEST_CONFIG} bytes.", param=part)
         found[file] = upload
     return found

@@ -1,0 +1,1 @@
+"""How models are computed: the one door to the machine, and what lies behind it."""

@@ -1,0 +1,1 @@
+"""The quick paths of a CPU."""

@@ -1,0 +1,264 @@
+"""Attention for CPUs: plain matrix products over groups of query heads.
+
+On a CPU, torch's fused kernel is slow in bf16, above all backwards, and has keys and values
+repeated for each query head of a group. Here the heads of a group are the rows of one product.
+`grouped_attention` takes what `transformers` gives; `attend_rows` takes rows of different lengths
+without padding, rotates queries and keys on the way, and keeps for the backward pass no more than
+that needs. GPUs keep torch's kernels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import eager_mask
+
+from corll.compute.cpu.kernels import kernels_for
+from corll.compute.packing import FlatRows, Pieces, QueryBlock
+
+GROUPED = "corll_grouped"
+"""The name of `grouped_attention` among those that `transformers` knows."""
+
+_UNSUPPORTED = ("softcap", "s_aux", "position_bias")
+
+
+def use_grouped_attention(model: Any) -> None:
+    """Switches a model from torch's fused kernel, if it uses that, to `grouped_attention`."""
+    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+        AttentionInterface.register(GROUPED, grouped_attention)
+        AttentionMaskInterface.register(GROUPED, eager_mask)
+        model.set_attn_implementation(GROUPED)
+
+
+def grouped_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """softmax(q kᵀ · scaling + mask) v, in the form that `transformers` calls.
+
+    *Shapes*: `query` B × H × Q × D; `key`, `value` B × G × T × D, where G divides H; the mask
+    B × 1 × Q × T, added to the scores → B × Q × H × D.
+    """
+    if dropout or any(kwargs.get(name) is not None for name in _UNSUPPORTED):
+        raise ValueError("grouped attention knows no dropout, soft cap, sinks or position bias")
+    B, H, Q, D = query.shape
+    G, T = key.shape[1], key.shape[2]
+    rows = H // G * Q
+    queries = (query * (D**-0.5 if scaling is None else scaling)).reshape(B * G, rows, D)
+    scores = torch.bmm(queries, key.reshape(B * G, T, D).transpose(1, 2)).view(B, H, Q, T)
+    if attention_mask is not None:
+        scores = scores.add_(attention_mask[:, :, :, :T])
+    weights = scores.softmax(-1).view(B * G, rows, T)
+    out = torch.bmm(weights, value.reshape(B * G, T, value.shape[-1]))
+    return out.view(B, H, Q, value.shape[-1]).transpose(1, 2).contiguous(), None
+
+
+def rotate(heads: Tensor, cos: Tensor, sin: Tensor, *, over_heads: int) -> Tensor:
+    """Rotary position embedding.
+
+    *Shapes*: `heads` B × H × T × D if `over_heads` is 1, B × T × H × D if 2; `cos`, `sin`
+    B × T × D.
+    """
+    cos, sin = cos.unsqueeze(over_heads), sin.unsqueeze(over_heads)
+    if heads.requires_grad and torch.is_grad_enabled():
+        result: Tensor = _Rotation.apply(heads, cos, sin)  # type: ignore[no-untyped-call]
+        return result
+    return _rotated(heads, cos, sin, 1)
+
+
+class _Rotation(torch.autograd.Function):
+    """Its gradient is the rotation back, so nothing but the angles is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _rotated(heads, cos, sin, 1)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _rotated(grad_output, cos, sin, -1), None, None
+
+
+def _rotated(heads: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    half = heads.shape[-1] // 2
+    out = torch.mul(heads, cos, out=heads.new_empty(heads.shape))
+    sin = sin[..., :half]
+    out[..., :half].addcmul_(heads[..., half:], sin, value=-direction)
+    out[..., half:].addcmul_(heads[..., :half], sin, value=direction)
+    return out
+
+
+def attend_rows(
+    heads: Tensor, cos: Tensor, sin: Tensor, rows: FlatRows, *, groups: int, scaling: float
+) -> Tensor:
+    """softmax(q kᵀ · scaling + mask) v of each row by itself, all rows in one flat batch.
+
+    *Shapes*: `heads` M × (H + 2 G) × D: H query heads, then `groups` = G of keys and as many of
+    values; `cos`, `sin` M × D, by which queries and keys are rotated first → M × H × D.
+    """
+    batch = _Batch(cos.contiguous(), sin.contiguous(), rows, groups, scaling)
+    if torch.is_grad_enabled() and heads.requires_grad:
+        result: Tensor = _RowAttention.apply(heads, batch)  # type: ignore[no-untyped-call]
+        return result
+    return _attend(_lay_out(heads, batch), batch)[0]
+
+
+class _LaidOut(NamedTuple):
+    """Heads, or their gradients, in the order of their products.
+
+    *Shapes*: `queries` M · H × D by block, rotated and scaled; `keys`, rotated, and `values`
+    M · G × D by row; in each block or row head by head.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What attention to flat rows needs beside the heads. *Shapes*: `cos`, `sin` M × D."""
+
+    cos: Tensor
+    sin: Tensor
+    rows: FlatRows
+    groups: int
+    scaling: float
+
+    def piece(self, laid_out: Tensor, start: int, stop: int) -> Tensor:
+        """Tokens `start` to `stop` by group. *Shapes*: M · N × D → G × (N / G · tokens) × D."""
+        tokens, D = len(self.cos), laid_out.shape[1]
+        heads = len(laid_out) // tokens
+        return laid_out[start * heads : stop * heads].view(self.groups, -1, D)
+
+
+def _attend(heads: _LaidOut, batch: _Batch) -> tuple[Tensor, list[Tensor]]:
+    """The attended values, M × H × D, and each block's weights, G × (H / G · Q) × stop."""
+    out = torch.empty_like(heads.queries)
+    weights = []
+    for row, block in batch.rows.blocks():
+        keys = batch.piece(heads.keys, row.start, row.stop)[:, : block.stop]
+        values = batch.piece(heads.values, row.start, row.stop)[:, : block.stop]
+        places = row.start + block.start, row.start + block.stop
+        scores = torch.bmm(batch.piece(heads.queries, *places), keys.transpose(1, 2))
+        weights.append(_masked_softmax(scores, block))
+        torch.bmm(weights[-1], values, out=batch.piece(out, *places))
+    by_token = out.new_empty(len(batch.cos), len(out) // len(batch.cos), out.shape[1])
+    _regroup(by_token, out, batch.rows.block_pieces, back=True)
+    return by_token, weights
+
+
+class _RowAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, heads: Tensor, batch: _Batch) -> Tensor:
+        laid_out = _lay_out(heads, batch)
+        out, weights = _attend(laid_out, batch)
+        ctx.save_for_backward(*laid_out, *weights)
+        ctx.batch = batch
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None]:
+        batch: _Batch = ctx.batch
+        heads, all_weights = _LaidOut(*ctx.saved_tensors[:3]), iter(ctx.saved_tensors[3:])
+        grads = _LaidOut(*(torch.zeros_like(part) for part in heads))
+        grad_by_block = torch.empty_like(heads.queries)
+        _regroup(grad_output.contiguous(), grad_by_block, batch.rows.block_pieces, back=False)
+        for row, block in batch.rows.blocks():
+            places = row.start + block.start, row.start + block.stop
+            weights, grad = next(all_weights), batch.piece(grad_by_block, *places)
+            keys, values, grad_keys, grad_values = (
+                batch.piece(part, row.start, row.stop)[:, : block.stop]
+                for part in (heads.keys, heads.values, grads.keys, grads.values)
+            )
+            grad_values.baddbmm_(weights.transpose(1, 2), grad)
+            grad_weights = torch.bmm(grad, values.transpose(1, 2))
+            grad_scores = _softmax_backward(grad_weights, weights, block)
+            torch.bmm(grad_scores, keys, out=batch.piece(grads.queries, *places))
+            queries = batch.piece(heads.queries, *places)
+            grad_keys.baddbmm_(grad_scores.transpose(1, 2), queries)
+        return _take_back(grads, batch), None
+
+
+def _lay_out(heads: Tensor, batch: _Batch) -> _LaidOut:
+    """M × (H + 2 G) × D, as the layers give them."""
+    M, every, D = heads.shape
+    G, rows = batch.groups, batch.rows
+    H = every - 2 * G
+    parts = _LaidOut(*(heads.new_empty(M * n, D) for n in (H, G, G)))
+    if (kernels := kernels_for(heads)) is not None:
+        pieces = rows.block_pieces, rows.row_pieces
+        angles = batch.cos, batch.sin
+        kernels.lay_out_heads(heads.contiguous(), *angles, parts, pieces, batch.scaling)
+        return parts
+    turned = _rotated(heads[:, :-G], batch.cos[:, None], batch.sin[:, None], 1)
+    _regroup(turned[:, :H].mul_(batch.scaling), parts.queries, rows.block_pieces, back=False)
+    _regroup(turned[:, H:], parts.keys, rows.row_pieces, back=False)
+    _regroup(heads[:, -G:], parts.values, rows.row_pieces, back=False)
+    return parts
+
+
+def _take_back(grads: _LaidOut, batch: _Batch) -> Tensor:
+    """The gradient by the heads as `_lay_out` took them, M × (H + 2 G) × D."""
+    M, D = batch.cos.shape
+    G, rows = batch.groups, batch.rows
+    H = len(grads.queries) // M
+    heads = grads.queries.new_empty(M, H + 2 * G, D)
+    if (kernels := kernels_for(heads)) is not None:
+        pieces = rows.block_pieces, rows.row_pieces
+        angles = batch.cos, batch.sin
+        kernels.lay_out_heads(heads, *angles, grads, pieces, batch.scaling, back=True)
+        return heads
+    turned = heads.new_empty(M, H + G, D)
+    _regroup(turned[:, :H], grads.queries, rows.block_pieces, back=True)
+    _regroup(turned[:, H:], grads.keys, rows.row_pieces, back=True)
+    turned[:, :H].mul_(batch.scaling)
+    heads[:, :-G] = _rotated(turned, batch.cos[:, None], batch.sin[:, None], -1)
+    _regroup(heads[:, -G:], grads.values, rows.row_pieces, back=True)
+    return heads
+
+
+def _regroup(by_token: Tensor, by_piece: Tensor, pieces: Pieces, *, back: bool) -> None:
+    """From M × N × D to M · N × D, in each piece head by head; or `back`."""
+    if (kernels := kernels_for(by_piece)) is not None:
+        kernels.regroup(by_token, by_piece, pieces, back=back)
+        return
+    N, D = by_token.shape[1:]
+    for start, stop in zip(pieces.starts.tolist(), pieces.stops.tolist(), strict=True):
+        heads_first = by_piece[start * N : stop * N].view(N, stop - start, D)
+        own = by_token[start:stop].transpose(0, 1)
+        own.copy_(heads_first) if back else heads_first.copy_(own)
+
+
+def _masked_softmax(scores: Tensor, block: QueryBlock) -> Tensor:
+    """softmax(scores + mask), perhaps in their place. *Shapes*: G × (H / G · Q) × stop."""
+    by_head = _by_head(scores, block)
+    if (kernels := kernels_for(scores)) is not None:
+        kernels.masked_softmax_(by_head, block)
+        return scores
+    by_head[..., block.masked_from :].add_(block.mask)
+    return scores.softmax(-1)
+
+
+def _softmax_backward(grad: Tensor, weights: Tensor, block: QueryBlock) -> Tensor:
+    """The gradient by the scores, perhaps in the place of the one by the weights."""
+    if (kernels := kernels_for(grad)) is not None:
+        kernels.softmax_backward_(_by_head(grad, block), _by_head(weights, block), block)
+        return grad
+    return torch._softmax_backward_data(grad, weights, -1, weights.dtype)
+
+
+def _by_head(scores: Tensor, block: QueryBlock) -> Tensor:
+    """*Shapes*: G × (H / G · Q) × stop → H × Q × stop, a view."""
+    return scores.view(-1, block.stop - block.start, block.stop)

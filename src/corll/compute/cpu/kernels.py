@@ -1,0 +1,282 @@
+"""Compiled passes over bf16 activations on a CPU, where a C compiler is at hand.
+
+Between the products of a step stand norms, rotations, gates and softmaxes. As torch's operations
+each is several passes over memory with a rounding in each; in `kernels.c` it is one pass in
+float32, rounded once. The library is built at its first use, in half a second, and kept in the
+cache folder. Without a compiler, on a GPU, in another dtype, or with `CORLL_CPU_KERNELS=off`,
+torch's operations do the same work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from corll.cache import cache_folder
+from corll.compute.packing import Pieces, QueryBlock
+
+log = logging.getLogger(__name__)
+
+_SOURCES = (Path(__file__).with_suffix(".c"), Path(__file__).with_name("tiles.c"))
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
+_LONGEST_BUILD_S = 60
+LANES = 16
+"""A head's size, and a cache's capacity, must be a multiple of this to be attended to by token."""
+FEWEST_PER_LIKELIEST = 64
+"""Of so many logits one can be asked for."""
+TILE_COLUMNS = 32
+"""Of a product by tiles: its weight's rows and columns, and an adapter's rank, are multiples."""
+
+
+def kernels_for(x: Tensor) -> CpuKernels | None:
+    """The compiled passes, if they take such a tensor."""
+    if x.dtype is not torch.bfloat16 or x.device.type != "cpu":
+        return None
+    return compiled_kernels()
+
+
+@cache
+def compiled_kernels() -> CpuKernels | None:
+    """The library, built if it is not there yet; None where it cannot be, said once in the log."""
+    if os.environ.get("CORLL_CPU_KERNELS", "on") == "off":
+        return None
+    try:
+        return CpuKernels(ctypes.CDLL(str(_built())))
+    except (OSError, subprocess.SubprocessError) as error:
+        log.info("No compiled kernels, torch's operations do their work: %s", error)
+        return None
+
+
+def _built() -> Path:
+    """Where the library lies, for this source, compiler and processor."""
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None or sys.platform != "linux":
+        raise FileNotFoundError("there is no C compiler" if compiler is None else sys.platform)
+    flags = [*_FLAGS, "-mprefer-vector-width=512"] if platform.machine() == "x86_64" else _FLAGS
+    sources = [source.read_text() for source in _SOURCES]
+    made_from = (*sources, compiler, *flags, platform.machine(), _processor_features())
+    key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:16]
+    library = cache_folder() / f"cpu-kernels-{key}.so"
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
+            objects = [str(Path(scratch, source.stem + ".o")) for source in _SOURCES]
+            for source, compiled in zip(_SOURCES, objects, strict=True):
+                _run(compiler, *flags, "-c", str(source), "-o", compiled)
+            # Linked without -fopenmp, it takes the threads that torch has rather than its own.
+            linked = Path(scratch, "kernels.so")
+            _run(compiler, "-shared", *objects, "-o", str(linked), "-lm")
+            linked.replace(library)
+    return library
+
+
+def _run(*command: str) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=_LONGEST_BUILD_S)
+    except subprocess.CalledProcessError as error:
+        raise OSError(error.stderr.decode(errors="replace").strip()) from error
+
+
+def _processor_features() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+class CpuKernels:
+    """The functions of the C files beside it on tensors: bf16, on a CPU, laid out in one piece.
+
+    `have_tiles`: the processor has them (AMX), and the system lets this process use them.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        self.have_tiles = bool(library.tiles_allowed())
+
+    def tiled_product(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        factors: tuple[Tensor, Tensor] | None,
+        *,
+        bias: Tensor | None = None,
+        residual: Tensor | None = None,
+        into: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """x Wᵀ + (x Aᵀ) Bᵀ + bias + residual, and x Aᵀ; summed in float32, rounded once.
+
+        *Shapes*: `x` M × K; `weight` N × K, `factors` A R × K and B N × R, all in tiles as
+        `tiled_products` lays them out; `bias` N; `residual`, and `into`, where the result goes if
+        it is given, M × N → M × N, M × R.
+        """
+        A, B = factors or (None, None)
+        rows, width, rank = *x.shape, 0 if A is None else len(A) * TILE_COLUMNS
+        columns = len(weight) * TILE_COLUMNS
+        low = x.new_empty(rows, rank)
+        out = x.new_empty(rows, columns) if into is None else into
+        tensors = (x, weight, A, B, bias, residual, low, out)
+        self._call("tiled_product", *tensors, rows, width, rank, columns)
+        return out, low
+
+    def rms_norm(self, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        """x / rms(x) · weight. *Shapes*: M × D, D → M × D."""
+        out = torch.empty_like(x)
+        self._call("rms_norm", x, weight, out, *x.shape, epsilon)
+        return out
+
+    def rms_norm_backward(self, grad: Tensor, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        """The gradient by x. *Shapes*: M × D, M × D, D → M × D."""
+        out = torch.empty_like(x)
+        self._call("rms_norm_backward", grad, x, weight, out, *x.shape, epsilon)
+        return out
+
+    def swiglu(self, gate_up: Tensor) -> Tensor:
+        """silu(gate) · up. *Shapes*: M × 2 I → M × I."""
+        M, width = len(gate_up), gate_up.shape[1] // 2
+        out = gate_up.new_empty(M, width)
+        self._call("swiglu", gate_up, out, M, width)
+        return out
+
+    def swiglu_backward(self, grad: Tensor, gate_up: Tensor) -> Tensor:
+        """The gradient by `gate_up`. *Shapes*: M × I, M × 2 I → M × 2 I."""
+        out = torch.empty_like(gate_up)
+        self._call("swiglu_backward", grad, gate_up, out, *grad.shape)
+        return out
+
+    def lay_out_heads(
+        self,
+        heads: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        parts: Sequence[Tensor],
+        pieces: tuple[Pieces, Pieces],
+        scaling: float,
+        *,
+        back: bool = False,
+    ) -> None:
+        """Rotates queries and keys and writes all heads by block and row, or `back`.
+
+        *Shapes*: `heads` M × (H + 2 G) × D; `cos`, `sin` M × D; `parts` the queries M · H · D by
+        block, the first of `pieces`, times `scaling`; then keys and values M · G · D by row, the
+        second.
+        """
+        M, every, D = heads.shape
+        G = parts[1].numel() // (M * D)
+        blocks, rows = pieces
+        sizes = (M, every - 2 * G, G, D)
+        places = (*blocks, *rows)
+        self._call("lay_out_heads", heads, cos, sin, *parts, *sizes, *places, scaling, int(back))
+
+    def regroup(self, by_token: Tensor, by_block: Tensor, blocks: Pieces, *, back: bool) -> None:
+        """From M × H × D to M · H · D by block, head by head, or `back`."""
+        self._call("regroup", by_token, by_block, *by_token.shape, *blocks, int(back))
+
+    def masked_softmax_(self, scores: Tensor, block: QueryBlock) -> Tensor:
+        """softmax(scores + mask) in place. *Shapes*: H × Q × keys up to the block's `stop`."""
+        self._call(
+            "masked_softmax", scores, block.mask, *scores.shape, block.masked_from, block.start
+        )
+        return scores
+
+    def softmax_backward_(self, grad: Tensor, weights: Tensor, block: QueryBlock) -> Tensor:
+        """The gradient by the scores, in place of the one by the weights; shapes as these."""
+        self._call("softmax_backward", grad, weights, *grad.shape, block.start)
+        return grad
+
+    def attend_token(
+        self,
+        heads: Tensor,
+        angles: tuple[Tensor, Tensor],
+        prompt: tuple[Tensor, Tensor, Tensor],
+        drawn: tuple[Tensor, Tensor],
+        before: int,
+        mask: Tensor,
+        scaling: float,
+    ) -> Tensor:
+        """Attention of one more token for each branch, whose key and value go into the cache.
+
+        *Shapes*: `heads` N × (H + 2 G) × D, not rotated yet; `angles` cos and sin, N × D; `prompt`
+        which of P each branch goes on (N, int64), its keys P × G × L / LANES × D / 2 × LANES × 2
+        and its values P × G × L / 2 × D × 2, with zeros up to a multiple of LANES tokens; `drawn`
+        the keys and values of each branch, N × G × ..., with room for more tokens than the
+        `before` that are there; `mask` N × (L + before + 1), added to the scores → N × H × D.
+        """
+        N, every, D = heads.shape
+        G, L = drawn[1].shape[1], mask.shape[-1] - before - 1
+        out = heads.new_empty(N, every - 2 * G, D)
+        tensors = (heads, *angles, *prompt, *drawn, mask, out)
+        sizes = (*out.shape[:2], G, D, L, 2 * drawn[1].shape[2], before)
+        self._call("attend_token", *tensors, *sizes, scaling)
+        return out
+
+    def add_low_rank_(self, out: Tensor, x: Tensor, factors: tuple[Tensor, Tensor]) -> Tensor:
+        """out + x · the product of `factors`, in place, for a few rows.
+
+        *Shapes*: `out` M × columns, a multiple of LANES; `x` M × in; the factors in × R, of which
+        the transpose lies in one piece, and R × columns as `in_pairs` gives it.
+        """
+        first, pairs = factors
+        self._call("add_low_rank", x, first.t(), pairs, out, *x.shape, first.shape[1], out.shape[1])
+        return out
+
+    def log_normalizers(self, logits: Tensor) -> Tensor:
+        """log Σ exp in float32. *Shapes*: M × V → M."""
+        out = logits.new_empty(len(logits), dtype=torch.float32)
+        self._call("log_normalizers", logits, out, *logits.shape)
+        return out
+
+    def likeliest(self, logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The largest logits in falling order, their ids, and log Σ exp of all.
+
+        V must be at least `count` times FEWEST_PER_LIKELIEST. *Shapes*: N × V → N × count, float32,
+        N × count, int64, N, float32.
+        """
+        N, V = logits.shape
+        top = logits.new_empty(N, count, dtype=torch.float32)
+        ids = logits.new_empty(N, count, dtype=torch.int64)
+        log_z = logits.new_empty(N, dtype=torch.float32)
+        self._call("likeliest", logits, top, ids, log_z, N, V, count)
+        return top, ids, log_z
+
+    def minus_probabilities(self, logits: Tensor, log_z: Tensor, chosen: Tensor) -> Tensor:
+        """-exp(logits - log_z) of the chosen rows. *Shapes*: M × V, M, N (int64) → N × V."""
+        out = logits.new_empty(len(chosen), logits.shape[1])
+        self._call("minus_probabilities", logits, log_z, chosen, out, *out.shape)
+        return out
+
+    @staticmethod
+    def in_pairs(rows: Tensor) -> Tensor:
+        """Neighbouring rows value by value, as products by pairs take them.
+
+        *Shapes*: … × R × columns → … × ⌈R / 2⌉ × columns × 2, the last with zeros where R is odd.
+        """
+        padded = pad(rows, (0, 0, 0, rows.shape[-2] % 2))
+        columns = rows.shape[-1]
+        return padded.reshape(*rows.shape[:-2], -1, 2, columns).transpose(-2, -1).contiguous()
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        passed = [_as_c(argument) for argument in arguments]
+        getattr(self._library, name)(*passed, ctypes.c_int(torch.get_num_threads()))
+
+
+def _as_c(value: Any) -> Any:
+    if value is None:
+        return ctypes.c_void_p()
+    if isinstance(value, Tensor):
+        assert value.is_contiguous()
+        return ctypes.c_void_p(value.data_ptr())
+    return ctypes.c_float(value) if isinstance(value, float) else ctypes.c_int64(value)

@@ -1,0 +1,305 @@
+"""The sampling loop: each prompt is computed once, then k branches go on over its cache.
+
+Every branch draws from a random stream of its own, keyed by (seed, prompt, candidate), so that what
+it draws does not hang on which other prompts and candidates share its batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicCache
+
+from corll.compute.branching_cache import BranchingCache, attention_kernels
+from corll.compute.cpu.fused_layers import is_fused
+from corll.compute.cpu.kernels import FEWEST_PER_LIKELIEST, kernels_for
+from corll.compute.packing import Ids
+from corll.compute.scoring import Network, log_normalizers, rows_in_cache
+from corll.config import SamplingConfig
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One sampled response. *Units*: `logprob` in nats, of the full distribution."""
+
+    token_ids: Ids
+    logprob: float
+    finished: bool
+
+
+def sample_branches(
+    network: Network,
+    prompts: Sequence[Ids],
+    *,
+    seeds: Sequence[int],
+    num_samples: int,
+    max_new_tokens: int,
+    sampling: SamplingConfig,
+    end_ids: Sequence[int],
+) -> list[list[Branch]]:
+    """Draws `num_samples` responses to each prompt. *Shapes*: prompts P → P lists of K branches."""
+    decoding = Decoding(
+        network,
+        prompts,
+        seeds=seeds,
+        num_samples=num_samples,
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+        end_ids=end_ids,
+    )
+    while decoding.advance():
+        pass
+    rows = decoding.branches()
+    return [rows[start : start + num_samples] for start in range(0, len(rows), num_samples)]
+
+
+class Decoding:
+    """Responses under way: `advance` draws a token for each, as long as any goes on.
+
+    Several of them may take turns on one network. The adapter that the network runs with must be
+    the same at each call: keys and values of the tokens before were computed with it.
+    *Shapes*: `token_ids`, `logprobs` N × T, where N is P · K and T the longest response; `lengths`
+    and `finished` N. *Units*: `logprobs` in nats, one a token, of the full distribution.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        prompts: Sequence[Ids],
+        *,
+        seeds: Sequence[int],
+        num_samples: int,
+        max_new_tokens: int,
+        sampling: SamplingConfig,
+        end_ids: Sequence[int],
+    ) -> None:
+        streams = _uniforms(prompts, seeds, num_samples, max_new_tokens)
+        with torch.no_grad():
+            self._state = _prefill(network, prompts, num_samples, max_new_tokens)
+        device = self._state.logits.device
+        self.network, self.sampling = network, sampling
+        self._uniforms = streams.to(device)
+        self._ends = torch.tensor(tuple(end_ids), device=device)
+        self._drawn: Tensor | None = None
+        N, T = streams.shape
+        self.token_ids = torch.zeros(N, T, dtype=torch.long, device=device)
+        self.logprobs = torch.zeros(N, T, dtype=torch.float32, device=device)
+        self.lengths = torch.zeros(N, dtype=torch.long, device=device)
+        self.finished = torch.zeros(N, dtype=torch.bool, device=device)
+        self._going = torch.ones(N, dtype=torch.bool, device=device)
+        self.steps = 0
+
+    @torch.no_grad()
+    def advance(self) -> bool:
+        """Draws the next token of each response that goes on; says whether any still does."""
+        if not self.going:
+            return False
+        if self._drawn is not None:
+            self._feed(self._drawn)
+        rows, step = self._state.rows, self.steps
+        drawn, logprobs = draw(self._state.logits, self._uniforms[rows, step], self.sampling)
+        going = self._going[rows]
+        self.token_ids[rows, step] = torch.where(going, drawn, 0)
+        self.logprobs[rows, step] = torch.where(going, logprobs, 0.0)
+        self.lengths[rows[going]] = step + 1
+        ended = rows[going & torch.isin(drawn, self._ends)]
+        self.finished[ended] = True
+        self._going[ended] = False
+        self._drawn = drawn
+        self.steps += 1
+        return self.going
+
+    @property
+    def going(self) -> bool:
+        """Whether any response goes on."""
+        return self.steps < self.token_ids.shape[1] and bool(self._going.any())
+
+    @property
+    def logits(self) -> Tensor:
+        """Those that the latest tokens were drawn from, until more are. *Shapes*: `rows` × V."""
+        return self._state.logits
+
+    @property
+    def rows(self) -> Tensor:
+        """Which responses the logits belong to; some of them may have ended."""
+        return self._state.rows
+
+    def stop(self, rows: Sequence[int]) -> None:
+        """Ends responses that nobody waits for any more; they stay unfinished."""
+        self._going[torch.tensor(rows, dtype=torch.long, device=self._going.device)] = False
+
+    def branches(self) -> list[Branch]:
+        """The responses as far as they are, N in order."""
+        totals = self.logprobs.sum(-1)
+        columns = (self.token_ids, self.lengths, totals, self.finished)
+        return [
+            Branch(tuple(ids[:length]), total, end)
+            for ids, length, total, end in zip(*(c.tolist() for c in columns), strict=True)
+        ]
+
+    def _feed(self, drawn: Tensor) -> None:
+        """The tokens just drawn, without the rows that ended once these are half of all."""
+        alive = self._going[self._state.rows]
+        if int(alive.sum()) <= len(alive) // 2:
+            keep = alive.nonzero().squeeze(-1)
+            self._state, drawn = _keep_rows(self._state, keep), drawn[keep]
+        _advance(self.network, self._state, drawn)
+
+
+@dataclass
+class _State:
+    """Where the network stands. *Shapes*: `logits` N × V, `positions` N, `padding` N × L (L:
+    longest prompt); `rows` N: which of the original rows each row still going is. `more` goes to
+    the network's every pass.
+    """
+
+    cache: Cache
+    logits: Tensor
+    positions: Tensor
+    padding: Tensor
+    rows: Tensor
+    more: dict[str, Any]
+
+
+def draw(logits: Tensor, uniforms: Tensor, sampling: SamplingConfig) -> tuple[Tensor, Tensor]:
+    """One token a row by inverting the distribution function at `uniforms`.
+
+    Temperature, then top-k, then top-p, as `transformers` orders them; the log-probability
+    returned is of the full distribution at temperature 1, whatever the sampler.
+
+    *Shapes*: `logits` N × V, `uniforms` N → tokens N, log-probabilities N.
+    """
+    count = sampling.top_k if 0 < sampling.top_k < logits.shape[-1] else logits.shape[-1]
+    top, ids, log_z = _likeliest(logits, count)
+    weights = (top / sampling.temperature).softmax(-1)
+    if sampling.top_p < 1:
+        before = weights.cumsum(-1) - weights
+        weights = weights.masked_fill(before >= sampling.top_p, 0.0)
+    cumulative = weights.cumsum(-1)
+    wanted = uniforms[:, None] * cumulative[:, -1:]
+    # Rounding may lift `wanted` to the very end of the scale: stay on the last token with weight.
+    last = (weights > 0).sum(-1, keepdim=True) - 1
+    choice = torch.searchsorted(cumulative, wanted, right=True).minimum(last)
+    logprobs = top.gather(-1, choice).squeeze(-1) - log_z
+    return ids.gather(-1, choice).squeeze(-1), logprobs
+
+
+def _likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The largest logits, their ids, and log Σ exp of all, in float32.
+
+    A few rows at a time, so that they stay in the processor's cache. *Shapes*: N × V → N × count,
+    N × count, N.
+    """
+    kernels = kernels_for(logits)
+    if kernels is not None and count * FEWEST_PER_LIKELIEST <= logits.shape[1]:
+        return kernels.likeliest(logits.contiguous(), count)
+    few = torch.split(logits, rows_in_cache(logits))
+    parts = [(*rows.float().topk(count, dim=-1), log_normalizers(rows)) for rows in few]
+    top, ids, log_z = (torch.cat(part) for part in zip(*parts, strict=True))
+    return top, ids, log_z
+
+
+def _uniforms(
+    prompts: Sequence[Ids], seeds: Sequence[int], num_samples: int, length: int
+) -> Tensor:
+    """*Shapes*: (P · K) × T, in [0, 1)."""
+    streams = []
+    for prompt, seed in zip(prompts, seeds, strict=True):
+        for candidate in range(num_samples):
+            identity = np.array([seed, candidate, *prompt], dtype=np.int64).tobytes()
+            key = int.from_bytes(hashlib.blake2b(identity, digest_size=16).digest(), "little")
+            generator = np.random.Generator(np.random.Philox(key=key))
+            streams.append(generator.random(length, dtype=np.float32))
+    return torch.from_numpy(np.stack(streams))
+
+
+def _prefill(
+    network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
+) -> _State:
+    """Computes each prompt once, padded on the left so that all rows grow at the same place."""
+    model = network.model
+    P, L = len(prompts), max(map(len, prompts))
+    token_ids = torch.zeros(P, L, dtype=torch.long)
+    padding = torch.zeros(P, L, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        token_ids[row, L - len(prompt) :] = torch.tensor(prompt)
+        padding[row, : L - len(prompt)] = True
+    positions = ((~padding).cumsum(-1) - 1).clamp(min=0)
+    token_ids, padding = token_ids.to(model.device), padding.to(model.device)
+    cache = _new_cache(network, num_samples, L + max_new_tokens)
+    logits = network.next_logits(
+        input_ids=token_ids,
+        position_ids=positions.to(model.device),
+        attention_mask=_prompt_mask(network, padding),
+        past_key_values=cache,
+        use_cache=True,
+    )
+    if not network.takes_trees:
+        cache.batch_repeat_interleave(num_samples)
+    lengths = (~padding).sum(-1)
+    return _State(
+        cache,
+        logits.repeat_interleave(num_samples, dim=0),
+        lengths.repeat_interleave(num_samples),
+        padding.repeat_interleave(num_samples, dim=0),
+        torch.arange(P * num_samples, device=model.device),
+        {"settled": {}} if is_fused(model) else {},
+    )
+
+
+def _new_cache(network: Network, branches: int, capacity: int) -> Cache:
+    model = network.model
+    if not network.takes_trees:
+        return DynamicCache(config=model.config)
+    compiled = attention_kernels(model) if is_fused(model) else None
+    return BranchingCache(model.config, branches=branches, capacity=capacity, kernels=compiled)
+
+
+def _advance(network: Network, state: _State, drawn: Tensor) -> None:
+    """Feeds the tokens just drawn, so that `state.logits` predict the next ones."""
+    seen = state.cache.get_seq_length() + 1
+    grown = seen - state.padding.shape[1]
+    visible = torch.nn.functional.pad(~state.padding, (0, grown), value=True)
+    mask = visible.long()
+    if network.takes_trees:
+        dtype = network.model.dtype
+        mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+        mask = mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None, None]
+    state.logits = network.next_logits(
+        into=state.logits[: len(drawn)],
+        input_ids=drawn[:, None],
+        position_ids=state.positions[:, None],
+        attention_mask=mask,
+        past_key_values=state.cache,
+        use_cache=True,
+        **state.more,
+    )
+    state.positions = state.positions + 1
+
+
+def _keep_rows(state: _State, keep: Tensor) -> _State:
+    state.cache.batch_select_indices(keep)
+    return replace(
+        state,
+        positions=state.positions[keep],
+        padding=state.padding[keep],
+        rows=state.rows[keep],
+    )
+
+
+def _prompt_mask(network: Network, padding: Tensor) -> Tensor:
+    if not network.takes_trees:
+        return (~padding).long()
+    P, L = padding.shape
+    dtype = network.model.dtype
+    causal = torch.ones(L, L, dtype=torch.bool, device=padding.device).tril()
+    visible = causal & ~padding[:, None, :]
+    visible |= torch.eye(L, dtype=torch.bool, device=padding.device)
+    mask = torch.zeros(P, 1, L, L, dtype=dtype, device=padding.device)
+    return mask.masked_fill_(~visible[:, None], torch.finfo(dtype).min)

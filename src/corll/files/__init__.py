@@ -1,0 +1,1 @@
+"""Files that a crash leaves whole, and the forms that they have."""

@@ -1,0 +1,75 @@
+"""How far a policy is from its reference, token by token, without the noise of what was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from corll.compute.packing import Tree
+from corll.compute.scoring import full_logprobs
+from corll.policy import Policy
+from corll.records import Prompt, Sample
+
+_FLOATS_AT_ONCE = 1 << 25
+"""Log-probabilities held at once of each side, 128 MB in float32."""
+
+
+class Divergence(NamedTuple):
+    """Along each of B responses, summed over its tokens. *Shapes*: B each. *Units*: nats.
+
+    `full` is Σ_t KL(π(·|x, y<t) ‖ π_0(·|x, y<t)) over the whole vocabulary; `drawn` the same among
+    the tokens that the sampler can draw there, both sides renormalised: mass that only moves
+    between these and the others, which are never drawn, does not count.
+    """
+
+    full: Tensor
+    drawn: Tensor
+
+
+@torch.no_grad()
+def divergence(
+    policy: Policy, prompts: Sequence[Prompt], samples: Sequence[Sample], *, top_k: int
+) -> Divergence:
+    """Of a policy from its reference along its own samples, which were drawn from the `top_k`
+    likeliest tokens (0: from all).
+
+    Its mean over samples estimates KL(π‖π_0) as the mean of log π/π_0 does, but is never negative,
+    and exact at each token. *Raises*: InputError for a prompt that cannot be rendered.
+    """
+    network = policy.network
+    trees = [
+        network.trees(policy.codec.encode_prompt(prompt), [sample.token_ids])[0]
+        for prompt, sample in zip(prompts, samples, strict=True)
+    ]
+    width = policy.base.model.config.get_text_config().vocab_size
+    full, drawn = [], []
+    for some in _batches(trees, _FLOATS_AT_ONCE // width):
+        ours = full_logprobs(network, some)
+        with policy.as_reference():
+            theirs = full_logprobs(network, some)
+        for own, reference in zip(ours, theirs, strict=True):
+            full.append(_kl(own, reference))
+            likeliest = own.topk(min(top_k or width, own.shape[-1])).indices
+            sides = (side.gather(-1, likeliest).log_softmax(-1) for side in (own, reference))
+            drawn.append(_kl(*sides))
+    return Divergence(torch.stack(full).cpu(), torch.stack(drawn).cpu())
+
+
+def _kl(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Summed over positions. *Shapes*: T × V, T × V → a number."""
+    return (ours.exp() * (ours - theirs)).sum()
+
+
+def _batches(trees: Sequence[Tree], positions: int) -> Iterator[list[Tree]]:
+    """In order, each of at most so many positions, but for a tree that alone has more."""
+    batch: list[Tree] = []
+    for tree in trees:
+        if batch and sum(map(len, batch)) + len(tree) > positions:
+            yield batch
+            batch = []
+        batch.append(tree)
+    if batch:
+        yield batch

@@ -1,0 +1,374 @@
+"""The LoRA adapters of policies: those that learn and, where π_0 is not the base, frozen ones.
+
+They are PEFT's, in PEFT's file format. A file of our own beside it says which base the adapter
+belongs to, so that it is not loaded onto another by mistake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+from peft.tuners.lora import layer as peft_lora
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from corll.compute.lora import Factors, LoraLinear, activate, insert_adapter
+from corll.config import LoraConfig
+from corll.errors import AdapterError
+from corll.model import file_names
+from corll.model.loading import LoadedModel
+from corll.version import __version__
+
+POLICY = "policy"
+REFERENCE = "reference"
+
+# Read as plain LoRA, an adapter with other values than these would load and give other numbers.
+_PLAIN_LORA: dict[str, Any] = {
+    "peft_type": "LORA",
+    "use_dora": False,
+    "use_rslora": False,
+    "lora_bias": False,
+    "bias": "none",
+    "rank_pattern": {},
+    "alpha_pattern": {},
+}
+
+
+class AdapterSet:
+    """The adapters on one base model: one for each policy, and the frozen references."""
+
+    def __init__(self, base: LoadedModel, model: Any, lora: dict[str, LoraConfig]) -> None:
+        self.base, self.model, self._lora = base, model, lora
+        self.reference: str | None = None
+        """The frozen adapter that is π_0 of the first policy; None where that is the base."""
+        self._frozen: dict[str, str] = {}
+        self._frozen_from: dict[str, str] = {}
+        self._reference_of: dict[str, str] = {}
+        self._layers: dict[str, peft_lora.LoraLayer] = {
+            name: module
+            for name, module in model.named_modules()
+            if isinstance(module, peft_lora.LoraLayer)
+        }
+        self._active: str | None = POLICY
+        self._added = 0
+
+    @classmethod
+    def create(
+        cls,
+        base: LoadedModel,
+        *,
+        lora: LoraConfig | None = None,
+        adapter: str | os.PathLike[str] | None = None,
+        reference: str | os.PathLike[str] | None = None,
+    ) -> AdapterSet:
+        """Adds the first policy's adapter (new, or from a folder) and the reference's, if named."""
+        start = adapter if adapter is not None else reference
+        shape = (lora or LoraConfig()) if start is None else read_lora_config(start, base)
+        with _seeded(shape), _without_peft_warnings():
+            try:
+                model = peft.get_peft_model(base.model, _to_peft(base, shape), adapter_name=POLICY)
+            except ValueError as error:
+                raise AdapterError(f"The adapter does not fit {base.name}: {error}") from error
+        shapes = {POLICY: shape}
+        if reference is not None:
+            # By PEFT, since it may be on layers that the policy's adapter is not on.
+            shapes[REFERENCE] = read_lora_config(reference, base)
+            with _seeded(shape), _without_peft_warnings():
+                model.add_adapter(REFERENCE, _to_peft(base, shapes[REFERENCE]))
+        adapters = cls(base, model, shapes)
+        if start is not None:
+            adapters._overwrite(POLICY, start)
+        if reference is not None:
+            adapters._overwrite(REFERENCE, reference)
+            adapters.reference = REFERENCE
+            adapters._freeze(REFERENCE)
+        adapters._settle()
+        return adapters
+
+    @property
+    def reference_name(self) -> str:
+        """What π_0 of the first policy is: `base`, or the fingerprint of the frozen adapter."""
+        return self.reference_name_of(POLICY)
+
+    def reference_of(self, adapter: str) -> str | None:
+        """The frozen adapter that is π_0 of an adapter's policy; None where that is the base."""
+        return self._reference_of.get(adapter, self.reference)
+
+    def reference_name_of(self, adapter: str) -> str:
+        """The same by its fingerprint; `base` for the base."""
+        reference = self.reference_of(adapter)
+        return "base" if reference is None else self._frozen[reference]
+
+    def add_reference(self, folder: str | os.PathLike[str]) -> str:
+        """A further frozen adapter, once a folder; returns its name. *Raises*: AdapterError."""
+        path = str(Path(folder).absolute())
+        if path not in self._frozen_from:
+            name = f"{REFERENCE}-{len(self._frozen_from) + 1}"
+            self._insert(name, folder)
+            self._freeze(name)
+            self._settle()
+            self._frozen_from[path] = name
+        return self._frozen_from[path]
+
+    def add(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        lora: LoraConfig | None = None,
+        reference: str | None = None,
+    ) -> str:
+        """Another policy's adapter, new or from a folder; returns its name.
+
+        `reference` is the frozen adapter that is its π_0, by default the first policy's.
+        *Raises*: AdapterError where it is of another base, or on layers that the first is not on.
+        """
+        name = f"{POLICY}-{self._added + 1}"
+        if folder is not None:
+            self._insert(name, folder)
+        else:
+            shape = self._on_layers_of_the_first(lora or self._lora[POLICY])
+            with _seeded(shape), _without_peft_warnings():
+                self.model.add_adapter(name, _to_peft(self.base, shape))
+            self._lora[name] = shape
+            self._settle()
+        if reference is not None:
+            self._reference_of[name] = reference
+        self._added += 1
+        return name
+
+    def remove(self, adapter: str) -> None:
+        """Frees the memory of an adapter that was added."""
+        if adapter == POLICY or adapter in self._frozen:
+            raise AdapterError("The first adapter of a base model stays as long as the model does.")
+        if self._active == adapter:
+            self.switch_to(POLICY)
+        for layer in self._layers.values():
+            layer.delete_adapter(adapter)
+        del self.model.peft_config[adapter], self._lora[adapter]
+        self._reference_of.pop(adapter, None)
+
+    def switch_to(self, adapter: str | None) -> None:
+        """Makes an adapter the one that the model runs with; None switches all off."""
+        if adapter is not None and adapter not in self._lora:
+            raise AdapterError("This policy's adapter was unloaded; make another by with_adapter.")
+        if adapter != self._active:
+            activate(self._layers.values(), adapter)
+            self._active = adapter
+
+    def lora(self, adapter: str) -> LoraConfig:
+        """The shape of an adapter."""
+        return self._lora[adapter]
+
+    def parameters(self, adapter: str) -> dict[str, torch.nn.Parameter]:
+        """The parameters of an adapter, under the names they have in its file."""
+        found: dict[str, torch.nn.Parameter] = {}
+        for prefix, layer in self._layers.items():
+            for kind in layer.adapter_layer_names:
+                part = getattr(layer, kind)
+                if adapter not in part or "lora_" not in kind:
+                    continue
+                if isinstance(weight := part[adapter], torch.nn.Parameter):
+                    found[f"{prefix}.{kind}"] = weight
+                else:
+                    for name, parameter in weight.named_parameters():
+                        found[f"{prefix}.{kind}.{name}"] = parameter
+        return found
+
+    def save(self, adapter: str, folder: str | os.PathLike[str]) -> None:
+        """Writes one adapter as a PEFT folder (`adapter_config.json` at its root)."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        config = self.model.peft_config[adapter].to_dict() | {"inference_mode": True}
+        (target / file_names.ADAPTER_CONFIG).write_text(
+            json.dumps(config, indent=2, default=_as_list) + "\n"
+        )
+        weights = {n: p.detach().contiguous() for n, p in self.parameters(adapter).items()}
+        save_file(weights, target / file_names.ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        write_base(target, self.base, self.reference_name_of(adapter))
+
+    def load(self, adapter: str, folder: str | os.PathLike[str]) -> None:
+        """Overwrites an adapter's weights with those of a PEFT folder of the same base and shape.
+
+        *Raises*: AdapterError where the folder is incomplete or of another base.
+        """
+        read_lora_config(folder, self.base)
+        self._overwrite(adapter, folder)
+
+    def _overwrite(self, adapter: str, folder: str | os.PathLike[str]) -> None:
+        weights = _read_weights(folder, self.base)
+        parameters = self.parameters(adapter)
+        wanted = {name: tuple(p.shape) for name, p in parameters.items()}
+        self._check_shapes(folder, wanted, weights)
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(weights[name])
+
+    def _insert(self, adapter: str, folder: str | os.PathLike[str]) -> None:
+        """Adds a saved adapter without drawing initial weights for it first."""
+        lora = read_lora_config(folder, self.base)
+        weights = _read_weights(folder, self.base)
+        wanted: dict[str, tuple[int, ...]] = {}
+        layers = [n for n in self._layers if f"{n}.lora_A.weight" in weights]
+        for prefix in layers:
+            layer = self._layers[prefix]
+            wanted[f"{prefix}.lora_A.weight"] = (lora.lora_r, layer.in_features)
+            wanted[f"{prefix}.lora_B.weight"] = (layer.out_features, lora.lora_r)
+        self._check_shapes(folder, wanted, weights)
+        for prefix in layers:
+            A, B = (weights[f"{prefix}.{kind}.weight"] for kind in ("lora_A", "lora_B"))
+            factors = Factors(A, B, lora.lora_alpha / lora.lora_r)
+            insert_adapter(self._layers[prefix], adapter, lora, factors)
+        self.model.peft_config[adapter] = _to_peft(self.base, lora)
+        self._lora[adapter] = lora
+
+    def _on_layers_of_the_first(self, lora: LoraConfig) -> LoraConfig:
+        targets, first = lora.lora_target_modules, self._lora[POLICY].lora_target_modules
+        if targets not in (first, LoraConfig().lora_target_modules):
+            raise AdapterError(
+                f"A further adapter must be on the layers of the first ({first}), not {targets}; "
+                "load the base a second time for other layers."
+            )
+        return lora.model_copy(update={"lora_target_modules": first})
+
+    def _check_shapes(
+        self,
+        folder: str | os.PathLike[str],
+        wanted: dict[str, tuple[int, ...]],
+        weights: dict[str, torch.Tensor],
+    ) -> None:
+        found = {name: tuple(w.shape) for name, w in weights.items()}
+        if wanted != found:
+            odd = next(n for n in {**wanted, **found} if wanted.get(n) != found.get(n))
+            raise AdapterError(
+                f"The adapter in {folder} does not fit {self.base.name}: {odd} has shape "
+                f"{found.get(odd, 'none')}, not {wanted.get(odd, 'none')}. It belongs to another "
+                "base model, or is on layers that the first adapter of this one is not on."
+            )
+
+    def _freeze(self, adapter: str) -> None:
+        self._frozen[adapter] = fingerprint(self.parameters(adapter))
+
+    def _settle(self) -> None:
+        """What PEFT switched while it added an adapter: which one runs, and which ones learn."""
+        self.model.eval()
+        for adapter in self._lora:
+            for parameter in self.parameters(adapter).values():
+                parameter.requires_grad_(adapter not in self._frozen)
+        activate(self._layers.values(), self._active)
+
+
+def _read_weights(folder: str | os.PathLike[str], base: LoadedModel) -> dict[str, torch.Tensor]:
+    path = Path(folder) / file_names.ADAPTER_WEIGHTS
+    try:
+        return dict(load_file(path, device=str(base.device)))
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"The adapter's weights in {path} cannot be read: {error}") from error
+
+
+def read_lora_config(folder: str | os.PathLike[str], base: LoadedModel) -> LoraConfig:
+    """The shape of a saved adapter, after checking that it belongs to this base.
+
+    *Raises*: AdapterError.
+    """
+    path = Path(folder) / file_names.ADAPTER_CONFIG
+    try:
+        fields = json.loads(path.read_text())
+        targets = fields["target_modules"]
+        _check_plain(fields)
+        config = LoraConfig(
+            lora_r=fields["r"],
+            lora_alpha=fields["lora_alpha"],
+            lora_dropout=fields["lora_dropout"],
+            lora_target_modules=targets if isinstance(targets, str) else tuple(targets),
+        )
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise AdapterError(
+            f"{folder} is not a LoRA adapter's folder: {file_names.ADAPTER_CONFIG} cannot be used "
+            f"({error})."
+        ) from error
+    check_base(Path(folder), base)
+    return config
+
+
+def _check_plain(fields: dict[str, Any]) -> None:
+    for name, plain in _PLAIN_LORA.items():
+        if fields.get(name) not in (None, plain):
+            raise ValueError(f"{name} is {fields[name]!r}; only plain LoRA is supported")
+
+
+def fingerprint(parameters: dict[str, torch.nn.Parameter]) -> str:
+    """A name for exactly these weights."""
+    digest = hashlib.sha256()
+    for name in sorted(parameters):
+        digest.update(name.encode())
+        digest.update(parameters[name].detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def write_base(folder: Path, base: LoadedModel, reference_name: str) -> None:
+    """Says beside saved weights which base and which π_0 they were trained on."""
+    about = {
+        "base_model": {"name": base.name, "fingerprint": base.fingerprint},
+        "reference": reference_name,
+        "corll": __version__,
+    }
+    (folder / file_names.BASE).write_text(json.dumps(about, indent=2) + "\n")
+
+
+def check_base(folder: Path, base: LoadedModel) -> None:
+    """*Raises*: AdapterError where `write_base` named another base than this one."""
+    try:
+        about = json.loads((folder / file_names.BASE).read_text())["base_model"]
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+        return  # written by another tool: the shapes of its weights are the only check
+    if about["fingerprint"] != base.fingerprint:
+        raise AdapterError(
+            f"What {folder} holds was trained on {about['name']}, and {base.name} is not the same "
+            "model. Load the base that it belongs to."
+        )
+
+
+def _to_peft(base: LoadedModel, lora: LoraConfig) -> Any:
+    targets = lora.lora_target_modules
+    config = peft.LoraConfig(
+        r=lora.lora_r,
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=str(base.folder) if Path(base.folder).is_dir() else base.name,
+    )
+    config._register_custom_module({torch.nn.Linear: LoraLinear})
+    return config
+
+
+@contextmanager
+def _seeded(lora: LoraConfig) -> Iterator[None]:
+    """Initial weights are drawn from a stream of their own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(lora.lora_seed)
+        yield
+
+
+@contextmanager
+def _without_peft_warnings() -> Iterator[None]:
+    """Silences what PEFT says of its own doing, which a user can do nothing about."""
+    with warnings.catch_warnings():
+        for message in ("`is_gradient_checkpointing` is deprecated", "fan_in_fan_out is set to"):
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+def _as_list(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{value!r} has no place in {file_names.ADAPTER_CONFIG}")

@@ -1,0 +1,82 @@
+"""How far a policy is from its reference, against transformers' own logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from corll.config import SamplingConfig
+from corll.laboratory import divergence as module
+from corll.laboratory.divergence import divergence
+from corll.policy import Policy
+from corll.records import Sample
+from tiny_models import perturb_adapter
+
+PROMPTS = ["Dear", "The hotel near", "Hello,"]
+
+
+def samples_of(policy: Policy) -> list[Sample]:
+    rows = policy.sample(PROMPTS, 1, 6, [1, 2, 3], sampling=SamplingConfig(top_k=5))
+    return [row[0] for row in rows]
+
+
+def own_logprobs(policy: Policy, prompt: str, sample: Sample) -> Tensor:
+    """log π of the vocabulary at each token of a response, by the model as it stands."""
+    ids = policy.codec.encode_prompt(prompt)
+    row = torch.tensor([[*ids, *sample.token_ids]], device=policy.device)
+    with torch.no_grad():
+        logits: Any = policy.base.model(row).logits[0, len(ids) - 1 : -1]
+    return logits.double().log_softmax(-1)
+
+
+@pytest.mark.parametrize("at_once", [1, 1 << 25])
+def test_against_plain_logits(
+    any_policy: Policy, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FLOATS_AT_ONCE", at_once)
+    perturb_adapter(any_policy)
+    samples = samples_of(any_policy)
+    found = divergence(any_policy, PROMPTS, samples, top_k=5)
+    full, drawn = [], []
+    for prompt, sample in zip(PROMPTS, samples, strict=True):
+        ours = own_logprobs(any_policy, prompt, sample)
+        with any_policy.as_reference():
+            theirs = own_logprobs(any_policy, prompt, sample)
+        full.append(float((ours.exp() * (ours - theirs)).sum()))
+        total = 0.0
+        for p, q in zip(ours.exp(), theirs.exp(), strict=True):
+            top = p.argsort(descending=True)[:5]
+            p5, q5 = p[top] / p[top].sum(), q[top] / q[top].sum()
+            total += float((p5 * (p5 / q5).log()).sum())
+        drawn.append(total)
+    assert min(full) > 0.01
+    torch.testing.assert_close(found.full, torch.tensor(full), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found.drawn, torch.tensor(drawn), rtol=1e-3, atol=1e-5)
+
+
+def test_among_all_tokens_both_are_the_same(policy: Policy) -> None:
+    perturb_adapter(policy)
+    found = divergence(policy, PROMPTS, samples_of(policy), top_k=0)
+    torch.testing.assert_close(found.full, found.drawn)
+
+
+def test_the_reference_is_nowhere_else(any_policy: Policy) -> None:
+    found = divergence(any_policy, PROMPTS, samples_of(any_policy), top_k=5)
+    assert (found.full == 0).all()
+    assert (found.drawn == 0).all()
+
+
+def test_mass_out_of_the_tail_counts_only_in_full(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """π moves half of the tail of π_0 to the two likeliest tokens, in their proportion."""
+    reference = torch.tensor([[0.4, 0.2, 0.3 / 3, 0.3 / 3, 0.2 / 2, 0.2 / 2]]).log()
+    moved = torch.tensor([[0.6, 0.3, 0.025, 0.025, 0.025, 0.025]]).log()
+    sides = iter([[moved], [reference]])
+    monkeypatch.setattr(module, "full_logprobs", lambda *_: next(sides))
+    found = divergence(policy, ["Dear"], [Sample("x", (5,), None, False)], top_k=2)
+    assert float(found.drawn) == pytest.approx(0, abs=1e-6)
+    assert float(found.full) > 0.1
