@@ -54,8 +54,8 @@ ROOMS = [
     "evaluation",
     "files.run_folder",
 ]
-PACKAGES = ["simulation", "laboratory", "service", "cli"]
-MAY_IMPORT = {"laboratory": {"simulation"}, "cli": {"simulation", "laboratory", "service"}}
+PACKAGES = ["client", "past_texts", "simulation", "laboratory", "service", "cli"]
+MAY_IMPORT = {"laboratory": {"simulation"}, "cli": set(PACKAGES)}
 WITHOUT_TORCH = [
     "errors",
     "config",
@@ -76,8 +76,9 @@ WITHOUT_TORCH = [
     "service.settings",
     "service.store.database",
     "service.api.app",
-    "service.past_texts",
-    "service.client",
+    "past_texts.reading",
+    "client",
+    "client.calls",
     "cli.keys",
     "cli.adapters",
     "cli.imports",

@@ -231,7 +231,7 @@ def test_a_server_killed_right_after_an_edits_answer_learns_from_it_once(tmp_pat
 
 
 def test_the_public_client_of_the_readme(service: RunningService, tmp_path: Path) -> None:
-    from corll.service.client import Corll
+    from corll.client import Corll
 
     with Corll(base_url=service.url, api_key=ADMIN_KEY) as corll:
         reply = corll.chat.completions.create(

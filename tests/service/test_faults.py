@@ -19,10 +19,10 @@ from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 from starlette.testclient import TestClient
 
+from corll.service.learning.supervisor import Supervisor
 from corll.service.logs import JsonLines
 from corll.service.server import running_app
 from corll.service.store import accounts, database
-from corll.service.supervisor import Supervisor
 from running_service import ADMIN_KEY, RunningService, running_service, settings_for, until
 from service_server import serve
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from test_learning import add_edit
+from teaching import add_edit
 from tyro.conf import Suppress
 
 from corll.config import Config, LoraConfig
 from corll.service import server
 from corll.service.base_model import load_base
-from corll.service.learner_process import Worker
-from corll.service.learning import Trainer
+from corll.service.learning.trainer import Trainer
+from corll.service.learning.worker import Worker
 from corll.service.settings import ServedConfig, ServiceSettings
 from corll.service.store import accounts, lineages
 from corll.service.store.database import Database

@@ -24,10 +24,10 @@ from tyro.conf import Positional
 from corll.cli.parsing import dispatch, parse
 from corll.cli.store import StoreSettings, UserSettings, actor, when
 from corll.errors import ConfigError
-from corll.service.references import import_reference, start_from
-from corll.service.retention import remove_pruned
 from corll.service.store import lineages
 from corll.service.store.lineages import Version
+from corll.service.versions.references import import_reference, start_from
+from corll.service.versions.retention import remove_pruned
 
 
 class ListAdaptersSettings(UserSettings):

@@ -31,7 +31,7 @@ from corll.records import Draft, Sample
 from corll.simulation import EDITORS, own_words, writing_prompts
 
 if TYPE_CHECKING:
-    from corll.service.client import Corll
+    from corll.client import Corll
 
 _STARTS_WITHIN_S = 120
 _RECENT = 16
@@ -134,7 +134,7 @@ def _wait(process: subprocess.Popen[bytes], url: str) -> None:
 @contextmanager
 def _client(url: str, key: str) -> Iterator[Corll]:
     try:
-        from corll.service.client import Corll
+        from corll.client import Corll
     except ModuleNotFoundError as error:
         raise ConfigError(f"The demo needs the package {error.name}: pip install openai") from error
     with Corll(base_url=url, api_key=key, timeout=600) as client:

@@ -20,12 +20,12 @@ from corll.cli.parsing import parse
 from corll.cli.settings import OptionalName, OptionalNumber
 from corll.config import Config
 from corll.errors import ConfigError, InputError, TrainingError
-from corll.service.past_texts import PastText, read_past_texts
+from corll.past_texts.reading import PastText, read_past_texts
 from corll.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
-    from corll.service.calls import Import, Interval
-    from corll.service.client import Corll
+    from corll.client import Corll
+    from corll.client.calls import Import, Interval
 
 _STATES = {
     "waiting": "waits for the learner",
@@ -120,7 +120,7 @@ def _interval(figure: Interval) -> str:
 def _client(settings: ImportSettings) -> Iterator[Corll]:
     """The client; what goes wrong with the service becomes an error of ours."""
     try:
-        from corll.service.client import Corll
+        from corll.client import Corll
     except ImportError as error:
         raise ConfigError(str(error)) from error
     import openai
@@ -147,7 +147,7 @@ def _message(error: Exception) -> str:
 
 
 def _start(client: Corll, texts: Sequence[PastText], settings: ImportSettings) -> Import:
-    from corll.service.calls import as_item
+    from corll.client.calls import as_item
 
     items = [as_item(text.prompt, text.sent, text.draft) for text in texts]
     _check_size(items, settings.max_import_mb)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from corll.cli.parsing import parse
 from corll.cli.store import UserSettings, actor
-from corll.service.store import sessions
+from corll.service.store import sign_ins
 
 
 class LinkSettings(UserSettings):
@@ -24,6 +24,6 @@ def main(arguments: Sequence[str]) -> None:
     with settings.opened() as database:
         user = settings.found_in(database)
         token = database.write(
-            lambda db: sessions.create_link(db, user.id, actor=actor(), now=time.time())
+            lambda db: sign_ins.create_link(db, user.id, actor=actor(), now=time.time())
         )
     print(f"{settings.url.rstrip('/')}/sign-in?token={token}")

@@ -21,16 +21,16 @@ from corll.errors import ConfigError
 from corll.policy import Policy
 from corll.service.api.app import create_app
 from corll.service.api.services import Services
-from corll.service.api.sessions import link_path
+from corll.service.api.sign_ins import link_path
 from corll.service.base_model import load_base
-from corll.service.engine import Engine
+from corll.service.drafting.engine import Engine
 from corll.service.event_hub import EventHub
+from corll.service.learning.supervisor import Supervisor
 from corll.service.logs import set_up_logging
 from corll.service.metrics import Metrics
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, lineages, preferences, sessions
+from corll.service.store import accounts, lineages, preferences, sign_ins
 from corll.service.store.database import PRIVATE_UMASK, Database, Writer
-from corll.service.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def _sign_in_path(services: Services) -> str:
             store=services.settings.stores_by_default,
             now=now,
         )
-        return sessions.create_link(db, user.id, actor="server", now=now)
+        return sign_ins.create_link(db, user.id, actor="server", now=now)
 
     return link_path(services.database.write(create))
 

@@ -24,7 +24,7 @@ from corll.service.api import (
     keys,
     models,
     references,
-    sessions,
+    sign_ins,
     users,
     versions,
 )
@@ -53,7 +53,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.limits = RateLimits(services.settings.requests_per_minute)
     answering = (completions, models, feedback, users, drafts, versions, keys, imports)
-    for module in (*answering, references, sessions, events, health, desk):
+    for module in (*answering, references, sign_ins, events, health, desk):
         app.include_router(module.router)
     desk.mount_files(app)
     errors.install(app)

@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 from corll.service.api.errors import ApiError, not_found
 from corll.service.api.origins import COOKIE, check_host, check_own_page
 from corll.service.api.services import Services
-from corll.service.store import accounts, sessions
+from corll.service.store import accounts, sign_ins
 from corll.service.store.accounts import DEFAULT_USER, Key, User
-from corll.service.store.sessions import Session
+from corll.service.store.sign_ins import Session
 
 _LONGEST_NAME = 64
 
@@ -141,7 +141,7 @@ async def session_of(request: Request, services: Services) -> Session:
     """The session of a browser, after what a cookie must prove. *Raises*: ApiError."""
     check_host(request, services.settings)
     secret, now = request.cookies.get(COOKIE, ""), time.time()
-    session = await services.read(lambda db: sessions.find_session(db, secret, now=now))
+    session = await services.read(lambda db: sign_ins.find_session(db, secret, now=now))
     if session is None:
         raise _unauthorized("Nobody is signed in here; `corll link` makes a link that does.")
     check_own_page(request, session)

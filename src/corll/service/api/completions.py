@@ -27,7 +27,7 @@ from corll.service.api.errors import bad_request, error_body, translated
 from corll.service.api.models import Drafting, resolve_model
 from corll.service.api.replies import DONE, Reply, comment, event_stream, sse
 from corll.service.api.services import Services
-from corll.service.drafting import (
+from corll.service.drafting.requests import (
     Delta,
     DraftEvent,
     DraftJob,

@@ -21,7 +21,7 @@ from corll.errors import (
     StaleParentError,
     StoreError,
 )
-from corll.service.drafting import EngineBusyError
+from corll.service.drafting.requests import EngineBusyError
 
 log = logging.getLogger(__name__)
 

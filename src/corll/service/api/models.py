@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from corll.service.api.callers import Caller, Known
 from corll.service.api.errors import model_not_found
-from corll.service.drafting import VersionFolder
+from corll.service.drafting.requests import VersionFolder
 from corll.service.store import accounts, lineages
 from corll.service.store.accounts import User
 from corll.service.store.lineages import Reference, Version

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from corll.service.api.errors import ApiError
 from corll.service.settings import ServiceSettings
-from corll.service.store.sessions import Session
+from corll.service.store.sign_ins import Session
 
 COOKIE = "corll_session"
 CSRF_HEADER = "x-corll-csrf"

@@ -22,9 +22,9 @@ from corll.model import file_names
 from corll.service.api.bodies import Body, example
 from corll.service.api.callers import Caller, Known
 from corll.service.api.errors import bad_request, not_found
-from corll.service.references import import_reference, start_from
 from corll.service.store import lineages
 from corll.service.store.lineages import Reference
+from corll.service.versions.references import import_reference, start_from
 
 PATH = "/v1/references"
 router = APIRouter(tags=["references"])

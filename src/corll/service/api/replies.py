@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from fastapi.responses import StreamingResponse
 
-from corll.service.drafting import Drawn, TokenLogprob
+from corll.service.drafting.requests import Drawn, TokenLogprob
 
 Kind = Literal["chat", "text"]
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from corll.service.drafting import Drafter
+from corll.service.drafting.requests import Drafter
 from corll.service.event_hub import EventHub
 from corll.service.settings import ServiceSettings
 from corll.service.store.database import Database, Writer

@@ -13,9 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from corll.service.api.bodies import Body, example
 from corll.service.api.callers import Known
 from corll.service.api.errors import not_found
-from corll.service.retention import remove_pruned
 from corll.service.store import lineages
 from corll.service.store.lineages import Version
+from corll.service.versions.retention import remove_pruned
 
 router = APIRouter(prefix="/v1/users/{user_id}/adapters", tags=["versions"])
 

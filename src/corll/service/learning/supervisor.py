@@ -112,7 +112,7 @@ class Supervisor:
 
     def _run_once(self) -> None:
         """Runs a learner to its end, hearing what it says."""
-        from corll.service.learner_process import learn_in_background
+        from corll.service.learning.worker import learn_in_background
 
         ours, theirs = self._context.Pipe()
         process = self._context.Process(

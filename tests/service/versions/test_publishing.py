@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from corll.errors import AdapterError
-from corll.service import publishing
+from corll.service.versions import publishing
 
 
 @pytest.mark.parametrize("spoil", ["change", "remove"])

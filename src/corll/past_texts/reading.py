@@ -16,8 +16,8 @@ from pathlib import Path
 
 from corll.errors import InputError, RecordError
 from corll.files.formats import Record, prompt_of, read_records
+from corll.past_texts.mailbox import is_mbox, read_replies
 from corll.records import Prompt
-from corll.service.mailbox import is_mbox, read_replies
 
 _NAMES = ("prompt", "sent", "draft")
 _DELIMITERS = ",;\t"

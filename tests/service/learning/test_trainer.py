@@ -4,98 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, update
+from teaching import NOW, add_edit, add_user, drafted, states
 
 from corll.errors import AdapterError
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
-from corll.records import Preference, Sample
-from corll.service import checks, learning, publishing
-from corll.service.checks import Examined, reasons_against
-from corll.service.learning import Trainer
-from corll.service.references import import_reference
-from corll.service.retention import remove_pruned
+from corll.records import Preference
+from corll.service.learning import checks
+from corll.service.learning import trainer as trainer_module
+from corll.service.learning.checks import Examined, reasons_against
+from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
 from corll.service.store.accounts import User
-from corll.service.store.database import Database
-from corll.service.store.drafts import DraftRow, EditRow
-from corll.service.store.rows import new_id
 from corll.service.store.schema import preferences as preference_table
-from running_service import settings_for
-
-NOW = 1_700_000_000.0
-
-
-@pytest.fixture
-def trainer(policy: Policy, database: Database, tiny_model_folder: Path, tmp_path: Path) -> Trainer:
-    return Trainer(policy, database, settings_for(tiny_model_folder, tmp_path / "data"))
-
-
-@pytest.fixture
-def user(database: Database) -> User:
-    return add_user(database, "ann")
-
-
-def add_user(database: Database, name: str) -> User:
-    return database.write(
-        lambda db: accounts.get_or_create_user(db, "n", name, store=True, learn=True, now=NOW)
-    )
-
-
-def add_edit(trainer: Trainer, user: User, text: str, *, number: int = 0) -> EditRow:
-    """A draft of π_0, and what its user made of it."""
-    draft = drafted(trainer, user, number=number)
-
-    def write(db: Any) -> EditRow:
-        drafts.add_draft(db, draft)
-        return drafts.record_edit(
-            db,
-            draft=draft,
-            choice=0,
-            text=text,
-            accepted=False,
-            edit_cost=1.0,
-            will_learn=True,
-            reason=None,
-            idempotency_key=None,
-            now=NOW,
-        ).edit
-
-    return trainer.database.write(write)
-
-
-def drafted(trainer: Trainer, user: User, *, number: int) -> DraftRow:
-    """A draft of π_0."""
-    prompt = [{"role": "user", "content": f"The parcel {number} is late."}]
-    sample: Sample = trainer.base.sample([prompt], 1, 12, number)[0][0]
-    return DraftRow(
-        id=new_id("chatcmpl-"),
-        user_id=user.id,
-        key_id=None,
-        kind="chat",
-        model="corll",
-        prompt=prompt,
-        version_id=None,
-        candidates=[asdict(sample)],
-        shown=[0],
-        scores=None,
-        sampling={},
-        seed=number,
-        status="complete",
-        held_back=False,
-        source="live",
-        created_at=NOW,
-    )
-
-
-def states(trainer: Trainer, user: User) -> list[str]:
-    with trainer.database.read() as db:
-        return [row.state for row in preferences.preferences_of(db, user.id)]
+from corll.service.versions import publishing
+from corll.service.versions.references import import_reference
+from corll.service.versions.retention import remove_pruned
 
 
 def test_n_edits_make_a_version_that_serves(trainer: Trainer, user: User) -> None:
@@ -163,7 +93,7 @@ def test_a_step_from_what_no_longer_serves_is_not_registered(
         )
         return []
 
-    monkeypatch.setattr(learning, "reasons_against", rolled_back_meanwhile)
+    monkeypatch.setattr(trainer_module, "reasons_against", rolled_back_meanwhile)
     assert trainer.learn(user.id) is None
     assert states(trainer, user) == ["set_aside", "set_aside", "waiting", "waiting"]
     assert [path.name for path in trainer.settings.versions_dir.iterdir()] == [first.id]

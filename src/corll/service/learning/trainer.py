@@ -24,16 +24,16 @@ from corll.learner import CoactiveLearner
 from corll.model import file_names
 from corll.policy import Policy
 from corll.records import Preference, ReferenceLogprobs, Sample
-from corll.service import publishing
-from corll.service.checks import Examined, reasons_against
+from corll.service.learning.checks import Examined, reasons_against
 from corll.service.prompts import as_prompt
-from corll.service.retention import remove_pruned
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
 from corll.service.store.database import Database
 from corll.service.store.lineages import Lineage, Reference, Version
 from corll.service.store.preferences import PreferenceRow
 from corll.service.store.rows import new_id
+from corll.service.versions import publishing
+from corll.service.versions.retention import remove_pruned
 
 log = logging.getLogger(__name__)
 

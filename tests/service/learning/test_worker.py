@@ -6,23 +6,20 @@ import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_history import begun
-from test_learning import NOW, add_edit, add_user, states
+from teaching import NOW, add_edit, add_user, begun, states
 
 from corll.errors import StoreError
-from corll.policy import Policy
-from corll.service import history, learner_process
-from corll.service.learner_process import Inbox, Pacer, Retries, Worker
-from corll.service.learning import Trainer
+from corll.service.learning import importing
+from corll.service.learning import worker as worker_module
+from corll.service.learning.trainer import Trainer
+from corll.service.learning.worker import Inbox, Pacer, Retries, Worker
 from corll.service.store import imports, preferences
 from corll.service.store.accounts import User
-from corll.service.store.database import Database
-from running_service import settings_for, until
+from running_service import until
 
 
 class Clock:
@@ -46,18 +43,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(learner_process, "time", clock)
+    monkeypatch.setattr(worker_module, "time", clock)
     return clock
-
-
-@pytest.fixture
-def trainer(policy: Policy, database: Database, tiny_model_folder: Path, tmp_path: Path) -> Trainer:
-    return Trainer(policy, database, settings_for(tiny_model_folder, tmp_path / "data"))
-
-
-@pytest.fixture
-def user(database: Database) -> User:
-    return add_user(database, "ann")
 
 
 def worker_of(trainer: Trainer) -> Worker:
@@ -86,7 +73,7 @@ def channel(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, Conne
         ended.set()
         threading.Event().wait()  # for good, as an end
 
-    monkeypatch.setattr(learner_process, "os", SimpleNamespace(_exit=end))
+    monkeypatch.setattr(worker_module, "os", SimpleNamespace(_exit=end))
     ours, theirs = Pipe()
     yield ours, theirs
     ours.close()
@@ -191,7 +178,7 @@ def test_an_import_that_cannot_be_stored_waits_and_lets_others_go_on(
             raise StoreError("the disk is full")
         trainer.database.write(lambda db: imports.update_import(db, row.id, state="done"))
 
-    monkeypatch.setattr(history, "go_on", go_on)
+    monkeypatch.setattr(importing, "go_on", go_on)
     worker = worker_of(trainer)
     for _ in range(5):
         worker._round()

@@ -20,7 +20,7 @@ from corll.service.api.bodies import Body, example
 from corll.service.api.callers import Given, Known, session_of
 from corll.service.api.errors import ApiError
 from corll.service.api.origins import COOKIE, check_host
-from corll.service.store import accounts, sessions
+from corll.service.store import accounts, sign_ins
 
 router = APIRouter(tags=["browser"])
 
@@ -38,9 +38,9 @@ async def create_link(body: LinkBody, caller: Known) -> dict[str, Any]:
     """It works once, within a quarter of an hour; the session ends by itself after two weeks."""
     user = await caller.user(body.user)
     token = await caller.services.write(
-        lambda db: sessions.create_link(db, user.id, actor=caller.actor, now=time.time())
+        lambda db: sign_ins.create_link(db, user.id, actor=caller.actor, now=time.time())
     )
-    return {"object": "link", "path": link_path(token), "lasts_s": sessions.LINK_LASTS_S}
+    return {"object": "link", "path": link_path(token), "lasts_s": sign_ins.LINK_LASTS_S}
 
 
 @router.get("/sign-in", summary="Sign a browser in by its link")
@@ -49,7 +49,7 @@ async def sign_in(
 ) -> Response:
     """Sets the session's cookie and goes to the desk."""
     check_host(request, services.settings)
-    found = await services.write(lambda db: sessions.redeem_link(db, token, now=time.time()))
+    found = await services.write(lambda db: sign_ins.redeem_link(db, token, now=time.time()))
     if found is None:
         raise ApiError(
             401,
@@ -61,7 +61,7 @@ async def sign_in(
     answer.set_cookie(
         COOKIE,
         secret,
-        max_age=int(sessions.SESSION_LASTS_S),
+        max_age=int(sign_ins.SESSION_LASTS_S),
         httponly=True,
         samesite="strict",
         secure=request.url.scheme == "https",
@@ -89,7 +89,7 @@ async def retrieve_session(request: Request, services: Given) -> JSONResponse:
 async def end_session(request: Request, services: Given) -> JSONResponse:
     """The session is over, in this browser and for anyone who copied its cookie."""
     session = await session_of(request, services)
-    await services.write(lambda db: sessions.end_session(db, session.id, now=time.time()))
+    await services.write(lambda db: sign_ins.end_session(db, session.id, now=time.time()))
     answer = JSONResponse({"object": "session", "ended": True})
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer

@@ -19,7 +19,7 @@ from typing import Any
 from corll.errors import AdapterError, CorllError, InputError
 from corll.policy import Policy
 from corll.records import Prompt, Sample
-from corll.service.drafting import (
+from corll.service.drafting.requests import (
     DraftEvent,
     DraftJob,
     DraftRequest,
@@ -27,7 +27,7 @@ from corll.service.drafting import (
     Failed,
     VersionFolder,
 )
-from corll.service.sessions import Session, longest_row
+from corll.service.drafting.shared_decoding import Session, longest_row
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from test_learning import NOW, add_user
+from teaching import NOW, add_user, begun
 
 from corll.policy import Policy
-from corll.service import history
-from corll.service.learning import Trainer
+from corll.service.learning import importing
+from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, imports, lineages, schema
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
@@ -20,24 +20,9 @@ from corll.service.store.imports import ImportRow
 from running_service import settings_for
 
 
-@pytest.fixture
-def trainer(policy: Policy, database: Database, tiny_model_folder: Path, tmp_path: Path) -> Trainer:
-    return Trainer(policy, database, settings_for(tiny_model_folder, tmp_path / "data"))
-
-
-def begun(trainer: Trainer, user: User, count: int) -> ImportRow:
-    items = [
-        ([{"role": "user", "content": f"Parcel {n} is late."}], None, f"A secret, number {n}.")
-        for n in range(count)
-    ]
-    return trainer.database.write(
-        lambda db: imports.add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
-    )
-
-
 def gone_on(trainer: Trainer, row: ImportRow) -> ImportRow | None:
     """How the import is after a further chunk."""
-    history.go_on(trainer, row)
+    importing.go_on(trainer, row)
     with trainer.database.read() as db:
         return imports.find_import(db, row.id)
 
@@ -80,7 +65,7 @@ def test_an_import_ends_within_a_chunk_where_it_is_no_longer_wanted(
 ) -> None:
     user = add_user(trainer.database, "ann")
     row = begun(trainer, user, 2 if when == "drafting" else 12)
-    make_drafts = history.make_drafts
+    make_drafts = importing.make_drafts
 
     def meanwhile(*args: Any, **options: Any) -> Any:
         if how == "deleted":
@@ -89,7 +74,7 @@ def test_an_import_ends_within_a_chunk_where_it_is_no_longer_wanted(
             withdraw(trainer, user, **{how: False})
         return make_drafts(*args, **options)
 
-    monkeypatch.setattr(history, "make_drafts", meanwhile)
+    monkeypatch.setattr(importing, "make_drafts", meanwhile)
     now = gone_on(trainer, row)
     if how == "deleted":
         assert now is None
@@ -112,10 +97,10 @@ def test_an_import_gives_way_to_drafts_before_each_pass(trainer: Trainer) -> Non
     items = []
     with trainer.database.read() as db:
         items = [item for item in imports.items_of(db, row.id) if item.held_out]
-    history._measured(trainer, user.id, items)
+    importing._measured(trainer, user.id, items)
     assert len(asked) == 4  # two chunks, each drafted for and scored
     asked.clear()
-    history._take(trainer, row, items[:2])
+    importing._take(trainer, row, items[:2])
     assert len(asked) == 1
 
 
@@ -139,7 +124,7 @@ def test_prompts_that_are_too_long_are_skipped_and_the_rest_is_learned(
         lambda db: imports.add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
     )
     while row.state in ("waiting", "running"):
-        history.go_on(trainer, row)
+        importing.go_on(trainer, row)
         with database.read() as db:
             found = imports.find_import(db, row.id)
         assert found is not None

@@ -24,8 +24,8 @@ except ImportError as error:
         "The client of corll stands on OpenAI's, which is not installed: pip install openai"
     ) from error
 
-from corll.service import calls
-from corll.service.calls import Call, Learning
+from corll.client import calls
+from corll.client.calls import Call, Learning
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8377"
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from corll.service import supervisor
+from corll.service.learning import supervisor
+from corll.service.learning.supervisor import Supervisor
 from corll.service.settings import ServiceSettings
-from corll.service.supervisor import Supervisor
 
 
 class Learners(Supervisor):

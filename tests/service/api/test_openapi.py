@@ -11,8 +11,8 @@ import pytest
 import schemathesis
 from hypothesis import Phase, given, settings
 
+from corll.client.calls import Import, ImportResult
 from corll.service.api.description import EXAMPLES
-from corll.service.calls import Import, ImportResult
 from running_service import ADMIN_KEY, RunningService
 
 

@@ -16,7 +16,8 @@ from corll.draft import best_first, make_drafts
 from corll.errors import InputError, PromptTooLongError
 from corll.policy import Policy
 from corll.records import Verbatim
-from corll.service.drafting import (
+from corll.service.drafting.engine import AdaptersInMemory, Engine
+from corll.service.drafting.requests import (
     Delta,
     DraftEvent,
     DraftRequest,
@@ -26,7 +27,6 @@ from corll.service.drafting import (
     Progress,
     VersionFolder,
 )
-from corll.service.engine import AdaptersInMemory, Engine
 
 PLAIN = CoactiveConfig(**SamplingConfig().model_dump())
 PROMPTS = ["The parcel is late.", "Write to Ms Lopez about the kettle, please.", "Hello"]

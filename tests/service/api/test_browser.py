@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from teaching import add_user
 
-from corll.service.store import sessions
+from corll.service.store import sign_ins
 from running_service import RunningService
 
 
@@ -106,18 +107,16 @@ def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(
 
 
 def test_links_and_sessions_end_by_themselves(service: RunningService, database: Any) -> None:
-    from test_learning import add_user
-
     user = add_user(database, "ann")
-    token = database.write(lambda db: sessions.create_link(db, user.id, actor="a", now=0.0))
-    late = sessions.LINK_LASTS_S + 1
-    assert database.write(lambda db: sessions.redeem_link(db, token, now=late)) is None
-    found = database.write(lambda db: sessions.redeem_link(db, token, now=1.0))
+    token = database.write(lambda db: sign_ins.create_link(db, user.id, actor="a", now=0.0))
+    late = sign_ins.LINK_LASTS_S + 1
+    assert database.write(lambda db: sign_ins.redeem_link(db, token, now=late)) is None
+    found = database.write(lambda db: sign_ins.redeem_link(db, token, now=1.0))
     assert found is not None
     _, secret = found
     with database.read() as db:
-        assert sessions.find_session(db, secret, now=2.0) is not None
-        assert sessions.find_session(db, secret, now=2 + sessions.SESSION_LASTS_S) is None
+        assert sign_ins.find_session(db, secret, now=2.0) is not None
+        assert sign_ins.find_session(db, secret, now=2 + sign_ins.SESSION_LASTS_S) is None
 
 
 def test_the_page_forbids_other_hosts_and_frames(service: RunningService) -> None:

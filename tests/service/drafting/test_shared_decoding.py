@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corll.service.sessions import _settled
+from corll.service.drafting.shared_decoding import _settled
 
 
 @given(st.text(max_size=30), st.lists(st.text(min_size=1, max_size=5), max_size=3))

@@ -20,7 +20,7 @@ from corll.errors import InputError
 from corll.evaluation import Evaluation, compare, evaluate, mean_interval
 from corll.feedback import clean_edit
 from corll.records import Draft, Prompt, Sample
-from corll.service.learning import Trainer
+from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, imports, lineages
 from corll.service.store.drafts import DraftRow
 from corll.service.store.imports import ImportItem, ImportRow

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corll.errors import InputError, RecordError
-from corll.service.mail_html import text_of_html
-from corll.service.mail_words import body_of, own_words, quoted_words
-from corll.service.past_texts import PastText, read_past_texts
+from corll.past_texts.mail_html import text_of_html
+from corll.past_texts.mail_words import body_of, own_words, quoted_words
+from corll.past_texts.reading import PastText, read_past_texts
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
 SAID = TEXTS.filter(str.strip)

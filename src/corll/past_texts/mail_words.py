@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from email.message import Message
 from itertools import dropwhile, takewhile
 
-from corll.service.mail_html import text_of_html
+from corll.past_texts.mail_html import text_of_html
 
 _QUOTE = re.compile(r"^\s{0,3}> ?")
 _ORIGINAL = re.compile(

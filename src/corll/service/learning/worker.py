@@ -17,15 +17,15 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from corll.errors import StoreError
-from corll.service import history
 from corll.service.base_model import load_base
-from corll.service.learning import Trainer
+from corll.service.learning import importing
+from corll.service.learning.trainer import Trainer
 from corll.service.logs import set_up_logging
-from corll.service.publishing import sweep
 from corll.service.settings import ServiceSettings
 from corll.service.store import imports, lineages, preferences
 from corll.service.store.database import PRIVATE_UMASK, Database
 from corll.service.store.imports import ImportRow
+from corll.service.versions.publishing import sweep
 
 log = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ class Worker:
         """A chunk of an import, which fails where it cannot be done; returns how it is then."""
         database = self._trainer.database
         try:
-            history.go_on(self._trainer, row)
+            importing.go_on(self._trainer, row)
         except StoreError:
             raise
         except Exception as error:

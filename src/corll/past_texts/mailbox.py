@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from corll.errors import InputError
-from corll.service.mail_words import body_of, own_words, quoted_words
+from corll.past_texts.mail_words import body_of, own_words, quoted_words
 
 # `From SENDER DATE`, after a blank line. Not every program puts ">" before a line of a text that
 # begins with "From ", and a text must not end there.

@@ -11,7 +11,7 @@ import torch
 from corll.draft import best_first, scores_of
 from corll.policy import Policy
 from corll.records import Sample
-from corll.service.drafting import (
+from corll.service.drafting.requests import (
     Delta,
     DraftEvent,
     DraftJob,

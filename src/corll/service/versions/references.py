@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 
 from corll.errors import AdapterError, InputError
 from corll.model import file_names
-from corll.service import publishing
 from corll.service.settings import ServiceSettings
 from corll.service.store import lineages
 from corll.service.store.accounts import audit
 from corll.service.store.database import Database
 from corll.service.store.lineages import Reference
+from corll.service.versions import publishing
 
 _UNKNOWN = "unknown"
 

@@ -15,9 +15,9 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from corll.client import AsyncCorll, Corll
+from corll.client.calls import Edit, Import, as_item
 from corll.errors import ConfigError
-from corll.service.calls import Edit, Import, as_item
-from corll.service.client import AsyncCorll, Corll
 from service_server import serve
 
 EDIT = {
@@ -276,6 +276,6 @@ def test_help_is_that_of_the_call(client: Corll) -> None:
 
 
 def test_without_openai() -> None:
-    code = "import sys; sys.modules['openai'] = None; import corll.service.client"
+    code = "import sys; sys.modules['openai'] = None; import corll.client.client"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install openai" in done.stderr

@@ -1,0 +1,1 @@
+"""Texts that were sent before, read from mailboxes, tables and JSON lines."""

@@ -1,0 +1,1 @@
+"""Drafts: what is asked, and the engine that answers."""

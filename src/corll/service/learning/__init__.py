@@ -1,0 +1,1 @@
+"""Learning beside the server: from stored preferences to versions."""

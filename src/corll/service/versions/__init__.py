@@ -1,0 +1,1 @@
+"""Versions and references as folders: published, kept, imported."""
