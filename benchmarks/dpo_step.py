@@ -129,9 +129,9 @@ class StepTimer(TrainerCallback):  # type: ignore[misc]
     def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
         if self.learner is not None:
             start = time.perf_counter()
-            metrics = self.learner.step(self.preferences)
+            result = self.learner.step(self.preferences)
             self.ours.append(time.perf_counter() - start)
-            self.our_metrics.append(metrics)
+            self.our_metrics.append(dict(result.metrics))
         self.started = time.perf_counter()
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:

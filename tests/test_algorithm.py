@@ -19,7 +19,17 @@ from corll.errors import ConfigError
 from corll.feedback import UserLeftError
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
-from corll.records import Acceptance, Draft, Edit, Outcome, Preference, Prompt, Round, Sample
+from corll.records import (
+    Acceptance,
+    Draft,
+    Edit,
+    Learned,
+    Preference,
+    Prompt,
+    Round,
+    Sample,
+    StepResult,
+)
 from tiny_models import perturb_adapter, weights
 
 
@@ -35,7 +45,6 @@ class WordLearner:
         self.waiting: list[Preference] = []
         self.calls: list[str] = []
         self.rounds_played = self.steps_taken = 0
-        self.last_metrics: dict[str, float] | None = None
 
     def draft_many(self, prompts: Sequence[Prompt]) -> list[Draft]:
         self.calls.append(f"draft {' '.join(map(str, prompts))}")
@@ -46,11 +55,11 @@ class WordLearner:
         self.calls.append(f"pass over {' '.join(draft.text for draft in drafts)}")
         return drafts
 
-    def learn(self, draft: Draft, edited_text: str) -> Outcome:
+    def learn(self, draft: Draft, edited_text: str) -> Learned:
         self.calls.append(f"learn {draft.text}→{edited_text}")
         self.rounds_played += 1
         if edited_text == draft.text:
-            return Acceptance(draft)
+            return Learned(Acceptance(draft))
         preference = Preference(draft.prompt, edited_text, draft.sample)
         self.waiting.append(preference)
         if len(self.waiting) == 2:
@@ -59,8 +68,9 @@ class WordLearner:
                 self.scores[one.rejected.text] -= 1
             self.waiting.clear()
             self.steps_taken += 1
-            self.last_metrics = {"step": self.steps_taken}
-        return preference
+            metrics = {"step": float(self.steps_taken)}
+            return Learned(preference, StepResult(self.steps_taken, metrics, ()))
+        return Learned(preference)
 
     def skip(self, draft: Draft) -> None:
         self.calls.append(f"skip {draft.text}")
@@ -187,7 +197,7 @@ def test_a_batch_user_answers_a_chunk_at_once_and_its_ids_are_learned_from() -> 
 def test_a_batch_user_is_not_asked_again_for_what_they_answered() -> None:
     learner: Any = WordLearner()
     past = [Edit(Draft("a", (Sample("x", (1,), None, True),)), "y")]
-    learner.learn = lambda draft, edit: learner.calls.append("learn") or Acceptance(draft)
+    learner.learn = lambda draft, edit: learner.calls.append("learn") or Learned(Acceptance(draft))
     list(run(learner, ["a", "b"], WordChooser(learner.calls), drafts_at_once=2, past=past))
     assert learner.calls == ["draft a b", "learn", "edit b", "learn"]
 

@@ -24,7 +24,7 @@ from corll.errors import AdapterError, DeviceMemoryError, InputError, TrainingEr
 from corll.gradient import accumulate_gradient, encode_pair
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
-from corll.records import Acceptance, Draft, Preference, Sample
+from corll.records import Acceptance, Draft, Learned, Preference, Sample
 from tiny_models import perturb_adapter, weights
 
 # PEFT says these of its own doing, wherever a test calls it as a user of PEFT would.
@@ -63,7 +63,7 @@ def state_of(learner: CoactiveLearner) -> dict[str, Any]:
     """All that learning may change, to be compared bit for bit."""
     return {
         "weights": weights(learner.policy),
-        "optimizer": learner._optimizer_state(),
+        "optimizer": learner.optimizer._state(),
         "buffer": list(learner.buffer),
         "past": list(learner.buffer.past),
         "rounds": learner.rounds_played,
@@ -97,7 +97,7 @@ def test_the_ids_of_a_user_who_is_a_policy_are_kept(learner: CoactiveLearner) ->
     draft = a_draft(learner.policy)
     odd = learner.policy.codec.encode_response(" Dear Anna, thank you.")
     cut = Sample(odd.text, odd.token_ids[:-1], None, finished=False)
-    outcome = learner.learn(draft, cut)
+    outcome = learner.learn(draft, cut).outcome
     assert isinstance(outcome, Preference)
     assert (outcome.chosen, outcome.rejected) == (cut, draft.sample)
 
@@ -105,7 +105,7 @@ def test_the_ids_of_a_user_who_is_a_policy_are_kept(learner: CoactiveLearner) ->
 def test_ids_that_spell_the_draft_are_an_acceptance(learner: CoactiveLearner) -> None:
     draft = a_draft(learner.policy)
     ids = learner.policy.codec.encode_response(draft.text).token_ids
-    assert isinstance(learner.learn(draft, Sample(draft.text, ids, None, True)), Acceptance)
+    assert isinstance(learner.learn(draft, Sample(draft.text, ids, None, True)).outcome, Acceptance)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_text_of_the_draft_is_an_acceptance(
     learner: CoactiveLearner, drafted: str, sent: str
 ) -> None:
     draft = a_draft(learner.policy, drafted)
-    assert learner.learn(draft, sent) == Acceptance(draft)
+    assert learner.learn(draft, sent) == Learned(Acceptance(draft))
     assert len(learner.buffer) == 0
     assert learner.rounds_played == 1
 
@@ -130,7 +130,7 @@ def test_the_text_of_the_draft_is_an_acceptance(
 @pytest.mark.parametrize("sent", ["Dear Anna, hello.", " Dear Anna,\nhello.", " dear Anna, hello."])
 def test_any_other_text_is_a_preference(learner: CoactiveLearner, sent: str) -> None:
     draft = a_draft(learner.policy)
-    outcome = learner.learn(draft, sent)
+    outcome = learner.learn(draft, sent).outcome
     assert isinstance(outcome, Preference)
     assert outcome.prompt == draft.prompt
     assert outcome.rejected is draft.sample
@@ -167,12 +167,12 @@ def test_an_edit_is_an_acceptance_a_preference_or_refused(policy: Policy, text: 
     learner = CoactiveLearner(policy, CoactiveConfig(preferences_per_step=1000))
     draft = a_draft(policy)
     try:
-        outcome = learner.learn(draft, text)
+        outcome = learner.learn(draft, text).outcome
     except InputError:
         assert len(learner.buffer) == learner.rounds_played == 0
         return
     assert len(learner.buffer) == isinstance(outcome, Preference)
-    assert isinstance(learner.learn(draft, draft.text), Acceptance)
+    assert isinstance(learner.learn(draft, draft.text).outcome, Acceptance)
 
 
 def test_no_feedback_is_counted_as_a_round(learner: CoactiveLearner) -> None:
@@ -203,9 +203,9 @@ def test_acceptances_do_not_fill_a_batch(learner: CoactiveLearner) -> None:
 def test_flush_steps_on_what_waits(learner: CoactiveLearner) -> None:
     assert learner.flush() is None
     learner.learn(a_draft(learner.policy), " Dear Anna, thank you.")
-    metrics = learner.flush()
-    assert metrics is not None
-    assert metrics == learner.last_metrics
+    result = learner.flush()
+    assert result is not None
+    assert result.number == len(result.learned) == 1
     assert (learner.steps_taken, len(learner.buffer)) == (1, 0)
     assert learner.flush() is None
 
@@ -219,10 +219,11 @@ def test_each_step_learns_again_from_some_of_the_past(policy: Policy) -> None:
     )
     seen: list[Preference] = []
     for number, edit in enumerate(EDITS):
-        outcome = learner.learn(a_draft(policy), edit)
-        assert isinstance(outcome, Preference)
-        newest, *replayed = learner.last_learned
-        assert newest.chosen == outcome.chosen
+        learned = learner.learn(a_draft(policy), edit)
+        assert isinstance(learned.outcome, Preference)
+        assert learned.step is not None
+        newest, *replayed = learned.step.learned
+        assert newest.chosen == learned.outcome.chosen
         assert len(replayed) == min(number, 2)
         # Their reference log-probabilities come from the first time.
         assert all(preference in seen for preference in replayed)
@@ -236,8 +237,7 @@ def test_a_step_on_given_preferences_replays_nothing(policy: Policy) -> None:
         policy, QUICK.with_settings(preferences_per_step=1, replay_per_step=2)
     )
     learner.learn(a_draft(policy), EDITS[0])
-    learner.step(PREFERENCES)
-    assert len(learner.last_learned) == len(PREFERENCES)
+    assert len(learner.step(PREFERENCES).learned) == len(PREFERENCES)
     assert len(learner.buffer.past) == 1
 
 
@@ -260,8 +260,9 @@ def test_without_replay_nothing_is_remembered(policy: Policy) -> None:
         policy, QUICK.with_settings(preferences_per_step=1, replay_per_step=0)
     )
     for edit in EDITS[:3]:
-        learner.learn(a_draft(policy), edit)
-        assert len(learner.last_learned) == 1
+        step = learner.learn(a_draft(policy), edit).step
+        assert step is not None
+        assert len(step.learned) == 1
     assert not learner.buffer.past
 
 
@@ -306,7 +307,7 @@ def test_the_first_loss_is_log_2(
         perturb_adapter(policy)
         policy.save(tmp_path)
         policy = Policy.load(any_model_folder, dtype=dtype, reference=tmp_path)
-    metrics = CoactiveLearner(policy, QUICK).step(PREFERENCES)
+    metrics = CoactiveLearner(policy, QUICK).step(PREFERENCES).metrics
     assert metrics["loss"] == pytest.approx(math.log(2))
     assert metrics["rewards/chosen"] == metrics["rewards/rejected"] == 0
 
@@ -329,7 +330,7 @@ def test_the_reference_stays_where_it_is_while_the_policy_learns(
 
 def test_the_loss_falls_on_one_batch(any_policy: Policy) -> None:
     learner = CoactiveLearner(any_policy, QUICK.with_settings(sft_weight=0.0))
-    losses = [learner.step(PREFERENCES)["loss"] for _ in range(10)]
+    losses = [learner.step(PREFERENCES).metrics["loss"] for _ in range(10)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.9 * losses[0]
 
@@ -352,7 +353,7 @@ def test_adam_and_clipping_are_those_of_torch(policy: Policy) -> None:
             parameter.grad = gradient[name] * min(1.0, 0.05 / norm)
         adam.param_groups[0]["lr"] = learning_rate
         adam.step()
-        metrics = learner.step(PREFERENCES)
+        metrics = learner.step(PREFERENCES).metrics
         assert metrics["learning_rate"] == pytest.approx(learning_rate)
         assert metrics["grad_norm"] == pytest.approx(norm, rel=1e-4)
         assert norm > 0.05
@@ -391,7 +392,7 @@ def test_the_warm_up_is_over_the_planned_share(policy: Policy) -> None:
         warmup_steps=None, warmup_ratio=0.5, total_steps=4, learning_rate=0.01
     )
     learner = CoactiveLearner(policy, config)
-    rates = [learner.step(PREFERENCES)["learning_rate"] for _ in range(3)]
+    rates = [learner.step(PREFERENCES).metrics["learning_rate"] for _ in range(3)]
     assert rates == pytest.approx([0.005, 0.01, 0.01])
 
 
@@ -521,15 +522,14 @@ def test_a_preference_too_large_for_the_device_changes_nothing(learner: Coactive
 # --- save and load
 
 
-def play(learner: CoactiveLearner, rounds: Sequence[int]) -> list[Draft]:
+def play(learner: CoactiveLearner, rounds: Sequence[int]) -> list[tuple[Draft, Learned]]:
     """Every third draft is accepted, the others get an edit of the round's own."""
-    drafts = []
+    played = []
     for number in rounds:
         draft = learner.draft(f"Note {number}.")
-        accepted = number % 3 == 2
-        learner.learn(draft, draft.text if accepted else f" Dear Anna, note {number}.")
-        drafts.append(draft)
-    return drafts
+        text = draft.text if number % 3 == 2 else f" Dear Anna, note {number}."
+        played.append((draft, learner.learn(draft, text)))
+    return played
 
 
 @pytest.mark.parametrize("rounds_before", [0, 4])
@@ -561,7 +561,6 @@ def test_a_resumed_learner_equals_one_that_was_never_interrupted(
     rest = range(rounds_before, rounds_before + 9)
     assert play(resumed, rest) == play(learner, rest)
     assert learner.steps_taken >= 3
-    assert resumed.last_metrics == learner.last_metrics
     assert_same_state(state_of(resumed), state_of(learner))
 
 
@@ -675,8 +674,8 @@ def test_an_unknown_setting_in_a_saved_learner_is_refused(
 
 def test_a_step_hands_back_its_preferences_with_their_reference_scores(policy: Policy) -> None:
     learner = CoactiveLearner(policy, QUICK)
-    learner.step(PREFERENCES)
-    for one, kept in zip(PREFERENCES, learner.last_learned, strict=True):
+    result = learner.step(PREFERENCES)
+    for one, kept in zip(PREFERENCES, result.learned, strict=True):
         assert kept.reference is not None
         assert (kept.prompt, kept.chosen, kept.rejected) == (one.prompt, one.chosen, one.rejected)
         found = policy.reference_logprobs([one.prompt] * 2, [one.chosen, one.rejected])

@@ -49,6 +49,7 @@ ROOMS = [
     "policy",
     "draft",
     "gradient",
+    "step",
     "learner",
     "algorithm",
     "evaluation",

@@ -66,11 +66,9 @@ def _answers(user: User | BatchUser, drafts: Sequence[Draft]) -> Iterator[Edit]:
 
 
 def _learn(learner: CoactiveLearner, edit: Edit) -> Round:
-    steps_before = learner.steps_taken
-    outcome = None
     if edit.response is None:
         learner.skip(edit.draft)
-    else:
-        outcome = learner.learn(edit.draft, edit.response)
-    stepped = learner.steps_taken > steps_before
-    return Round(learner.rounds_played, edit, outcome, learner.last_metrics if stepped else None)
+        return Round(learner.rounds_played, edit, None)
+    learned = learner.learn(edit.draft, edit.response)
+    metrics = None if learned.step is None else learned.step.metrics
+    return Round(learner.rounds_played, edit, learned.outcome, metrics)

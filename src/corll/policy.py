@@ -125,14 +125,17 @@ class Policy:
         frozen = None if reference is None else self.adapters.add_reference(reference)
         start = reference if adapter is None else adapter
         name = self.adapters.add(start, lora=lora or self.lora, reference=frozen)
-        return Policy(
-            self.base,
-            self.adapters,
-            self.codec,
-            self._network,
-            memory_limit_gb=self.memory_limit_gb,
-            adapter=name,
-        )
+        return self._sharing_the_base(name, self.memory_limit_gb)
+
+    def within(self, memory_limit_gb: float) -> Policy:
+        """Return the same policy, working within another limit; this one keeps its own."""
+        if memory_limit_gb == self.memory_limit_gb:
+            return self
+        return self._sharing_the_base(self.adapter, memory_limit_gb)
+
+    def _sharing_the_base(self, adapter: str, limit_gb: float) -> Policy:
+        parts = (self.base, self.adapters, self.codec, self._network)
+        return Policy(*parts, memory_limit_gb=limit_gb, adapter=adapter)
 
     def unload(self) -> None:
         """Frees the adapter of a policy made by `with_adapter`, which can no longer be used."""

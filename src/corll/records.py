@@ -180,6 +180,28 @@ Outcome: TypeAlias = Preference | Acceptance
 
 
 @dataclass(frozen=True, slots=True)
+class StepResult:
+    """What an Adam step did.
+
+    `number` counts the steps from 1. `metrics` are averages over the batch, under TRL's names.
+    `learned` are the preferences of the step, each with its reference log-probabilities, so that
+    whoever stores them need not compute these again.
+    """
+
+    number: int
+    metrics: Mapping[str, float]
+    learned: tuple[Preference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What came of an answer to a draft, and of the Adam step that it completed, if it did."""
+
+    outcome: Outcome
+    step: StepResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """One round of Algorithm 1, counted from 1. `outcome` is None where there was no feedback.
 

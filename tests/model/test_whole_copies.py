@@ -73,7 +73,7 @@ class TestReference:
         assert (log_ratios(whole).abs() > 1e-3).all()
 
     def test_the_first_loss_is_log_2(self, whole: Policy) -> None:
-        metrics = CoactiveLearner(whole, PLAIN_DPO).step(PREFERENCES)
+        metrics = CoactiveLearner(whole, PLAIN_DPO).step(PREFERENCES).metrics
         assert metrics["loss"] == pytest.approx(math.log(2))
         assert metrics["rewards/chosen"] == metrics["rewards/rejected"] == 0
 
@@ -83,7 +83,7 @@ class TestReference:
         first = weights(whole)
         before = whole.reference_logprobs(PROMPTS, RESPONSES)
         learner = CoactiveLearner(whole, PLAIN_DPO)
-        losses = [learner.step(PREFERENCES)["loss"] for _ in range(5)]
+        losses = [learner.step(PREFERENCES).metrics["loss"] for _ in range(5)]
         assert losses == sorted(losses, reverse=True)
         for name, weight in weights(whole).items():
             assert not torch.equal(weight, first[name]), name

@@ -128,14 +128,10 @@ class Session:
     def _flush(self, reporter: Reporter) -> None:
         """The last step, on fewer than N preferences."""
         waiting = len(self.learner.buffer)
-        metrics = self.learner.flush()
-        if metrics is None:
+        result = self.learner.flush()
+        if result is None:
             return
-        line = {
-            "round": self.learner.rounds_played,
-            "step": self.learner.steps_taken,
-            **metrics,
-        }
+        line = {"round": self.learner.rounds_played, "step": result.number, **result.metrics}
         self.folder.append_metrics(line)
         reporter.report(line)
         self.console.print(

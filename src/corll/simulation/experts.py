@@ -17,11 +17,11 @@ from torch import Tensor
 
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.errors import InputError, TrainingError
-from corll.learner import CoactiveLearner
 from corll.losses import implicit_reward
 from corll.policy import Policy
 from corll.records import Preference, Prompt, Response, Sample
 from corll.simulation.expert_config import ExpertConfig
+from corll.step import PreferenceOptimizer
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ def train_expert(
             f"An expert needs at least {config.preferences_per_step} preferences and 2 prompts to "
             f"be measured on; there are {len(pairs)} and {len(prompts)}. Give more data."
         )
-    learner = CoactiveLearner(policy, _learning(config))
+    optimizer = PreferenceOptimizer(policy, _learning(config))
     expert = Expert(policy, beta=config.beta)
     batches = _batches(pairs, config)
     measured: list[Measurement] = []
     for step in range(1, config.max_steps + 1):
-        metrics = learner.step(next(batches))
+        metrics = optimizer.step(next(batches)).metrics
         if step % config.measure_every:
             continue
         rewards = measure(

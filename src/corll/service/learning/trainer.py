@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,10 +20,10 @@ from sqlalchemy import Connection
 
 from corll.errors import DeviceMemoryError, InputError, StaleParentError, TrainingError
 from corll.gradient import encode_pair
-from corll.learner import CoactiveLearner
+from corll.learner import REPLAY_MEMORY, CoactiveLearner
 from corll.model import file_names
 from corll.policy import Policy
-from corll.records import Preference, ReferenceLogprobs, Sample
+from corll.records import Preference, ReferenceLogprobs, Sample, StepResult
 from corll.service.learning.checks import Examined, reasons_against
 from corll.service.prompts import as_prompt
 from corll.service.settings import ServiceSettings
@@ -39,8 +39,6 @@ log = logging.getLogger(__name__)
 
 _BATCHES_A_VERSION = 8
 """Steps that one version takes at most, where many preferences wait."""
-
-_REPLAY_MEMORY = 512
 
 
 @dataclass(frozen=True)
@@ -86,11 +84,15 @@ class Trainer:
         with self.policy_of(start.serving, start.reference) as policy:
             learner = self._learner(policy, start)
             learned: list[tuple[PreferenceRow, Preference]] = []
+            metrics: Mapping[str, float] = {}
             for batch in batches:
-                learned += self._step(learner, batch)
+                rows, result = self._step(learner, batch)
+                if result is not None:
+                    learned += zip(rows, result.learned, strict=False)
+                    metrics = result.metrics
             if not learned:
                 return None
-            return self._publish(user_id, start, learner, learned)
+            return self._publish(user_id, start, learner, learned, metrics)
 
     @contextmanager
     def serving_policy(self, user_id: str) -> Iterator[Policy]:
@@ -159,7 +161,7 @@ class Trainer:
                 reference,
                 lineages.serving_version(db, user_id),
                 preferences.waiting_preferences(db, user_id, limit=most),
-                preferences.learned_preferences(db, user_id, limit=_REPLAY_MEMORY),
+                preferences.learned_preferences(db, user_id, limit=REPLAY_MEMORY),
             )
 
         found: _Start | None = self.database.write(read)
@@ -188,9 +190,9 @@ class Trainer:
     def _learner(self, policy: Policy, start: _Start) -> CoactiveLearner:
         learner = CoactiveLearner(policy, self.settings.coactive, give_way=self.give_way)
         if start.serving is not None:
-            learner.steps_taken = start.serving.steps
+            learner.optimizer.steps_taken = start.serving.steps
             if start.serving.has_optimizer and start.serving.folder is not None:
-                learner.restore_optimizer(start.serving.folder)
+                learner.optimizer.restore(start.serving.folder, steps_taken=start.serving.steps)
         if self.settings.coactive.replay_per_step:
             past = self.to_preferences(start.past)
             learner.buffer.past.extend(p for p in past if isinstance(p, Preference))
@@ -198,23 +200,22 @@ class Trainer:
 
     def _step(
         self, learner: CoactiveLearner, batch: Sequence[PreferenceRow]
-    ) -> list[tuple[PreferenceRow, Preference]]:
-        """A step on those that can be learned from; the others are set aside."""
+    ) -> tuple[list[PreferenceRow], StepResult | None]:
+        """Step on those that can be learned from, and say which; set the others aside."""
         usable: list[tuple[PreferenceRow, Preference]] = []
         for row, found in zip(batch, self.to_preferences(batch), strict=True):
             if isinstance(found, InputError):
                 self._set_aside([row], str(found))
             else:
                 usable.append((row, found))
-        if not usable:
-            return []
-        try:
-            learner.learn_batch([preference for _, preference in usable])
-        except (TrainingError, DeviceMemoryError) as error:
-            self._set_aside([row for row, _ in usable], str(error))
-            return []
         rows = [row for row, _ in usable]
-        return list(zip(rows, learner.last_learned, strict=False))
+        if not usable:
+            return rows, None
+        try:
+            return rows, learner.learn_batch([preference for _, preference in usable])
+        except (TrainingError, DeviceMemoryError) as error:
+            self._set_aside(rows, str(error))
+            return [], None
 
     def _set_aside(self, rows: Sequence[PreferenceRow], reason: str) -> None:
         log.warning("%d preferences were set aside: %s", len(rows), reason)
@@ -239,6 +240,7 @@ class Trainer:
         start: _Start,
         learner: CoactiveLearner,
         learned: Sequence[tuple[PreferenceRow, Preference]],
+        metrics: Mapping[str, float],
     ) -> Version | None:
         version_id = new_id("ver")
         folder = self.settings.versions_dir / version_id
@@ -255,7 +257,7 @@ class Trainer:
             reference_id=start.lineage.reference_id,
             state="rejected" if reasons else "candidate",
             reasons=reasons,
-            metrics=learner.last_metrics or {},
+            metrics=dict(metrics),
             folder=str(folder),
             manifest_sha256=digest,
             has_optimizer=True,

@@ -1,0 +1,132 @@
+"""Step 4 of Algorithm 1: an Adam step on N preferences, for whoever has them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from corll.config import CoactiveConfig
+from corll.errors import AdapterError, InputError, TrainingError
+from corll.gradient import (
+    BatchGradient,
+    EncodedPair,
+    accumulate_gradient,
+    encode_pair,
+    with_less_memory,
+)
+from corll.model import file_names
+from corll.model.memory import tokens_within
+from corll.policy import Policy
+from corll.records import Preference, StepResult
+
+
+class PreferenceOptimizer:
+    """Adam over what a policy learns with, a step for each batch of preferences.
+
+    `config` gives the loss, the learning rate and its schedule, and the memory that a step may
+    use. `give_way` is called before each pass, for a learner that shares its processor.
+    `steps_taken` counts the steps, those before a saved state was taken up included.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        config: CoactiveConfig,
+        *,
+        give_way: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.policy, self.config, self.give_way = policy, config, give_way
+        self.steps_taken = 0
+        self._parameters = policy.trainable_parameters()
+        self._adam = torch.optim.Adam(
+            self._parameters.values(),
+            lr=config.learning_rate,
+            betas=(config.adam_beta1, config.adam_beta2),
+        )
+        self._max_tokens = tokens_within(config.memory_limit_gb, policy.base.model)
+
+    def step(self, preferences: Sequence[Preference]) -> StepResult:
+        """Take one Adam step on these preferences.
+
+        *Raises*: InputError for a preference that cannot be used, TrainingError where loss or
+        gradient are not finite, DeviceMemoryError; the adapter is then as it was.
+        """
+        if not preferences:
+            raise InputError("A step needs at least one preference.")
+        pairs = [encode_pair(self.policy, preference) for preference in preferences]
+        gradient = self._gradient(pairs)
+        metrics = {name: float(value) for name, value in gradient.metrics.items()}
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.config.max_grad_norm)
+        metrics["grad_norm"] = float(norm)
+        metrics["learning_rate"] = self.config.learning_rate_at(self.steps_taken + 1)
+        if not all(map(isfinite, metrics.values())):
+            self._adam.zero_grad()
+            raise TrainingError(
+                f"Step {self.steps_taken + 1} gave numbers that are not finite ({metrics}); the "
+                "adapter is as it was. Lower the learning rate, or use dtype='float32'."
+            )
+        for group in self._adam.param_groups:
+            group["lr"] = metrics["learning_rate"]
+        self._adam.step()
+        self._adam.zero_grad()
+        self.steps_taken += 1
+        scored = zip(preferences, gradient.references, strict=True)
+        learned = tuple(preference.with_reference(found) for preference, found in scored)
+        return StepResult(self.steps_taken, metrics, learned)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the optimiser's state beside the weights that it belongs to."""
+        save_file(self._state(), Path(folder) / file_names.OPTIMIZER)
+
+    def restore(self, folder: str | os.PathLike[str], *, steps_taken: int) -> None:
+        """Take up the state that `save` wrote after so many steps. *Raises*: AdapterError."""
+        path = Path(folder) / file_names.OPTIMIZER
+        try:
+            stored = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise AdapterError(
+                f"The optimiser's state in {path} cannot be read: {error}"
+            ) from error
+        for entry, value in stored.items():
+            key, name = entry.split("/", 1)
+            parameter = self._parameters[name]
+            device = "cpu" if key == "step" else parameter.device
+            self._adam.state[parameter][key] = value.to(device)
+        self.steps_taken = steps_taken
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        return {
+            f"{key}/{name}": value.detach().cpu().contiguous()
+            for name, parameter in self._parameters.items()
+            for key, value in self._adam.state[parameter].items()
+        }
+
+    def _gradient(self, pairs: Sequence[EncodedPair]) -> BatchGradient:
+        while True:
+            try:
+                with self._dropout_stream():
+                    return accumulate_gradient(
+                        self.policy, pairs, self.config, self._max_tokens, before=self.give_way
+                    )
+            except (RuntimeError, MemoryError) as error:
+                self._max_tokens = with_less_memory(error, self._max_tokens, pairs)
+
+    @contextmanager
+    def _dropout_stream(self) -> Iterator[None]:
+        """Let dropout draw from a stream of the step's own; the caller's stream stays as it is."""
+        if self.policy.lora.lora_dropout == 0:
+            yield
+            return
+        # Mixed into 32 bits, since torch's generator on the CPU ignores the others.
+        mixed = np.random.SeedSequence([self.config.seed, self.steps_taken]).generate_state(1)
+        with torch.random.fork_rng():
+            torch.manual_seed(int(mixed[0]))
+            yield

@@ -1,0 +1,72 @@
+"""A step for whoever has preferences: its result, and that nothing of the caller's changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from corll.config import CoactiveConfig
+from corll.errors import AdapterError, InputError
+from corll.learner import CoactiveLearner
+from corll.policy import Policy
+from corll.records import Preference
+from corll.step import PreferenceOptimizer
+from tiny_models import weights
+
+CONFIG = CoactiveConfig(learning_rate=1e-2, warmup_steps=0, memory_limit_gb=0.5)
+PREFERENCES = [
+    Preference("Write to Anna.", " Dear Anna, thank you.", " Hello."),
+    Preference("Write to Ben.", " Dear Ben, on Friday.", " No."),
+]
+
+
+def test_the_callers_memory_limit_stays_as_it_is(policy: Policy) -> None:
+    policy.memory_limit_gb = 3.0
+    learner = CoactiveLearner(policy, CONFIG)
+    assert (policy.memory_limit_gb, learner.policy.memory_limit_gb) == (3.0, 0.5)
+    assert policy.within(3.0) is policy
+
+
+def test_a_learner_teaches_the_policy_that_it_was_given(policy: Policy) -> None:
+    before = weights(policy)
+    CoactiveLearner(policy, CONFIG).step(PREFERENCES)
+    assert any(not torch.equal(before[name], now) for name, now in weights(policy).items())
+
+
+def test_its_steps_are_those_of_a_learner(tiny_model_folder: Path) -> None:
+    alone, taught = (Policy.load(tiny_model_folder, dtype="float32") for _ in range(2))
+    optimizer, learner = PreferenceOptimizer(alone, CONFIG), CoactiveLearner(taught, CONFIG)
+    for number in (1, 2, 3):
+        result = optimizer.step(PREFERENCES)
+        assert result == learner.step(PREFERENCES)
+        assert (result.number, optimizer.steps_taken) == (number, number)
+        assert [one.chosen for one in result.learned] == [one.chosen for one in PREFERENCES]
+    torch.testing.assert_close(weights(alone), weights(taught), rtol=0, atol=0)
+
+
+def test_saved_and_restored_it_goes_on_exactly(policy: Policy, tmp_path: Path) -> None:
+    optimizer = PreferenceOptimizer(policy, CONFIG)
+    optimizer.step(PREFERENCES)
+    policy.save(tmp_path)
+    optimizer.save(tmp_path)
+    other = policy.with_adapter(tmp_path)
+    restored = PreferenceOptimizer(other, CONFIG)
+    restored.restore(tmp_path, steps_taken=1)
+    assert restored.step(PREFERENCES).metrics == optimizer.step(PREFERENCES).metrics
+    torch.testing.assert_close(
+        list(weights(other).values()), list(weights(policy).values()), rtol=0, atol=0
+    )
+
+
+def test_a_state_that_is_not_there_is_said(policy: Policy, tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match="optimiser's state"):
+        PreferenceOptimizer(policy, CONFIG).restore(tmp_path, steps_taken=1)
+
+
+def test_a_step_on_nothing_is_refused(policy: Policy) -> None:
+    optimizer = PreferenceOptimizer(policy, CONFIG)
+    with pytest.raises(InputError, match="at least one preference"):
+        optimizer.step([])
+    assert optimizer.steps_taken == 0
