@@ -71,7 +71,12 @@ def _loading(policy: Policy, folder: Path) -> Iterator[Callable[[], Any]]:
 def _switching(others: list[Policy]) -> Iterator[Callable[[], Any]]:
     while True:
         for policy in others:
-            yield lambda: policy.network  # noqa: B023 - used at once
+            yield lambda: _activate(policy)  # noqa: B023 - used at once
+
+
+def _activate(policy: Policy) -> None:
+    with policy.active():
+        pass
 
 
 def _referring(policy: Policy) -> Iterator[Callable[[], Any]]:

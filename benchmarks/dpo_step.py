@@ -279,7 +279,7 @@ def add_memory(case: Case, work: Work) -> Case:
 def floor(policy: Policy, preferences: Sequence[Preference]) -> float:
     """Two forward passes and the gradients of one, over each token of prompt and branches once."""
     products = Products(policy)
-    trees = [tree for p in preferences for tree in encode_pair(policy, p).trees]
+    trees = [tree for p in preferences for tree in encode_pair(policy, p).rows]
     rows = sum(map(len, trees))
     scored = rows - sum(tree.prompt_length for tree in trees)
     learned = sum(

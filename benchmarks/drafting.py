@@ -92,15 +92,16 @@ def make_prompts(policy: Policy, count: int) -> list[tuple[int, ...]]:
 
 
 def draft(policy: Policy, prompts: list[tuple[int, ...]], num_samples: int) -> Any:
-    return sample_branches(
-        policy.network,
-        prompts,
-        seeds=[0] * len(prompts),
-        num_samples=num_samples,
-        max_new_tokens=NEW_TOKENS,
-        sampling=SamplingConfig(),
-        end_ids=(),
-    )
+    with policy.active() as network:
+        return sample_branches(
+            network,
+            prompts,
+            seeds=[0] * len(prompts),
+            num_samples=num_samples,
+            max_new_tokens=NEW_TOKENS,
+            sampling=SamplingConfig(),
+            end_ids=(),
+        )
 
 
 @torch.no_grad()

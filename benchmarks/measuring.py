@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from corll import LoraConfig, Policy
-from corll.compute.cpu.frozen_linear import FrozenLinear
-from corll.compute.cpu.joined_linear import base_of
+from corll.compute.cpu.packed_linear import PackedLinear
+from corll.compute.joined_linear import base_of
 from corll.version import __version__
 
 RESULTS = Path(__file__).parent / "results"
@@ -164,7 +164,7 @@ class Products:
 
     def __init__(self, policy: Policy, *, own: bool = False) -> None:
         model = policy.base.model
-        self._own: dict[Any, FrozenLinear] | None = {} if own else None
+        self._own: dict[Any, PackedLinear] | None = {} if own else None
         self._dtype, self._device = policy.dtype, policy.device
         self._layers: list[Tensor] = [
             cast(Any, base_of(module)).weight
@@ -199,7 +199,7 @@ class Products:
             return linear(x, weight)
         key = weight.data_ptr(), weight.stride()
         if key not in self._own:
-            self._own[key] = FrozenLinear(weight, None, prepacks=True)
+            self._own[key] = PackedLinear(weight, None, prepacks=True)
         return self._own[key](x, decoding=True)
 
 

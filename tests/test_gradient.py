@@ -18,15 +18,14 @@ from torch import Tensor
 
 import trl_peer
 from corll.compute.packing import padded_tokens
+from corll.compute.passes import TokenBudget
 from corll.config import CoactiveConfig, LoraConfig
 from corll.errors import DeviceMemoryError, InputError
 from corll.gradient import (
     BatchGradient,
     EncodedPair,
     accumulate_gradient,
-    compare_tokens,
     encode_pair,
-    with_less_memory,
 )
 from corll.losses import dpo_loss
 from corll.policy import Policy
@@ -129,30 +128,26 @@ def plain_gradient(
         ] + [(logprobs(p, pair.rejected_ids), pair.comparison.kept) for p, pair in both]
         return [values[places] for values, places in sides]
 
-    supervised = {}
-    if config.sft_tokens == "changed":
-        parts = [
-            logprobs(prompt, pair.chosen_ids)[pair.comparison.changed] for prompt, pair in both
-        ]
-        supervised["supervised_logprobs"] = torch.stack([part.sum() for part in parts])
-        supervised["supervised_lengths"] = lengths(parts)
-
     for parameter in policy.trainable_parameters().values():
         parameter.grad = None
     with torch.no_grad(), policy.adapters.model.disable_adapter():
         reference, reference_kept = sides(), kept()
-    loss, _ = dpo_loss(
+    preference, _ = dpo_loss(
         *sides(),
         *reference,
         beta=config.beta,
         loss_type=config.loss_type,
         label_smoothing=config.label_smoothing,
-        preference_weight=config.preference_weight,
-        sft_weight=config.sft_weight,
         chosen_lengths=lengths([pair.chosen_ids for pair in pairs]),
         rejected_lengths=lengths([pair.rejected_ids for pair in pairs]),
-        **supervised,
     )
+    loss = config.preference_weight * preference
+    if config.sft_weight:
+        edits = [(logprobs(prompt, pair.chosen_ids), pair) for prompt, pair in both]
+        if config.sft_tokens == "changed":
+            edits = [(values[pair.comparison.changed], pair) for values, pair in edits]
+        means = [-values.sum() / max(len(values), 1) for values, _ in edits]
+        loss = loss + config.sft_weight * torch.stack(means).mean()
     if config.keep_weight:
         pieces = zip(kept(), reference_kept, strict=True)
         falls = [((r - o).clamp(min=0) ** 2).sum() / (2 * max(len(o), 1)) for o, r in pieces]
@@ -198,7 +193,7 @@ def test_gradient_is_the_same_where_rows_cannot_be_shared(
     """On plain rows, one a side: there nothing is shared, and every term carries its gradient."""
     perturb_adapter(any_policy)
     any_policy._network = replace(
-        any_policy.network, takes_trees=False, head_is_linear=head_is_linear
+        any_policy._network, takes_trees=False, head_is_linear=head_is_linear
     )
     preferences = mixed_preferences(any_policy)
     _, gradient = accumulated(any_policy, preferences, config)
@@ -312,7 +307,7 @@ def test_micro_batches_give_the_gradient_of_the_whole(
 @pytest.mark.parametrize("max_tokens", [60, 150])
 def test_micro_batches_stay_within_the_tokens_allowed(policy: Policy, max_tokens: int) -> None:
     pairs = encode(policy, mixed_preferences(policy))
-    largest_pair = max(padded_tokens(pair.trees) for pair in pairs)
+    largest_pair = max(padded_tokens(pair.rows) for pair in pairs)
     with recorded_passes(policy) as passes:
         accumulate_gradient(policy, pairs, PLAIN_DPO, max_tokens)
     assert max(passes) <= max(max_tokens, largest_pair)
@@ -354,16 +349,16 @@ class TestSideBySide:
         self, policy: Policy, max_tokens: int
     ) -> None:
         pairs = encode(policy, mixed_preferences(policy))
-        tokens = [sum(map(len, pair.trees)) for pair in pairs]
-        batches, sides = policy.network.batches([pair.trees for pair in pairs], max_tokens)
+        tokens = [sum(map(len, pair.rows)) for pair in pairs]
+        batches, sides = policy._network.batches([pair.rows for pair in pairs], max_tokens)
         assert sides == 2
         largest = sorted(sum(tokens[n] for n in batch) for batch in batches)[-2:]
         assert sum(largest) <= max_tokens
 
     def test_where_two_do_not_fit_they_go_one_after_the_other(self, policy: Policy) -> None:
         pairs = encode(policy, mixed_preferences(policy))
-        largest = max(sum(map(len, pair.trees)) for pair in pairs)
-        batches, sides = policy.network.batches([p.trees for p in pairs], 2 * largest - 1)
+        largest = max(sum(map(len, pair.rows)) for pair in pairs)
+        batches, sides = policy._network.batches([p.rows for p in pairs], 2 * largest - 1)
         assert sides == 1
         assert len(batches) > 1
 
@@ -465,7 +460,7 @@ def dropout_policy(any_model_folder: Path) -> Policy:
 
 def test_dropout_uses_plain_rows(dropout_policy: Policy) -> None:
     (pair,) = encode(dropout_policy, text_preferences(dropout_policy)[2:3])
-    assert len(pair.trees) == 2
+    assert len(pair.rows) == 2
 
 
 def test_dropout_is_deterministic_given_the_seed(dropout_policy: Policy) -> None:
@@ -586,13 +581,14 @@ def learned_within_memory(
     policy: Policy, preferences: Sequence[Preference], max_tokens: int
 ) -> tuple[dict[str, Tensor], list[int]]:
     """As the learner goes on after each failure; also the limits that it tried."""
-    pairs, tried = encode(policy, preferences), [max_tokens]
-    while True:
-        try:
-            accumulate_gradient(policy, pairs, PLAIN_DPO, tried[-1])
-            return gradients(policy), tried
-        except (RuntimeError, MemoryError) as error:
-            tried.append(with_less_memory(error, tried[-1], pairs))
+    pairs, tried = encode(policy, preferences), []
+
+    def accumulate(limit: int) -> None:
+        tried.append(limit)
+        accumulate_gradient(policy, pairs, PLAIN_DPO, limit)
+
+    TokenBudget(max_tokens).attempt([pair.rows for pair in pairs], accumulate)
+    return gradients(policy), tried
 
 
 OUT_OF_MEMORY = [
@@ -636,28 +632,10 @@ def test_a_preference_that_does_not_fit_alone_is_a_device_memory_error(
 @pytest.mark.parametrize("error", [RuntimeError("shapes cannot be multiplied"), ValueError("odd")])
 def test_another_error_passes_unchanged(policy: Policy, error: Exception) -> None:
     pairs = encode(policy, text_preferences(policy))
+
+    def fail(_: int) -> None:
+        raise error
+
     with pytest.raises(type(error)) as caught:
-        with_less_memory(error, ALL_AT_ONCE, pairs)
+        TokenBudget(ALL_AT_ONCE).attempt([pair.rows for pair in pairs], fail)
     assert caught.value is error
-
-
-@pytest.mark.parametrize(
-    ("draft", "edit", "changed", "kept"),
-    [
-        ((1, 2, 3, 0), (1, 2, 3, 4, 5, 0), [3, 4, 5], [0, 1, 2]),  # inserted before the end
-        ((1, 2, 3, 0), (7, 8, 1, 2, 3, 0), [0, 1, 2], [1, 2, 3]),  # inserted at the start
-        ((1, 2, 3, 0), (1, 9, 3, 0), [1, 2], [0, 3]),  # replaced
-        ((1, 2, 3, 4, 0), (1, 4, 0), [1], [0, 4]),  # cut: the token that now follows
-        ((1, 2, 3), (1, 2), [], [0, 1]),  # cut at the end of an unfinished text
-        ((1, 2, 3), (1, 2, 0), [2], [0, 1]),  # a cut draft that now ends
-        ((1, 2), (3, 4), [0, 1], []),  # nothing in common
-        ((5, 1, 1, 2, 6), (5, 1, 2, 6), [2], [0, 1, 4]),  # the common beginning comes first
-        ((1, 2, 3), (4, 2, 5), [0, 1, 2], []),  # the same token, but after another one
-    ],
-)
-def test_edit_and_draft_compared_by_hand(
-    draft: tuple[int, ...], edit: tuple[int, ...], changed: list[int], kept: list[int]
-) -> None:
-    found = compare_tokens(draft, edit)
-    assert found.changed == changed
-    assert found.kept == kept

@@ -158,7 +158,7 @@ class TestScores:
         self, policy: Policy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         together = policy.logprobs(PROMPTS, RESPONSES)
-        monkeypatch.setattr("corll.policy._SCORED_TOKENS", 1)
+        monkeypatch.setattr("corll.model.adapted_model._SCORED_TOKENS", 1)
         apart = policy.logprobs(PROMPTS, RESPONSES)
         torch.testing.assert_close(together, apart, rtol=0, atol=1e-4)
 
@@ -269,7 +269,7 @@ class TestAdapter:
     ) -> None:
         lora = LoraConfig(lora_dropout=0.1)
         dropping = Policy.load(tiny_model_folder, dtype="float32", lora=lora)
-        assert dropping.network.takes_trees
+        assert dropping._network.takes_trees
         assert not dropping.shares_prefixes
         # Dropout is for learning alone: a score is the same twice.
         perturb_adapter(dropping)

@@ -1,10 +1,13 @@
-"""The house: which module may import which, what needs torch, and how large things may grow."""
+"""The house: which room may know which, what needs no torch, and how large things may grow."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,72 +17,63 @@ from corll.config import Config
 
 SOURCE = Path(corll.config.__file__).parent
 
-# From the ground up: each module imports only from those named before it.
-ROOMS = [
-    "version",
-    "errors",
-    "config",
-    "cache",
-    "records",
-    "edits",
-    "feedback",
-    "buffer",
-    "files.durable",
-    "files.formats",
-    "model.file_names",
-    "model.tokens",
-    "compute.packing",
-    "compute.cpu.side_by_side",
-    "compute.cpu.kernels",
-    "compute.cpu.tiled_products",
-    "compute.cpu.attention",
-    "compute.branching_cache",
-    "model.loading",
-    "model.mapped_weights",
-    "compute.cpu.frozen_linear",
-    "compute.lora",
-    "compute.cpu.joined_linear",
-    "compute.cpu.fused_layers",
-    "model.memory",
-    "compute.scoring",
-    "compute.decoding",
-    "losses",
-    "model.adapters",
-    "model.whole_copies",
-    "policy",
-    "draft",
-    "gradient",
-    "step",
-    "learner",
-    "algorithm",
-    "evaluation",
-    "files.run_folder",
-]
-PACKAGES = ["client", "past_texts", "simulation", "laboratory", "service", "cli"]
-MAY_IMPORT = {"laboratory": {"simulation"}, "cli": set(PACKAGES)}
+GROUND = "version errors moved cache config records edits feedback buffer evaluation"
+
+# Each room and what its files may import beside the room itself, wherever in a file. A room is a
+# module, or a package with all that no other room of it claims; `ground` stands for GROUND.
+ROOMS = {
+    **dict.fromkeys(GROUND.split(), "ground"),
+    "files": "ground",
+    "losses": "config errors",
+    "compute": "config errors",
+    "compute.choose": "config errors compute compute.cpu",
+    "compute.cpu": "config errors cache compute",
+    "model": "ground compute",
+    "policy": "ground losses compute compute.choose model",
+    "draft": "ground policy",
+    "gradient": "ground losses policy",
+    "step": "ground losses gradient model policy",
+    "learner": "ground step gradient draft model policy",
+    "algorithm": "ground learner",
+    "simulation": "ground losses model policy draft step learner",
+    "laboratory": "ground files losses compute compute.choose model policy draft step learner "
+    "algorithm simulation",
+    "client": "config errors records",
+    "past_texts": "ground files",
+    "service": "ground service.store service.drafting service.learning service.versions "
+    "service.api model policy",
+    "service.store": "ground",
+    "service.versions": "ground files model service service.store",
+    "service.drafting": "ground model policy draft service service.store",
+    "service.learning": "ground files model policy draft gradient step learner service "
+    "service.store service.versions",
+    "service.api": "ground model service service.store service.versions service.drafting.requests "
+    "service.drafting.serving",
+    "service.web": "",
+    "cli": "ground files model policy draft learner algorithm simulation laboratory client "
+    "past_texts service service.store service.versions",
+}
+
 WITHOUT_TORCH = [
-    "errors",
-    "config",
-    "records",
-    "edits",
-    "feedback",
-    "simulation.axes",
-    "laboratory.linear_world",
-    "buffer",
+    "",
+    *GROUND.split(),
+    "algorithm",
+    "client",
+    "client.calls",
     "files.formats",
     "files.run_folder",
+    "past_texts.reading",
     "simulation",
+    "simulation.axes",
     "laboratory.tasks",
     "laboratory.sentiment",
     "laboratory.arms",
+    "laboratory.linear_world",
     "laboratory.sizes",
     "laboratory.statistics",
     "service.settings",
     "service.store.database",
     "service.api.app",
-    "past_texts.reading",
-    "client",
-    "client.calls",
     "cli.keys",
     "cli.adapters",
     "cli.imports",
@@ -91,54 +85,102 @@ ids = [str(path.relative_to(SOURCE)) for path in MODULES]
 each_module = pytest.mark.parametrize("path", MODULES, ids=ids)
 
 
-def home(path: Path) -> str:
-    """The room that a file is, or the package that it belongs to."""
+def name_of(path: Path) -> str:
+    """`service.store.drafts` of that file; a package of its `__init__.py`."""
     parts = path.relative_to(SOURCE).with_suffix("").parts
-    return parts[0] if parts[0] in PACKAGES else ".".join(parts).removesuffix(".__init__")
+    return ".".join(parts).removesuffix("__init__").removesuffix(".")
 
 
-def imports(path: Path) -> set[str]:
-    """Every module of corll that a file imports, wherever in it; `corll` is the root."""
+def room_of(name: str) -> str:
+    """The smallest room that a module is in."""
+    parts = name.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next(name for name in names if name in ROOMS)
+
+
+@cache
+def imports(path: Path, *, while_typing: bool = True) -> frozenset[str]:
+    """Every module of corll that a file imports, wherever in it; `` is the package's root."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes(ast.parse(path.read_text(encoding="utf-8")), while_typing=while_typing):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             module = node.module or ""
-            # `from corll import durable` names a module, `from corll import Policy` does not.
+            # `from corll.files import durable` names a module, `from corll import Policy` not.
             for alias in node.names:
-                inside = SOURCE.parent / module.replace(".", "/") / f"{alias.name}.py"
-                found.add(f"{module}.{alias.name}" if inside.exists() else module)
-    return {name for name in found if name == "corll" or name.startswith("corll.")}
+                inside = SOURCE.parent / module.replace(".", "/") / alias.name
+                is_module = inside.is_dir() or inside.with_suffix(".py").exists()
+                found.add(f"{module}.{alias.name}" if is_module else module)
+    own = {name for name in found if name == "corll" or name.startswith("corll.")}
+    return frozenset(name.removeprefix("corll").removeprefix(".") for name in own)
 
 
-def test_every_module_has_its_place() -> None:
-    homes = {home(path) for path in MODULES if path.name != "__init__.py"}
-    assert homes - set(PACKAGES) == set(ROOMS)
+def _nodes(tree: ast.AST, *, while_typing: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if for_types and not while_typing:
+            continue
+        yield node
+        yield from _nodes(node, while_typing=while_typing)
+
+
+def allowed(room: str) -> set[str]:
+    """The rooms, or single modules, that a room may import."""
+    names = ROOMS[room].replace("ground", GROUND).split()
+    return {room, *names}
 
 
 @each_module
-def test_imports_go_up_the_list_only(path: Path) -> None:
-    own = home(path)
-    if own in ROOMS:
-        allowed = {f"corll.{name}" for name in ROOMS[: ROOMS.index(own)]}
-        assert imports(path) - {"corll"} <= allowed
-        return
-    if path.name == "__init__.py" and own not in PACKAGES:
-        assert imports(path) == set()
-        return
-    packages = {own} | MAY_IMPORT.get(own, set())
-    others = {name.removeprefix("corll.") for name in imports(path) - {"corll"}}
-    assert {name for name in others if name.split(".")[0] not in packages} <= set(ROOMS)
+def test_each_module_imports_from_the_rooms_it_may_know(path: Path) -> None:
+    room = room_of(name_of(path))
+    others = {name for name in imports(path) if name}
+    odd = {name for name in others if not {name, room_of(name)} & allowed(room)}
+    assert odd == set()
 
 
 @each_module
 def test_nothing_is_imported_from_the_package_root(path: Path) -> None:
-    assert "corll" not in imports(path)
+    assert "" not in imports(path)
 
 
-@pytest.mark.parametrize("name", ["", *WITHOUT_TORCH])
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Wherever in a file, but for types alone; a package is not its modules."""
+    known = {name_of(path) for path in MODULES}
+    graph = {name_of(path): imports(path, while_typing=False) & known for path in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' → '.join(error.args[1])}")
+
+
+def test_rooms_do_not_know_each_other_in_a_circle() -> None:
+    """But for a package and the rooms inside it."""
+    graph = {
+        room: {
+            other
+            for other in map(room_of, ROOMS[room].replace("ground", "").split())
+            if room.split(".")[0] != other.split(".")[0]
+        }
+        for room in ROOMS
+    }
+    TopologicalSorter(graph).prepare()
+
+
+def test_only_the_choice_of_a_backend_knows_the_processor() -> None:
+    """Who asks for a device's type, and who imports its quick paths."""
+    asking = {
+        name_of(path)
+        for path in MODULES
+        if "device.type" in path.read_text(encoding="utf-8")
+        or any(name.startswith("compute.cpu") for name in imports(path))
+    }
+    outside = {name for name in asking if not name.startswith("compute.cpu")}
+    assert outside == {"compute.choose", "model.loading"}
+
+
+@pytest.mark.parametrize("name", WITHOUT_TORCH)
 def test_it_can_be_imported_without_torch(name: str) -> None:
     module = f"corll.{name}" if name else "corll"
     heavy = "{'torch', 'transformers', 'peft'}"

@@ -17,6 +17,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from corll.compute.choose import backend_for, examine
+from corll.compute.network import Network
 from corll.model.loading import LoadedModel, choose_device
 from corll.policy import Policy
 
@@ -111,6 +113,17 @@ def build_gpt2(vocab_size: int, *, seed: int = 0) -> GPT2LMHeadModel:
             pad_token_id=0,
         )
     ).to(DEVICE)
+
+
+def network_of(model: Any) -> Network:
+    """The model with layers of its own, on the backend of its device, after it was examined."""
+    return examine(model, backend_for(model))
+
+
+def is_fused(model: Any) -> bool:
+    """Whether the decoder layers have another forward pass than their own."""
+    layers = getattr(getattr(model, model.base_model_prefix), "layers", ())
+    return any("forward" in vars(layer) for layer in layers)
 
 
 def perturb_adapter(policy: Policy, *, seed: int = 0, scale: float = 0.05) -> None:

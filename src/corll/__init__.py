@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 from corll.config import CoactiveConfig, LoraConfig, SamplingConfig
 from corll.errors import CorllError
 from corll.feedback import BatchUser, User, UserLeftError
-from corll.records import Acceptance, Draft, Edit, Preference, Round, Sample
+from corll.moved import find_moved_modules
+from corll.records import (
+    Acceptance,
+    Draft,
+    Edit,
+    Learned,
+    Preference,
+    Round,
+    Sample,
+    StepResult,
+)
 from corll.version import __version__
 
 if TYPE_CHECKING:
@@ -16,6 +26,7 @@ if TYPE_CHECKING:
     from corll.learner import CoactiveLearner
     from corll.losses import dpo_loss
     from corll.policy import Policy
+    from corll.step import PreferenceOptimizer
 
 __all__ = [
     "Acceptance",
@@ -25,12 +36,15 @@ __all__ = [
     "CorllError",
     "Draft",
     "Edit",
+    "Learned",
     "LoraConfig",
     "Policy",
     "Preference",
+    "PreferenceOptimizer",
     "Round",
     "Sample",
     "SamplingConfig",
+    "StepResult",
     "User",
     "UserLeftError",
     "__version__",
@@ -42,9 +56,12 @@ __all__ = [
 _LOADED_ON_USE = {
     "CoactiveLearner": "corll.learner",
     "Policy": "corll.policy",
+    "PreferenceOptimizer": "corll.step",
     "dpo_loss": "corll.losses",
     "run": "corll.algorithm",
 }
+
+find_moved_modules()
 
 
 def __getattr__(name: str) -> Any:

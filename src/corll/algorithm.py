@@ -17,11 +17,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from corll.errors import ConfigError
 from corll.feedback import BatchUser, User, UserLeftError
-from corll.learner import CoactiveLearner
 from corll.records import Draft, Edit, Prompt, Round
+
+if TYPE_CHECKING:
+    from corll.learner import CoactiveLearner
 
 
 def run(

@@ -10,12 +10,17 @@ from corll.errors import ConfigError
 
 _DEFAULT_WARMUP = 4
 
-LossType = Literal["sigmoid", "ipo", "hinge", "robust"]
 Selection = Literal["implicit_reward", "logprob", "mean_logprob", "first"]
 DraftSource = Literal["policy", "reference"]
 SftTokens = Literal["all", "changed"]
 Schedule = Literal["constant", "inverse_sqrt"]
 PresetName = Literal["default", "paper"]
+
+LOSS_TYPES = {"sigmoid": True, "robust": True, "hinge": False, "ipo": False}
+"""The preference losses by name, and whether they take label smoothing.
+
+`corll.losses.register` adds to it; it stands here so that a configuration is checked without torch.
+"""
 
 
 class Config(BaseModel):
@@ -101,7 +106,10 @@ class CoactiveConfig(SamplingConfig):
     beta: float = Field(
         0.1, gt=0, description="β: how strongly the policy is held to its reference."
     )
-    loss_type: LossType = Field("sigmoid", description="The preference loss.")
+    loss_type: str = Field(
+        "sigmoid",
+        description="The preference loss: sigmoid, robust, hinge, ipo, or one that was registered.",
+    )
     label_smoothing: float = Field(
         0.0,
         ge=0,
@@ -158,7 +166,10 @@ class CoactiveConfig(SamplingConfig):
             raise ValueError("give warmup_steps or warmup_ratio, not both")
         if self.warmup_ratio and self.total_steps is None:
             raise ValueError("warmup_ratio is a share of total_steps: give total_steps too")
-        if self.label_smoothing and self.loss_type not in ("sigmoid", "robust"):
+        if self.loss_type not in LOSS_TYPES:
+            known = ", ".join(LOSS_TYPES)
+            raise ValueError(f"there is no loss_type {self.loss_type!r}; there are: {known}")
+        if self.label_smoothing and not LOSS_TYPES[self.loss_type]:
             raise ValueError(
                 f"label_smoothing has no meaning for loss_type={self.loss_type!r}; "
                 "use 'sigmoid' or 'robust', or set it to 0"

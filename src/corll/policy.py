@@ -7,60 +7,37 @@ weights learn instead (`trains="all"`), the policy is a copy of them and π_0 th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import torch
 from torch import Tensor
 
-from corll.compute.cpu.fused_layers import fuse_layers
-from corll.compute.cpu.side_by_side import side_by_side
-from corll.compute.decoding import Branch, Decoding, sample_branches
-from corll.compute.packing import Ids, Tree
-from corll.compute.scoring import Network, response_logprobs
+from corll.compute.choose import backend_for, examine
+from corll.compute.decoding import Decoding
+from corll.compute.engines import Sampler
+from corll.compute.packing import Ids
 from corll.config import LoraConfig, SamplingConfig
 from corll.errors import InputError
 from corll.losses import implicit_reward
-from corll.model.adapters import POLICY, REFERENCE, AdapterSet
-from corll.model.loading import LoadedModel, load_model
+from corll.model.adapted_model import DEFAULT_SAMPLING, AdaptedModel, PackedItem
+from corll.model.adapters import REFERENCE, AdapterSet
+from corll.model.loading import load_model
 from corll.model.mapped_weights import map_weights
-from corll.model.memory import WorkingSet, branches_within, tokens_within, working_set
 from corll.model.tokens import TokenCodec
 from corll.model.whole_copies import WholeCopies, holds_whole_copy
 from corll.records import Prompt, Response, Sample
 
+__all__ = ["PackedItem", "Policy"]
+
 Trains = Literal["adapter", "all"]
 
-_DEFAULT_SAMPLING = SamplingConfig()
-_SCORED_TOKENS = 4096
-"""Tokens of padded rows that are scored in one pass at most; more make it no quicker."""
 
-
-class Policy:
+class Policy(AdaptedModel):
     """A language model that can be taught, and the reference that it is held to.
 
-    Load one by `Policy.load`. `tokenizer`, `folder` (local config, safetensors and tokenizer),
-    `name`, `device` and `dtype` are those of its base model. `memory_limit_gb` bounds what it works
-    with at once beside its weights, never what comes out beyond rounding.
+    Load one by `Policy.load`; what it has beside its methods for texts stands at `AdaptedModel`.
     """
-
-    def __init__(
-        self,
-        base: LoadedModel,
-        adapters: AdapterSet | WholeCopies,
-        codec: TokenCodec,
-        network: Network,
-        *,
-        memory_limit_gb: float,
-        adapter: str = POLICY,
-    ) -> None:
-        self.base, self.adapters, self.codec, self.adapter = base, adapters, codec, adapter
-        self.memory_limit_gb = memory_limit_gb
-        self._network = network
-        self._is_reference = False
 
     @classmethod
     def load(
@@ -76,6 +53,7 @@ class Policy:
         chat_template: bool | None = None,
         memory_limit_gb: float = 4.0,
         shared_weights: str | os.PathLike[str] | None = None,
+        backend: str | None = None,
     ) -> Policy:
         """Loads a base model and gives it an adapter to learn with, or a copy of all its weights.
 
@@ -88,7 +66,8 @@ class Policy:
         `dtype` and `device` are chosen for the machine; `chat_template` says whether prompts are
         rendered as a conversation, by default wherever the tokenizer can. `shared_weights` names a
         folder for a file of the base's weights: processes on one CPU that name the same folder have
-        them in memory once.
+        them in memory once. `backend` names who computes (`corll.compute.choose`), by default
+        whatever is quickest on the device.
 
         *Raises*: ModelNotFoundError, AdapterError, ConfigError.
         """
@@ -102,9 +81,9 @@ class Policy:
         codec = TokenCodec.for_model(base.tokenizer, base.model, chat=chat_template)
         kind = WholeCopies if trains == "all" else AdapterSet
         adapters = kind.create(base, lora=lora, adapter=adapter, reference=reference)
-        if trains == "adapter":
-            fuse_layers(base.model)  # its backward passes know no gradients of the base's weights
-        network = Network.examine(base.model)
+        engine = backend_for(base.model, backend)
+        engine.prepare(frozen=trains == "adapter")
+        network = examine(base.model, engine)
         return cls(base, adapters, codec, network, memory_limit_gb=memory_limit_gb)
 
     def with_adapter(
@@ -141,55 +120,6 @@ class Policy:
         """Frees the adapter of a policy made by `with_adapter`, which can no longer be used."""
         self.adapters.remove(self.adapter)
 
-    @property
-    def network(self) -> Network:
-        """The base model, switched to this policy's adapter, or to π_0 within `as_reference`."""
-        self._switch()
-        return self._network
-
-    def _switch(self) -> None:
-        reference = self.adapters.reference_of(self.adapter)
-        self.adapters.switch_to(reference if self._is_reference else self.adapter)
-
-    @property
-    def name(self) -> str:
-        return self.base.name
-
-    @property
-    def folder(self) -> Path:
-        return self.base.folder
-
-    @property
-    def tokenizer(self) -> Any:
-        return self.base.tokenizer
-
-    @property
-    def device(self) -> torch.device:
-        return self.base.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.base.dtype
-
-    @property
-    def lora(self) -> LoraConfig:
-        return self.adapters.lora(self.adapter)
-
-    @property
-    def reference_name(self) -> str:
-        """What π_0 is: `base`, or the fingerprint of the frozen adapter."""
-        return self.adapters.reference_name_of(self.adapter)
-
-    def working_set(self) -> WorkingSet:
-        """What this policy keeps in memory, and at most works with, before any of it is taken."""
-        parameters = self.trainable_parameters().values()
-        return working_set(self.base, parameters, self.memory_limit_gb)
-
-    @property
-    def shares_prefixes(self) -> bool:
-        """Whether responses may share rows: not with dropout, which would differ between rows."""
-        return self._network.takes_trees and self.lora.lora_dropout == 0
-
     def sample(
         self,
         prompts: Sequence[Prompt],
@@ -197,14 +127,16 @@ class Policy:
         max_new_tokens: int = 64,
         seed: int | Sequence[int] = 0,
         *,
-        sampling: SamplingConfig = _DEFAULT_SAMPLING,
+        sampling: SamplingConfig = DEFAULT_SAMPLING,
         max_prompt_length: int | None = None,
+        sampler: Sampler | None = None,
     ) -> list[list[Sample]]:
         """Draws responses, a list of `num_samples` for each prompt.
 
         Each response has a random stream of its own, keyed by (seed, prompt, candidate): the same
         prompt twice with one seed gives the same responses. `seed` may be one a prompt. A sample's
-        `logprob` is that of its ids under the full distribution, whatever the sampler.
+        `logprob` is that of its ids under the full distribution, whatever the sampling. `sampler`
+        is another engine that draws with the same weights.
 
         *Raises*: InputError, PromptTooLongError.
         """
@@ -217,42 +149,10 @@ class Policy:
                 Sample(self.codec.decode(b.token_ids), b.token_ids, b.logprob, b.finished)
                 for b in row
             ]
-            for row in self.continuations(
+            for row in (sampler or self).continuations(
                 encoded, num_samples, max_new_tokens, seeds, sampling=sampling
             )
         ]
-
-    def continuations(
-        self,
-        beginnings: Sequence[Ids],
-        num_samples: int,
-        max_new_tokens: int,
-        seeds: Sequence[int],
-        *,
-        sampling: SamplingConfig = _DEFAULT_SAMPLING,
-    ) -> list[list[Branch]]:
-        """What may follow on each row of ids, a list of `num_samples` for each; as `sample`."""
-        if not beginnings:
-            return []
-        longest = max(map(len, beginnings)) + max_new_tokens
-        size = max(1, self.branches_at_once(longest) // num_samples)
-        return [
-            row
-            for start in range(0, len(beginnings), size)
-            for row in sample_branches(
-                self.network,
-                beginnings[start : start + size],
-                seeds=seeds[start : start + size],
-                num_samples=num_samples,
-                max_new_tokens=max_new_tokens,
-                sampling=sampling,
-                end_ids=self.codec.end_ids,
-            )
-        ]
-
-    def branches_at_once(self, length: int) -> int:
-        """Responses whose rows of `length` tokens, prompt included, fit the memory limit."""
-        return branches_within(self.memory_limit_gb, self.base.model, length)
 
     def start(
         self,
@@ -261,7 +161,7 @@ class Policy:
         max_new_tokens: int,
         seeds: Sequence[int],
         *,
-        sampling: SamplingConfig = _DEFAULT_SAMPLING,
+        sampling: SamplingConfig = DEFAULT_SAMPLING,
     ) -> Decoding:
         """Begins the responses that `sample` would draw, for a caller who wants them by the token.
 
@@ -270,20 +170,7 @@ class Policy:
         _check_prompts(prompts)
         encoded = [self.codec.encode_prompt(prompt) for prompt in prompts]
         self.codec.check_room(encoded, max_new_tokens)
-        return Decoding(
-            self.network,
-            encoded,
-            seeds=seeds,
-            num_samples=num_samples,
-            max_new_tokens=max_new_tokens,
-            sampling=sampling,
-            end_ids=self.codec.end_ids,
-        )
-
-    def advance(self, decoding: Decoding) -> bool:
-        """Draws the next token of responses that this policy began; says whether any goes on."""
-        self._switch()
-        return decoding.advance()
+        return self.begin(encoded, num_samples, max_new_tokens, seeds, sampling=sampling)
 
     def logprobs(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
         """log π(y|x), one a pair of prompt and response.
@@ -291,8 +178,7 @@ class Policy:
         A string is scored as a finished text, with its end token; a Sample on its ids, as it is.
         *Shapes*: B prompts, B responses → B, float32. *Units*: nats, summed.
         """
-        trees, order = self._scoring_trees(prompts, responses)
-        return self._score(trees)[order]
+        return self.score(*self._encoded(prompts, responses))
 
     def reference_logprobs(
         self, prompts: Sequence[Prompt], responses: Sequence[Response]
@@ -311,27 +197,11 @@ class Policy:
         self, prompts: Sequence[Prompt], responses: Sequence[Response]
     ) -> tuple[Tensor, Tensor]:
         """log π(y|x) and log π_0(y|x), from the same kind of pass. *Shapes*: B, B."""
-        trees, order = self._scoring_trees(prompts, responses)
+        trees, order = self._scoring_trees(*self._encoded(prompts, responses))
         policy = self._score(trees)
         with self.as_reference():
             reference = self._score(trees)
         return policy[order], reference[order]
-
-    @contextmanager
-    def as_reference(self) -> Iterator[None]:
-        """Within the context the model is π_0, without gradients."""
-        before, self._is_reference = self._is_reference, True
-        try:
-            self._switch()
-            with torch.no_grad():
-                yield
-        finally:
-            self._is_reference = before
-            self._switch()
-
-    def trainable_parameters(self) -> dict[str, torch.nn.Parameter]:
-        """The parameters by name that learning changes: the adapter's, or all."""
-        return self.adapters.parameters(self.adapter)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the adapter as a PEFT folder, which `peft` and others load unchanged.
@@ -349,47 +219,19 @@ class Policy:
         reference = self.adapters.reference_of(self.adapter)
         self.adapters.save(reference or REFERENCE, folder)
 
-    def _scoring_trees(
+    def _encoded(
         self, prompts: Sequence[Prompt], responses: Sequence[Response]
-    ) -> tuple[list[Tree], Tensor]:
-        """Trees over equal prompts, and where each response stands among their responses."""
+    ) -> tuple[list[Ids], list[Ids]]:
         _check_prompts(prompts)
         if len(prompts) != len(responses):
             raise InputError(
                 f"There are {len(prompts)} prompts but {len(responses)} responses; give a prompt "
                 "for each response."
             )
-        groups: dict[tuple[int, ...], list[int]] = {}
-        encoded: list[tuple[int, ...]] = []
-        for number, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
-            prompt_ids = self.codec.encode_prompt(prompt)
-            encoded.append(self.codec.encode_response(response).token_ids)
-            self.codec.check_fits(prompt_ids, encoded[-1])
-            groups.setdefault(prompt_ids, []).append(number)
-        trees: list[Tree] = []
-        found_at = torch.empty(len(encoded), dtype=torch.long)
-        position = 0
-        for prompt_ids, numbers in groups.items():
-            trees += self.network.trees(prompt_ids, [encoded[n] for n in numbers])
-            for number in numbers:
-                found_at[number] = position
-                position += 1
-        return trees, found_at
-
-    @torch.no_grad()
-    def _score(self, trees: Sequence[Tree]) -> Tensor:
-        """log π of all responses of the trees, in their order, in passes of bounded size."""
-        at_once = min(_SCORED_TOKENS, tokens_within(self.memory_limit_gb, self.base.model))
-        network = self.network
-        batches, sides = network.batches([[tree] for tree in trees], at_once)
-
-        def score(numbers: Sequence[int]) -> Sequence[Tensor]:
-            scores = response_logprobs(network, [trees[n] for n in numbers])
-            return torch.split(scores, [len(trees[n].paths) for n in numbers])
-
-        scored = side_by_side(score, batches, sides=sides)
-        parts = dict(zip(chain.from_iterable(batches), chain.from_iterable(scored), strict=True))
-        return torch.cat([parts[n] for n in range(len(trees))]).cpu() if trees else torch.empty(0)
+        return (
+            [self.codec.encode_prompt(prompt) for prompt in prompts],
+            [self.codec.encode_response(response).token_ids for response in responses],
+        )
 
 
 def _check_prompts(prompts: Sequence[Prompt]) -> None:

@@ -20,10 +20,9 @@ from corll.gradient import (
     EncodedPair,
     accumulate_gradient,
     encode_pair,
-    with_less_memory,
 )
+from corll.losses import Objective
 from corll.model import file_names
-from corll.model.memory import tokens_within
 from corll.policy import Policy
 from corll.records import Preference, StepResult
 
@@ -51,7 +50,8 @@ class PreferenceOptimizer:
             lr=config.learning_rate,
             betas=(config.adam_beta1, config.adam_beta2),
         )
-        self._max_tokens = tokens_within(config.memory_limit_gb, policy.base.model)
+        self._needs_pair = Objective.of(config).needs_pair
+        self._budget = policy.within(config.memory_limit_gb).token_budget()
 
     def step(self, preferences: Sequence[Preference]) -> StepResult:
         """Take one Adam step on these preferences.
@@ -61,7 +61,10 @@ class PreferenceOptimizer:
         """
         if not preferences:
             raise InputError("A step needs at least one preference.")
-        pairs = [encode_pair(self.policy, preference) for preference in preferences]
+        pairs = [
+            encode_pair(self.policy, preference, needs_pair=self._needs_pair)
+            for preference in preferences
+        ]
         gradient = self._gradient(pairs)
         metrics = {name: float(value) for name, value in gradient.metrics.items()}
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.config.max_grad_norm)
@@ -110,14 +113,13 @@ class PreferenceOptimizer:
         }
 
     def _gradient(self, pairs: Sequence[EncodedPair]) -> BatchGradient:
-        while True:
-            try:
-                with self._dropout_stream():
-                    return accumulate_gradient(
-                        self.policy, pairs, self.config, self._max_tokens, before=self.give_way
-                    )
-            except (RuntimeError, MemoryError) as error:
-                self._max_tokens = with_less_memory(error, self._max_tokens, pairs)
+        def accumulate(max_tokens: int) -> BatchGradient:
+            with self._dropout_stream():
+                return accumulate_gradient(
+                    self.policy, pairs, self.config, max_tokens, before=self.give_way
+                )
+
+        return self._budget.attempt([pair.rows for pair in pairs], accumulate)
 
     @contextmanager
     def _dropout_stream(self) -> Iterator[None]:

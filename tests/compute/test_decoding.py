@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,16 +14,19 @@ from scipy.stats import chisquare
 from torch import Tensor
 from transformers import BloomConfig, BloomForCausalLM
 
+from corll.compute.choose import backend_for
 from corll.compute.decoding import Branch, draw, sample_branches
+from corll.compute.network import Network
 from corll.compute.packing import Ids
-from corll.compute.scoring import Network
+from corll.compute.plain import PlainBackend
 from corll.config import SamplingConfig
-from tiny_models import DEVICE, build_gpt2, build_llama, logprob_by_transformers
+from tiny_models import DEVICE, build_gpt2, build_llama, logprob_by_transformers, network_of
 
 V = 64
 END = 0
 PROMPTS: list[Ids] = [(5, 9, 2), (7,), (3, 3, 8, 1, 4, 6, 2, 9)]
 EVERYTHING = SamplingConfig(temperature=1.0, top_k=0, top_p=1.0)
+BACKEND = PlainBackend(None)
 JUST_BELOW_1 = float(np.nextafter(np.float32(1), np.float32(0)))
 
 
@@ -35,7 +39,7 @@ def build_bloom(vocab_size: int) -> Any:
 @cache
 def network(name: str) -> Network:
     builders: dict[str, Any] = {"llama": build_llama, "gpt2": build_gpt2, "bloom": build_bloom}
-    return Network.examine(builders[name](V).eval().requires_grad_(False))
+    return network_of(builders[name](V).eval().requires_grad_(False))
 
 
 def sample(
@@ -195,7 +199,7 @@ def drawn_uniformly(prompt: Ids) -> set[Ids]:
         torch.zeros_like(flat.lm_head.weight), requires_grad=False
     )
     ((branch,),) = sample_branches(
-        Network(flat, net.takes_trees, net.head_is_linear),
+        replace(net, model=flat, backend=backend_for(flat)),
         [prompt],
         seeds=[0],
         num_samples=1,
@@ -224,7 +228,7 @@ class TestDraw:
     def tokens(self, uniforms: list[float], **sampling: Any) -> list[int]:
         config = SamplingConfig(**{"top_k": 0, **sampling})
         rows = self.LOGITS.expand(len(uniforms), 3)
-        return draw(rows, torch.tensor(uniforms), config)[0].tolist()
+        return draw(rows, torch.tensor(uniforms), config, BACKEND)[0].tolist()
 
     def test_a_uniform_is_where_the_distribution_function_reaches_it(self) -> None:
         assert self.tokens([0.0, 0.49, 0.51, 0.79, 0.81, JUST_BELOW_1]) == [1, 1, 2, 2, 0, 0]
@@ -257,7 +261,7 @@ class TestDraw:
     )
     def test_the_logprob_is_of_the_full_distribution(self, sampling: dict[str, float]) -> None:
         config = SamplingConfig(**{"top_k": 0, **sampling})
-        tokens, logprobs = draw(self.LOGITS.expand(2, 3), torch.tensor([0.0, 0.7]), config)
+        tokens, logprobs = draw(self.LOGITS.expand(2, 3), torch.tensor([0.0, 0.7]), config, BACKEND)
         expected = torch.tensor([0.2, 0.5, 0.3]).log()[tokens]
         torch.testing.assert_close(logprobs, expected)
 
@@ -265,7 +269,7 @@ class TestDraw:
         """Sums of many small float32 numbers stop short of 1 or go past it."""
         logits = torch.randn(16, 50_000, generator=torch.Generator().manual_seed(0))
         tokens, logprobs = draw(
-            logits, torch.full((16,), JUST_BELOW_1), SamplingConfig(top_k=0, top_p=0.5)
+            logits, torch.full((16,), JUST_BELOW_1), SamplingConfig(top_k=0, top_p=0.5), BACKEND
         )
         assert logprobs.isfinite().all()
         nucleus = logits.softmax(-1).gather(-1, tokens[:, None]).squeeze(-1)
@@ -273,7 +277,9 @@ class TestDraw:
 
     def test_an_impossible_token_is_never_drawn(self) -> None:
         logits = torch.tensor([[0.0, float("-inf"), 0.0]]).expand(2, 3)
-        tokens, logprobs = draw(logits, torch.tensor([0.0, JUST_BELOW_1]), SamplingConfig(top_k=0))
+        tokens, logprobs = draw(
+            logits, torch.tensor([0.0, JUST_BELOW_1]), SamplingConfig(top_k=0), BACKEND
+        )
         assert sorted(tokens.tolist()) == [0, 2]
         torch.testing.assert_close(logprobs, torch.full((2,), 0.5).log())
 
@@ -290,7 +296,7 @@ class TestDraw:
         generator = torch.Generator().manual_seed(0)
         logits = torch.randn(20, generator=generator)
         uniforms = torch.rand(20_000, generator=generator)
-        tokens, _ = draw(logits.expand(20_000, 20), uniforms, sampling)
+        tokens, _ = draw(logits.expand(20_000, 20), uniforms, sampling, BACKEND)
         weights = (logits.double() / sampling.temperature).softmax(-1)
         order = weights.argsort(descending=True)
         kept = torch.zeros(20, dtype=torch.bool)

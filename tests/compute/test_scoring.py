@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,9 +29,12 @@ from transformers import (
 )
 
 from corll.compute import scoring
+from corll.compute.choose import backend_for
+from corll.compute.network import Network
 from corll.compute.packing import Ids, build_tree
-from corll.compute.scoring import Network, linear_token_logprobs, response_logprobs
-from tiny_models import build_gpt2, build_llama, logprob_by_transformers
+from corll.compute.plain import PlainBackend
+from corll.compute.scoring import linear_token_logprobs, response_logprobs
+from tiny_models import build_gpt2, build_llama, logprob_by_transformers, network_of
 
 V = 64
 PROMPT = (5, 9, 2)
@@ -52,12 +57,12 @@ SIZES: dict[str, Any] = {
 @cache
 def network(name: str) -> Network:
     builders = {"llama": build_llama, "gpt2": build_gpt2}
-    return Network.examine(builders[name](V).eval().requires_grad_(False))
+    return network_of(builders[name](V).eval().requires_grad_(False))
 
 
 def plain(network: Network) -> Network:
     """The same model, without a shortcut."""
-    return Network(network.model, takes_trees=False, head_is_linear=False)
+    return replace(network, takes_trees=False, head_is_linear=False)
 
 
 def expected_logprobs(model: Any, prompt: Ids, responses: Sequence[Ids]) -> Tensor:
@@ -113,7 +118,7 @@ class TestValues:
 
     def test_sums_are_float32_whatever_the_base_computes_in(self) -> None:
         model = build_llama(V).to(torch.bfloat16).eval().requires_grad_(False)
-        net = Network.examine(model)
+        net = network_of(model)
         scores = response_logprobs(net, net.trees(PROMPT, RESPONSES))
         assert scores.dtype == torch.float32
         assert net.takes_trees
@@ -128,7 +133,7 @@ def learning_copy(name: str) -> tuple[Network, list[Tensor]]:
     inner = model.get_decoder() if name == "llama" else model.transformer
     layer = (inner.layers if name == "llama" else inner.h)[0]
     learned = [p.requires_grad_() for p in layer.parameters()]
-    return Network(model, net.takes_trees, net.head_is_linear), learned
+    return replace(net, model=model, backend=backend_for(model)), learned
 
 
 def margin_gradients(net: Network, learned: list[Tensor], *, shared_grad: bool) -> list[Tensor]:
@@ -157,7 +162,7 @@ class TestGradients:
     def test_shared_terms_carry_none_when_told_so(self, linear: bool) -> None:
         """The gradient of one response alone lacks its shared beginning, and only then."""
         net, learned = learning_copy("llama")
-        net = Network(net.model, True, linear)
+        net = replace(net, takes_trees=True, head_is_linear=linear)
 
         def gradient(*, shared_grad: bool) -> Tensor:
             trees = [build_tree(PROMPT, RESPONSES[:2])]
@@ -195,9 +200,15 @@ class TestGradients:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def with_head(head: torch.nn.Linear) -> Network:
+    """A network of which there is an output layer only."""
+    model = SimpleNamespace(get_output_embeddings=lambda: head)
+    return Network(model, PlainBackend(model), takes_trees=False, head_is_linear=True)
+
+
 class TestLinearTokenLogprobs:
     @staticmethod
-    def case(*, bias: bool, learns: bool = False) -> tuple[Tensor, torch.nn.Linear, Tensor, Tensor]:
+    def case(*, bias: bool, learns: bool = False) -> tuple[Tensor, Any, Tensor, Tensor]:
         generator = torch.Generator().manual_seed(0)
         torch.manual_seed(0)
         head = torch.nn.Linear(5, 11, bias=bias).requires_grad_(learns)
@@ -212,7 +223,7 @@ class TestLinearTokenLogprobs:
     ) -> None:
         monkeypatch.setattr(scoring, "_LOGITS_PER_CHUNK", chunk)
         hidden, head, token_ids, weights = self.case(bias=bias)
-        found = linear_token_logprobs(hidden, head, token_ids)
+        found = linear_token_logprobs(with_head(head), hidden, token_ids)
         (found_grad,) = torch.autograd.grad((weights * found).sum(), hidden)
         expected = head(hidden).log_softmax(-1).gather(-1, token_ids[:, None]).squeeze(-1)
         (expected_grad,) = torch.autograd.grad((weights * expected).sum(), hidden)
@@ -227,10 +238,10 @@ class TestLinearTokenLogprobs:
         monkeypatch.setattr(scoring, "_LOGITS_PER_CHUNK", chunk)
         hidden, head, token_ids, weights = self.case(bias=True, learns=learns)
         named = torch.tensor([False, True, True, False, False, True, False])
-        some = linear_token_logprobs(hidden, head, token_ids, named)
-        torch.testing.assert_close(some, linear_token_logprobs(hidden, head, token_ids))
+        some = linear_token_logprobs(with_head(head), hidden, token_ids, named)
+        torch.testing.assert_close(some, linear_token_logprobs(with_head(head), hidden, token_ids))
         (found,) = torch.autograd.grad((weights * some).sum(), hidden)
-        whole = linear_token_logprobs(hidden, head, token_ids)
+        whole = linear_token_logprobs(with_head(head), hidden, token_ids)
         (expected,) = torch.autograd.grad((weights * whole)[named].sum(), hidden)
         torch.testing.assert_close(found, expected)
         assert not found[~named].any()
@@ -240,7 +251,7 @@ class TestLinearTokenLogprobs:
         hidden, head, token_ids, weights = self.case(bias=True)
 
         def value(at: Tensor) -> Tensor:
-            return (weights * linear_token_logprobs(at, head, token_ids)).sum()
+            return (weights * linear_token_logprobs(with_head(head), at, token_ids)).sum()
 
         (grad,) = torch.autograd.grad(value(hidden), hidden)
         step = 1e-2
@@ -253,11 +264,11 @@ class TestLinearTokenLogprobs:
 
     def test_no_tokens_give_no_numbers(self) -> None:
         hidden, head, token_ids, _ = self.case(bias=False)
-        assert linear_token_logprobs(hidden[:0], head, token_ids[:0]).shape == (0,)
+        assert linear_token_logprobs(with_head(head), hidden[:0], token_ids[:0]).shape == (0,)
 
     def test_an_output_layer_that_learns_gets_its_gradient(self) -> None:
         hidden, head, token_ids, weights = self.case(bias=True, learns=True)
-        total = (weights * linear_token_logprobs(hidden, head, token_ids)).sum()
+        total = (weights * linear_token_logprobs(with_head(head), hidden, token_ids)).sum()
         found = torch.autograd.grad(total, [hidden, head.weight])
         logprobs = head(hidden).log_softmax(-1).gather(-1, token_ids[:, None]).squeeze(-1)
         expected = torch.autograd.grad((weights * logprobs).sum(), [hidden, head.weight])
@@ -291,7 +302,7 @@ class TestExamine:
     @pytest.mark.parametrize("build", [bloom, gemma2, cohere, granite])
     def test_other_architectures_give_the_right_numbers(self, build: Any) -> None:
         torch.manual_seed(0)
-        net = Network.examine(frozen(build()))
+        net = network_of(frozen(build()))
         scores = response_logprobs(net, net.trees(PROMPT, RESPONSES))
         expected = expected_logprobs(net.model, PROMPT, RESPONSES)
         torch.testing.assert_close(scores, expected, rtol=0, atol=1e-4)
@@ -299,7 +310,7 @@ class TestExamine:
     @pytest.mark.parametrize("build", [gemma2, cohere, granite])
     def test_logits_that_are_scaled_are_not_taken_from_the_output_layer(self, build: Any) -> None:
         torch.manual_seed(0)
-        net = Network.examine(frozen(build()))
+        net = network_of(frozen(build()))
         assert not net.head_is_linear
         assert net.takes_trees
 
@@ -308,7 +319,7 @@ class TestExamine:
     ) -> None:
         torch.manual_seed(0)
         with caplog.at_level(logging.WARNING, logger="corll"):
-            net = Network.examine(frozen(bloom()))
+            net = network_of(frozen(bloom()))
             response_logprobs(net, net.trees(PROMPT, RESPONSES))
         assert not net.takes_trees
         assert [r.getMessage() for r in caplog.records if r.name.startswith("corll")] == [
@@ -319,13 +330,13 @@ class TestExamine:
 
     def test_a_model_that_is_fit_gives_no_warning(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING, logger="corll"):
-            Network.examine(network("llama").model)
+            network_of(network("llama").model)
         assert not caplog.records
 
     def test_rows_longer_than_a_sliding_window_are_scored_right(self) -> None:
         """A mask of ours would let tokens see past the window."""
         torch.manual_seed(0)
-        net = Network.examine(frozen(MistralForCausalLM(MistralConfig(**SIZES, sliding_window=16))))
+        net = network_of(frozen(MistralForCausalLM(MistralConfig(**SIZES, sliding_window=16))))
         prompt = tuple(range(1, 41))
         scores = response_logprobs(net, net.trees(prompt, RESPONSES))
         expected = expected_logprobs(net.model, prompt, RESPONSES)

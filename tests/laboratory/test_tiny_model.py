@@ -12,13 +12,13 @@ import pytest
 import torch
 from filelock import FileLock
 
-from corll.compute.cpu.fused_layers import is_fused
 from corll.errors import ConfigError, InputError, ModelNotFoundError, TrainingError
 from corll.laboratory import tiny_model as module
 from corll.laboratory.tiny_config import TinyConfig
 from corll.laboratory.tiny_model import END, tiny_model
 from corll.model.loading import load_model
 from corll.policy import Policy
+from tiny_models import is_fused
 
 SMALL = TinyConfig(
     vocab_size=300,
@@ -57,7 +57,7 @@ def test_a_policy_takes_it_with_all_its_shortcuts(
     policy = Policy.load(folder, dtype="float32")
     assert not caplog.records
     assert is_fused(policy.base.model)
-    assert policy.network.takes_trees
+    assert policy._network.takes_trees
     assert not policy.codec.chat
     assert policy.codec.context_length == 32
     [[first, second]] = policy.sample(["The cook"], 2, 8)

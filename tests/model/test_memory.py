@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from corll.compute.decoding import BranchingCache
+from corll.compute.branching_cache import BranchingCache
 from corll.compute.scoring import response_logprobs
 from corll.model.memory import (
     activation_bytes_per_token,
@@ -33,8 +33,9 @@ def bytes_kept(policy: Policy, tokens: int) -> int:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        scores = response_logprobs(policy.network, policy.network.trees(prompt, responses))
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with policy.active() as network, hooks:
+        scores = response_logprobs(network, network.trees(prompt, responses))
     assert scores.requires_grad
     return sum(kept.values())
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from corll.compute.cpu.fused_layers import is_fused
 from corll.config import CoactiveConfig, LoraConfig
 from corll.errors import AdapterError, ConfigError
 from corll.gradient import accumulate_gradient, encode_pair
@@ -23,6 +22,7 @@ from tiny_models import (
     build_llama,
     build_qwen2,
     build_tokenizer,
+    is_fused,
     logprob_by_transformers,
     weights,
 )
@@ -209,7 +209,7 @@ class TestScoresAndSamples:
         torch.testing.assert_close(rewards, 0.5 * log_ratios(whole))
 
     def test_rows_are_shared(self, whole: Policy) -> None:
-        assert whole.network.takes_trees
+        assert whole._network.takes_trees
         assert whole.shares_prefixes
 
     def test_its_working_set_is_that_of_all_weights(self, whole_llama: Policy) -> None:

@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicCache
+from transformers.cache_utils import Cache
 
-from corll.compute.branching_cache import BranchingCache, attention_kernels
-from corll.compute.cpu.fused_layers import is_fused
-from corll.compute.cpu.kernels import FEWEST_PER_LIKELIEST, kernels_for
+from corll.compute.backend import Backend
+from corll.compute.network import Network
 from corll.compute.packing import Ids
-from corll.compute.scoring import Network, log_normalizers, rows_in_cache
 from corll.config import SamplingConfig
 
 
@@ -64,6 +62,7 @@ class Decoding:
 
     Several of them may take turns on one network. The adapter that the network runs with must be
     the same at each call: keys and values of the tokens before were computed with it.
+    `begun_with` is its name.
     *Shapes*: `token_ids`, `logprobs` N × T, where N is P · K and T the longest response; `lengths`
     and `finished` N. *Units*: `logprobs` in nats, one a token, of the full distribution.
     """
@@ -78,7 +77,9 @@ class Decoding:
         max_new_tokens: int,
         sampling: SamplingConfig,
         end_ids: Sequence[int],
+        begun_with: str | None = None,
     ) -> None:
+        self.begun_with = begun_with
         streams = _uniforms(prompts, seeds, num_samples, max_new_tokens)
         with torch.no_grad():
             self._state = _prefill(network, prompts, num_samples, max_new_tokens)
@@ -103,7 +104,8 @@ class Decoding:
         if self._drawn is not None:
             self._feed(self._drawn)
         rows, step = self._state.rows, self.steps
-        drawn, logprobs = draw(self._state.logits, self._uniforms[rows, step], self.sampling)
+        uniforms, backend = self._uniforms[rows, step], self.network.backend
+        drawn, logprobs = draw(self._state.logits, uniforms, self.sampling, backend)
         going = self._going[rows]
         self.token_ids[rows, step] = torch.where(going, drawn, 0)
         self.logprobs[rows, step] = torch.where(going, logprobs, 0.0)
@@ -167,7 +169,9 @@ class _State:
     more: dict[str, Any]
 
 
-def draw(logits: Tensor, uniforms: Tensor, sampling: SamplingConfig) -> tuple[Tensor, Tensor]:
+def draw(
+    logits: Tensor, uniforms: Tensor, sampling: SamplingConfig, backend: Backend
+) -> tuple[Tensor, Tensor]:
     """One token a row by inverting the distribution function at `uniforms`.
 
     Temperature, then top-k, then top-p, as `transformers` orders them; the log-probability
@@ -176,7 +180,7 @@ def draw(logits: Tensor, uniforms: Tensor, sampling: SamplingConfig) -> tuple[Te
     *Shapes*: `logits` N × V, `uniforms` N → tokens N, log-probabilities N.
     """
     count = sampling.top_k if 0 < sampling.top_k < logits.shape[-1] else logits.shape[-1]
-    top, ids, log_z = _likeliest(logits, count)
+    top, ids, log_z = backend.likeliest(logits, count)
     weights = (top / sampling.temperature).softmax(-1)
     if sampling.top_p < 1:
         before = weights.cumsum(-1) - weights
@@ -188,21 +192,6 @@ def draw(logits: Tensor, uniforms: Tensor, sampling: SamplingConfig) -> tuple[Te
     choice = torch.searchsorted(cumulative, wanted, right=True).minimum(last)
     logprobs = top.gather(-1, choice).squeeze(-1) - log_z
     return ids.gather(-1, choice).squeeze(-1), logprobs
-
-
-def _likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The largest logits, their ids, and log Σ exp of all, in float32.
-
-    A few rows at a time, so that they stay in the processor's cache. *Shapes*: N × V → N × count,
-    N × count, N.
-    """
-    kernels = kernels_for(logits)
-    if kernels is not None and count * FEWEST_PER_LIKELIEST <= logits.shape[1]:
-        return kernels.likeliest(logits.contiguous(), count)
-    few = torch.split(logits, rows_in_cache(logits))
-    parts = [(*rows.float().topk(count, dim=-1), log_normalizers(rows)) for rows in few]
-    top, ids, log_z = (torch.cat(part) for part in zip(*parts, strict=True))
-    return top, ids, log_z
 
 
 def _uniforms(
@@ -232,7 +221,7 @@ def _prefill(
         padding[row, : L - len(prompt)] = True
     positions = ((~padding).cumsum(-1) - 1).clamp(min=0)
     token_ids, padding = token_ids.to(model.device), padding.to(model.device)
-    cache = _new_cache(network, num_samples, L + max_new_tokens)
+    cache = network.new_cache(num_samples, L + max_new_tokens)
     logits = network.next_logits(
         input_ids=token_ids,
         position_ids=positions.to(model.device),
@@ -249,16 +238,8 @@ def _prefill(
         lengths.repeat_interleave(num_samples),
         padding.repeat_interleave(num_samples, dim=0),
         torch.arange(P * num_samples, device=model.device),
-        {"settled": {}} if is_fused(model) else {},
+        network.backend.decode_arguments(),
     )
-
-
-def _new_cache(network: Network, branches: int, capacity: int) -> Cache:
-    model = network.model
-    if not network.takes_trees:
-        return DynamicCache(config=model.config)
-    compiled = attention_kernels(model) if is_fused(model) else None
-    return BranchingCache(model.config, branches=branches, capacity=capacity, kernels=compiled)
 
 
 def _advance(network: Network, state: _State, drawn: Tensor) -> None:

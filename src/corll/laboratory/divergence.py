@@ -39,22 +39,22 @@ def divergence(
     Its mean over samples estimates KL(π‖π_0) as the mean of log π/π_0 does, but is never negative,
     and exact at each token. *Raises*: InputError for a prompt that cannot be rendered.
     """
-    network = policy.network
-    trees = [
-        network.trees(policy.codec.encode_prompt(prompt), [sample.token_ids])[0]
-        for prompt, sample in zip(prompts, samples, strict=True)
-    ]
-    width = policy.base.model.config.get_text_config().vocab_size
-    full, drawn = [], []
-    for some in _batches(trees, _FLOATS_AT_ONCE // width):
-        ours = full_logprobs(network, some)
-        with policy.as_reference():
-            theirs = full_logprobs(network, some)
-        for own, reference in zip(ours, theirs, strict=True):
-            full.append(_kl(own, reference))
-            likeliest = own.topk(min(top_k or width, own.shape[-1])).indices
-            sides = (side.gather(-1, likeliest).log_softmax(-1) for side in (own, reference))
-            drawn.append(_kl(*sides))
+    with policy.active() as network:
+        trees = [
+            network.trees(policy.codec.encode_prompt(prompt), [sample.token_ids])[0]
+            for prompt, sample in zip(prompts, samples, strict=True)
+        ]
+        width = policy.base.model.config.get_text_config().vocab_size
+        full, drawn = [], []
+        for some in _batches(trees, _FLOATS_AT_ONCE // width):
+            ours = full_logprobs(network, some)
+            with policy.as_reference():
+                theirs = full_logprobs(network, some)
+            for own, reference in zip(ours, theirs, strict=True):
+                full.append(_kl(own, reference))
+                likeliest = own.topk(min(top_k or width, own.shape[-1])).indices
+                sides = (side.gather(-1, likeliest).log_softmax(-1) for side in (own, reference))
+                drawn.append(_kl(*sides))
     return Divergence(torch.stack(full).cpu(), torch.stack(drawn).cpu())
 
 

@@ -32,8 +32,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from corll.cache import cache_folder
-from corll.compute.cpu.attention import grouped_attention, rotate
-from corll.compute.cpu.fused_layers import RootMeanSquareNorm, swiglu
+from corll.compute.choose import layer_operations
+from corll.compute.rotation import rotate
 from corll.errors import ConfigError, InputError, ModelNotFoundError, TrainingError
 from corll.files import durable
 from corll.laboratory.tiny_config import TinyConfig, llama_config
@@ -258,7 +258,8 @@ class _Network:
         self.matrices = [w for w in model.model.layers.parameters() if w.ndim == 2]
         # They all stay 1, so one norm serves everywhere.
         gains = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.norm = RootMeanSquareNorm(gains.to(self.dtype))
+        self.operations = layer_operations(torch.device("cpu"))
+        self.norm = self.operations.norm(gains.to(self.dtype))
 
     @classmethod
     def create(cls, config: TinyConfig, vocab_size: int) -> Self:
@@ -284,10 +285,10 @@ class _Network:
             turned = rotate(heads[:, :, : -self.keys], cos, sin, over_heads=2).transpose(1, 2)
             queries, keys = torch.split(turned, [self.heads, self.keys], dim=1)
             values = heads[:, :, -self.keys :].transpose(1, 2)
-            attended, _ = grouped_attention(attention, queries, keys, values, mask[None, None])
+            attended = self.operations.attend(attention, queries, keys, values, mask[None, None])
             x = torch.addmm(x, attended.view(B * T, -1), self._joined(attention.o_proj))
             gate_up = self.norm(x) @ self._joined(mlp.gate_proj, mlp.up_proj)
-            x = torch.addmm(x, swiglu(gate_up), self._joined(mlp.down_proj))
+            x = torch.addmm(x, self.operations.gate(gate_up), self._joined(mlp.down_proj))
         loss: Tensor = _TokenLoss.apply(self.norm(x), embeddings, targets)  # type: ignore[no-untyped-call]
         return loss
 

@@ -59,7 +59,7 @@ class AdapterSet:
             if isinstance(module, peft_lora.LoraLayer)
         }
         self._active: str | None = POLICY
-        self._added = 0
+        self._added = self._held = 0
 
     @classmethod
     def create(
@@ -163,6 +163,22 @@ class AdapterSet:
         if adapter != self._active:
             activate(self._layers.values(), adapter)
             self._active = adapter
+
+    @contextmanager
+    def held(self, adapter: str | None) -> Iterator[None]:
+        """Within the context the model runs with an adapter, or with none.
+
+        Where contexts are nested, the outer one's adapter runs again when the inner one ends.
+        """
+        outer = self._active
+        self.switch_to(adapter)
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            if self._held:
+                self.switch_to(outer)
 
     def lora(self, adapter: str) -> LoraConfig:
         """The shape of an adapter."""

@@ -19,7 +19,6 @@ import torch
 from safetensors import SafetensorError
 
 from corll.cache import cache_folder
-from corll.compute.cpu.attention import use_grouped_attention
 from corll.errors import ConfigError, ModelNotFoundError
 from corll.model import file_names
 
@@ -50,6 +49,11 @@ class LoadedModel:
     def device(self) -> torch.device:
         device: torch.device = self.model.device
         return device
+
+    @property
+    def is_on_cpu(self) -> bool:
+        """Whether its weights lie in the memory that processes can share."""
+        return self.device.type == "cpu"
 
     @property
     def dtype(self) -> torch.dtype:
@@ -97,7 +101,6 @@ def load_model(
             f"The model in {folder} cannot be loaded as a causal language model: {error}"
         ) from error
     model.to(chosen_device).eval().requires_grad_(False)
-    use_grouped_attention(model)
     return LoadedModel(str(name_or_path), folder, model, tokenizer)
 
 

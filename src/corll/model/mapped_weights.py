@@ -24,7 +24,7 @@ def map_weights(base: LoadedModel, folder: Path) -> Path | None:
     The file is written where it is missing or holds other weights, never changed in place. None on
     other devices, whose memory no file can stand for. *Raises*: OSError where it cannot be written.
     """
-    if base.device.type != "cpu":
+    if not base.is_on_cpu:
         return None
     parameters = [parameter for _, parameter in base.weights()]
     dtype = str(base.dtype).removeprefix("torch.")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from corll.compute.cpu.frozen_linear import can_prepack, may_prepack
-from corll.compute.cpu.fused_layers import is_fused
 from corll.model.loading import LoadedModel
 
 _GIB = 2**30
@@ -39,20 +37,23 @@ class WorkingSet:
         )
 
 
-def working_set(base: LoadedModel, adapter: Iterable[Tensor], limit_gb: float) -> WorkingSet:
-    """Of a model that learns by `adapter`, with `limit_gb` for what passes through it.
+def working_set(
+    base: LoadedModel,
+    adapter: Iterable[Tensor],
+    limit_gb: float,
+    *,
+    copied: Callable[[Sequence[Tensor]], int],
+) -> WorkingSet:
+    """Return what a model needs that learns by `adapter`, with `limit_gb` for what passes through.
 
-    Where the processor gains by it, a copy of the weights is laid out at the first draft, and
-    another at the first step.
+    `copied` tells the bytes of the copies of its weights that a backend lays out: where the
+    processor gains by it one at the first draft, and another at the first step.
     """
     weights = [parameter for _, parameter in base.weights()]
-    matrices = [weight for weight in weights if weight.dim() == 2]
-    lays_out = is_fused(base.model) and may_prepack(base.model)
-    prepacks = lays_out and all(map(can_prepack, matrices))
     own = sum(map(_gib, adapter))
     return WorkingSet(
         weights=sum(map(_gib, weights)),
-        copies=2 * sum(map(_gib, matrices)) if prepacks else 0.0,
+        copies=copied(weights) / _GIB,
         adapter=own,
         optimiser=_OPTIMISER_VALUES * own,
         work=limit_gb,

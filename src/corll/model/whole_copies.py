@@ -8,6 +8,8 @@ the parameters of one copy at a time are put: so both run through the very same 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +62,7 @@ class WholeCopies:
             None: dict(base.model.named_parameters())
         }
         self._active: str | None = None
-        self._added = 0
+        self._added = self._held = 0
 
     @classmethod
     def create(
@@ -143,6 +145,19 @@ class WholeCopies:
         for slot in self._slots:
             slot.module._parameters[slot.key] = parameters[slot.name]
         self._active = copy
+
+    @contextmanager
+    def held(self, copy: str | None) -> Iterator[None]:
+        """Within the context a copy's parameters are in the model; as `AdapterSet.held`."""
+        outer = self._active
+        self.switch_to(copy)
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            if self._held:
+                self.switch_to(outer)
 
     def lora(self, copy: str) -> LoraConfig:
         """There is no adapter: one on no layers, without dropout."""

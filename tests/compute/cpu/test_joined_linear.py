@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from bf16_tensors import random
-from corll.compute.cpu.joined_linear import JoinedLinear
+from corll.compute.cpu.joined_linear import CpuJoinedLinear
 from corll.compute.lora import LoraLinear, activate
 
 # PEFT says this of its own doing, wherever a test calls it as a user of PEFT would.
@@ -46,7 +46,7 @@ def test_values_and_gradients_are_those_of_float32(width: int, rows: int) -> Non
     adapted = layers(width, scale=0.3)
     x, grad = random(rows, width).requires_grad_(), random(rows, 96, seed=1)
     residual = random(rows, 96, seed=2).requires_grad_()
-    out = JoinedLinear(adapted, prepacks=True)(x, residual)
+    out = CpuJoinedLinear(adapted, prepacks=True)(x, residual)
     found = [out, *torch.autograd.grad(out, [x, residual, *factors(adapted)], grad)]
 
     exact = [p.detach().float().requires_grad_() for p in (x, residual, *factors(adapted))]
@@ -65,7 +65,7 @@ def test_values_and_gradients_are_those_of_float32(width: int, rows: int) -> Non
 def test_an_adapter_that_changes(width: int) -> None:
     """What was laid out for a product is laid out anew."""
     adapted, x = layers(width, scale=0.3), random(4, width)
-    joined = JoinedLinear(adapted, prepacks=True)
+    joined = CpuJoinedLinear(adapted, prepacks=True)
     with torch.no_grad():
         before = joined(x, decoding=True)
         assert torch.equal(joined(x, decoding=True), before)
@@ -76,12 +76,12 @@ def test_an_adapter_that_changes(width: int) -> None:
         assert not torch.allclose(before, plain, rtol=0.01, atol=0.01)
 
 
-def in_one_go(joined: JoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
+def in_one_go(joined: CpuJoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
     with torch.no_grad():
         return joined(x, residual, decoding=True)
 
 
-def a_few_rows_at_a_time(joined: JoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
+def a_few_rows_at_a_time(joined: CpuJoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
     with torch.no_grad():
         parts = [slice(start, start + 8) for start in range(0, len(x), 8)]
         rows = [None if residual is None else residual[part] for part in parts]
@@ -90,16 +90,16 @@ def a_few_rows_at_a_time(joined: JoinedLinear, x: Tensor, residual: Tensor | Non
         )
 
 
-def scoring(joined: JoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
+def scoring(joined: CpuJoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
     with torch.no_grad():
         return joined(x, residual)
 
 
-def learning(joined: JoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
+def learning(joined: CpuJoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
     return joined(x, residual).detach()
 
 
-def layer_by_layer(joined: JoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
+def layer_by_layer(joined: CpuJoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
     out = torch.cat([module(x) for module in joined.modules], dim=-1).detach()
     return out if residual is None else residual + out
 
@@ -108,12 +108,12 @@ def layer_by_layer(joined: JoinedLinear, x: Tensor, residual: Tensor | None) -> 
 @pytest.mark.parametrize("has_residual", [False, True])
 @pytest.mark.parametrize("way", [in_one_go, a_few_rows_at_a_time, learning, layer_by_layer])
 def test_a_small_adapter_is_not_rounded_away(
-    way: Callable[[JoinedLinear, Tensor, Tensor | None], Tensor], has_residual: bool, width: int
+    way: Callable[[CpuJoinedLinear, Tensor, Tensor | None], Tensor], has_residual: bool, width: int
 ) -> None:
     """Its share is a twentieth of the outputs' last digits, and shows in their mean."""
     adapted, x = layers(width, scale=0.0017), random(1024, width)
     residual = random(1024, 96, seed=2) if has_residual else None
-    joined = JoinedLinear(adapted, prepacks=True)
+    joined = CpuJoinedLinear(adapted, prepacks=True)
     parts = zip(factors(adapted)[::2], factors(adapted)[1::2], strict=True)
     wide = x.double()
     share = torch.cat(
@@ -133,12 +133,12 @@ def test_a_small_adapter_is_not_rounded_away(
 @pytest.mark.parametrize("has_residual", [False, True])
 @pytest.mark.parametrize("way", [in_one_go, a_few_rows_at_a_time, scoring])
 def test_an_adapter_that_is_0_changes_no_digit(
-    way: Callable[[JoinedLinear, Tensor, Tensor | None], Tensor], has_residual: bool, width: int
+    way: Callable[[CpuJoinedLinear, Tensor, Tensor | None], Tensor], has_residual: bool, width: int
 ) -> None:
     """So that a new policy's log-ratios are exactly 0, whether it learns or drafts."""
     adapted, x = layers(width, scale=0.3), random(1024, width)
     residual = random(1024, 96, seed=2) if has_residual else None
-    joined = JoinedLinear(adapted, prepacks=True)
+    joined = CpuJoinedLinear(adapted, prepacks=True)
     with torch.no_grad():
         for layer in adapted:
             layer.lora_B["default"].weight.zero_()
@@ -156,7 +156,7 @@ def test_layers_without_adapters_pass_gradients_on(width: int) -> None:
     adapted, x, grad = layers(width, scale=0.3), random(200, width), random(200, 96, seed=1)
     residual = random(200, 96, seed=2)
     activate(adapted, None)
-    joined = JoinedLinear(adapted, prepacks=True)
+    joined = CpuJoinedLinear(adapted, prepacks=True)
     plain = scoring(joined, x, residual)
     out = joined(x.requires_grad_(), residual.requires_grad_())
     assert torch.equal(out, plain)

@@ -15,9 +15,9 @@ from torch.nn.functional import rms_norm, silu
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from bf16_tensors import UNIT, random
-from corll.compute.branching_cache import CompiledBranchingLayer
 from corll.compute.cpu import kernels as module
 from corll.compute.cpu.attention import attend_rows
+from corll.compute.cpu.compiled_cache import CompiledBranchingLayer
 from corll.compute.cpu.kernels import (
     FEWEST_PER_LIKELIEST,
     CpuKernels,

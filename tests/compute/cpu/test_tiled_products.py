@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from bf16_tensors import UNIT, random
-from corll.compute.cpu.frozen_linear import FrozenLinear
 from corll.compute.cpu.kernels import CpuKernels, compiled_kernels
+from corll.compute.cpu.packed_linear import PackedLinear
 from corll.compute.cpu.tiled_products import TiledFactors, TiledWeight, in_tiles
 
 steps = st.integers(1, 5).map(lambda count: 32 * count)
@@ -96,7 +96,7 @@ def test_what_is_not_a_number_stays_in_its_row(kernels: CpuKernels) -> None:
 
 
 def test_where_the_result_goes(kernels: CpuKernels) -> None:
-    layer = FrozenLinear(random(64, 32), None, prepacks=True)
+    layer = PackedLinear(random(64, 32), None, prepacks=True)
     memory = random(70, 64, seed=2)
     found = layer(random(70, 32, seed=1), into=memory)
     assert found is memory
@@ -114,7 +114,7 @@ def test_weights_that_are_not_taken(kernels: CpuKernels, shape: tuple[int, int])
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_frozen_layer(kernels: CpuKernels, rows: int, bias: bool) -> None:
     weight, b = random(96, 64), random(96, seed=1) if bias else None
-    layer = FrozenLinear(weight, b, prepacks=True)
+    layer = PackedLinear(weight, b, prepacks=True)
     assert layer.takes_adapter(random(rows, 64), decoding=True)
     x, residual = random(rows, 64, seed=2), random(rows, 96, seed=3)
     expected = linear(x.double(), weight.double(), None if b is None else b.double())

@@ -19,6 +19,7 @@ from transformers.masking_utils import eager_mask
 
 from corll.compute.cpu.kernels import kernels_for
 from corll.compute.packing import FlatRows, Pieces, QueryBlock
+from corll.compute.rotation import rotated
 
 GROUPED = "corll_grouped"
 """The name of `grouped_attention` among those that `transformers` knows."""
@@ -61,42 +62,6 @@ def grouped_attention(
     weights = scores.softmax(-1).view(B * G, rows, T)
     out = torch.bmm(weights, value.reshape(B * G, T, value.shape[-1]))
     return out.view(B, H, Q, value.shape[-1]).transpose(1, 2).contiguous(), None
-
-
-def rotate(heads: Tensor, cos: Tensor, sin: Tensor, *, over_heads: int) -> Tensor:
-    """Rotary position embedding.
-
-    *Shapes*: `heads` B × H × T × D if `over_heads` is 1, B × T × H × D if 2; `cos`, `sin`
-    B × T × D.
-    """
-    cos, sin = cos.unsqueeze(over_heads), sin.unsqueeze(over_heads)
-    if heads.requires_grad and torch.is_grad_enabled():
-        result: Tensor = _Rotation.apply(heads, cos, sin)  # type: ignore[no-untyped-call]
-        return result
-    return _rotated(heads, cos, sin, 1)
-
-
-class _Rotation(torch.autograd.Function):
-    """Its gradient is the rotation back, so nothing but the angles is kept."""
-
-    @staticmethod
-    def forward(ctx: Any, heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        return _rotated(heads, cos, sin, 1)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        return _rotated(grad_output, cos, sin, -1), None, None
-
-
-def _rotated(heads: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
-    half = heads.shape[-1] // 2
-    out = torch.mul(heads, cos, out=heads.new_empty(heads.shape))
-    sin = sin[..., :half]
-    out[..., :half].addcmul_(heads[..., half:], sin, value=-direction)
-    out[..., half:].addcmul_(heads[..., :half], sin, value=direction)
-    return out
 
 
 def attend_rows(
@@ -202,7 +167,7 @@ def _lay_out(heads: Tensor, batch: _Batch) -> _LaidOut:
         angles = batch.cos, batch.sin
         kernels.lay_out_heads(heads.contiguous(), *angles, parts, pieces, batch.scaling)
         return parts
-    turned = _rotated(heads[:, :-G], batch.cos[:, None], batch.sin[:, None], 1)
+    turned = rotated(heads[:, :-G], batch.cos[:, None], batch.sin[:, None], 1)
     _regroup(turned[:, :H].mul_(batch.scaling), parts.queries, rows.block_pieces, back=False)
     _regroup(turned[:, H:], parts.keys, rows.row_pieces, back=False)
     _regroup(heads[:, -G:], parts.values, rows.row_pieces, back=False)
@@ -224,7 +189,7 @@ def _take_back(grads: _LaidOut, batch: _Batch) -> Tensor:
     _regroup(turned[:, :H], grads.queries, rows.block_pieces, back=True)
     _regroup(turned[:, H:], grads.keys, rows.row_pieces, back=True)
     turned[:, :H].mul_(batch.scaling)
-    heads[:, :-G] = _rotated(turned, batch.cos[:, None], batch.sin[:, None], -1)
+    heads[:, :-G] = rotated(turned, batch.cos[:, None], batch.sin[:, None], -1)
     _regroup(heads[:, -G:], grads.values, rows.row_pieces, back=True)
     return heads
 

@@ -10,26 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
 
 import torch
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from corll.compute.backend import Item, Result
 
 _MOST_SIDES = 2
 """Of more threads each would wait longer for Python's lock; two were measured."""
 
 
-def sides_of(device: torch.device) -> int:
-    """How many passes go side by side on a device: two on a CPU of several cores."""
-    return min(_MOST_SIDES, torch.get_num_threads()) if device.type == "cpu" else 1
+def sides() -> int:
+    """Return how many passes go side by side: two where torch has several threads."""
+    return min(_MOST_SIDES, torch.get_num_threads())
 
 
 def side_by_side(
     work: Callable[[Item], Result], items: Sequence[Item], *, sides: int
 ) -> Iterator[Result]:
-    """The results in the items' order, `sides` of them computed at a time.
+    """Yield the results in the items' order, `sides` of them computed at a time.
 
     Each side has its share of torch's threads, and gradients are on or off as they are here. What
     the work raises is raised here, and nothing further is begun.

@@ -11,15 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from corll.compute.cpu.attention import rotate
-from corll.compute.cpu.fused_layers import fuse_layers, is_fused, swiglu
+from corll.compute.choose import layer_operations
+from corll.compute.fused_layers import LayerOperations, fuse_layers
 from corll.compute.lora import LoraLinear, set_dropout
-from tiny_models import DEVICE, build_gpt2, build_llama, build_qwen2
+from corll.compute.rotation import rotate
+from tiny_models import DEVICE, build_gpt2, build_llama, build_qwen2, is_fused
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated"),
 ]
 
+OPERATIONS = layer_operations(DEVICE)
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6], [5, 3, 5, 8, 9, 7, 9, 3]], device=DEVICE)
 
 
@@ -46,7 +48,7 @@ def pair(build: Callable[[int], Any], **settings: Any) -> tuple[Any, Any]:
     """A model with layers as they were, and the same model with fused ones."""
     model = build(40).eval().requires_grad_(False)
     plain, fused = adapted(copy.deepcopy(model), **settings), adapted(model, **settings)
-    assert fuse_layers(fused.base_model.model)
+    assert fuse_layers(fused.base_model.model, OPERATIONS) is None
     assert not is_fused(plain.base_model.model)
     assert is_fused(fused.base_model.model)
     return plain, fused
@@ -120,29 +122,28 @@ def test_bf16_layers_differ_by_rounding_only() -> None:
     exact, _ = pair(build_llama)
     model = build_llama(40).eval().requires_grad_(False)
     fused = adapted(model).bfloat16()
-    assert fuse_layers(fused.base_model.model)
+    assert fuse_layers(fused.base_model.model, OPERATIONS) is None
     with torch.no_grad():
         expected, found = exact(IDS).logits, fused(IDS).logits.float()
     assert float((found - expected).norm() / expected.norm()) < 0.02
 
 
-def test_models_of_other_families_keep_their_layers(caplog: pytest.LogCaptureFixture) -> None:
-    assert not fuse_layers(build_gpt2(40).eval())
+def test_models_of_other_families_keep_their_layers_and_say_why() -> None:
+    reason = fuse_layers(build_gpt2(40).eval(), OPERATIONS)
+    assert reason == "it has no decoder layers that corll knows"
     gelu = build_llama(40).eval()
     gelu.config.hidden_act = "gelu"
-    assert not fuse_layers(gelu)
-    assert not caplog.records
+    assert fuse_layers(gelu, OPERATIONS) == "its activation is 'gelu', not 'silu'"
 
 
-def test_a_layer_that_computes_something_else_is_found_out(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_layer_that_computes_something_else_is_found_out() -> None:
     model = build_llama(40).eval()
     model.model.layers[1].mlp.act_fn = nn.GELU()
     before = model(IDS).logits
-    assert not fuse_layers(model)
+    reason = fuse_layers(model, OPERATIONS)
+    assert reason is not None
+    assert "layer 1 fused gives numbers that differ by" in reason
     assert not is_fused(model)
-    assert "keeps its own layers" in caplog.text
     torch.testing.assert_close(model(IDS).logits, before)
 
 
@@ -159,7 +160,9 @@ def test_rotation_by_hand_and_its_gradient(over_heads: int) -> None:
     assert torch.autograd.gradcheck(lambda h: rotate(h, cos, sin, over_heads=over_heads), [x])
 
 
-def test_the_gradient_of_swiglu() -> None:
+@pytest.mark.parametrize("operations", [LayerOperations(), OPERATIONS])
+def test_the_gate_and_its_gradient(operations: LayerOperations) -> None:
+    swiglu = operations.gate
     x = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(swiglu, [x])
     gate, up = torch.tensor([[1.0]]), torch.tensor([[2.0]])

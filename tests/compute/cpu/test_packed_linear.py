@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from corll.compute.cpu.frozen_linear import FrozenLinear, can_prepack
+from corll.compute.cpu.packed_linear import PackedLinear, can_prepack
 
 
 def tensors(rows: int, *, bias: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -24,7 +24,7 @@ def tensors(rows: int, *, bias: bool, dtype: torch.dtype) -> tuple[Tensor, Tenso
 def test_a_product_is_the_plain_one(rows: int, bias: bool, dtype: torch.dtype) -> None:
     x, weight, b = tensors(rows, bias=bias, dtype=dtype)
     residual = torch.randn(rows, 32, generator=torch.Generator().manual_seed(1)).to(dtype)
-    layer = FrozenLinear(weight, b, prepacks=True)
+    layer = PackedLinear(weight, b, prepacks=True)
     expected = linear(x.float(), weight.float(), None if b is None else b.float())
     tolerance = {"rtol": 0.01, "atol": 0.05} if dtype == torch.bfloat16 else {}
     with torch.no_grad():
@@ -39,12 +39,12 @@ def test_only_bf16_weights_on_a_cpu_get_a_second_copy() -> None:
     _, weight, _ = tensors(1, bias=False, dtype=torch.float32)
     assert not can_prepack(weight)
     assert can_prepack(weight.bfloat16()) == torch.backends.mkldnn.is_available()
-    assert not FrozenLinear(weight.bfloat16(), None, prepacks=False).prepacks
+    assert not PackedLinear(weight.bfloat16(), None, prepacks=False).prepacks
 
 
 def test_with_gradients_the_weight_itself_is_used() -> None:
     x, weight, _ = tensors(4, bias=False, dtype=torch.bfloat16)
     x.requires_grad_()
-    layer = FrozenLinear(weight, None, prepacks=True)
+    layer = PackedLinear(weight, None, prepacks=True)
     (grad,) = torch.autograd.grad(layer(x, decoding=True).sum(), x)
     torch.testing.assert_close(grad, weight.sum(0).expand_as(grad), rtol=0.02, atol=0.02)

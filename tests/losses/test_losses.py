@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,20 @@ from torch import Tensor, tensor
 from torch.testing import assert_close
 
 import trl_peer
-from corll.config import CoactiveConfig
+from corll.config import LOSS_TYPES, CoactiveConfig
 from corll.errors import ConfigError
-from corll.losses import dpo_loss, implicit_reward, shared_terms_cancel, shortfall
+from corll.losses import (
+    PREFERENCE_LOSSES,
+    Objective,
+    PairLogprobs,
+    PairTokens,
+    PreferenceLoss,
+    dpo_loss,
+    implicit_reward,
+    register,
+    shortfall,
+)
+from corll.losses.token_comparison import TokenComparison
 from corll.policy import Policy
 from corll.records import Preference
 
@@ -59,24 +71,108 @@ def test_equals_the_value_worked_by_hand(name: str) -> None:
     assert_close(metrics["loss/total"], loss)
 
 
-def test_supervised_term_is_the_mean_token_loss_averaged_over_pairs() -> None:
-    loss, metrics = dpo_loss(*LOGPROBS, beta=0.1, sft_weight=0.3, **LENGTHS)
-    preference_loss = HAND_WORKED["sigmoid"][1]
-    supervised = 0.3 * (10 / 5 + 6 / 2) / 2
-    assert_close(metrics["loss"], tensor(preference_loss), atol=1e-5, rtol=1e-5)
-    assert_close(loss, tensor(preference_loss + supervised), atol=1e-5, rtol=1e-5)
+# The first pair's edit changed its last two tokens and left the first of the draft's three; the
+# second changed its last token and left nothing. Sums are those of LOGPROBS.
+BY_TOKEN = [
+    PairTokens(
+        tensor([-2.0, -1.0, -3.0, -1.5, -2.5]),
+        tensor([-8.0, -7.0, -5.0]),
+        tensor([-1.0, -3.0, -2.0, -2.0, -4.0]),
+        tensor([-6.0, -7.0, -4.0]),
+        TokenComparison(changed=[3, 4], kept=[0]),
+    ),
+    PairTokens(
+        tensor([-5.0, -1.0]),
+        tensor([-4.0, -5.0]),
+        tensor([-2.0, -4.0]),
+        tensor([-9.0, -10.0]),
+        TokenComparison(changed=[1], kept=[]),
+    ),
+]
+
+
+def objective_of(**settings: Any) -> Objective:
+    config = {"sft_weight": 0.0, "keep_weight": 0.0, **settings}
+    return Objective.of(CoactiveConfig(**config))
+
+
+def test_the_sums_by_token_are_those_worked_with_above() -> None:
+    pairs = PairLogprobs.of_tokens(BY_TOKEN)
+    sums = (pairs.chosen, pairs.rejected, pairs.reference_chosen, pairs.reference_rejected)
+    for found, expected in zip(sums, LOGPROBS, strict=True):
+        assert_close(found, expected)
+    assert [lengths.tolist() for lengths in pairs.lengths()] == [[5, 2], [3, 2]]
+
+
+# Token losses of whole edits 10/5 = 2 and 6/2 = 3; of what was changed 4/2 = 2 and 1/1 = 1.
+@pytest.mark.parametrize(("tokens", "expected"), [("all", 2.5), ("changed", 1.5)])
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+def test_supervision_is_added_with_its_weight(tokens: str, expected: float, weight: float) -> None:
+    objective = objective_of(sft_weight=0.3, sft_tokens=tokens, preference_weight=weight)
+    loss, metrics = objective(PairLogprobs.of_tokens(BY_TOKEN))
+    preference = HAND_WORKED["sigmoid"][1]
+    assert_close(metrics["loss"], tensor(preference), atol=1e-5, rtol=1e-5)
+    assert_close(metrics["loss/sft"], tensor(expected))
+    wanted = tensor(weight * preference + 0.3 * expected)
+    assert_close(loss, wanted, atol=1e-5, rtol=1e-5)
     assert_close(metrics["loss/total"], loss)
 
 
-def test_the_preference_loss_can_be_weighed_down_to_nothing() -> None:
-    supervised = 0.3 * (10 / 5 + 6 / 2) / 2
-    for weight in (0.0, 0.5):
-        loss, metrics = dpo_loss(
-            *LOGPROBS, beta=0.1, preference_weight=weight, sft_weight=0.3, **LENGTHS
-        )
-        expected = weight * HAND_WORKED["sigmoid"][1] + supervised
-        assert_close(loss, tensor(expected), atol=1e-5, rtol=1e-5)
-        assert_close(metrics["loss"], tensor(HAND_WORKED["sigmoid"][1]), atol=1e-5, rtol=1e-5)
+def test_a_pair_whose_edit_changed_no_token_adds_nothing() -> None:
+    none = replace(BY_TOKEN[1], comparison=TokenComparison(changed=[], kept=[0, 1]))
+    _, metrics = objective_of(sft_weight=0.3, sft_tokens="changed")(
+        PairLogprobs.of_tokens([BY_TOKEN[0], none])
+    )
+    assert_close(metrics["loss/sft"], tensor(1.0))
+
+
+def test_the_shortfall_is_of_the_edit_and_of_what_it_kept_of_the_draft() -> None:
+    """First pair: falls of the edit 1, 0, 1, 0, 0, so 2 / 10; of the kept draft token 2, so 4 / 2.
+    Second: the edit fell by 3 and 0, so 9 / 4; nothing was kept.
+    """
+    loss, metrics = objective_of(keep_weight=10.0)(PairLogprobs.of_tokens(BY_TOKEN))
+    expected = ((0.2 + 2.0) / 2 + (2.25 + 0.0) / 2) / 2
+    assert_close(metrics["shortfall/kept"], tensor(expected))
+    assert_close(loss, metrics["loss"] + 10 * expected)
+
+
+def test_a_loss_that_looks_at_tokens_says_so_where_there_are_sums_only() -> None:
+    with pytest.raises(ConfigError, match="by token"):
+        objective_of(keep_weight=1.0)(PairLogprobs(*LOGPROBS))
+
+
+def test_a_loss_of_ones_own_is_chosen_by_its_name() -> None:
+    @register("squared margin", takes_label_smoothing=False)
+    class SquaredMargin(PreferenceLoss):
+        def __call__(self, pairs: PairLogprobs) -> Tensor:
+            return (pairs.margins(self.beta) - 1) ** 2
+
+    try:
+        loss, _ = objective_of(loss_type="squared margin", beta=0.1)(PairLogprobs(*LOGPROBS))
+        assert_close(loss, tensor((0.25 + 4.0) / 2))  # margins 0.5 and −1
+        with pytest.raises(ConfigError, match="no meaning"):
+            CoactiveConfig(loss_type="squared margin", label_smoothing=0.1)
+        with pytest.raises(ConfigError, match="already"):
+            register("squared margin")(SquaredMargin)
+    finally:
+        del PREFERENCE_LOSSES["squared margin"], LOSS_TYPES["squared margin"]
+
+
+def test_the_names_that_a_configuration_takes_are_those_of_the_losses() -> None:
+    assert LOSS_TYPES.keys() == PREFERENCE_LOSSES.keys()
+
+
+@pytest.mark.parametrize(
+    ("settings", "needs_pair"),
+    [
+        ({}, True),
+        ({"sft_weight": 1.0, "sft_tokens": "all"}, True),
+        ({"preference_weight": 0.0, "sft_weight": 1.0, "sft_tokens": "changed"}, True),
+        ({"preference_weight": 0.0, "sft_weight": 1.0, "sft_tokens": "all"}, False),
+    ],
+)
+def test_imitation_alone_needs_no_pair(settings: dict[str, Any], needs_pair: bool) -> None:
+    assert objective_of(**settings).needs_pair == needs_pair
 
 
 def test_metrics_have_the_names_and_the_meaning_of_trl() -> None:
@@ -95,7 +191,7 @@ def test_metrics_have_the_names_and_the_meaning_of_trl() -> None:
 
 def test_metrics_carry_no_gradient() -> None:
     chosen = CHOSEN.clone().requires_grad_()
-    loss, metrics = dpo_loss(chosen, *LOGPROBS[1:], sft_weight=0.3, **LENGTHS)
+    loss, metrics = dpo_loss(chosen, *LOGPROBS[1:], **LENGTHS)
     assert loss.requires_grad
     assert not any(value.requires_grad for value in metrics.values())
 
@@ -114,7 +210,7 @@ def _random_logprobs(*, seed: int, count: int) -> tuple[Tensor, Tensor, Tensor, 
 
 
 # TRL's `sigmoid` takes no label smoothing, but its `aot`, which sorts the batch, is the smoothed
-# sigmoid on a batch of one; its `sft` averages over all tokens, ours over pairs: the same for one.
+# sigmoid on a batch of one.
 @pytest.mark.parametrize(
     ("ours", "theirs", "count"),
     [
@@ -123,8 +219,6 @@ def _random_logprobs(*, seed: int, count: int) -> tuple[Tensor, Tensor, Tensor, 
         ({"loss_type": "ipo"}, {"ipo": 1.0}, 6),
         ({"loss_type": "robust", "label_smoothing": 0.2}, {"robust": 1.0}, 6),
         ({"loss_type": "sigmoid", "label_smoothing": 0.2}, {"aot": 1.0}, 1),
-        ({"loss_type": "sigmoid", "sft_weight": 0.3}, {"sigmoid": 1.0, "sft": 0.3}, 1),
-        ({"loss_type": "ipo", "sft_weight": 2.0}, {"ipo": 1.0, "sft": 2.0}, 1),
     ],
 )
 @pytest.mark.parametrize("beta", [0.1, 0.7])
@@ -160,13 +254,12 @@ def test_equals_trl_on_the_same_log_probabilities(
 
 def test_an_unknown_loss_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(ConfigError, match=r"'squared'; there are: sigmoid, robust, hinge, ipo"):
-        dpo_loss(*LOGPROBS, loss_type="squared")  # type: ignore[arg-type]
+        dpo_loss(*LOGPROBS, loss_type="squared")
 
 
-@pytest.mark.parametrize("arguments", [{"loss_type": "ipo"}, {"sft_weight": 0.1}])
-def test_lengths_that_are_needed_and_missing_are_named(arguments: dict[str, Any]) -> None:
+def test_lengths_that_are_needed_and_missing_are_named() -> None:
     with pytest.raises(ConfigError, match="chosen_lengths"):
-        dpo_loss(*LOGPROBS, **arguments)
+        dpo_loss(*LOGPROBS, loss_type="ipo")
 
 
 def test_ipo_needs_the_lengths_of_the_rejected_too() -> None:
@@ -221,34 +314,40 @@ def test_hinge_is_flat_from_a_margin_of_one_on(margin: float) -> None:
 @settings(max_examples=20)
 @given(shift=st.floats(-20, 20).filter(lambda x: abs(x) > 0.1))
 @pytest.mark.parametrize("sft", [(0.0, "all"), (0.3, "all"), (0.3, "changed")])
+@pytest.mark.parametrize("keep", [0.0, 1.0])
 @pytest.mark.parametrize("loss_type", ["sigmoid", "robust", "hinge", "ipo"])
 def test_shared_terms_cancel_where_it_is_said_that_they_do(
-    loss_type: Any, sft: tuple[float, Any], shift: float
+    loss_type: str, keep: float, sft: tuple[float, str], shift: float
 ) -> None:
-    """What both sides have in common adds the same log-probability to each."""
-    chosen, rejected, *reference = (values.double() for values in LOGPROBS)
-    settings = {"loss_type": loss_type, "sft_weight": sft[0]}
-    settings |= {"label_smoothing": 0.1} if loss_type == "robust" else {}
-    changed = {"supervised_logprobs": tensor([-4.0, -2.0]), "supervised_lengths": tensor([2.0, 1])}
-    arguments = settings | LENGTHS | (changed if sft[1] == "changed" else {})
-    before, _ = dpo_loss(chosen, rejected, *reference, **arguments)
-    after, _ = dpo_loss(chosen + shift, rejected + shift, *reference, **arguments)
-    cancelled = float(after) == pytest.approx(float(before), rel=1e-9)
-    config = CoactiveConfig(**settings, sft_tokens=sft[1], keep_weight=0)
-    assert cancelled == shared_terms_cancel(config)
-    assert not shared_terms_cancel(config.with_settings(keep_weight=1.0))
+    """What both sides begin with adds the same log-probability to each."""
+    smoothing = 0.1 if loss_type == "robust" else 0.0
+    objective = objective_of(
+        loss_type=loss_type,
+        label_smoothing=smoothing,
+        sft_weight=sft[0],
+        sft_tokens=sft[1],
+        keep_weight=keep,
+    )
 
+    def loss_at(shared: float) -> float:
+        first = tensor([-50.0 + shared])
+        pairs = [
+            PairTokens(
+                torch.cat([first, pair.chosen]).double(),
+                torch.cat([first, pair.rejected]).double(),
+                torch.cat([tensor([-20.0]), pair.reference_chosen]).double(),
+                torch.cat([tensor([-20.0]), pair.reference_rejected]).double(),
+                TokenComparison(
+                    [n + 1 for n in pair.comparison.changed],
+                    [0, *(n + 1 for n in pair.comparison.kept)],
+                ),
+            )
+            for pair in BY_TOKEN
+        ]
+        return float(objective(PairLogprobs.of_tokens(pairs))[0])
 
-def test_supervision_on_the_changed_tokens_alone() -> None:
-    """Token losses 4/2 = 2 and 1/1 = 1, mean 1.5; a pair without such a token adds nothing."""
-    changed = {"supervised_logprobs": tensor([-4.0, -1.0]), "supervised_lengths": tensor([2.0, 1])}
-    plain, _ = dpo_loss(*LOGPROBS)
-    loss, metrics = dpo_loss(*LOGPROBS, sft_weight=0.3, **changed)
-    assert float(loss) == pytest.approx(float(plain) + 0.3 * 1.5)
-    assert float(metrics["loss"]) == pytest.approx(float(plain))
-    none = {"supervised_logprobs": tensor([-4.0, 0.0]), "supervised_lengths": tensor([2.0, 0])}
-    loss, _ = dpo_loss(*LOGPROBS, sft_weight=0.3, **none)
-    assert float(loss) == pytest.approx(float(plain) + 0.3 * 1.0)
+    cancelled = loss_at(shift) == pytest.approx(loss_at(0.0), rel=1e-9)
+    assert cancelled == objective.shared_terms_cancel
 
 
 def test_shortfall_by_hand() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from corll.compute.cpu.tiled_products import TiledFactors, TiledWeight
+from corll.compute.frozen_linear import FrozenLinear
 
 _ROWS = 128
 """The layout is chosen for this many rows; it serves more of them as well."""
@@ -27,16 +27,27 @@ _MOST_BYTES = 2 * 2**30
 
 
 def may_prepack(model: Any) -> bool:
-    """Whether a model is small enough for its weights to be kept several times."""
+    """Say whether a model is small enough for its weights to be kept several times."""
     size: int = model.get_memory_footprint()
     return size <= _MOST_BYTES
 
 
-class FrozenLinear:
+def can_prepack(weight: Tensor) -> bool:
+    """Say whether this torch and this weight have the layout: bf16 on a CPU."""
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.bfloat16
+        and torch._C._has_mkldnn
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    )
+
+
+class PackedLinear(FrozenLinear):
     """x Wᵀ + b, for a weight that does not learn; `prepacks` allows it the further copies."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, prepacks: bool) -> None:
-        self.weight, self.bias = weight, bias
+        super().__init__(weight, bias)
         self.prepacks = prepacks and can_prepack(weight)
         self._tiled = TiledWeight.of(weight) if self.prepacks else None
         self._tiled_transposed = TiledWeight.of(weight.t()) if self.prepacks else None
@@ -49,42 +60,31 @@ class FrozenLinear:
         decoding: bool = False,
         into: Tensor | None = None,
     ) -> Tensor:
-        """The product and what is `added`, rounded once.
-
-        It depends on the number of rows and not on whether gradients are wanted. Within autograd it
-        is for who has its own backward pass. *Shapes*: `x` M × in, `added` M × out → M × out, in
-        the memory of `into` where the product can write there.
-        """
+        """Return the product and what is `added`, rounded once; as `FrozenLinear`."""
         lays_out = self._lays_out(x, decoding=decoding)
         if lays_out and self._tiled is not None:
             return self._tiled.product(x, bias=self.bias, residual=added, into=into)[0]
         if lays_out and (decoding or into is None):
             return _product(x, self._packed, self.bias, added)
-        if added is None and into is None:
-            return linear(x, self.weight, self.bias)
-        if added is None:
-            out = torch.mm(x, self.weight.t(), out=into)
-        else:
-            out = torch.addmm(added, x, self.weight.t())
-        return out if self.bias is None else out.add_(self.bias)
+        return super().__call__(x, added, into=into)
 
     def backward(self, grad: Tensor, added: Tensor | None = None) -> Tensor:
-        """The gradient by x, grad W, and what is `added`. *Shapes*: M × out, M × in → M × in."""
+        """Return the gradient by x, grad W, and what is `added`; as `FrozenLinear`."""
         if not self._lays_out(grad):
-            return grad @ self.weight if added is None else torch.addmm(added, grad, self.weight)
+            return super().backward(grad, added)
         if self._tiled_transposed is not None:
             return self._tiled_transposed.product(grad, residual=added)[0]
         return _product(grad, self._packed_transposed, None, added)
 
     def takes_adapter(self, x: Tensor, *, decoding: bool = False) -> bool:
-        """Whether products of such rows are by tiles, which take an adapter in the same pass."""
+        """Say whether products of such rows are by tiles, which take an adapter in one pass."""
         both = self._tiled is not None and (decoding or self._tiled_transposed is not None)
         return both and self._lays_out(x, decoding=decoding)
 
     def adapted(
         self, x: Tensor, residual: Tensor | None, factors: TiledFactors
     ) -> tuple[Tensor, Tensor]:
-        """x Wᵀ + (x Aᵀ) Bᵀ + b + residual, and x Aᵀ.
+        """Return x Wᵀ + (x Aᵀ) Bᵀ + b + residual, and x Aᵀ.
 
         *Shapes*: M × in → M × out, M × R; R is rounded up.
         """
@@ -92,7 +92,10 @@ class FrozenLinear:
         return self._tiled.product(x, factors.forward, bias=self.bias, residual=residual)
 
     def adapted_backward(self, grad: Tensor, factors: TiledFactors) -> tuple[Tensor, Tensor]:
-        """grad W + (grad B) A, and grad B. *Shapes*: M × out → M × in, M × R; R is rounded up."""
+        """Return grad W + (grad B) A, and grad B.
+
+        *Shapes*: M × out → M × in, M × R; R is rounded up.
+        """
         assert self._tiled_transposed is not None
         return self._tiled_transposed.product(grad, factors.backward)
 
@@ -121,14 +124,3 @@ def _product(x: Tensor, packed: Any, bias: Tensor | None, added: Tensor | None) 
     else:
         out = onednn._linear_pointwise(x, added, packed, bias, "add")
     return out
-
-
-def can_prepack(weight: Tensor) -> bool:
-    """Whether this torch and this weight have the layout: bf16 on a CPU."""
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.bfloat16
-        and torch._C._has_mkldnn
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-    )

@@ -1,0 +1,207 @@
+"""Linear layers of the same input as one product, with their adapters beside it.
+
+What an adapter adds is at first smaller than the last digit of what it is added to: in bf16 it
+would be rounded away if both were rounded before. So it goes into the product's sum. And an adapter
+that is 0 changes no digit: whatever else is added is added in the same order without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from corll.compute.frozen_linear import FrozenLinear
+from corll.compute.lora import Factors, JoinedFactors, LoraLinear
+
+SettledAdapters: TypeAlias = "dict[Any, Any]"
+"""Adapters as products take them, which do not change while a text is decoded, so that no token
+asks for them again."""
+
+Adapted: TypeAlias = Sequence[tuple[int, Factors]]
+"""Adapters, each with the number of the layer that it is on."""
+
+
+def base_of(module: nn.Module) -> nn.Module:
+    """Return the layer itself, without its adapters."""
+    base: nn.Module = getattr(module, "base_layer", module)
+    return base
+
+
+class JoinedLinear:
+    """Linear layers of the same input as one product, and their adapters as another two.
+
+    A backend may compute the products in another way: it overrides `freeze`, which lays the weight
+    out, and `forward` and `backward`, which multiply with an adapter.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self.modules = modules
+        bases: list[Any] = [base_of(module) for module in modules]
+        self.sizes = [base.out_features for base in bases]
+        weight, bias = bases[0].weight.data, bases[0].bias
+        if len(bases) > 1:
+            parts = [base.weight.data for base in bases]
+            weight = _as_one(parts) if _adjacent(parts) else torch.cat(parts)
+            for base, part in zip(bases, torch.split(weight, self.sizes), strict=True):
+                base.weight.data = part
+            bias = None if bias is None else torch.cat([base.bias for base in bases])
+        self.base = self.freeze(weight, bias)
+        self.adapters = JoinedFactors(self.sizes)
+
+    def freeze(self, weight: Tensor, bias: Tensor | None) -> FrozenLinear:
+        """Return the product with the layers' joined weight."""
+        return FrozenLinear(weight, bias)
+
+    def __call__(
+        self,
+        x: Tensor,
+        residual: Tensor | None = None,
+        *,
+        decoding: bool = False,
+        settled: SettledAdapters | None = None,
+    ) -> Tensor:
+        """Return the layers' outputs side by side, plus `residual`. *Shapes*: M × in → M × Σ out.
+
+        `settled` keeps what a text under way needs no token to ask for again.
+        """
+        if settled is not None:
+            known = self.settled(x, settled, decoding=decoding)
+            if known is not None:
+                return self.share_of(x, residual, known, decoding=decoding)
+        adapted = self.adapted()
+        if adapted is None:
+            out = torch.cat([module(x) for module in self.modules], dim=-1)
+            return out if residual is None else residual + out
+        learns = torch.is_grad_enabled() and x.requires_grad
+        if not adapted and not learns:
+            return self.plain(x, residual, decoding=decoding)
+        if learns or any(factors.learn for _, factors in adapted):
+            matrices = [matrix for _, factors in adapted for matrix in (factors.A, factors.B)]
+            result: Tensor = _AdaptedLinear.apply(  # type: ignore[no-untyped-call]
+                x, residual, self, adapted, *matrices
+            )
+            return result
+        prepared = self.prepare(x, adapted, settled, decoding=decoding)
+        return self.share_of(x, residual, prepared, decoding=decoding)
+
+    def adapted(self) -> Adapted | None:
+        """Return its layers' adapters; None where only PEFT knows what to do."""
+        factors = [m.active_factors() if isinstance(m, LoraLinear) else () for m in self.modules]
+        if any(adapter is None for adapter in factors):
+            return None
+        return [(number, adapter) for number, adapter in enumerate(factors) if adapter]
+
+    def settled(self, x: Tensor, settled: SettledAdapters, *, decoding: bool) -> Any:
+        """Return what `prepare` kept for such rows; None where it was not asked for yet."""
+        return settled.get(self)
+
+    def prepare(
+        self, x: Tensor, adapted: Adapted, settled: SettledAdapters | None, *, decoding: bool
+    ) -> Any:
+        """Return the adapters as `share_of` takes them, and keep them in `settled`."""
+        A, B = self.adapters.kept(adapted, x.dtype)
+        if settled is not None:
+            settled[self] = A.t(), B.t()
+        return A.t(), B.t()
+
+    def share_of(
+        self, x: Tensor, residual: Tensor | None, prepared: Any, *, decoding: bool
+    ) -> Tensor:
+        """Return the product with the adapters that `prepare` gave, without gradients."""
+        A, B = prepared
+        return self.with_share(x, x @ A @ B, residual, decoding=decoding)
+
+    def with_share(
+        self, x: Tensor, share: Tensor | None, residual: Tensor | None, *, decoding: bool = False
+    ) -> Tensor:
+        """Return the base's product, with an adapter's share in its sum, plus `residual`."""
+        out = self.base(x, share, decoding=decoding)
+        return out if residual is None else out.add_(residual)
+
+    def plain(self, x: Tensor, residual: Tensor | None, *, decoding: bool = False) -> Tensor:
+        """Return the product without adapters, its residual added as with them."""
+        return self.with_share(x, None, residual, decoding=decoding)
+
+    def forward(
+        self, x: Tensor, residual: Tensor | None, joined: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Any]:
+        """Return the product with joined adapters, x Aᵀ, and what `backward` needs beside them."""
+        A, B = joined
+        low = x @ A.t()
+        return self.with_share(x, low @ B.t(), residual), low, None
+
+    def backward(
+        self, grad: Tensor, joined: tuple[Tensor, Tensor], kept: Any, *, by_input: bool
+    ) -> tuple[Tensor | None, Tensor]:
+        """Return the gradient by x, if it is wanted, and grad B. *Shapes*: M × in, M × R."""
+        A, B = joined
+        grad_low = grad @ B
+        return (self.base.backward(grad, grad_low @ A) if by_input else None), grad_low
+
+
+def _adjacent(parts: Sequence[Tensor]) -> bool:
+    """Say whether matrices of one width lie one after another in one piece of memory already."""
+    stored = parts[0].untyped_storage().data_ptr()
+    at = parts[0].data_ptr()
+    for part in parts:
+        same = part.untyped_storage().data_ptr() == stored and part.is_contiguous()
+        if not same or part.data_ptr() != at or part.shape[1] != parts[0].shape[1]:
+            return False
+        at += part.nbytes
+    return True
+
+
+def _as_one(parts: Sequence[Tensor]) -> Tensor:
+    """Return adjacent matrices as a single one, without a copy."""
+    rows = sum(len(part) for part in parts)
+    return parts[0].as_strided((rows, parts[0].shape[1]), parts[0].stride())
+
+
+class _AdaptedLinear(torch.autograd.Function):
+    """x Wᵀ + (x Aᵀ) Bᵀ + residual, with gradients for x, residual, A and B; W is frozen.
+
+    Without adapters too, for inputs that carry gradients: the same products as where none are
+    wanted.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        residual: Tensor | None,
+        layers: JoinedLinear,
+        adapted: Adapted,
+        *matrices: Tensor,
+    ) -> Tensor:
+        ctx.layers, ctx.adapted, ctx.has_residual = layers, adapted, residual is not None
+        if not adapted:
+            return layers.plain(x, residual)
+        A, B = joined = layers.adapters.kept(adapted, x.dtype)
+        out, low, ctx.kept = layers.forward(x, residual, joined)
+        ctx.save_for_backward(x, A, B, low)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:
+        grad_residual = grad_output if ctx.has_residual else None
+        layers: JoinedLinear = ctx.layers
+        if not ctx.adapted:
+            return layers.base.backward(grad_output), grad_residual, None, None
+        x, A, B, low = ctx.saved_tensors
+        grad_x, grad_low = layers.backward(
+            grad_output, (A, B), ctx.kept, by_input=ctx.needs_input_grad[0]
+        )
+        low, grad_low = low[:, : len(A)], grad_low[:, : len(A)]
+        grad_A, grad_B = grad_low.t() @ x, grad_output.t() @ low
+        grads: list[Tensor] = []
+        start = 0
+        for number, factors in ctx.adapted:
+            own, dtype = slice(start, start + len(factors.A)), factors.A.dtype
+            grads.append(grad_A[own].to(dtype))
+            columns = layers.adapters.columns[number]
+            grads.append(grad_B[columns, own].to(dtype) * factors.scaling)
+            start = own.stop
+        return grad_x, grad_residual, None, None, *grads

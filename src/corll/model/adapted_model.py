@@ -1,0 +1,260 @@
+"""A base model with an adapter of its own: it draws and scores ids, and knows its reference π_0.
+
+`Policy` is this in texts. Models that share a base take turns: whichever is used runs with its own
+adapter meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from corll.compute.decoding import Branch, Decoding, sample_branches
+from corll.compute.lora import set_dropout
+from corll.compute.network import Network
+from corll.compute.packing import Ids, Tree
+from corll.compute.passes import Passes, Rows, TokenBudget
+from corll.config import LoraConfig, SamplingConfig
+from corll.errors import AdapterError
+from corll.model.adapters import POLICY, AdapterSet
+from corll.model.loading import LoadedModel
+from corll.model.memory import WorkingSet, branches_within, tokens_within, working_set
+from corll.model.tokens import TokenCodec
+from corll.model.whole_copies import WholeCopies
+
+PackedItem: TypeAlias = Rows
+"""A prompt and its responses as rows that passes take."""
+
+DEFAULT_SAMPLING = SamplingConfig()
+_SCORED_TOKENS = 4096
+"""Tokens of padded rows that are scored in one pass at most; more make it no quicker."""
+
+
+class AdaptedModel:
+    """A base model that runs with an adapter, or with none as its reference π_0.
+
+    It is a `Sampler` and a `Scorer`. `name`, `folder` (local config, safetensors and tokenizer),
+    `tokenizer`, `device` and `dtype` are those of its base. `memory_limit_gb` bounds what it works
+    with at once beside its weights, never what comes out beyond rounding.
+    """
+
+    def __init__(
+        self,
+        base: LoadedModel,
+        adapters: AdapterSet | WholeCopies,
+        codec: TokenCodec,
+        network: Network,
+        *,
+        memory_limit_gb: float,
+        adapter: str = POLICY,
+    ) -> None:
+        self.base, self.adapters, self.codec, self.adapter = base, adapters, codec, adapter
+        self.memory_limit_gb = memory_limit_gb
+        self._network = network
+        self._is_reference = False
+
+    @contextmanager
+    def active(self) -> Iterator[Network]:
+        """Let the model run with this policy's adapter, or as π_0 within `as_reference`.
+
+        Policies that share a base take turns: when the context ends within another's, that one's
+        adapter runs again.
+        """
+        with self.adapters.held(self._running):
+            yield self._network
+
+    @property
+    def _running(self) -> str | None:
+        return self.adapters.reference_of(self.adapter) if self._is_reference else self.adapter
+
+    @contextmanager
+    def as_reference(self) -> Iterator[None]:
+        """Within the context the model is π_0, without gradients."""
+        with self.active():
+            before, self._is_reference = self._is_reference, True
+            try:
+                with self.active(), torch.no_grad():
+                    yield
+            finally:
+                self._is_reference = before
+
+    @contextmanager
+    def dropout(self) -> Iterator[None]:
+        """Within the context the adapter's dropout is on, if it has any."""
+        drops = self.lora.lora_dropout > 0
+        if drops:
+            set_dropout(self.base.model, active=True)
+        try:
+            yield
+        finally:
+            if drops:
+                set_dropout(self.base.model, active=False)
+
+    def pack(self, prompt: Ids, responses: Sequence[Ids]) -> PackedItem:
+        """Lay a prompt and its responses out as rows: one that they share, where they may."""
+        return tuple(self._network.trees(prompt, responses, share=self.shares_prefixes))
+
+    def passes(
+        self,
+        items: Sequence[PackedItem],
+        max_tokens: int,
+        *,
+        before: Callable[[], None] = lambda: None,
+    ) -> Passes:
+        """Return passes over items, to be made while this policy is active or the reference is."""
+        most = 1 if self.lora.lora_dropout else None  # its masks come from one stream
+        return Passes(self._network, items, max_tokens, most_sides=most, before=before)
+
+    def token_budget(self) -> TokenBudget:
+        """Return how many tokens a step may work at together."""
+        return TokenBudget(tokens_within(self.memory_limit_gb, self.base.model))
+
+    @property
+    def name(self) -> str:
+        return self.base.name
+
+    @property
+    def folder(self) -> Path:
+        return self.base.folder
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.base.tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        return self.base.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.base.dtype
+
+    @property
+    def lora(self) -> LoraConfig:
+        return self.adapters.lora(self.adapter)
+
+    @property
+    def reference_name(self) -> str:
+        """What π_0 is: `base`, or the fingerprint of the frozen adapter."""
+        return self.adapters.reference_name_of(self.adapter)
+
+    def trainable_parameters(self) -> dict[str, torch.nn.Parameter]:
+        """The parameters by name that learning changes: the adapter's, or all."""
+        return self.adapters.parameters(self.adapter)
+
+    def describe(self) -> dict[str, str]:
+        """Return which path each part of the model takes, by the part's name, for people."""
+        network = self._network
+        rows = "shared between responses" if self.shares_prefixes else "one for each response"
+        head = "only where needed" if network.head_is_linear else "as the model computes them"
+        return {**network.backend.describe(), "rows": rows, "logits": head}
+
+    def working_set(self) -> WorkingSet:
+        """What this policy keeps in memory, and at most works with, before any of it is taken."""
+        parameters = self.trainable_parameters().values()
+        copied = self._network.backend.copied_bytes
+        return working_set(self.base, parameters, self.memory_limit_gb, copied=copied)
+
+    @property
+    def shares_prefixes(self) -> bool:
+        """Whether responses may share rows: not with dropout, which would differ between rows."""
+        return self._network.takes_trees and self.lora.lora_dropout == 0
+
+    def continuations(
+        self,
+        beginnings: Sequence[Ids],
+        num_samples: int,
+        max_new_tokens: int,
+        seeds: Sequence[int],
+        *,
+        sampling: SamplingConfig = DEFAULT_SAMPLING,
+    ) -> list[list[Branch]]:
+        """What may follow on each row of ids, a list of `num_samples` for each; as `sample`."""
+        if not beginnings:
+            return []
+        longest = max(map(len, beginnings)) + max_new_tokens
+        size = max(1, self.branches_at_once(longest) // num_samples)
+        with self.active() as network:
+            return [
+                row
+                for start in range(0, len(beginnings), size)
+                for row in sample_branches(
+                    network,
+                    beginnings[start : start + size],
+                    seeds=seeds[start : start + size],
+                    num_samples=num_samples,
+                    max_new_tokens=max_new_tokens,
+                    sampling=sampling,
+                    end_ids=self.codec.end_ids,
+                )
+            ]
+
+    def branches_at_once(self, length: int) -> int:
+        """Responses whose rows of `length` tokens, prompt included, fit the memory limit."""
+        return branches_within(self.memory_limit_gb, self.base.model, length)
+
+    def begin(
+        self,
+        beginnings: Sequence[Ids],
+        num_samples: int,
+        max_new_tokens: int,
+        seeds: Sequence[int],
+        *,
+        sampling: SamplingConfig = DEFAULT_SAMPLING,
+    ) -> Decoding:
+        """Begin what `continuations` would draw, for a caller who wants it by the token."""
+        with self.active() as network:
+            return Decoding(
+                network,
+                beginnings,
+                seeds=seeds,
+                num_samples=num_samples,
+                max_new_tokens=max_new_tokens,
+                sampling=sampling,
+                end_ids=self.codec.end_ids,
+                begun_with=self._running,
+            )
+
+    def advance(self, decoding: Decoding) -> bool:
+        """Draws the next token of responses that this policy began; says whether any goes on.
+
+        *Raises*: AdapterError for responses that another policy began, whose keys and values are of
+        its adapter.
+        """
+        if decoding.begun_with != self._running:
+            raise AdapterError("These responses were begun by another policy; let it go on.")
+        with self.active():
+            return decoding.advance()
+
+    def score(self, prompts: Sequence[Ids], responses: Sequence[Ids]) -> Tensor:
+        """log π(y|x) of ids, one a pair of prompt and response; as `logprobs`."""
+        trees, order = self._scoring_trees(prompts, responses)
+        return self._score(trees)[order]
+
+    def _scoring_trees(
+        self, prompts: Sequence[Ids], responses: Sequence[Ids]
+    ) -> tuple[list[Tree], Tensor]:
+        """Trees over equal prompts, and where each response stands among their responses."""
+        groups: dict[Ids, list[int]] = {}
+        for number, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
+            self.codec.check_fits(prompt, response)
+            groups.setdefault(prompt, []).append(number)
+        trees: list[Tree] = []
+        for prompt, numbers in groups.items():
+            trees += self._network.trees(prompt, [responses[n] for n in numbers])
+        found_at = torch.empty(len(prompts), dtype=torch.long)
+        found_at[[n for numbers in groups.values() for n in numbers]] = torch.arange(len(prompts))
+        return trees, found_at
+
+    def _score(self, trees: Sequence[Tree]) -> Tensor:
+        """log π of all responses of the trees, in their order, in passes of bounded size."""
+        at_once = min(_SCORED_TOKENS, tokens_within(self.memory_limit_gb, self.base.model))
+        with self.active():
+            scored = Passes(self._network, [[tree] for tree in trees], at_once).forward()
+        sums = [response.sum() for n in range(len(trees)) for response in scored[n]]
+        return torch.stack(sums).cpu() if sums else torch.empty(0)
