@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from corll.service.store.drafts import DraftRow
+from corll.service.store.drafts import DraftRow, EditRow
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
@@ -80,11 +79,11 @@ class Metrics:
         self._drafts.labels(row.status).inc()
         self._draft_seconds.observe(seconds)
 
-    def edited(self, draft: DraftRow, answer: Mapping[str, Any]) -> None:
-        """Counts an edit that was committed."""
-        self._edits.labels("accepted" if answer["accepted"] else "recorded").inc()
+    def edited(self, draft: DraftRow, edit: EditRow) -> None:
+        """Count an edit that was committed."""
+        self._edits.labels(edit.state).inc()
         by = "held_back" if draft.held_back else "version" if draft.version_id else "base"
-        self._cost.labels(by).observe(answer["edit_cost"])
+        self._cost.labels(by).observe(edit.edit_cost)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts a request by its route, never by its path, which may name someone."""

@@ -22,6 +22,7 @@ from corll.errors import (
     StoreError,
 )
 from corll.service.drafting.requests import EngineBusyError
+from corll.service.feedback import ConsentRequiredError, FieldError
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ _KINDS = {
 
 _TABLE: tuple[tuple[type[CorllError], int, str], ...] = (
     (PromptTooLongError, 400, "context_length_exceeded"),
+    (ConsentRequiredError, 403, "consent_required"),
     (InputError, 400, "invalid_value"),
     (IdempotencyError, 409, "idempotency_key_reused"),
     (StaleParentError, 409, "version_changed"),
@@ -99,7 +101,9 @@ def translated(error: Exception) -> ApiError:
         return ApiError(429, "engine_overloaded", str(error), headers=headers)
     for kind, status, code in _TABLE:
         if isinstance(error, kind):
-            return ApiError(status, code, str(error), retry=False if status == 409 else None)
+            field = error.field if isinstance(error, FieldError) else None
+            retry = False if status in (403, 409) else None
+            return ApiError(status, code, str(error), param=field, retry=retry)
     log.error("a request failed", exc_info=error)
     return ApiError(500, "internal_error", "The server failed; its log has the request's id.")
 

@@ -1,0 +1,275 @@
+"""Step 2 of Algorithm 1 in the service: what recording an edit, a comparison or a request means.
+
+Nothing here knows HTTP: the API translates these answers and errors, and a program may call the
+functions with a database's connection and a drafter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from sqlalchemy import Connection
+
+from corll.edits import edit_cost, normalize, same_text
+from corll.errors import CorllError, InputError
+from corll.feedback import clean_edit
+from corll.records import Sample
+from corll.service.drafting.requests import Drafter
+from corll.service.prompts import as_prompt
+from corll.service.store import accounts, comparisons, drafts, lineages, preferences
+from corll.service.store.accounts import User
+from corll.service.store.comparisons import ComparisonRow
+from corll.service.store.drafts import DraftRow, EditRow
+from corll.service.store.lineages import VersionState
+from corll.service.store.preferences import PreferenceState
+
+FeedbackState = Literal["recorded", "accepted", "replaced", "set_aside", "learned", "serving"]
+
+_STATES: Mapping[PreferenceState, FeedbackState] = {
+    "waiting": "recorded",
+    "withheld": "recorded",
+    "set_aside": "set_aside",
+    "replaced": "replaced",
+    "learned": "learned",
+}
+
+_ACCEPTED = "The draft was accepted as it is: there is nothing to learn."
+_CANCELLED = "The draft was cancelled before its end."
+_NOT_AGREED = "This user has not agreed to be learned from (consent: learn)."
+_REPLACED = "A later edit of the same draft took its place."
+
+
+class ConsentRequiredError(CorllError, PermissionError):
+    """What was sent may not be kept or learned from until its user agrees."""
+
+
+class FieldError(InputError):
+    """A part of feedback cannot be used; `field` names it."""
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtVersion:
+    """The version that learned from a preference."""
+
+    number: int
+    state: VersionState
+
+
+@dataclass(frozen=True, slots=True)
+class LearningProgress:
+    """How far a preference has come: recorded → learned in a version → serving; else why not."""
+
+    state: FeedbackState
+    will_learn: bool
+    reason: str | None
+    version: TaughtVersion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedEdit:
+    """An edit that was judged and can be recorded. `reason` says why nothing is learned from it."""
+
+    draft: DraftRow
+    choice: int
+    text: str
+    accepted: bool
+    edit_cost: float
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EditAnswer:
+    """An edit as the store has it, and how far it has come."""
+
+    edit: EditRow
+    progress: LearningProgress
+    is_new: bool = False
+
+
+class Side(NamedTuple):
+    """One choice of a draft."""
+
+    draft: DraftRow
+    choice: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedComparison:
+    """A comparison that was judged and can be recorded; `reason` as in `JudgedEdit`."""
+
+    chosen: Side
+    rejected: Side
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonAnswer:
+    """A comparison as the store has it, and how far it has come."""
+
+    comparison: ComparisonRow
+    progress: LearningProgress
+
+
+def judge_edit(
+    drafter: Drafter, draft: DraftRow, user: User, text: str, *, choice: int = 0
+) -> JudgedEdit:
+    """Judge what a user sent in place of a draft: whether it accepts it, and teaches anything.
+
+    *Raises*: ConsentRequiredError where the user's texts are not stored; InputError for a text or a
+    choice that cannot be used.
+    """
+    _check_choice(draft, choice, "choice")
+    if not user.store:
+        raise ConsentRequiredError(
+            "This user's texts are not stored, so edits cannot be taken. PUT "
+            '/v1/users/{id}/consent {"store": true} allows it.'
+        )
+    shown = Sample.from_dict(draft.choice(choice))
+    accepted = same_text(shown.text, text)
+    text = normalize(text) if accepted else clean_edit(text)
+    reason = _why_not(draft, user) or (_ACCEPTED if accepted else None)
+    if reason is None:
+        reason = drafter.why_not_learnable(as_prompt(draft.prompt, draft.kind), shown, text)
+    cost = 0.0 if accepted else edit_cost(shown.text, text)
+    return JudgedEdit(draft, choice, text, accepted, cost, reason)
+
+
+def record_edit(
+    db: Connection, edit: JudgedEdit, *, idempotency_key: str | None = None, now: float
+) -> EditAnswer:
+    """Keep an edit of a draft that the store holds; the same edit twice is one.
+
+    *Raises*: IdempotencyError where the key came with another edit before.
+    """
+    row, is_new = drafts.record_edit(
+        db,
+        draft=edit.draft,
+        choice=edit.choice,
+        text=edit.text,
+        accepted=edit.accepted,
+        edit_cost=edit.edit_cost,
+        will_learn=edit.reason is None,
+        reason=edit.reason,
+        idempotency_key=idempotency_key,
+        now=now,
+    )
+    return EditAnswer(row, progress_of_edit(db, row), is_new)
+
+
+def progress_of_edit(db: Connection, row: EditRow) -> LearningProgress:
+    """Say how far an edit has come: accepted and replaced ones go no further."""
+    progress = _progress(db, row.preference_id, row.reason)
+    if row.state == "recorded":
+        return progress
+    reason = _REPLACED if row.state == "replaced" else progress.reason
+    return LearningProgress(row.state, will_learn=False, reason=reason, version=progress.version)
+
+
+def judge_comparison(chosen: Side, rejected: Side, user: User) -> JudgedComparison:
+    """Judge a user's word that one choice of a draft is better than another.
+
+    *Raises*: ConsentRequiredError where the user's texts are not stored; InputError for a choice
+    that is not there, or two texts of which neither is better.
+    """
+    _check_choice(chosen.draft, chosen.choice, "chosen.choice")
+    _check_choice(rejected.draft, rejected.choice, "rejected.choice")
+    if not user.store:
+        raise ConsentRequiredError(
+            "This user's texts are not stored, so comparisons cannot be taken. PUT "
+            '/v1/users/{id}/consent {"store": true} allows it.'
+        )
+    if same_text(*(side.draft.choice(side.choice)["text"] for side in (chosen, rejected))):
+        raise FieldError("The two texts are the same: neither is better.", field="rejected")
+    reason = _why_not(chosen.draft, user) or _why_not(rejected.draft, user)
+    return JudgedComparison(chosen, rejected, reason)
+
+
+def record_comparison(
+    db: Connection, comparison: JudgedComparison, *, idempotency_key: str | None = None, now: float
+) -> ComparisonAnswer:
+    """Keep a comparison of drafts that the store holds; the same comparison twice is one.
+
+    *Raises*: InputError where the sides are not two answers to one prompt of one user;
+    IdempotencyError where the key came with another comparison before.
+    """
+    chosen, rejected = comparison.chosen, comparison.rejected
+    row = comparisons.record_comparison(
+        db,
+        chosen=chosen.draft,
+        chosen_choice=chosen.choice,
+        rejected=rejected.draft,
+        rejected_choice=rejected.choice,
+        will_learn=comparison.reason is None,
+        reason=comparison.reason,
+        idempotency_key=idempotency_key,
+        now=now,
+    )
+    return ComparisonAnswer(row, _progress(db, row.preference_id, row.reason))
+
+
+def ask_to_learn(db: Connection, user: User, *, now: float) -> int:
+    """Note that a user wants a step on all that waits; say how much that is.
+
+    *Raises*: ConsentRequiredError where the user has not agreed to be learned from.
+    """
+    check_agreed_to_learn(user)
+    waiting = preferences.count_waiting(db, user.id)
+    if waiting:
+        preferences.ask_to_learn(db, user.id, now=now)
+    return waiting
+
+
+def check_agreed_to_learn(user: User) -> None:
+    """*Raises*: ConsentRequiredError where the user has not agreed to be learned from."""
+    if not user.learn:
+        raise ConsentRequiredError(
+            "This user has not agreed to be learned from. PUT /v1/users/{id}/consent "
+            '{"learn": true} allows it.'
+        )
+
+
+def _check_choice(draft: DraftRow, choice: int, field: str) -> None:
+    if not 0 <= choice < len(draft.shown):
+        raise FieldError(
+            f"The draft has {len(draft.shown)} choices, counted from 0; there is no {choice}.",
+            field=field,
+        )
+
+
+def _why_not(draft: DraftRow, user: User) -> str | None:
+    """Say why nothing of this draft will be learned from, whatever the text; None if it may be."""
+    if draft.status == "cancelled":
+        return _CANCELLED
+    return None if user.learn else _NOT_AGREED
+
+
+def _progress(db: Connection, preference_id: str | None, reason: str | None) -> LearningProgress:
+    """Say how far a preference has come; `reason` is why it was not to be learned from at first."""
+    if preference_id is None:
+        return LearningProgress("recorded", will_learn=False, reason=reason)
+    row = preferences.find_preference(db, preference_id)
+    assert row is not None, "what an edit or a comparison expressed is kept as long as they are"
+    if row.state == "learned" and row.version_id is not None:
+        return _learned(db, row.user_id, row.version_id)
+    waits = row.state == "waiting"
+    why = None if waits else row.reason or reason
+    return LearningProgress(_STATES[row.state], will_learn=waits, reason=why)
+
+
+def _learned(db: Connection, user_id: str, version_id: str) -> LearningProgress:
+    """What was learned serves as long as its user agrees and a version of theirs serves."""
+    version = lineages.find_version(db, version_id)
+    user = accounts.find_user(db, user_id)
+    assert version is not None
+    assert user is not None
+    serves = user.learn and lineages.serving_version(db, user_id) is not None
+    about = TaughtVersion(version.number, version.state)
+    return LearningProgress(
+        "serving" if serves else "learned", will_learn=True, reason=None, version=about
+    )
