@@ -24,7 +24,7 @@ from corll.records import Prompt
 from corll.service.api.bodies import ChatRequest, TextRequest
 from corll.service.api.callers import Caller, Known
 from corll.service.api.errors import bad_request, error_body, translated
-from corll.service.api.models import Drafting, resolve_model
+from corll.service.api.models import resolve_model
 from corll.service.api.replies import DONE, Reply, comment, event_stream, sse
 from corll.service.api.services import Services
 from corll.service.drafting.requests import (
@@ -36,6 +36,7 @@ from corll.service.drafting.requests import (
     Failed,
     Progress,
 )
+from corll.service.drafting.serving import Serving
 from corll.service.prompts import as_prompt
 from corll.service.store import drafts
 from corll.service.store.drafts import DraftRow
@@ -62,20 +63,20 @@ async def completions(body: TextRequest, request: Request, caller: Known) -> Res
 
 
 async def _answer(body: Asked, request: Request, caller: Caller) -> Response:
-    draft = await _Drafting.begin(body, caller)
+    draft = await _DraftUnderWay.begin(body, caller)
     if not body.stream:
         return JSONResponse(await draft.whole(request))
     return event_stream(draft.stream())
 
 
-class _Drafting:
+class _DraftUnderWay:
     """One request on its way: its place in the engine, and what becomes of it."""
 
     def __init__(
-        self, body: Asked, caller: Caller, drafting: Drafting, request: DraftRequest
+        self, body: Asked, caller: Caller, serving: Serving, request: DraftRequest
     ) -> None:
         services = caller.services
-        self.body, self.services, self.drafting, self.request = body, services, drafting, request
+        self.body, self.services, self.serving, self.request = body, services, serving, request
         self.key_id = caller.key_id
         self.started = time.time()
         self.reply = Reply(
@@ -89,15 +90,15 @@ class _Drafting:
         self.job: DraftJob
 
     @classmethod
-    async def begin(cls, body: Asked, caller: Caller) -> _Drafting:
+    async def begin(cls, body: Asked, caller: Caller) -> _DraftUnderWay:
         """*Raises*: ApiError, InputError, PromptTooLongError, EngineBusyError."""
         services, loop = caller.services, asyncio.get_running_loop()
-        drafting = await resolve_model(body.model, body.user_name, caller)
+        serving = await resolve_model(body.model, body.user_name, caller)
         # Long texts take their time to become tokens, for which no other request is to wait.
-        request = await run_in_threadpool(_request, body, drafting, services)
+        request = await run_in_threadpool(_request, body, serving, services)
         if services.settings.log_texts:
             log.info("prompt", extra={"prompt": body.stored_prompt})
-        draft = cls(body, caller, drafting, request)
+        draft = cls(body, caller, serving, request)
 
         def on_event(event: DraftEvent) -> None:
             if not loop.is_closed():
@@ -179,7 +180,7 @@ class _Drafting:
 
     async def _keep(self, drawn: Drawn) -> None:
         """Commits the draft: to the store, or for a day to memory where the user wants no store."""
-        user, version = self.drafting.user, self.drafting.version
+        user, version = self.serving.user, self.serving.version
         row = DraftRow(
             id=self.reply.id,
             user_id=user.id,
@@ -194,8 +195,8 @@ class _Drafting:
             sampling=self.request.sampling.model_dump(),
             seed=self.request.seed,
             status="cancelled" if drawn.cancelled else "complete",
-            held_back=self.drafting.held_back,
-            blind=self.drafting.blind,
+            held_back=self.serving.held_back,
+            blind=self.serving.blind,
             source="live",
             created_at=self.started,
         )
@@ -209,14 +210,14 @@ class _Drafting:
         """What the reply says under `corll`. A blind measurement does not say who drafted."""
         scores = drawn.scores if self.request.config.selection == "implicit_reward" else None
         best = None if scores is None else scores[drawn.shown[0]]
-        version, user = self.drafting.version, self.drafting.user
+        version, user = self.serving.version, self.serving.user
         about: dict[str, Any] = {
             "candidates": len(drawn.candidates),
             "implicit_reward": best,
             "user": user.id,
             "stored": user.store,
         }
-        if self.drafting.blind:
+        if self.serving.blind:
             return about | {"blind": True, "implicit_reward": None}
         return about | {"version": None if version is None else version.number}
 
@@ -225,7 +226,7 @@ _abandoned: set[asyncio.Task[None]] = set()
 """Tasks that store what a client left behind; the loop alone would not keep them alive."""
 
 
-def _request(body: Asked, drafting: Drafting, services: Services) -> DraftRequest:
+def _request(body: Asked, serving: Serving, services: Services) -> DraftRequest:
     config = _config(body, services.settings.coactive)
     prompt = as_prompt(body.stored_prompt, body.kind)
     choices = body.n or 1
@@ -237,7 +238,7 @@ def _request(body: Asked, drafting: Drafting, services: Services) -> DraftReques
     seed = secrets.randbits(62) if body.seed is None else body.seed & (2**63 - 1)
     return DraftRequest(
         prompt=prompt,
-        version=drafting.folder,
+        version=serving.folder,
         max_new_tokens=_length(body, prompt, services),
         seed=seed,
         config=config,
@@ -246,7 +247,7 @@ def _request(body: Asked, drafting: Drafting, services: Services) -> DraftReques
         top_logprobs=body.wanted_logprobs,
         tells=bool(body.stream),
         scored=bool(body.implicit_reward),
-        blind=drafting.blind,
+        blind=serving.blind,
     )
 
 

@@ -1,0 +1,82 @@
+"""Whose weights draft: a user's serving version, one that was named, or π_0 in its place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from corll.service.drafting.requests import VersionFolder
+from corll.service.store import accounts, lineages
+from corll.service.store.accounts import User
+from corll.service.store.lineages import Reference, Version
+
+_LONGEST_NUMBER = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """For whom a draft is, and which version writes it; without a version, π_0 does.
+
+    `held_back` says that π_0 drafts in place of the version that serves, so that learning can be
+    measured; `blind` says that the reply must not tell which of the two drafted.
+    """
+
+    user: User
+    version: Version | None
+    held_back: bool = False
+    blind: bool = False
+    reference: Reference | None = None
+
+    @property
+    def folder(self) -> VersionFolder | None:
+        """Where the engine finds what drafts: the version, else an imported reference."""
+        imported = None if self.reference is None else self.reference.folder
+        reference = None if imported is None else Path(imported)
+        if self.version is not None and self.version.folder is not None:
+            return VersionFolder(self.version.id, Path(self.version.folder), reference)
+        if reference is None or self.reference is None:
+            return None
+        return VersionFolder(self.reference.id, reference, reference)
+
+
+def serving_for(
+    db: Connection, user: User, *, chance: Callable[[], float] = random.random
+) -> Serving:
+    """Choose what drafts for a user: the serving version, or by the holdback's chance its π_0.
+
+    `chance` draws a number from [0, 1). Who withdrew consent to learn gets the plain base at once.
+    """
+    if not user.learn:
+        return Serving(user, None)
+    own = lineages.serving_version(db, user.id)
+    reference = lineages.current_reference(db, user.id)
+    blind = user.holdback > 0 and own is not None
+    if blind and chance() < user.holdback:
+        return Serving(user, None, held_back=True, blind=True, reference=reference)
+    return Serving(user, own, blind=blind, reference=reference)
+
+
+def named_serving(
+    db: Connection, name: str, *, namespace: str, may_see: Callable[[User], bool]
+) -> Serving | None:
+    """Find the version that NAME@7 names; None where there is none that may draft for a caller."""
+    owner_name, _, number = name.rpartition("@")
+    is_number = number.isascii() and number.isdigit() and len(number) <= _LONGEST_NUMBER
+    if not owner_name or not is_number:
+        return None
+    owner = accounts.find_user_called(db, namespace, owner_name)
+    if owner is None or not may_see(owner) or not owner.learn:
+        return None
+    version = lineages.find_version_by_number(db, owner.id, int(number))
+    if version is None or not can_draft(version):
+        return None
+    return Serving(owner, version, reference=lineages.find_reference(db, version.reference_id))
+
+
+def can_draft(version: Version) -> bool:
+    """Say whether a version may be asked for: it served, and still has its weights."""
+    return version.folder is not None and version.state in ("serving", "retired")
