@@ -25,7 +25,6 @@ OptionalDType = Annotated[
 PREFIX = "CORLL_"
 _NOT_OF_THE_SERVER = frozenset({"CORLL_CACHE", "CORLL_API_KEY", "CORLL_BASE_URL"})
 _SHORTEST_KEY, _LONGEST_KEY = 20, 200
-_HIDDEN = "***"
 
 
 def default_data_dir() -> Path:
@@ -200,6 +199,8 @@ class ServiceSettings(Config):
         """As plain data, without what is secret."""
         fields = self.model_dump(mode="json", exclude={"admin_key"})
         if self.database is not None:
+            from corll.service.store.urls import without_password
+
             fields["database"] = without_password(self.database)
         return fields
 
@@ -230,21 +231,6 @@ class ServiceSettings(Config):
                 "flags; the variable of --data-dir is CORLL_DATA_DIR."
             )
         return cls(**own, **_resolved(nested))
-
-
-def without_password(url: str) -> str:
-    """A database's URL as it may be shown; of one that cannot be read, nothing is."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        return _HIDDEN
-    if "@" in (parsed.host or ""):  # of a password with an @ that is not written %40
-        return _HIDDEN
-    secret = [name for name in parsed.query if "password" in name.lower()]
-    return parsed.difference_update_query(secret).render_as_string(hide_password=True)
 
 
 def _resolved(nested: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -26,9 +26,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock
 from filelock import Timeout as FilelockTimeout
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import (
-    ArgumentError,
     DontWrapMixin,
     InterfaceError,
     InternalError,
@@ -38,7 +37,7 @@ from sqlalchemy.exc import (
 )
 
 from corll.errors import ConfigError, StoreError
-from corll.service.settings import without_password
+from corll.service.store.urls import parse, without_password
 
 _T = TypeVar("_T")
 
@@ -70,7 +69,7 @@ class Database:
         """
         folder = Path(data_dir).expanduser().absolute()
         _make_private_folder(folder)
-        database = cls(_parse(url, folder), folder=folder)
+        database = cls(parse(url, folder), folder=folder)
         try:
             database._upgrade()
         except BaseException:
@@ -291,25 +290,6 @@ class Writer:
             return
         for answer in answers:
             answer()
-
-
-def _parse(url: str | None, folder: Path) -> URL:
-    if url is None:
-        return URL.create("sqlite", database=str(folder / "corll.db"))
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigError(
-            "the database's URL cannot be read; write postgresql://USER@HOST/NAME"
-        ) from error
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    backend = parsed.get_backend_name()
-    if backend not in ("sqlite", "postgresql"):
-        raise ConfigError(f"corll keeps its data in SQLite or PostgreSQL, not in {backend!r}")
-    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise ConfigError("a database in memory forgets edits; name a file, as sqlite:///corll.db")
-    return parsed
 
 
 def _make_private_folder(folder: Path) -> None:
