@@ -35,6 +35,7 @@ from corll.cli.export import ExportSettings
 from corll.cli.imports import ImportSettings
 from corll.cli.keys import CreateKeySettings, ListKeysSettings, RevokeKeySettings
 from corll.cli.link import LinkSettings
+from corll.cli.models import ModelsSettings
 from corll.cli.reporting import open_reporter
 from corll.cli.settings import LearnSettings, read_settings
 from corll.config import CoactiveConfig, Config, LoraConfig
@@ -58,7 +59,7 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "learn": (LearnSettings, CoactiveConfig, LoraConfig),
     "draft": (DraftSettings,),
     "export": (ExportSettings,),
-    "models": (),
+    "models": (ModelsSettings,),
     "serve": (ServiceSettings, ServedConfig, LoraConfig),
     "import": (ImportSettings,),
     "link": (LinkSettings,),

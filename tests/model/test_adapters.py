@@ -292,3 +292,27 @@ class TestDamage:
         with pytest.raises(AdapterError):
             policy.restore(damaged)
         assert fingerprint(policy.trainable_parameters()) == before
+
+
+class TestFrozenReferences:
+    def test_one_is_freed_with_the_last_adapter_that_is_held_to_it(
+        self, policy: Policy, saved: Path
+    ) -> None:
+        held = [policy.with_adapter(reference=saved) for _ in range(2)]
+        names = {name for name, _ in policy.base.model.named_parameters() if "lora_" in name}
+        assert any(".reference-1." in name for name in names)
+        held[0].unload()
+        before = held[1].reference_logprobs(["Hello."], [" Dear Anna."])
+        held[1].unload()
+        left = {name for name, _ in policy.base.model.named_parameters() if "lora_" in name}
+        assert {name.split(".")[-2] for name in left} == {POLICY}
+        again = policy.with_adapter(reference=saved)
+        assert again.reference_name == held[0].adapters.reference_name_of(again.adapter)
+        assert torch.equal(again.reference_logprobs(["Hello."], [" Dear Anna."]), before)
+
+    def test_the_first_policys_reference_stays(self, tiny_model_folder: Path, saved: Path) -> None:
+        first = Policy.load(tiny_model_folder, dtype="float32", reference=saved)
+        other = first.with_adapter()
+        other.unload()
+        assert first.reference_name != "base"
+        assert torch.isfinite(first.reference_logprobs(["Hello."], [" Dear Anna."])).all()

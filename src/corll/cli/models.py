@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
 from corll.cli.parsing import parse
+from corll.cli.settings import OptionalDType, OptionalName
 from corll.config import Config
 
 
@@ -18,9 +20,39 @@ class ModelsSettings(Config):
     file, and the name of a model on the hub.
     """
 
+    check: OptionalName = Field(
+        None, description="Load this model and tell which path each part of it takes here."
+    )
+    dtype: OptionalDType = Field(
+        None, description="With --check: the precision; by default what suits the device."
+    )
+
 
 def main(arguments: Sequence[str]) -> None:
-    parse(ModelsSettings, arguments, command="models")
+    """Run the command."""
+    settings = parse(ModelsSettings, arguments, command="models")
+    if settings.check is None:
+        _list()
+    else:
+        _check(settings.check, settings.dtype)
+
+
+def _check(name: str, dtype: str | None) -> None:
+    """Print how a model is computed on this machine, and what it takes."""
+    from corll.model.loading import no_progress_bars
+    from corll.policy import Policy
+
+    with no_progress_bars():
+        policy = Policy.load(name, dtype=dtype)
+    table = Table("part", "path", box=None, header_style="bold", pad_edge=False)
+    for part, path in policy.describe().items():
+        table.add_row(part, path)
+    table.add_row("prompts", "chat template" if policy.codec.chat else "plain text")
+    table.add_row("memory", str(policy.working_set()))
+    Console().print(table, highlight=False)
+
+
+def _list() -> None:
     # Finding models needs torch, which --help must not wait for.
     from corll.model.loading import available_models
 

@@ -59,7 +59,7 @@ class AdapterSet:
             if isinstance(module, peft_lora.LoraLayer)
         }
         self._active: str | None = POLICY
-        self._added = self._held = 0
+        self._added = self._held = self._references_added = 0
 
     @classmethod
     def create(
@@ -112,7 +112,8 @@ class AdapterSet:
         """A further frozen adapter, once a folder; returns its name. *Raises*: AdapterError."""
         path = str(Path(folder).absolute())
         if path not in self._frozen_from:
-            name = f"{REFERENCE}-{len(self._frozen_from) + 1}"
+            self._references_added += 1
+            name = f"{REFERENCE}-{self._references_added}"
             self._insert(name, folder)
             self._freeze(name)
             self._settle()
@@ -146,15 +147,22 @@ class AdapterSet:
         return name
 
     def remove(self, adapter: str) -> None:
-        """Frees the memory of an adapter that was added."""
+        """Free an adapter that was added, and its π_0 once no other is held to it."""
         if adapter == POLICY or adapter in self._frozen:
             raise AdapterError("The first adapter of a base model stays as long as the model does.")
         if self._active == adapter:
             self.switch_to(POLICY)
+        self._delete(adapter)
+        reference = self._reference_of.pop(adapter, None)
+        if reference is not None and reference not in self._reference_of.values():
+            self._delete(reference)
+            del self._frozen[reference]
+            self._frozen_from = {f: n for f, n in self._frozen_from.items() if n != reference}
+
+    def _delete(self, adapter: str) -> None:
         for layer in self._layers.values():
             layer.delete_adapter(adapter)
         del self.model.peft_config[adapter], self._lora[adapter]
-        self._reference_of.pop(adapter, None)
 
     def switch_to(self, adapter: str | None) -> None:
         """Makes an adapter the one that the model runs with; None switches all off."""

@@ -17,6 +17,7 @@ def load_base(settings: ServiceSettings) -> Policy:
             settings.model,
             dtype=settings.dtype,
             device=settings.device,
+            backend=settings.backend,
             lora=settings.lora,
             memory_limit_gb=settings.coactive.memory_limit_gb,
             shared_weights=settings.data_dir / "base",

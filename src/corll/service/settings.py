@@ -74,6 +74,11 @@ class ServiceSettings(Config):
     device: OptionalText = Field(
         None, description="Such as cpu or cuda:0; by default the best there is."
     )
+    backend: OptionalText = Field(
+        None,
+        description="Who computes: plain, cpu, or package.module:attribute of a backend of your "
+        "own; by default the quickest on the device.",
+    )
     admin_key: Annotated[SecretStr | None, Suppress] = Field(
         None, description="The first key, from CORLL_ADMIN_KEY alone; else one is made and shown."
     )
