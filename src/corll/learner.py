@@ -65,11 +65,11 @@ class CoactiveLearner:
         return self.optimizer.steps_taken
 
     def draft(self, prompt: Prompt) -> Draft:
-        """A draft to show to the user (line 5)."""
+        """Return a draft to show to the user (line 5)."""
         return self.draft_many([prompt])[0]
 
     def draft_many(self, prompts: Sequence[Prompt]) -> list[Draft]:
-        """Drafts for several prompts at once, from the policy as it is now (footnote 1)."""
+        """Draft for several prompts at once, from the policy as it is now (footnote 1)."""
         first = self.config.seed * 2**32 + self.drafts_made
         seeds = range(first, first + len(prompts))
         drafts = make_drafts(self.policy, prompts, self.config, seeds=seeds)
@@ -93,7 +93,7 @@ class CoactiveLearner:
         return Learned(outcome, None if batch is None else self.learn_batch(batch))
 
     def outcome_of(self, draft: Draft, edited: Response) -> Outcome:
-        """What `learn` would take the edit for; nothing is learned or counted.
+        """Return what `learn` would take the edit for; nothing is learned or counted.
 
         *Raises*: InputError for a text that is empty, too long, or has control characters.
         """
@@ -108,11 +108,11 @@ class CoactiveLearner:
         return preference
 
     def skip(self, draft: Draft) -> None:
-        """Counts a draft to which the user gave no feedback."""
+        """Count a draft to which the user gave no feedback."""
         self.rounds_played += 1
 
     def pass_over(self, drafts: Sequence[Draft]) -> Sequence[Draft]:
-        """Counts drafts that were made before, so that the next ones get seeds of their own."""
+        """Count drafts that were made before, so that the next ones get seeds of their own."""
         self.drafts_made += len(drafts)
         return drafts
 
@@ -135,7 +135,7 @@ class CoactiveLearner:
         return self.optimizer.step(preferences)
 
     def save(self, folder: str | os.PathLike[str], *, with_preferences: bool = True) -> None:
-        """Writes the adapter as a PEFT folder, and beside it all that going on exactly needs.
+        """Write the adapter as a PEFT folder, and beside it all that going on exactly needs.
 
         `with_preferences=False` leaves out the texts that wait or may be replayed, for a caller who
         keeps them elsewhere.
@@ -170,7 +170,7 @@ class CoactiveLearner:
         device: str | None = None,
         policy: Policy | None = None,
     ) -> CoactiveLearner:
-        """The learner exactly as `save` left it, in the same dtype unless another is asked for.
+        """Return the learner as `save` left it, in the same dtype unless another is asked for.
 
         Its base model is loaded by name, unless a `policy` on that base and with the same π_0 is
         given, whose adapter is then overwritten. *Raises*: AdapterError where the folder holds no

@@ -55,7 +55,7 @@ class Policy(AdaptedModel):
         shared_weights: str | os.PathLike[str] | None = None,
         backend: str | None = None,
     ) -> Policy:
-        """Loads a base model and gives it an adapter to learn with, or a copy of all its weights.
+        """Load a base model and give it an adapter to learn with, or a copy of all its weights.
 
         `name_or_path` is a hub id, a folder, a `.gguf` file, or `smollm2-135m`. A new adapter
         (shaped by `lora`) changes nothing until it learns; `adapter` goes on with a saved one.
@@ -93,7 +93,7 @@ class Policy(AdaptedModel):
         lora: LoraConfig | None = None,
         reference: str | os.PathLike[str] | None = None,
     ) -> Policy:
-        """Another policy on the same base, for the adapter of another user.
+        """Return another policy on the same base, for the adapter of another user.
 
         `adapter` is a saved one, else it is new, shaped by `lora` or like this policy's. Its π_0 is
         that of the first policy, or the frozen adapter in the folder `reference`, of which it then
@@ -117,7 +117,7 @@ class Policy(AdaptedModel):
         return Policy(*parts, memory_limit_gb=limit_gb, adapter=adapter)
 
     def unload(self) -> None:
-        """Frees the adapter of a policy made by `with_adapter`, which can no longer be used."""
+        """Free the adapter of a policy made by `with_adapter`, which can no longer be used."""
         self.adapters.remove(self.adapter)
 
     def sample(
@@ -131,7 +131,7 @@ class Policy(AdaptedModel):
         max_prompt_length: int | None = None,
         sampler: Sampler | None = None,
     ) -> list[list[Sample]]:
-        """Draws responses, a list of `num_samples` for each prompt.
+        """Draw responses, a list of `num_samples` for each prompt.
 
         Each response has a random stream of its own, keyed by (seed, prompt, candidate): the same
         prompt twice with one seed gives the same responses. `seed` may be one a prompt. A sample's
@@ -163,7 +163,7 @@ class Policy(AdaptedModel):
         *,
         sampling: SamplingConfig = DEFAULT_SAMPLING,
     ) -> Decoding:
-        """Begins the responses that `sample` would draw, for a caller who wants them by the token.
+        """Begin the responses that `sample` would draw, for a caller who wants them by the token.
 
         They go on by `advance`, of this policy. *Raises*: InputError, PromptTooLongError.
         """
@@ -173,7 +173,7 @@ class Policy(AdaptedModel):
         return self.begin(encoded, num_samples, max_new_tokens, seeds, sampling=sampling)
 
     def logprobs(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
-        """log π(y|x), one a pair of prompt and response.
+        """Return log π(y|x), one a pair of prompt and response.
 
         A string is scored as a finished text, with its end token; a Sample on its ids, as it is.
         *Shapes*: B prompts, B responses → B, float32. *Units*: nats, summed.
@@ -183,20 +183,20 @@ class Policy(AdaptedModel):
     def reference_logprobs(
         self, prompts: Sequence[Prompt], responses: Sequence[Response]
     ) -> Tensor:
-        """log π_0(y|x), as `logprobs` and from the same kind of pass."""
+        """Return log π_0(y|x), as `logprobs` and from the same kind of pass."""
         with self.as_reference():
             return self.logprobs(prompts, responses)
 
     def implicit_rewards(
         self, prompts: Sequence[Prompt], responses: Sequence[Response], *, beta: float = 0.1
     ) -> Tensor:
-        """R_π(x, y) = β log π(y|x)/π_0(y|x), both from the same kind of pass. *Shapes*: B."""
+        """Return R_π(x, y) = β log π(y|x)/π_0(y|x), both from one kind of pass. *Shapes*: B."""
         return implicit_reward(*self.both_logprobs(prompts, responses), beta)
 
     def both_logprobs(
         self, prompts: Sequence[Prompt], responses: Sequence[Response]
     ) -> tuple[Tensor, Tensor]:
-        """log π(y|x) and log π_0(y|x), from the same kind of pass. *Shapes*: B, B."""
+        """Return log π(y|x) and log π_0(y|x), from the same kind of pass. *Shapes*: B, B."""
         trees, order = self._scoring_trees(*self._encoded(prompts, responses))
         policy = self._score(trees)
         with self.as_reference():
@@ -204,18 +204,18 @@ class Policy(AdaptedModel):
         return policy[order], reference[order]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes the adapter as a PEFT folder, which `peft` and others load unchanged.
+        """Write the adapter as a PEFT folder, which `peft` and others load unchanged.
 
         A whole copy is written as a folder of `transformers`.
         """
         self.adapters.save(self.adapter, folder)
 
     def restore(self, folder: str | os.PathLike[str]) -> None:
-        """Overwrites the weights that learn with those saved in a folder."""
+        """Overwrite the weights that learn with those saved in a folder."""
         self.adapters.load(self.adapter, folder)
 
     def save_reference(self, folder: str | os.PathLike[str]) -> None:
-        """Writes the frozen reference adapter as a PEFT folder, where there is one."""
+        """Write the frozen reference adapter as a PEFT folder, where there is one."""
         reference = self.adapters.reference_of(self.adapter)
         self.adapters.save(reference or REFERENCE, folder)
 

@@ -41,7 +41,7 @@ def sample_branches(
     sampling: SamplingConfig,
     end_ids: Sequence[int],
 ) -> list[list[Branch]]:
-    """Draws `num_samples` responses to each prompt. *Shapes*: prompts P → P lists of K branches."""
+    """Draw `num_samples` responses to each prompt. *Shapes*: prompts P → P lists of K branches."""
     decoding = Decoding(
         network,
         prompts,
@@ -98,7 +98,7 @@ class Decoding:
 
     @torch.no_grad()
     def advance(self) -> bool:
-        """Draws the next token of each response that goes on; says whether any still does."""
+        """Draw the next token of each response that goes on; say whether any still does."""
         if not self.going:
             return False
         if self._drawn is not None:
@@ -133,11 +133,11 @@ class Decoding:
         return self._state.rows
 
     def stop(self, rows: Sequence[int]) -> None:
-        """Ends responses that nobody waits for any more; they stay unfinished."""
+        """End responses that nobody waits for any more; they stay unfinished."""
         self._going[torch.tensor(rows, dtype=torch.long, device=self._going.device)] = False
 
     def branches(self) -> list[Branch]:
-        """The responses as far as they are, N in order."""
+        """Return the responses as far as they are, N in order."""
         totals = self.logprobs.sum(-1)
         columns = (self.token_ids, self.lengths, totals, self.finished)
         return [
@@ -146,7 +146,7 @@ class Decoding:
         ]
 
     def _feed(self, drawn: Tensor) -> None:
-        """The tokens just drawn, without the rows that ended once these are half of all."""
+        """Feed the tokens just drawn; drop the rows that ended once these are half of all."""
         alive = self._going[self._state.rows]
         if int(alive.sum()) <= len(alive) // 2:
             keep = alive.nonzero().squeeze(-1)
@@ -172,7 +172,7 @@ class _State:
 def draw(
     logits: Tensor, uniforms: Tensor, sampling: SamplingConfig, backend: Backend
 ) -> tuple[Tensor, Tensor]:
-    """One token a row by inverting the distribution function at `uniforms`.
+    """Draw one token a row by inverting the distribution function at `uniforms`.
 
     Temperature, then top-k, then top-p, as `transformers` orders them; the log-probability
     returned is of the full distribution at temperature 1, whatever the sampler.
@@ -197,7 +197,7 @@ def draw(
 def _uniforms(
     prompts: Sequence[Ids], seeds: Sequence[int], num_samples: int, length: int
 ) -> Tensor:
-    """*Shapes*: (P · K) × T, in [0, 1)."""
+    """Return the random numbers of each response. *Shapes*: (P · K) × T, in [0, 1)."""
     streams = []
     for prompt, seed in zip(prompts, seeds, strict=True):
         for candidate in range(num_samples):
@@ -211,7 +211,7 @@ def _uniforms(
 def _prefill(
     network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
 ) -> _State:
-    """Computes each prompt once, padded on the left so that all rows grow at the same place."""
+    """Compute each prompt once, padded on the left so that all rows grow at the same place."""
     model = network.model
     P, L = len(prompts), max(map(len, prompts))
     token_ids = torch.zeros(P, L, dtype=torch.long)
@@ -243,7 +243,7 @@ def _prefill(
 
 
 def _advance(network: Network, state: _State, drawn: Tensor) -> None:
-    """Feeds the tokens just drawn, so that `state.logits` predict the next ones."""
+    """Feed the tokens just drawn, so that `state.logits` predict the next ones."""
     seen = state.cache.get_seq_length() + 1
     grown = seen - state.padding.shape[1]
     visible = torch.nn.functional.pad(~state.padding, (0, grown), value=True)

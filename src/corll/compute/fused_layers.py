@@ -188,7 +188,7 @@ class FusedLayer:
         settled: SettledAdapters | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        """*Shapes*: B × T × D → B × T × D, as the layer's own forward.
+        """Compute what the layer's own forward does. *Shapes*: B × T × D → B × T × D.
 
         `rows` say that the batch is flat: they are its rows, in place of the mask. `settled` is
         given where no adapter changes from one pass to the next.
@@ -212,7 +212,7 @@ class FusedLayer:
     def _attend(
         self, heads: Tensor, angles: tuple[Tensor, Tensor], cache: Any, mask: Tensor | None
     ) -> Tensor:
-        """*Shapes*: `heads` B × T × (H + 2 G) × D → B × T × H × D."""
+        """Attend in padded rows. *Shapes*: `heads` B × T × (H + 2 G) × D → B × T × H × D."""
         layer, scaling = self.attention.layer_idx, self.attention.scaling
         if cache is not None and heads.shape[1] == 1:
             cos, sin = (part[:, 0] for part in angles)

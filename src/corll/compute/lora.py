@@ -48,7 +48,7 @@ class JoinedFactors:
     def join(
         self, adapters: Sequence[tuple[int, Factors]], dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """All A stacked; all scaled B on the diagonal of a block matrix.
+        """Return all A stacked, and all scaled B on the diagonal of a block matrix.
 
         *Shapes*: `adapters` name the layer that each is on → R × in, Σ out × R.
         """
@@ -64,7 +64,7 @@ class JoinedFactors:
     def kept(
         self, adapters: Sequence[tuple[int, Factors]], dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """`join`, from the last time if these are the same weights."""
+        """Return what `join` does, from the last time if these are the same weights."""
         versions = [(n, f.A._version, f.B._version, f.scaling) for n, f in adapters]
         last = self._kept.get(dtype)
         # The tensors themselves are kept and compared: an address may be another adapter's by now.
@@ -90,7 +90,7 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
     """A linear layer with adapters; the same parameters and files as PEFT's own."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """base(x) + (alpha / r) · B A x. *Shapes*: … × in → … × out."""
+        """Return base(x) + (alpha / r) · B A x. *Shapes*: … × in → … × out."""
         base = self.base_layer
         factors = None if args or kwargs else self.active_factors()
         if factors is None or type(base) is not nn.Linear:
@@ -108,7 +108,7 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
         return out.reshape(*x.shape[:-1], len(B))
 
     def active_factors(self) -> tuple[()] | Factors | None:
-        """The active adapter, empty where it is off; None where only PEFT knows what to do.
+        """Return the active adapter, empty where it is off; None where only PEFT knows what to do.
 
         That is with several adapters at once, dropout, or a variant of LoRA. Each layer asks at
         each token, so this reads what `nn.Module` would look up.
@@ -134,7 +134,7 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
 
 
 def activate(layers: Iterable[peft_lora.LoraLayer], adapter: str | None) -> None:
-    """Switches layers to an adapter, or off.
+    """Switch layers to an adapter, or off.
 
     PEFT's own switch walks the whole model and the gradients' flags of all parameters, which
     takes as long as scoring a sentence.
@@ -149,7 +149,7 @@ def activate(layers: Iterable[peft_lora.LoraLayer], adapter: str | None) -> None
 def insert_adapter(
     layer: peft_lora.LoraLayer, adapter: str, lora: LoraConfig, factors: Factors
 ) -> None:
-    """Gives a linear layer a further adapter of these weights, as PEFT's `update_layer` would.
+    """Give a linear layer a further adapter of these weights, as PEFT's `update_layer` would.
 
     PEFT draws initial weights for each layer first, most of the time that it takes.
     """
@@ -179,7 +179,7 @@ def _drops(dropout: nn.Module) -> bool:
 
 
 def set_dropout(model: nn.Module, *, active: bool) -> None:
-    """Switches the dropout of all adapters; that of the base stays off, as scoring needs it."""
+    """Switch the dropout of all adapters; that of the base stays off, as scoring needs it."""
     for module in model.modules():
         if isinstance(module, peft_lora.LoraLayer):
             module.lora_dropout.train(active)

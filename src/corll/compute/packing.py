@@ -51,16 +51,16 @@ class Tree:
         return len(self.token_ids)
 
     def is_shared(self, segment: int) -> bool:
-        """Whether there are several responses and all pass through it: it cancels in a margin."""
+        """Say whether several responses all pass through it, so that it cancels in a margin."""
         return len(self.paths) > 1 and all(segment in path for path in self.paths)
 
     def parent_end(self, segment: int) -> int:
-        """Where in the row the token stands that predicts the segment's first token."""
+        """Return where in the row the token stands that predicts the segment's first token."""
         parent = self.segments[segment].parent
         return (self.prompt_length if parent is None else self.segments[parent].stop) - 1
 
     def visibility(self) -> Tensor:
-        """Which token sees which. *Shapes*: T × T, boolean."""
+        """Return which token sees which. *Shapes*: T × T, boolean."""
         T = len(self)
         causal = torch.ones(T, T, dtype=torch.bool).tril()
         visible = torch.zeros(T, T, dtype=torch.bool)
@@ -82,7 +82,7 @@ class _TreeBuilder:
     paths: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def grow(self, responses: dict[int, Ids], depth: int, path: tuple[int, ...]) -> None:
-        """Adds the responses from `depth` tokens on; `path` leads there."""
+        """Add the responses from `depth` tokens on; `path` leads there."""
         groups: dict[int, dict[int, Ids]] = {}
         for number, ids in responses.items():
             if len(ids) == depth:
@@ -100,7 +100,7 @@ class _TreeBuilder:
 
 
 def build_tree(prompt_ids: Ids, responses: Sequence[Ids]) -> Tree:
-    """Lays a prompt and its responses into one row, common beginnings once.
+    """Lay a prompt and its responses into one row, common beginnings once.
 
     Neither the prompt nor a response may be empty.
     """
@@ -173,7 +173,7 @@ class FlatRows:
     spans: tuple[RowSpan, ...]
 
     def blocks(self) -> Iterator[tuple[RowSpan, QueryBlock]]:
-        """All blocks in order, each with its row."""
+        """Return all blocks in order, each with its row."""
         for span in self.spans:
             for block in span.blocks:
                 yield span, block
@@ -212,10 +212,11 @@ def collate(
     shared_grad: bool,
     flat: bool = False,
 ) -> TreeBatch:
-    """Trees as tensors. Without `shared_grad` the terms of shared segments carry no gradient.
+    """Return trees as tensors.
 
-    They cancel in a margin, and with them their gradients through the output layer; gradients
-    still flow through their keys and values. A `flat` batch has no padding.
+    Without `shared_grad` the terms of shared segments carry no gradient. They cancel in a margin,
+    and with them their gradients through the output layer; gradients still flow through their keys
+    and values. A `flat` batch has no padding.
     """
     lengths = [len(tree) for tree in trees]
     B, T = (1, sum(lengths)) if flat else (len(trees), max(lengths))
@@ -250,7 +251,7 @@ def collate(
 
 
 def row_span(start: int, visible: Tensor, *, dtype: torch.dtype, device: torch.device) -> RowSpan:
-    """A row from `start` on, cut into equal blocks of about `_QUERIES_PER_BLOCK` tokens.
+    """Return a row from `start` on, cut into equal blocks of about `_QUERIES_PER_BLOCK` tokens.
 
     *Shapes*: `visible` T × T, boolean; no token sees a later one.
     """
@@ -273,7 +274,7 @@ def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
 def _targets(
     trees: Sequence[Tree], starts: Sequence[int], *, shared_grad: bool
 ) -> tuple[Iterator[tuple[int, ...]], list[list[int]]]:
-    """The columns of `Targets`, and which of the targets make each response."""
+    """Return the columns of `Targets`, and which of the targets make each response."""
     targets: list[tuple[int, int, bool]] = []
     paths: list[list[int]] = []
     for start, tree in zip(starts, trees, strict=True):
@@ -290,12 +291,12 @@ def _targets(
 
 
 def padded_tokens(trees: Sequence[Tree]) -> int:
-    """Of these rows, each as long as the longest."""
+    """Count the tokens of these rows, each as long as the longest."""
     return len(trees) * max(map(len, trees))
 
 
 def batches_by_length(sizes: Sequence[tuple[int, int]], max_tokens: int) -> Iterator[list[int]]:
-    """Indices of items in batches of at most `max_tokens` padded tokens, the longest first.
+    """Return indices of items in batches of at most `max_tokens` padded tokens, the longest first.
 
     An item is a number of rows and the length of the longest of them. Rows of like length go
     together, so that little is padding; an item that is larger goes alone.
@@ -314,7 +315,7 @@ def batches_by_length(sizes: Sequence[tuple[int, int]], max_tokens: int) -> Iter
 
 
 def balanced_batches(sizes: Sequence[int], max_tokens: int, *, sides: int) -> list[list[int]]:
-    """Indices of items in batches that take about as long as one another, for rows not padded.
+    """Return indices of items in batches of about equal length, for rows that are not padded.
 
     There are as few as hold at most `max_tokens` each, and `sides` or a multiple of it as far as
     the items go. An item that is larger makes room for as many tokens in the other batches too.

@@ -74,7 +74,7 @@ class AdaptedModel:
 
     @contextmanager
     def as_reference(self) -> Iterator[None]:
-        """Within the context the model is π_0, without gradients."""
+        """Let the model be π_0 within the context, without gradients."""
         with self.active():
             before, self._is_reference = self._is_reference, True
             try:
@@ -85,7 +85,7 @@ class AdaptedModel:
 
     @contextmanager
     def dropout(self) -> Iterator[None]:
-        """Within the context the adapter's dropout is on, if it has any."""
+        """Switch the adapter's dropout on within the context, if it has any."""
         drops = self.lora.lora_dropout > 0
         if drops:
             set_dropout(self.base.model, active=True)
@@ -144,7 +144,7 @@ class AdaptedModel:
         return self.adapters.reference_name_of(self.adapter)
 
     def trainable_parameters(self) -> dict[str, torch.nn.Parameter]:
-        """The parameters by name that learning changes: the adapter's, or all."""
+        """Return the parameters by name that learning changes: the adapter's, or all."""
         return self.adapters.parameters(self.adapter)
 
     def describe(self) -> dict[str, str]:
@@ -155,7 +155,7 @@ class AdaptedModel:
         return {**network.backend.describe(), "rows": rows, "logits": head}
 
     def working_set(self) -> WorkingSet:
-        """What this policy keeps in memory, and at most works with, before any of it is taken."""
+        """Return what this policy keeps in memory and at most works with, before it is taken."""
         parameters = self.trainable_parameters().values()
         copied = self._network.backend.copied_bytes
         return working_set(self.base, parameters, self.memory_limit_gb, copied=copied)
@@ -174,7 +174,7 @@ class AdaptedModel:
         *,
         sampling: SamplingConfig = DEFAULT_SAMPLING,
     ) -> list[list[Branch]]:
-        """What may follow on each row of ids, a list of `num_samples` for each; as `sample`."""
+        """Draw what may follow on each row of ids, a list of `num_samples` for each."""
         if not beginnings:
             return []
         longest = max(map(len, beginnings)) + max_new_tokens
@@ -195,7 +195,7 @@ class AdaptedModel:
             ]
 
     def branches_at_once(self, length: int) -> int:
-        """Responses whose rows of `length` tokens, prompt included, fit the memory limit."""
+        """Return how many responses of `length` tokens, prompt included, fit the memory limit."""
         return branches_within(self.memory_limit_gb, self.base.model, length)
 
     def begin(
@@ -221,7 +221,7 @@ class AdaptedModel:
             )
 
     def advance(self, decoding: Decoding) -> bool:
-        """Draws the next token of responses that this policy began; says whether any goes on.
+        """Draw the next token of responses that this policy began; say whether any goes on.
 
         *Raises*: AdapterError for responses that another policy began, whose keys and values are of
         its adapter.
@@ -232,14 +232,14 @@ class AdaptedModel:
             return decoding.advance()
 
     def score(self, prompts: Sequence[Ids], responses: Sequence[Ids]) -> Tensor:
-        """log π(y|x) of ids, one a pair of prompt and response; as `logprobs`."""
+        """Return log π(y|x) of ids, one a pair of prompt and response; as `logprobs`."""
         trees, order = self._scoring_trees(prompts, responses)
         return self._score(trees)[order]
 
     def _scoring_trees(
         self, prompts: Sequence[Ids], responses: Sequence[Ids]
     ) -> tuple[list[Tree], Tensor]:
-        """Trees over equal prompts, and where each response stands among their responses."""
+        """Return trees over equal prompts, and where each response stands among their responses."""
         groups: dict[Ids, list[int]] = {}
         for number, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
             self.codec.check_fits(prompt, response)
@@ -252,7 +252,7 @@ class AdaptedModel:
         return trees, found_at
 
     def _score(self, trees: Sequence[Tree]) -> Tensor:
-        """log π of all responses of the trees, in their order, in passes of bounded size."""
+        """Return log π of all responses of the trees, in their order, in passes of bounded size."""
         at_once = min(_SCORED_TOKENS, tokens_within(self.memory_limit_gb, self.base.model))
         with self.active():
             scored = Passes(self._network, [[tree] for tree in trees], at_once).forward()

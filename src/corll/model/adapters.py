@@ -70,7 +70,7 @@ class AdapterSet:
         adapter: str | os.PathLike[str] | None = None,
         reference: str | os.PathLike[str] | None = None,
     ) -> AdapterSet:
-        """Adds the first policy's adapter (new, or from a folder) and the reference's, if named."""
+        """Add the first policy's adapter (new, or from a folder) and the reference's, if named."""
         start = adapter if adapter is not None else reference
         shape = (lora or LoraConfig()) if start is None else read_lora_config(start, base)
         with _seeded(shape), _without_peft_warnings():
@@ -100,16 +100,16 @@ class AdapterSet:
         return self.reference_name_of(POLICY)
 
     def reference_of(self, adapter: str) -> str | None:
-        """The frozen adapter that is π_0 of an adapter's policy; None where that is the base."""
+        """Return the frozen adapter that is an adapter's π_0; None where that is the base."""
         return self._reference_of.get(adapter, self.reference)
 
     def reference_name_of(self, adapter: str) -> str:
-        """The same by its fingerprint; `base` for the base."""
+        """Return what π_0 is by its fingerprint; `base` for the base."""
         reference = self.reference_of(adapter)
         return "base" if reference is None else self._frozen[reference]
 
     def add_reference(self, folder: str | os.PathLike[str]) -> str:
-        """A further frozen adapter, once a folder; returns its name. *Raises*: AdapterError."""
+        """Add a frozen adapter, once for each folder; return its name. *Raises*: AdapterError."""
         path = str(Path(folder).absolute())
         if path not in self._frozen_from:
             self._references_added += 1
@@ -127,7 +127,7 @@ class AdapterSet:
         lora: LoraConfig | None = None,
         reference: str | None = None,
     ) -> str:
-        """Another policy's adapter, new or from a folder; returns its name.
+        """Add another policy's adapter, new or from a folder; return its name.
 
         `reference` is the frozen adapter that is its π_0, by default the first policy's.
         *Raises*: AdapterError where it is of another base, or on layers that the first is not on.
@@ -165,7 +165,7 @@ class AdapterSet:
         del self.model.peft_config[adapter], self._lora[adapter]
 
     def switch_to(self, adapter: str | None) -> None:
-        """Makes an adapter the one that the model runs with; None switches all off."""
+        """Make an adapter the one that the model runs with; None switches all off."""
         if adapter is not None and adapter not in self._lora:
             raise AdapterError("This policy's adapter was unloaded; make another by with_adapter.")
         if adapter != self._active:
@@ -174,7 +174,7 @@ class AdapterSet:
 
     @contextmanager
     def held(self, adapter: str | None) -> Iterator[None]:
-        """Within the context the model runs with an adapter, or with none.
+        """Let the model run with an adapter within the context, or with none.
 
         Where contexts are nested, the outer one's adapter runs again when the inner one ends.
         """
@@ -189,11 +189,11 @@ class AdapterSet:
                 self.switch_to(outer)
 
     def lora(self, adapter: str) -> LoraConfig:
-        """The shape of an adapter."""
+        """Return the shape of an adapter."""
         return self._lora[adapter]
 
     def parameters(self, adapter: str) -> dict[str, torch.nn.Parameter]:
-        """The parameters of an adapter, under the names they have in its file."""
+        """Return the parameters of an adapter, under the names they have in its file."""
         found: dict[str, torch.nn.Parameter] = {}
         for prefix, layer in self._layers.items():
             for kind in layer.adapter_layer_names:
@@ -208,7 +208,7 @@ class AdapterSet:
         return found
 
     def save(self, adapter: str, folder: str | os.PathLike[str]) -> None:
-        """Writes one adapter as a PEFT folder (`adapter_config.json` at its root)."""
+        """Write one adapter as a PEFT folder (`adapter_config.json` at its root)."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         config = self.model.peft_config[adapter].to_dict() | {"inference_mode": True}
@@ -220,7 +220,7 @@ class AdapterSet:
         write_base(target, self.base, self.reference_name_of(adapter))
 
     def load(self, adapter: str, folder: str | os.PathLike[str]) -> None:
-        """Overwrites an adapter's weights with those of a PEFT folder of the same base and shape.
+        """Overwrite an adapter's weights with those of a PEFT folder of the same base and shape.
 
         *Raises*: AdapterError where the folder is incomplete or of another base.
         """
@@ -237,7 +237,7 @@ class AdapterSet:
                 parameter.copy_(weights[name])
 
     def _insert(self, adapter: str, folder: str | os.PathLike[str]) -> None:
-        """Adds a saved adapter without drawing initial weights for it first."""
+        """Add a saved adapter without drawing initial weights for it first."""
         lora = read_lora_config(folder, self.base)
         weights = _read_weights(folder, self.base)
         wanted: dict[str, tuple[int, ...]] = {}
@@ -282,7 +282,7 @@ class AdapterSet:
         self._frozen[adapter] = fingerprint(self.parameters(adapter))
 
     def _settle(self) -> None:
-        """What PEFT switched while it added an adapter: which one runs, and which ones learn."""
+        """Set what PEFT switched while it added an adapter: which one runs, and which learn."""
         self.model.eval()
         for adapter in self._lora:
             for parameter in self.parameters(adapter).values():
@@ -299,7 +299,7 @@ def _read_weights(folder: str | os.PathLike[str], base: LoadedModel) -> dict[str
 
 
 def read_lora_config(folder: str | os.PathLike[str], base: LoadedModel) -> LoraConfig:
-    """The shape of a saved adapter, after checking that it belongs to this base.
+    """Return the shape of a saved adapter, after checking that it belongs to this base.
 
     *Raises*: AdapterError.
     """
@@ -330,7 +330,7 @@ def _check_plain(fields: dict[str, Any]) -> None:
 
 
 def fingerprint(parameters: dict[str, torch.nn.Parameter]) -> str:
-    """A name for exactly these weights."""
+    """Return a name for exactly these weights."""
     digest = hashlib.sha256()
     for name in sorted(parameters):
         digest.update(name.encode())
@@ -339,7 +339,7 @@ def fingerprint(parameters: dict[str, torch.nn.Parameter]) -> str:
 
 
 def write_base(folder: Path, base: LoadedModel, reference_name: str) -> None:
-    """Says beside saved weights which base and which π_0 they were trained on."""
+    """Say beside saved weights which base and which π_0 they were trained on."""
     about = {
         "base_model": {"name": base.name, "fingerprint": base.fingerprint},
         "reference": reference_name,
@@ -349,7 +349,7 @@ def write_base(folder: Path, base: LoadedModel, reference_name: str) -> None:
 
 
 def check_base(folder: Path, base: LoadedModel) -> None:
-    """*Raises*: AdapterError where `write_base` named another base than this one."""
+    """Check that `write_base` named this base. *Raises*: AdapterError where it did not."""
     try:
         about = json.loads((folder / file_names.BASE).read_text())["base_model"]
     except (OSError, KeyError, TypeError, ValueError, RecursionError):
@@ -377,7 +377,7 @@ def _to_peft(base: LoadedModel, lora: LoraConfig) -> Any:
 
 @contextmanager
 def _seeded(lora: LoraConfig) -> Iterator[None]:
-    """Initial weights are drawn from a stream of their own."""
+    """Draw initial weights from a stream of their own within the context."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(lora.lora_seed)
         yield
@@ -385,7 +385,7 @@ def _seeded(lora: LoraConfig) -> Iterator[None]:
 
 @contextmanager
 def _without_peft_warnings() -> Iterator[None]:
-    """Silences what PEFT says of its own doing, which a user can do nothing about."""
+    """Silence what PEFT says of its own doing, which a user can do nothing about."""
     with warnings.catch_warnings():
         for message in ("`is_gradient_checkpointing` is deprecated", "fan_in_fan_out is set to"):
             warnings.filterwarnings("ignore", message=message)

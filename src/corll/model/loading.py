@@ -61,7 +61,7 @@ class LoadedModel:
         return dtype
 
     def weights(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
-        """Its own parameters by name, without those of adapters."""
+        """Return its own parameters by name, without those of adapters."""
         for name, parameter in self.model.named_parameters():
             if "lora_" not in name:
                 yield name, parameter
@@ -83,7 +83,7 @@ class LoadedModel:
 def load_model(
     name_or_path: str | os.PathLike[str], *, dtype: str | None = None, device: str | None = None
 ) -> LoadedModel:
-    """Loads a causal language model and its tokenizer.
+    """Load a causal language model and its tokenizer.
 
     *Raises*: ModelNotFoundError where there are no weights under that name.
     """
@@ -105,7 +105,7 @@ def load_model(
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Path:
-    """The local folder of a model, fetched from the hub or converted from GGUF where needed."""
+    """Return the folder of a model, fetched from the hub or converted from GGUF where needed."""
     name = os.fspath(name_or_path)
     path = Path(name)
     if name == EMBEDDED_MODEL:
@@ -130,7 +130,7 @@ class ModelState(NamedTuple):
 
 
 def available_models() -> list[ModelState]:
-    """What can be loaded without a download, and how to get the embedded model if it is absent."""
+    """Return what can be loaded without a download, and how to get the embedded model."""
     cached, gguf = cache_folder() / EMBEDDED_MODEL, embedded_gguf()
     if _has_weights(cached):
         rows = [ModelState(EMBEDDED_MODEL, "ready", str(cached))]
@@ -150,7 +150,7 @@ def available_models() -> list[ModelState]:
 
 
 def choose_device(device: str | None) -> torch.device:
-    """The device asked for, else CUDA, else MPS, else the CPU."""
+    """Return the device asked for, else CUDA, else MPS, else the CPU."""
     if device is None:
         if torch.cuda.is_available():
             device = "cuda"
@@ -164,7 +164,7 @@ def choose_device(device: str | None) -> torch.device:
 
 
 def choose_dtype(dtype: str | None, device: torch.device) -> torch.dtype:
-    """The dtype asked for, else bfloat16 where the device computes it natively, else float32."""
+    """Return the dtype asked for, else bfloat16 where the device computes it, else float32."""
     named = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype is not None:
         if dtype not in named:
@@ -199,7 +199,7 @@ def _locate_embedded() -> Path:
 
 
 def embedded_gguf() -> Path | None:
-    """The installed file that the embedded model is converted from; None where it is absent."""
+    """Return the file that the embedded model is converted from; None where it is absent."""
     spec = importlib.util.find_spec(_EMBEDDED_WHEEL_MODULE)
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -214,7 +214,7 @@ def _gguf_key(path: Path) -> str:
 
 
 def _converted(gguf: Path, folder: Path) -> Path:
-    """Converts a GGUF file to a safetensors folder, once; a crash leaves no half-written folder."""
+    """Convert a GGUF file to a safetensors folder, once; a crash leaves no half-written folder."""
     if _has_weights(folder):
         return folder
     try:
@@ -261,7 +261,7 @@ def _write_dequantized(gguf: Path, folder: Path) -> None:
 
 @contextmanager
 def no_progress_bars() -> Iterator[None]:
-    """Within the context `transformers` draws none while it reads and writes weights."""
+    """Keep `transformers` from drawing progress bars within the context."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

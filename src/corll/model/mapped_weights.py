@@ -19,7 +19,7 @@ from corll.model.loading import LoadedModel
 
 
 def map_weights(base: LoadedModel, folder: Path) -> Path | None:
-    """Lets the weights of a model on a CPU be pages of a file in `folder`; returns the file.
+    """Let the weights of a model on a CPU be pages of a file in `folder`; return the file.
 
     The file is written where it is missing or holds other weights, never changed in place. None on
     other devices, whose memory no file can stand for. *Raises*: OSError where it cannot be written.
@@ -40,7 +40,7 @@ def map_weights(base: LoadedModel, folder: Path) -> Path | None:
 
 
 def _views(path: Path, parameters: Sequence[Tensor]) -> list[Tensor] | None:
-    """The parameters as they are in the file; None where it is of another size."""
+    """Return the parameters as they are in the file; None where it is of another size."""
     size = sum(parameter.nbytes for parameter in parameters)
     if path.stat().st_size != size:
         return None

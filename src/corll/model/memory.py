@@ -65,7 +65,7 @@ def _gib(tensor: Tensor) -> float:
 
 
 def tokens_within(limit_gb: float, model: Any) -> int:
-    """Row tokens, with padding, whose activations fit into `limit_gb` while learning.
+    """Return how many row tokens, with padding, fit into `limit_gb` while learning.
 
     At least 1: a preference that alone is larger still gets its turn.
     """
@@ -73,7 +73,7 @@ def tokens_within(limit_gb: float, model: Any) -> int:
 
 
 def activation_bytes_per_token(model: Any) -> int:
-    """Bytes that one row token keeps for the backward pass, right within a factor of three.
+    """Return the bytes that a row token keeps for the backward pass, within a factor of three.
 
     Per layer: about 24 vectors of the hidden size (norms, projections, their rotations and
     expansions over heads, the attention's output, residuals) and 6 of the feed-forward size,
@@ -87,13 +87,13 @@ def activation_bytes_per_token(model: Any) -> int:
 
 
 def branches_within(limit_gb: float, model: Any, length: int) -> int:
-    """Branches of `length` tokens, prompt included, that can be drafted at once; at least 1."""
+    """Return how many branches of `length` tokens can be drafted at once; at least 1."""
     per_branch = length * cache_bytes_per_token(model) + _logits_bytes(model)
     return max(1, int(limit_gb * _GIB / per_branch))
 
 
 def cache_bytes_per_token(model: Any) -> int:
-    """Bytes of the keys and values of one token in all layers."""
+    """Return the bytes of the keys and values of one token in all layers."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

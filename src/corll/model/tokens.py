@@ -38,7 +38,7 @@ class TokenCodec:
 
     @classmethod
     def for_model(cls, tokenizer: Any, model: Any, *, chat: bool | None = None) -> TokenCodec:
-        """The codec of a Hugging Face model; by default, chat if the tokenizer has a template."""
+        """Return the codec of a model; by default, chat if the tokenizer has a template."""
         has_template = getattr(tokenizer, "chat_template", None) is not None
         if chat and not has_template:
             raise InputError("chat_template=True, but the model's tokenizer has no chat template.")
@@ -58,7 +58,7 @@ class TokenCodec:
         )
 
     def render(self, prompt: Prompt) -> str:
-        """The text that the model continues: the chat template around it, or the prompt itself."""
+        """Return the text that the model continues: the prompt, in its chat template if it has one."""
         if not isinstance(prompt, str) and not self.chat:
             raise InputError(
                 "The prompt is a conversation, but this model has no chat template; give a text."
@@ -80,7 +80,7 @@ class TokenCodec:
         return rendered
 
     def encode_prompt(self, prompt: Prompt, *, limit: int | None = None) -> tuple[int, ...]:
-        """The ids of a rendered prompt.
+        """Return the ids of a rendered prompt.
 
         *Raises*: PromptTooLongError where it has more than `limit` tokens, or more than the
         model's context leaves for at least one token of a response; InputError where it is empty.
@@ -101,11 +101,11 @@ class TokenCodec:
         return ids
 
     def _is_templated(self, prompt: Prompt) -> bool:
-        """Whether the prompt goes through the chat template."""
+        """Say whether the prompt goes through the chat template."""
         return self.chat and not isinstance(prompt, Verbatim)
 
     def check_room(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
-        """*Raises*: PromptTooLongError where a prompt and its response would not fit together."""
+        """Check that each prompt and its response fit together. *Raises*: PromptTooLongError."""
         if max_new_tokens < 1:
             raise InputError(f"max_new_tokens must be at least 1, not {max_new_tokens}.")
         longest = max(map(len, prompts), default=0)
@@ -116,7 +116,7 @@ class TokenCodec:
             )
 
     def check_fits(self, prompt_ids: Sequence[int], response_ids: Sequence[int]) -> None:
-        """*Raises*: InputError where a response is too long to be scored after its prompt."""
+        """Check that a response can be scored after its prompt. *Raises*: InputError."""
         total = len(prompt_ids) + len(response_ids)
         if self.context_length is not None and total > self.context_length:
             raise InputError(
@@ -125,14 +125,14 @@ class TokenCodec:
             )
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of a response; end-of-text and other special tokens have none."""
+        """Return the text of a response; end-of-text and other special tokens have none."""
         text: str = self.tokenizer.decode(
             list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
 
     def encode_response(self, response: Response) -> Sample:
-        """A response with ids: a Sample is taken as it is, a string as a finished text."""
+        """Return a response with ids: a Sample is taken as it is, a string as a finished text."""
         if isinstance(response, Sample):
             if not response.token_ids:
                 raise InputError("A response without token ids cannot be scored.")
@@ -143,7 +143,7 @@ class TokenCodec:
         return Sample(response, (*ids, self.end_ids[0]), None, finished=True)
 
     def encode_edit(self, draft: Sample, edited_text: str) -> Sample:
-        """The edit of a draft, keeping the draft's ids up to where the text first changes.
+        """Return the edit of a draft, keeping the draft's ids up to where the text first changes.
 
         Precisely: up to the last pre-token boundary before the first changed character, the rest
         encoded afresh. An edit is finished, unless the draft was cut at its length limit and its
@@ -183,7 +183,7 @@ class TokenCodec:
         return (), afresh
 
     def _pre_token_boundaries(self, text: str, token_starts: Sequence[int]) -> set[int]:
-        """Where a pre-token of `text` begins, as far as a token of its encoding begins there."""
+        """Return where both a pre-token of `text` and a token of its encoding begin."""
         if self._pre_tokenizer is None:
             return set(token_starts)
         pieces = self._pre_tokenizer.pre_tokenize_str(text)
@@ -231,5 +231,5 @@ def _check_characters(text: str, what: str) -> None:
 
 
 def _same_ending(draft: str, edited: str) -> bool:
-    """Whether the edit still ends with the draft's last word."""
+    """Say whether the edit still ends with the draft's last word."""
     return bool(draft.split()) and draft.split()[-1] == "".join(edited.split()[-1:])

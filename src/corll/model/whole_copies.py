@@ -34,7 +34,7 @@ class _Slot(NamedTuple):
 
 
 def holds_whole_copy(folder: str | os.PathLike[str]) -> bool:
-    """Whether a folder holds a whole model, not an adapter."""
+    """Say whether a folder holds a whole model, not an adapter."""
     path = Path(folder)
     return (path / "config.json").is_file() and not (path / file_names.ADAPTER_CONFIG).is_file()
 
@@ -73,7 +73,7 @@ class WholeCopies:
         adapter: str | os.PathLike[str] | None = None,
         reference: str | os.PathLike[str] | None = None,
     ) -> WholeCopies:
-        """Makes the first policy's copy, of π_0 or of a saved one.
+        """Make the first policy's copy, of π_0 or of a saved one.
 
         *Raises*: ConfigError where the model is not in float32, whose last bits are all that a step
         of Adam changes, or where an adapter is asked for; AdapterError.
@@ -99,14 +99,14 @@ class WholeCopies:
         return copies
 
     def reference_of(self, copy: str) -> None:
-        """π_0 of every copy is what the model was loaded with."""
+        """Return None: π_0 of every copy is what the model was loaded with."""
 
     def reference_name_of(self, copy: str) -> str:
-        """What π_0 is."""
+        """Return what π_0 is."""
         return self.reference_name
 
     def add_reference(self, folder: str | os.PathLike[str]) -> str:
-        """*Raises*: AdapterError; π_0 is what the model was loaded with."""
+        """Refuse another reference, since π_0 is what the model was loaded with."""
         raise AdapterError(
             f"{folder} cannot be the reference where all weights learn: load the model that shall "
             "be it."
@@ -119,7 +119,7 @@ class WholeCopies:
         lora: LoraConfig | None = None,
         reference: str | None = None,
     ) -> str:
-        """Another policy's copy, of π_0 or of a saved one; returns its name.
+        """Add another policy's copy, of π_0 or of a saved one; return its name.
 
         *Raises*: AdapterError where it is of another base; ConfigError.
         """
@@ -130,7 +130,7 @@ class WholeCopies:
         return name
 
     def remove(self, copy: str) -> None:
-        """Frees the memory of a copy that was added."""
+        """Free the memory of a copy that was added."""
         if copy == POLICY:
             raise AdapterError("The first copy of a model stays as long as the model does.")
         if self._active == copy:
@@ -138,7 +138,7 @@ class WholeCopies:
         del self._copies[copy]
 
     def switch_to(self, copy: str | None) -> None:
-        """Puts a copy's parameters into the model; None puts π_0's there."""
+        """Put a copy's parameters into the model; None puts π_0's there."""
         parameters = self._weights(copy)
         if copy == self._active:
             return
@@ -148,7 +148,7 @@ class WholeCopies:
 
     @contextmanager
     def held(self, copy: str | None) -> Iterator[None]:
-        """Within the context a copy's parameters are in the model; as `AdapterSet.held`."""
+        """Put a copy's parameters into the model within the context; as `AdapterSet.held`."""
         outer = self._active
         self.switch_to(copy)
         self._held += 1
@@ -160,15 +160,15 @@ class WholeCopies:
                 self.switch_to(outer)
 
     def lora(self, copy: str) -> LoraConfig:
-        """There is no adapter: one on no layers, without dropout."""
+        """Return the shape of an adapter on no layers, since there is none."""
         return _NO_ADAPTER
 
     def parameters(self, copy: str) -> dict[str, nn.Parameter]:
-        """All parameters of a copy, under the names they have in the model; tied ones once."""
+        """Return all parameters of a copy by their names in the model; tied ones once."""
         return dict(self._copies.get(copy, {}))
 
     def save(self, copy: str, folder: str | os.PathLike[str]) -> None:
-        """Writes a copy as a Hugging Face folder, which `transformers` and others load.
+        """Write a copy as a Hugging Face folder, which `transformers` and others load.
 
         *Raises*: AdapterError for the folder of the model itself, which holds π_0.
         """
@@ -186,7 +186,7 @@ class WholeCopies:
         write_base(target, self.base, self.reference_name)
 
     def load(self, copy: str, folder: str | os.PathLike[str]) -> None:
-        """Overwrites a copy's weights with those of a model's folder of the same shape.
+        """Overwrite a copy's weights with those of a model's folder of the same shape.
 
         *Raises*: AdapterError where the folder holds no such model, or was trained on another base;
         ModelNotFoundError where it is incomplete.

@@ -28,7 +28,7 @@ _UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
 def use_grouped_attention(model: Any) -> None:
-    """Switches a model from torch's fused kernel, if it uses that, to `grouped_attention`."""
+    """Switch a model from torch's fused kernel, if it uses that, to `grouped_attention`."""
     if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
         AttentionInterface.register(GROUPED, grouped_attention)
         AttentionMaskInterface.register(GROUPED, eager_mask)
@@ -45,7 +45,7 @@ def grouped_attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """softmax(q kᵀ · scaling + mask) v, in the form that `transformers` calls.
+    """Return softmax(q kᵀ · scaling + mask) v, in the form that `transformers` calls.
 
     *Shapes*: `query` B × H × Q × D; `key`, `value` B × G × T × D, where G divides H; the mask
     B × 1 × Q × T, added to the scores → B × Q × H × D.
@@ -67,7 +67,7 @@ def grouped_attention(
 def attend_rows(
     heads: Tensor, cos: Tensor, sin: Tensor, rows: FlatRows, *, groups: int, scaling: float
 ) -> Tensor:
-    """softmax(q kᵀ · scaling + mask) v of each row by itself, all rows in one flat batch.
+    """Return softmax(q kᵀ · scaling + mask) v of each row by itself, all rows in one flat batch.
 
     *Shapes*: `heads` M × (H + 2 G) × D: H query heads, then `groups` = G of keys and as many of
     values; `cos`, `sin` M × D, by which queries and keys are rotated first → M × H × D.
@@ -102,14 +102,17 @@ class _Batch:
     scaling: float
 
     def piece(self, laid_out: Tensor, start: int, stop: int) -> Tensor:
-        """Tokens `start` to `stop` by group. *Shapes*: M · N × D → G × (N / G · tokens) × D."""
+        """Return tokens `start` to `stop` by group.
+
+        *Shapes*: M · N × D → G × (N / G · tokens) × D.
+        """
         tokens, D = len(self.cos), laid_out.shape[1]
         heads = len(laid_out) // tokens
         return laid_out[start * heads : stop * heads].view(self.groups, -1, D)
 
 
 def _attend(heads: _LaidOut, batch: _Batch) -> tuple[Tensor, list[Tensor]]:
-    """The attended values, M × H × D, and each block's weights, G × (H / G · Q) × stop."""
+    """Return the attended values, M × H × D, and each block's weights, G × (H / G · Q) × stop."""
     out = torch.empty_like(heads.queries)
     weights = []
     for row, block in batch.rows.blocks():
@@ -157,7 +160,7 @@ class _RowAttention(torch.autograd.Function):
 
 
 def _lay_out(heads: Tensor, batch: _Batch) -> _LaidOut:
-    """M × (H + 2 G) × D, as the layers give them."""
+    """Return heads, M × (H + 2 G) × D as the layers give them, in the order of their products."""
     M, every, D = heads.shape
     G, rows = batch.groups, batch.rows
     H = every - 2 * G
@@ -175,7 +178,7 @@ def _lay_out(heads: Tensor, batch: _Batch) -> _LaidOut:
 
 
 def _take_back(grads: _LaidOut, batch: _Batch) -> Tensor:
-    """The gradient by the heads as `_lay_out` took them, M × (H + 2 G) × D."""
+    """Return the gradient by the heads as `_lay_out` took them, M × (H + 2 G) × D."""
     M, D = batch.cos.shape
     G, rows = batch.groups, batch.rows
     H = len(grads.queries) // M
@@ -195,7 +198,7 @@ def _take_back(grads: _LaidOut, batch: _Batch) -> Tensor:
 
 
 def _regroup(by_token: Tensor, by_piece: Tensor, pieces: Pieces, *, back: bool) -> None:
-    """From M × N × D to M · N × D, in each piece head by head; or `back`."""
+    """Write M × N × D as M · N × D, in each piece head by head; or `back`."""
     if (kernels := kernels_for(by_piece)) is not None:
         kernels.regroup(by_token, by_piece, pieces, back=back)
         return
@@ -207,7 +210,7 @@ def _regroup(by_token: Tensor, by_piece: Tensor, pieces: Pieces, *, back: bool) 
 
 
 def _masked_softmax(scores: Tensor, block: QueryBlock) -> Tensor:
-    """softmax(scores + mask), perhaps in their place. *Shapes*: G × (H / G · Q) × stop."""
+    """Return softmax(scores + mask), perhaps in their place. *Shapes*: G × (H / G · Q) × stop."""
     by_head = _by_head(scores, block)
     if (kernels := kernels_for(scores)) is not None:
         kernels.masked_softmax_(by_head, block)
@@ -217,7 +220,7 @@ def _masked_softmax(scores: Tensor, block: QueryBlock) -> Tensor:
 
 
 def _softmax_backward(grad: Tensor, weights: Tensor, block: QueryBlock) -> Tensor:
-    """The gradient by the scores, perhaps in the place of the one by the weights."""
+    """Return the gradient by the scores, perhaps in the place of the one by the weights."""
     if (kernels := kernels_for(grad)) is not None:
         kernels.softmax_backward_(_by_head(grad, block), _by_head(weights, block), block)
         return grad
@@ -225,5 +228,5 @@ def _softmax_backward(grad: Tensor, weights: Tensor, block: QueryBlock) -> Tenso
 
 
 def _by_head(scores: Tensor, block: QueryBlock) -> Tensor:
-    """*Shapes*: G × (H / G · Q) × stop → H × Q × stop, a view."""
+    """Return a view by head. *Shapes*: G × (H / G · Q) × stop → H × Q × stop."""
     return scores.view(-1, block.stop - block.start, block.stop)

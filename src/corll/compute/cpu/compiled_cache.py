@@ -28,7 +28,7 @@ class CompiledBranchingLayer(BranchingLayer):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Takes the prompts. *Shapes*: both P × G × L × D."""
+        """Take the prompts. *Shapes*: both P × G × L × D."""
         assert not self.is_initialized
         self.dtype, self.device = key_states.dtype, key_states.device
         P, G, L, D = key_states.shape
@@ -45,7 +45,7 @@ class CompiledBranchingLayer(BranchingLayer):
     def attend_token(
         self, heads: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, scaling: float
     ) -> Tensor:
-        """Takes query, key and value of one more token for each row, and attends.
+        """Take query, key and value of one more token for each row, and attend.
 
         *Shapes*: `heads` N × (H + 2 G) × D, not rotated; `cos`, `sin` N × D; `mask`
         N × 1 × 1 × tokens, added to the scores → N × H × D.
@@ -62,7 +62,7 @@ class CompiledBranchingLayer(BranchingLayer):
 
 
 def attention_kernels(model: Any) -> CpuKernels | None:
-    """Those that attend by token, where they take the model's dtype, device and head size."""
+    """Return the passes that attend by token, if they take the model's dtype and head size."""
     config = model.config.get_text_config()
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     weight = model.get_input_embeddings().weight

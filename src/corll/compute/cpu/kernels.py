@@ -44,7 +44,7 @@ TILE_COLUMNS = 32
 
 
 def kernels_for(x: Tensor) -> CpuKernels | None:
-    """The compiled passes, if they take such a tensor."""
+    """Return the compiled passes, if they take such a tensor."""
     if x.dtype is not torch.bfloat16 or x.device.type != "cpu":
         return None
     return compiled_kernels()
@@ -52,7 +52,7 @@ def kernels_for(x: Tensor) -> CpuKernels | None:
 
 @cache
 def compiled_kernels() -> CpuKernels | None:
-    """The library, built if it is not there yet; None where it cannot be, said once in the log."""
+    """Return the library, built if it is not there yet; None where it cannot be, said once."""
     if os.environ.get("CORLL_CPU_KERNELS", "on") == "off":
         return None
     try:
@@ -63,7 +63,7 @@ def compiled_kernels() -> CpuKernels | None:
 
 
 def _built() -> Path:
-    """Where the library lies, for this source, compiler and processor."""
+    """Return where the library lies, for this source, compiler and processor."""
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None or sys.platform != "linux":
         raise FileNotFoundError("there is no C compiler" if compiler is None else sys.platform)
@@ -117,7 +117,7 @@ class CpuKernels:
         residual: Tensor | None = None,
         into: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """x Wᵀ + (x Aᵀ) Bᵀ + bias + residual, and x Aᵀ; summed in float32, rounded once.
+        """Return x Wᵀ + (x Aᵀ) Bᵀ + bias + residual, and x Aᵀ; summed in float32, rounded once.
 
         *Shapes*: `x` M × K; `weight` N × K, `factors` A R × K and B N × R, all in tiles as
         `tiled_products` lays them out; `bias` N; `residual`, and `into`, where the result goes if
@@ -133,26 +133,26 @@ class CpuKernels:
         return out, low
 
     def rms_norm(self, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        """x / rms(x) · weight. *Shapes*: M × D, D → M × D."""
+        """Return x / rms(x) · weight. *Shapes*: M × D, D → M × D."""
         out = torch.empty_like(x)
         self._call("rms_norm", x, weight, out, *x.shape, epsilon)
         return out
 
     def rms_norm_backward(self, grad: Tensor, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        """The gradient by x. *Shapes*: M × D, M × D, D → M × D."""
+        """Return the gradient by x. *Shapes*: M × D, M × D, D → M × D."""
         out = torch.empty_like(x)
         self._call("rms_norm_backward", grad, x, weight, out, *x.shape, epsilon)
         return out
 
     def swiglu(self, gate_up: Tensor) -> Tensor:
-        """silu(gate) · up. *Shapes*: M × 2 I → M × I."""
+        """Return silu(gate) · up. *Shapes*: M × 2 I → M × I."""
         M, width = len(gate_up), gate_up.shape[1] // 2
         out = gate_up.new_empty(M, width)
         self._call("swiglu", gate_up, out, M, width)
         return out
 
     def swiglu_backward(self, grad: Tensor, gate_up: Tensor) -> Tensor:
-        """The gradient by `gate_up`. *Shapes*: M × I, M × 2 I → M × 2 I."""
+        """Return the gradient by `gate_up`. *Shapes*: M × I, M × 2 I → M × 2 I."""
         out = torch.empty_like(gate_up)
         self._call("swiglu_backward", grad, gate_up, out, *grad.shape)
         return out
@@ -168,7 +168,7 @@ class CpuKernels:
         *,
         back: bool = False,
     ) -> None:
-        """Rotates queries and keys and writes all heads by block and row, or `back`.
+        """Rotate queries and keys, and write all heads by block and row, or `back`.
 
         *Shapes*: `heads` M × (H + 2 G) × D; `cos`, `sin` M × D; `parts` the queries M · H · D by
         block, the first of `pieces`, times `scaling`; then keys and values M · G · D by row, the
@@ -182,18 +182,18 @@ class CpuKernels:
         self._call("lay_out_heads", heads, cos, sin, *parts, *sizes, *places, scaling, int(back))
 
     def regroup(self, by_token: Tensor, by_block: Tensor, blocks: Pieces, *, back: bool) -> None:
-        """From M × H × D to M · H · D by block, head by head, or `back`."""
+        """Write M × H × D as M · H · D by block, head by head, or `back`."""
         self._call("regroup", by_token, by_block, *by_token.shape, *blocks, int(back))
 
     def masked_softmax_(self, scores: Tensor, block: QueryBlock) -> Tensor:
-        """softmax(scores + mask) in place. *Shapes*: H × Q × keys up to the block's `stop`."""
+        """Compute softmax(scores + mask) in place. *Shapes*: H × Q × keys up to the block's end."""
         self._call(
             "masked_softmax", scores, block.mask, *scores.shape, block.masked_from, block.start
         )
         return scores
 
     def softmax_backward_(self, grad: Tensor, weights: Tensor, block: QueryBlock) -> Tensor:
-        """The gradient by the scores, in place of the one by the weights; shapes as these."""
+        """Compute the gradient by the scores, in place of the one by the weights."""
         self._call("softmax_backward", grad, weights, *grad.shape, block.start)
         return grad
 
@@ -207,7 +207,7 @@ class CpuKernels:
         mask: Tensor,
         scaling: float,
     ) -> Tensor:
-        """Attention of one more token for each branch, whose key and value go into the cache.
+        """Attend for one more token of each branch, whose key and value go into the cache.
 
         *Shapes*: `heads` N × (H + 2 G) × D, not rotated yet; `angles` cos and sin, N × D; `prompt`
         which of P each branch goes on (N, int64), its keys P × G × L / LANES × D / 2 × LANES × 2
@@ -224,7 +224,7 @@ class CpuKernels:
         return out
 
     def add_low_rank_(self, out: Tensor, x: Tensor, factors: tuple[Tensor, Tensor]) -> Tensor:
-        """out + x · the product of `factors`, in place, for a few rows.
+        """Add x · the product of `factors` to `out`, for a few rows.
 
         *Shapes*: `out` M × columns, a multiple of LANES; `x` M × in; the factors in × R, of which
         the transpose lies in one piece, and R × columns as `in_pairs` gives it.
@@ -234,13 +234,13 @@ class CpuKernels:
         return out
 
     def log_normalizers(self, logits: Tensor) -> Tensor:
-        """log Σ exp in float32. *Shapes*: M × V → M."""
+        """Return log Σ exp in float32. *Shapes*: M × V → M."""
         out = logits.new_empty(len(logits), dtype=torch.float32)
         self._call("log_normalizers", logits, out, *logits.shape)
         return out
 
     def likeliest(self, logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The largest logits in falling order, their ids, and log Σ exp of all.
+        """Return the largest logits in falling order, their ids, and log Σ exp of all.
 
         V must be at least `count` times FEWEST_PER_LIKELIEST. *Shapes*: N × V → N × count, float32,
         N × count, int64, N, float32.
@@ -253,14 +253,14 @@ class CpuKernels:
         return top, ids, log_z
 
     def minus_probabilities(self, logits: Tensor, log_z: Tensor, chosen: Tensor) -> Tensor:
-        """-exp(logits - log_z) of the chosen rows. *Shapes*: M × V, M, N (int64) → N × V."""
+        """Return -exp(logits - log_z) of the chosen rows. *Shapes*: M × V, M, N (int64) → N × V."""
         out = logits.new_empty(len(chosen), logits.shape[1])
         self._call("minus_probabilities", logits, log_z, chosen, out, *out.shape)
         return out
 
     @staticmethod
     def in_pairs(rows: Tensor) -> Tensor:
-        """Neighbouring rows value by value, as products by pairs take them.
+        """Return neighbouring rows value by value, as products by pairs take them.
 
         *Shapes*: … × R × columns → … × ⌈R / 2⌉ × columns × 2, the last with zeros where R is odd.
         """

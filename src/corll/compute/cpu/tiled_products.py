@@ -27,7 +27,7 @@ class TiledWeight:
 
     @classmethod
     def of(cls, weight: Tensor) -> TiledWeight | None:
-        """None where nothing multiplies by such a weight in tiles."""
+        """Return the weight in tiles; None where nothing multiplies by it so."""
         kernels = kernels_for(weight)
         whole = not any(size % TILE_COLUMNS for size in weight.shape)
         if kernels is None or not kernels.have_tiles or not whole or weight.shape[1] > _WIDEST:
@@ -37,7 +37,7 @@ class TiledWeight:
     def product(
         self, x: Tensor, factors: tuple[Tensor, Tensor] | None = None, **more: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """`CpuKernels.tiled_product` with this weight. *Shapes*: M × K → M × N, M × R."""
+        """Return `CpuKernels.tiled_product` with this weight. *Shapes*: M × K → M × N, M × R."""
         return self._kernels.tiled_product(x.contiguous(), self._laid_out, factors, **more)
 
     @cached_property
@@ -46,7 +46,7 @@ class TiledWeight:
 
 
 def in_tiles(matrix: Tensor) -> Tensor:
-    """A copy in tiles of 16 rows by 16 pairs of columns, in the order in which they are read.
+    """Return a copy in tiles of 16 rows by 16 pairs of columns, in the order they are read in.
 
     *Shapes*: N × K → N / 32 × K / 32 × 2 × 16 × 16 × 2, both rounded up with zeros.
     """
