@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from corll.compute.choose import BACKENDS
+from corll.config import LOSS_TYPES
+from corll.losses import PREFERENCE_LOSSES
 from corll.model.loading import EMBEDDED_MODEL
 from corll.policy import Policy
 from documents import README, ROOT, code
@@ -18,8 +22,11 @@ LIBRARY, SERVING = ROOT / "docs" / "library.md", ROOT / "docs" / "serving.md"
 @pytest.fixture
 def _in_a_folder_of_its_own(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The embedded model's name leads to the tiny one, and files go to a folder of the test."""
+) -> Iterator[None]:
+    """The embedded model's name leads to the tiny one, and files go to a folder of the test.
+
+    What an example registers is forgotten.
+    """
     cache = tmp_path / "cache"
     cache.mkdir()
     (cache / EMBEDDED_MODEL).symlink_to(tiny_model_folder)
@@ -27,6 +34,12 @@ def _in_a_folder_of_its_own(
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
+    registries: list[dict[str, Any]] = [PREFERENCE_LOSSES, LOSS_TYPES, BACKENDS]
+    before = [dict(registry) for registry in registries]
+    yield
+    for registry, content in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(content)
 
 
 @pytest.mark.usefixtures("_in_a_folder_of_its_own")
