@@ -1,0 +1,27 @@
+"""Which sections of which documents are generated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from corll.config import PRESETS, CoactiveConfig, LoraConfig
+from measured_tables import editors, other_work, service_speeds, steps, study
+from module_tree import tree
+from settings_tables import command_line, configuration
+
+SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
+    "library.md": {
+        "CoactiveConfig": lambda: configuration(CoactiveConfig, PRESETS["paper"]),
+        "LoraConfig": lambda: configuration(LoraConfig),
+    },
+    "cli.md": {"commands": command_line},
+    "architecture.md": {"tree": tree},
+    "benchmarks.md": {"steps": steps, "other work": other_work, "service": service_speeds},
+    "results.md": {
+        "editors": editors,
+        "named contrast": study("imdb-tiny-again"),
+        "small rate, 135M": study("imdb-mini-slow"),
+        "small rate, 4.6M": study("imdb-tiny-mended"),
+    },
+}
+"""The generated sections of each document of `docs/` by name."""
