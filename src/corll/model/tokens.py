@@ -58,7 +58,7 @@ class TokenCodec:
         )
 
     def render(self, prompt: Prompt) -> str:
-        """Return the text that the model continues: the prompt, in its chat template if it has one."""
+        """Return the text that the model continues: the prompt, in its chat template if any."""
         if not isinstance(prompt, str) and not self.chat:
             raise InputError(
                 "The prompt is a conversation, but this model has no chat template; give a text."
