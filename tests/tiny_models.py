@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from transformers import (
 
 from corll.compute.choose import backend_for, examine
 from corll.compute.network import Network
+from corll.compute.packing import Tree
+from corll.compute.scoring import token_logprobs
 from corll.model.loading import LoadedModel, choose_device
 from corll.policy import Policy
 
@@ -118,6 +121,14 @@ def build_gpt2(vocab_size: int, *, seed: int = 0) -> GPT2LMHeadModel:
 def network_of(model: Any) -> Network:
     """The model with layers of its own, on the backend of its device, after it was examined."""
     return examine(model, backend_for(model))
+
+
+def response_logprobs(
+    network: Network, trees: Sequence[Tree], *, shared_grad: bool = True
+) -> Tensor:
+    """log π(y|x) of every response of the trees, in order, summed over its ids."""
+    tokens = token_logprobs(network, trees, shared_grad=shared_grad)
+    return torch.stack([response.sum() for response in tokens])
 
 
 def is_fused(model: Any) -> bool:

@@ -27,7 +27,6 @@ from corll.compute.choose import backend_for, short_window
 from corll.compute.cpu.backend import CpuBackend
 from corll.compute.packing import Tree
 from corll.compute.plain import PlainBackend
-from corll.compute.scoring import response_logprobs
 from corll.config import CoactiveConfig
 from corll.errors import ConfigError
 from corll.learner import CoactiveLearner
@@ -41,6 +40,7 @@ from tiny_models import (
     logprob_by_transformers,
     network_of,
     perturb_adapter,
+    response_logprobs,
     weights,
 )
 from toy_backend import CALLS, ToyBackend

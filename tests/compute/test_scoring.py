@@ -33,8 +33,14 @@ from corll.compute.choose import backend_for
 from corll.compute.network import Network
 from corll.compute.packing import Ids, build_tree
 from corll.compute.plain import PlainBackend
-from corll.compute.scoring import linear_token_logprobs, response_logprobs
-from tiny_models import build_gpt2, build_llama, logprob_by_transformers, network_of
+from corll.compute.scoring import linear_token_logprobs
+from tiny_models import (
+    build_gpt2,
+    build_llama,
+    logprob_by_transformers,
+    network_of,
+    response_logprobs,
+)
 
 V = 64
 PROMPT = (5, 9, 2)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from corll.compute.branching_cache import BranchingCache
-from corll.compute.scoring import response_logprobs
 from corll.model.memory import (
     activation_bytes_per_token,
     branches_within,
@@ -17,7 +16,7 @@ from corll.model.memory import (
     tokens_within,
 )
 from corll.policy import Policy
-from tiny_models import perturb_adapter
+from tiny_models import perturb_adapter, response_logprobs
 
 
 def bytes_kept(policy: Policy, tokens: int) -> int:

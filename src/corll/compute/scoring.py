@@ -20,17 +20,6 @@ _LOGITS_PER_CHUNK = 1 << 23
 """Logits held at once, 32 MB in float32."""
 
 
-def response_logprobs(
-    network: Network, trees: Sequence[Tree], *, shared_grad: bool = True
-) -> Tensor:
-    """Return log π(y|x) of every response of the trees, in order.
-
-    *Shapes*: R, float32. *Units*: nats, summed over the response's ids, of the full distribution.
-    """
-    tokens = token_logprobs(network, trees, shared_grad=shared_grad)
-    return torch.stack([response.sum() for response in tokens])
-
-
 def token_logprobs(
     network: Network, trees: Sequence[Tree], *, shared_grad: bool = True
 ) -> list[Tensor]:
