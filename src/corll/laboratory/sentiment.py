@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from corll.errors import InputError, ModelNotFoundError
+from corll.laboratory.packages import needed_for
 
 HUB_SENTIMENT = "lvwerra/distilbert-imdb"
 """The paper's classifier (A.4)."""
@@ -76,13 +77,9 @@ def train_sentiment(
     held_out = len(texts) // 10
     if len(set(positive[held_out:].tolist())) < 2:
         raise InputError("A sentiment classifier needs positive and negative texts.")
-    try:
+    with needed_for("A sentiment classifier"):
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise InputError(
-            "The sentiment classifier needs scikit-learn: pip install 'corll[lab]'"
-        ) from error
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
     classifier = LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000)
     try:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from corll.errors import InputError, RecordError
 from corll.files.durable import read_lines
+from corll.laboratory.packages import needed_for
 
 EVALUATIONS = "evaluations.jsonl"
 LEVEL = 0.95
@@ -198,19 +199,15 @@ def difference_at_equal_cost(
 
 
 def isotonic_fit(values: ArrayLike) -> Array:
-    """The non-decreasing sequence nearest in squares, by pooling adjacent violators.
+    """Return the non-decreasing sequence that is nearest in squares.
 
+    *Raises*: InputError where scipy is not installed.
     *Source*: Ayer et al. 1955, all weights equal.
     """
-    blocks: list[tuple[float, int]] = []
-    for value in np.asarray(values, dtype=np.float64):
-        mean, size = float(value), 1
-        while blocks and blocks[-1][0] > mean:
-            before, count = blocks.pop()
-            mean, size = (before * count + mean * size) / (count + size), count + size
-        blocks.append((mean, size))
-    means, sizes = zip(*blocks, strict=True)
-    return np.repeat(np.array(means), sizes)
+    with needed_for("An isotonic fit"):
+        from scipy.optimize import isotonic_regression
+    fit: Array = isotonic_regression(np.asarray(values, dtype=np.float64)).x
+    return fit
 
 
 def n_50(preferences: ArrayLike, values: ArrayLike, *, goal: float) -> float | None:
@@ -249,9 +246,9 @@ def mean_band(values: ArrayLike) -> tuple[Array, Array, Array]:
 
 
 def paired_contrast(differences: ArrayLike) -> Contrast:
-    """The paired t interval of differences, one a seed (Student 1908), two-sided at 95 %.
+    """Return the paired t interval of differences, one a seed (Student 1908), two-sided at 95 %.
 
-    *Raises*: InputError where there are none, or one is not finite.
+    *Raises*: InputError where there are none, one is not finite, or scipy is not installed.
     """
     values = np.asarray(differences, dtype=np.float64)
     if not values.size or not np.isfinite(values).all():
@@ -263,34 +260,11 @@ def paired_contrast(differences: ArrayLike) -> Contrast:
     if error == 0:
         t = math.copysign(math.inf, mean) if mean else 0.0
         return Contrast(mean, mean, mean, float(mean == 0), n, t)
-    half = _student_quantile(n - 1) * error
-    t = mean / error
-    return Contrast(mean, mean - half, mean + half, 1 - _student_within(abs(t), n - 1), n, t)
-
-
-def _student_within(t: float, degrees: int) -> float:
-    """P(|T| < t) of Student's t, a finite sum for whole degrees of freedom.
-
-    *Source*: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
-    """
-    angle = math.atan2(t, math.sqrt(degrees))
-    odd = degrees % 2
-    term, total = (math.cos(angle) if odd else 1.0), 0.0
-    for k in range(1 + odd, degrees, 2):
-        total += term
-        term *= math.cos(angle) ** 2 * k / (k + 1)
-    if odd:
-        return 2 / math.pi * (angle + math.sin(angle) * total)
-    return math.sin(angle) * total
-
-
-def _student_quantile(degrees: int) -> float:
-    """The t within which 95 % of Student's distribution lies, by bisection."""
-    low, high = 0.0, 13.0  # 12.71 is the largest, of one degree of freedom
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_within(middle, degrees) < LEVEL else (low, middle)
-    return high
+    with needed_for("A contrast"):
+        from scipy.stats import t as student
+    t, half = mean / error, float(student.ppf((1 + LEVEL) / 2, n - 1)) * error
+    p = 2 * float(student.sf(abs(t), n - 1))
+    return Contrast(mean, mean - half, mean + half, p, n, t)
 
 
 def _checked(preferences: ArrayLike, values: ArrayLike) -> Curve:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from corll.errors import InputError
 from corll.files.formats import Record
+from corll.laboratory.packages import needed_for
 
 APT_LISTS = Path("/var/lib/apt/lists")
 """Where Debian keeps its lists of packages."""
@@ -43,13 +44,8 @@ def read_hub(hub_id: str, split: HubSplit) -> Iterator[Record]:
     *Raises*: InputError where the package is missing or the hub does not give the dataset.
     """
     instead = "Give a file of the same fields by --data FILE, or take --source offline"
-    try:
+    with needed_for(f"The dataset {hub_id}", otherwise=f"{instead}."):
         import datasets
-    except ImportError as error:
-        raise InputError(
-            f"The dataset {hub_id} is read by the package `datasets`, which is not installed: "
-            f"pip install 'datasets>=4.0'. {instead}."
-        ) from error
     try:
         rows = datasets.load_dataset(
             hub_id, data_dir=split.data_dir, split=split.split, revision=split.revision
