@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from corll.errors import ConfigError
-from corll.laboratory.canary import exposure, run_canary
+from corll.laboratory.canary import _Plan, exposure, run_canary
 from corll.laboratory.canary_config import CanaryConfig
 from corll.laboratory.workshop import Workshop
 from small_experiments import small_workshop
@@ -39,6 +40,16 @@ def test_each_secret_is_reported_after_its_edit_its_prompt_and_others(workshop: 
     ]
     assert all(0 <= one.before <= 10 and 0 <= one.after <= 10 for one in found)
     assert found == run_canary(workshop, "dpo", 0, FEW)
+
+
+def test_secrets_and_where_they_go_follow_the_seed(workshop: Workshop) -> None:
+    prompts = workshop.data.prompts
+    first, same, other = (_Plan.draw(prompts, FEW, seed) for seed in (0, 0, 1))
+    assert first == same
+    assert {secret.text for secret in first.secrets} != {secret.text for secret in other.secrets}
+    assert first.places.keys() != other.places.keys()
+    streams = [list(islice(first.prompts(prompts, seed), 16)) for seed in (0, 1)]
+    assert streams[0] != streams[1]
 
 
 def test_what_is_drilled_in_is_found(workshop: Workshop) -> None:

@@ -11,12 +11,22 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+import torch
 
 from corll.errors import RunFolderError
-from corll.laboratory.arms import FACTORIAL, FIXED_ARMS
-from corll.laboratory.cell import Cell, evaluations, is_done, prompt_stream, run_cell
+from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm
+from corll.laboratory.cell import (
+    Cell,
+    evaluations,
+    is_done,
+    make_user,
+    new_policy,
+    prompt_stream,
+    run_cell,
+)
 from corll.laboratory.workshop import Workshop
 from corll.policy import Policy
+from corll.simulation.expert_users import ChoosingUser
 from small_experiments import small_workshop
 
 
@@ -127,6 +137,26 @@ def test_seeds_fix_prompts_and_drafts_alike_in_every_arm(
     assert first["reward"] == second["reward"]
     run_cell(workshop, Cell.named("dueling", 4), tmp_path / "other", rates={})
     assert evaluations(tmp_path / "other")[0]["reward"] != first["reward"]
+
+
+def test_the_adapter_starts_by_the_cell_s_seed(workshop: Workshop) -> None:
+    """What LoRA draws is its A; B is 0 at first, so that each starts as π_0."""
+    starts = []
+    for seed in (0, 0, 1):
+        policy = new_policy(workshop, seed)
+        weights = policy.trainable_parameters().values()
+        starts.append(torch.cat([weight.detach().flatten() for weight in weights]))
+        policy.unload()
+    assert torch.equal(starts[0], starts[1])
+    assert not torch.equal(starts[0], starts[2])
+
+
+def test_the_user_of_an_arm_errs_by_the_cell_s_seed(workshop: Workshop) -> None:
+    for arm in ("coactive-alpha-0.6", "coactive-edit"):
+        for seed in (0, 7):
+            user = make_user(get_arm(arm), workshop, seed)
+            assert isinstance(user, ChoosingUser)
+            assert user.seed == seed
 
 
 def test_whole_copies_learn_too(tiny_model_folder: Path, tmp_path: Path) -> None:

@@ -223,6 +223,18 @@ class TestEvaluations:
         assert found.preferences.tolist() == [0, 900]
         assert found.values.tolist() == [0.5, 1.0]
 
+    def test_an_unknown_cost_is_no_point(self) -> None:
+        """Null or not finite: such a line is left out, whatever its reward."""
+        lines = [
+            line("sft-edit", 0, 0, reward=0.0, kl=0.0),
+            line("sft-edit", 0, 64, reward=0.5, kl=None),
+            line("sft-edit", 0, 128, reward=0.75, kl=math.inf),
+            line("sft-edit", 0, 192, reward=1.0, kl=2.0),
+        ]
+        found = curves(lines, "reward", against="kl")["sft-edit"][0]
+        assert found.preferences.tolist() == [0, 2]
+        assert found.values.tolist() == [0, 1]
+
     def test_a_folder_is_read(self, tmp_path: Path) -> None:
         lines = [line("dueling", 0, 0, reward=0.5, kl=None)]
         text = json.dumps(lines[0]) + '\n{"torn'
