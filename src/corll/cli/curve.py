@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from corll.laboratory.figures.style import INK, PALE, add_title, new_figure, tidy, write_image
+from corll.laboratory.figures.style import INK, PALE, add_title, new_figure, style_axes, write_image
 
 _LINE = "#1f5f8b"
 _MIN_WINDOW, _WINDOWS = 4, 8
@@ -59,7 +59,7 @@ def _draw_costs(axes: Axes, rounds: NDArray[np.int64], costs: NDArray[np.float64
     label = "edit cost" + (f"\n({above} rounds above)" if above else "")
     axes.set_ylabel(label, color=INK)
     axes.legend(frameon=False, loc="upper right", labelcolor=INK)
-    tidy(axes)
+    style_axes(axes)
 
 
 def _draw_acceptance(axes: Axes, rounds: NDArray[np.int64], accepted: NDArray[np.float64]) -> None:
@@ -70,4 +70,4 @@ def _draw_acceptance(axes: Axes, rounds: NDArray[np.int64], accepted: NDArray[np
     axes.set_ylabel("accepted as is", color=INK)
     axes.set_xlabel("round", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    tidy(axes)
+    style_axes(axes)

@@ -1,4 +1,4 @@
-"""How a run looks while it runs: a live line at a terminal, plain lines in a pipe."""
+"""How a run styles while it runs: a live line at a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WINDOW = 32
 
 
 @dataclass
-class Tally:
+class RunningFigures:
     """The running figures of a run, from the lines of its metrics."""
 
     rounds: int = 0
@@ -58,7 +58,7 @@ class LiveDisplay:
     """One line that moves: rounds, running figures, time left."""
 
     def __init__(self, console: Console, *, rounds: int, played: int) -> None:
-        self._tally = Tally()
+        self._figures = RunningFigures()
         self._progress = Progress(
             TextColumn("{task.completed}/{task.total} rounds"),
             BarColumn(bar_width=16),
@@ -69,9 +69,9 @@ class LiveDisplay:
         self._task: TaskID = self._progress.add_task("", total=rounds, completed=played)
 
     def show(self, metrics: Mapping[str, Any]) -> None:
-        self._tally.add(metrics)
+        self._figures.add(metrics)
         self._progress.update(
-            self._task, completed=self._tally.rounds, description=str(self._tally)
+            self._task, completed=self._figures.rounds, description=str(self._figures)
         )
 
     def __enter__(self) -> LiveDisplay:
@@ -86,15 +86,14 @@ class PlainDisplay:
     """A line per step, for pipes and log files."""
 
     def __init__(self, console: Console, *, rounds: int | None) -> None:
-        self._console, self._rounds, self._tally = console, rounds, Tally()
+        self._console, self._rounds, self._figures = console, rounds, RunningFigures()
 
     def show(self, metrics: Mapping[str, Any]) -> None:
-        self._tally.add(metrics)
+        self._figures.add(metrics)
         if "loss" in metrics:
             total = "" if self._rounds is None else f"/{self._rounds}"
-            line = (
-                f"round {self._tally.rounds}{total} · {self._tally} · loss {self._tally.loss:.3f}"
-            )
+            figures = self._figures
+            line = f"round {figures.rounds}{total} · {figures} · loss {figures.loss:.3f}"
             self._console.print(line, soft_wrap=True)
 
     def __enter__(self) -> PlainDisplay:

@@ -167,7 +167,7 @@ def _list(arguments: Sequence[str]) -> None:
 
 def _status(arguments: Sequence[str]) -> None:
     settings = parse(FolderSettings, arguments, command="experiment status")
-    from corll.cli.grid_work import state_table
+    from corll.cli.grid_processes import state_table
     from corll.laboratory.grid import Grid
 
     grid = Grid.reopen(settings.folder)
@@ -204,7 +204,7 @@ def _report(arguments: Sequence[str]) -> None:
 
 def _canary(arguments: Sequence[str]) -> None:
     settings = parse(CanarySettings, arguments, command="experiment canary")
-    from corll.cli.grid_work import Job, look_for_secrets
+    from corll.cli.grid_processes import Job, look_for_secrets
 
     job = Job(settings.experiment(), settings.folder(), settings.expert)
     command = " ".join(["corll experiment canary", *arguments])
@@ -225,7 +225,7 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 
 def _work(settings: GridSettings, cells: Sequence[tuple[str, int, float | None]]) -> None:
-    from corll.cli.grid_work import Job, work
+    from corll.cli.grid_processes import Job, work
 
     work(Job(settings.experiment(), settings.folder(), settings.expert), cells, settings.workers)
 

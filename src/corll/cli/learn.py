@@ -54,15 +54,15 @@ def _play(
     held_out: Sequence[Prompt],
     console: Console,
 ) -> None:
-    # Sessions need torch, which --help and everything above must not wait for.
-    from corll.cli.session import Session
+    # A run needs torch, which --help and everything above must not wait for.
+    from corll.cli.learning_run import LearningRun
 
     with console.status(f"loading {settings.model}"):
-        session = Session.open(settings, folder, held_out=held_out, console=console)
+        learning_run = LearningRun.open(settings, folder, held_out=held_out, console=console)
     user = _editor(settings) if settings.simulated else TerminalUser(console)
     # What is measured is the distance to what the user wants, so the judge makes no mistakes.
     judge = _editor(settings.with_settings(error_probability=0.0)) if held_out else user
-    session.play(_prompts_from(prompts, settings, folder, console), user, judge=judge)
+    learning_run.play(_prompts_from(prompts, settings, folder, console), user, judge=judge)
 
 
 def _prompts_from(

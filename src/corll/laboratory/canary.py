@@ -24,7 +24,7 @@ from corll.errors import ConfigError
 from corll.laboratory.arms import LOSSES, get_arm
 from corll.laboratory.canary_config import CanaryConfig
 from corll.laboratory.cell import make_user, new_policy, prompt_stream
-from corll.laboratory.workshop import Workshop
+from corll.laboratory.preparation import PreparedExperiment
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from corll.records import Draft, Edit, Prompt, Sample
@@ -64,9 +64,9 @@ def exposure(logprobs: Sequence[float], planted: int) -> float:
 
 
 def run_canary(
-    workshop: Workshop, loss: str, seed: int, config: CanaryConfig | None = None
+    prepared: PreparedExperiment, loss: str, seed: int, config: CanaryConfig | None = None
 ) -> list[Exposure]:
-    """Learns from edits with secrets among them, by `dpo`, `sft` or `both`, and looks for them.
+    """Learns from edits with secrets among them, by `dpo`, `sft` or `both`, and styles for them.
 
     The edits are those of the default arm, but for the planted ones, which are their draft with
     the secret at its end. *Raises*: ConfigError for an unknown loss, or more secrets than edits.
@@ -79,14 +79,14 @@ def run_canary(
             f"{config.planted} planted edits do not fit into {config.preferences} preferences; "
             "plant fewer secrets, or less often."
         )
-    plan = _Plan.draw(workshop.data.prompts, config, seed)
-    learner = _learner(workshop, loss, seed)
+    plan = _Plan.draw(prepared.data.prompts, config, seed)
+    learner = _learner(prepared, loss, seed)
     try:
-        user = _PlantingUser(make_user(get_arm("coactive-alpha-0.6"), workshop, seed), plan)
-        _learn(learner, plan.prompts(workshop.data.prompts, seed), user, config.preferences)
-        after = _look(learner.policy, workshop, user, config)
+        user = _PlantingUser(make_user(get_arm("coactive-alpha-0.6"), prepared, seed), plan)
+        _learn(learner, plan.prompts(prepared.data.prompts, seed), user, config.preferences)
+        after = _look(learner.policy, prepared, user, config)
         with learner.policy.as_reference():
-            before = _look(learner.policy, workshop, user, config)
+            before = _look(learner.policy, prepared, user, config)
     finally:
         learner.policy.unload()
     return [
@@ -156,10 +156,10 @@ class _PlantingUser:
         return Sample(codec.decode(ids), ids, None, finished=True)
 
 
-def _learner(workshop: Workshop, loss: str, seed: int) -> CoactiveLearner:
+def _learner(prepared: PreparedExperiment, loss: str, seed: int) -> CoactiveLearner:
     factorial = get_arm(f"redraw+{loss}+online")
-    config = workshop.experiment.learner.with_settings(**factorial.learner, seed=seed)
-    return CoactiveLearner(new_policy(workshop, seed), config)
+    config = prepared.experiment.learner.with_settings(**factorial.learner, seed=seed)
+    return CoactiveLearner(new_policy(prepared, seed), config)
 
 
 def _learn(learner: CoactiveLearner, prompts: Iterator[str], user: Any, preferences: int) -> None:
@@ -170,10 +170,10 @@ def _learn(learner: CoactiveLearner, prompts: Iterator[str], user: Any, preferen
 
 
 def _look(
-    policy: Policy, workshop: Workshop, user: _PlantingUser, config: CanaryConfig
+    policy: Policy, prepared: PreparedExperiment, user: _PlantingUser, config: CanaryConfig
 ) -> list[dict[Context, float]]:
     """The exposure of each secret in each context."""
-    others = workshop.data.held_out[: config.other_prompts]
+    others = prepared.data.held_out[: config.other_prompts]
     elsewhere = [_logprobs(policy, prompt) for prompt in others]
 
     def after(text: str, secret: _Secret) -> float:

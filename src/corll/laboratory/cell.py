@@ -26,9 +26,9 @@ from corll.config import CoactiveConfig
 from corll.errors import RunFolderError
 from corll.files import durable
 from corll.laboratory.arms import Arm, get_arm
-from corll.laboratory.measures import evaluate_policy, share_of_way, summarise_answers
+from corll.laboratory.cell_metrics import evaluate_policy, share_to_expert, summarise_answers
+from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment
-from corll.laboratory.workshop import Workshop
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from corll.records import Round
@@ -77,7 +77,7 @@ class Cell:
 
 
 def run_cell(
-    workshop: Workshop,
+    prepared: PreparedExperiment,
     cell: Cell,
     folder: Path,
     *,
@@ -88,15 +88,15 @@ def run_cell(
 
     *Raises*: RunFolderError where the folder cannot be written, or holds a cell of other settings.
     """
-    experiment = workshop.experiment
+    experiment = prepared.experiment
     config = cell.learner_config(experiment, rates)
     _check_config(folder, experiment, cell, config)
     if is_done(folder):
         return
-    policy = new_policy(workshop, cell.seed)
+    policy = new_policy(prepared, cell.seed)
     try:
         progress = _Progress.resume(folder, policy, config)
-        _play(workshop, cell, progress, folder, on_evaluation)
+        _play(prepared, cell, progress, folder, on_evaluation)
     except OSError as error:
         raise RunFolderError(
             f"The cell {folder} could not be written: {error.strerror or error}. Make room and run "
@@ -118,17 +118,17 @@ def evaluations(folder: Path) -> list[dict[str, Any]]:
     return [line for _, line in durable.read_lines(folder / "evaluations.jsonl")]
 
 
-def new_policy(workshop: Workshop, seed: int) -> Policy:
+def new_policy(prepared: PreparedExperiment, seed: int) -> Policy:
     """A policy that starts as π_0, on the expert's base."""
-    experiment = workshop.experiment
+    experiment = prepared.experiment
     adapted = experiment.trains == "adapter"
     lora = experiment.lora.with_settings(lora_seed=seed) if adapted else None
-    return workshop.expert.policy.with_adapter(lora=lora)
+    return prepared.expert.policy.with_adapter(lora=lora)
 
 
-def make_user(arm: Arm, workshop: Workshop, seed: int) -> ExpertUser:
+def make_user(arm: Arm, prepared: PreparedExperiment, seed: int) -> ExpertUser:
     """The simulated user of an arm."""
-    experiment, expert = workshop.experiment, workshop.expert
+    experiment, expert = prepared.experiment, prepared.expert
     axes = arm.feedback_axes(experiment.feedback)
     drawing: dict[str, Any] = {
         "num_samples": experiment.num_expert_samples,
@@ -183,18 +183,18 @@ class _Progress:
 
 
 def _play(
-    workshop: Workshop,
+    prepared: PreparedExperiment,
     cell: Cell,
     progress: _Progress,
     folder: Path,
     on_evaluation: Callable[[Mapping[str, Any]], None],
 ) -> None:
-    experiment, learner = workshop.experiment, progress.learner
-    user = make_user(cell.arm, workshop, cell.seed)
-    tally = _Tally(progress.last)
+    experiment, learner = prepared.experiment, progress.learner
+    user = make_user(cell.arm, prepared, cell.seed)
+    totals = _RunningTotals(progress.last)
 
     def evaluate() -> None:
-        line, samples = _evaluate(workshop, cell, progress, user, tally)
+        line, samples = _evaluate(prepared, cell, progress, user, totals)
         durable.write_lines(folder / "samples.jsonl", samples)
         durable.append_line(folder / "evaluations.jsonl", line)
         durable.write_folder(folder / "adapter", learner.save)
@@ -205,7 +205,7 @@ def _play(
         evaluate()
     if cell.arm.feedback == "none":
         return
-    prompts = prompt_stream(workshop.data.prompts, cell.seed)
+    prompts = prompt_stream(prepared.data.prompts, cell.seed)
     rounds = run(
         learner,
         islice(prompts, learner.drafts_made, None),
@@ -213,7 +213,7 @@ def _play(
         drafts_at_once=learner.config.preferences_per_step,
     )
     for round_ in rounds:
-        tally.add(round_)
+        totals.add(round_)
         due = progress.last["preferences"] + experiment.evaluate_every
         if progress.between_drafts and progress.preferences >= due:
             evaluate()
@@ -229,7 +229,7 @@ def prompt_stream(prompts: Sequence[str], seed: int) -> Iterator[str]:
         epoch += 1
 
 
-class _Tally:
+class _RunningTotals:
     """What is counted from round to round: costs since the start, steps since the last line."""
 
     def __init__(self, last: Mapping[str, Any]) -> None:
@@ -263,14 +263,18 @@ class _Tally:
 
 
 def _evaluate(
-    workshop: Workshop, cell: Cell, progress: _Progress, user: ExpertUser, tally: _Tally
+    prepared: PreparedExperiment,
+    cell: Cell,
+    progress: _Progress,
+    user: ExpertUser,
+    totals: _RunningTotals,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The line of an evaluation, and the responses to held-out prompts that it is about."""
-    experiment, learner = workshop.experiment, progress.learner
+    experiment, learner = prepared.experiment, progress.learner
     measured, samples = evaluate_policy(
         learner.policy,
-        workshop.expert,
-        workshop.data.held_out,
+        prepared.expert,
+        prepared.data.held_out,
         num_candidates=experiment.evaluation_candidates,
         max_new_tokens=experiment.lengths.response,
         sampling=experiment.learner.sampling,
@@ -279,7 +283,7 @@ def _evaluate(
     )
     texts = [f"{sample['prompt']}{sample['response']}" for sample in samples]
     answers, user.answers = user.answers, []
-    tally.edited_characters += sum(answer.edited_characters for answer in answers)
+    totals.edited_characters += sum(answer.edited_characters for answer in answers)
     start = progress.last.get("start_reward", measured["reward"])
     line = {
         "task": experiment.task,
@@ -291,16 +295,16 @@ def _evaluate(
         "prompts": learner.rounds_played,
         "step": learner.steps_taken,
         **measured,
-        "log_positive": workshop.log_positive(texts),
+        "log_positive": prepared.log_positive(texts),
         "start_reward": start,
-        "share_to_expert": share_of_way(
-            measured["reward"], start=start, goal=workshop.expert_reward
+        "share_to_expert": share_to_expert(
+            measured["reward"], start=start, goal=prepared.expert_reward
         ),
         **summarise_answers(answers),
-        **tally.take_steps(),
-        "sampled_tokens": tally.sampled_tokens,
-        "edited_characters": tally.edited_characters,
-        "seconds": round(tally.seconds + time.monotonic() - progress.started, 2),
+        **totals.take_steps(),
+        "sampled_tokens": totals.sampled_tokens,
+        "edited_characters": totals.edited_characters,
+        "seconds": round(totals.seconds + time.monotonic() - progress.started, 2),
     }
     return line, samples
 

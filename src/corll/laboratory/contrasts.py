@@ -16,9 +16,9 @@ from corll.laboratory.statistics import (
     areas,
     curves,
     difference_at_equal_cost,
-    grown,
     paired_contrast,
     paths,
+    with_several_points,
 )
 
 Row = dict[str, Any]
@@ -63,7 +63,7 @@ def contrast_rows(lines: Sequence[Line], rates: Mapping[str, float] | None = Non
     found = curves(lines, "reward")
     rows = []
     for first, second in CONTRASTS:
-        sides = [grown(found.get(arm, {})) for arm in (first, second)]
+        sides = [with_several_points(found.get(arm, {})) for arm in (first, second)]
         seeds = sorted(sides[0].keys() & sides[1].keys())
         if not seeds:
             continue

@@ -188,7 +188,7 @@ def memory_of(workload: Workload) -> Memory:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class ResponseSampling:
     """Sampling of responses, as many at once as `free_gb` holds the keys and values of."""
 
     model: ModelShape
@@ -227,23 +227,23 @@ def _cost(workload: Workload, memory: Memory, machine: Machine, cells: int) -> C
     free = machine.memory_gb - memory.held
     if free < memory.activations:
         return Cost(machine, max(free, 0.0), 0, 0.0, math.inf, math.inf, math.inf)
-    drawing = Drawing(model, machine, workload.prompt, workload.response, free)
+    sampling = ResponseSampling(model, machine, workload.prompt, workload.response, free)
     step = workload.preferences_per_step
     drafts, redraws = step * workload.num_candidates, step * workload.num_expert_samples
     evaluated = workload.held_out * workload.evaluation_candidates
     seconds = _seconds_of_passes(cell_tokens(workload), workload, machine)
-    seconds += workload.preferences / step * (drawing.seconds(drafts) + drawing.seconds(redraws))
-    seconds += workload.evaluations * drawing.seconds(evaluated)
+    seconds += workload.preferences / step * (sampling.seconds(drafts) + sampling.seconds(redraws))
+    seconds += workload.evaluations * sampling.seconds(evaluated)
     expert = 0.0
     if workload.expert is not None:
-        expert = _expert_seconds(workload, workload.expert, drawing) / 3600
-    most = drawing.at_once(max(drafts, redraws, evaluated))
+        expert = _expert_seconds(workload, workload.expert, sampling) / 3600
+    most = sampling.at_once(max(drafts, redraws, evaluated))
     cell = seconds / 3600
     return Cost(
         machine,
         work_gb=free,
         branches=most,
-        cache_gb=most * drawing.length * cache_bytes_per_token(model) / _GIB,
+        cache_gb=most * sampling.length * cache_bytes_per_token(model) / _GIB,
         hours_per_cell=cell,
         expert_hours=expert,
         grid_hours=expert + cells * cell,
@@ -256,15 +256,15 @@ def _seconds_of_passes(tokens: Tokens, workload: Workload, machine: Machine) -> 
     return passes.operations(workload) / machine.speed(workload.model)
 
 
-def _expert_seconds(workload: Workload, work: ExpertWork, drawing: Drawing) -> float:
-    machine = drawing.machine
+def _expert_seconds(workload: Workload, work: ExpertWork, sampling: ResponseSampling) -> float:
+    machine = sampling.machine
     seconds = _seconds_of_passes(expert_tokens(workload, work), workload, machine)
-    seconds += 2 * work.measurements * drawing.seconds(work.measured_prompts)
+    seconds += 2 * work.measurements * sampling.seconds(work.measured_prompts)
     if work.written and (writer := work.writer) is not None:
         # It is alone on the machine, and each text passes through it once more to be scored.
         free = machine.memory_gb - writer.parameters * writer.bytes_per_parameter / _GIB
-        seconds += replace(drawing, model=writer, free_gb=free).seconds(work.written)
-        read = 2 * drawing.prompt + drawing.response
+        seconds += replace(sampling, model=writer, free_gb=free).seconds(work.written)
+        read = 2 * sampling.prompt + sampling.response
         seconds += 2 * writer.parameters * work.written * read / machine.speed(writer)
     return seconds
 
@@ -293,10 +293,10 @@ def describe(run: DryRun) -> list[tuple[str, str]]:
             f"{memory.optimiser:.2g}, a step {memory.activations:.2g}",
         ),
     ]
-    return rows + [(cost.machine.name, _in_words(cost, run)) for cost in run.costs]
+    return rows + [(cost.machine.name, _describe_cost(cost, run)) for cost in run.costs]
 
 
-def _in_words(cost: Cost, run: DryRun) -> str:
+def _describe_cost(cost: Cost, run: DryRun) -> str:
     if not cost.fits:
         return f"does not fit: it has {cost.machine.memory_gb:g} GB"
     return (

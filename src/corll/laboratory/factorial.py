@@ -21,9 +21,9 @@ from corll.laboratory.statistics import (
     areas,
     curves,
     difference_at_equal_cost,
-    grown,
     paired_contrast,
     paths,
+    with_several_points,
 )
 
 
@@ -34,7 +34,7 @@ def effect_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
     `redraw+dpo` among the cells of a loss; `until` the preferences up to which all cells got,
     beside the fields of a `Contrast` of the paired differences first − second, and `status`.
     """
-    found = {arm: grown(seeds) for arm, seeds in curves(lines, "reward").items()}
+    found = {arm: with_several_points(seeds) for arm, seeds in curves(lines, "reward").items()}
     seeds = _in_all({arm: found.get(arm, {}) for arm in FACTORIAL})
     if not seeds:
         return []

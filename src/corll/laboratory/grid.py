@@ -23,9 +23,9 @@ from filelock import FileLock, Timeout
 from corll.errors import RunFolderError
 from corll.files import durable
 from corll.laboratory.cell import Cell, evaluations, is_done, run_cell
+from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment
 from corll.laboratory.statistics import area_under_curve
-from corll.laboratory.workshop import Workshop
 
 _POLL_SECONDS = 2.0
 
@@ -144,7 +144,7 @@ class Grid:
 
     def run(
         self,
-        workshop: Workshop,
+        prepared: PreparedExperiment,
         cells: Sequence[Cell],
         on_evaluation: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
@@ -157,7 +157,7 @@ class Grid:
                 with _try_lock(folder) as ours:
                     if ours:
                         run_cell(
-                            workshop, cell, folder, rates=self.rates(), on_evaluation=on_evaluation
+                            prepared, cell, folder, rates=self.rates(), on_evaluation=on_evaluation
                         )
                     else:
                         postponed.append(cell)

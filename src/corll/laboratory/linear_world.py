@@ -149,15 +149,15 @@ def play_coactive(
     the draft itself is an acceptance: nothing is learned.
     """
     draws = np.random.default_rng([seed, 0])
-    whims = random.Random(seed)
+    generator = random.Random(seed)
     history = _Recorder()
     for prompt in _prompts(world, rounds, seed):
         features, rewards = world.features[prompt], world.rewards(prompt)
         scores = features @ learner.weights
-        shown = _some(len(rewards), num_candidates, draws)
+        shown = _draw_candidates(len(rewards), num_candidates, draws)
         draft = int(shown[np.argmax(scores[shown])])
-        offered = _some(len(rewards), num_expert_samples, draws)
-        choice = choose_edit(rewards[offered].tolist(), float(rewards[draft]), axes, whims)
+        offered = _draw_candidates(len(rewards), num_expert_samples, draws)
+        choice = choose_edit(rewards[offered].tolist(), float(rewards[draft]), axes, generator)
         edit = draft if choice is None else int(offered[choice])
         history.add(
             rewards.max() - rewards[draft], rewards[edit] - rewards[draft], scores, draft, edit
@@ -200,7 +200,9 @@ def _prompts(world: LinearWorld, rounds: int, seed: int) -> Iterator[int]:
     yield from np.random.default_rng([seed, 2]).integers(len(world.features), size=rounds).tolist()
 
 
-def _some(total: int, count: int | None, generator: np.random.Generator) -> NDArray[np.intp]:
+def _draw_candidates(
+    total: int, count: int | None, generator: np.random.Generator
+) -> NDArray[np.intp]:
     if count is None or count >= total:
         return np.arange(total)
     return generator.choice(total, size=count, replace=False)

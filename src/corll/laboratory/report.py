@@ -22,18 +22,18 @@ from corll.files.durable import write_text
 from corll.laboratory.contrasts import COSTS, Row, contrast_rows, equal_cost_contrast_rows
 from corll.laboratory.factorial import effect_rows, equal_cost_rows
 from corll.laboratory.figures import PANELS
-from corll.laboratory.figures.style import in_order, label_of
+from corll.laboratory.figures.style import label_of, sort_arms
 from corll.laboratory.statistics import (
     EVALUATIONS,
     Line,
     aligned,
     areas,
     curves,
-    grown,
     load_evaluations,
     mean_band,
     n_50,
     number,
+    with_several_points,
 )
 
 _AT_THE_END = (
@@ -80,7 +80,7 @@ class Column(NamedTuple):
     text: Callable[[Row], str]
 
 
-class Picture(NamedTuple):
+class InlineFigure(NamedTuple):
     """A figure of a results folder, inlined. `made_by` is the command, empty where unknown."""
 
     title: str
@@ -96,7 +96,7 @@ class Section(NamedTuple):
     tables: list[tuple[str, list[Column], list[tuple[Row, list[str]]]]]
     contrasts: list[Row]
     at_equal_cost: dict[str, list[Row]]
-    pictures: list[Picture]
+    figures: list[InlineFigure]
     configuration: str
 
 
@@ -137,7 +137,7 @@ def summary_rows(lines: Sequence[Line]) -> list[Row]:
     until, area_of = areas(curves(lines, "reward"))
     shares = curves(lines, "share_to_expert")
     rows = []
-    for arm in in_order(line["arm"] for line in lines):
+    for arm in sort_arms(line["arm"] for line in lines):
         cells = _cells(line for line in lines if line["arm"] == arm)
         ends = [cell[-1]["preferences"] for cell in cells]
         row: Row = {"arm": arm, "label": label_of(arm), "seeds": len(cells)}
@@ -147,7 +147,7 @@ def summary_rows(lines: Sequence[Line]) -> list[Row]:
         for metric in _OVER_THE_RUN:
             row |= _mean_of(metric, [_over_the_run(cell, metric) for cell in cells])
         row |= _mean_of("area", list(area_of.get(arm, {}).values()))
-        grid, values = aligned(grown(shares.get(arm, {})).values())
+        grid, values = aligned(with_several_points(shares.get(arm, {})).values())
         reached = n_50(grid, values.mean(axis=0), goal=1.0) if grid.size else None
         row |= {"area_until": until, "n_50": reached}
         rows.append(row | {"n_50_until": float(grid[-1]) if grid.size else None})
@@ -269,11 +269,11 @@ COLUMNS: dict[str, Column] = {**LEARNED, **FEEDBACK}
 def _section(folder: Path) -> Section:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give results folders, as `plot` leaves them.")
-    pictures = [_picture(image) for image in _images(folder)]
+    figures = [_inline_figure(image) for image in _images(folder)]
     if not (folder / EVALUATIONS).exists():
-        if not pictures:
+        if not figures:
             raise InputError(f"{folder} holds neither {EVALUATIONS} nor figures.")
-        return Section(folder.name, [], [], {}, pictures, _configuration(folder))
+        return Section(folder.name, [], [], {}, figures, _configuration(folder))
     lines = load_evaluations(folder)
     rows = summary_rows(lines)
     tables = [
@@ -290,7 +290,7 @@ def _section(folder: Path) -> Section:
         for cost, heading in COSTS.items()
         if (rows := [*equal_cost_contrast_rows(lines, cost), *equal_cost_rows(lines, cost)])
     }
-    return Section(name, tables, contrasts, at_equal_cost, pictures, configuration)
+    return Section(name, tables, contrasts, at_equal_cost, figures, configuration)
 
 
 def _table(
@@ -314,7 +314,7 @@ def _images(folder: Path) -> list[Path]:
     )
 
 
-def _picture(image: Path) -> Picture:
+def _inline_figure(image: Path) -> InlineFigure:
     about = _json_object(image.with_suffix(".json"))
     title, caption = _OTHER_FIGURES.get(image.stem, (image.stem, ""))
     kind = "image/svg+xml" if image.suffix == ".svg" else "image/png"
@@ -322,7 +322,7 @@ def _picture(image: Path) -> Picture:
         content = base64.b64encode(image.read_bytes()).decode()
     except OSError as error:
         raise InputError(f"{image} cannot be read: {error.strerror or error}.") from error
-    return Picture(
+    return InlineFigure(
         title=str(about.get("title", title)),
         caption=str(about.get("caption", caption)),
         source=f"data:{kind};base64,{content}",

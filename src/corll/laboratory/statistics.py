@@ -104,7 +104,7 @@ def curves(
     }
 
 
-def grown(seeds: Mapping[int, Curve]) -> dict[int, Curve]:
+def with_several_points(seeds: Mapping[int, Curve]) -> dict[int, Curve]:
     """The cells that have got further than a single point."""
     return {seed: curve for seed, curve in seeds.items() if curve.preferences.size > 1}
 
@@ -160,7 +160,7 @@ def areas(
 
     Cells of a single point have no area; without any others the grid ends at 0.
     """
-    long = {arm: grown(seeds) for arm, seeds in found.items()}
+    long = {arm: with_several_points(seeds) for arm, seeds in found.items()}
     grid = common_grid(curve for seeds in long.values() for curve in seeds.values())
     if grid.size == 0:
         return 0.0, {}

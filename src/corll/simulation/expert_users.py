@@ -226,11 +226,11 @@ class MatchedUser(ExpertUser):
             better = [c for c in redraws if c.reward > redraws[0].reward]
             best = max((*rewrites, *redraws), key=_reward).reward
             if not better or rewritten.reward <= rewrites[0].reward:
-                answered.append(_give(draft, rewrites[0], None, best))
+                answered.append(_answer_with(draft, rewrites[0], None, best))
                 continue
             nearest = min(better, key=lambda c: abs(c.reward - rewritten.reward))
             given = rewritten if self._rewrite else nearest
-            answered.append(_give(draft, rewrites[0], given, best))
+            answered.append(_answer_with(draft, rewrites[0], given, best))
         return answered
 
 
@@ -285,13 +285,13 @@ def _choose(
 ) -> tuple[Edit, Answer]:
     """One of the candidates, of which the first is the draft, by the axes."""
     shown, *others = candidates
-    whims = random.Random(f"{seed}/{draft.seed}")
-    choice = choose_edit([c.reward for c in others], shown.reward, axes, whims)
+    generator = random.Random(f"{seed}/{draft.seed}")
+    choice = choose_edit([c.reward for c in others], shown.reward, axes, generator)
     best = max(others, key=_reward).reward
-    return _give(draft, shown, None if choice is None else others[choice], best)
+    return _answer_with(draft, shown, None if choice is None else others[choice], best)
 
 
-def _give(
+def _answer_with(
     draft: Draft, shown: Candidate, given: Candidate | None, best: float
 ) -> tuple[Edit, Answer]:
     if given is None:

@@ -9,18 +9,18 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from corll.laboratory.arms import DRAFTS, FACTORIAL
-from corll.laboratory.figures.curves import MEASURES, Drawing, View, seeds_in_words
+from corll.laboratory.figures.curves import METRIC_LABELS, DrawnFigure, View, describe_seeds
 from corll.laboratory.figures.style import (
     COACTIVE,
     DUELING,
     INK,
     add_legend,
     add_title,
-    in_order,
-    in_words,
+    describe_levels,
     label_of,
     new_figure,
-    tidy,
+    sort_arms,
+    style_axes,
 )
 from corll.laboratory.statistics import Line, areas, curves, mean_band
 
@@ -32,7 +32,7 @@ _OFFSETS = dict(zip(DRAFTS, (-0.16, 0.16), strict=True))
 
 def draw_factorial(
     lines: Sequence[Line], arms: Sequence[str], views: Sequence[View], *, title: str
-) -> Drawing | None:
+) -> DrawnFigure | None:
     """A dot a cell with its standard error and seeds; dueling is a line with its own.
 
     Areas are on the grid that all of the arms reach. None where no cell of the factorial has one.
@@ -51,15 +51,15 @@ def draw_factorial(
         _draw_cell(axes, rows.index(row) + _OFFSETS[drafts], by_arm[arm].values(), drafts)
     if "dueling" in by_arm:
         _draw_dueling(axes, by_arm["dueling"].values())
-    axes.set_yticks(range(len(rows)), [in_words(row) for row in rows])
+    axes.set_yticks(range(len(rows)), [describe_levels(row) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(
-        f"{MEASURES[metric].label}, mean of 0 to {end:,.0f} preferences (area)",
+        f"{METRIC_LABELS[metric].label}, mean of 0 to {end:,.0f} preferences (area)",
         color=INK,
         fontsize=9,
     )
-    tidy(axes)
-    words = seeds_in_words([len(seeds) for seeds in by_arm.values()], every_seed=False)
+    style_axes(axes)
+    words = describe_seeds([len(seeds) for seeds in by_arm.values()], every_seed=False)
     add_legend(figure, *axes.get_legend_handles_labels(), title=words, columns=3)
     add_title(figure, title)
     return figure, {"metric": metric, "until": end, "areas": _records(by_arm)}
@@ -85,7 +85,7 @@ def _draw_dueling(axes: Axes, values: Iterable[float]) -> None:
 
 def _records(by_arm: Mapping[str, Mapping[int, float]]) -> list[dict[str, Any]]:
     records = []
-    for arm in in_order(by_arm):
+    for arm in sort_arms(by_arm):
         seeds = by_arm[arm]
         mean, low, high = (float(x[0]) for x in mean_band([[value] for value in seeds.values()]))
         numbers = {"mean": mean, "low": low, "high": high, "seeds": seeds}

@@ -45,20 +45,20 @@ _LABELS = {
 _FACTORIAL_WORDS = {"dpo": "DPO", "sft": "SFT", "both": "DPO + SFT"}
 
 
-class Look(NamedTuple):
+class LineStyle(NamedTuple):
     """How an arm is drawn."""
 
     colour: str
-    style: str
+    pattern: str
 
 
-_FIXED_LOOKS = {
-    "dueling": Look(DUELING, "-"),
-    "dueling-best-worst": Look("#63a4e0", "--"),
-    "mixed": Look("#7a7fd0", "-."),
-    "sft-edit": Look("#2f855a", "-"),
-    "offline": Look("#8c6d46", "--"),
-    "none": Look("#8a8a8a", ":"),
+_FIXED_STYLES = {
+    "dueling": LineStyle(DUELING, "-"),
+    "dueling-best-worst": LineStyle("#63a4e0", "--"),
+    "mixed": LineStyle("#7a7fd0", "-."),
+    "sft-edit": LineStyle("#2f855a", "-"),
+    "offline": LineStyle("#8c6d46", "--"),
+    "none": LineStyle("#8a8a8a", ":"),
 }
 
 
@@ -67,29 +67,29 @@ def label_of(arm: str) -> str:
     if found := _NUMBERED.fullmatch(arm):
         return f"coactive, {_SYMBOLS[found['base']]} = {found['number']}"
     if arm in FACTORIAL:
-        return in_words(arm)
+        return describe_levels(arm)
     return _LABELS.get(arm, arm)
 
 
-def in_words(levels: str) -> str:
+def describe_levels(levels: str) -> str:
     """Levels of the factorial, joined by +, in words."""
     return ", ".join(_FACTORIAL_WORDS.get(level, level) for level in levels.split("+"))
 
 
-def in_order(arms: Iterable[str]) -> list[str]:
+def sort_arms(arms: Iterable[str]) -> list[str]:
     """Arms in the order of `arms.py`, those that differ in a number by that, unknown ones last."""
     return sorted(set(arms), key=_rank)
 
 
-def looks_of(arms: Iterable[str]) -> dict[str, Look]:
-    """A look for each arm: coactive ones share out the gradient in their order."""
-    ordered = in_order(arms)
-    gradient = [arm for arm in ordered if arm not in _FIXED_LOOKS]
+def line_styles(arms: Iterable[str]) -> dict[str, LineStyle]:
+    """A style for each arm: coactive ones share out the gradient in their order."""
+    ordered = sort_arms(arms)
+    gradient = [arm for arm in ordered if arm not in _FIXED_STYLES]
     places = dict(zip(gradient, np.linspace(0, 1, len(gradient)), strict=True))
     return {
-        arm: Look(to_hex(COACTIVE(places[arm])), "--" if arm.startswith("redraw+") else "-")
+        arm: LineStyle(to_hex(COACTIVE(places[arm])), "--" if arm.startswith("redraw+") else "-")
         if arm in places
-        else _FIXED_LOOKS[arm]
+        else _FIXED_STYLES[arm]
         for arm in ordered
     }
 
@@ -125,13 +125,17 @@ def add_legend(
         text.set_parse_math(False)
 
 
-def add_arms_legend(figure: Figure, looks: Mapping[str, Look], *, title: str, columns: int) -> None:
-    """The same with a line for each arm, in its look."""
-    lines = [Line2D([], [], color=look.colour, linestyle=look.style) for look in looks.values()]
-    add_legend(figure, lines, [label_of(arm) for arm in looks], title=title, columns=columns)
+def add_arms_legend(
+    figure: Figure, styles: Mapping[str, LineStyle], *, title: str, columns: int
+) -> None:
+    """The same with a line for each arm, in its style."""
+    lines = [
+        Line2D([], [], color=style.colour, linestyle=style.pattern) for style in styles.values()
+    ]
+    add_legend(figure, lines, [label_of(arm) for arm in styles], title=title, columns=columns)
 
 
-def tidy(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
     """Axes with two spines and a pale grid of heights."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(PALE)

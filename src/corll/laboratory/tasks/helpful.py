@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from corll.files.formats import Record
 from corll.laboratory.tasks.sources import HubSplit, chats
-from corll.laboratory.tasks.task import Comparison, ComparisonTask, Corpus, compared, encode
+from corll.laboratory.tasks.task import Comparison, ComparisonTask, Corpus, encode, make_comparison
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 """What opens a turn, in the form of hh-rlhf."""
@@ -54,7 +54,7 @@ class Helpful(ComparisonTask):
         replies = chosen[start:], rejected[start:]
         if start < len(ASSISTANT) or any(HUMAN in r or ASSISTANT in r for r in replies):
             return None
-        return compared(chosen[:start], *replies, test=test)
+        return make_comparison(chosen[:start], *replies, test=test)
 
     def _offline(self) -> Corpus:
         rows = tuple(row for turns in chats() for row in _replies(turns))
@@ -72,5 +72,5 @@ def _replies(turns: Sequence[str]) -> Iterator[Comparison]:
         dialogue = "".join(
             f"{HUMAN if i % 2 == 0 else ASSISTANT} {turn}" for i, turn in enumerate(before)
         )
-        if row := compared(dialogue + ASSISTANT, turns[n], None, test=False):
+        if row := make_comparison(dialogue + ASSISTANT, turns[n], None, test=False):
             yield row

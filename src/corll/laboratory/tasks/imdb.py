@@ -14,10 +14,10 @@ from corll.laboratory.tasks.task import (
     Lengths,
     Task,
     TaskData,
-    divide,
     encode,
     first_tokens,
     shuffled,
+    split_prompts,
     token_room,
     without_control_tokens,
 )
@@ -62,7 +62,7 @@ class Imdb(Task):
         long = [n for n in filled if len(rows[n]) == whole]
         chosen = long if 2 * len(long) >= len(filled) else filled
         prompts = first_tokens(tokenizer, [rows[n] for n in chosen], room)
-        learn, kept = divide(
+        learn, kept = split_prompts(
             ((text, reviews[n].test) for text, n in zip(prompts, chosen, strict=True) if text),
             held_out=held_out,
             what=f"The task {self.name!r} with {corpus.source}",

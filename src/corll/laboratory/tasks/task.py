@@ -189,7 +189,7 @@ def shuffled(items: Sequence[_T], seed: int) -> list[_T]:
     return [items[i] for i in np.random.default_rng(seed).permutation(len(items))]
 
 
-def divide(
+def split_prompts(
     prompts: Iterable[tuple[str, bool]], *, held_out: int, what: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Prompts to learn from and those held out, no text twice.
@@ -262,7 +262,7 @@ class ComparisonTask(Task):
             for row in shuffled(rows, seed)
             if fitted[row.prompt]
         ]
-        learn, kept = divide(
+        learn, kept = split_prompts(
             ((row.prompt, row.test) for row in rows),
             held_out=held_out,
             what=f"The task {self.name!r} with {corpus.source}",
@@ -287,7 +287,9 @@ class ComparisonTask(Task):
         return (row.prompt + row.chosen for row in corpus.rows if not row.test)
 
 
-def compared(prompt: str, chosen: str, rejected: str | None, *, test: bool) -> Comparison | None:
+def make_comparison(
+    prompt: str, chosen: str, rejected: str | None, *, test: bool
+) -> Comparison | None:
     """The row of a prompt and its responses; None where one is empty, or both are the same."""
     sides = [side.strip() for side in (chosen, rejected) if side is not None]
     if not all(sides) or (rejected is not None and sides[0] == sides[1]):

@@ -15,9 +15,9 @@ from corll.laboratory.tasks.task import (
     Comparison,
     ComparisonTask,
     Corpus,
-    compared,
     encode,
     first_tokens,
+    make_comparison,
 )
 
 ENDING = "\n\nTL;DR:"
@@ -58,7 +58,7 @@ class Tldr(ComparisonTask):
         if "info" in record.fields:
             return _of_the_hub(record, test=test)
         prompt = record.text("prompt").rstrip().removesuffix(ENDING.strip()).rstrip() + ENDING
-        return compared(prompt, record.text("chosen"), record.text("rejected"), test=test)
+        return make_comparison(prompt, record.text("chosen"), record.text("rejected"), test=test)
 
     def _offline(self) -> Corpus:
         rows: dict[str, Comparison] = {}
@@ -66,7 +66,7 @@ class Tldr(ComparisonTask):
             post = package.description
             if _SHORTEST <= len(post) <= _LONGEST and post not in rows:
                 prompt = _prompt("debian", package.name, post)
-                if row := compared(prompt, package.synopsis, None, test=False):
+                if row := make_comparison(prompt, package.synopsis, None, test=False):
                     rows[post] = row
         return Corpus(
             tuple(rows.values()), "Debian's package descriptions (apt's lists) and their synopses"
@@ -94,4 +94,4 @@ def _of_the_hub(record: Record, *, test: bool) -> Comparison | None:
     if not all(isinstance(text, str) for text in texts):
         record.fail("summaries.text", "a text is expected")
     prompt = _prompt(*(record.text(f"info.{field}") for field in ("subreddit", "title", "post")))
-    return compared(prompt, texts[choice], texts[1 - choice], test=test)
+    return make_comparison(prompt, texts[choice], texts[1 - choice], test=test)

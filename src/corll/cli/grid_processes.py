@@ -21,10 +21,10 @@ from corll.laboratory.arms import LOSSES
 from corll.laboratory.canary import run_canary
 from corll.laboratory.canary_config import CanaryConfig
 from corll.laboratory.cell import Cell
-from corll.laboratory.figures.secrets import draw_secrets
+from corll.laboratory.figures.canary import draw_canary
 from corll.laboratory.grid import CellState, Grid
+from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment
-from corll.laboratory.workshop import Workshop
 
 _REFRESH_SECONDS = 2.0
 
@@ -79,14 +79,14 @@ def look_for_secrets(
     """The canary experiment by each loss: `canary.jsonl` and its figure in the grid's folder."""
     console = Console(stderr=True, highlight=False)
     Grid.open(job.folder, job.experiment)
-    workshop = _prepare(job, console)
+    prepared = _prepare(job, console)
     lines: list[dict[str, Any]] = []
     for seed in seeds:
         for loss in LOSSES:
             console.print(f"learning from edits with secrets by {loss}, seed {seed}", style="dim")
-            lines += map(asdict, run_canary(workshop, loss, seed, config))
+            lines += map(asdict, run_canary(prepared, loss, seed, config))
     durable.write_lines(job.folder / "canary.jsonl", lines)
-    return [job.folder / "canary.jsonl", *draw_secrets(lines, job.folder, command=command)]
+    return [job.folder / "canary.jsonl", *draw_canary(lines, job.folder, command=command)]
 
 
 def state_table(experiment: Experiment, states: Sequence[CellState]) -> Table:
@@ -112,10 +112,10 @@ def state_table(experiment: Experiment, states: Sequence[CellState]) -> Table:
 def _run(job: Job, cells: Sequence[CellName], console: Console | None) -> None:
     """Runs the cells in this process; without a console, quietly."""
     named = [Cell.named(*name) for name in cells]
-    workshop = _prepare(job, console)
+    prepared = _prepare(job, console)
     grid = Grid(job.folder, job.experiment)
     if console is None:
-        grid.run(workshop, named)
+        grid.run(prepared, named)
         return
     with Live(console=console, refresh_per_second=1) as live:
 
@@ -123,16 +123,16 @@ def _run(job: Job, cells: Sequence[CellName], console: Console | None) -> None:
             live.update(state_table(job.experiment, [grid.state(cell) for cell in named]))
 
         show()
-        grid.run(workshop, named, on_evaluation=show)
+        grid.run(prepared, named, on_evaluation=show)
         show()
 
 
-def _prepare(job: Job, console: Console | None) -> Workshop:
+def _prepare(job: Job, console: Console | None) -> PreparedExperiment:
     def report(text: str) -> None:
         if console is not None:
             console.print(text, style="dim")
 
-    return Workshop.prepare(job.experiment, job.folder, expert=job.expert, report=report)
+    return PreparedExperiment.prepare(job.experiment, job.folder, expert=job.expert, report=report)
 
 
 def _watch(job: Job, cells: Sequence[CellName], console: Console, processes: Sequence[Any]) -> None:

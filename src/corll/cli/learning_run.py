@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from corll.algorithm import run
 from corll.cli.curve import draw_curve
 from corll.cli.display import Display, LiveDisplay, PersonDisplay, PlainDisplay
-from corll.cli.report import print_answers, print_comparison, print_whereabouts
-from corll.cli.reporting import Reporter, open_reporter
+from corll.cli.run_summary import print_answers, print_comparison, print_whereabouts
 from corll.cli.settings import LearnSettings
+from corll.cli.trackers import Tracker, open_tracker
 from corll.draft import make_drafts
 from corll.evaluation import Evaluation, evaluate
 from corll.feedback import User
@@ -27,7 +27,7 @@ from corll.records import Edit, Prompt
 
 
 @dataclass
-class Session:
+class LearningRun:
     """A learner, the folder that it keeps, and the terminal that is told about it."""
 
     settings: LearnSettings
@@ -78,7 +78,7 @@ class Session:
     def _learn(self, prompts: Iterator[Prompt], user: User) -> None:
         learner, folder = self.learner, self.folder
         folder.keep_metrics_until(rounds=learner.rounds_played, steps=learner.steps_taken)
-        reporter = open_reporter(
+        tracker = open_tracker(
             self.settings.report_to,
             folder.path,
             config=self.settings.stored(),
@@ -86,14 +86,14 @@ class Session:
         )
         try:
             with self._display() as display:
-                self._play_rounds(prompts, user, display=display, reporter=reporter)
-            self._flush(reporter)
+                self._play_rounds(prompts, user, display=display, tracker=tracker)
+            self._flush(tracker)
         finally:
-            reporter.close()
+            tracker.close()
         self._checkpoint()
 
     def _play_rounds(
-        self, prompts: Iterator[Prompt], user: User, *, display: Display, reporter: Reporter
+        self, prompts: Iterator[Prompt], user: User, *, display: Display, tracker: Tracker
     ) -> None:
         learner, folder = self.learner, self.folder
         at_once = self.settings.drafts_at_once or 1
@@ -108,7 +108,7 @@ class Session:
         for round_ in rounds:
             metrics = round_metrics(round_, step=learner.steps_taken)
             folder.append_metrics(metrics)
-            reporter.report(metrics)
+            tracker.log(metrics)
             display.show(metrics)
             # Between two chunks of drafts only: a chunk is drawn by one state of the policy.
             between_chunks = (round_.number - first_round) % at_once == 0
@@ -125,7 +125,7 @@ class Session:
         except SafetensorError as error:  # A full disk, in the words of safetensors.
             raise OSError(str(error)) from error
 
-    def _flush(self, reporter: Reporter) -> None:
+    def _flush(self, tracker: Tracker) -> None:
         """The last step, on fewer than N preferences."""
         waiting = len(self.learner.buffer)
         result = self.learner.flush()
@@ -133,7 +133,7 @@ class Session:
             return
         line = {"round": self.learner.rounds_played, "step": result.number, **result.metrics}
         self.folder.append_metrics(line)
-        reporter.report(line)
+        tracker.log(line)
         self.console.print(
             f"last step, on the {waiting} preferences that were waiting", style="dim"
         )

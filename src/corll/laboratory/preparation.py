@@ -39,7 +39,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Workshop:
+class PreparedExperiment:
     """Everything that is made before the first cell.
 
     `expert_reward` is the mean R* of the expert's samples for the held-out prompts; `sentiment` the
@@ -61,7 +61,7 @@ class Workshop:
         *,
         expert: Path | None = None,
         report: Report = print,
-    ) -> Workshop:
+    ) -> PreparedExperiment:
         """Loads or makes what is missing; two processes on one folder make it once.
 
         `expert` names the folder of an adapter to take for π*, in place of training one.
@@ -131,7 +131,7 @@ def _make_expert(
             pairs,
             _measured_prompts(data, config.measured_prompts),
             config,
-            report=lambda found: report(_in_words(found)),
+            report=lambda found: report(_describe_measurement(found)),
             **common,
         )
     elif (record := given.parent / "expert.json").exists():
@@ -289,7 +289,7 @@ def _measured_prompts(data: TaskData, count: int) -> tuple[str, ...]:
     return data.prompts[-count:]
 
 
-def _in_words(found: Measurement) -> str:
+def _describe_measurement(found: Measurement) -> str:
     return (
         f"expert, step {found.step}: R* of its samples {found.reward:+.2f}, of π_0's "
         f"{found.base_reward:+.2f}, better in {found.wins:.0%}"

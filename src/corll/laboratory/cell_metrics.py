@@ -103,7 +103,7 @@ def summarise_answers(answers: Sequence[Answer]) -> dict[str, float | None]:
     }
 
 
-def share_of_way(reward: float, *, start: float, goal: float) -> float | None:
+def share_to_expert(reward: float, *, start: float, goal: float) -> float | None:
     """How far of the way from π_0's reward to the expert's; None where they are the same."""
     return None if goal == start else (reward - start) / (goal - start)
 
