@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from corll.errors import ConfigError
 
+DEFAULT_MODEL = "smollm2-135m"
+"""The embedded model, which needs no hub: what is used where no other is named."""
+
 _DEFAULT_WARMUP = 4
 
 Selection = Literal["implicit_reward", "logprob", "mean_logprob", "first"]
@@ -15,6 +18,8 @@ DraftSource = Literal["policy", "reference"]
 SftTokens = Literal["all", "changed"]
 Schedule = Literal["constant", "inverse_sqrt"]
 PresetName = Literal["default", "paper"]
+EditorName = Literal["letter", "tone", "concise"]
+DType = Literal["float32", "bfloat16", "float16"]
 
 LOSS_TYPES = {"sigmoid": True, "robust": True, "hinge": False, "ipo": False}
 """The preference losses by name, and whether they take label smoothing.

@@ -34,9 +34,9 @@ from corll.cli.experiment import (
 from corll.cli.export import ExportSettings
 from corll.cli.imports import ImportSettings
 from corll.cli.keys import CreateKeySettings, ListKeysSettings, RevokeKeySettings
+from corll.cli.learn_settings import LearnSettings, read_settings
 from corll.cli.link import LinkSettings
 from corll.cli.models import ModelsSettings
-from corll.cli.settings import LearnSettings, read_settings
 from corll.cli.trackers import open_tracker
 from corll.config import CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError

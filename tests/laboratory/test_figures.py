@@ -16,7 +16,13 @@ from corll.laboratory.figures import PANELS, draw_all
 from corll.laboratory.figures.curves import View, bands_of, describe_seeds, draw_curves
 from corll.laboratory.figures.factorial import draw_factorial
 from corll.laboratory.figures.frontier import draw_frontier
-from corll.laboratory.figures.style import COACTIVE, DUELING, label_of, line_styles, sort_arms
+from corll.laboratory.figures.style import (
+    COACTIVE_COLOURS,
+    DUELING_COLOUR,
+    label_of,
+    line_styles,
+    sort_arms,
+)
 
 REWARD = (View("reward"),)
 
@@ -75,9 +81,9 @@ class TestStyle:
 
     def test_coactive_goes_from_purple_to_orange_and_dueling_is_blue(self) -> None:
         styles = line_styles(["dueling", "coactive-k-9", "coactive-k-1"])
-        assert styles["coactive-k-1"].colour == to_hex(COACTIVE(0.0)) == "#5e2b97"
-        assert styles["coactive-k-9"].colour == to_hex(COACTIVE(1.0)) == "#f0932b"
-        assert styles["dueling"].colour == DUELING
+        assert styles["coactive-k-1"].colour == to_hex(COACTIVE_COLOURS(0.0)) == "#5e2b97"
+        assert styles["coactive-k-9"].colour == to_hex(COACTIVE_COLOURS(1.0)) == "#f0932b"
+        assert styles["dueling"].colour == DUELING_COLOUR
 
     def test_known_arms_do_not_look_alike(self) -> None:
         styles = line_styles(FIXED_ARMS)
@@ -159,7 +165,7 @@ class TestBands:
         assert data is not None
         (axes,) = figure.axes
         (mean,) = axes.lines
-        assert mean.get_color() == DUELING
+        assert mean.get_color() == DUELING_COLOUR
         assert mean.get_ydata().tolist() == [0, 1.5]
         assert axes.get_xlabel() == "preferences seen"
         (curve,) = data["curves"]

@@ -17,15 +17,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 from pydantic import Field
 from rich.console import Console
 
 from corll.cli.parsing import parse
-from corll.cli.settings import OptionalFolder
-from corll.config import Config
+from corll.cli.settings import RUNS, OptionalFolder
+from corll.config import Config, EditorName
 from corll.errors import ConfigError, RunFolderError
 from corll.records import Draft, Sample
 from corll.simulation import EDITORS, own_words, writing_prompts
@@ -41,12 +41,10 @@ _RECENT = 16
 class DemoSettings(Config):
     """Watch the service learn from a simulated writer, on screen, within minutes."""
 
-    writer: Literal["letter", "tone", "concise"] = Field(
-        "letter", description="The rule that the simulated writer follows."
-    )
+    writer: EditorName = Field("letter", description="The rule that the simulated writer follows.")
     rounds: int = Field(128, ge=1, description="Drafts that the writer answers.")
     data_dir: OptionalFolder = Field(
-        None, description="Folder of the demo's service; by default a new one under runs/."
+        None, description=f"Folder of the demo's service; by default a new one under {RUNS}/."
     )
     pause_s: float = Field(0.0, ge=0, description="Seconds that the writer rests between drafts.")
 
@@ -54,7 +52,7 @@ class DemoSettings(Config):
 def main(arguments: Sequence[str]) -> None:
     settings = parse(DemoSettings, arguments, command="demo")
     console = Console(highlight=False)
-    folder = settings.data_dir or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
+    folder = settings.data_dir or RUNS / time.strftime("demo-%Y%m%d-%H%M%S")
     with _service(folder) as (url, key), _client(url, key) as client:
         writer = f"simulated {settings.writer} writer"
         link: Any = client.post("/links", body={"user": writer}, cast_to=object)

@@ -1,4 +1,4 @@
-"""How a run styles while it runs: a live line at a terminal, plain lines in a pipe."""
+"""How a run looks while it runs: a live line at a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 

@@ -15,9 +15,16 @@ from rich.rule import Rule
 from tyro.conf import Positional, arg
 
 from corll.cli.parsing import parse
-from corll.cli.settings import DEFAULT_MODEL, OptionalDType, OptionalFolder, OptionalName
+from corll.cli.settings import (
+    WHICH_DEVICE,
+    WHICH_DTYPE,
+    WHICH_MODEL,
+    OptionalDType,
+    OptionalFolder,
+    OptionalName,
+)
 from corll.cli.terminal_user import visible
-from corll.config import CoactiveConfig, SamplingConfig
+from corll.config import DEFAULT_MODEL, CoactiveConfig, SamplingConfig
 from corll.errors import AdapterError, InputError
 from corll.model import file_names
 from corll.records import Draft
@@ -31,7 +38,7 @@ class DraftSettings(SamplingConfig):
     ] = Field(description="What to draft for; - reads one prompt from standard input.")
     model: OptionalName = Field(
         None,
-        description="The base model: a name of `corll models`, a hub id, a folder. By default the "
+        description=f"{WHICH_MODEL}. By default the "
         f"one that the adapter was trained on, or {DEFAULT_MODEL}.",
     )
     adapter: OptionalFolder = Field(
@@ -45,12 +52,8 @@ class DraftSettings(SamplingConfig):
     as_json: Annotated[bool, arg(name="json")] = Field(
         False, description="Print one JSON object a draft, with every candidate and its ids."
     )
-    dtype: OptionalDType = Field(
-        None, description="Precision of the base model; by default what suits the device."
-    )
-    device: OptionalName = Field(
-        None, description="Such as cpu or cuda:0; by default the best there is."
-    )
+    dtype: OptionalDType = Field(None, description=WHICH_DTYPE)
+    device: OptionalName = Field(None, description=WHICH_DEVICE)
 
     def coactive(self) -> CoactiveConfig:
         """The same choices as the loop's configuration."""

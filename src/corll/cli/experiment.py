@@ -22,22 +22,24 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from corll.cli.parsing import dispatch, parse
-from corll.cli.settings import OptionalFile, OptionalFolder
+from corll.cli.settings import RUNS, OptionalFile, OptionalFolder, listed
 from corll.config import Config
 from corll.errors import ConfigError, InputError
-from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm
+from corll.laboratory.arms import DEFAULT_ARM, DUELING, FACTORIAL, FIXED_ARMS, get_arm
 from corll.laboratory.canary_config import CanaryConfig
-from corll.laboratory.sizes import SIZES, Experiment, get_experiment
+from corll.laboratory.file_names import EVALUATIONS
+from corll.laboratory.sizes import SIZES, TASK_NAMES, Experiment, get_experiment
 
-_NAMED_BEFORE = "coactive-alpha-0.6,dueling"
+_DEFAULT_ARMS = f"{DEFAULT_ARM},{DUELING}"
+_SEEDS = "How many, from 0 on; or which: 0-7 or 3,5."
 
 
 class GridSettings(Config):
     """What every command takes that runs something."""
 
-    task: Positional[str] = Field(description="imdb, tldr or helpful.")
-    size: str = Field("tiny", description="paper, mini or tiny.")
-    arms: str = Field(_NAMED_BEFORE, description="Names of arms, with commas; see `list`.")
+    task: Positional[str] = Field(description=f"{listed(TASK_NAMES)}.")
+    size: str = Field("tiny", description=f"{listed(SIZES)}.")
+    arms: str = Field(_DEFAULT_ARMS, description="Names of arms, with commas; see `list`.")
     output: OptionalFolder = Field(
         None, description="The grid's folder; by default runs/TASK-SIZE. An earlier run goes on."
     )
@@ -60,7 +62,7 @@ class GridSettings(Config):
         return _changed(get_experiment(self.task, self.size), self.settings, changes)
 
     def folder(self) -> Path:
-        return self.output or Path("runs") / f"{self.task}-{self.size}"
+        return self.output or RUNS / f"{self.task}-{self.size}"
 
     def arm_names(self) -> list[str]:
         names = [name.strip() for name in self.arms.split(",") if name.strip()]
@@ -72,7 +74,7 @@ class GridSettings(Config):
 class RunSettings(GridSettings):
     """Run the cells of a grid: each arm with each seed."""
 
-    seeds: str = Field("1", description="How many, from 0 on; or which: 0-7 or 3,5.")
+    seeds: str = Field("1", description=_SEEDS)
     dry_run: bool = Field(
         False, description="Only say what would run, and what it would take; needs no weights."
     )
@@ -88,7 +90,7 @@ class TuneSettings(GridSettings):
 class CanarySettings(GridSettings):
     """Plant secrets in edits, learn from them by DPO, by SFT and by both, and look for them."""
 
-    seeds: str = Field("3", description="How many, from 0 on; or which: 0-7 or 3,5.")
+    seeds: str = Field("3", description=_SEEDS)
     canary: CanaryConfig = Field(
         default_factory=CanaryConfig, description="How many secrets, and how often."
     )
@@ -110,7 +112,7 @@ class ReportSettings(Config):
     """Write one self-contained HTML page of several grids."""
 
     folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="DIR…")] = Field(
-        description="Folders with evaluations.jsonl, as `plot` leaves them."
+        description=f"Folders with {EVALUATIONS}, as `plot` leaves them."
     )
     output: Path = Field(Path("report.html"), description="The page.")
     title: str = Field("Learning from edits: experiments", description="Its heading.")

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from corll.errors import RunFolderError
 from corll.files import durable
+from corll.laboratory import file_names
 from corll.laboratory.arms import LOSSES
 from corll.laboratory.canary import run_canary
 from corll.laboratory.canary_config import CanaryConfig
@@ -85,8 +86,8 @@ def look_for_secrets(
         for loss in LOSSES:
             console.print(f"learning from edits with secrets by {loss}, seed {seed}", style="dim")
             lines += map(asdict, run_canary(prepared, loss, seed, config))
-    durable.write_lines(job.folder / "canary.jsonl", lines)
-    return [job.folder / "canary.jsonl", *draw_canary(lines, job.folder, command=command)]
+    durable.write_lines(job.folder / file_names.CANARY, lines)
+    return [job.folder / file_names.CANARY, *draw_canary(lines, job.folder, command=command)]
 
 
 def state_table(experiment: Experiment, states: Sequence[CellState]) -> Table:

@@ -67,7 +67,7 @@ class ImportSettings(Config):
         ge=1,
         description="Largest request that the service takes, by its own --max-import-mb.",
     )
-    poll_s: float = Field(2.0, gt=0, description="Seconds between two styles at how far it is.")
+    poll_s: float = Field(2.0, gt=0, description="Seconds between two looks at how far it is.")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import cycle, islice
 from platform import python_version
+from typing import get_args
 
 from rich.console import Console
 
-from corll.cli.settings import LearnSettings, read_settings
+from corll.cli.learn_settings import LearnSettings, read_settings
+from corll.cli.settings import listed
 from corll.cli.terminal_user import TerminalUser, typed_prompts
+from corll.config import EditorName
 from corll.errors import ConfigError, InputError
 from corll.feedback import User
 from corll.files.formats import read_prompts
@@ -29,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     if not settings.simulated and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError(
             "--user you needs a terminal to show drafts and take edits; choose a simulated user "
-            "(--user letter, tone or concise) to run without one."
+            f"(--user {listed(get_args(EditorName))}) to run without one."
         )
     # What costs nothing is checked first, before a model is loaded.
     prompts, held_out = _training_prompts(settings), _held_out_prompts(settings)
@@ -107,6 +110,7 @@ def _held_out_prompts(settings: LearnSettings) -> list[Prompt]:
 def _editor(settings: LearnSettings) -> User:
     from corll.simulation import EDITORS, own_words
 
+    assert settings.user != "you", "a person is no editor by rule"
     return EDITORS[settings.user](
         own_words=own_words(),
         tolerance=settings.tolerance,

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from corll.algorithm import run
 from corll.cli.curve import draw_curve
 from corll.cli.display import Display, LiveDisplay, PersonDisplay, PlainDisplay
+from corll.cli.learn_settings import LearnSettings
 from corll.cli.run_summary import print_answers, print_comparison, print_whereabouts
-from corll.cli.settings import LearnSettings
 from corll.cli.trackers import Tracker, open_tracker
 from corll.draft import make_drafts
 from corll.evaluation import Evaluation, evaluate

@@ -96,7 +96,7 @@ def print_whereabouts(
 
 
 def _print_drafts(console: Console, before: Evaluation, after: Evaluation) -> None:
-    """The first held-out prompt, whichever way it went: nothing is picked for styles."""
+    """The first held-out prompt, whichever way it went: nothing is picked for its look."""
     old, new = before.edits[0].draft, after.edits[0].draft
     console.print(Text(f"\nPrompt: {visible(question(old.prompt))}", style="dim"))
     sides = Table.grid(expand=True, padding=(0, 1))

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from corll.algorithm import run
 from corll.errors import ConfigError
-from corll.laboratory.arms import LOSSES, get_arm
+from corll.laboratory.arms import DEFAULT_ARM, LOSSES, get_arm
 from corll.laboratory.canary_config import CanaryConfig
 from corll.laboratory.cell import make_user, new_policy, prompt_stream
 from corll.laboratory.preparation import PreparedExperiment
@@ -66,7 +66,7 @@ def exposure(logprobs: Sequence[float], planted: int) -> float:
 def run_canary(
     prepared: PreparedExperiment, loss: str, seed: int, config: CanaryConfig | None = None
 ) -> list[Exposure]:
-    """Learns from edits with secrets among them, by `dpo`, `sft` or `both`, and styles for them.
+    """Learns from edits with secrets among them, by `dpo`, `sft` or `both`, and looks for them.
 
     The edits are those of the default arm, but for the planted ones, which are their draft with
     the secret at its end. *Raises*: ConfigError for an unknown loss, or more secrets than edits.
@@ -82,7 +82,7 @@ def run_canary(
     plan = _Plan.draw(prepared.data.prompts, config, seed)
     learner = _learner(prepared, loss, seed)
     try:
-        user = _PlantingUser(make_user(get_arm("coactive-alpha-0.6"), prepared, seed), plan)
+        user = _PlantingUser(make_user(get_arm(DEFAULT_ARM), prepared, seed), plan)
         _learn(learner, plan.prompts(prepared.data.prompts, seed), user, config.preferences)
         after = _look(learner.policy, prepared, user, config)
         with learner.policy.as_reference():

@@ -25,6 +25,7 @@ from corll.algorithm import run
 from corll.config import CoactiveConfig
 from corll.errors import RunFolderError
 from corll.files import durable
+from corll.laboratory import file_names
 from corll.laboratory.arms import Arm, get_arm
 from corll.laboratory.cell_metrics import evaluate_policy, share_to_expert, summarise_answers
 from corll.laboratory.preparation import PreparedExperiment
@@ -105,17 +106,17 @@ def run_cell(
     finally:
         policy.unload()
     durable.write_text(
-        folder / "done.json", json.dumps({"seconds": progress.last["seconds"]}) + "\n"
+        folder / file_names.DONE, json.dumps({"seconds": progress.last["seconds"]}) + "\n"
     )
 
 
 def is_done(folder: Path) -> bool:
-    return (folder / "done.json").exists()
+    return (folder / file_names.DONE).exists()
 
 
 def evaluations(folder: Path) -> list[dict[str, Any]]:
     """The lines of a cell so far."""
-    return [line for _, line in durable.read_lines(folder / "evaluations.jsonl")]
+    return [line for _, line in durable.read_lines(folder / file_names.EVALUATIONS)]
 
 
 def new_policy(prepared: PreparedExperiment, seed: int) -> Policy:
@@ -161,7 +162,7 @@ class _Progress:
     def resume(cls, folder: Path, policy: Policy, config: CoactiveConfig) -> _Progress:
         """From the saved learner, if there is one; lines that came after it are dropped."""
         folder.mkdir(parents=True, exist_ok=True)
-        adapter, journal = folder / "adapter", folder / "evaluations.jsonl"
+        adapter, journal = folder / file_names.ADAPTER, folder / file_names.EVALUATIONS
         durable.recover_folder(adapter)
         durable.drop_torn_line(journal)
         if not adapter.exists():
@@ -195,9 +196,9 @@ def _play(
 
     def evaluate() -> None:
         line, samples = _evaluate(prepared, cell, progress, user, totals)
-        durable.write_lines(folder / "samples.jsonl", samples)
-        durable.append_line(folder / "evaluations.jsonl", line)
-        durable.write_folder(folder / "adapter", learner.save)
+        durable.write_lines(folder / file_names.SAMPLES, samples)
+        durable.append_line(folder / file_names.EVALUATIONS, line)
+        durable.write_folder(folder / file_names.ADAPTER, learner.save)
         progress.last = line
         on_evaluation(line)
 
@@ -323,11 +324,11 @@ def _check_config(folder: Path, experiment: Experiment, cell: Cell, config: Coac
         "learner": config.model_dump(mode="json"),
         "experiment": experiment.model_dump(mode="json"),
     }
-    path = folder / "config.json"
+    path = folder / file_names.CONFIG
     if path.exists():
         if json.loads(path.read_text(encoding="utf-8")) != resolved:
             raise RunFolderError(
-                f"{folder} holds this cell with other settings (see its config.json). Choose "
+                f"{folder} holds this cell with other settings (see its {path.name}). Choose "
                 "another --output, or remove it."
             )
         return

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from corll.laboratory.arms import DEFAULT_ARM, DUELING
 from corll.laboratory.statistics import (
     Line,
     areas,
@@ -25,21 +26,21 @@ Row = dict[str, Any]
 """What a line of a table says, in numbers; None is what is not known."""
 
 CONTRASTS = (
-    ("coactive-alpha-0.6", "dueling"),
-    ("sft-edit", "dueling"),
-    ("sft-edit", "coactive-alpha-0.6"),
-    ("coactive-k-1", "coactive-alpha-0.6"),
-    ("coactive-k-9", "coactive-alpha-0.6"),
-    ("coactive-alpha-0.3", "coactive-alpha-0.6"),
-    ("coactive-best", "coactive-alpha-0.6"),
-    ("coactive-edit", "coactive-alpha-0.6"),
-    ("coactive-epsilon-0.1", "coactive-alpha-0.6"),
-    ("coactive-epsilon-0.3", "coactive-alpha-0.6"),
+    (DEFAULT_ARM, DUELING),
+    ("sft-edit", DUELING),
+    ("sft-edit", DEFAULT_ARM),
+    ("coactive-k-1", DEFAULT_ARM),
+    ("coactive-k-9", DEFAULT_ARM),
+    ("coactive-alpha-0.3", DEFAULT_ARM),
+    ("coactive-best", DEFAULT_ARM),
+    ("coactive-edit", DEFAULT_ARM),
+    ("coactive-epsilon-0.1", DEFAULT_ARM),
+    ("coactive-epsilon-0.3", DEFAULT_ARM),
     ("coactive-minimal-anyway", "coactive-minimal-drop"),
-    ("coactive-minimal-drop", "dueling"),
-    ("mixed", "coactive-alpha-0.6"),
+    ("coactive-minimal-drop", DUELING),
+    ("mixed", DEFAULT_ARM),
     ("coactive-k-1", "offline"),
-    ("dueling-best-worst", "dueling"),
+    ("dueling-best-worst", DUELING),
 )
 NAMED, NAMED_ON, NAMED_SEEDS = CONTRASTS[:2], ("imdb", "tiny"), 8
 """The contrasts that were named before they were run, at the learning rate that tuning chose for

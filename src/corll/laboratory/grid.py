@@ -22,12 +22,19 @@ from filelock import FileLock, Timeout
 
 from corll.errors import RunFolderError
 from corll.files import durable
+from corll.laboratory import file_names
 from corll.laboratory.cell import Cell, evaluations, is_done, run_cell
 from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment
 from corll.laboratory.statistics import area_under_curve
 
 _POLL_SECONDS = 2.0
+_EXPORTED = (
+    file_names.EVALUATIONS,
+    file_names.EXPERIMENT,
+    file_names.LEARNING_RATES,
+    file_names.EXPERT,
+)
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,11 @@ class Grid:
         *Raises*: RunFolderError where the folder cannot be written or holds another experiment.
         """
         grid = cls(folder, experiment)
-        path = folder / "experiment.json"
+        path = folder / file_names.EXPERIMENT
         if path.exists():
             if cls.reopen(folder).experiment != experiment:
                 raise RunFolderError(
-                    f"{folder} holds an experiment with other settings (see its experiment.json). "
+                    f"{folder} holds an experiment with other settings (see its {path.name}). "
                     "Choose another --output."
                 )
             return grid
@@ -74,7 +81,7 @@ class Grid:
     @classmethod
     def reopen(cls, folder: Path) -> Grid:
         """The grid of a folder. *Raises*: RunFolderError where there is none."""
-        path = folder / "experiment.json"
+        path = folder / file_names.EXPERIMENT
         try:
             settings = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -87,7 +94,7 @@ class Grid:
 
     def rates(self) -> dict[str, float]:
         """The learning rates that were chosen, by arm."""
-        path = self.folder / "learning_rates.json"
+        path = self.folder / file_names.LEARNING_RATES
         if not path.exists():
             return {}
         rates: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
@@ -99,7 +106,9 @@ class Grid:
         for arm in arms:
             areas = {rate: self._area(Cell.named(arm, seed, rate)) for rate in rates}
             chosen[arm] = max(areas, key=lambda rate: areas[rate])
-        durable.write_text(self.folder / "learning_rates.json", json.dumps(chosen, indent=1) + "\n")
+        durable.write_text(
+            self.folder / file_names.LEARNING_RATES, json.dumps(chosen, indent=1) + "\n"
+        )
 
     def _area(self, cell: Cell) -> float:
         lines = evaluations(self.folder / cell.folder)
@@ -130,12 +139,12 @@ class Grid:
             if cell.learning_rate is None
             for line in evaluations(self.folder / cell.folder)
         ]
-        durable.write_lines(self.folder / "evaluations.jsonl", lines)
+        durable.write_lines(self.folder / file_names.EVALUATIONS, lines)
         return lines
 
     def export(self, folder: Path) -> None:
         """Copies what figures and report need; of files it keeps the names, not where they lay."""
-        for name in ("evaluations.jsonl", "experiment.json", "learning_rates.json", "expert.json"):
+        for name in _EXPORTED:
             if (self.folder / name).exists():
                 text = (self.folder / name).read_text(encoding="utf-8")
                 if self.experiment.data is not None:

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from corll.errors import InputError, RunFolderError
 from corll.files import durable
+from corll.laboratory import file_names
 from corll.laboratory.sentiment import (
     SentimentScorer,
     correlation,
@@ -76,8 +77,8 @@ class PreparedExperiment:
         if model == TINY_MODEL:
             model = str(tiny_model(pretraining_texts(task.name, corpus, report), report=report))
         with _locked(folder / ".expert.lock"):
-            if expert is None and (folder / "expert.json").exists():
-                expert = folder / "expert"
+            if expert is None and (folder / file_names.EXPERT).exists():
+                expert = folder / file_names.EXPERT_FOLDER
             policy = _load(experiment, model, adapter=expert)
             data = task.prepare(
                 corpus,
@@ -87,9 +88,9 @@ class PreparedExperiment:
                 seed=experiment.expert.seed,
             )
             sentiment = _sentiment(experiment, data, corpus, report)
-            if not (folder / "expert.json").exists():
+            if not (folder / file_names.EXPERT).exists():
                 _make_expert(experiment, policy, data, sentiment, folder, expert, report)
-        known = json.loads((folder / "expert.json").read_text(encoding="utf-8"))
+        known = json.loads((folder / file_names.EXPERT).read_text(encoding="utf-8"))
         weights = _weights_of(policy)
         if known.get("fingerprint", weights) != weights:
             raise RunFolderError(
@@ -134,7 +135,7 @@ def _make_expert(
             report=lambda found: report(_describe_measurement(found)),
             **common,
         )
-    elif (record := given.parent / "expert.json").exists():
+    elif (record := given.parent / file_names.EXPERT).exists():
         about = {"record": json.loads(record.read_text(encoding="utf-8"))}
     held_out = config.with_settings(measured_prompts=len(data.held_out), seed=config.seed + 1)
     reward, base_reward, wins = measure(expert, data.held_out, held_out, **common)
@@ -153,8 +154,8 @@ def _make_expert(
         "measurements": [asdict(found) for found in measured],
     }
     try:
-        durable.write_folder(folder / "expert", policy.save)
-        durable.write_text(folder / "expert.json", json.dumps(known, indent=1) + "\n")
+        durable.write_folder(folder / file_names.EXPERT_FOLDER, policy.save)
+        durable.write_text(folder / file_names.EXPERT, json.dumps(known, indent=1) + "\n")
     except OSError as error:
         raise RunFolderError(f"The expert could not be written: {error}.") from error
 

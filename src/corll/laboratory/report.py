@@ -19,12 +19,12 @@ from jinja2 import Environment
 
 from corll.errors import InputError, RunFolderError
 from corll.files.durable import write_text
+from corll.laboratory import file_names
 from corll.laboratory.contrasts import COSTS, Row, contrast_rows, equal_cost_contrast_rows
 from corll.laboratory.factorial import effect_rows, equal_cost_rows
 from corll.laboratory.figures import PANELS
 from corll.laboratory.figures.style import label_of, sort_arms
 from corll.laboratory.statistics import (
-    EVALUATIONS,
     Line,
     aligned,
     areas,
@@ -270,9 +270,9 @@ def _section(folder: Path) -> Section:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give results folders, as `plot` leaves them.")
     figures = [_inline_figure(image) for image in _images(folder)]
-    if not (folder / EVALUATIONS).exists():
+    if not (folder / file_names.EVALUATIONS).exists():
         if not figures:
-            raise InputError(f"{folder} holds neither {EVALUATIONS} nor figures.")
+            raise InputError(f"{folder} holds neither {file_names.EVALUATIONS} nor figures.")
         return Section(folder.name, [], [], {}, figures, _configuration(folder))
     lines = load_evaluations(folder)
     rows = summary_rows(lines)
@@ -282,7 +282,7 @@ def _section(folder: Path) -> Section:
     ]
     of = f"{lines[0]['task']}-{lines[0]['size']}"
     name = folder.name if of in folder.name else f"{folder.name} ({of})"
-    rates = _json_object(folder / "learning_rates.json")
+    rates = _json_object(folder / file_names.LEARNING_RATES)
     contrasts = [*contrast_rows(lines, rates), *effect_rows(lines)]
     configuration = _configuration(folder)
     at_equal_cost = {
@@ -331,7 +331,7 @@ def _inline_figure(image: Path) -> InlineFigure:
 
 
 def _configuration(folder: Path) -> str:
-    found = _json_object(folder / "experiment.json")
+    found = _json_object(folder / file_names.EXPERIMENT)
     return json.dumps(found, ensure_ascii=False, indent=2) if found else ""
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from corll.config import CoactiveConfig, Config, LoraConfig
+from corll.config import DEFAULT_MODEL, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 from corll.laboratory.tasks.task import Lengths
 from corll.simulation.axes import FeedbackAxes, Strength
@@ -163,7 +163,7 @@ def _mini(task: str) -> Experiment:
     return _small(
         task,
         size="mini",
-        model="smollm2-135m",
+        model=DEFAULT_MODEL,
         learning_rate=1e-4,
         preferences=512,
         evaluate_every=64,
@@ -237,12 +237,13 @@ _SMALL_TASKS = {
     "helpful": _SmallTask(Lengths(prompt=64, response=32), 1, _MINIMAL, _BY_WINS, _TEMPLATED),
 }
 SIZES = ("paper", "mini", "tiny")
+TASK_NAMES = tuple(_SMALL_TASKS)
 
 
 def get_experiment(task: str, size: str) -> Experiment:
     """A task at a size with its defaults. *Raises*: ConfigError, listing what there is."""
-    if task not in _SMALL_TASKS:
-        raise ConfigError(f"There is no task {task!r}. There are: {', '.join(_SMALL_TASKS)}.")
+    if task not in TASK_NAMES:
+        raise ConfigError(f"There is no task {task!r}. There are: {', '.join(TASK_NAMES)}.")
     if size == "paper":
         return _PAPER[task]
     if size in ("mini", "tiny"):

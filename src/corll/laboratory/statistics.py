@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from corll.errors import InputError, RecordError
 from corll.files.durable import read_lines
+from corll.laboratory.file_names import EVALUATIONS
 from corll.laboratory.packages import needed_for
 
-EVALUATIONS = "evaluations.jsonl"
 LEVEL = 0.95
 _NAMES, _COUNTS = ("task", "size", "arm"), ("seed", "preferences")
 

@@ -8,6 +8,7 @@ need no model, and import without torch. Users who are policies themselves, as i
 
 from __future__ import annotations
 
+from corll.config import EditorName
 from corll.simulation.concise import ConciseEditor
 from corll.simulation.editor import Offence, RuleEditor
 from corll.simulation.letter import LetterEditor
@@ -26,7 +27,7 @@ __all__ = [
     "writing_prompts",
 ]
 
-EDITORS: dict[str, type[RuleEditor]] = {
+EDITORS: dict[EditorName, type[RuleEditor]] = {
     "letter": LetterEditor,
     "tone": ToneEditor,
     "concise": ConciseEditor,

@@ -10,7 +10,7 @@ import numpy as np
 
 from corll.laboratory.arms import LOSSES
 from corll.laboratory.figures.style import (
-    COACTIVE,
+    COACTIVE_COLOURS,
     INK,
     add_legend,
     add_title,
@@ -49,7 +49,7 @@ def draw_canary(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: st
                 counts,
                 means,
                 errors,
-                color=COACTIVE(place),
+                color=COACTIVE_COLOURS(place),
                 marker="o",
                 label=describe_levels(loss),
             )

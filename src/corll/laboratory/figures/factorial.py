@@ -8,11 +8,11 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from corll.laboratory.arms import DRAFTS, FACTORIAL
+from corll.laboratory.arms import DRAFTS, DUELING, FACTORIAL
 from corll.laboratory.figures.curves import METRIC_LABELS, DrawnFigure, View, describe_seeds
 from corll.laboratory.figures.style import (
-    COACTIVE,
-    DUELING,
+    COACTIVE_COLOURS,
+    DUELING_COLOUR,
     INK,
     add_legend,
     add_title,
@@ -24,7 +24,7 @@ from corll.laboratory.figures.style import (
 )
 from corll.laboratory.statistics import Line, areas, curves, mean_band
 
-_COLOURS = dict(zip(DRAFTS, (COACTIVE(0.0), COACTIVE(0.9)), strict=True))
+_COLOURS = dict(zip(DRAFTS, (COACTIVE_COLOURS(0.0), COACTIVE_COLOURS(0.9)), strict=True))
 _WHOSE = dict(zip(DRAFTS, ("drafts of π", "drafts of π₀"), strict=True))
 _MARKERS = dict(zip(DRAFTS, "os", strict=True))
 _OFFSETS = dict(zip(DRAFTS, (-0.16, 0.16), strict=True))
@@ -49,8 +49,8 @@ def draw_factorial(
     for arm in cells:
         row, _, drafts = arm.rpartition("+")
         _draw_cell(axes, rows.index(row) + _OFFSETS[drafts], by_arm[arm].values(), drafts)
-    if "dueling" in by_arm:
-        _draw_dueling(axes, by_arm["dueling"].values())
+    if DUELING in by_arm:
+        _draw_dueling(axes, by_arm[DUELING].values())
     axes.set_yticks(range(len(rows)), [describe_levels(row) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(
@@ -78,9 +78,9 @@ def _draw_cell(axes: Axes, height: float, values: Iterable[float], drafts: str) 
 
 def _draw_dueling(axes: Axes, values: Iterable[float]) -> None:
     mean, low, high = (float(x[0]) for x in mean_band([[value] for value in values]))
-    axes.axvline(mean, color=DUELING, linewidth=1.8, label=label_of("dueling"))
+    axes.axvline(mean, color=DUELING_COLOUR, linewidth=1.8, label=label_of(DUELING))
     if math.isfinite(low):
-        axes.axvspan(low, high, color=DUELING, alpha=0.14, linewidth=0)
+        axes.axvspan(low, high, color=DUELING_COLOUR, alpha=0.14, linewidth=0)
 
 
 def _records(by_arm: Mapping[str, Mapping[int, float]]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from corll.laboratory.arms import FACTORIAL
+from corll.laboratory.arms import DEFAULT_ARM, DUELING, FACTORIAL
 from corll.laboratory.figures.curves import DrawnFigure, View, draw_curves
 from corll.laboratory.figures.factorial import draw_factorial
 from corll.laboratory.figures.frontier import draw_frontier
@@ -28,9 +28,9 @@ class Draw(Protocol):
 class Panel:
     """A figure that can be drawn from evaluation lines.
 
-    `selects` says which arms it is about, `baselines` which are drawn beside those where they exist;
-    `tasks` are those that it is about, or None for any; `min_arms`, how many of its own it takes
-    for a comparison.
+    `selects` says which arms the panel is about; `baselines` are drawn beside those where they
+    exist. `tasks` are those that the panel is about, or None for any; `min_arms` is how many of its
+    own arms a comparison takes.
     """
 
     name: str
@@ -91,8 +91,8 @@ _QUALITIES = _starts("coactive-minimal-anyway", "coactive-alpha-", "coactive-bes
 _MISLABELS = _starts("coactive-epsilon-")
 _ARGMAX = _starts("coactive-k-")
 _ONLINE = _one_of(*(arm for arm in FACTORIAL if arm.endswith("+online")))
-_CONTRAST = _one_of("coactive-alpha-0.6", "sft-edit")
-_KINDS = _one_of("coactive-alpha-0.6", "coactive-edit", "sft-edit", "mixed", "offline")
+_CONTRAST = _one_of(DEFAULT_ARM, "sft-edit")
+_KINDS = _one_of(DEFAULT_ARM, "coactive-edit", "sft-edit", "mixed", "offline")
 _COSTS = (View("reward", "sampled_tokens"), View("reward", "edited_characters"))
 
 _NOISE_CAPTION = (
@@ -104,7 +104,7 @@ _NOISE_CAPTION = (
 def _noise(name: str, metric: str, task: str) -> Panel:
     title = {"reward": "reward", "mislabelled": "mislabelled preferences"}[metric]
     return Panel(
-        name, title, _NOISE_CAPTION, _views(metric), _NOISE, baselines=("dueling",), tasks=(task,)
+        name, title, _NOISE_CAPTION, _views(metric), _NOISE, baselines=(DUELING,), tasks=(task,)
     )
 
 
@@ -123,7 +123,7 @@ _ALL = (
         "default arm has k = 9 at paper, 3 at mini and tiny.",
         _views("reward", "reward_argmax"),
         _ARGMAX,
-        baselines=("coactive-alpha-0.6", "dueling"),
+        baselines=(DEFAULT_ARM, DUELING),
     ),
     Panel(
         "2b",
@@ -149,7 +149,7 @@ _ALL = (
         "With probability ε the edit is the best of the worse samples; the default arm has none.",
         _views("reward"),
         _MISLABELS,
-        baselines=("coactive-alpha-0.6",),
+        baselines=(DEFAULT_ARM,),
     ),
     Panel(
         "2e",
@@ -157,7 +157,7 @@ _ALL = (
         "The realised rate, which is not ε: some edits are worse than their draft by themselves.",
         _views("mislabelled"),
         _MISLABELS,
-        baselines=("coactive-alpha-0.6",),
+        baselines=(DEFAULT_ARM,),
     ),
     Panel(
         "contrast",
@@ -165,7 +165,7 @@ _ALL = (
         "Coactive, dueling, and SFT on the same edits: the arms of the named contrast, each seed.",
         _views("reward"),
         _CONTRAST,
-        baselines=("dueling",),
+        baselines=(DUELING,),
         draw=partial(draw_curves, every_seed=True),
     ),
     Panel(
@@ -175,7 +175,7 @@ _ALL = (
         "dotted level is an arm that was measured only before learning.",
         _views("reward"),
         _KINDS,
-        baselines=("dueling", "dueling-best-worst", "none"),
+        baselines=(DUELING, "dueling-best-worst", "none"),
     ),
     Panel(
         "sample-cost",
@@ -184,7 +184,7 @@ _ALL = (
         "its users changed. A dotted level changed none; it is the last reward.",
         _COSTS,
         _KINDS,
-        baselines=("dueling", "dueling-best-worst"),
+        baselines=(DUELING, "dueling-best-worst"),
     ),
     Panel(
         "frontier",
@@ -193,7 +193,7 @@ _ALL = (
         "kinds of feedback can be compared whatever their learning rates.",
         _views("reward"),
         _KINDS,
-        baselines=("dueling", "dueling-best-worst"),
+        baselines=(DUELING, "dueling-best-worst"),
         draw=draw_frontier,
     ),
     Panel(
@@ -203,7 +203,7 @@ _ALL = (
         "the expert, matched in gain. Small dots are seeds.",
         _views("reward"),
         _one_of(*FACTORIAL),
-        baselines=("dueling",),
+        baselines=(DUELING,),
         draw=draw_factorial,
     ),
     Panel(
@@ -212,7 +212,7 @@ _ALL = (
         "As sample-cost, for the cells of the factorial that learn from the policy's own drafts.",
         (View("reward"), *_COSTS),
         _ONLINE,
-        baselines=("dueling",),
+        baselines=(DUELING,),
     ),
     Panel(
         "ours",
@@ -222,7 +222,7 @@ _ALL = (
         "R_π(edit), fails; how far the policy went, and how long its responses are.",
         _views("reward_argmax", "gain", "regret_estimate", "premise_violated", "kl", "length"),
         _KINDS,
-        baselines=("dueling",),
+        baselines=(DUELING,),
     ),
 )
 

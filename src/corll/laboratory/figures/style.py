@@ -20,11 +20,11 @@ from matplotlib.lines import Line2D
 
 from corll.errors import RunFolderError
 from corll.files.durable import write_text
-from corll.laboratory.arms import FACTORIAL, FIXED_ARMS
+from corll.laboratory.arms import DUELING, FACTORIAL, FIXED_ARMS
 
 INK, PALE, GRID = "#333333", "#9db4c8", "#e6e6e6"
-DUELING = "#2b6cb0"
-COACTIVE = LinearSegmentedColormap.from_list(
+DUELING_COLOUR = "#2b6cb0"
+COACTIVE_COLOURS = LinearSegmentedColormap.from_list(
     "coactive", ("#5e2b97", "#b0418e", "#e0645c", "#f0932b")
 )
 """Coactive arms go from purple to orange, dueling is blue (as in the paper's figures)."""
@@ -53,7 +53,7 @@ class LineStyle(NamedTuple):
 
 
 _FIXED_STYLES = {
-    "dueling": LineStyle(DUELING, "-"),
+    DUELING: LineStyle(DUELING_COLOUR, "-"),
     "dueling-best-worst": LineStyle("#63a4e0", "--"),
     "mixed": LineStyle("#7a7fd0", "-."),
     "sft-edit": LineStyle("#2f855a", "-"),
@@ -87,7 +87,9 @@ def line_styles(arms: Iterable[str]) -> dict[str, LineStyle]:
     gradient = [arm for arm in ordered if arm not in _FIXED_STYLES]
     places = dict(zip(gradient, np.linspace(0, 1, len(gradient)), strict=True))
     return {
-        arm: LineStyle(to_hex(COACTIVE(places[arm])), "--" if arm.startswith("redraw+") else "-")
+        arm: LineStyle(
+            to_hex(COACTIVE_COLOURS(places[arm])), "--" if arm.startswith("redraw+") else "-"
+        )
         if arm in places
         else _FIXED_STYLES[arm]
         for arm in ordered
