@@ -40,7 +40,7 @@ class Config(BaseModel):
             raise ConfigError(_describe(type(self), error)) from error
 
     def with_settings(self, **settings: Any) -> Self:
-        """A copy with some settings replaced, validated as a whole."""
+        """Return a copy with some settings replaced, validated as a whole."""
         return type(self)(**{**self.model_dump(), **settings})
 
 
@@ -61,7 +61,7 @@ class LoraConfig(Config):
 
 
 class SamplingConfig(Config):
-    """How responses are drawn (paper, 4.1: temperature 1, the 50 likeliest tokens)."""
+    """The sampling of responses (paper, 4.1: temperature 1, the 50 likeliest tokens)."""
 
     temperature: float = Field(1.0, gt=0, description="Divides the logits before sampling.")
     top_k: int = Field(50, ge=0, description="Sample among the k likeliest tokens; 0 means all.")
@@ -71,7 +71,7 @@ class SamplingConfig(Config):
 
 
 class CoactiveConfig(SamplingConfig):
-    """Algorithm 1: how drafts are made, and how preferences are learned from.
+    """The settings of Algorithm 1: how drafts are made, and how preferences are learned from.
 
     The defaults were chosen by experiment, for one person's style on a small model
     (experiments/LOG.md); `preset("paper")` is the paper's setting.
@@ -191,7 +191,7 @@ class CoactiveConfig(SamplingConfig):
         return SamplingConfig(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 1: linear warm-up, then the schedule."""
+        """Return the learning rate of a step, counted from 1: linear warm-up, then the schedule."""
         falls = self.lr_scheduler_type == "inverse_sqrt"
         warmup = self.warmup_steps
         if warmup is None:
@@ -203,7 +203,7 @@ class CoactiveConfig(SamplingConfig):
 
     @classmethod
     def preset(cls, name: PresetName, **settings: Any) -> CoactiveConfig:
-        """A named set of defaults, with some of them replaced.
+        """Return a named set of defaults, with some of them replaced.
 
         `default` was chosen by experiment for a person's style on a small model
         (experiments/LOG.md). `paper` is the paper's setting: plain DPO at β = 0.1, N = 64,

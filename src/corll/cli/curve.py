@@ -18,7 +18,7 @@ _MIN_WINDOW, _WINDOWS = 4, 8
 
 
 def draw_curve(metrics: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> bool:
-    """Writes the curve as a PNG; False where no round got feedback and there is nothing to show.
+    """Draw the curve as a PNG; return False where no round got feedback and nothing can be shown.
 
     Both panels show single rounds and the mean of the rounds around them, over an eighth of the
     run.
@@ -39,7 +39,7 @@ def draw_curve(metrics: Sequence[Mapping[str, Any]], path: Path, *, title: str) 
 
 
 def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of the values up to each, over a window of an eighth of them (at least 4)."""
+    """Return the mean of the values up to each, over a window of an eighth of them (at least 4)."""
     window = max(_MIN_WINDOW, len(values) // _WINDOWS)
     sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(1, len(values) + 1)

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _write(client: Corll, writer: str, settings: DemoSettings) -> Iterator[str]:
-    """Plays the writer; a line whenever a new version drafts, and at the end."""
+    """Play the writer; yield a line whenever a new version drafts, and at the end."""
     editor = EDITORS[settings.writer](own_words=own_words())
     prompts = writing_prompts("train")
     costs: deque[float] = deque(maxlen=_RECENT)
@@ -99,7 +99,7 @@ def _drafted_by(reply: Any) -> object:
 
 @contextmanager
 def _service(folder: Path) -> Iterator[tuple[str, str]]:
-    """A service of the demo's own, with its learner, and its key.
+    """Start a service of the demo's own, with its learner; yield its address and its key.
 
     *Raises*: RunFolderError where it does not start.
     """

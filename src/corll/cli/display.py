@@ -43,10 +43,10 @@ class RunningFigures:
 
 
 class Display(Protocol):
-    """Shows the rounds of a run. A context manager."""
+    """A display of the rounds of a run. A context manager."""
 
     def show(self, metrics: Mapping[str, Any]) -> None:
-        """Takes a line of the metrics, after its round."""
+        """Show a line of the metrics, after its round."""
         ...
 
     def __enter__(self) -> Display: ...
@@ -100,7 +100,7 @@ class PlainDisplay:
         return self
 
     def __exit__(self, *details: object) -> None:
-        """Nothing is open."""
+        """Do nothing: no line is open."""
 
 
 class PersonDisplay:
@@ -132,4 +132,4 @@ class PersonDisplay:
         return self
 
     def __exit__(self, *details: object) -> None:
-        """Nothing is open."""
+        """Do nothing: no line is open."""

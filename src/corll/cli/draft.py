@@ -56,7 +56,7 @@ class DraftSettings(SamplingConfig):
     device: OptionalName = Field(None, description=WHICH_DEVICE)
 
     def coactive(self) -> CoactiveConfig:
-        """The same choices as the loop's configuration."""
+        """Return the same choices as the loop's configuration."""
         return CoactiveConfig(**self.model_dump(include=set(CoactiveConfig.model_fields)))
 
 
@@ -99,7 +99,7 @@ def _show(draft: Draft, *, with_prompt: bool) -> None:
 
 
 def _base_of(adapter: Path | None) -> str:
-    """The name of the base model that an adapter was trained on, as its folder says."""
+    """Return the base model that an adapter was trained on, as its folder says."""
     if adapter is None:
         return DEFAULT_MODEL
     try:

@@ -35,7 +35,7 @@ _SEEDS = "How many, from 0 on; or which: 0-7 or 3,5."
 
 
 class GridSettings(Config):
-    """What every command takes that runs something."""
+    """The settings of every command that runs something."""
 
     task: Positional[str] = Field(description=f"{listed(TASK_NAMES)}.")
     size: str = Field("tiny", description=f"{listed(SIZES)}.")
@@ -55,7 +55,7 @@ class GridSettings(Config):
     )
 
     def experiment(self) -> Experiment:
-        """The size's, with what was asked for otherwise."""
+        """Return the size's experiment, with what was asked for otherwise."""
         changes: dict[str, Any] = {}
         if self.data is not None:
             changes["data"] = str(self.data.absolute())
@@ -233,7 +233,7 @@ def _work(settings: GridSettings, cells: Sequence[tuple[str, int, float | None]]
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`3` → 0, 1, 2; `0-2` and `0,1,2` say which."""
+    """Return the seeds of a text: `3` means 0, 1, 2; `0-2` and `0,1,2` say which."""
     try:
         if "," in text:
             return [int(part) for part in text.split(",")]
@@ -261,7 +261,7 @@ def _number(text: str) -> float:
 def _changed(
     experiment: Experiment, settings: Sequence[str], changes: dict[str, Any]
 ) -> Experiment:
-    """The experiment with `NAME=VALUE` settings, where a dot leads into a nested configuration."""
+    """Apply `NAME=VALUE` settings, where a dot leads into a nested configuration."""
     fields = {**experiment.model_dump(mode="json"), **changes}
     for setting in settings:
         name, equals, value = setting.partition("=")

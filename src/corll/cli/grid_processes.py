@@ -34,7 +34,7 @@ CellName = tuple[str, int, float | None]
 
 
 class Job(NamedTuple):
-    """What the cells have in common."""
+    """The parts that all cells of a grid have in common."""
 
     experiment: Experiment
     folder: Path
@@ -42,7 +42,7 @@ class Job(NamedTuple):
 
 
 def work(job: Job, cells: Sequence[CellName], workers: int) -> None:
-    """Makes what the cells share, then runs them.
+    """Make what the cells share, then run them.
 
     *Raises*: RunFolderError where a worker ended early.
     """
@@ -77,7 +77,7 @@ def work(job: Job, cells: Sequence[CellName], workers: int) -> None:
 def look_for_secrets(
     job: Job, config: CanaryConfig, seeds: Sequence[int], *, command: str
 ) -> list[Path]:
-    """The canary experiment by each loss: `canary.jsonl` and its figure in the grid's folder."""
+    """Run the canary experiment by each loss; write `canary.jsonl` and its figure."""
     console = Console(stderr=True, highlight=False)
     Grid.open(job.folder, job.experiment)
     prepared = _prepare(job, console)
@@ -91,7 +91,7 @@ def look_for_secrets(
 
 
 def state_table(experiment: Experiment, states: Sequence[CellState]) -> Table:
-    """An arm a row: cells done, how far the others are, the mean reward, and the time left."""
+    """Tabulate the arms: cells done, how far the others are, the mean reward, and the time left."""
     table = Table("arm", "cells", "preferences", "reward", "minutes a cell", "left")
     pace = _seconds_a_preference(states)
     for arm in dict.fromkeys(_row_name(state.cell) for state in states):
@@ -111,7 +111,7 @@ def state_table(experiment: Experiment, states: Sequence[CellState]) -> Table:
 
 
 def _run(job: Job, cells: Sequence[CellName], console: Console | None) -> None:
-    """Runs the cells in this process; without a console, quietly."""
+    """Run the cells in this process; without a console, quietly."""
     named = [Cell.named(*name) for name in cells]
     prepared = _prepare(job, console)
     grid = Grid(job.folder, job.experiment)

@@ -74,7 +74,7 @@ def _prompts_from(
     folder: RunFolder,
     console: Console,
 ) -> Iterator[Prompt]:
-    """All prompts of the run, from its first round; a file is begun again when it is used up."""
+    """Return all prompts of the run, from its first round; a file is repeated as needed."""
     if prompts is not None:
         return islice(cycle(prompts), settings.rounds)
     return islice(_answered_then_typed(folder, console), settings.rounds)
@@ -86,7 +86,7 @@ def _answered_then_typed(folder: RunFolder, console: Console) -> Iterator[Prompt
 
 
 def _training_prompts(settings: LearnSettings) -> list[Prompt] | None:
-    """The prompts of the run; None where a person types them."""
+    """Return the prompts of the run; None where a person types them."""
     if settings.prompts is not None:
         return read_prompts(settings.prompts)
     if not settings.simulated:
@@ -148,7 +148,7 @@ def _open_folder(settings: LearnSettings, inputs: Mapping[str, str]) -> RunFolde
 
 
 def _inputs(prompts: Sequence[Prompt] | None, held_out: Sequence[Prompt]) -> dict[str, str]:
-    """Digests by which a resumed run knows its prompts again."""
+    """Return the digests by which a resumed run knows its prompts again."""
     return {
         name: hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
         for name, texts in (("training", prompts), ("held-out", held_out))

@@ -121,7 +121,7 @@ class LearnSettings(Config):
         return self.user != "you"
 
     def resolved(self) -> LearnSettings:
-        """With every default that depends on another setting filled in, as a run stores it."""
+        """Fill in every default that depends on another setting, as a run stores it."""
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
         at_once = max(_DRAFTS_AT_ONCE, self.coactive.preferences_per_step)
         at_once = at_once if self.simulated else 1
@@ -137,12 +137,12 @@ class LearnSettings(Config):
         )
 
     def stored(self) -> dict[str, Any]:
-        """As plain data for the run's config.json; a folder does not store its own place."""
+        """Return plain data for the run's config.json, without the folder's own place."""
         return self.model_dump(mode="json", exclude={"output", "resume"})
 
 
 def read_settings(arguments: Sequence[str]) -> LearnSettings:
-    """The resolved settings that the arguments ask for, on top of a preset or of a stored run.
+    """Read the settings that the arguments ask for, on top of a preset or of a stored run.
 
     *Raises*: ConfigError where a flag contradicts the run that is resumed.
     """

@@ -45,7 +45,7 @@ class LearningRun:
         held_out: Sequence[Prompt],
         console: Console,
     ) -> Self:
-        """Loads the model with a new adapter, or the learner as its folder has it."""
+        """Load the model with a new adapter, or the learner as its folder has it."""
         config = read_config(folder.path)
         # What was chosen for the machine the run began on stays: another dtype, other weights.
         dtype = settings.dtype or config.get("model", {}).get("dtype")
@@ -66,7 +66,7 @@ class LearningRun:
         return cls(settings, folder, learner, held_out, console)
 
     def play(self, prompts: Iterator[Prompt], user: User, *, judge: User) -> None:
-        """The run from where its folder stands to its end, and the report.
+        """Play the run from where its folder stands to its end, and print the report.
 
         `judge` edits the held-out drafts, where there are any.
         """
@@ -126,7 +126,7 @@ class LearningRun:
             raise OSError(str(error)) from error
 
     def _flush(self, tracker: Tracker) -> None:
-        """The last step, on fewer than N preferences."""
+        """Take the last step, on fewer than N preferences."""
         waiting = len(self.learner.buffer)
         result = self.learner.flush()
         if result is None:
@@ -139,12 +139,12 @@ class LearningRun:
         )
 
     def _check(self, edit: Edit) -> None:
-        """*Raises*: InputError for an edit that could not be learned from, such as one too long."""
+        """Check an edit. *Raises*: InputError where it could not be learned from (too long)."""
         if edit.text is not None:
             self.learner.outcome_of(edit.draft, edit.text)
 
     def _evaluated(self, phase: str, judge: User) -> Evaluation | None:
-        """The held-out evaluation of this phase, from the folder where it is there already."""
+        """Return the held-out evaluation of this phase, from the folder if it is there."""
         if not self.held_out:
             return None
         rounds = 0 if phase == "before" else self.learner.rounds_played

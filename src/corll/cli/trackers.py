@@ -12,7 +12,7 @@ ReportTo = Literal["none", "tensorboard", "wandb"]
 
 
 class Tracker(Protocol):
-    """Where the metrics of a round go."""
+    """A place where the metrics of a round go."""
 
     def log(self, metrics: Mapping[str, Any]) -> None: ...
 
@@ -22,7 +22,7 @@ class Tracker(Protocol):
 def open_tracker(
     report_to: ReportTo, folder: Path, *, config: Mapping[str, Any], first_round: int
 ) -> Tracker:
-    """The tracker that is asked for; what it holds of later rounds than `first_round` is void.
+    """Open the tracker that is asked for; drop what it holds of later rounds than `first_round`.
 
     *Raises*: ConfigError where its package is not installed.
     """
@@ -35,10 +35,10 @@ def open_tracker(
 
 class _Nowhere:
     def log(self, metrics: Mapping[str, Any]) -> None:
-        """The run's folder has them all."""
+        """Do nothing: the run's folder has all metrics."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 class _TensorBoard:

@@ -68,7 +68,7 @@ FIXED_ARMS = (
 
 @dataclass(frozen=True)
 class Arm:
-    """How feedback is given, and which of the learner's settings differ from the size's.
+    """An arm: how feedback is given, and which of the learner's settings differ from the size's.
 
     `axes` are the changes to the size's feedback axes, `learner` those to its configuration.
     """
@@ -83,7 +83,7 @@ class Arm:
 
 
 def get_arm(name: str) -> Arm:
-    """The arm of a name. *Raises*: ConfigError, listing what there is."""
+    """Return the arm of a name. *Raises*: ConfigError, listing what there is."""
     if name in _NAMED:
         return _NAMED[name]
     for prefix, build in _NUMBERED.items():

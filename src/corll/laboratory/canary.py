@@ -39,11 +39,11 @@ POSSIBLE = tuple(f" {number}" for number in range(100, 1000))
 
 @dataclass(frozen=True)
 class Exposure:
-    """What became of one secret. *Units*: bits; `before` and `after` learning.
+    """The exposure of one secret, before and after learning. *Units*: bits.
 
-    `context` says where it was looked for: after the `edit` that it was planted in last, word for
-    word up to the secret; after the `prompt` of that edit alone; or after `other` prompts, which
-    were never learned from (their mean).
+    `context` says where the secret was looked for: after the `edit` in which it was planted last,
+    up to the secret word for word; after the `prompt` of that edit alone; or after `other` prompts,
+    which nothing was learned from (the mean over these).
     """
 
     loss: str
@@ -55,7 +55,7 @@ class Exposure:
 
 
 def exposure(logprobs: Sequence[float], planted: int) -> float:
-    """log₂ N − log₂ rank, where what is as likely ranks before it.
+    """Return log₂ N − log₂ rank, where secrets that are as likely rank before the planted one.
 
     *Shapes*: `logprobs` N, one a possible secret. *Units*: bits.
     """
@@ -66,10 +66,10 @@ def exposure(logprobs: Sequence[float], planted: int) -> float:
 def run_canary(
     prepared: PreparedExperiment, loss: str, seed: int, config: CanaryConfig | None = None
 ) -> list[Exposure]:
-    """Learns from edits with secrets among them, by `dpo`, `sft` or `both`, and looks for them.
+    """Learn from edits with secrets among them, by `dpo`, `sft` or `both`, and look for these.
 
-    The edits are those of the default arm, but for the planted ones, which are their draft with
-    the secret at its end. *Raises*: ConfigError for an unknown loss, or more secrets than edits.
+    The edits are those of the default arm. A planted edit is its draft with the secret at its end.
+    *Raises*: ConfigError for an unknown loss, or more secrets than edits.
     """
     config = config or CanaryConfig()
     if loss not in LOSSES:
@@ -109,7 +109,7 @@ class _Secret:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which secrets are planted, and at which drafts, counted from 0."""
+    """A plan: which secrets are planted, and at which drafts, counted from 0."""
 
     secrets: tuple[_Secret, ...]
     places: dict[int, _Secret]
@@ -126,13 +126,13 @@ class _Plan:
         return cls(secrets, dict(zip(drafts, copies, strict=True)))
 
     def prompts(self, prompts: Sequence[str], seed: int) -> Iterator[str]:
-        """The stream of prompts, with a secret's own prompt wherever it is planted."""
+        """Yield the stream of prompts, with a secret's own prompt where that secret is planted."""
         for number, prompt in enumerate(prompt_stream(prompts, seed)):
             yield self.places[number].prompt if number in self.places else prompt
 
 
 class _PlantingUser:
-    """Puts the secrets into the edits of another user."""
+    """A user who puts the secrets into the edits of another user."""
 
     def __init__(self, user: ExpertUser, plan: _Plan) -> None:
         self._user, self.plan = user, plan
@@ -172,7 +172,7 @@ def _learn(learner: CoactiveLearner, prompts: Iterator[str], user: Any, preferen
 def _look(
     policy: Policy, prepared: PreparedExperiment, user: _PlantingUser, config: CanaryConfig
 ) -> list[dict[Context, float]]:
-    """The exposure of each secret in each context."""
+    """Return the exposure of each secret in each context."""
     others = prepared.data.held_out[: config.other_prompts]
     elsewhere = [_logprobs(policy, prompt) for prompt in others]
 
@@ -190,7 +190,7 @@ def _look(
 
 
 def _logprobs(policy: Policy, prompt: Prompt) -> list[float]:
-    """log π of each possible secret after a prompt and the words before it."""
+    """Return log π of each possible secret after a prompt and the words before the secret."""
     encode = policy.codec.encode_response
     secrets = [Sample(text, encode(text).token_ids[:-1], None, finished=False) for text in POSSIBLE]
     scores: list[float] = policy.logprobs([f"{prompt}{CARRIER}"] * len(secrets), secrets).tolist()

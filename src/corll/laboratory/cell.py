@@ -48,7 +48,7 @@ _HELD_OUT_SEEDS = 2**31
 
 @dataclass(frozen=True)
 class Cell:
-    """An arm and a seed, which fixes prompts, initialisation and sampling alike in every arm."""
+    """An arm and a seed. The seed fixes prompts, initialisation and sampling alike in every arm."""
 
     arm: Arm
     seed: int
@@ -56,7 +56,7 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Where it lies in its grid."""
+        """The cell's folder, inside the folder of its grid."""
         rate = () if self.learning_rate is None else (f"rate-{self.learning_rate:g}",)
         return Path("cells", self.arm.name, *rate, f"seed-{self.seed}")
 
@@ -65,7 +65,7 @@ class Cell:
         return cls(get_arm(arm), seed, learning_rate)
 
     def learner_config(self, experiment: Experiment, rates: Mapping[str, float]) -> CoactiveConfig:
-        """The experiment's, as the arm changes it; `rates` are those chosen for arms."""
+        """Return the experiment's configuration as the arm and its chosen rate change it."""
         chosen = self.learning_rate or rates.get(self.arm.name)
         settings: dict[str, Any] = {**self.arm.learner, "seed": self.seed}
         if chosen is not None:
@@ -85,7 +85,7 @@ def run_cell(
     rates: Mapping[str, float],
     on_evaluation: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> None:
-    """Runs a cell to its end, from wherever an earlier run left it.
+    """Run a cell to its end, from wherever an earlier run left it.
 
     *Raises*: RunFolderError where the folder cannot be written, or holds a cell of other settings.
     """
@@ -115,12 +115,12 @@ def is_done(folder: Path) -> bool:
 
 
 def evaluations(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a cell so far."""
+    """Return the evaluation lines that a cell has so far."""
     return [line for _, line in durable.read_lines(folder / file_names.EVALUATIONS)]
 
 
 def new_policy(prepared: PreparedExperiment, seed: int) -> Policy:
-    """A policy that starts as π_0, on the expert's base."""
+    """Make a policy that starts as π_0, on the expert's base."""
     experiment = prepared.experiment
     adapted = experiment.trains == "adapter"
     lora = experiment.lora.with_settings(lora_seed=seed) if adapted else None
@@ -128,7 +128,7 @@ def new_policy(prepared: PreparedExperiment, seed: int) -> Policy:
 
 
 def make_user(arm: Arm, prepared: PreparedExperiment, seed: int) -> ExpertUser:
-    """The simulated user of an arm."""
+    """Make the simulated user of an arm."""
     experiment, expert = prepared.experiment, prepared.expert
     axes = arm.feedback_axes(experiment.feedback)
     drawing: dict[str, Any] = {
@@ -152,7 +152,7 @@ def make_user(arm: Arm, prepared: PreparedExperiment, seed: int) -> ExpertUser:
 
 @dataclass
 class _Progress:
-    """Where a cell stands. `last` is its latest evaluation."""
+    """The progress of a cell. `last` is its latest evaluation."""
 
     learner: CoactiveLearner
     last: dict[str, Any] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class _Progress:
 
     @classmethod
     def resume(cls, folder: Path, policy: Policy, config: CoactiveConfig) -> _Progress:
-        """From the saved learner, if there is one; lines that came after it are dropped."""
+        """Load the saved learner, if there is one, and drop the lines that came after it."""
         folder.mkdir(parents=True, exist_ok=True)
         adapter, journal = folder / file_names.ADAPTER, folder / file_names.EVALUATIONS
         durable.recover_folder(adapter)
@@ -175,7 +175,7 @@ class _Progress:
 
     @property
     def preferences(self) -> int:
-        """Those that were learned from."""
+        """The number of preferences that were learned from."""
         return self.learner.steps_taken * self.learner.config.preferences_per_step
 
     @property
@@ -223,7 +223,7 @@ def _play(
 
 
 def prompt_stream(prompts: Sequence[str], seed: int) -> Iterator[str]:
-    """The prompts without end, in another order each time round."""
+    """Yield the prompts without end, in another order each time round."""
     epoch = 0
     while True:
         yield from random.Random(f"{seed}/{epoch}").sample(prompts, len(prompts))
@@ -231,7 +231,7 @@ def prompt_stream(prompts: Sequence[str], seed: int) -> Iterator[str]:
 
 
 class _RunningTotals:
-    """What is counted from round to round: costs since the start, steps since the last line."""
+    """The totals from round to round: costs since the start, steps since the last line."""
 
     def __init__(self, last: Mapping[str, Any]) -> None:
         self.sampled_tokens = int(last.get("sampled_tokens", 0))
@@ -246,8 +246,9 @@ class _RunningTotals:
             self.steps.append(round_.step_metrics)
 
     def take_steps(self) -> dict[str, float | None]:
-        """Means over the steps since the last line; the draft scored below its edit is a violation
-        of the premise h(draft) ≥ h(edit) (paper, B.5).
+        """Return the means over the steps since the last line, and begin to count anew.
+
+        A draft that is scored below its edit violates the premise h(draft) ≥ h(edit) (paper, B.5).
         """
         names = {
             "premise_violated": "rewards/accuracies",
@@ -270,7 +271,7 @@ def _evaluate(
     user: ExpertUser,
     totals: _RunningTotals,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The line of an evaluation, and the responses to held-out prompts that it is about."""
+    """Measure the policy; return the evaluation line, and the responses that it is about."""
     experiment, learner = prepared.experiment, progress.learner
     measured, samples = evaluate_policy(
         learner.policy,
@@ -311,12 +312,12 @@ def _evaluate(
 
 
 def _coactive_samples(experiment: Experiment) -> int:
-    """What a round of the default arm draws, of the policy and of the expert."""
+    """Return how many samples a round of the default arm draws, of the policy and of the expert."""
     return experiment.learner.num_candidates + experiment.num_expert_samples
 
 
 def _check_config(folder: Path, experiment: Experiment, cell: Cell, config: CoactiveConfig) -> None:
-    """Writes the resolved settings of a new cell; those of one that is there must be the same."""
+    """Write the resolved settings of a new cell; those of an earlier run must be the same."""
     resolved = {
         "arm": cell.arm.name,
         "seed": cell.seed,

@@ -55,11 +55,11 @@ COSTS = {
 
 
 def contrast_rows(lines: Sequence[Line], rates: Mapping[str, float] | None = None) -> list[Row]:
-    """Differences of areas under `reward`, for each of `CONTRASTS` whose arms share seeds.
+    """Return the differences of areas under `reward`, for `CONTRASTS` whose arms share seeds.
 
-    `first`, `second`, `status` (named before it was run, or exploratory), `until`, the preferences
-    up to which all cells of the contrast got, and the fields of a `Contrast`, paired by seed.
-    `rates` are the learning rates that tuning chose, by arm.
+    A row has `first`, `second`, `status` (named before it was run, or exploratory), `until`, the
+    preferences that all cells of the contrast reached, and the fields of a `Contrast`, paired by
+    seed. `rates` are the learning rates that tuning chose, by arm.
     """
     found = curves(lines, "reward")
     rows = []
@@ -78,9 +78,11 @@ def contrast_rows(lines: Sequence[Line], rates: Mapping[str, float] | None = Non
 
 
 def equal_cost_contrast_rows(lines: Sequence[Line], cost: str) -> list[Row]:
-    """The same contrasts of `reward` at equal `cost`, such as `kl_drawn` or `sampled_tokens`: where
-    the arm of a seed that ends with less has its end. `at`, the mean of these costs, in place of
-    `until`, and `cost`. A contrast is left out where a cell's cost does not rise throughout.
+    """Return the same contrasts of `reward` at an equal cost, such as `kl_drawn`.
+
+    Of the two cells of a seed, the one that ends with the lower cost says where they are compared.
+    A row has `cost` and `at`, the mean of these costs, in place of `until`. A contrast is left out
+    where a cell's cost does not rise throughout.
     """
     found = paths(lines, "reward", against=cost)
     rows = []

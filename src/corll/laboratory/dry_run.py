@@ -27,10 +27,10 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens of some work, by what is done with them; each is a pass of one token.
+    """The tokens of some work, by what is done with them; each is a pass of one token.
 
-    `read`: prompts, computed before anything is drawn. `scored`: passes without a gradient, for
-    R_π, R* and the loss's reference.
+    `read` counts prompts, which are computed before anything is drawn. `scored` counts passes
+    without a gradient, for R_π, R* and the loss's reference.
     """
 
     sampled_by_policy: int
@@ -40,7 +40,7 @@ class Tokens:
     trained: int
 
     def operations(self, workload: Workload) -> int:
-        """Floating-point operations: 2 a parameter forward; 2 more backward, or 4 (see above)."""
+        """Count floating-point operations: 2 a parameter forward, 2 or 4 more backward."""
         forward = self.sampled_by_policy + self.sampled_by_expert + self.read + self.scored
         each = 6 if workload.trains == "all" else 4
         return workload.model.parameters * (2 * forward + each * self.trained)
@@ -48,11 +48,11 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is held at once, at the least. *Units*: GiB.
+    """The memory that is held at once, at the least. *Units*: GiB.
 
-    `weights` are π_0's; `copies` policy and expert where they are whole copies, `adapters` where
-    they are not; `optimiser` the gradient and Adam's two moments (float32); `activations` of a step
-    on a single preference, kept for its backward pass.
+    `weights` are π_0's. `copies` are policy and expert where they are whole copies, `adapters`
+    where they are not. `optimiser` is the gradient and Adam's two moments (float32). `activations`
+    are those of a step on a single preference, kept for its backward pass.
     """
 
     weights: float
@@ -63,7 +63,7 @@ class Memory:
 
     @property
     def held(self) -> float:
-        """All that stays, whatever is computed."""
+        """The memory that stays taken, whatever is computed."""
         return self.weights + self.copies + self.adapters + self.optimiser
 
     @property
@@ -73,10 +73,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Cost:
-    """On one machine. *Units*: hours, infinite where it does not fit; `work_gb` is in GiB.
+    """The cost on one machine. *Units*: hours, infinite where the work does not fit; GiB.
 
-    `work_gb` is what is left beside all that is held (the learner's `memory_limit_gb`), of which
-    `cache_gb` hold keys and values of `branches` responses, drawn at once.
+    `work_gb` is what is left beside all that is held (the learner's `memory_limit_gb`). `cache_gb`
+    of it hold keys and values of `branches` responses, drawn at once.
     """
 
     machine: Machine
@@ -94,7 +94,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a grid of arms × seeds would take: `tokens` and `operations` of one cell."""
+    """The cost of a grid of arms × seeds: `tokens` and `operations` of one cell, and hours."""
 
     workload: Workload
     arms: int
@@ -113,7 +113,7 @@ def dry_run(
     seeds: int = 1,
     machines: Sequence[Machine] = MACHINES,
 ) -> DryRun:
-    """Counts what the cells of a grid and their expert would take, on each machine.
+    """Count what the cells of a grid and their expert would take, on each machine.
 
     *Raises*: ConfigError for an experiment on a model of unknown shape.
     """
@@ -134,11 +134,11 @@ def dry_run(
 
 
 def cell_tokens(workload: Workload) -> Tokens:
-    """Those of one cell.
+    """Count the tokens of one cell.
 
-    A preference takes k drafts, scored under π and π_0 if k > 1; l redraws, which are scored with
-    the draft under π* and its π_0; and a row under π_0 and π. An evaluation draws its candidates
-    and scores them under all four.
+    A preference takes k drafts, which are scored under π and π_0 if k > 1; l redraws, which are
+    scored with the draft under π* and its π_0; and a row under π_0 and π. An evaluation draws its
+    candidates and scores them under all four.
     """
     p, r, n = workload.prompt, workload.response, workload.preferences
     k, l_ = workload.num_candidates, workload.num_expert_samples
@@ -157,7 +157,7 @@ def cell_tokens(workload: Workload) -> Tokens:
 
 
 def expert_tokens(workload: Workload, work: ExpertWork) -> Tokens:
-    """Those of the expert's steps and measurements at most; without what its `writer` samples.
+    """Count the tokens of the expert's steps and measurements, at most, without its `writer`'s.
 
     A measurement draws a sample of π* and one of π_0 for each prompt, and scores both under both.
     """
@@ -174,7 +174,7 @@ def expert_tokens(workload: Workload, work: ExpertWork) -> Tokens:
 
 
 def memory_of(workload: Workload) -> Memory:
-    """What a cell holds beside keys and values: π_0, policy and expert, and a step."""
+    """Count what a cell holds beside keys and values: π_0, policy and expert, and a step."""
     model, whole = workload.model, workload.trains == "all"
     both = 2 * workload.learned * 4 / _GIB
     pair = workload.pair_tokens * activation_bytes_per_token(model)
@@ -189,7 +189,7 @@ def memory_of(workload: Workload) -> Memory:
 
 @dataclass(frozen=True)
 class ResponseSampling:
-    """Sampling of responses, as many at once as `free_gb` holds the keys and values of."""
+    """The sampling of responses, as many at once as `free_gb` holds the keys and values of."""
 
     model: ModelShape
     machine: Machine
@@ -205,11 +205,12 @@ class ResponseSampling:
         return min(branches, branches_within(self.free_gb, self.model, self.length))
 
     def seconds(self, branches: int) -> float:
-        """How long a call takes that draws so many responses, once their prompts are read.
+        """Estimate how long a call takes that draws so many responses, once their prompts are read.
 
-        A token of each takes as long as its products, or as reading all weights and each response's
-        keys and values so far, whichever is longer (the roofline of Williams et al. 2009; for
-        decoding Pope et al. 2022, section 2), and the starting of each layer's operations.
+        A token of each response takes as long as its products, or as reading all weights and each
+        response's keys and values so far, whichever is longer (the roofline of Williams et al.
+        2009; for decoding Pope et al. 2022, section 2). The start of each layer's operations is
+        added.
         """
         batches = -(-branches // self.at_once(branches))
         size = branches / batches
@@ -251,7 +252,7 @@ def _cost(workload: Workload, memory: Memory, machine: Machine, cells: int) -> C
 
 
 def _seconds_of_passes(tokens: Tokens, workload: Workload, machine: Machine) -> float:
-    """Of all but the sampling."""
+    """Estimate the seconds of all work but the sampling."""
     passes = replace(tokens, sampled_by_policy=0, sampled_by_expert=0)
     return passes.operations(workload) / machine.speed(workload.model)
 
@@ -270,7 +271,7 @@ def _expert_seconds(workload: Workload, work: ExpertWork, sampling: ResponseSamp
 
 
 def describe(run: DryRun) -> list[tuple[str, str]]:
-    """The rows of a table: what is counted, and how much it is."""
+    """Return the rows of a table: what is counted, and how much it is."""
     work, tokens, memory = run.workload, run.tokens, run.memory
     model = work.model
     learns = "a whole copy" if work.trains == "all" else f"an adapter of rank {work.lora_r}"

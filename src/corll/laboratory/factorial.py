@@ -28,11 +28,11 @@ from corll.laboratory.statistics import (
 
 
 def effect_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """The effects, over the seeds that have all twelve cells; empty where none has.
+    """Return the effects, over the seeds that have all twelve cells; no row where none has.
 
-    `first` and `second` are the levels, such as `edit` and `redraw`, or `edit+dpo` and
-    `redraw+dpo` among the cells of a loss; `until` the preferences up to which all cells got,
-    beside the fields of a `Contrast` of the paired differences first − second, and `status`.
+    `first` and `second` are the levels, such as `edit` and `redraw`, or `edit+dpo` and `redraw+dpo`
+    among the cells of a loss. `until` are the preferences that all cells reached. The other fields
+    are those of a `Contrast` of the paired differences first − second, and `status`.
     """
     found = {arm: with_several_points(seeds) for arm, seeds in curves(lines, "reward").items()}
     seeds = _in_all({arm: found.get(arm, {}) for arm in FACTORIAL})
@@ -51,12 +51,12 @@ def effect_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
 
 
 def equal_cost_rows(lines: Sequence[Line], cost: str) -> list[dict[str, Any]]:
-    """The effects on `reward` at equal `cost`, such as `kl_drawn` or `sampled_tokens`.
+    """Return the effects on `reward` at an equal cost, such as `kl_drawn` or `sampled_tokens`.
 
-    Of two cells that differ in one factor, the one that ends with less says where: there the
-    other's reward is linear between the evaluations around it. Fields as in `effect_rows`, with
-    `at`, the mean of those costs, in place of `until`, and `cost`. An effect is left out where a
-    cell's cost does not rise throughout.
+    Of two cells that differ in one factor, the one that ends with the lower cost says where they
+    are compared; there the other's reward is linear between the evaluations around it. A row has
+    the fields of `effect_rows`, with `cost` and `at`, the mean of those costs, in place of `until`.
+    An effect is left out where a cell's cost does not rise throughout.
     """
     found = paths(lines, "reward", against=cost)
     seeds = _in_all({arm: found.get(arm, {}) for arm in FACTORIAL})
@@ -78,12 +78,12 @@ def equal_cost_rows(lines: Sequence[Line], cost: str) -> list[dict[str, Any]]:
 
 
 def _in_all(cells: Mapping[str, Mapping[int, Any]]) -> list[int]:
-    """The seeds that every arm has."""
+    """Return the seeds that every arm has."""
     return sorted(set.intersection(*(set(seeds) for seeds in cells.values())))
 
 
 def _matched(first: str, second: str) -> Iterator[tuple[str, str]]:
-    """The cells of the one's levels, each with that which differs from it in these alone."""
+    """Yield the cells of the first level, each with the cell that differs in these alone."""
     here, there = set(first.split("+")), set(second.split("+"))
     for arm in FACTORIAL:
         if here <= set(levels := arm.split("+")):
@@ -100,7 +100,7 @@ def _pairs() -> Iterator[tuple[str, str]]:
 
 
 def _mean_area(area_of: Mapping[str, Mapping[int, float]], levels: str, seed: int) -> float:
-    """Over the cells that have all of the levels."""
+    """Return the mean area over the cells that have all of the levels."""
     wanted = set(levels.split("+"))
     return float(
         np.mean([area_of[arm][seed] for arm in FACTORIAL if wanted <= set(arm.split("+"))])

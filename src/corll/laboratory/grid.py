@@ -39,7 +39,7 @@ _EXPORTED = (
 
 @dataclass(frozen=True)
 class CellState:
-    """How far a cell is. `preferences` of its latest evaluation; `seconds` that it has worked."""
+    """The state of a cell: `preferences` of its latest evaluation, `seconds` that it has worked."""
 
     cell: Cell
     preferences: int
@@ -50,14 +50,14 @@ class CellState:
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of an experiment in a folder."""
+    """A grid: the cells of an experiment in a folder."""
 
     folder: Path
     experiment: Experiment
 
     @classmethod
     def open(cls, folder: Path, experiment: Experiment) -> Grid:
-        """A new grid, or one that is there with the same experiment.
+        """Open a new grid, or one that is there with the same experiment.
 
         *Raises*: RunFolderError where the folder cannot be written or holds another experiment.
         """
@@ -80,7 +80,7 @@ class Grid:
 
     @classmethod
     def reopen(cls, folder: Path) -> Grid:
-        """The grid of a folder. *Raises*: RunFolderError where there is none."""
+        """Open the grid of a folder. *Raises*: RunFolderError where there is none."""
         path = folder / file_names.EXPERIMENT
         try:
             settings = json.loads(path.read_text(encoding="utf-8"))
@@ -93,7 +93,7 @@ class Grid:
         return cls(folder, Experiment(**settings))
 
     def rates(self) -> dict[str, float]:
-        """The learning rates that were chosen, by arm."""
+        """Return the learning rates that were chosen, by arm."""
         path = self.folder / file_names.LEARNING_RATES
         if not path.exists():
             return {}
@@ -101,7 +101,7 @@ class Grid:
         return rates
 
     def choose_rates(self, arms: Sequence[str], rates: Sequence[float], seed: int) -> None:
-        """Keeps for each arm the rate of the largest area under `reward` on one seed's cells."""
+        """Keep for each arm the rate of the largest area under `reward` on one seed's cells."""
         chosen = self.rates()
         for arm in arms:
             areas = {rate: self._area(Cell.named(arm, seed, rate)) for rate in rates}
@@ -117,7 +117,7 @@ class Grid:
         return area_under_curve(seen, rewards, grid=seen)
 
     def states(self) -> list[CellState]:
-        """The cells that are there, those for tuning too."""
+        """Return the states of the cells that are there, those for tuning too."""
         return [self.state(cell) for cell in self._cells()]
 
     def state(self, cell: Cell) -> CellState:
@@ -132,7 +132,7 @@ class Grid:
         )
 
     def gather(self) -> list[dict[str, Any]]:
-        """The lines of all cells but those for tuning, also written to `evaluations.jsonl`."""
+        """Gather the lines of all cells but those for tuning, also in `evaluations.jsonl`."""
         lines = [
             line
             for cell in self._cells()
@@ -143,7 +143,7 @@ class Grid:
         return lines
 
     def export(self, folder: Path) -> None:
-        """Copies what figures and report need; of files it keeps the names, not where they lay."""
+        """Copy what figures and report need; paths of files are shortened to names."""
         for name in _EXPORTED:
             if (self.folder / name).exists():
                 text = (self.folder / name).read_text(encoding="utf-8")
@@ -157,7 +157,7 @@ class Grid:
         cells: Sequence[Cell],
         on_evaluation: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
-        """Runs cells to their end, in order, but for those that another process works on."""
+        """Run cells to their end, in order, but for those that another process works on."""
         waiting = list(cells)
         while waiting:
             postponed = []
@@ -186,7 +186,7 @@ class Grid:
 
 @contextmanager
 def _try_lock(folder: Path) -> Iterator[bool]:
-    """Whether the cell is ours now; it stays so for as long as the context lasts."""
+    """Try to lock a cell; yield whether it is ours now, for as long as the context lasts."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")

@@ -41,11 +41,11 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PreparedExperiment:
-    """Everything that is made before the first cell.
+    """A prepared experiment: everything that is made before the first cell.
 
-    `expert_reward` is the mean R* of the expert's samples for the held-out prompts; `sentiment` the
-    classifier behind the pairs of IMDB's expert (A.4), None for other tasks and where a file has no
-    labels to learn it from.
+    `expert_reward` is the mean R* of the expert's samples for the held-out prompts. `sentiment` is
+    the classifier behind the pairs of IMDB's expert (A.4); it is None for other tasks, and where a
+    file has no labels to learn it from.
     """
 
     experiment: Experiment
@@ -63,7 +63,7 @@ class PreparedExperiment:
         expert: Path | None = None,
         report: Report = print,
     ) -> PreparedExperiment:
-        """Loads or makes what is missing; two processes on one folder make it once.
+        """Load or make what is missing; two processes on one folder make it once.
 
         `expert` names the folder of an adapter to take for π*, in place of training one.
         *Raises*: InputError, ModelNotFoundError, TrainingError; AdapterError where the expert is of
@@ -101,7 +101,7 @@ class PreparedExperiment:
         return cls(experiment, data, made, known["reward"], sentiment)
 
     def log_positive(self, texts: Sequence[str]) -> float | None:
-        """The mean log Pr(positive) of texts, in nats; None without a classifier."""
+        """Return the mean log Pr(positive) of texts, in nats; None without a classifier."""
         if self.sentiment is None:
             return None
         return float(self.sentiment.log_positive(texts).mean())
@@ -167,9 +167,10 @@ def _expert_pairs(
     sentiment: SentimentScorer | None,
     report: Report,
 ) -> tuple[list[Preference], dict[str, Any]]:
-    """The task's own pairs; else demonstration ≻ sample; else samples ranked by a scorer (IMDB).
+    """Return the expert's pairs, and what is said of them in `expert.json`.
 
-    *Raises*: InputError where only a scorer could rank and there is none.
+    They are the task's own pairs, else demonstration ≻ sample, else samples that a scorer ranks
+    (IMDB). *Raises*: InputError where only a scorer could rank and there is none.
     """
     limit = experiment.expert_pairs
     if data.pairs:
@@ -229,7 +230,7 @@ def _samples(experiment: Experiment, policy: Policy, prompts: Sequence[str], cou
 def _sentiment(
     experiment: Experiment, data: TaskData, corpus: Corpus, report: Report
 ) -> SentimentScorer | None:
-    """The hub's classifier, else one that is learned here from the task's labels."""
+    """Load the hub's classifier, or train one on the task's labels; None where neither can be."""
     if data.pairs or data.demonstrations:
         return None
     if experiment.source == "hub" and experiment.data is None:
@@ -245,7 +246,7 @@ def _sentiment(
 
 
 def pretraining_texts(name: str, corpus: Corpus, report: Report) -> list[str]:
-    """As many characters of each task as of the one with the fewest, so that all weigh alike.
+    """Take as many characters of each task as the smallest has, so that all tasks weigh alike.
 
     Tasks whose offline source is not there are left out.
     """
@@ -286,7 +287,7 @@ def _weights_of(policy: Policy) -> str:
 
 
 def _measured_prompts(data: TaskData, count: int) -> tuple[str, ...]:
-    """The last of the prompts to learn from, so that the held-out ones stay unseen."""
+    """Return the last of the prompts to learn from, so that the held-out ones stay unseen."""
     return data.prompts[-count:]
 
 

@@ -81,7 +81,7 @@ class Column(NamedTuple):
 
 
 class InlineFigure(NamedTuple):
-    """A figure of a results folder, inlined. `made_by` is the command, empty where unknown."""
+    """A figure of a results folder, inlined. `made_by` is its command, empty where unknown."""
 
     title: str
     caption: str
@@ -90,7 +90,7 @@ class InlineFigure(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What the page says of one results folder; `tables` are headings and rows of texts."""
+    """The section of the page on one results folder; `tables` are headings and rows of texts."""
 
     name: str
     tables: list[tuple[str, list[Column], list[tuple[Row, list[str]]]]]
@@ -101,10 +101,10 @@ class Section(NamedTuple):
 
 
 def write_report(folders: Sequence[str | Path], path: str | Path, *, title: str) -> None:
-    """Writes one HTML page that needs nothing beside itself, from results folders.
+    """Write one HTML page, without other files beside it, from results folders.
 
-    A folder with evaluations gives tables, contrasts, its configuration and figures; one without
-    (the linear world's) its figures alone.
+    A folder with evaluations gives tables, contrasts, its configuration and figures; a folder
+    without them (the linear world's) gives its figures alone.
     *Raises*: InputError where there is nothing to show, or a file of a folder cannot be used;
     RunFolderError where the page cannot be written.
     """
@@ -126,13 +126,14 @@ def write_report(folders: Sequence[str | Path], path: str | Path, *, title: str)
 
 
 def summary_rows(lines: Sequence[Line]) -> list[Row]:
-    """What each arm came to, in the order of the arms.
+    """Return a row for each arm, in the order of the arms.
 
-    `arm`, `label`, `seeds`; `preferences` and `most_preferences` of its least and most advanced
-    cell. Metrics are those of a cell's last evaluation, those of the feedback means over the whole
-    run, weighted by preferences; each is a mean over seeds, with `…_error` its standard error.
-    `area` is that under `reward` from 0 to `area_until`, as far as all cells got. `n_50` is of the
-    mean `share_to_expert` up to `n_50_until`, and None where half is not reached there.
+    A row has `arm`, `label` and `seeds`; `preferences` and `most_preferences` are those of its
+    least and most advanced cell. Metrics of the policy are those of a cell's last evaluation.
+    Metrics of the feedback are means over the whole run, weighted by preferences. Each is a mean
+    over seeds, with `…_error` its standard error. `area` is the area under `reward` from 0 to
+    `area_until`, which all cells reached. `n_50` is that of the mean `share_to_expert` up to
+    `n_50_until`; it is None where half is not reached there.
     """
     until, area_of = areas(curves(lines, "reward"))
     shares = curves(lines, "share_to_expert")
@@ -155,19 +156,19 @@ def summary_rows(lines: Sequence[Line]) -> list[Row]:
 
 
 def signed(value: float) -> str:
-    """A number to three places with its sign; a dash where it is not known."""
+    """Format a number to three places with its sign; a dash stands for an unknown one."""
     return f"{value:+.3f}".replace("-", "−") if math.isfinite(value) else "—"
 
 
 def p_value(p: float) -> str:
-    """A p-value to three places, or that it is below them."""
+    """Format a p-value to three places, or say that it is below them."""
     if not math.isfinite(p):
         return "—"
     return "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def _cells(lines: Iterable[Line]) -> list[list[Line]]:
-    """The lines of each seed, by preferences."""
+    """Return the lines of each seed, by preferences."""
     by_seed: dict[int, list[Line]] = {}
     for line in sorted(lines, key=lambda line: (line["seed"], line["preferences"])):
         by_seed.setdefault(line["seed"], []).append(line)
@@ -175,9 +176,9 @@ def _cells(lines: Iterable[Line]) -> list[list[Line]]:
 
 
 def _over_the_run(cell: Sequence[Line], metric: str) -> float:
-    """The mean of a metric of the preferences since the line before, weighted by their number.
+    """Return the mean of a metric over the run, weighted by the preferences since the line before.
 
-    α̂ is weighted by what it was divided by, where the lines have that: so it is the run's ratio.
+    α̂ is weighted by its divisor where the lines have it, which gives the ratio of the whole run.
     """
     weights = np.diff([line["preferences"] for line in cell], prepend=0)
     if metric == "estimated_alpha" and any(line.get("possible_gain") for line in cell):
@@ -296,13 +297,13 @@ def _section(folder: Path) -> Section:
 def _table(
     columns: dict[str, Column], rows: Sequence[Row]
 ) -> tuple[list[Column], list[tuple[Row, list[str]]]]:
-    """The columns that are not empty, and what they say of each arm."""
+    """Return the columns that are not empty, and what they say of each arm."""
     used = [column for column in columns.values() if any(column.text(row) != "—" for row in rows)]
     return used, [(row, [column.text(row) for column in used]) for row in rows]
 
 
 def _images(folder: Path) -> list[Path]:
-    """One image a figure, as SVG where there is one; panels first, in their order."""
+    """Return one image for each figure, as SVG where there is one; panels first, in their order."""
     best = {path.stem: path for kind in ("png", "svg") for path in folder.glob(f"*.{kind}")}
     order = [f"fig-{name}" for name in PANELS]
     return sorted(
@@ -336,7 +337,7 @@ def _configuration(folder: Path) -> str:
 
 
 def _json_object(path: Path) -> dict[str, Any]:
-    """What a JSON file holds; empty where there is none."""
+    """Read the object in a JSON file; empty where there is no file."""
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:

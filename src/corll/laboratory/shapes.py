@@ -18,8 +18,8 @@ _DTYPES = {2: torch.bfloat16, 4: torch.float32}
 class ModelShape:
     """A causal language model by the numbers of its configuration.
 
-    `inner` is the feed-forward size, `kv_heads` the heads of keys and values. `family` says how
-    the linear layers of a block are cut: Llama has q, k, v, o, gate, up and down, GPT-2 q, k and v
+    `inner` is the feed-forward size, `kv_heads` the heads of keys and values. `family` says how the
+    linear layers of a block are cut: Llama has q, k, v, o, gate, up and down; GPT-2 has q, k and v
     in one, o, up and down.
     """
 
@@ -36,7 +36,7 @@ class ModelShape:
 
     @property
     def config(self) -> PreTrainedConfig:
-        """With `dtype`, all that `corll.model.memory` reads of a model."""
+        """The configuration: with `dtype`, all that `corll.model.memory` reads of a model."""
         return PreTrainedConfig(
             hidden_size=self.hidden,
             intermediate_size=self.inner,
@@ -51,7 +51,7 @@ class ModelShape:
         return _DTYPES[self.bytes_per_parameter]
 
     def adapter_parameters(self, rank: int) -> int:
-        """Of LoRA on all linear layers: rank · (inputs + outputs) of each (Hu et al. 2022, 4.1)."""
+        """Count LoRA's parameters on all linear layers: rank · (inputs + outputs)."""
         hidden, keys = self.hidden, self.kv_heads * self.head_dim
         if self.family == "gpt2":
             widths = (hidden + 3 * hidden) + 2 * hidden + 2 * (hidden + self.inner)
@@ -76,7 +76,7 @@ MODELS = {shape.name: shape for shape in (LLAMA_2_7B, LLAMA_2_13B, GPT2, GPT2_LA
 
 
 def get_shape(model: str, dtype: str | None = None) -> ModelShape:
-    """The shape of a model, in a dtype. *Raises*: ConfigError, listing what there is."""
+    """Return the shape of a model, in a dtype. *Raises*: ConfigError, listing what there is."""
     shape = MODELS.get(model.rpartition("/")[2])
     if shape is None:
         raise ConfigError(
@@ -90,10 +90,10 @@ def get_shape(model: str, dtype: str | None = None) -> ModelShape:
 
 @dataclass(frozen=True)
 class Machine:
-    """What computes. *Units*: operations a second in 16 bits and in float32, GiB, GB a second.
+    """A machine. *Units*: operations a second in 16 bits and in float32, GiB, GB a second.
 
-    `utilisation` is the share of these speeds that real work reaches; `layer_seconds` is what it
-    takes to start the operations of one layer for a token, however few they are.
+    `utilisation` is the share of these speeds that real work reaches. `layer_seconds` is the time
+    to start the operations of one layer for a token, however few they are.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Machine:
     layer_seconds: float
 
     def speed(self, shape: ModelShape) -> float:
-        """Operations a second that it reaches with a model."""
+        """Return the operations a second that the machine reaches with a model."""
         peak = self.flops_float32 if shape.bytes_per_parameter == 4 else self.flops
         return peak * self.utilisation
 

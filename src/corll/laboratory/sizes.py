@@ -88,7 +88,7 @@ def _paper_learner(k: int, lengths: Lengths, **settings: Any) -> CoactiveConfig:
 
 
 def _paper_large(task: str, model: str, lengths: Lengths, held_out: int) -> Experiment:
-    """TL;DR and HH-helpful (A.1 to A.3)."""
+    """Return the paper's size of TL;DR or HH-helpful (A.1 to A.3)."""
     preferences = 12_800
     return Experiment(
         task=task,
@@ -118,7 +118,7 @@ def _paper_large(task: str, model: str, lengths: Lengths, held_out: int) -> Expe
 
 
 def _paper_imdb() -> Experiment:
-    """IMDB (A.4): gpt2, whole copies, k = 9 and l = 25."""
+    """Return the paper's size of IMDB (A.4): gpt2, whole copies, k = 9 and l = 25."""
     lengths = Lengths(prompt=64, response=64)
     return Experiment(
         task="imdb",
@@ -159,7 +159,7 @@ _SMALLER = (
 
 
 def _mini(task: str) -> Experiment:
-    """SmolLM2-135M: hours on a laptop."""
+    """Return the size `mini`: SmolLM2-135M, hours on a laptop."""
     return _small(
         task,
         size="mini",
@@ -174,7 +174,7 @@ def _mini(task: str) -> Experiment:
 
 
 def _tiny(task: str) -> Experiment:
-    """A Llama of a few million parameters, pre-trained here: some minutes a cell."""
+    """Return the size `tiny`: a Llama that is pre-trained here, some minutes a cell."""
     return _small(
         task,
         size="tiny",
@@ -241,7 +241,7 @@ TASK_NAMES = tuple(_SMALL_TASKS)
 
 
 def get_experiment(task: str, size: str) -> Experiment:
-    """A task at a size with its defaults. *Raises*: ConfigError, listing what there is."""
+    """Return a task at a size with its defaults. *Raises*: ConfigError, listing what there is."""
     if task not in TASK_NAMES:
         raise ConfigError(f"There is no task {task!r}. There are: {', '.join(TASK_NAMES)}.")
     if size == "paper":

@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 
 class Curve(NamedTuple):
-    """One metric of one cell, in the order of its points.
+    """A curve: one metric of one cell, in the order of its points.
 
     *Shapes*: both (points,). *Units*: `preferences` seen, or whatever cost takes their place;
     `values` in the metric's own.
@@ -52,9 +52,9 @@ class Contrast(NamedTuple):
 
 
 def load_evaluations(folder: str | Path) -> list[dict[str, Any]]:
-    """The evaluation lines of a results folder, which are of one task at one size.
+    """Read the evaluation lines of a results folder, which are of one task at one size.
 
-    *Raises*: InputError where there are none; RecordError for a line that is none.
+    *Raises*: InputError where the folder has none; RecordError for a line of another form.
     """
     path = Path(folder) / EVALUATIONS
     try:
@@ -74,7 +74,7 @@ def load_evaluations(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def number(line: Line, metric: str) -> float:
-    """A metric of an evaluation line; not a number where it is null or absent.
+    """Return a metric of an evaluation line; not a number where it is null or absent.
 
     *Raises*: InputError where it is something else.
     """
@@ -88,10 +88,10 @@ def number(line: Line, metric: str) -> float:
 def curves(
     lines: Iterable[Line], metric: str, *, against: str = "preferences"
 ) -> dict[str, dict[int, Curve]]:
-    """The curves of a metric by arm and seed, arms in the order of the lines.
+    """Return the curves of a metric by arm and seed, arms in the order of the lines.
 
-    Lines without a finite value are left out, and cells without any. Of several lines of a cell
-    at one point the last counts (after a resumption, or where a cost did not grow).
+    Lines without a finite value are left out, and cells without any. Of several lines of a cell at
+    one point the last counts (after a resumption, or where a cost did not grow).
     """
     points: dict[str, dict[int, dict[float, float]]] = {}
     for line in sorted(lines, key=lambda line: float(line["preferences"])):
@@ -105,12 +105,12 @@ def curves(
 
 
 def with_several_points(seeds: Mapping[int, Curve]) -> dict[int, Curve]:
-    """The cells that have got further than a single point."""
+    """Return the cells that have more than a single point."""
     return {seed: curve for seed, curve in seeds.items() if curve.preferences.size > 1}
 
 
 def common_grid(found: Iterable[Curve]) -> Array:
-    """Every point of the curves within the stretch that all of them cover; may be empty."""
+    """Return every point of the curves within the stretch that all of them cover; may be empty."""
     kept = list(found)
     if not kept:
         return np.array([])
@@ -121,7 +121,7 @@ def common_grid(found: Iterable[Curve]) -> Array:
 
 
 def aligned(found: Iterable[Curve]) -> tuple[Array, Array]:
-    """Curves on their common grid, linear between their points.
+    """Align curves on their common grid, linear between their points.
 
     *Shapes*: the grid (points,), the values (curves, points).
     """
@@ -132,7 +132,7 @@ def aligned(found: Iterable[Curve]) -> tuple[Array, Array]:
 
 
 def area_under_curve(preferences: ArrayLike, values: ArrayLike, *, grid: ArrayLike) -> float:
-    """The mean height of a curve over a grid that starts at 0: its trapezoid area by its length.
+    """Return a curve's mean height over a grid that starts at 0: its trapezoid area by its length.
 
     *Units*: those of the values, so that a constant has its own value.
     *Raises*: InputError where the curve does not cover the grid, or either is malformed.
@@ -156,9 +156,9 @@ def area_under_curve(preferences: ArrayLike, values: ArrayLike, *, grid: ArrayLi
 def areas(
     found: Mapping[str, Mapping[int, Curve]],
 ) -> tuple[float, dict[str, dict[int, float]]]:
-    """Where the grid ends that is common to all cells, and the area of each by arm and seed.
+    """Return where the grid ends that is common to all cells, and each cell's area by arm and seed.
 
-    Cells of a single point have no area; without any others the grid ends at 0.
+    Cells of a single point have no area; where there are no others the grid ends at 0.
     """
     long = {arm: with_several_points(seeds) for arm, seeds in found.items()}
     grid = common_grid(curve for seeds in long.values() for curve in seeds.values())
@@ -174,8 +174,11 @@ def areas(
 def paths(
     lines: Iterable[Line], metric: str, *, against: str
 ) -> dict[str, dict[int, list[tuple[float, float]]]]:
-    """By arm and seed, what each evaluation in its order had cost and brought: pairs of `against`
-    and `metric`. Unlike a curve's, a path's costs may fall again, as a KL does.
+    """Return by arm and seed what each evaluation cost and brought: pairs of `against` and
+    `metric`.
+
+    The pairs are in the order of the evaluations. Unlike a curve's, a path's costs may fall again,
+    as a KL does.
     """
     found: dict[str, dict[int, list[tuple[float, float]]]] = {}
     for line in sorted(lines, key=lambda line: float(line["preferences"])):
@@ -188,10 +191,11 @@ def paths(
 def difference_at_equal_cost(
     first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]
 ) -> tuple[float, float] | None:
-    """How far the first is above the second where the cheaper of two paths ends, and where that is.
+    """Return by how much the first path is above the second where the cheaper one ends, and where.
 
-    Between its points a path is linear. None where a path has a single point, or its cost does not
-    rise throughout: then it has no one value at a cost. *Units*: of the values; of the cost.
+    Between its points a path is linear. Return None where a path has a single point, or its cost
+    does not rise throughout, since it then has no one value at a cost. *Units*: of the values; of
+    the cost.
     """
     end = min(first[-1][0], second[-1][0])
     above, below = _value_at(end, first), _value_at(end, second)
@@ -211,9 +215,9 @@ def isotonic_fit(values: ArrayLike) -> Array:
 
 
 def n_50(preferences: ArrayLike, values: ArrayLike, *, goal: float) -> float | None:
-    """The preferences after which the isotonic fit is half-way from the first value to the goal.
+    """Return the preferences where the isotonic fit is half-way from the first value to the goal.
 
-    The fit is linear between its points. None where it never gets there.
+    The fit is linear between its points. Return None where it never gets there.
     *Raises*: InputError where the goal is not above the first value, or the curve is malformed.
     """
     curve = _checked(preferences, values)
@@ -232,7 +236,7 @@ def n_50(preferences: ArrayLike, values: ArrayLike, *, goal: float) -> float | N
 
 
 def mean_band(values: ArrayLike) -> tuple[Array, Array, Array]:
-    """The mean over seeds, and one standard error below and above; not a number for one seed.
+    """Return the mean over seeds, and one standard error below and above; nan for one seed.
 
     *Shapes*: `values` (seeds, points), each result (points,).
     """

@@ -12,7 +12,7 @@ from corll.config import Config
 
 
 class TinyConfig(Config):
-    """How the tiny model is built and pre-trained."""
+    """The architecture of the tiny model, and how it is pre-trained."""
 
     vocab_size: int = Field(4096, ge=257, le=2**15, description="Entries of the vocabulary.")
     hidden_size: int = Field(256, ge=8, description="Width of the residual stream.")
@@ -46,7 +46,7 @@ class TinyConfig(Config):
         return self
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 1: linear warm-up, then half a cosine."""
+        """Return the rate of a step, counted from 1: linear warm-up, then half a cosine."""
         if step <= self.warmup_steps:
             return self.learning_rate * step / self.warmup_steps
         done = (step - self.warmup_steps - 1) / max(1, self.steps - self.warmup_steps)
@@ -54,7 +54,7 @@ class TinyConfig(Config):
 
 
 def llama_config(config: TinyConfig, vocab_size: int) -> LlamaConfig:
-    """The same for `transformers`; a tokenizer of few texts has fewer entries than asked for."""
+    """Return the configuration for `transformers`, with as many entries as the tokenizer has."""
     return LlamaConfig(
         vocab_size=vocab_size,
         hidden_size=config.hidden_size,

@@ -61,12 +61,12 @@ def tiny_model(
     cache: Path | None = None,
     report: Callable[[str], None] = log.info,
 ) -> Path:
-    """The folder of a model pre-trained on these texts: trained here once, then kept.
+    """Return the folder of a model pre-trained on these texts: trained here once, then kept.
 
-    The folder is one that `Policy.load` takes, without a chat template; `training.json` in it
-    tells how training went. It lies under `cache`, by default the cache folder of corll, named by
-    a hash of the configuration and the texts, whose order and repetitions do not count. While one
-    process trains, another that wants the same model waits. With the same number of threads on
+    `Policy.load` takes the folder, without a chat template; `training.json` in it tells how
+    training went. The folder lies under `cache`, by default the cache folder of corll, and is named
+    by a hash of the configuration and the texts, whose order and repetitions do not count. While
+    one process trains, another that wants the same model waits. With the same number of threads on
     one machine, the same weights come out.
 
     *Raises*: InputError where there are fewer than two different texts; TrainingError where the
@@ -113,7 +113,7 @@ def _key(documents: Sequence[str], config: TinyConfig) -> str:
 def _train(
     folder: Path, *, documents: Sequence[str], config: TinyConfig, report: Callable[[str], None]
 ) -> None:
-    """Writes the tokenizer, the weights and the account of training into a new folder."""
+    """Train a model; write tokenizer, weights and an account of training into a new folder."""
     began = time.monotonic()
     generator = torch.Generator().manual_seed(config.seed)
     order = torch.randperm(len(documents), generator=generator).tolist()
@@ -156,7 +156,7 @@ def _train(
 
 
 def _train_tokenizer(documents: Sequence[str], vocab_size: int) -> Tokenizer:
-    """Byte-level BPE with GPT-2's pre-tokenizer; a text is encoded with `END` before it."""
+    """Train byte-level BPE with GPT-2's pre-tokenizer; a text is encoded with `END` before it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -174,7 +174,7 @@ def _train_tokenizer(documents: Sequence[str], vocab_size: int) -> Tokenizer:
 
 
 def _encode(tokenizer: Tokenizer, documents: Sequence[str]) -> list[Tensor]:
-    """The ids of each document, `END` first. *Shapes*: T each, int64."""
+    """Return the ids of each document, `END` first. *Shapes*: T each, int64."""
     found: list[Tensor] = []
     for start in range(0, len(documents), 512):
         encodings = tokenizer.encode_batch_fast(documents[start : start + 512])
@@ -183,7 +183,7 @@ def _encode(tokenizer: Tokenizer, documents: Sequence[str]) -> list[Tensor]:
 
 
 def _windows(documents: Sequence[Tensor], length: int) -> Tensor:
-    """Documents laid end to end and cut into windows; each token is in one at least.
+    """Lay documents end to end and cut them into windows; each token is in one at least.
 
     A window begins at a document's start where one lies in the second half of the window before,
     else where that one ends. Its last token is only predicted. *Shapes*: N × (`length` + 1), with
@@ -203,7 +203,7 @@ def _windows(documents: Sequence[Tensor], length: int) -> Tensor:
 def _shuffled_windows(
     documents: Sequence[Tensor], length: int, generator: torch.Generator
 ) -> Iterator[Tensor]:
-    """Windows without end; in each epoch the documents lie in a new order, and so come they."""
+    """Yield windows without end; each epoch puts documents and windows in a new order."""
     while True:
         order = torch.randperm(len(documents), generator=generator).tolist()
         windows = _windows([documents[n] for n in order], length)
@@ -217,7 +217,7 @@ def _optimise(
     config: TinyConfig,
     generator: torch.Generator,
 ) -> Iterator[dict[str, Any]]:
-    """Trains, and tells the held-out loss now and then, the last time at the end."""
+    """Train the network; yield the held-out loss now and then, the last time at the end."""
     held = _windows(held_out, config.context_length)
     windows = _shuffled_windows(documents, config.context_length, generator)
     size = max(1, config.batch_tokens // config.context_length)
@@ -248,7 +248,7 @@ def _optimise(
 
 
 class _Network:
-    """A Llama under a forward pass like that of the fused layers, but here the weights learn."""
+    """A Llama with a forward pass like that of the fused layers, in which the weights learn."""
 
     def __init__(self, model: Any) -> None:
         self.model, config = model, model.config
@@ -263,14 +263,14 @@ class _Network:
 
     @classmethod
     def create(cls, config: TinyConfig, vocab_size: int) -> Self:
-        """A network as `transformers` initialises it."""
+        """Make a network as `transformers` initialises it."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             model = LlamaForCausalLM(llama_config(config, vocab_size))
         return cls(model)
 
     def loss(self, windows: Tensor) -> Tensor:
-        """The mean loss of the tokens after each window's first. *Shapes*: B × (T + 1) → 1."""
+        """Return the mean loss of all but each window's first token. *Shapes*: B × (T + 1) → 1."""
         ids, targets = windows[:, :-1], windows[:, 1:].flatten()
         B, T = ids.shape
         embeddings = self.embeddings.to(self.dtype)
@@ -293,12 +293,12 @@ class _Network:
         return loss
 
     def _joined(self, *layers: Any) -> Tensor:
-        """The layers' weights side by side. *Shapes*: in × Σ out."""
+        """Join the layers' weights side by side. *Shapes*: in × Σ out."""
         return torch.cat([layer.weight for layer in layers]).to(self.dtype).t()
 
 
 class _TokenLoss(torch.autograd.Function):
-    """The mean of −log softmax(h Eᵀ)[target], with its gradients while a chunk's logits exist.
+    """The mean of −log softmax(h Eᵀ)[target], with gradients taken while a chunk's logits exist.
 
     *Shapes*: `hidden` M × D, `embeddings` V × D, `targets` M → 1, float32.
     """
@@ -328,7 +328,7 @@ class _TokenLoss(torch.autograd.Function):
 
 
 def _save(folder: Path, tokenizer: Tokenizer, network: _Network, config: TinyConfig) -> None:
-    """Writes what `transformers` loads."""
+    """Write what `transformers` loads."""
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=END,

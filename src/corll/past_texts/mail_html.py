@@ -14,7 +14,7 @@ _PARAGRAPHS = frozenset({"p", "ol", "ul", "table", "h1", "h2", "h3", "h4", "h5",
 
 
 def text_of_html(html: str) -> str:
-    """The text that a reader sees, a line for each block, blank lines between paragraphs."""
+    """Return the text that a reader sees: a line for each block, blank lines between paragraphs."""
     reader = _Reader()
     # Word's `<![if !mso]>` and the like; the parser takes some of them for a fault of ours.
     reader.feed(re.sub(r"<!\[[^>]*(?:>|$)", "", html))

@@ -33,7 +33,7 @@ _LINES_OF_ANNOUNCEMENT = 3
 
 
 def body_of(message: Message) -> str:
-    """The text of a mail, with its quotes: its plain parts, or its HTML without tags."""
+    """Return the text of a mail, with its quotes: its plain parts, or its HTML without tags."""
     parts = list(_text_parts(message))
     plain = [_plain_text(part) for part in parts if part.get_content_type() == "text/plain"]
     texts = plain or [text_of_html(_decoded(part)) for part in parts]
@@ -43,7 +43,7 @@ def body_of(message: Message) -> str:
 
 
 def own_words(body: str) -> str:
-    """The text without quotes, their announcements, and the signature."""
+    """Return the text without quotes, their announcements, and the signature."""
     kept: list[str] = []
     in_quote = False
     for line in _before_copied_header(body.split("\n")):
@@ -61,7 +61,7 @@ def own_words(body: str) -> str:
 
 
 def quoted_words(body: str) -> str:
-    """What the mail quotes, in the words of whom it answers: quotes of quotes are left out."""
+    """Return what the mail quotes, in the words of whom it answers, without quotes of quotes."""
     lines = body.split("\n")
     quoted = [_QUOTE.sub("", line, count=1) for line in lines if _QUOTE.match(line)]
     if not quoted:
@@ -72,7 +72,7 @@ def quoted_words(body: str) -> str:
 
 
 def _text_parts(message: Message) -> Iterator[Message]:
-    """The parts that hold text of the mail itself, not of what is attached to it."""
+    """Yield the parts that hold text of the mail itself, not of what is attached to it."""
     if message.get_content_disposition() == "attachment":
         return
     if message.get_content_maintype() == "multipart":
@@ -85,7 +85,7 @@ def _text_parts(message: Message) -> Iterator[Message]:
 
 
 def _decoded(part: Message) -> str:
-    """The text of a part; where its charset is wrong or unknown, by the one that is likeliest."""
+    """Decode the text of a part; where its charset is wrong or unknown, by the likeliest one."""
     content = part.get_payload(decode=True)
     if not isinstance(content, bytes):
         return ""
@@ -105,7 +105,7 @@ def _plain_text(part: Message) -> str:
 
 
 def _unflowed(text: str, delete_space: bool) -> str:
-    """Lines that a mail program broke, joined again. *Source*: RFC 3676."""
+    """Join the lines that a mail program broke. *Source*: RFC 3676."""
     lines: list[str] = []
     open_depth: int | None = None
     for raw in text.split("\n"):
@@ -123,7 +123,7 @@ def _unflowed(text: str, delete_space: bool) -> str:
 
 
 def _before_copied_header(lines: list[str]) -> list[str]:
-    """The lines before the mail that is copied under this one, as Outlook does."""
+    """Return the lines before the mail that is copied under this one, as Outlook does."""
     for index, line in enumerate(lines):
         if _ORIGINAL.match(line):
             return lines[:index]
@@ -147,7 +147,7 @@ def _ends_text(line: str) -> bool:
 
 
 def _drop_announcement(lines: list[str]) -> None:
-    """Takes "On Monday, Anna wrote:" off the end, though it be broken into lines."""
+    """Take "On Monday, Anna wrote:" off the end, even where it is broken into lines."""
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines or not lines[-1].endswith((":", "：")):

@@ -28,7 +28,7 @@ _ID = re.compile(r"<[^<>\s]+>")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the user wrote, and the mail that it answers; neither has quotes or a signature."""
+    """A reply: what the user wrote, and the mail that it answers, without quotes and signatures."""
 
     answers: str
     text: str
@@ -36,7 +36,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """Where a mail lies in the file, and what its header says."""
+    """The head of a mail: where the mail lies in the file, and what its header says."""
 
     start: int
     end: int
@@ -47,7 +47,7 @@ class _Head:
 
 
 def is_mbox(path: Path) -> bool:
-    """Whether the file begins as an mbox does.
+    """Return whether the file begins as an mbox does.
 
     *Raises*: InputError where it cannot be read.
     """
@@ -56,11 +56,11 @@ def is_mbox(path: Path) -> bool:
 
 
 def read_replies(path: Path, *, me: Sequence[str]) -> list[Reply]:
-    """The mails that were sent from the addresses `me` in reply, in the order of the file.
+    """Read the mails that were sent from the addresses `me` in reply, in the order of the file.
 
     A mail answers the one that In-Reply-To or else References names, if it is in the file, and
-    otherwise what it quotes. Left out: mails that answer none or a mail of one's own, those that a
-    program sent, those that say nothing of their own, second copies.
+    otherwise what it quotes. Four kinds of mail are left out: those that answer none or a mail of
+    one's own, those that a program sent, those that say nothing of their own, and second copies.
 
     *Raises*: InputError where the file cannot be read, no address is given, or no such mail is
     there.
@@ -142,7 +142,7 @@ def _head(header: Message, start: int, end: int) -> _Head:
 
 
 def _places(path: Path, file: BinaryIO) -> Iterator[tuple[int, int]]:
-    """Where each mail begins, after its separator, and ends."""
+    """Yield where each mail begins, after its separator, and where it ends."""
     start, after_blank, position = None, True, 0
     try:
         for line in file:

@@ -18,7 +18,7 @@ from corll.config import Config
 
 
 class Strength(StrEnum):
-    """Which of the better candidates is given."""
+    """The choice among the better candidates."""
 
     MINIMAL = "minimal"
     ALPHA = "alpha"
@@ -26,9 +26,10 @@ class Strength(StrEnum):
 
 
 class NothingBetter(StrEnum):
-    """What is given where no candidate beats the draft.
+    """The answer where no candidate beats the draft.
 
-    `BEST_ANYWAY` points the wrong way, the paper's noisy feedback; `DROP` its noise-free one.
+    `BEST_ANYWAY` points the wrong way: it is the paper's noisy feedback. `DROP` is its noise-free
+    one.
     """
 
     BEST_ANYWAY = "best_anyway"
@@ -51,10 +52,10 @@ class FeedbackAxes(Config):
 def choose_edit(
     rewards: Sequence[float], draft_reward: float, axes: FeedbackAxes, generator: random.Random
 ) -> int | None:
-    """Which candidate becomes the edit; None where the prompt is dropped.
+    """Choose which candidate becomes the edit; None where the prompt is dropped.
 
-    *Shapes*: `rewards` one a candidate, in any order. A mislabel is the best of the worse
-    candidates, or, where none is worse, the worst of all.
+    A mislabel is the best of the worse candidates, or, where none is worse, the worst of all.
+    *Shapes*: `rewards` one a candidate, in any order.
     """
     by_reward = sorted(range(len(rewards)), key=lambda n: rewards[n])
     if generator.random() < axes.mislabel_probability:
@@ -74,10 +75,10 @@ def choose_edit(
 
 
 def estimated_alpha(gains: Sequence[float], regrets: Sequence[float]) -> tuple[float, float]:
-    """α̂ = Σ gain / Σ regret over the rounds where something was better, and the share left out.
+    """Return α̂ = Σ gain / Σ regret where something was better, and the share of rounds left out.
 
-    Not a number where nothing ever was. *Shapes*: one of each a round: what the edit gained over
-    the draft, 0 without one, and what the best would have gained. *Source*: paper, 4.4.
+    α̂ is not a number where nothing ever was better. *Shapes*: one of each a round: what the edit
+    gained over the draft, 0 without one, and what the best would have gained. *Source*: paper, 4.4.
     """
     improvable = [n for n, regret in enumerate(regrets) if regret > 0]
     possible = sum(regrets[n] for n in improvable)

@@ -58,13 +58,13 @@ _SHORT = re.compile(rf"(?<![\w'’])(?:{'|'.join(_LONG)})(?=[ \t]+[a-z])")
 
 
 def find_long_forms(text: str, start: int, end: int) -> Iterator[Offence]:
-    """Each long form within a span, with the contraction that takes its place."""
+    """Yield each long form within a span, with the contraction that takes its place."""
     for match in _FORMS.finditer(text, start, end):
         yield Offence(match.start(), match.end(), _contracted(match))
 
 
 def find_expansions(text: str, start: int, end: int) -> Iterator[Offence]:
-    """Each common contraction within a span, with the long form that it stands for."""
+    """Yield each common contraction within a span, with the long form that it stands for."""
     for match in _SHORT.finditer(text, start, end):
         yield Offence(match.start(), match.end(), _LONG[match[0]])
 

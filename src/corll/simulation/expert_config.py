@@ -10,7 +10,7 @@ from corll.config import Config
 
 
 class ExpertConfig(Config):
-    """How the expert learns, and between which measurements it stops."""
+    """The expert's learning, and the measurements between which it stops."""
 
     beta: float = Field(0.1, gt=0, description="β of its DPO loss, and of R*.")
     learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
@@ -35,7 +35,7 @@ class ExpertConfig(Config):
     seed: int = Field(0, ge=0, description="Of the order of preferences and of the samples.")
 
     def outside(self, *, reward: float, base_reward: float, wins: float) -> list[str]:
-        """Which of the measurements lie outside of what is asked for, in words."""
+        """Say which measurements lie outside of what is asked for, in words."""
         window = (
             ("R* of its samples", reward, self.least_reward, self.most_reward),
             ("R* of π_0's samples", base_reward, self.least_base_reward, math.inf),

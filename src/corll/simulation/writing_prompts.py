@@ -18,7 +18,7 @@ WRITING_KINDS = ("email", "complaint_reply", "review")
 
 
 def writing_prompts(split: Literal["train", "held_out"], kind: str | None = None) -> list[str]:
-    """The prompts of a split; those of all kinds take turns, so that any prefix is balanced.
+    """Return the prompts of a split; those of all kinds take turns, so that any prefix is balanced.
 
     *Raises*: ConfigError for an unknown split or kind.
     """
@@ -34,7 +34,7 @@ def writing_prompts(split: Literal["train", "held_out"], kind: str | None = None
 
 
 def own_words() -> dict[str, str]:
-    """What the writer would say in their own words, by prompt; none for held-out prompts."""
+    """Return what the writer would say in their own words, by prompt; none if held out."""
     return {record["prompt"]: record["own_words"] for record in _records() if "own_words" in record}
 
 

@@ -31,7 +31,7 @@ _BY_CHANCE = 1 / np.log(2)
 
 
 def draw_canary(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: str) -> list[Path]:
-    """Writes `fig-canary`: means over secrets and seeds, with one standard error.
+    """Write `fig-canary`: means over secrets and seeds, with one standard error.
 
     `lines` have the fields of `canary.Exposure`. *Raises*: RunFolderError.
     """

@@ -36,7 +36,7 @@ DrawnFigure = tuple[Figure, dict[str, Any]]
 
 
 class MetricLabel(NamedTuple):
-    """What an axis says of a metric, and whether it is a share."""
+    """The label of a metric's axis, and whether the metric is a share."""
 
     label: str
     is_share: bool = False
@@ -61,7 +61,7 @@ METRIC_LABELS = {
 
 
 class View(NamedTuple):
-    """One pair of axes: a metric, and what it is drawn against."""
+    """A pair of axes: a metric, and what it is drawn against."""
 
     metric: str
     against: str = "preferences"
@@ -80,7 +80,7 @@ class Band:
     seeds: dict[int, Array]
 
     def record(self) -> dict[str, Any]:
-        """What the file beside the figure holds."""
+        """Return what the file beside the figure holds."""
         named = {"metric": self.view.metric, "against": self.view.against, "arm": self.arm}
         numbers = {"x": self.x, "mean": self.mean, "low": self.low, "high": self.high}
         return {**named, "label": label_of(self.arm), **numbers, "seeds": self.seeds}
@@ -94,9 +94,9 @@ def draw_curves(
     title: str,
     every_seed: bool = False,
 ) -> DrawnFigure | None:
-    """The arms in each view, with a band of one standard error, or with every seed drawn thin.
+    """Draw the arms in each view, with a band of one standard error, or with each seed thin.
 
-    An arm that never left 0 (no edits, no learning) is a level: its last values, drawn across.
+    An arm that never left 0 (no edits, no learning) is drawn as a level at its last value. Return
     None where no view has any of the arms.
     """
     bands = {view: bands_of(lines, arms, view) for view in views}
@@ -124,7 +124,7 @@ def draw_curves(
 
 
 def bands_of(lines: Sequence[Line], arms: Sequence[str], view: View) -> list[Band]:
-    """The arms that have the metric, each on the stretch that all its seeds cover."""
+    """Return the bands of the arms that have the metric, each on the stretch of all its seeds."""
     found = curves(lines, view.metric, against=view.against)
     bands = [_band_of(view, arm, found[arm]) for arm in arms if arm in found]
     return [band for band in bands if band.x.size]
@@ -157,7 +157,7 @@ def _draw_band(axes: Axes, band: Band, style: LineStyle, *, every_seed: bool) ->
 
 
 def label_axes(axes: Axes, view: View) -> None:
-    """What is drawn, against what."""
+    """Label both axes: what is drawn, and against what."""
     axes.set_ylabel(METRIC_LABELS[view.metric].label, color=INK, fontsize=9)
     axes.set_xlabel(METRIC_LABELS[view.against].label, color=INK, fontsize=9)
 
@@ -175,7 +175,7 @@ def _finish(axes: Axes, view: View) -> None:
 
 
 def describe_seeds(counts: Sequence[int], *, every_seed: bool) -> str:
-    """What lines and bands are, over how many seeds: `mean ± standard error, 3–8 seeds`."""
+    """Say what lines and bands are, over how many seeds: `mean ± standard error, 3–8 seeds`."""
     low, high = min(counts), max(counts)
     if high == 1:
         return "one seed"

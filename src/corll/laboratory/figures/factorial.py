@@ -33,9 +33,10 @@ _OFFSETS = dict(zip(DRAFTS, (-0.16, 0.16), strict=True))
 def draw_factorial(
     lines: Sequence[Line], arms: Sequence[str], views: Sequence[View], *, title: str
 ) -> DrawnFigure | None:
-    """A dot a cell with its standard error and seeds; dueling is a line with its own.
+    """Draw a dot for each cell with its standard error and seeds; dueling is a line with its own.
 
-    Areas are on the grid that all of the arms reach. None where no cell of the factorial has one.
+    Areas are taken on the grid that all of the arms reach. Return None where no cell of the
+    factorial has an area.
     """
     metric = views[0].metric
     wanted = [line for line in lines if line["arm"] in arms]

@@ -31,10 +31,10 @@ _DISTANCES = {"kl": 1.0, "kl_drawn": 0.1}
 def draw_frontier(
     lines: Sequence[Line], arms: Sequence[str], views: Sequence[View], *, title: str
 ) -> DrawnFigure | None:
-    """A line an arm through the means of its evaluations, and a small dot for each seed of each.
+    """Draw a line for each arm through the means of its evaluations, with small dots for its seeds.
 
-    Beside the usual KL, log π/π₀ of the samples, the one among the tokens that can be drawn, of the
-    cells that have it. None where no arm has both metrics.
+    One pair of axes shows the usual KL, log π/π₀ of the samples; another shows the KL among the
+    tokens that can be drawn, of the cells that have it. Return None where no arm has both metrics.
     """
     metric = views[0].metric
     found = {distance: _paths(lines, arms, metric, distance) for distance in _DISTANCES}
@@ -63,7 +63,7 @@ def draw_frontier(
 def _paths(
     lines: Sequence[Line], arms: Sequence[str], metric: str, distance: str
 ) -> dict[str, tuple[Band, Band]]:
-    """How far and how good, by arm, over the cells that have the distance at each evaluation."""
+    """Return distance and reward by arm, over the cells that have the distance throughout."""
     without = {
         (line["arm"], line["seed"]) for line in lines if not math.isfinite(number(line, distance))
     }

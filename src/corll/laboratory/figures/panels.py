@@ -17,7 +17,7 @@ from corll.laboratory.statistics import Line
 
 
 class Draw(Protocol):
-    """Makes a figure of some arms; None where there is nothing to draw."""
+    """A function that draws some arms, or returns None where there is nothing to draw."""
 
     def __call__(
         self, lines: Sequence[Line], arms: Sequence[str], views: Sequence[View], *, title: str
@@ -44,7 +44,7 @@ class Panel:
     min_arms: int = 1
 
     def arms(self, lines: Iterable[Line]) -> list[str]:
-        """What it is drawn from, in order; empty where too few of its own arms are there."""
+        """List the arms that the panel is drawn from, in order; none where its own are too few."""
         fitting = [line for line in lines if self.tasks is None or line["task"] in self.tasks]
         there = {line["arm"] for line in fitting}
         own = {arm for arm in there if self.selects(arm)}
@@ -53,10 +53,10 @@ class Panel:
 
 
 def draw_all(lines: Sequence[Line], folder: Path, *, command: str) -> list[Path]:
-    """Draws each panel that has arms of its own: `fig-1a.png`, `.svg`, and `.json`.
+    """Draw each panel that has arms of its own: `fig-1a.png`, `.svg`, and `.json`.
 
-    The JSON holds what was drawn, and the command that made it. Returns the paths written.
-    *Raises*: RunFolderError where the folder cannot be written.
+    The JSON holds what was drawn, and the command that made it. Return the paths written. *Raises*:
+    RunFolderError where the folder cannot be written.
     """
     paths = []
     for panel in PANELS.values():

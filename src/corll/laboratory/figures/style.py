@@ -46,7 +46,7 @@ _FACTORIAL_WORDS = {"dpo": "DPO", "sft": "SFT", "both": "DPO + SFT"}
 
 
 class LineStyle(NamedTuple):
-    """How an arm is drawn."""
+    """The colour and the pattern of an arm's line."""
 
     colour: str
     pattern: str
@@ -63,7 +63,7 @@ _FIXED_STYLES = {
 
 
 def label_of(arm: str) -> str:
-    """What an arm is called in figures and tables; its own name where there is no other."""
+    """Return what an arm is called in figures and tables; its own name where there is no other."""
     if found := _NUMBERED.fullmatch(arm):
         return f"coactive, {_SYMBOLS[found['base']]} = {found['number']}"
     if arm in FACTORIAL:
@@ -72,17 +72,17 @@ def label_of(arm: str) -> str:
 
 
 def describe_levels(levels: str) -> str:
-    """Levels of the factorial, joined by +, in words."""
+    """Describe levels of the factorial, joined by +, in words."""
     return ", ".join(_FACTORIAL_WORDS.get(level, level) for level in levels.split("+"))
 
 
 def sort_arms(arms: Iterable[str]) -> list[str]:
-    """Arms in the order of `arms.py`, those that differ in a number by that, unknown ones last."""
+    """Sort arms in the order of `arms.py`, then by their number; unknown ones come last."""
     return sorted(set(arms), key=_rank)
 
 
 def line_styles(arms: Iterable[str]) -> dict[str, LineStyle]:
-    """A style for each arm: coactive ones share out the gradient in their order."""
+    """Return a line style for each arm; coactive arms share out the gradient in their order."""
     ordered = sort_arms(arms)
     gradient = [arm for arm in ordered if arm not in _FIXED_STYLES]
     places = dict(zip(gradient, np.linspace(0, 1, len(gradient)), strict=True))
@@ -97,7 +97,7 @@ def line_styles(arms: Iterable[str]) -> dict[str, LineStyle]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of that many inches, without pyplot and its global state."""
+    """Make a figure of so many inches, without pyplot and its global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -110,7 +110,7 @@ def add_title(figure: Figure, title: str) -> None:
 def add_legend(
     figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, title: str, columns: int
 ) -> None:
-    """A legend below the axes, whose title says what lines and bands are."""
+    """Add a legend below the axes; its title says what lines and bands are."""
     legend = figure.legend(
         handles,
         labels,
@@ -130,7 +130,7 @@ def add_legend(
 def add_arms_legend(
     figure: Figure, styles: Mapping[str, LineStyle], *, title: str, columns: int
 ) -> None:
-    """The same with a line for each arm, in its style."""
+    """Add a legend with a line for each arm, in its style."""
     lines = [
         Line2D([], [], color=style.colour, linestyle=style.pattern) for style in styles.values()
     ]
@@ -138,7 +138,7 @@ def add_arms_legend(
 
 
 def style_axes(axes: Axes) -> None:
-    """Axes with two spines and a pale grid of heights."""
+    """Give axes two spines and a pale grid of heights."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(PALE)
     axes.tick_params(colors=INK, length=3)
@@ -147,7 +147,7 @@ def style_axes(axes: Axes) -> None:
 
 
 def write_image(figure: Figure, path: Path) -> None:
-    """Writes a PNG or SVG, the same bytes for the same figure.
+    """Write a PNG or SVG, the same bytes for the same figure.
 
     *Raises*: RunFolderError where it cannot be written.
     """
@@ -162,7 +162,7 @@ def write_image(figure: Figure, path: Path) -> None:
 
 
 def write_figure(figure: Figure, data: Mapping[str, Any], stem: Path) -> list[Path]:
-    """Writes `stem`.png, .svg and, with the data that was drawn, .json; returns their paths.
+    """Write `stem`.png, .svg and, with the data that was drawn, .json; return their paths.
 
     *Raises*: RunFolderError where they cannot be written.
     """
@@ -193,7 +193,7 @@ def _base(arm: str) -> tuple[str, float]:
 
 
 def _plain(value: Any) -> Any:
-    """The same in plain JSON: arrays as lists, numbers to six digits, null for what is none."""
+    """Convert to plain JSON: arrays to lists, numbers to six digits, what is not finite to null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | list | tuple):

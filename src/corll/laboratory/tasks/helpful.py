@@ -22,7 +22,7 @@ _CHAT_TURNS = 3
 
 
 class Helpful(ComparisonTask):
-    """The prompt is a dialogue; of two replies of the assistant people preferred one."""
+    """The task Helpful. The prompt is a dialogue; of two replies people preferred one."""
 
     name: ClassVar[str] = "helpful"
     title: ClassVar[str] = "Helpful assistant (HH)"
@@ -35,16 +35,16 @@ class Helpful(ComparisonTask):
     data_fields: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
 
     def _fit(self, prompts: Sequence[str], tokenizer: Any, limit: int) -> list[str]:
-        """Prompts of at most `limit` tokens; longer ones are dropped (A.3)."""
+        """Keep prompts of at most `limit` tokens; drop longer ones (A.3)."""
         rows = encode(tokenizer, prompts, limit=limit + 1)
         return [
             prompt if len(ids) <= limit else "" for prompt, ids in zip(prompts, rows, strict=True)
         ]
 
     def _parse(self, record: Record, *, test: bool) -> Comparison | None:
-        """The prompt is what both dialogues share, up to the assistant's turn (A.3).
+        """Return the comparison of two dialogues, or None where they part before their last turn.
 
-        A few dialogues part before their last turn; those are dropped.
+        The prompt is what both dialogues share, up to the assistant's turn (A.3).
         """
         chosen, rejected = record.text("chosen"), record.text("rejected")
         for field, dialogue in (("chosen", chosen), ("rejected", rejected)):
@@ -66,7 +66,7 @@ class Helpful(ComparisonTask):
 
 
 def _replies(turns: Sequence[str]) -> Iterator[Comparison]:
-    """Each reply of the second speaker, with the last turns before it as a dialogue."""
+    """Yield each reply of the second speaker, with the last turns before it as a dialogue."""
     for n in range(1, len(turns), 2):
         before = turns[max(n - _CHAT_TURNS, 0) : n]
         dialogue = "".join(

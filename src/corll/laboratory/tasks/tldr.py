@@ -29,7 +29,7 @@ _SHORTEST, _LONGEST = 300, 1500
 
 
 class Tldr(ComparisonTask):
-    """The prompt is a forum post; of two summaries people preferred one."""
+    """The task TL;DR. The prompt is a forum post; of two summaries people preferred one."""
 
     name: ClassVar[str] = "tldr"
     title: ClassVar[str] = "Reddit TL;DR summarisation"
@@ -42,9 +42,9 @@ class Tldr(ComparisonTask):
     data_fields: ClassVar[tuple[str, ...]] = ("prompt", "chosen", "rejected")
 
     def _fit(self, prompts: Sequence[str], tokenizer: Any, limit: int) -> list[str]:
-        """Prompts of at most `limit` tokens, cut at the end of the post (A.2).
+        """Cut prompts to at most `limit` tokens, at the end of the post (A.2).
 
-        The paper cuts responses to 50 tokens; here those that are longer are left out.
+        The paper cuts responses to 50 tokens; here longer ones are left out.
         """
         rows = encode(tokenizer, prompts, limit=limit + 1)
         fitted = {p: p for p, ids in zip(prompts, rows, strict=True) if len(ids) <= limit}
@@ -82,7 +82,7 @@ def _prompt(subreddit: str, title: str, post: str) -> str:
 
 
 def _of_the_hub(record: Record, *, test: bool) -> Comparison | None:
-    """A row in the hub's own shape; None for its news articles, which are no posts."""
+    """Return a row from the hub's own form; None for its news articles, which are no posts."""
     if record.get("info.post") is None:
         return None
     summaries, choice = record.get("summaries"), record.get("choice")
