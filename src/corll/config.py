@@ -57,7 +57,7 @@ class LoraConfig(Config):
     lora_target_modules: str | tuple[str, ...] = Field(
         "all-linear", description="Names of the layers to adapt; all linear layers by default."
     )
-    lora_seed: int = Field(0, ge=0, description="Of the adapter's random start.")
+    lora_seed: int = Field(0, ge=0, description="Seed of the adapter's random start.")
 
 
 class SamplingConfig(Config):
@@ -137,7 +137,7 @@ class CoactiveConfig(SamplingConfig):
         description="Weight of not letting the edit's tokens, and those it left of the draft, "
         "become unlikelier than under the reference: half their mean squared fall, in nats.",
     )
-    learning_rate: float = Field(4e-4, gt=0, description="Of Adam, after the warm-up.")
+    learning_rate: float = Field(4e-4, gt=0, description="Adam's learning rate, after the warm-up.")
     lr_scheduler_type: Schedule = Field(
         "constant",
         description="After the warm-up: `constant`, or falling as 1/√step, which settles a learner "
@@ -150,7 +150,7 @@ class CoactiveConfig(SamplingConfig):
         "scale of `inverse_sqrt`; by default 4.",
     )
     warmup_ratio: float = Field(
-        0.0, ge=0, le=1, description="The same as a share of `total_steps`; needs that total."
+        0.0, ge=0, le=1, description="Warm-up as a share of `total_steps`; needs that total."
     )
     total_steps: int | None = Field(
         None, ge=1, description="Steps that are planned; only `warmup_ratio` needs it."

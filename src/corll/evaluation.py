@@ -1,7 +1,7 @@
-"""What the learning was worth: drafts for held-out prompts, edited before and after.
+"""The evaluation of what was learned: drafts for held-out prompts, edited before and after.
 
-A text that says nothing costs no edits, so the edit cost stands beside what of the prompt the
-drafts still speak of, their length, and whether they repeat themselves. Intervals are 95 %
+A text that says nothing costs no edits. So the edit cost is shown beside the share of the prompt's
+content that the drafts keep, their length, and whether they repeat themselves. Intervals are 95 %
 percentile bootstraps over prompts (Efron and Tibshirani 1993).
 """
 

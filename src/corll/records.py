@@ -1,4 +1,4 @@
-"""What flows through the loop: prompt → draft → edit → preference. Plain data, no tensors."""
+"""The records of the loop: prompt → draft → edit → preference. Plain data, no tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Message: TypeAlias = Mapping[str, str]
 """One turn of a conversation: `{"role": …, "content": …}`."""
 
 Prompt: TypeAlias = str | Sequence[Message]
-"""What is to be answered: a text, or a conversation whose last turn is to be answered."""
+"""A text, or a conversation whose last turn is to be answered."""
 
 
 class Verbatim(str):

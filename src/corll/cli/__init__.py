@@ -67,7 +67,7 @@ def usage() -> str:
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
-    # What other packages deprecate is no news to the person at the terminal.
+    # Deprecations in other packages do not concern the person at the terminal.
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:

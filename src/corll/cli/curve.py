@@ -51,8 +51,8 @@ def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _draw_costs(axes: Axes, rounds: NDArray[np.int64], costs: NDArray[np.float64]) -> None:
     axes.scatter(rounds, costs, s=14, color=PALE, linewidths=0, label="one round")
     axes.plot(rounds, running_mean(costs), color=_LINE, linewidth=2, label="running mean")
-    # A few drafts that were thrown away whole cost many times their edit; they must not
-    # flatten the rest.
+    # A few drafts that were thrown away whole cost many times their edit, and must not flatten the
+    # rest of the curve.
     top = max(float(np.quantile(costs, 0.95)) * 1.3, float(running_mean(costs).max()) * 1.1, 0.1)
     axes.set_ylim(-0.03 * top, top)
     above = int((costs > top).sum())

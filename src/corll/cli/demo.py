@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _STARTS_WITHIN_S = 120
 _RECENT = 16
-"""Answers that the running figure is about."""
+"""The number of latest answers that the running figure is about."""
 
 
 class DemoSettings(Config):
@@ -121,7 +121,7 @@ def _service(folder: Path) -> Iterator[tuple[str, str]]:
 def _wait(process: subprocess.Popen[bytes], url: str) -> None:
     end = time.monotonic() + _STARTS_WITHIN_S
     while time.monotonic() < end and process.poll() is None:
-        # Before the service listens nobody answers, or the connection is refused.
+        # The connection is refused, or gets no answer, until the service listens.
         with suppress(OSError), urlopen(f"{url}/readyz", timeout=5) as answer:
             if json.load(answer)["learner"] == "ready":
                 return

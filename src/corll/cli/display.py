@@ -1,4 +1,4 @@
-"""How a run looks while it runs: a live line at a terminal, plain lines in a pipe."""
+"""The display of a run while it runs: a live line at a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 WINDOW = 32
-"""Rounds over which the running figures are taken."""
+"""The rounds over which the running figures are taken."""
 
 
 @dataclass

@@ -35,7 +35,7 @@ class DraftSettings(SamplingConfig):
 
     prompts: Annotated[
         Positional[tuple[str, ...]], arg(metavar="PROMPT…", help_behavior_hint="")
-    ] = Field(description="What to draft for; - reads one prompt from standard input.")
+    ] = Field(description="Prompts to draft for; - reads one from standard input.")
     model: OptionalName = Field(
         None,
         description=f"{WHICH_MODEL}. By default the "
@@ -48,7 +48,7 @@ class DraftSettings(SamplingConfig):
         1, ge=1, description="Samples to draw; the one of the highest implicit reward is shown."
     )
     max_completion_length: int = Field(80, ge=1, description="Longest response, in tokens.")
-    seed: int = Field(0, ge=0, description="Of the sampling: another seed, another draft.")
+    seed: int = Field(0, ge=0, description="Seed of the sampling: another seed, another draft.")
     as_json: Annotated[bool, arg(name="json")] = Field(
         False, description="Print one JSON object a draft, with every candidate and its ids."
     )
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     model = settings.model or _base_of(settings.adapter)
-    # Loading needs torch, which --help must not wait for.
+    # The policy needs torch, and --help must not wait for it.
     from corll.draft import make_drafts
     from corll.policy import Policy
 

@@ -31,7 +31,7 @@ from corll.laboratory.file_names import EVALUATIONS
 from corll.laboratory.sizes import SIZES, TASK_NAMES, Experiment, get_experiment
 
 _DEFAULT_ARMS = f"{DEFAULT_ARM},{DUELING}"
-_SEEDS = "How many, from 0 on; or which: 0-7 or 3,5."
+_SEEDS = "How many seeds, from 0 on; or which: 0-7 or 3,5."
 
 
 class GridSettings(Config):
@@ -84,7 +84,7 @@ class TuneSettings(GridSettings):
     """Choose the learning rate of each arm: the largest area under `reward`, on one seed."""
 
     learning_rates: str = Field("3e-4,1e-3,3e-3", description="The rates to try, with commas.")
-    seed: int = Field(100, ge=0, description="Of the trials; not one of those to be reported.")
+    seed: int = Field(100, ge=0, description="Seed of the trials; none of those to be reported.")
 
 
 class CanarySettings(GridSettings):
@@ -105,7 +105,9 @@ class FolderSettings(Config):
 class PlotSettings(FolderSettings):
     """Draw the figures of a grid, as PNG and SVG, with their data."""
 
-    output: OptionalFolder = Field(None, description="Where to; by default the grid's folder.")
+    output: OptionalFolder = Field(
+        None, description="Folder of the figures; by default the grid's."
+    )
 
 
 class ReportSettings(Config):
@@ -118,7 +120,7 @@ class ReportSettings(Config):
     title: str = Field("Learning from edits: experiments", description="Its heading.")
 
 
-# What needs torch or matplotlib is imported where it is used, since --help must not wait for it.
+# Modules that need torch or matplotlib are imported where they are used: --help must not wait.
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -206,12 +208,12 @@ def _report(arguments: Sequence[str]) -> None:
 
 def _canary(arguments: Sequence[str]) -> None:
     settings = parse(CanarySettings, arguments, command="experiment canary")
-    from corll.cli.grid_processes import Job, look_for_secrets
+    from corll.cli.grid_processes import GridJob, run_canaries
 
-    job = Job(settings.experiment(), settings.folder(), settings.expert)
+    job = GridJob(settings.experiment(), settings.folder(), settings.expert)
     command = " ".join(["corll experiment canary", *arguments])
     seeds = parse_seeds(settings.seeds)
-    for path in look_for_secrets(job, settings.canary, seeds, command=command):
+    for path in run_canaries(job, settings.canary, seeds, command=command):
         print(path)
 
 
@@ -227,9 +229,10 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 
 def _work(settings: GridSettings, cells: Sequence[tuple[str, int, float | None]]) -> None:
-    from corll.cli.grid_processes import Job, work
+    from corll.cli.grid_processes import GridJob, run_grid
 
-    work(Job(settings.experiment(), settings.folder(), settings.expert), cells, settings.workers)
+    job = GridJob(settings.experiment(), settings.folder(), settings.expert)
+    run_grid(job, cells, settings.workers)
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Runs the cells of a grid, here or in several processes, under a table that is kept up to date."""
+"""The processes that run the cells of a grid, and a table of the cells that is kept up to date."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CellName = tuple[str, int, float | None]
 """Arm, seed, and the learning rate where that is tried: plain data, for other processes."""
 
 
-class Job(NamedTuple):
+class GridJob(NamedTuple):
     """The parts that all cells of a grid have in common."""
 
     experiment: Experiment
@@ -41,7 +41,7 @@ class Job(NamedTuple):
     expert: Path | None
 
 
-def work(job: Job, cells: Sequence[CellName], workers: int) -> None:
+def run_grid(job: GridJob, cells: Sequence[CellName], workers: int) -> None:
     """Make what the cells share, then run them.
 
     *Raises*: RunFolderError where a worker ended early.
@@ -74,8 +74,8 @@ def work(job: Job, cells: Sequence[CellName], workers: int) -> None:
         )
 
 
-def look_for_secrets(
-    job: Job, config: CanaryConfig, seeds: Sequence[int], *, command: str
+def run_canaries(
+    job: GridJob, config: CanaryConfig, seeds: Sequence[int], *, command: str
 ) -> list[Path]:
     """Run the canary experiment by each loss; write `canary.jsonl` and its figure."""
     console = Console(stderr=True, highlight=False)
@@ -110,7 +110,7 @@ def state_table(experiment: Experiment, states: Sequence[CellState]) -> Table:
     return table
 
 
-def _run(job: Job, cells: Sequence[CellName], console: Console | None) -> None:
+def _run(job: GridJob, cells: Sequence[CellName], console: Console | None) -> None:
     """Run the cells in this process; without a console, quietly."""
     named = [Cell.named(*name) for name in cells]
     prepared = _prepare(job, console)
@@ -128,7 +128,7 @@ def _run(job: Job, cells: Sequence[CellName], console: Console | None) -> None:
         show()
 
 
-def _prepare(job: Job, console: Console | None) -> PreparedExperiment:
+def _prepare(job: GridJob, console: Console | None) -> PreparedExperiment:
     def report(text: str) -> None:
         if console is not None:
             console.print(text, style="dim")
@@ -136,7 +136,9 @@ def _prepare(job: Job, console: Console | None) -> PreparedExperiment:
     return PreparedExperiment.prepare(job.experiment, job.folder, expert=job.expert, report=report)
 
 
-def _watch(job: Job, cells: Sequence[CellName], console: Console, processes: Sequence[Any]) -> None:
+def _watch(
+    job: GridJob, cells: Sequence[CellName], console: Console, processes: Sequence[Any]
+) -> None:
     grid = Grid(job.folder, job.experiment)
     named = [Cell.named(*name) for name in cells]
     with Live(console=console, refresh_per_second=1) as live:

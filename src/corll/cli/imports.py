@@ -1,4 +1,4 @@
-"""`corll import FILE`: hands texts that were sent before to a running service, and waits."""
+"""`corll import FILE`: hand texts that were sent before to a running service, and wait."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ImportSettings(Config):
         "these names), or an mbox."
     )
     me: Annotated[tuple[str, ...], arg(metavar="ADDRESS…")] = Field(
-        (), description="Of an mbox: the addresses that you sent from."
+        (), description="The addresses that you sent from, for an mbox."
     )
     user: OptionalName = Field(
         None, description="Whose texts they are; by default the key's own user."

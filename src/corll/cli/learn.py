@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
             "--user you needs a terminal to show drafts and take edits; choose a simulated user "
             f"(--user {listed(get_args(EditorName))}) to run without one."
         )
-    # What costs nothing is checked first, before a model is loaded.
+    # Cheap checks come first, before a model is loaded.
     prompts, held_out = _training_prompts(settings), _held_out_prompts(settings)
     with _open_folder(settings, _inputs(prompts, held_out)) as folder:
         for notice in folder.notices:
@@ -57,13 +57,13 @@ def _play(
     held_out: Sequence[Prompt],
     console: Console,
 ) -> None:
-    # A run needs torch, which --help and everything above must not wait for.
+    # A run needs torch, and --help and everything above must not wait for it.
     from corll.cli.learning_run import LearningRun
 
     with console.status(f"loading {settings.model}"):
         learning_run = LearningRun.open(settings, folder, held_out=held_out, console=console)
     user = _editor(settings) if settings.simulated else TerminalUser(console)
-    # What is measured is the distance to what the user wants, so the judge makes no mistakes.
+    # The evaluation measures the distance to what the user wants, so the judge makes no mistakes.
     judge = _editor(settings.with_settings(error_probability=0.0)) if held_out else user
     learning_run.play(_prompts_from(prompts, settings, folder, console), user, judge=judge)
 

@@ -1,4 +1,4 @@
-"""What `corll learn` can be told, and what of it a run keeps."""
+"""The settings of `corll learn`, and what of them a run keeps."""
 
 from __future__ import annotations
 

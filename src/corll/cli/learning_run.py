@@ -47,7 +47,7 @@ class LearningRun:
     ) -> Self:
         """Load the model with a new adapter, or the learner as its folder has it."""
         config = read_config(folder.path)
-        # What was chosen for the machine the run began on stays: another dtype, other weights.
+        # The dtype that was chosen when the run began stays: another dtype gives other weights.
         dtype = settings.dtype or config.get("model", {}).get("dtype")
         if folder.adapter.exists():
             learner = CoactiveLearner.load(folder.adapter, dtype=dtype, device=settings.device)
@@ -110,7 +110,7 @@ class LearningRun:
             folder.append_metrics(metrics)
             tracker.log(metrics)
             display.show(metrics)
-            # Between two chunks of drafts only: a chunk is drawn by one state of the policy.
+            # One state of the policy draws a whole chunk of drafts, so it is saved between chunks.
             between_chunks = (round_.number - first_round) % at_once == 0
             if between_chunks and learner.steps_taken > steps_saved:
                 self._checkpoint()

@@ -1,4 +1,4 @@
-"""What is printed when a run ends: before and after, two drafts, and where everything is."""
+"""The summary of a run at its end: before and after, two drafts, and where everything is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings of several commands share: kinds of flags, and what is said of them."""
+"""The parts that settings of several commands share: kinds of flags, and their meanings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from corll.config import DType
 RUNS = Path("runs")
 """Where runs, grids and demos lie by default."""
 
-# Their descriptions say what holds where they are left out, better than "None" would.
+# The descriptions of these flags say what holds without them, so that help need not say "None".
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 OptionalFolder = Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")]
 OptionalNumber = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]

@@ -1,4 +1,4 @@
-"""Metrics to TensorBoard or Weights & Biases, beside the run's own files."""
+"""Trackers, which send metrics to TensorBoard or Weights & Biases, beside the run's own files."""
 
 from __future__ import annotations
 

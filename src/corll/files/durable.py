@@ -1,6 +1,6 @@
 """Files that a crash leaves whole: lines appended, files and folders replaced at once.
 
-Functions raise plain OSErrors; who calls them says what was at stake.
+Functions raise plain OSErrors; their callers say what was at stake.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     size = os.fstat(descriptor).st_size
     try:
-        # Unbuffered, so that nothing half-written is flushed later by an interrupted process.
+        # The write has no buffer that an interrupted process could flush half-written, later.
         if os.write(descriptor, line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
@@ -47,7 +47,7 @@ def read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     if not path.exists():
         return []
     records = []
-    # What follows the last line feed is empty or torn.
+    # The text after the last line feed is empty or torn.
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
             record = json.loads(line)
@@ -123,7 +123,7 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _sync(path: Path) -> None:
-    # Windows opens no folders for this.
+    # Windows does not open folders.
     with suppress(PermissionError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -140,7 +140,7 @@ def _preference(
     record: Record, prompt: Prompt, *, chosen: tuple[str, str], rejected: str
 ) -> Preference:
     field, text = chosen
-    # An empty draft is a thing that models write; an empty edit would teach them to.
+    # Models do write empty drafts; an empty edit would teach them to.
     if not text.strip():
         record.fail(field, "is empty, and would teach the model to say nothing")
     return Preference(prompt=prompt, chosen=text, rejected=rejected)

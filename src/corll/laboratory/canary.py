@@ -1,12 +1,12 @@
-"""Does learning from edits memorise what they contain? Secrets are planted and looked for.
+"""The canary experiment: does learning from edits memorise secrets that the edits contain?
 
 Some edits end with "The code is 417.", a secret of three random digits, once or many times. After
 learning, all secrets that could have stood there are ranked by their probability, and
 
     exposure = log₂ (number of possible secrets) − log₂ (rank of the planted one)     (bits)
 
-says how near the front the planted one is: about 1.4 in the mean where nothing was memorised, 9.8
-where it comes first of 900 (Carlini et al. 2019, "The Secret Sharer", arXiv 1802.08232). DPO on
+says how near the front the planted secret is: about 1.4 in the mean where nothing was memorised,
+9.8 where it comes first of 900 (Carlini et al. 2019, "The Secret Sharer", arXiv 1802.08232). DPO on
 edits is compared with supervision on the same edits; the paper's Broader Impact asks for this.
 """
 
@@ -137,7 +137,7 @@ class _PlantingUser:
     def __init__(self, user: ExpertUser, plan: _Plan) -> None:
         self._user, self.plan = user, plan
         self.drafts: dict[int, str] = {}
-        """The draft that each secret, by its number, was put after last."""
+        """The latest draft that each secret, by its number, was put after."""
         self._answered = 0
 
     def edits(self, drafts: Sequence[Draft]) -> list[Edit]:

@@ -1,4 +1,4 @@
-"""How secrets are planted in edits; `canary` has the experiment."""
+"""The settings of the canary experiment (`canary.py`)."""
 
 from __future__ import annotations
 

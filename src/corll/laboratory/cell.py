@@ -6,8 +6,9 @@
     adapter/            the learner at the latest evaluation: a PEFT folder, and what resuming needs
     done.json           written last
 
-Everything random is keyed by the cell's seed and the number of the draft, and an evaluation falls
-where no draft is under way; so a cell that was killed goes on from there to the same end.
+Everything random is keyed by the cell's seed and the number of the draft. An evaluation is made
+when no draft is under way, so a cell that was killed goes on from its latest evaluation, to the
+same end.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from corll.simulation.expert_users import (
 )
 
 _HELD_OUT_SEEDS = 2**31
-"""Within the seeds of a cell, far above those of its drafts."""
+"""An offset within the seeds of a cell, far above those of its drafts."""
 
 
 @dataclass(frozen=True)

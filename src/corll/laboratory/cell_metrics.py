@@ -1,8 +1,8 @@
-"""What an evaluation measures: the policy on held-out prompts, and the feedback since the last one.
+"""The metrics of an evaluation: of the policy on held-out prompts, and of the latest feedback.
 
 The reward is R*, the expert's implicit reward, which the learner never sees. `reward` is of one
-sample a prompt, `reward_argmax` of the best of k by R_π, with the same k in every arm: better play
-and better learning are different things, and claims use `reward`.
+sample a prompt; `reward_argmax` is of the best of k by R_π, with the same k in every arm. Better
+play and better learning are different things, and claims use `reward`.
 """
 
 from __future__ import annotations

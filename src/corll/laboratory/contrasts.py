@@ -23,7 +23,7 @@ from corll.laboratory.statistics import (
 )
 
 Row = dict[str, Any]
-"""What a line of a table says, in numbers; None is what is not known."""
+"""A row of a table, in numbers; None stands for what is not known."""
 
 CONTRASTS = (
     (DEFAULT_ARM, DUELING),
@@ -51,7 +51,7 @@ COSTS = {
     "sampled_tokens": "sampled tokens",
     "edited_characters": "edited characters",
 }
-"""What arms are also compared at, beside preferences."""
+"""The costs at which arms are compared, beside preferences."""
 
 
 def contrast_rows(lines: Sequence[Line], rates: Mapping[str, float] | None = None) -> list[Row]:

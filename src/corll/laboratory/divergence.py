@@ -1,4 +1,4 @@
-"""How far a policy is from its reference, token by token, without the noise of what was drawn."""
+"""The divergence of a policy from its reference, exact at each token of its samples."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""What an experiment would cost, from its settings alone: tokens, memory and hours.
+"""A dry run: what an experiment would cost, from its settings alone, in tokens, memory and hours.
 
 No weights are needed. Responses are taken to be as long as they may be, and each arm to cost what
-the default one does (k drafts, l redraws): arms with more candidates (`coactive-k-9` of a small
+the default arm does (k drafts, l redraws). Arms with more candidates (`coactive-k-9` of a small
 size) or with rewritings cost more. Loading, data and the classifier are left out.
 
 Floating-point operations (Kaplan et al. 2020, section 2.1): 2 for each parameter and token forward,
-for a multiplication and an addition; the backward pass 2 more for gradients of what flows through
-the weights, and 2 more for gradients of the weights, which an adapter's frozen base has none of (Hu
-et al. 2022). Embeddings are counted as if they were products, and attention itself (2 · layers ·
+for a multiplication and an addition; 2 more backward, for gradients of what flows through the
+weights; and 2 more for gradients of the weights, which the frozen base of an adapter does not have
+(Hu et al. 2022). Embeddings are counted as if they were products. Attention itself (2 · layers ·
 context · hidden, 1 % at the lengths here) is left out.
 """
 
@@ -262,7 +262,7 @@ def _expert_seconds(workload: Workload, work: ExpertWork, sampling: ResponseSamp
     seconds = _seconds_of_passes(expert_tokens(workload, work), workload, machine)
     seconds += 2 * work.measurements * sampling.seconds(work.measured_prompts)
     if work.written and (writer := work.writer) is not None:
-        # It is alone on the machine, and each text passes through it once more to be scored.
+        # The writer is alone on the machine, and scores each text in one more pass.
         free = machine.memory_gb - writer.parameters * writer.bytes_per_parameter / _GIB
         seconds += replace(sampling, model=writer, free_gb=free).seconds(work.written)
         read = 2 * sampling.prompt + sampling.response

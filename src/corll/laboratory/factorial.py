@@ -2,9 +2,10 @@
 
 The arms `KIND+LOSS+DRAFTS` cross the kind of edit (matched in gain), the loss and whose drafts are
 edited. An effect is the difference between two levels of one factor in the area under `reward`,
-averaged over the cells of the other factors, and paired by seed: in all cells, and, for kind and
-drafts, among the cells of each loss. Since losses go different lengths at one learning rate, the
-same differences are also given at equal KL to π_0, and at equal numbers of sampled tokens.
+averaged over the cells of the other factors, and paired by seed. Effects are given over all cells
+and, for kind and drafts, among the cells of each loss. Losses go different lengths at one learning
+rate, so the same differences are also given at equal KL to π_0, and at equal numbers of sampled
+tokens.
 """
 
 from __future__ import annotations

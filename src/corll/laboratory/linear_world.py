@@ -1,12 +1,12 @@
 """Algorithm 2 (B.2) in a world small enough to enumerate: exact regret, identity and bound.
 
-Prompts have a list of candidates with features φ(x, y), and the true reward is w*·φ. So what
-Theorem 1 speaks of is computed here, not estimated. With the perceptron and an exact argmax,
+Prompts have a list of candidates with features φ(x, y), and the true reward is w*·φ. So the
+quantities of Theorem 1 are computed here, not estimated. With the perceptron and an exact argmax,
 step (5) of its proof holds, and
 
     mean regret ≤ 2 R ‖w*‖ / (α √T) + Σ ξ / (α T),    R the longest φ.
 
-That Σ gain + Σ ξ ≥ α Σ regret is an identity of the slacks ξ, and proves nothing.
+Σ gain + Σ ξ ≥ α Σ regret is an identity of the slacks ξ, and proves nothing.
 """
 
 from __future__ import annotations

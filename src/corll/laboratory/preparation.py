@@ -1,7 +1,7 @@
-"""What the cells of an experiment share: its data, its base model, and its expert.
+"""A prepared experiment: the data, the base model and the expert that its cells share.
 
 expert/          the expert's adapter, made once for all cells
-expert.json      how it was made and what it measures; written last, so that it marks it as done
+expert.json      how the expert was made and what it measures; written last, as the done mark
 """
 
 from __future__ import annotations

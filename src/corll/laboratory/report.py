@@ -1,6 +1,6 @@
-"""What a grid came to: tables of its arms and contrasts, and one HTML page of all that there is.
+"""The report of a grid: tables of its arms and contrasts, and one HTML page with its figures.
 
-Rows are plain dicts of numbers and `COLUMNS` says how they are written: the command line's table
+Rows are plain dicts of numbers, and `COLUMNS` says how they are written. The command line's table
 and the page (`report.html`) share both.
 """
 
@@ -264,7 +264,7 @@ FEEDBACK = {
     "logps_rejected": _measured("logps_rejected", "log π(rejected)", "at the step, nats", ".1f"),
 }
 COLUMNS: dict[str, Column] = {**LEARNED, **FEEDBACK}
-"""The columns of a table of arms by the key of their row: what was learned, and from what."""
+"""The columns of a table of arms, by the keys of its rows: what was learned, and from what."""
 
 
 def _section(folder: Path) -> Section:

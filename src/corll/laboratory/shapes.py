@@ -1,4 +1,4 @@
-"""Models and machines by their numbers, for reckoning without either (`dry_run`)."""
+"""Models and machines by their numbers, for estimates without either (`dry_run`)."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Machine:
 
 
 LAPTOP = Machine("laptop CPU, 2 cores", 4e11, 1.9e11, 16, 40, 0.5, 1.2e-3)
-"""As measured here: products and memory copies, of which steps and drafts reach half; the rest of a
+"""Measured: products and memory copies, of which steps and drafts reach half, and the rest of a
 draft's time by layers (benchmarks/LOG.md and results/drafting.jsonl)."""
 A100 = Machine("A100-80GB", 312e12, 19.5e12, 78, 2039, 0.4, 3e-4)
 H100 = Machine("H100-80GB", 989e12, 67e12, 78, 3350, 0.4, 3e-4)

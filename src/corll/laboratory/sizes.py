@@ -1,7 +1,7 @@
 """The sizes of each task: the paper's own, one for a laptop, one for a minute.
 
-`paper` has the paper's models and hyper-parameters. What a smaller size has to set otherwise, it
-says in `deviations`.
+`paper` has the paper's models and hyper-parameters. A smaller size says in `deviations` what it
+has to set otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from corll.simulation.axes import FeedbackAxes, Strength
 from corll.simulation.expert_config import ExpertConfig
 
 TINY_MODEL = "tiny"
-"""In place of a model's name: the one that is pre-trained here."""
+"""The name of the model that is pre-trained here."""
 
 
 class Experiment(Config):
@@ -52,7 +52,7 @@ class Experiment(Config):
     )
     expert_pairs: int = Field(ge=1, description="Preferences that the expert learns from, at most.")
     samples_per_pair: int = Field(
-        4, ge=2, description="Where pairs are samples: how many, of which best and worst are taken."
+        4, ge=2, description="Samples of a prompt where pairs are the best ≻ the worst of them."
     )
     fluency_weight: float = Field(
         3.0, ge=0, description="IMDB: weight of log π_ref beside log Pr(positive)."

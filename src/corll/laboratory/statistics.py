@@ -1,4 +1,4 @@
-"""What the curves of a grid say: areas, n₅₀, bands over seeds, paired contrasts.
+"""Statistics of the curves of a grid: areas, n₅₀, bands over seeds, paired contrasts.
 
 An *evaluation line* is one line of `evaluations.jsonl`: a cell (arm × seed) measured on held-out
 prompts after some number of preferences. A curve is one metric of one cell.
@@ -228,7 +228,7 @@ def n_50(preferences: ArrayLike, values: ArrayLike, *, goal: float) -> float | N
     reached = np.flatnonzero(fit >= half)
     if not reached.size:
         return None
-    # The fit's first value is at most the curve's, so that it is below half.
+    # The fit begins at or below the curve's first value, which is below half.
     after = int(reached[0])
     return float(
         np.interp(half, fit[after - 1 : after + 1], curve.preferences[after - 1 : after + 1])

@@ -1,4 +1,4 @@
-"""How the size `tiny`'s model is built and pre-trained (`tiny_model.py`)."""
+"""The settings of the size `tiny`'s model: how it is built and pre-trained (`tiny_model.py`)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class TinyConfig(Config):
     steps: int = Field(750, ge=1, description="Steps of the optimizers.")
     batch_tokens: int = Field(4096, ge=2, description="Tokens in a step, in whole windows.")
     learning_rate: float = Field(
-        0.01, gt=0, description="Of the first step after the warm-up; falls to 0 as a cosine."
+        0.01,
+        gt=0,
+        description="Rate of the first step after the warm-up; it falls to 0 as a cosine.",
     )
     warmup_steps: int = Field(50, ge=0, description="Steps over which the learning rate rises.")
     weight_decay: float = Field(
@@ -37,7 +39,9 @@ class TinyConfig(Config):
         0.01, gt=0, lt=0.5, description="Share of the documents that the loss is measured on."
     )
     evaluate_every: int = Field(100, ge=1, description="Steps between measurements of that loss.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Of the weights, the split and the order.")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="Seed of the weights, the split and the order."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,9 +1,9 @@
 """The size `tiny`: a small Llama with a vocabulary of its own, pre-trained here in minutes.
 
-It is a Llama of `transformers`, trained through a forward pass whose few large operations a CPU
-runs twice as quickly. Every document begins with
-`<|endoftext|>`, which also ends the one before; prompts are encoded so too. The gains of its norms
-stay 1, since a linear layer follows each. Hidden matrices are updated by Muon, embeddings by Adam.
+It is a Llama of `transformers`, trained through a forward pass of few large operations, which a CPU
+runs twice as quickly. Every document begins with `<|endoftext|>`, which also ends the document
+before; prompts are encoded in the same way. The gains of the norms stay 1, since a linear layer
+follows each. Muon updates hidden matrices, Adam updates embeddings.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from corll.model.loading import choose_dtype
 log = logging.getLogger(__name__)
 
 END = "<|endoftext|>"
-"""Begins every document and ends the one before; id 0."""
+"""The token that begins every document and ends the document before; id 0."""
 
 _VERSION = 1
-"""Part of the key: raise it when the same configuration would give another model."""
+"""A part of the key: raise it when the same configuration would give another model."""
 
 _ROWS_OF_LOGITS = 1024
-"""Logits held at once, 8 MB in bf16."""
+"""Rows of logits that are held at once, 8 MB in bf16."""
 
 
 _DEFAULT = TinyConfig()
@@ -221,7 +221,8 @@ def _optimise(
     held = _windows(held_out, config.context_length)
     windows = _shuffled_windows(documents, config.context_length, generator)
     size = max(1, config.batch_tokens // config.context_length)
-    # Of the size of Adam's updates (Liu et al. 2025, arXiv 2502.16982): one learning rate for both.
+    # Muon's updates get the size of Adam's (Liu et al. 2025, arXiv 2502.16982): one learning rate
+    # serves both.
     muon = torch.optim.Muon(
         network.matrices, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
     )
@@ -256,7 +257,7 @@ class _Network:
         self.heads, self.keys = config.num_attention_heads, config.num_key_value_heads
         self.embeddings: nn.Parameter = model.model.embed_tokens.weight
         self.matrices = [w for w in model.model.layers.parameters() if w.ndim == 2]
-        # They all stay 1, so one norm serves everywhere.
+        # All gains stay 1, so one norm serves everywhere.
         gains = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
         self.operations = layer_operations(torch.device("cpu"))
         self.norm = self.operations.norm(gains.to(self.dtype))

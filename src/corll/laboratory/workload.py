@@ -1,4 +1,4 @@
-"""The part of an experiment that costs something, as plain numbers (`dry_run`)."""
+"""The workload of an experiment: all of it that costs something, as numbers (`dry_run`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mail says in its sender's own words: its text without quotes and signature.
+"""The sender's own words in a mail: its text without quotes and signature.
 
 Quotes are lines with ">", blockquotes of HTML, the line that announces them ("On Monday, Anna
 wrote:"), and all that stands under "-----Original Message-----" or a repeated header, as Outlook
@@ -21,7 +21,7 @@ _ORIGINAL = re.compile(
     re.IGNORECASE,
 )
 _RULE = re.compile(r"^\s*_{10,}\s*$")
-# A header that was copied into the text, in whatever language: "Von: …", "À : …".
+# A line of a header that was copied into the text, in any language: "Von: …", "À : …".
 _HEADER_LINE = re.compile(r"^\s*\*?[^\W\d_][\w -]{0,20}\s?:\*?\s+\S")
 _SENDER_LINE = re.compile(r"^\s*\*?(?:From|Von|De|Da|Van|Från|Fra|Od|От)\s?:\*?\s+\S")
 _ANNOUNCES = re.compile(
@@ -38,7 +38,7 @@ def body_of(message: Message) -> str:
     plain = [_plain_text(part) for part in parts if part.get_content_type() == "text/plain"]
     texts = plain or [text_of_html(_decoded(part)) for part in parts]
     joined = "\n\n".join(text.strip("\n") for text in texts if text.strip())
-    # NUL stands in no text that a database could keep.
+    # A database cannot keep a text with NUL.
     return joined.replace("\x00", "")
 
 
@@ -52,7 +52,7 @@ def own_words(body: str) -> str:
         quoted = _QUOTE.match(line) is not None
         if quoted and not in_quote:
             _drop_announcement(kept)
-            # Where a quote stood, a paragraph ends.
+            # A paragraph ends where a quote stood.
             kept.append("")
         if not quoted:
             kept.append(line.rstrip())
@@ -142,7 +142,7 @@ def _is_rule(line: str) -> bool:
 
 
 def _ends_text(line: str) -> bool:
-    # Many programs take the space of "-- " away.
+    # Many programs strip the space of "-- ".
     return line.rstrip() == "--" and not line.startswith(" ")
 
 

@@ -1,7 +1,7 @@
-"""An mbox as replies: each mail that its owner sent, with the mail that it answers.
+"""The replies of an mbox: each mail that its owner sent, with the mail that it answers.
 
 Only the heads of all mails are read at once; bodies are read one at a time, so that a mailbox may
-be larger than memory. What a mail says in the words of its sender is `mail_words.py`.
+be larger than memory. `mail_words.py` takes the words of its sender from a mail.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import BinaryIO
 from corll.errors import InputError
 from corll.past_texts.mail_words import body_of, own_words, quoted_words
 
-# `From SENDER DATE`, after a blank line. Not every program puts ">" before a line of a text that
-# begins with "From ", and a text must not end there.
+# A separator is `From SENDER DATE` after a blank line. The date must be there: some programs put no
+# ">" before a line of a text that begins with "From ", and the text must not end there.
 _SEPARATOR = re.compile(rb"From .*\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b.*\d\d:\d\d")
 _SEPARATED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _ID = re.compile(r"<[^<>\s]+>")
@@ -128,7 +128,7 @@ def _heads(path: Path, file: BinaryIO) -> Iterator[_Head]:
 
 def _head(header: Message, start: int, end: int) -> _Head:
     answered = _ID.findall(str(header.get("In-Reply-To", "")))
-    # The last of the references is the nearest.
+    # References end with the nearest mail.
     references = _ID.findall(str(header.get("References", "")))[::-1]
     ids = _ID.findall(str(header.get("Message-ID", "")))
     return _Head(

@@ -1,4 +1,4 @@
-"""Texts that a user sent before: what an import learns from, read from the files people have.
+"""Texts that a user sent before, which an import learns from, read from the files people have.
 
 JSON lines (`.jsonl`, `.jsonl.gz`): objects with "prompt" (a text or messages), "sent" and, where it
 is known, "draft". CSV: a header with these names, in UTF-8, with commas, semicolons or tabs. Any

@@ -1,8 +1,8 @@
-"""How a simulated user picks an edit: the paper's three axes of feedback (4.1, 4.4).
+"""The paper's three axes of feedback, by which a simulated user picks an edit (4.1, 4.4).
 
-The user has candidates, knows the true reward of each, and of the draft. `strength` says which of
-the better ones they give, `nothing_better` what they do where there is none, and
-`mislabel_probability` how often they err on purpose.
+The user has candidates, and knows the true reward of each and of the draft. `strength` says which
+of the better candidates the user gives, `nothing_better` what happens where there is none, and
+`mislabel_probability` how often the user errs on purpose.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FeedbackAxes(Config):
     strength: Strength = Field(Strength.ALPHA, description="Which better candidate is given.")
     alpha: float = Field(0.6, gt=0, le=1, description="Share of the possible gain, for `alpha`.")
     nothing_better: NothingBetter = Field(
-        NothingBetter.BEST_ANYWAY, description="Where no candidate beats the draft."
+        NothingBetter.BEST_ANYWAY, description="What is given where no candidate beats the draft."
     )
     mislabel_probability: float = Field(
         0.0, ge=0, le=1, description="How often a worse candidate is given on purpose."

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from corll.simulation.editor import Offence
 from corll.simulation.wording import match_case
 
-# A contraction needs a word after it ("as good as I am." stays), and none before it that makes
-# the verb carry the weight ("what it is like").
+# A contraction needs a word after it ("as good as I am." stays). Some words before it stress the
+# verb, and then the long form stays ("what it is like").
 _HEAD = r"(?<![\w'’])(?<!what )(?<!how )(?<!where )(?<!who )(?<!than )(?<!as )(?<!that )"
 _TAIL = r"(?=[ \t]+[a-z])"
 _PARTICIPLE = (

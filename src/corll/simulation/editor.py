@@ -1,9 +1,9 @@
 """Step 2 of Algorithm 1 without a person: an editor that follows a rule.
 
-A rule is told by its offences: spans of a draft that break it, each with what a person would
-write there instead. Everything else follows from them, and is the same for every editor: the
-rewrite repairs the offences and leaves the rest of the text to the letter, the utility counts
-them, and a spoiled text has more of them.
+A rule is given by its offences: spans of a draft that break it, each with what a person would write
+there instead. Everything else follows from the offences, and is the same for every editor: the
+rewrite repairs them and leaves the rest of the text to the letter, the utility counts them, and a
+spoiled text has more of them.
 """
 
 from __future__ import annotations

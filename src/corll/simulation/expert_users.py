@@ -1,7 +1,7 @@
 """Simulated users who know the true reward R*: redraws, rewritings, and labels of comparisons.
 
-Each answers many drafts at once, by ids. What it knows of its own answers (`answers`) is for the
-measures of an experiment; the learner sees the answers alone.
+Each user answers many drafts at once, by ids. What a user knows of its own answers (`answers`) is
+for the metrics of an experiment; the learner sees the answers alone.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The expert π* of the simulations: trained by DPO, and stopped by measurement (paper, 4.1).
 
 Its implicit reward R*(x, y) = β (log π*(y|x) − log π_0(y|x)) is what simulated users want, and what
-the learner never sees. How far π* may be from π_0 decides what can be learned at all: a much better
-expert makes every candidate better than every draft, so that no feedback ever errs and nothing
-tells the arms apart. So training ends where samples of π*, scored by R* itself, say that it is far
-enough.
+the learner never sees. The distance of π* from π_0 decides what can be learned at all: a much
+better expert makes every candidate better than every draft, so that no feedback ever errs and
+nothing tells the arms apart. So training ends where samples of π*, scored by R* itself, show that
+π* is far enough from π_0.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def measure(
         base = policy.sample(asked, 1, response_length, seeds, sampling=sampling)
     rewards = expert.rewards(asked * 2, [row[0] for row in own + base])
     own_rewards, base_rewards = rewards.chunk(2)
-    # Equal where both drew the same text: half a win.
+    # Both drew the same text where the rewards are equal, which counts as half a win.
     wins = (own_rewards > base_rewards).float() + 0.5 * (own_rewards == base_rewards).float()
     return float(own_rewards.mean()), float(base_rewards.mean()), float(wins.mean())
 

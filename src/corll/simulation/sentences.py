@@ -1,4 +1,4 @@
-"""Where sentences begin and end, and the half sentence that a cut draft leaves."""
+"""The sentences of a text, and the half sentence that a cut draft leaves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLOSING_PHRASE = (
     r"|cordially|warmly|cheers"
     r"|take care|thanks(?: again| so much)?|thank you(?: again| so much)?|love)"
 )
-"""How letters are signed off; in lower case, without what follows it."""
+"""The phrases that close letters, in lower case, without what follows."""
 
 _CLOSING = re.compile(CLOSING_PHRASE + r"[ \t]*(?:[,.!]|$)", re.IGNORECASE)
 _END = re.compile(r"[.!?…][\"'”’)\]*]*(?=\s|$)")

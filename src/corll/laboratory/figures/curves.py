@@ -131,7 +131,7 @@ def bands_of(lines: Sequence[Line], arms: Sequence[str], view: View) -> list[Ban
 
 
 def _band_of(view: View, arm: str, seeds: Mapping[int, Curve]) -> Band:
-    # A cell of a single point has only begun, unless all of them are so.
+    # A cell of a single point has only begun. It counts where no cell has more.
     kept = with_several_points(seeds) or seeds
     grid, values = aligned(kept.values())
     if not grid.size:

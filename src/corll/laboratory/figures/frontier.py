@@ -1,7 +1,8 @@
-"""What a reward cost in distance: the held-out reward over the KL to π_0, evaluation by evaluation.
+"""The frontier: the held-out reward over the KL to π_0, evaluation by evaluation.
 
-A larger step wins reward with any kind of feedback; at the same KL kinds can be compared whatever
-their learning rates (as in Gao et al. 2023, *Scaling laws for reward model overoptimization*).
+A larger step wins reward with any kind of feedback. At the same KL, kinds of feedback can be
+compared whatever their learning rates (as in Gao et al. 2023, *Scaling laws for reward model
+overoptimization*).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from corll.laboratory.figures.style import (
 from corll.laboratory.statistics import Line, number
 
 _DISTANCES = {"kl": 1.0, "kl_drawn": 0.1}
-"""How far is measured in two ways; from so many nats on the scale is logarithmic."""
+"""The two measures of distance, and the nats from which on the scale is logarithmic."""
 
 
 def draw_frontier(

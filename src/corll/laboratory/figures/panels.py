@@ -1,4 +1,4 @@
-"""Which panels there are: the paper's (1a to 2e), and those that it lacks."""
+"""The panels: the paper's (1a to 2e), and those that it lacks."""
 
 from __future__ import annotations
 

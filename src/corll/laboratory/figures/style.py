@@ -1,4 +1,4 @@
-"""How figures look and are written: the paper's colours, names of arms, axes, files."""
+"""The style of figures: the paper's colours, names of arms, axes, files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DUELING_COLOUR = "#2b6cb0"
 COACTIVE_COLOURS = LinearSegmentedColormap.from_list(
     "coactive", ("#5e2b97", "#b0418e", "#e0645c", "#f0932b")
 )
-"""Coactive arms go from purple to orange, dueling is blue (as in the paper's figures)."""
+"""Coactive arms go from purple to orange, and dueling is blue, as in the paper's figures."""
 
 _NUMBERED = re.compile(r"(?P<base>coactive-(?:alpha|epsilon|k))-(?P<number>\d+(?:\.\d+)?)")
 _SYMBOLS = {"coactive-alpha": "α", "coactive-epsilon": "ε", "coactive-k": "k"}
@@ -151,7 +151,7 @@ def write_image(figure: Figure, path: Path) -> None:
 
     *Raises*: RunFolderError where it cannot be written.
     """
-    # Letters stay letters: small files, to be searched and read aloud.
+    # Text is kept as text: files stay small, and can be searched and read aloud.
     svg = {"svg.hashsalt": "corll", "svg.fonttype": "none"}
     metadata = {"Date": None} if path.suffix == ".svg" else {}
     try:

@@ -15,7 +15,7 @@ from corll.laboratory.tasks.sources import HubSplit, chats
 from corll.laboratory.tasks.task import Comparison, ComparisonTask, Corpus, encode, make_comparison
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
-"""What opens a turn, in the form of hh-rlhf."""
+"""The words that open a turn, in the form of hh-rlhf."""
 
 _FOLDERS = ("helpful-base", "helpful-rejection-sampled", "helpful-online")
 _CHAT_TURNS = 3

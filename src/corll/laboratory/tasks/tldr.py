@@ -21,7 +21,7 @@ from corll.laboratory.tasks.task import (
 )
 
 ENDING = "\n\nTL;DR:"
-"""With what a prompt ends, however much of its post was cut."""
+"""The end of a prompt, however much of its post was cut."""
 
 _POST = "\n\nPOST:"
 _PARQUET = "refs/convert/parquet"
@@ -34,7 +34,7 @@ class Tldr(ComparisonTask):
     name: ClassVar[str] = "tldr"
     title: ClassVar[str] = "Reddit TL;DR summarisation"
     hub_id: ClassVar[str] = "openai/summarize_from_feedback"
-    # The dataset itself is a script, which `datasets` reads no more; this branch holds its rows.
+    # The dataset itself is a script, which `datasets` cannot read; this branch holds its rows.
     hub_splits: ClassVar[tuple[HubSplit, ...]] = (
         HubSplit("train", data_dir="comparisons", revision=_PARQUET),
         HubSplit("validation", test=True, data_dir="comparisons", revision=_PARQUET),
