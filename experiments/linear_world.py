@@ -51,7 +51,7 @@ COLOURS = dict(
 
 
 def play(arm: str, world: LinearWorld, seed: int) -> History:
-    """What an arm does with a new learner."""
+    """Play an arm with a new learner."""
     if arm == "dueling":
         return play_dueling(world, LogisticLearner(DIMENSIONS), rounds=ROUNDS, seed=seed)
     learner, axes, samples = COACTIVE[arm]
@@ -59,7 +59,7 @@ def play(arm: str, world: LinearWorld, seed: int) -> History:
 
 
 def lines() -> Iterator[dict[str, Any]]:
-    """The mean regret of all rounds, its α̂, and the curves at the marks of a log scale."""
+    """Yield the mean regret of all rounds, its α̂, and the curves at the marks of a log scale."""
     marks = np.unique(np.geomspace(1, ROUNDS, 25).astype(int))
     for candidates in CANDIDATES:
         for seed in SEEDS:
@@ -87,7 +87,7 @@ def lines() -> Iterator[dict[str, Any]]:
 
 
 def draw(found: list[dict[str, Any]]) -> None:
-    """Regret and its bounds; regret against the number of candidates; α̂ against it."""
+    """Draw regret and its bounds, and regret and α̂ against the number of candidates."""
     figure, (bounds, growth, alphas) = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
     first = [f for f in found if f["arm"] == "coactive, α = 0.6" and f["candidates"] == 64]
     for name, label, style in (

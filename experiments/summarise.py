@@ -27,7 +27,7 @@ WINDOW = 16
 
 
 def summary_of(run: Path) -> dict[str, Any]:
-    """What a run was told, and its held-out measures: each mean with its interval."""
+    """Return what a run was told, and its held-out measures: each mean with its interval."""
     config = read_config(run)
     settings = config["settings"]
     coactive = settings["coactive"]
@@ -60,7 +60,7 @@ def summary_of(run: Path) -> dict[str, Any]:
 
 
 def draw(runs: list[Path], path: Path) -> None:
-    """Edit cost and content kept over the rounds, running means, a line a run."""
+    """Draw edit cost and content kept over the rounds as running means, a line for each run."""
     figure, panels = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     for run in runs:
         lines = [line for line in RunFolder(run).metrics() if "edit_cost" in line]

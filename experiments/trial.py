@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from corll import CoactiveConfig, CoactiveLearner, Policy, run
+from corll.config import DEFAULT_MODEL
 from corll.draft import make_drafts
 from corll.evaluation import Evaluation, Measures, compare, evaluate, first_samples
 from corll.simulation import EDITORS, own_words, writing_prompts
@@ -42,7 +43,7 @@ def main() -> None:
         print(json.dumps({"trial": options.name, "seconds": seconds, **line}), flush=True)
 
     report(user=options.user, settings=config.model_dump())
-    policy = Policy.load("smollm2-135m", dtype="bfloat16")
+    policy = Policy.load(DEFAULT_MODEL, dtype="bfloat16")
     learner = CoactiveLearner(policy, config)
     editor = EDITORS[options.user](own_words=own_words())
     held_out = writing_prompts("held_out")

@@ -6,9 +6,9 @@ import random
 from pathlib import Path
 from typing import Any
 
+from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment, get_experiment
 from corll.laboratory.tasks.task import TaskData
-from corll.laboratory.workshop import Workshop
 from corll.policy import Policy
 from corll.simulation.experts import Expert
 from tiny_models import CORPUS, perturb_adapter
@@ -38,7 +38,7 @@ def small_experiment(model: Path, **settings: Any) -> Experiment:
     )
 
 
-def small_workshop(model: Path, **settings: Any) -> Workshop:
+def prepare_small_experiment(model: Path, **settings: Any) -> PreparedExperiment:
     """The experiment with an expert that is the base, moved at random."""
     experiment = small_experiment(model, **settings)
     policy = Policy.load(
@@ -53,4 +53,4 @@ def small_workshop(model: Path, **settings: Any) -> Workshop:
     generator = random.Random(0)
     prompts = [" ".join(generator.sample(words, 3)) for _ in range(30)]
     data = TaskData(tuple(prompts[:26]), tuple(prompts[26:]), (), (), "words of the corpus")
-    return Workshop(experiment, data, Expert(policy), expert_reward=0.2)
+    return PreparedExperiment(experiment, data, Expert(policy), expert_reward=0.2)

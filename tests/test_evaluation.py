@@ -79,8 +79,16 @@ class TestIntervals:
         assert tuple(summary["edit_cost"]) == pytest.approx((0.3, 0.3, 0.3))
 
     def test_the_seed_decides(self) -> None:
-        evaluation = with_costs([0, 1, 5, 8, 2, 2, 9])
-        assert evaluation.summary(seed=3) == evaluation.summary(seed=3)
+        """Of 301 prompts no two seeds draw the same quantiles."""
+        costs = np.random.default_rng(0).integers(10, size=301)
+        before, after = with_costs(costs.tolist()), with_costs(costs[::-1].tolist())
+        for interval_of in (
+            lambda seed: before.summary(seed=seed)["edit_cost"],
+            lambda seed: compare(before, after, seed=seed),
+            lambda seed: difference_interval(costs / 10, costs[:100] / 10, seed=seed),
+        ):
+            assert interval_of(3) == interval_of(3)
+            assert interval_of(3) != interval_of(4)
 
     @given(st.lists(st.integers(0, 9), min_size=1, max_size=12))
     def test_an_interval_holds_the_mean(self, costs: list[int]) -> None:

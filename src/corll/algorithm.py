@@ -35,10 +35,10 @@ def run(
     drafts_at_once: int = 1,
     past: Sequence[Edit] = (),
 ) -> Iterator[Round]:
-    """Plays a round for each prompt, until the prompts end or the user leaves.
+    """Play a round for each prompt, until the prompts end or the user leaves.
 
-    Drafts are drawn for `drafts_at_once` prompts together, so some may come from a policy that is
-    a step older (paper, footnote 1). `past` are edits already given to the first of these prompts,
+    Drafts are drawn for `drafts_at_once` prompts together, so some may come from a policy that is a
+    step older (paper, footnote 1). `past` are edits already given to the first of these prompts,
     after the learner's state was saved: they are learned from again, without asking the user. A
     `BatchUser` answers all drafts that were drawn together at once.
     *Raises*: ConfigError where `drafts_at_once` is not at least 1.

@@ -11,7 +11,7 @@ from corll.records import Preference
 
 
 class PreferenceBuffer:
-    """First in, first out; each preference leaves in exactly one batch.
+    """A queue of preferences: first in, first out; each leaves in exactly one batch.
 
     A batch may hold drafts of slightly different policies (paper, footnote 1). Of those that have
     left, the latest `memory` are remembered, for replay.
@@ -28,7 +28,7 @@ class PreferenceBuffer:
         self._waiting.append(preference)
 
     def next_batch(self) -> list[Preference] | None:
-        """The oldest `batch_size` preferences, or None while there are fewer.
+        """Return the oldest `batch_size` preferences, or None while there are fewer.
 
         They stay until `retire` says that they were learned from, so that a step that fails
         loses none.
@@ -37,13 +37,13 @@ class PreferenceBuffer:
         return self._waiting[: self.batch_size] if full else None
 
     def retire(self, learned: Iterable[Preference]) -> None:
-        """Takes out as many of the oldest as these, which they are once they were learned from."""
+        """Take out the oldest preferences, as many as were learned from."""
         retired = list(learned)
         del self._waiting[: len(retired)]
         self.past.extend(retired)
 
     def recall(self, count: int, *, seed: str) -> list[Preference]:
-        """`count` preferences of the past at random, or all where there are fewer."""
+        """Return `count` preferences of the past at random, or all where there are fewer."""
         return random.Random(seed).sample(list(self.past), min(count, len(self.past)))
 
     def __len__(self) -> int:

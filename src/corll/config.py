@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from corll.errors import ConfigError
 
+DEFAULT_MODEL = "smollm2-135m"
+"""The embedded model, which needs no hub: what is used where no other is named."""
+
 _DEFAULT_WARMUP = 4
 
 Selection = Literal["implicit_reward", "logprob", "mean_logprob", "first"]
@@ -15,6 +18,8 @@ DraftSource = Literal["policy", "reference"]
 SftTokens = Literal["all", "changed"]
 Schedule = Literal["constant", "inverse_sqrt"]
 PresetName = Literal["default", "paper"]
+EditorName = Literal["letter", "tone", "concise"]
+DType = Literal["float32", "bfloat16", "float16"]
 
 LOSS_TYPES = {"sigmoid": True, "robust": True, "hinge": False, "ipo": False}
 """The preference losses by name, and whether they take label smoothing.
@@ -35,7 +40,7 @@ class Config(BaseModel):
             raise ConfigError(_describe(type(self), error)) from error
 
     def with_settings(self, **settings: Any) -> Self:
-        """A copy with some settings replaced, validated as a whole."""
+        """Return a copy with some settings replaced, validated as a whole."""
         return type(self)(**{**self.model_dump(), **settings})
 
 
@@ -52,11 +57,11 @@ class LoraConfig(Config):
     lora_target_modules: str | tuple[str, ...] = Field(
         "all-linear", description="Names of the layers to adapt; all linear layers by default."
     )
-    lora_seed: int = Field(0, ge=0, description="Of the adapter's random start.")
+    lora_seed: int = Field(0, ge=0, description="Seed of the adapter's random start.")
 
 
 class SamplingConfig(Config):
-    """How responses are drawn (paper, 4.1: temperature 1, the 50 likeliest tokens)."""
+    """The sampling of responses (paper, 4.1: temperature 1, the 50 likeliest tokens)."""
 
     temperature: float = Field(1.0, gt=0, description="Divides the logits before sampling.")
     top_k: int = Field(50, ge=0, description="Sample among the k likeliest tokens; 0 means all.")
@@ -66,7 +71,7 @@ class SamplingConfig(Config):
 
 
 class CoactiveConfig(SamplingConfig):
-    """Algorithm 1: how drafts are made, and how preferences are learned from.
+    """The settings of Algorithm 1: how drafts are made, and how preferences are learned from.
 
     The defaults were chosen by experiment, for one person's style on a small model
     (experiments/LOG.md); `preset("paper")` is the paper's setting.
@@ -132,7 +137,7 @@ class CoactiveConfig(SamplingConfig):
         description="Weight of not letting the edit's tokens, and those it left of the draft, "
         "become unlikelier than under the reference: half their mean squared fall, in nats.",
     )
-    learning_rate: float = Field(4e-4, gt=0, description="Of Adam, after the warm-up.")
+    learning_rate: float = Field(4e-4, gt=0, description="Adam's learning rate, after the warm-up.")
     lr_scheduler_type: Schedule = Field(
         "constant",
         description="After the warm-up: `constant`, or falling as 1/√step, which settles a learner "
@@ -145,7 +150,7 @@ class CoactiveConfig(SamplingConfig):
         "scale of `inverse_sqrt`; by default 4.",
     )
     warmup_ratio: float = Field(
-        0.0, ge=0, le=1, description="The same as a share of `total_steps`; needs that total."
+        0.0, ge=0, le=1, description="Warm-up as a share of `total_steps`; needs that total."
     )
     total_steps: int | None = Field(
         None, ge=1, description="Steps that are planned; only `warmup_ratio` needs it."
@@ -186,7 +191,7 @@ class CoactiveConfig(SamplingConfig):
         return SamplingConfig(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 1: linear warm-up, then the schedule."""
+        """Return the learning rate of a step, counted from 1: linear warm-up, then the schedule."""
         falls = self.lr_scheduler_type == "inverse_sqrt"
         warmup = self.warmup_steps
         if warmup is None:
@@ -198,7 +203,7 @@ class CoactiveConfig(SamplingConfig):
 
     @classmethod
     def preset(cls, name: PresetName, **settings: Any) -> CoactiveConfig:
-        """A named set of defaults, with some of them replaced.
+        """Return a named set of defaults, with some of them replaced.
 
         `default` was chosen by experiment for a person's style on a small model
         (experiments/LOG.md). `paper` is the paper's setting: plain DPO at β = 0.1, N = 64,

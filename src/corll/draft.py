@@ -17,12 +17,12 @@ from corll.records import Draft, Prompt, Sample
 def make_drafts(
     policy: Policy, prompts: Sequence[Prompt], config: CoactiveConfig, *, seeds: Sequence[int]
 ) -> list[Draft]:
-    """One draft a prompt: of k samples, the first with the highest score under `selection`.
+    """Draw a draft for each prompt: of k samples, the first with the highest score by `selection`.
 
-    Of those that ended, if any did, unless `allow_unfinished`. The paper names three different
-    quantities to maximise (R_π in line 5, log π in 3.2, h in Algorithm 2); R_π is the default.
-    Candidates are ranked by scores from the same kind of pass, not by the log-probabilities that
-    sampling happened to compute.
+    Samples that ended are preferred to those that were cut, unless `allow_unfinished`. The paper
+    names three different quantities to maximise (R_π in line 5, log π in 3.2, h in Algorithm 2);
+    R_π is the default. Candidates are ranked by scores from the same kind of pass, not by the
+    log-probabilities that sampling happened to compute.
     """
     offline = config.drafts_from == "reference"
     with policy.as_reference() if offline else nullcontext():
@@ -58,7 +58,7 @@ def scores_of(
     rows: Sequence[Sequence[Sample]],
     config: CoactiveConfig,
 ) -> list[list[float]]:
-    """What `selection` maximises, of P rows of K candidates. *Shapes*: P × K."""
+    """Score P rows of K candidates by what `selection` maximises. *Shapes*: P × K."""
     scores = _score(policy, prompts, rows, config).tolist()
     ends = list(accumulate(map(len, rows)))
     return [scores[end - len(row) : end] for row, end in zip(rows, ends, strict=True)]
@@ -70,7 +70,7 @@ def _score(
     rows: Sequence[Sequence[Sample]],
     config: CoactiveConfig,
 ) -> Tensor:
-    """*Shapes*: P rows of K samples → P · K."""
+    """Score the samples of all rows at once. *Shapes*: P rows of K samples → P · K."""
     samples = [sample for row in rows for sample in row]
     repeated = [prompt for prompt, row in zip(prompts, rows, strict=True) for _ in row]
     selection: Selection = config.selection
@@ -85,7 +85,7 @@ def _score(
 def best_first(
     row: Sequence[Sample], scores: Sequence[float], *, allow_unfinished: bool = False
 ) -> list[int]:
-    """The candidates by their scores, those that ended before those that were cut.
+    """Sort the candidates by their scores, those that ended before those that were cut.
 
     Ties (all of step 0) stay in the order in which they were drawn.
     """

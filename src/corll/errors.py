@@ -21,7 +21,7 @@ from __future__ import annotations
 
 
 class CorllError(Exception):
-    """Root of the errors that corll raises on purpose."""
+    """The root of the errors that corll raises on purpose."""
 
 
 class ConfigError(CorllError, ValueError):

@@ -1,7 +1,7 @@
-"""What the learning was worth: drafts for held-out prompts, edited before and after.
+"""The evaluation of what was learned: drafts for held-out prompts, edited before and after.
 
-A text that says nothing costs no edits, so the edit cost stands beside what of the prompt the
-drafts still speak of, their length, and whether they repeat themselves. Intervals are 95 %
+A text that says nothing costs no edits. So the edit cost is shown beside the share of the prompt's
+content that the drafts keep, their length, and whether they repeat themselves. Intervals are 95 %
 percentile bootstraps over prompts (Efron and Tibshirani 1993).
 """
 
@@ -32,11 +32,11 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What one answered draft measures.
+    """The measures of one answered draft.
 
-    *Units*: `edit_cost` in character operations per character of the edit, 0 for an acceptance,
-    and 1 where there was no feedback, as if all had been written afresh; `content_kept` the share
-    of the prompt's content words that the draft holds; `words` of the draft.
+    *Units*: `edit_cost` in character operations per character of the edit, 0 for an acceptance, and
+    1 where there was no feedback, as if all had been written afresh; `content_kept` the share of
+    the prompt's content words that the draft holds; `words` of the draft.
     """
 
     edit_cost: float
@@ -62,7 +62,7 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One policy's drafts for held-out prompts, how they were edited, and what they measure."""
+    """The drafts of one policy for held-out prompts, how they were edited, and their measures."""
 
     edits: tuple[Edit, ...]
     measures: tuple[Measures, ...]
@@ -73,18 +73,18 @@ class Evaluation:
         return cls(edits=kept, measures=tuple(Measures.of(edit) for edit in kept))
 
     def values(self, measure: str) -> NDArray[np.float64]:
-        """One number a prompt."""
+        """Return one number a prompt."""
         return np.array([float(getattr(item, measure)) for item in self.measures])
 
     def summary(self, *, seed: int) -> dict[str, Interval]:
-        """The mean of every measure with its interval."""
+        """Return the mean of every measure with its interval."""
         return {
             field.name: mean_interval(self.values(field.name), seed=seed)
             for field in fields(Measures)
         }
 
     def records(self) -> list[dict[str, Any]]:
-        """One plain object a prompt, for a file of JSON lines; `from_records` reads it back."""
+        """Return one plain object a prompt, for JSON lines; `from_records` reads it back."""
         return [
             {**asdict(edit), **asdict(measures)}
             for edit, measures in zip(self.edits, self.measures, strict=True)
@@ -96,7 +96,7 @@ class Evaluation:
 
 
 def evaluate(drafts: Iterable[Draft], user: User) -> Evaluation:
-    """Lets the user edit the drafts for held-out prompts, and measures what was done.
+    """Let the user edit the drafts for held-out prompts, and measure the edits.
 
     *Raises*: InputError where there are none.
     """
@@ -107,18 +107,18 @@ def evaluate(drafts: Iterable[Draft], user: User) -> Evaluation:
 
 
 def first_samples(evaluation: Evaluation, user: User) -> Evaluation:
-    """The same prompts answered by their first candidate, unselected: what one sample is worth.
+    """Evaluate the first candidate of each draft, unselected: what one sample is worth.
 
-    Better play and better learning are different things: the drafts that are shown owe something
-    to the choice among k samples, these owe all to the policy.
+    The drafts that are shown owe something to the choice among k samples; these owe all to the
+    policy.
     """
     return evaluate((replace(edit.draft, choice=0) for edit in evaluation.edits), user)
 
 
 def compare(before: Evaluation, after: Evaluation, *, seed: int) -> Interval | None:
-    """The relative change of the mean edit cost, paired by prompt; -0.5 means half the edits.
+    """Return the relative change of the mean edit cost, paired by prompt; -0.5 is half of it.
 
-    None where the drafts needed no edits before, since there is nothing to divide by.
+    Return None where the drafts needed no edits before, since there is nothing to divide by.
     *Raises*: InputError where the two are not about the same prompts.
     """
     if [edit.draft.prompt for edit in before.edits] != [edit.draft.prompt for edit in after.edits]:
@@ -135,7 +135,7 @@ def compare(before: Evaluation, after: Evaluation, *, seed: int) -> Interval | N
 
 
 def question(prompt: Prompt) -> str:
-    """What a prompt asks: its text, or the last message of its user."""
+    """Return what a prompt asks: its text, or the last message of its user."""
     if isinstance(prompt, str):
         return prompt
     asked = [message["content"] for message in prompt if message["role"] == "user"]
@@ -147,7 +147,7 @@ def _cost(draft: str, edited: str | None) -> float:
 
 
 def mean_interval(values: NDArray[np.float64], *, seed: int) -> Interval:
-    """The mean of a sample and its interval. *Shapes*: `values` n, at least 1."""
+    """Return the mean of a sample and its interval. *Shapes*: `values` n, at least 1."""
     picks = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
     return _interval(float(values.mean()), values[picks].mean(axis=1))
 
@@ -155,7 +155,7 @@ def mean_interval(values: NDArray[np.float64], *, seed: int) -> Interval:
 def difference_interval(
     first: NDArray[np.float64], second: NDArray[np.float64], *, seed: int
 ) -> Interval:
-    """The mean of one sample minus that of another, drawn apart. *Shapes*: n and m, at least 1."""
+    """Return the difference of two means, of samples drawn apart. *Shapes*: n and m, at least 1."""
     rng = np.random.default_rng(seed)
     means = [
         values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)

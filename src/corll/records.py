@@ -1,4 +1,4 @@
-"""What flows through the loop: prompt → draft → edit → preference. Plain data, no tensors."""
+"""The records of the loop: prompt → draft → edit → preference. Plain data, no tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Message: TypeAlias = Mapping[str, str]
 """One turn of a conversation: `{"role": …, "content": …}`."""
 
 Prompt: TypeAlias = str | Sequence[Message]
-"""What is to be answered: a text, or a conversation whose last turn is to be answered."""
+"""A text, or a conversation whose last turn is to be answered."""
 
 
 class Verbatim(str):
@@ -51,7 +51,7 @@ Response: TypeAlias = str | Sample
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Step 1 of Algorithm 1: the candidates that were drawn, and the one that is shown.
+    """The draft, step 1 of Algorithm 1: the candidates that were drawn, and the one that is shown.
 
     *Shapes*: `candidates` K; `scores` K, the quantity that was maximised, or None where nothing
     had to be ranked (K = 1).
@@ -87,7 +87,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Step 2 of Algorithm 1: what the user made of a draft.
+    """The edit, step 2 of Algorithm 1: what the user made of a draft.
 
     `text` is the draft's own text for an acceptance, and None for no feedback at all. `sample` has
     the ids of the text where the user is a policy itself, and sampled them.
@@ -99,12 +99,12 @@ class Edit:
 
     @property
     def response(self) -> Response | None:
-        """What is learned from: the ids that were sampled, or the text."""
+        """The response that is learned from: the ids that were sampled, or the text."""
         return self.text if self.sample is None else self.sample
 
     @classmethod
     def of_sample(cls, draft: Draft, sample: Sample) -> Edit:
-        """The answer of a user who is a policy."""
+        """Return the answer of a user who is a policy."""
         return cls(draft, sample.text, sample)
 
     @classmethod
@@ -119,7 +119,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceLogprobs:
-    """log π_0 of both sides of a preference, computed once and kept with it.
+    """The log π_0 of both sides of a preference, computed once and kept with it.
 
     *Units*: nats, one number a token. `computed_with` names the reference, the dtype and the ids
     that were scored; whoever reuses the numbers compares it first and recomputes on a mismatch.
@@ -131,12 +131,12 @@ class ReferenceLogprobs:
 
     @property
     def chosen(self) -> float:
-        """log π_0 of the chosen response, summed."""
+        """The log π_0 of the chosen response, summed."""
         return fsum(self.chosen_tokens)
 
     @property
     def rejected(self) -> float:
-        """log π_0 of the rejected response, summed."""
+        """The log π_0 of the rejected response, summed."""
         return fsum(self.rejected_tokens)
 
     @classmethod
@@ -147,7 +147,7 @@ class ReferenceLogprobs:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """chosen ≻ rejected for a prompt; from an edit, `chosen` is the edit, `rejected` the draft."""
+    """A preference, chosen ≻ rejected, for a prompt; from an edit, the edit ≻ the draft."""
 
     prompt: Prompt
     chosen: Response
@@ -171,7 +171,7 @@ class Preference:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The user sent the draft as it was: counted, but no preference."""
+    """An acceptance: the user sent the draft as it was. It is counted, but is no preference."""
 
     draft: Draft
 
@@ -181,7 +181,7 @@ Outcome: TypeAlias = Preference | Acceptance
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What an Adam step did.
+    """The result of an Adam step.
 
     `number` counts the steps from 1. `metrics` are averages over the batch, under TRL's names.
     `learned` are the preferences of the step, each with its reference log-probabilities, so that
@@ -195,7 +195,7 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What came of an answer to a draft, and of the Adam step that it completed, if it did."""
+    """The result of an answer to a draft, with that of the Adam step that it completed, if any."""
 
     outcome: Outcome
     step: StepResult | None = None
@@ -203,7 +203,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round of Algorithm 1, counted from 1. `outcome` is None where there was no feedback.
+    """A round of Algorithm 1, counted from 1. `outcome` is None where there was no feedback.
 
     `step_metrics` holds the metrics of the Adam step that this round completed, if it did.
     """
@@ -219,5 +219,5 @@ class Round:
 
 
 def text_of(response: Response) -> str:
-    """The text of a response, whether or not it carries ids."""
+    """Return the text of a response, whether or not it carries ids."""
     return response if isinstance(response, str) else response.text

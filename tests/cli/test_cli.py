@@ -34,10 +34,10 @@ from corll.cli.experiment import (
 from corll.cli.export import ExportSettings
 from corll.cli.imports import ImportSettings
 from corll.cli.keys import CreateKeySettings, ListKeysSettings, RevokeKeySettings
+from corll.cli.learn_settings import LearnSettings, read_settings
 from corll.cli.link import LinkSettings
 from corll.cli.models import ModelsSettings
-from corll.cli.reporting import open_reporter
-from corll.cli.settings import LearnSettings, read_settings
+from corll.cli.trackers import open_tracker
 from corll.config import CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 from corll.files.run_folder import RunFolder
@@ -265,16 +265,16 @@ class TestReporting:
     ) -> None:
         monkeypatch.setitem(sys.modules, "wandb", None)
         with pytest.raises(ConfigError, match="pip install wandb"):
-            open_reporter("wandb", tmp_path, config={}, first_round=1)
+            open_tracker("wandb", tmp_path, config={}, first_round=1)
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     def test_tensorboard_gets_every_number(self, tmp_path: Path) -> None:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-        reporter = open_reporter("tensorboard", tmp_path, config={}, first_round=1)
-        reporter.report({"round": 1, "edit_cost": 0.5, "accepted": False})
-        reporter.report({"round": 2, "edit_cost": 0.25, "accepted": True})
-        reporter.close()
+        tracker = open_tracker("tensorboard", tmp_path, config={}, first_round=1)
+        tracker.log({"round": 1, "edit_cost": 0.5, "accepted": False})
+        tracker.log({"round": 2, "edit_cost": 0.25, "accepted": True})
+        tracker.close()
         events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
         assert [(e.step, e.value) for e in events.Scalars("edit_cost")] == [(1, 0.5), (2, 0.25)]
         assert [e.value for e in events.Scalars("accepted")] == [0.0, 1.0]

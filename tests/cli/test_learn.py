@@ -22,7 +22,7 @@ from corll.files.run_folder import preferences_of, read_config, read_journal
 
 # Each run is a process of its own, forked from one that has loaded the libraries already.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["corll.cli.session", "corll.cli.learn", "corll.simulation"])
+PROCESSES.set_forkserver_preload(["corll.cli.learning_run", "corll.cli.learn", "corll.simulation"])
 
 ROUNDS = 50
 FLAGS = (
@@ -162,8 +162,8 @@ class TestWholeRun:
         self, finished: Finished, corll: Callable[..., Command], tmp_path: Path
     ) -> None:
         folder = copy(finished.folder, tmp_path / "copy")
-        grown = corll("learn", "--resume", folder, "--rounds", ROUNDS + 2)
-        assert grown.wait() == 0, grown.printed
+        with_several_points = corll("learn", "--resume", folder, "--rounds", ROUNDS + 2)
+        assert with_several_points.wait() == 0, with_several_points.printed
         assert read_journal(folder)[:ROUNDS] == read_journal(finished.folder)
         assert len(read_journal(folder)) == read_config(folder)["settings"]["rounds"] == ROUNDS + 2
         refused = corll("learn", "--resume", folder, "--beta", "0.7", "--rounds", "3")

@@ -11,13 +11,23 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+import torch
 
 from corll.errors import RunFolderError
-from corll.laboratory.arms import FACTORIAL, FIXED_ARMS
-from corll.laboratory.cell import Cell, evaluations, is_done, prompt_stream, run_cell
-from corll.laboratory.workshop import Workshop
+from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm
+from corll.laboratory.cell import (
+    Cell,
+    evaluations,
+    is_done,
+    make_user,
+    new_policy,
+    prompt_stream,
+    run_cell,
+)
+from corll.laboratory.preparation import PreparedExperiment
 from corll.policy import Policy
-from small_experiments import small_workshop
+from corll.simulation.expert_users import ChoosingUser
+from small_experiments import prepare_small_experiment
 
 
 class KilledError(Exception):
@@ -25,8 +35,8 @@ class KilledError(Exception):
 
 
 @pytest.fixture
-def workshop(tiny_model_folder: Path) -> Workshop:
-    return small_workshop(tiny_model_folder)
+def prepared(tiny_model_folder: Path) -> PreparedExperiment:
+    return prepare_small_experiment(tiny_model_folder)
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
@@ -35,8 +45,8 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("arm", [*FIXED_ARMS, *FACTORIAL])
-def test_each_arm_runs_to_its_end(workshop: Workshop, arm: str, tmp_path: Path) -> None:
-    run_cell(workshop, Cell.named(arm, 0), tmp_path, rates={})
+def test_each_arm_runs_to_its_end(prepared: PreparedExperiment, arm: str, tmp_path: Path) -> None:
+    run_cell(prepared, Cell.named(arm, 0), tmp_path, rates={})
     lines = evaluations(tmp_path)
     assert is_done(tmp_path)
     expected = [0] if arm == "none" else [0, 4, 8]
@@ -50,7 +60,7 @@ def test_each_arm_runs_to_its_end(workshop: Workshop, arm: str, tmp_path: Path) 
         assert lines[1]["gain"] is not None
     assert (tmp_path / "adapter" / "adapter_config.json").exists()
     shown = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
-    assert [one["prompt"] for one in shown] == list(workshop.data.held_out)
+    assert [one["prompt"] for one in shown] == list(prepared.data.held_out)
     assert fmean(one["reward"] for one in shown) == pytest.approx(lines[-1]["reward"])
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["arm"], config["seed"]) == (arm, 0)
@@ -59,10 +69,10 @@ def test_each_arm_runs_to_its_end(workshop: Workshop, arm: str, tmp_path: Path) 
 @pytest.mark.parametrize("arm", ["coactive-minimal-drop", "dueling", "edit+both+offline"])
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_killed_cell_goes_on_to_the_same_end(
-    workshop: Workshop, arm: str, after: int, tmp_path: Path
+    prepared: PreparedExperiment, arm: str, after: int, tmp_path: Path
 ) -> None:
     cell = Cell.named(arm, 1)
-    run_cell(workshop, cell, tmp_path / "whole", rates={})
+    run_cell(prepared, cell, tmp_path / "whole", rates={})
 
     seen: list[Mapping[str, Any]] = []
 
@@ -72,9 +82,9 @@ def test_a_killed_cell_goes_on_to_the_same_end(
             raise KilledError
 
     with pytest.raises(KilledError):
-        run_cell(workshop, cell, tmp_path / "killed", rates={}, on_evaluation=kill)
+        run_cell(prepared, cell, tmp_path / "killed", rates={}, on_evaluation=kill)
     assert not is_done(tmp_path / "killed")
-    run_cell(workshop, cell, tmp_path / "killed", rates={})
+    run_cell(prepared, cell, tmp_path / "killed", rates={})
     assert lines_of(tmp_path / "killed") == lines_of(tmp_path / "whole")
     weights = [
         (tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes()
@@ -83,16 +93,18 @@ def test_a_killed_cell_goes_on_to_the_same_end(
     assert weights[0] == weights[1]
 
 
-def test_a_line_without_its_adapter_is_written_again(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_line_without_its_adapter_is_written_again(
+    prepared: PreparedExperiment, tmp_path: Path
+) -> None:
     """Killed between the line and the adapter, and in the middle of the next line."""
     cell = Cell.named("coactive-alpha-0.6", 1)
-    run_cell(workshop, cell, tmp_path / "whole", rates={})
+    run_cell(prepared, cell, tmp_path / "whole", rates={})
     with pytest.raises(KilledError):
-        run_cell(workshop, cell, tmp_path / "torn", rates={}, on_evaluation=_kill)
+        run_cell(prepared, cell, tmp_path / "torn", rates={}, on_evaluation=_kill)
     journal = tmp_path / "torn" / "evaluations.jsonl"
     later = json.dumps({**evaluations(tmp_path / "torn")[0], "step": 1, "preferences": 4})
     journal.write_text(journal.read_text() + later + "\n" + '{"arm": "coact')
-    run_cell(workshop, cell, tmp_path / "torn", rates={})
+    run_cell(prepared, cell, tmp_path / "torn", rates={})
     assert lines_of(tmp_path / "torn") == lines_of(tmp_path / "whole")
 
 
@@ -100,40 +112,60 @@ def _kill(line: Mapping[str, Any]) -> None:
     raise KilledError
 
 
-def test_a_done_cell_is_left_alone(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_done_cell_is_left_alone(prepared: PreparedExperiment, tmp_path: Path) -> None:
     cell = Cell.named("dueling", 0)
-    run_cell(workshop, cell, tmp_path, rates={})
+    run_cell(prepared, cell, tmp_path, rates={})
     before = (tmp_path / "evaluations.jsonl").read_bytes()
-    run_cell(workshop, cell, tmp_path, rates={}, on_evaluation=_kill)
+    run_cell(prepared, cell, tmp_path, rates={}, on_evaluation=_kill)
     assert (tmp_path / "evaluations.jsonl").read_bytes() == before
 
 
-def test_a_cell_of_other_settings_is_refused(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_cell_of_other_settings_is_refused(prepared: PreparedExperiment, tmp_path: Path) -> None:
     cell = Cell.named("dueling", 0)
-    run_cell(workshop, cell, tmp_path, rates={})
+    run_cell(prepared, cell, tmp_path, rates={})
     with pytest.raises(RunFolderError, match="other settings"):
-        run_cell(workshop, cell, tmp_path, rates={"dueling": 0.5})
-    other = workshop.experiment.with_settings(num_expert_samples=4)
+        run_cell(prepared, cell, tmp_path, rates={"dueling": 0.5})
+    other = prepared.experiment.with_settings(num_expert_samples=4)
     with pytest.raises(RunFolderError, match="other settings"):
-        run_cell(replace(workshop, experiment=other), cell, tmp_path, rates={})
+        run_cell(replace(prepared, experiment=other), cell, tmp_path, rates={})
 
 
 def test_seeds_fix_prompts_and_drafts_alike_in_every_arm(
-    workshop: Workshop, tmp_path: Path
+    prepared: PreparedExperiment, tmp_path: Path
 ) -> None:
     for arm in ("coactive-k-2", "dueling"):
-        run_cell(workshop, Cell.named(arm, 3), tmp_path / arm, rates={})
+        run_cell(prepared, Cell.named(arm, 3), tmp_path / arm, rates={})
     first, second = (evaluations(tmp_path / arm)[0] for arm in ("coactive-k-2", "dueling"))
     assert first["reward"] == second["reward"]
-    run_cell(workshop, Cell.named("dueling", 4), tmp_path / "other", rates={})
+    run_cell(prepared, Cell.named("dueling", 4), tmp_path / "other", rates={})
     assert evaluations(tmp_path / "other")[0]["reward"] != first["reward"]
 
 
+def test_the_adapter_starts_by_the_cell_s_seed(prepared: PreparedExperiment) -> None:
+    """What LoRA draws is its A; B is 0 at first, so that each starts as π_0."""
+    starts = []
+    for seed in (0, 0, 1):
+        policy = new_policy(prepared, seed)
+        weights = policy.trainable_parameters().values()
+        starts.append(torch.cat([weight.detach().flatten() for weight in weights]))
+        policy.unload()
+    assert torch.equal(starts[0], starts[1])
+    assert not torch.equal(starts[0], starts[2])
+
+
+def test_the_user_of_an_arm_errs_by_the_cell_s_seed(prepared: PreparedExperiment) -> None:
+    for arm in ("coactive-alpha-0.6", "coactive-edit"):
+        for seed in (0, 7):
+            user = make_user(get_arm(arm), prepared, seed)
+            assert isinstance(user, ChoosingUser)
+            assert user.seed == seed
+
+
 def test_whole_copies_learn_too(tiny_model_folder: Path, tmp_path: Path) -> None:
-    workshop = small_workshop(tiny_model_folder, trains="all", dtype="float32")
-    run_cell(workshop, Cell.named("coactive-alpha-0.6", 0), tmp_path, rates={})
+    prepared = prepare_small_experiment(tiny_model_folder, trains="all", dtype="float32")
+    run_cell(prepared, Cell.named("coactive-alpha-0.6", 0), tmp_path, rates={})
     assert evaluations(tmp_path)[-1]["kl"] != 0.0
-    assert isinstance(workshop.expert.policy, Policy)
+    assert isinstance(prepared.expert.policy, Policy)
 
 
 def test_prompts_come_without_end_in_another_order_each_time_round() -> None:

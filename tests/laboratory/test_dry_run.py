@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from corll.errors import ConfigError
 from corll.laboratory.dry_run import (
-    Drawing,
+    ResponseSampling,
     Tokens,
     cell_tokens,
     describe,
@@ -193,19 +193,19 @@ class TestMemory:
 class TestTime:
     def test_a_token_takes_its_products_or_its_reading_and_a_start(self) -> None:
         """Of 5 tokens; 2 layers start in 2 ms; a token's keys and values are 2 · 2 · 2 floats."""
-        drawing = Drawing(SMALL, SLOW, prompt=10, response=5, free_gb=1.0)
+        sampling = ResponseSampling(SMALL, SLOW, prompt=10, response=5, free_gb=1.0)
         products = 2 * 1000 * 8 / 5e5
-        assert drawing.seconds(8) == pytest.approx(5 * (products + 2e-3))
-        quick = replace(drawing, machine=replace(SLOW, flops_float32=1e12))
+        assert sampling.seconds(8) == pytest.approx(5 * (products + 2e-3))
+        quick = replace(sampling, machine=replace(SLOW, flops_float32=1e12))
         reading = (4000 + 8 * 12.5 * 32) / 5e6
         assert quick.seconds(8) == pytest.approx(5 * (reading + 2e-3))
 
     def test_what_does_not_fit_at_once_is_drawn_in_turns(self) -> None:
         """A response takes 15 tokens of 32 bytes and 50 logits of 4, 680 bytes in all."""
-        drawing = Drawing(SMALL, SLOW, prompt=10, response=5, free_gb=3 * 680 / GIB)
-        assert drawing.at_once(8) == 3
-        assert drawing.seconds(8) == pytest.approx(3 * 5 * (2000 * 8 / 3 / 5e5 + 2e-3))
-        assert drawing.at_once(2) == 2
+        sampling = ResponseSampling(SMALL, SLOW, prompt=10, response=5, free_gb=3 * 680 / GIB)
+        assert sampling.at_once(8) == 3
+        assert sampling.seconds(8) == pytest.approx(3 * 5 * (2000 * 8 / 3 / 5e5 + 2e-3))
+        assert sampling.at_once(2) == 2
 
     def test_hours_of_a_cell_and_of_a_grid(self) -> None:
         run = dry_run(WORK, arms=3, seeds=2, machines=[SLOW])
@@ -238,8 +238,8 @@ class TestTime:
     @pytest.mark.parametrize(("branches", "measured"), [(1, 24), (8, 170), (32, 395), (128, 617)])
     def test_the_laptop_drafts_as_it_was_measured_to(self, branches: int, measured: int) -> None:
         """Tokens a second of SmolLM2 with 64-token prompts (benchmarks/results/drafting.jsonl)."""
-        drawing = Drawing(SMOLLM2, LAPTOP, prompt=64, response=64, free_gb=4.0)
-        assert 64 * branches / drawing.seconds(branches) == pytest.approx(measured, rel=0.2)
+        sampling = ResponseSampling(SMOLLM2, LAPTOP, prompt=64, response=64, free_gb=4.0)
+        assert 64 * branches / sampling.seconds(branches) == pytest.approx(measured, rel=0.2)
 
 
 class TestPaper:

@@ -13,10 +13,16 @@ from matplotlib.colors import to_hex
 from corll.errors import RunFolderError
 from corll.laboratory.arms import FACTORIAL, FIXED_ARMS
 from corll.laboratory.figures import PANELS, draw_all
-from corll.laboratory.figures.curves import View, bands_of, draw_curves, seeds_in_words
+from corll.laboratory.figures.curves import View, bands_of, describe_seeds, draw_curves
 from corll.laboratory.figures.factorial import draw_factorial
 from corll.laboratory.figures.frontier import draw_frontier
-from corll.laboratory.figures.style import COACTIVE, DUELING, in_order, label_of, looks_of
+from corll.laboratory.figures.style import (
+    COACTIVE_COLOURS,
+    DUELING_COLOUR,
+    label_of,
+    line_styles,
+    sort_arms,
+)
 
 REWARD = (View("reward"),)
 
@@ -64,7 +70,7 @@ class TestStyle:
 
     def test_arms_are_ordered_by_kind_and_number(self) -> None:
         arms = ["mine", "dueling", "coactive-k-9", "coactive-k-10", "coactive-alpha-0.6"]
-        assert in_order([*arms, "coactive-alpha-0.45", "dueling"]) == [
+        assert sort_arms([*arms, "coactive-alpha-0.45", "dueling"]) == [
             "coactive-alpha-0.45",
             "coactive-alpha-0.6",
             "coactive-k-9",
@@ -74,14 +80,14 @@ class TestStyle:
         ]
 
     def test_coactive_goes_from_purple_to_orange_and_dueling_is_blue(self) -> None:
-        looks = looks_of(["dueling", "coactive-k-9", "coactive-k-1"])
-        assert looks["coactive-k-1"].colour == to_hex(COACTIVE(0.0)) == "#5e2b97"
-        assert looks["coactive-k-9"].colour == to_hex(COACTIVE(1.0)) == "#f0932b"
-        assert looks["dueling"].colour == DUELING
+        styles = line_styles(["dueling", "coactive-k-9", "coactive-k-1"])
+        assert styles["coactive-k-1"].colour == to_hex(COACTIVE_COLOURS(0.0)) == "#5e2b97"
+        assert styles["coactive-k-9"].colour == to_hex(COACTIVE_COLOURS(1.0)) == "#f0932b"
+        assert styles["dueling"].colour == DUELING_COLOUR
 
     def test_known_arms_do_not_look_alike(self) -> None:
-        looks = looks_of(FIXED_ARMS)
-        assert len(set(looks.values())) == len(FIXED_ARMS)
+        styles = line_styles(FIXED_ARMS)
+        assert len(set(styles.values())) == len(FIXED_ARMS)
 
 
 class TestPanels:
@@ -159,7 +165,7 @@ class TestBands:
         assert data is not None
         (axes,) = figure.axes
         (mean,) = axes.lines
-        assert mean.get_color() == DUELING
+        assert mean.get_color() == DUELING_COLOUR
         assert mean.get_ydata().tolist() == [0, 1.5]
         assert axes.get_xlabel() == "preferences seen"
         (curve,) = data["curves"]
@@ -184,9 +190,9 @@ class TestBands:
         assert draw_curves(lines_of("dueling"), ["dueling"], views[1:], title="t") is None
 
     def test_seeds_in_words(self) -> None:
-        assert seeds_in_words([1, 1], every_seed=False) == "one seed"
-        assert seeds_in_words([8, 3], every_seed=False) == "mean ± standard error, 3–8 seeds"
-        assert seeds_in_words([8], every_seed=True) == "thick: mean; thin: each of 8 seeds"
+        assert describe_seeds([1, 1], every_seed=False) == "one seed"
+        assert describe_seeds([8, 3], every_seed=False) == "mean ± standard error, 3–8 seeds"
+        assert describe_seeds([8], every_seed=True) == "thick: mean; thin: each of 8 seeds"
 
 
 class TestFrontier:

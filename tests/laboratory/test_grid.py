@@ -13,26 +13,26 @@ from corll.errors import RunFolderError
 from corll.laboratory import grid as grid_module
 from corll.laboratory.cell import Cell
 from corll.laboratory.grid import Grid
-from corll.laboratory.workshop import Workshop
-from small_experiments import small_workshop
+from corll.laboratory.preparation import PreparedExperiment
+from small_experiments import prepare_small_experiment
 
 
 @pytest.fixture
-def workshop(tiny_model_folder: Path) -> Workshop:
-    return small_workshop(tiny_model_folder)
+def prepared(tiny_model_folder: Path) -> PreparedExperiment:
+    return prepare_small_experiment(tiny_model_folder)
 
 
 @pytest.fixture
-def grid(workshop: Workshop, tmp_path: Path) -> Grid:
-    return Grid.open(tmp_path / "grid", workshop.experiment)
+def grid(prepared: PreparedExperiment, tmp_path: Path) -> Grid:
+    return Grid.open(tmp_path / "grid", prepared.experiment)
 
 
 CELLS = [Cell.named(arm, seed) for seed in (0, 1) for arm in ("coactive-best", "dueling")]
 
 
-def test_cells_lie_by_arm_and_seed(grid: Grid, workshop: Workshop) -> None:
+def test_cells_lie_by_arm_and_seed(grid: Grid, prepared: PreparedExperiment) -> None:
     seen = []
-    grid.run(workshop, CELLS, on_evaluation=lambda line: seen.append((line["arm"], line["seed"])))
+    grid.run(prepared, CELLS, on_evaluation=lambda line: seen.append((line["arm"], line["seed"])))
     assert seen == [(c.arm.name, c.seed) for c in CELLS for _ in range(3)]
     assert (grid.folder / "cells" / "dueling" / "seed-1" / "done.json").exists()
     states = grid.states()
@@ -45,7 +45,7 @@ def test_cells_lie_by_arm_and_seed(grid: Grid, workshop: Workshop) -> None:
 
 
 def test_a_whole_copys_own_config_is_no_cell(tiny_model_folder: Path, tmp_path: Path) -> None:
-    whole = small_workshop(tiny_model_folder, trains="all")
+    whole = prepare_small_experiment(tiny_model_folder, trains="all")
     grid = Grid.open(tmp_path / "grid", whole.experiment)
     grid.run(whole, [Cell.named("dueling", 0), Cell.named("none", 0, 1e-4)])
     assert (grid.folder / "cells/dueling/seed-0/adapter/config.json").exists()
@@ -53,8 +53,10 @@ def test_a_whole_copys_own_config_is_no_cell(tiny_model_folder: Path, tmp_path: 
     assert {line["arm"] for line in grid.gather()} == {"dueling"}
 
 
-def test_gathered_lines_are_those_of_all_cells_but_trials(grid: Grid, workshop: Workshop) -> None:
-    grid.run(workshop, [*CELLS, Cell.named("dueling", 100, 0.5)])
+def test_gathered_lines_are_those_of_all_cells_but_trials(
+    grid: Grid, prepared: PreparedExperiment
+) -> None:
+    grid.run(prepared, [*CELLS, Cell.named("dueling", 100, 0.5)])
     lines = grid.gather()
     assert len(lines) == 12
     assert {line["seed"] for line in lines} == {0, 1}
@@ -71,15 +73,16 @@ def test_two_runners_share_the_cells(
     monkeypatch.setattr(grid_module, "_POLL_SECONDS", 0.05)
     done: dict[int, list[tuple[str, int]]] = {0: [], 1: []}
 
-    def work(number: int, workshop: Workshop) -> None:
+    def work(number: int, prepared: PreparedExperiment) -> None:
         grid.run(
-            workshop,
+            prepared,
             CELLS,
             on_evaluation=lambda line: done[number].append((line["arm"], line["seed"])),
         )
 
     runners = [
-        threading.Thread(target=work, args=(n, small_workshop(tiny_model_folder))) for n in done
+        threading.Thread(target=work, args=(n, prepare_small_experiment(tiny_model_folder)))
+        for n in done
     ]
     for runner in runners:
         runner.start()
@@ -90,7 +93,7 @@ def test_two_runners_share_the_cells(
 
 
 def test_a_runner_waits_for_a_cell_that_another_works_on(
-    grid: Grid, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    grid: Grid, prepared: PreparedExperiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """…and takes it over where the other died."""
     folder = grid.folder / CELLS[0].folder
@@ -105,12 +108,12 @@ def test_a_runner_waits_for_a_cell_that_another_works_on(
 
     monkeypatch.setattr(grid_module.time, "sleep", sleep)
     order: list[str] = []
-    grid.run(workshop, CELLS[:2], on_evaluation=lambda line: order.append(line["arm"]))
+    grid.run(prepared, CELLS[:2], on_evaluation=lambda line: order.append(line["arm"]))
     assert len(waited) == 1
     assert order == ["dueling"] * 3 + ["coactive-best"] * 3
 
 
-def test_the_rate_with_the_largest_area_is_kept(grid: Grid, workshop: Workshop) -> None:
+def test_the_rate_with_the_largest_area_is_kept(grid: Grid, prepared: PreparedExperiment) -> None:
     curves = {1e-3: [0.0, 1.0, 1.0], 1e-2: [0.0, 0.0, 1.5], 1e-1: [0.0, 2.0, -1.0]}
     for rate, rewards in curves.items():
         folder = grid.folder / Cell.named("dueling", 100, rate).folder
@@ -125,9 +128,11 @@ def test_the_rate_with_the_largest_area_is_kept(grid: Grid, workshop: Workshop) 
     assert grid.rates() == {"dueling": 1e-3}
 
 
-def test_another_experiment_does_not_get_into_the_folder(grid: Grid, workshop: Workshop) -> None:
-    assert Grid.open(grid.folder, workshop.experiment).experiment == workshop.experiment
-    other = workshop.experiment.with_settings(held_out=5)
+def test_another_experiment_does_not_get_into_the_folder(
+    grid: Grid, prepared: PreparedExperiment
+) -> None:
+    assert Grid.open(grid.folder, prepared.experiment).experiment == prepared.experiment
+    other = prepared.experiment.with_settings(held_out=5)
     with pytest.raises(RunFolderError, match="other settings"):
         Grid.open(grid.folder, other)
 

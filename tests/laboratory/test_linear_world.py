@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +21,7 @@ from corll.laboratory.linear_world import (
 )
 from corll.simulation.axes import FeedbackAxes
 
+EXPERIMENT = Path(__file__).parents[2] / "experiments" / "linear_world.py"
 BEST = FeedbackAxes(strength="best", nothing_better="drop")
 MINIMAL = FeedbackAxes(strength="minimal", nothing_better="drop")
 
@@ -182,3 +187,107 @@ def test_dueling_charges_both_and_learns_from_the_winner() -> None:
     wins = int(history.gain.sum())
     assert learner.weights.tolist() == [-wins, wins]
     assert (history.regret[history.gain > 0] == 0.5).all()
+
+
+class FixedWeights:
+    """A learner that never moves, so that what is shown depends on the random streams alone."""
+
+    def __init__(self, *weights: float) -> None:
+        self.weights = np.array(weights)
+
+    def learn(self, difference: np.ndarray) -> None:
+        """Nothing is learned."""
+
+
+def prompts_of_different_gaps(count: int = 500) -> LinearWorld:
+    """Candidate 1 of each prompt falls short of the best by a distance of its own."""
+    gaps = np.arange(1, count + 1)
+    features = np.zeros((count, 3, 2))
+    features[:, 0, 1] = gaps
+    features[:, 1, 0] = 1.0
+    return LinearWorld(features, true_weights=np.array([0.0, 1.0]))
+
+
+def test_the_prompts_of_a_seed_are_the_same_in_coactive_and_dueling() -> None:
+    """A learner that always shows candidate 1: the regrets say which prompts were met."""
+    own, shows_1 = prompts_of_different_gaps(), FixedWeights(1000.0, 0.0)
+    met = {
+        seed: play_coactive(own, shows_1, BEST, rounds=200, seed=seed).regret.tolist()
+        for seed in (3, 4, 200)
+    }
+    for seed, regret in met.items():
+        assert play_dueling(own, shows_1, rounds=200, seed=seed).regret.tolist() == regret
+        assert len(set(regret)) > 100
+    assert met[3] != met[4]
+    assert met[3] != met[200]
+
+
+ONE_PROMPT = LinearWorld(np.eye(3)[None], true_weights=np.array([0.0, 1.0, 2.0]))
+"""Three candidates of rewards 0, 1 and 2."""
+NO_OPINION = FixedWeights(0.0, 0.0, 0.0)
+
+
+def test_each_random_choice_follows_its_seed() -> None:
+    """On one prompt only the choice at hand is random: candidates, mislabels, or duels."""
+    often_wrong = FeedbackAxes(strength="best", mislabel_probability=0.5)
+    for play in (
+        lambda seed: (
+            play_coactive(
+                ONE_PROMPT, NO_OPINION, BEST, rounds=60, seed=seed, num_candidates=1
+            ).regret
+        ),
+        lambda seed: (
+            play_coactive(
+                ONE_PROMPT, FixedWeights(0.0, 1.0, 0.0), often_wrong, rounds=60, seed=seed
+            ).gain
+        ),
+        lambda seed: play_dueling(ONE_PROMPT, NO_OPINION, rounds=60, seed=seed).regret,
+    ):
+        assert play(5).tolist() == play(5).tolist()
+        assert play(5).tolist() != play(6).tolist()
+        assert play(60).tolist() != play(6).tolist()
+
+
+def test_candidates_are_drawn_without_replacement() -> None:
+    """Of two different ones out of three the lowest score is never the best, nor the edit."""
+    shown = play_coactive(
+        ONE_PROMPT, FixedWeights(0.0, 1.0, 2.0), BEST, rounds=300, seed=0, num_candidates=2
+    )
+    assert set(shown.regret) == {0.0, 1.0}
+    offered = play_coactive(
+        ONE_PROMPT, FixedWeights(1.0, 0.0, 0.0), BEST, rounds=300, seed=0, num_expert_samples=2
+    )
+    assert set(offered.gain) == {1.0, 2.0}
+
+
+@pytest.mark.parametrize(("weights", "holds"), [((2.0, 1.0, 0.0), True), ((0.0, 1.0, 2.0), False)])
+def test_the_premise_of_a_duel_is_that_the_loser_scored_as_high(
+    weights: tuple[float, ...], holds: bool
+) -> None:
+    """The loser is the draft: a learner that ranks all wrongly scores it higher, or as high."""
+    history = play_dueling(ONE_PROMPT, FixedWeights(*weights), rounds=200, seed=0, temperature=1e6)
+    met = history.gain > 0
+    assert met.any()
+    assert set(history.premise[met]) == {holds}
+
+
+def test_the_committed_results_are_what_is_played_now() -> None:
+    """Every arm of the experiment on 16 candidates, two seeds: each stream is as it was."""
+    experiment = runpy.run_path(str(EXPERIMENT))
+    path = experiment["RESULTS"] / "rounds.jsonl"
+    lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        if line["candidates"] == 16 and line["seed"] < 2:
+            own = LinearWorld.generate(
+                num_prompts=experiment["PROMPTS"],
+                num_candidates=16,
+                dimensions=experiment["DIMENSIONS"],
+                seed=line["seed"],
+            )
+            history = experiment["play"](line["arm"], own, line["seed"])
+            marks = np.array(line["rounds"]) - 1
+            assert history.mean_regret[marks] == pytest.approx(line["regret_at"]), line["arm"]
+            assert history.premise.mean() == pytest.approx(line["premise_held"])
+            assert history.estimated_alpha() == pytest.approx(
+                (line["estimated_alpha"], line["left_out"])
+            )

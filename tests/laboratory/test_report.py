@@ -201,7 +201,7 @@ class TestPage:
         assert "holds no figures" in found
 
     def test_the_linear_world(self, tmp_path: Path) -> None:
-        """A folder of pictures alone: the SVG is taken where both kinds are there."""
+        """A folder of figures alone: the SVG is taken where both kinds are there."""
         linear = tmp_path / "linear"
         linear.mkdir()
         (linear / "regret.png").write_bytes(b"\x89PNG")

@@ -37,7 +37,9 @@ class TestLogistic:
 
     def test_the_same_seed_gives_the_same(self) -> None:
         one, same = (train_sentiment(GOOD + BAD, LABELS, seed=3) for _ in range(2))
+        other = train_sentiment(GOOD + BAD, LABELS, seed=4)
         assert one.log_positive(GOOD).tolist() == same.log_positive(GOOD).tolist()
+        assert one.log_positive(GOOD).tolist() != other.log_positive(GOOD).tolist()
 
     def test_accuracy_is_of_the_tenth_that_is_not_learned_from(self) -> None:
         # Each word is in two texts, whose labels are drawn: learned by heart, the others guessed.

@@ -71,7 +71,7 @@ class TestHub:
 
     def test_without_the_package_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "datasets", None)
-        with pytest.raises(InputError, match=r"pip install 'datasets>=4\.0'.* --data FILE"):
+        with pytest.raises(InputError, match=r"datasets.*pip install 'corll\[lab\]'.* --data FILE"):
             Imdb().read(source="hub")
 
 

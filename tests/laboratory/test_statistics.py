@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ class TestHalfWay:
         fit = isotonic_fit(values)
         assert (np.diff(fit) >= 0).all()
         assert fit.sum() == pytest.approx(sum(values))
-        assert isotonic_fit(fit).tolist() == fit.tolist()
+        assert isotonic_fit(fit) == pytest.approx(fit, abs=1e-12)
 
     def test_by_hand(self) -> None:
         """Half of 6 is 3. The fit 0, 2, 2, 5 passes it a third of the way from 20 to 30; the
@@ -165,6 +166,15 @@ class TestContrast:
         assert paired_contrast([0.0, 0.0]) == (0.0, 0.0, 0.0, 1.0, 2, 0.0)
         assert paired_contrast([-1.0, -1.0]) == (-1.0, -1.0, -1.0, 0.0, 2, -math.inf)
 
+    def test_without_scipy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What no extra is needed for, one pair or no spread, works without it."""
+        for name in ("scipy.stats", "scipy.optimize"):
+            monkeypatch.setitem(sys.modules, name, None)
+        assert paired_contrast([0.5]).n == paired_contrast([0.5, 0.5]).mean * 2 == 1
+        for needs_it in (lambda: paired_contrast([0.0, 1.0]), lambda: isotonic_fit([1.0, 0.0])):
+            with pytest.raises(InputError, match=r"scipy.*pip install 'corll\[lab\]'"):
+                needs_it()
+
     @pytest.mark.parametrize("differences", [[], [math.nan, 1.0]])
     def test_no_differences(self, differences: list[float]) -> None:
         with pytest.raises(InputError):
@@ -212,6 +222,18 @@ class TestEvaluations:
         found = curves(lines, "reward", against="edited_characters")["sft-edit"][0]
         assert found.preferences.tolist() == [0, 900]
         assert found.values.tolist() == [0.5, 1.0]
+
+    def test_an_unknown_cost_is_no_point(self) -> None:
+        """Null or not finite: such a line is left out, whatever its reward."""
+        lines = [
+            line("sft-edit", 0, 0, reward=0.0, kl=0.0),
+            line("sft-edit", 0, 64, reward=0.5, kl=None),
+            line("sft-edit", 0, 128, reward=0.75, kl=math.inf),
+            line("sft-edit", 0, 192, reward=1.0, kl=2.0),
+        ]
+        found = curves(lines, "reward", against="kl")["sft-edit"][0]
+        assert found.preferences.tolist() == [0, 2]
+        assert found.values.tolist() == [0, 1]
 
     def test_a_folder_is_read(self, tmp_path: Path) -> None:
         lines = [line("dueling", 0, 0, reward=0.5, kl=None)]

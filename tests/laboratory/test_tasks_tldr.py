@@ -150,3 +150,11 @@ def test_the_offline_source_is_thousands_of_descriptions() -> None:
     assert len(corpus.rows) > 1000
     assert all(row.rejected is None and row.prompt.endswith(ENDING) for row in corpus.rows)
     assert "Debian" in corpus.source
+
+
+def test_the_order_of_the_rows_follows_the_seed(byte_tokenizer: Any) -> None:
+    rows = [Comparison(prompt(f"post {n}"), " x", " y") for n in range(8)]
+    first, same, other = (prepared(rows, byte_tokenizer, 60, seed=seed) for seed in (0, 0, 1))
+    assert first == same
+    assert first.prompts != other.prompts
+    assert set(first.prompts) == set(other.prompts)

@@ -23,6 +23,7 @@ def chosen(rewards: list[float], draft: float, **axes: object) -> int | None:
     [
         ({"strength": "minimal"}, 3),
         ({"strength": "best"}, 2),
+        ({"strength": "best", "alpha": 0.1}, 2),  # α is for `alpha` alone
         ({"strength": "alpha", "alpha": 0.1}, 3),  # 0.1 · 2.0 = 0.2: just enough
         ({"strength": "alpha", "alpha": 0.25}, 0),
         ({"strength": "alpha", "alpha": 0.3}, 4),

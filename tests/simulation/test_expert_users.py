@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from os.path import commonprefix
 from typing import Any
@@ -15,6 +16,8 @@ from corll.records import Draft, Edit
 from corll.simulation.axes import FeedbackAxes
 from corll.simulation.expert_users import (
     Answer,
+    Candidate,
+    ChoosingUser,
     DuelingLabeller,
     ExpertUser,
     MatchedUser,
@@ -51,6 +54,13 @@ def redrawer(expert: Expert, axes: FeedbackAxes, **settings: Any) -> RedrawUser:
 
 def rewriter(expert: Expert, axes: FeedbackAxes = BEST, **settings: Any) -> RewriteUser:
     return RewriteUser(expert, axes, num_samples=6, sampling=SAMPLING, **settings)
+
+
+class ChoosesAmongTwo(ChoosingUser):
+    """Has the draft's own further candidates: whether it errs is its only random choice."""
+
+    def candidates(self, drafts: Sequence[Draft]) -> list[list[Candidate]]:
+        return self._scored(drafts, [draft.candidates[:3] for draft in drafts])
 
 
 def reward(expert: Expert, draft: Draft, sample: Any) -> float:
@@ -109,6 +119,41 @@ def test_an_answer_hangs_on_nothing_beside_its_draft(expert: Expert, drafts: lis
         together = make(expert, axes).edits(drafts)
         alone = [make(expert, axes).edits([draft])[0] for draft in drafts]
         assert list(map(ids_of, together)) == list(map(ids_of, alone))
+
+
+def test_mistakes_and_rewritings_follow_the_user_s_seed(
+    expert: Expert, drafts: list[Draft]
+) -> None:
+    """Two users of one seed answer alike; of another seed, other drafts meet a mistake."""
+    often_wrong = BEST.with_settings(mislabel_probability=0.5)
+    for make, axes in ((redrawer, often_wrong), (rewriter, BEST)):
+        answers = [
+            [ids_of(edit) for edit in make(expert, axes, seed=seed).edits(drafts)]
+            for seed in (1, 1, 2)
+        ]
+        assert answers[0] == answers[1]
+        assert answers[0] != answers[2]
+
+
+def test_each_draft_and_each_round_has_a_stream_of_its_own(
+    expert: Expert, drafts: list[Draft]
+) -> None:
+    """The same draft under other seeds is rewritten and misjudged otherwise."""
+    again = [replace(drafts[0], seed=seed) for seed in range(8)]
+    candidates = rewriter(expert).candidates(again)
+    assert len({tuple(c.sample.token_ids for c in row) for row in candidates}) == len(again)
+    first, second = (
+        [c.sample.token_ids for c in candidates[0][1 + 6 * n : 7 + 6 * n]] for n in range(2)
+    )
+    assert first != second
+    often_wrong = BEST.with_settings(mislabel_probability=0.5)
+    user = ChoosesAmongTwo(expert, often_wrong, num_samples=2, sampling=SAMPLING)
+    rows = user.candidates(drafts)
+    improvable = next(
+        n for n, row in enumerate(rows) if row[0].reward < max(c.reward for c in row[1:])
+    )
+    again = [replace(drafts[improvable], seed=seed) for seed in range(8)]
+    assert len({ids_of(edit) for edit in user.edits(again)}) == 2
 
 
 def test_the_expert_draws_by_a_stream_of_its_own(expert: Expert, drafts: list[Draft]) -> None:

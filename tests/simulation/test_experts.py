@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -12,7 +13,14 @@ from corll.errors import InputError, TrainingError
 from corll.policy import Policy
 from corll.records import Preference, Sample
 from corll.simulation.expert_config import ExpertConfig
-from corll.simulation.experts import Expert, Measurement, measure, pairs_by_score, train_expert
+from corll.simulation.experts import (
+    Expert,
+    Measurement,
+    _batches,
+    measure,
+    pairs_by_score,
+    train_expert,
+)
 from tiny_models import perturb_adapter
 
 PROMPTS = ["Write to Anna.", "The kettle.", "Is the hotel near?", "Tuesday?"]
@@ -49,6 +57,28 @@ def test_it_stops_once_it_is_far_enough(policy: Policy) -> None:
         (last.reward, last.base_reward, last.wins)
     )
     assert [found.step for found in measured] == list(range(1, len(measured) + 1))
+
+
+def test_the_order_of_preferences_follows_the_seed(policy: Policy) -> None:
+    preferences = pairs(policy)
+    orders = [
+        [next(batches) for _ in range(4)]
+        for batches in (_batches(preferences, CONFIG.with_settings(seed=n)) for n in (0, 0, 1))
+    ]
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2]
+    for order in orders:
+        assert sorted(map(repr, chain.from_iterable(order))) == sorted(map(repr, preferences))
+
+
+def test_the_samples_of_a_measurement_follow_the_seed(policy: Policy) -> None:
+    perturb_adapter(policy)
+    first, same, other = (
+        measure(Expert(policy), PROMPTS, CONFIG.with_settings(seed=seed), **HOW)
+        for seed in (0, 0, 1)
+    )
+    assert first == same
+    assert first != other
 
 
 def test_it_says_where_it_went_too_far(policy: Policy) -> None:

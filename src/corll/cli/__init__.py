@@ -41,7 +41,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code."""
+    """Run a command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def usage() -> str:
-    """What `corll --help` prints."""
+    """Return what `corll --help` prints."""
     commands = "\n".join(f"  {name:<11} {command.summary}" for name, command in COMMANDS.items())
     return (
         "usage: corll COMMAND [OPTIONS]\n\n"
@@ -67,7 +67,7 @@ def usage() -> str:
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
-    # What other packages deprecate is no news to the person at the terminal.
+    # Deprecations in other packages do not concern the person at the terminal.
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:

@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from corll.laboratory.figures.style import INK, PALE, add_title, new_figure, tidy, write_image
+from corll.laboratory.figures.style import INK, PALE, add_title, new_figure, style_axes, write_image
 
 _LINE = "#1f5f8b"
 _MIN_WINDOW, _WINDOWS = 4, 8
 
 
 def draw_curve(metrics: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> bool:
-    """Writes the curve as a PNG; False where no round got feedback and there is nothing to show.
+    """Draw the curve as a PNG; return False where no round got feedback and nothing can be shown.
 
     Both panels show single rounds and the mean of the rounds around them, over an eighth of the
     run.
@@ -39,7 +39,7 @@ def draw_curve(metrics: Sequence[Mapping[str, Any]], path: Path, *, title: str) 
 
 
 def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of the values up to each, over a window of an eighth of them (at least 4)."""
+    """Return the mean of the values up to each, over a window of an eighth of them (at least 4)."""
     window = max(_MIN_WINDOW, len(values) // _WINDOWS)
     sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(1, len(values) + 1)
@@ -51,15 +51,15 @@ def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _draw_costs(axes: Axes, rounds: NDArray[np.int64], costs: NDArray[np.float64]) -> None:
     axes.scatter(rounds, costs, s=14, color=PALE, linewidths=0, label="one round")
     axes.plot(rounds, running_mean(costs), color=_LINE, linewidth=2, label="running mean")
-    # A few drafts that were thrown away whole cost many times their edit; they must not
-    # flatten the rest.
+    # A few drafts that were thrown away whole cost many times their edit, and must not flatten the
+    # rest of the curve.
     top = max(float(np.quantile(costs, 0.95)) * 1.3, float(running_mean(costs).max()) * 1.1, 0.1)
     axes.set_ylim(-0.03 * top, top)
     above = int((costs > top).sum())
     label = "edit cost" + (f"\n({above} rounds above)" if above else "")
     axes.set_ylabel(label, color=INK)
     axes.legend(frameon=False, loc="upper right", labelcolor=INK)
-    tidy(axes)
+    style_axes(axes)
 
 
 def _draw_acceptance(axes: Axes, rounds: NDArray[np.int64], accepted: NDArray[np.float64]) -> None:
@@ -70,4 +70,4 @@ def _draw_acceptance(axes: Axes, rounds: NDArray[np.int64], accepted: NDArray[np
     axes.set_ylabel("accepted as is", color=INK)
     axes.set_xlabel("round", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    tidy(axes)
+    style_axes(axes)

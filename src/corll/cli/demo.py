@@ -17,15 +17,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 from pydantic import Field
 from rich.console import Console
 
 from corll.cli.parsing import parse
-from corll.cli.settings import OptionalFolder
-from corll.config import Config
+from corll.cli.settings import RUNS, OptionalFolder
+from corll.config import Config, EditorName
 from corll.errors import ConfigError, RunFolderError
 from corll.records import Draft, Sample
 from corll.simulation import EDITORS, own_words, writing_prompts
@@ -35,18 +35,16 @@ if TYPE_CHECKING:
 
 _STARTS_WITHIN_S = 120
 _RECENT = 16
-"""Answers that the running figure is about."""
+"""The number of latest answers that the running figure is about."""
 
 
 class DemoSettings(Config):
     """Watch the service learn from a simulated writer, on screen, within minutes."""
 
-    writer: Literal["letter", "tone", "concise"] = Field(
-        "letter", description="The rule that the simulated writer follows."
-    )
+    writer: EditorName = Field("letter", description="The rule that the simulated writer follows.")
     rounds: int = Field(128, ge=1, description="Drafts that the writer answers.")
     data_dir: OptionalFolder = Field(
-        None, description="Folder of the demo's service; by default a new one under runs/."
+        None, description=f"Folder of the demo's service; by default a new one under {RUNS}/."
     )
     pause_s: float = Field(0.0, ge=0, description="Seconds that the writer rests between drafts.")
 
@@ -54,7 +52,7 @@ class DemoSettings(Config):
 def main(arguments: Sequence[str]) -> None:
     settings = parse(DemoSettings, arguments, command="demo")
     console = Console(highlight=False)
-    folder = settings.data_dir or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
+    folder = settings.data_dir or RUNS / time.strftime("demo-%Y%m%d-%H%M%S")
     with _service(folder) as (url, key), _client(url, key) as client:
         writer = f"simulated {settings.writer} writer"
         link: Any = client.post("/links", body={"user": writer}, cast_to=object)
@@ -67,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _write(client: Corll, writer: str, settings: DemoSettings) -> Iterator[str]:
-    """Plays the writer; a line whenever a new version drafts, and at the end."""
+    """Play the writer; yield a line whenever a new version drafts, and at the end."""
     editor = EDITORS[settings.writer](own_words=own_words())
     prompts = writing_prompts("train")
     costs: deque[float] = deque(maxlen=_RECENT)
@@ -101,7 +99,7 @@ def _drafted_by(reply: Any) -> object:
 
 @contextmanager
 def _service(folder: Path) -> Iterator[tuple[str, str]]:
-    """A service of the demo's own, with its learner, and its key.
+    """Start a service of the demo's own, with its learner; yield its address and its key.
 
     *Raises*: RunFolderError where it does not start.
     """
@@ -123,7 +121,7 @@ def _service(folder: Path) -> Iterator[tuple[str, str]]:
 def _wait(process: subprocess.Popen[bytes], url: str) -> None:
     end = time.monotonic() + _STARTS_WITHIN_S
     while time.monotonic() < end and process.poll() is None:
-        # Before the service listens nobody answers, or the connection is refused.
+        # The connection is refused, or gets no answer, until the service listens.
         with suppress(OSError), urlopen(f"{url}/readyz", timeout=5) as answer:
             if json.load(answer)["learner"] == "ready":
                 return

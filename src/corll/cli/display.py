@@ -1,4 +1,4 @@
-"""How a run looks while it runs: a live line at a terminal, plain lines in a pipe."""
+"""The display of a run while it runs: a live line at a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 WINDOW = 32
-"""Rounds over which the running figures are taken."""
+"""The rounds over which the running figures are taken."""
 
 
 @dataclass
-class Tally:
+class RunningFigures:
     """The running figures of a run, from the lines of its metrics."""
 
     rounds: int = 0
@@ -43,10 +43,10 @@ class Tally:
 
 
 class Display(Protocol):
-    """Shows the rounds of a run. A context manager."""
+    """A display of the rounds of a run. A context manager."""
 
     def show(self, metrics: Mapping[str, Any]) -> None:
-        """Takes a line of the metrics, after its round."""
+        """Show a line of the metrics, after its round."""
         ...
 
     def __enter__(self) -> Display: ...
@@ -58,7 +58,7 @@ class LiveDisplay:
     """One line that moves: rounds, running figures, time left."""
 
     def __init__(self, console: Console, *, rounds: int, played: int) -> None:
-        self._tally = Tally()
+        self._figures = RunningFigures()
         self._progress = Progress(
             TextColumn("{task.completed}/{task.total} rounds"),
             BarColumn(bar_width=16),
@@ -69,9 +69,9 @@ class LiveDisplay:
         self._task: TaskID = self._progress.add_task("", total=rounds, completed=played)
 
     def show(self, metrics: Mapping[str, Any]) -> None:
-        self._tally.add(metrics)
+        self._figures.add(metrics)
         self._progress.update(
-            self._task, completed=self._tally.rounds, description=str(self._tally)
+            self._task, completed=self._figures.rounds, description=str(self._figures)
         )
 
     def __enter__(self) -> LiveDisplay:
@@ -86,22 +86,21 @@ class PlainDisplay:
     """A line per step, for pipes and log files."""
 
     def __init__(self, console: Console, *, rounds: int | None) -> None:
-        self._console, self._rounds, self._tally = console, rounds, Tally()
+        self._console, self._rounds, self._figures = console, rounds, RunningFigures()
 
     def show(self, metrics: Mapping[str, Any]) -> None:
-        self._tally.add(metrics)
+        self._figures.add(metrics)
         if "loss" in metrics:
             total = "" if self._rounds is None else f"/{self._rounds}"
-            line = (
-                f"round {self._tally.rounds}{total} · {self._tally} · loss {self._tally.loss:.3f}"
-            )
+            figures = self._figures
+            line = f"round {figures.rounds}{total} · {figures} · loss {figures.loss:.3f}"
             self._console.print(line, soft_wrap=True)
 
     def __enter__(self) -> PlainDisplay:
         return self
 
     def __exit__(self, *details: object) -> None:
-        """Nothing is open."""
+        """Do nothing: no line is open."""
 
 
 class PersonDisplay:
@@ -133,4 +132,4 @@ class PersonDisplay:
         return self
 
     def __exit__(self, *details: object) -> None:
-        """Nothing is open."""
+        """Do nothing: no line is open."""

@@ -15,9 +15,16 @@ from rich.rule import Rule
 from tyro.conf import Positional, arg
 
 from corll.cli.parsing import parse
-from corll.cli.settings import DEFAULT_MODEL, OptionalDType, OptionalFolder, OptionalName
+from corll.cli.settings import (
+    WHICH_DEVICE,
+    WHICH_DTYPE,
+    WHICH_MODEL,
+    OptionalDType,
+    OptionalFolder,
+    OptionalName,
+)
 from corll.cli.terminal_user import visible
-from corll.config import CoactiveConfig, SamplingConfig
+from corll.config import DEFAULT_MODEL, CoactiveConfig, SamplingConfig
 from corll.errors import AdapterError, InputError
 from corll.model import file_names
 from corll.records import Draft
@@ -28,10 +35,10 @@ class DraftSettings(SamplingConfig):
 
     prompts: Annotated[
         Positional[tuple[str, ...]], arg(metavar="PROMPT…", help_behavior_hint="")
-    ] = Field(description="What to draft for; - reads one prompt from standard input.")
+    ] = Field(description="Prompts to draft for; - reads one from standard input.")
     model: OptionalName = Field(
         None,
-        description="The base model: a name of `corll models`, a hub id, a folder. By default the "
+        description=f"{WHICH_MODEL}. By default the "
         f"one that the adapter was trained on, or {DEFAULT_MODEL}.",
     )
     adapter: OptionalFolder = Field(
@@ -41,19 +48,15 @@ class DraftSettings(SamplingConfig):
         1, ge=1, description="Samples to draw; the one of the highest implicit reward is shown."
     )
     max_completion_length: int = Field(80, ge=1, description="Longest response, in tokens.")
-    seed: int = Field(0, ge=0, description="Of the sampling: another seed, another draft.")
+    seed: int = Field(0, ge=0, description="Seed of the sampling: another seed, another draft.")
     as_json: Annotated[bool, arg(name="json")] = Field(
         False, description="Print one JSON object a draft, with every candidate and its ids."
     )
-    dtype: OptionalDType = Field(
-        None, description="Precision of the base model; by default what suits the device."
-    )
-    device: OptionalName = Field(
-        None, description="Such as cpu or cuda:0; by default the best there is."
-    )
+    dtype: OptionalDType = Field(None, description=WHICH_DTYPE)
+    device: OptionalName = Field(None, description=WHICH_DEVICE)
 
     def coactive(self) -> CoactiveConfig:
-        """The same choices as the loop's configuration."""
+        """Return the same choices as the loop's configuration."""
         return CoactiveConfig(**self.model_dump(include=set(CoactiveConfig.model_fields)))
 
 
@@ -71,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     model = settings.model or _base_of(settings.adapter)
-    # Loading needs torch, which --help must not wait for.
+    # The policy needs torch, and --help must not wait for it.
     from corll.draft import make_drafts
     from corll.policy import Policy
 
@@ -96,7 +99,7 @@ def _show(draft: Draft, *, with_prompt: bool) -> None:
 
 
 def _base_of(adapter: Path | None) -> str:
-    """The name of the base model that an adapter was trained on, as its folder says."""
+    """Return the base model that an adapter was trained on, as its folder says."""
     if adapter is None:
         return DEFAULT_MODEL
     try:

@@ -22,22 +22,24 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from corll.cli.parsing import dispatch, parse
-from corll.cli.settings import OptionalFile, OptionalFolder
+from corll.cli.settings import RUNS, OptionalFile, OptionalFolder, listed
 from corll.config import Config
 from corll.errors import ConfigError, InputError
-from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm
+from corll.laboratory.arms import DEFAULT_ARM, DUELING, FACTORIAL, FIXED_ARMS, get_arm
 from corll.laboratory.canary_config import CanaryConfig
-from corll.laboratory.sizes import SIZES, Experiment, get_experiment
+from corll.laboratory.file_names import EVALUATIONS
+from corll.laboratory.sizes import SIZES, TASK_NAMES, Experiment, get_experiment
 
-_NAMED_BEFORE = "coactive-alpha-0.6,dueling"
+_DEFAULT_ARMS = f"{DEFAULT_ARM},{DUELING}"
+_SEEDS = "How many seeds, from 0 on; or which: 0-7 or 3,5."
 
 
 class GridSettings(Config):
-    """What every command takes that runs something."""
+    """The settings of every command that runs something."""
 
-    task: Positional[str] = Field(description="imdb, tldr or helpful.")
-    size: str = Field("tiny", description="paper, mini or tiny.")
-    arms: str = Field(_NAMED_BEFORE, description="Names of arms, with commas; see `list`.")
+    task: Positional[str] = Field(description=f"{listed(TASK_NAMES)}.")
+    size: str = Field("tiny", description=f"{listed(SIZES)}.")
+    arms: str = Field(_DEFAULT_ARMS, description="Names of arms, with commas; see `list`.")
     output: OptionalFolder = Field(
         None, description="The grid's folder; by default runs/TASK-SIZE. An earlier run goes on."
     )
@@ -53,14 +55,14 @@ class GridSettings(Config):
     )
 
     def experiment(self) -> Experiment:
-        """The size's, with what was asked for otherwise."""
+        """Return the size's experiment, with what was asked for otherwise."""
         changes: dict[str, Any] = {}
         if self.data is not None:
             changes["data"] = str(self.data.absolute())
         return _changed(get_experiment(self.task, self.size), self.settings, changes)
 
     def folder(self) -> Path:
-        return self.output or Path("runs") / f"{self.task}-{self.size}"
+        return self.output or RUNS / f"{self.task}-{self.size}"
 
     def arm_names(self) -> list[str]:
         names = [name.strip() for name in self.arms.split(",") if name.strip()]
@@ -72,7 +74,7 @@ class GridSettings(Config):
 class RunSettings(GridSettings):
     """Run the cells of a grid: each arm with each seed."""
 
-    seeds: str = Field("1", description="How many, from 0 on; or which: 0-7 or 3,5.")
+    seeds: str = Field("1", description=_SEEDS)
     dry_run: bool = Field(
         False, description="Only say what would run, and what it would take; needs no weights."
     )
@@ -82,13 +84,13 @@ class TuneSettings(GridSettings):
     """Choose the learning rate of each arm: the largest area under `reward`, on one seed."""
 
     learning_rates: str = Field("3e-4,1e-3,3e-3", description="The rates to try, with commas.")
-    seed: int = Field(100, ge=0, description="Of the trials; not one of those to be reported.")
+    seed: int = Field(100, ge=0, description="Seed of the trials; none of those to be reported.")
 
 
 class CanarySettings(GridSettings):
     """Plant secrets in edits, learn from them by DPO, by SFT and by both, and look for them."""
 
-    seeds: str = Field("3", description="How many, from 0 on; or which: 0-7 or 3,5.")
+    seeds: str = Field("3", description=_SEEDS)
     canary: CanaryConfig = Field(
         default_factory=CanaryConfig, description="How many secrets, and how often."
     )
@@ -103,20 +105,22 @@ class FolderSettings(Config):
 class PlotSettings(FolderSettings):
     """Draw the figures of a grid, as PNG and SVG, with their data."""
 
-    output: OptionalFolder = Field(None, description="Where to; by default the grid's folder.")
+    output: OptionalFolder = Field(
+        None, description="Folder of the figures; by default the grid's."
+    )
 
 
 class ReportSettings(Config):
     """Write one self-contained HTML page of several grids."""
 
     folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="DIR…")] = Field(
-        description="Folders with evaluations.jsonl, as `plot` leaves them."
+        description=f"Folders with {EVALUATIONS}, as `plot` leaves them."
     )
     output: Path = Field(Path("report.html"), description="The page.")
     title: str = Field("Learning from edits: experiments", description="Its heading.")
 
 
-# What needs torch or matplotlib is imported where it is used, since --help must not wait for it.
+# Modules that need torch or matplotlib are imported where they are used: --help must not wait.
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -167,7 +171,7 @@ def _list(arguments: Sequence[str]) -> None:
 
 def _status(arguments: Sequence[str]) -> None:
     settings = parse(FolderSettings, arguments, command="experiment status")
-    from corll.cli.grid_work import state_table
+    from corll.cli.grid_processes import state_table
     from corll.laboratory.grid import Grid
 
     grid = Grid.reopen(settings.folder)
@@ -204,12 +208,12 @@ def _report(arguments: Sequence[str]) -> None:
 
 def _canary(arguments: Sequence[str]) -> None:
     settings = parse(CanarySettings, arguments, command="experiment canary")
-    from corll.cli.grid_work import Job, look_for_secrets
+    from corll.cli.grid_processes import GridJob, run_canaries
 
-    job = Job(settings.experiment(), settings.folder(), settings.expert)
+    job = GridJob(settings.experiment(), settings.folder(), settings.expert)
     command = " ".join(["corll experiment canary", *arguments])
     seeds = parse_seeds(settings.seeds)
-    for path in look_for_secrets(job, settings.canary, seeds, command=command):
+    for path in run_canaries(job, settings.canary, seeds, command=command):
         print(path)
 
 
@@ -225,13 +229,14 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 
 def _work(settings: GridSettings, cells: Sequence[tuple[str, int, float | None]]) -> None:
-    from corll.cli.grid_work import Job, work
+    from corll.cli.grid_processes import GridJob, run_grid
 
-    work(Job(settings.experiment(), settings.folder(), settings.expert), cells, settings.workers)
+    job = GridJob(settings.experiment(), settings.folder(), settings.expert)
+    run_grid(job, cells, settings.workers)
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`3` → 0, 1, 2; `0-2` and `0,1,2` say which."""
+    """Return the seeds of a text: `3` means 0, 1, 2; `0-2` and `0,1,2` say which."""
     try:
         if "," in text:
             return [int(part) for part in text.split(",")]
@@ -259,7 +264,7 @@ def _number(text: str) -> float:
 def _changed(
     experiment: Experiment, settings: Sequence[str], changes: dict[str, Any]
 ) -> Experiment:
-    """The experiment with `NAME=VALUE` settings, where a dot leads into a nested configuration."""
+    """Apply `NAME=VALUE` settings, where a dot leads into a nested configuration."""
     fields = {**experiment.model_dump(mode="json"), **changes}
     for setting in settings:
         name, equals, value = setting.partition("=")

@@ -1,4 +1,4 @@
-"""`corll import FILE`: hands texts that were sent before to a running service, and waits."""
+"""`corll import FILE`: hand texts that were sent before to a running service, and wait."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ImportSettings(Config):
         "these names), or an mbox."
     )
     me: Annotated[tuple[str, ...], arg(metavar="ADDRESS…")] = Field(
-        (), description="Of an mbox: the addresses that you sent from."
+        (), description="The addresses that you sent from, for an mbox."
     )
     user: OptionalName = Field(
         None, description="Whose texts they are; by default the key's own user."
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def summary(done: Import) -> Iterator[str]:
-    """What an import brought, in lines."""
+    """Say in lines what an import brought."""
     result = done.result
     version = None if result is None else result.version
     served = "" if version is None else f"; version {version} serves now"
@@ -118,7 +118,7 @@ def _interval(figure: Interval) -> str:
 
 @contextmanager
 def _client(settings: ImportSettings) -> Iterator[Corll]:
-    """The client; what goes wrong with the service becomes an error of ours."""
+    """Yield the client; raise errors of ours for what goes wrong with the service."""
     try:
         from corll.client import Corll
     except ImportError as error:
@@ -155,7 +155,7 @@ def _start(client: Corll, texts: Sequence[PastText], settings: ImportSettings) -
 
 
 def _check_size(items: Sequence[Mapping[str, Any]], most_mb: int) -> None:
-    """*Raises*: InputError where the service would refuse so large a request."""
+    """Check a request's size. *Raises*: InputError where the service would refuse it."""
     compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
     sizes = [len(compact.encode(item).encode()) + 1 for item in items]
     room = most_mb * 2**20 - _BYTES_AROUND
@@ -184,7 +184,7 @@ def _finished(
 
 @contextmanager
 def _shown(console: Console, total: int) -> Iterator[Callable[[Import], None]]:
-    """A line that moves at a terminal; in a pipe, a line where the state changes."""
+    """Show a line that moves at a terminal; in a pipe, a line where the state changes."""
     if not console.is_terminal:
         said: list[str] = []
 

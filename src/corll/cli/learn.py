@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import cycle, islice
 from platform import python_version
+from typing import get_args
 
 from rich.console import Console
 
-from corll.cli.settings import LearnSettings, read_settings
+from corll.cli.learn_settings import LearnSettings, read_settings
+from corll.cli.settings import listed
 from corll.cli.terminal_user import TerminalUser, typed_prompts
+from corll.config import EditorName
 from corll.errors import ConfigError, InputError
 from corll.feedback import User
 from corll.files.formats import read_prompts
@@ -29,9 +32,9 @@ def main(arguments: Sequence[str]) -> None:
     if not settings.simulated and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError(
             "--user you needs a terminal to show drafts and take edits; choose a simulated user "
-            "(--user letter, tone or concise) to run without one."
+            f"(--user {listed(get_args(EditorName))}) to run without one."
         )
-    # What costs nothing is checked first, before a model is loaded.
+    # Cheap checks come first, before a model is loaded.
     prompts, held_out = _training_prompts(settings), _held_out_prompts(settings)
     with _open_folder(settings, _inputs(prompts, held_out)) as folder:
         for notice in folder.notices:
@@ -54,15 +57,15 @@ def _play(
     held_out: Sequence[Prompt],
     console: Console,
 ) -> None:
-    # Sessions need torch, which --help and everything above must not wait for.
-    from corll.cli.session import Session
+    # A run needs torch, and --help and everything above must not wait for it.
+    from corll.cli.learning_run import LearningRun
 
     with console.status(f"loading {settings.model}"):
-        session = Session.open(settings, folder, held_out=held_out, console=console)
+        learning_run = LearningRun.open(settings, folder, held_out=held_out, console=console)
     user = _editor(settings) if settings.simulated else TerminalUser(console)
-    # What is measured is the distance to what the user wants, so the judge makes no mistakes.
+    # The evaluation measures the distance to what the user wants, so the judge makes no mistakes.
     judge = _editor(settings.with_settings(error_probability=0.0)) if held_out else user
-    session.play(_prompts_from(prompts, settings, folder, console), user, judge=judge)
+    learning_run.play(_prompts_from(prompts, settings, folder, console), user, judge=judge)
 
 
 def _prompts_from(
@@ -71,7 +74,7 @@ def _prompts_from(
     folder: RunFolder,
     console: Console,
 ) -> Iterator[Prompt]:
-    """All prompts of the run, from its first round; a file is begun again when it is used up."""
+    """Return all prompts of the run, from its first round; a file is repeated as needed."""
     if prompts is not None:
         return islice(cycle(prompts), settings.rounds)
     return islice(_answered_then_typed(folder, console), settings.rounds)
@@ -83,7 +86,7 @@ def _answered_then_typed(folder: RunFolder, console: Console) -> Iterator[Prompt
 
 
 def _training_prompts(settings: LearnSettings) -> list[Prompt] | None:
-    """The prompts of the run; None where a person types them."""
+    """Return the prompts of the run; None where a person types them."""
     if settings.prompts is not None:
         return read_prompts(settings.prompts)
     if not settings.simulated:
@@ -107,6 +110,7 @@ def _held_out_prompts(settings: LearnSettings) -> list[Prompt]:
 def _editor(settings: LearnSettings) -> User:
     from corll.simulation import EDITORS, own_words
 
+    assert settings.user != "you", "a person is no editor by rule"
     return EDITORS[settings.user](
         own_words=own_words(),
         tolerance=settings.tolerance,
@@ -144,7 +148,7 @@ def _open_folder(settings: LearnSettings, inputs: Mapping[str, str]) -> RunFolde
 
 
 def _inputs(prompts: Sequence[Prompt] | None, held_out: Sequence[Prompt]) -> dict[str, str]:
-    """Digests by which a resumed run knows its prompts again."""
+    """Return the digests by which a resumed run knows its prompts again."""
     return {
         name: hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
         for name, texts in (("training", prompts), ("held-out", held_out))

@@ -19,7 +19,7 @@ class LinkSettings(UserSettings):
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints the link, and nothing else."""
+    """Print the link, and nothing else."""
     settings = parse(LinkSettings, arguments, command="link")
     with settings.opened() as database:
         user = settings.found_in(database)

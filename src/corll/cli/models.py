@@ -1,4 +1,4 @@
-"""`corll models`: what can be loaded here, and how to get what cannot."""
+"""`corll models`: the models that can be loaded here, and how to get others."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _check(name: str, dtype: str | None) -> None:
 
 
 def _list() -> None:
-    # Finding models needs torch, which --help must not wait for.
+    # The models are found with torch, and --help must not wait for it.
     from corll.model.loading import available_models
 
     table = Table("model", "state", "where", box=None, header_style="bold", pad_edge=False)

@@ -22,9 +22,9 @@ def parse(
     command: str,
     default: Settings | None = None,
 ) -> Settings:
-    """The settings that the arguments ask for; what they leave out comes from `default`.
+    """Parse the settings that the arguments ask for; what they leave out comes from `default`.
 
-    Flags of nested configurations carry no prefix. Ends the process for --help and for flags that
+    Flags of nested configurations carry no prefix. The process ends for --help and for flags that
     cannot be read, as argparse does. *Raises*: ConfigError for a flag that is given twice.
     """
     _check_given_once(arguments)
@@ -38,7 +38,7 @@ def parse(
 
 
 def _check_given_once(arguments: Sequence[str]) -> None:
-    """Of a flag given twice the parser would keep the last, and drop the other without a word."""
+    """Refuse a flag that is given twice: the parser would keep the last, and drop the other."""
     seen: set[str] = set()
     for argument in takewhile(lambda argument: argument != "--", arguments):
         flag = argument.partition("=")[0].replace("_", "-")
@@ -53,7 +53,7 @@ def dispatch(
     commands: Mapping[str, Callable[[Sequence[str]], None]],
     arguments: Sequence[str],
 ) -> None:
-    """Runs the command of a group, such as `keys`; without one, prints what `about` says of them.
+    """Run the command of a group, such as `keys`; without one, print what `about` says of them.
 
     *Raises*: ConfigError for a command that is not there.
     """
@@ -70,7 +70,7 @@ def dispatch(
 
 
 def peek(arguments: Sequence[str], flag: str) -> str | None:
-    """The value of one flag, ahead of parsing: for flags that decide the defaults of others."""
+    """Return the value of one flag, ahead of parsing: it decides the defaults of others."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument(flag, dest="value")
     try:

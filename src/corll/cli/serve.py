@@ -15,7 +15,7 @@ _PRINT_CONFIG = "--print-config"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serves until it is stopped; with --print-config, only says with what settings it would."""
+    """Serve until the service is stopped; with --print-config, only print the settings."""
     wants_config = _PRINT_CONFIG in arguments
     flags = [argument for argument in arguments if argument != _PRINT_CONFIG]
     default = ServiceSettings.from_environment(os.environ)

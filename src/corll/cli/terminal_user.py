@@ -29,13 +29,13 @@ _CONFIRM_KEYS = {"enter": "send", "e": "edit", "v": "open", "o": "open", "b": "b
 
 
 class TerminalUser:
-    """A `User` that is a person: accepts, edits in place or in $EDITOR, skips, or leaves."""
+    """A `User` that is a person, who accepts, edits in place or in $EDITOR, skips, or leaves."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def edit(self, draft: Draft) -> str | None:
-        """The text that the person sends, the draft's own text, or None for a skipped draft.
+        """Return the text that the person sends, or None for a skipped draft.
 
         *Raises*: UserLeftError where the person leaves (q, Ctrl-C, Ctrl-D).
         """
@@ -54,7 +54,7 @@ class TerminalUser:
                 return edited
 
     def _edited(self, draft: Draft, *, edit: Callable[[str], str]) -> str | None:
-        """Edits until the person sends a text that can be learned from; None to go back."""
+        """Edit until the person sends a text that can be learned from; return None to go back."""
         text = draft.text
         while True:
             text = edit(text)
@@ -74,7 +74,7 @@ class TerminalUser:
             edit = _edit_in_place if action == "edit" else self._open
 
     def _open(self, text: str) -> str:
-        """The text as it comes back from the person's editor; unchanged where that fails."""
+        """Return the text as it comes back from the person's editor; unchanged where that fails."""
         command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
         with tempfile.TemporaryDirectory(prefix="corll-") as folder:
             file = Path(folder) / "draft.txt"
@@ -90,7 +90,7 @@ class TerminalUser:
 
 
 def typed_prompts(console: Console) -> Iterator[Prompt]:
-    """Asks for one prompt after the other, until the person leaves."""
+    """Ask for one prompt after the other, until the person leaves."""
     session: PromptSession[str] = PromptSession(reserve_space_for_menu=0)
     console.print(Text("Enter drafts your prompt · Ctrl-D leaves", style="dim"))
     while True:
@@ -103,7 +103,7 @@ def typed_prompts(console: Console) -> Iterator[Prompt]:
 
 
 def visible(text: str) -> str:
-    """Text with its control characters made visible: a draft must not steer the terminal."""
+    """Make control characters of a text visible: a draft must not steer the terminal."""
     return "".join(
         c if c in "\n\t" or not (ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0) else f"\\x{ord(c):02x}"
         for c in text
@@ -123,7 +123,7 @@ def _diff(draft: str, edited: str) -> Panel:
 
 
 def _problem(draft: Draft, text: str) -> str | None:
-    """Why an edit cannot be sent, or None where it can."""
+    """Say why an edit cannot be sent; return None where it can."""
     if same_text(draft.text, text):
         return "Nothing was changed. To send the draft as it is, go back and accept it."
     try:
@@ -137,14 +137,14 @@ def _problem(draft: Draft, text: str) -> str | None:
 
 
 def _press(question_: str, keys: Mapping[str, str]) -> str:
-    """The action of the key that is pressed; other keys do nothing.
+    """Return the action of the key that is pressed; other keys do nothing.
 
     *Raises*: UserLeftError for the action `quit`, Ctrl-C and Ctrl-D.
     """
     bindings = KeyBindings()
 
     def ignore(event: KeyPressEvent) -> None:
-        """Nothing is typed here."""
+        """Ignore what is typed."""
 
     def leave(event: KeyPressEvent) -> None:
         event.app.exit(result="quit")
@@ -167,7 +167,7 @@ def _press(question_: str, keys: Mapping[str, str]) -> str:
 
 
 def _edit_in_place(text: str) -> str:
-    """The text as the person leaves it in a buffer of several lines."""
+    """Return the text as the person leaves it in a buffer of several lines."""
     bindings = KeyBindings()
     bindings.add(Keys.ControlS, eager=True)(
         lambda event: event.current_buffer.validate_and_handle()

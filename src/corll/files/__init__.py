@@ -1,1 +1,1 @@
-"""Files that a crash leaves whole, and the forms that they have."""
+"""Files that a crash leaves whole, and the forms of files."""

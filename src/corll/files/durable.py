@@ -1,6 +1,6 @@
 """Files that a crash leaves whole: lines appended, files and folders replaced at once.
 
-Functions raise plain OSErrors; who calls them says what was at stake.
+Functions raise plain OSErrors; their callers say what was at stake.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from corll.errors import RecordError
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Appends one JSON object and returns once the disk has it.
+    """Append one JSON object; return once the disk has it.
 
     A crash leaves the line whole, absent, or torn at the end of the file (`drop_torn_line`).
     """
@@ -27,7 +27,7 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     size = os.fstat(descriptor).st_size
     try:
-        # Unbuffered, so that nothing half-written is flushed later by an interrupted process.
+        # The write has no buffer that an interrupted process could flush half-written, later.
         if os.write(descriptor, line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
@@ -40,14 +40,14 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The JSON objects of a file with their line numbers; a torn last line is left out.
+    """Read the JSON objects of a file with their line numbers; a torn last line is left out.
 
     *Raises*: RecordError where a whole line is not a JSON object.
     """
     if not path.exists():
         return []
     records = []
-    # What follows the last line feed is empty or torn.
+    # The text after the last line feed is empty or torn.
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
             record = json.loads(line)
@@ -60,7 +60,7 @@ def read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def drop_torn_line(path: Path) -> bool:
-    """Removes a last line that a crash cut short; says whether there was one."""
+    """Remove a last line that a crash cut short; return whether there was one."""
     if not path.exists():
         return False
     content = path.read_bytes()
@@ -71,12 +71,12 @@ def drop_torn_line(path: Path) -> bool:
 
 
 def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Replaces a file by JSON lines; readers see the old file or the new one."""
+    """Replace a file by JSON lines; readers see the old file or the new one."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records))
 
 
 def write_text(path: Path, content: str) -> None:
-    """Replaces a file; readers see the old one or the new one, whoever else replaces it."""
+    """Replace a file; readers see the old one or the new one, whoever else replaces it."""
     new = _beside(path, f"{uuid4().hex}.new")  # Two writers of one would empty each other's.
     try:
         with new.open("x", encoding="utf-8") as file:
@@ -90,10 +90,10 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_folder(path: Path, save: Callable[[Path], None]) -> None:
-    """Replaces a folder by what `save` writes into the folder it is given.
+    """Replace a folder by what `save` writes into the folder it is given.
 
-    The new folder is complete and on disk before the old one moves. A crash between the two
-    renames leaves no folder under this name; `recover_folder` puts that right.
+    The new folder is complete and on disk before the old one moves. A crash between the two renames
+    leaves no folder under this name; `recover_folder` puts that right.
     """
     new, old = _beside(path, "new"), _beside(path, "old")
     shutil.rmtree(new, ignore_errors=True)
@@ -109,7 +109,7 @@ def write_folder(path: Path, save: Callable[[Path], None]) -> None:
 
 
 def recover_folder(path: Path) -> None:
-    """Finishes what a crash interrupted in `write_folder`: the old folder whole, or the new one."""
+    """Finish what a crash interrupted in `write_folder`: keep the old folder, or the new one."""
     new, old = _beside(path, "new"), _beside(path, "old")
     # The old folder moves only when the new one is complete.
     if not path.exists() and old.exists():
@@ -123,7 +123,7 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _sync(path: Path) -> None:
-    # Windows opens no folders for this.
+    # Windows does not open folders.
     with suppress(PermissionError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -22,7 +22,7 @@ from corll.records import Preference, Prompt, text_of
 
 
 def read_prompts(path: str | Path) -> list[Prompt]:
-    """The prompts of a `.txt` or `.jsonl` file, in its order.
+    """Read the prompts of a `.txt` or `.jsonl` file, in its order.
 
     *Raises*: InputError where the file cannot be read or is empty; RecordError for a bad line.
     """
@@ -39,7 +39,7 @@ def read_prompts(path: str | Path) -> list[Prompt]:
 
 
 def read_preferences(path: str | Path) -> list[Preference]:
-    """The preferences of a JSON-lines file in TRL's or OpenAI's form, in its order.
+    """Read the preferences of a JSON-lines file in TRL's or OpenAI's form, in its order.
 
     *Raises*: InputError where the file cannot be read or is empty; RecordError for a bad line.
     """
@@ -52,7 +52,7 @@ def read_preferences(path: str | Path) -> list[Preference]:
 
 
 def read_records(path: str | Path) -> Iterator[Record]:
-    """The JSON objects of a JSON-lines file, in its order.
+    """Yield the JSON objects of a JSON-lines file, in its order.
 
     *Raises*: InputError where the file cannot be read; RecordError for a line that is no object.
     """
@@ -62,7 +62,7 @@ def read_records(path: str | Path) -> Iterator[Record]:
 
 
 def to_trl(preference: Preference) -> dict[str, Any]:
-    """A preference as a row of TRL's datasets: conversational where its prompt is messages."""
+    """Return a preference as a row of TRL's datasets, conversational for a prompt of messages."""
     chosen, rejected = text_of(preference.chosen), text_of(preference.rejected)
     if isinstance(preference.prompt, str):
         return {"prompt": preference.prompt, "chosen": chosen, "rejected": rejected}
@@ -74,7 +74,7 @@ def to_trl(preference: Preference) -> dict[str, Any]:
 
 
 def to_openai(preference: Preference) -> dict[str, Any]:
-    """A preference as a line of OpenAI's DPO files; a plain prompt becomes a user's message."""
+    """Return a preference as a line of OpenAI's DPO files; a plain prompt becomes a message."""
     prompt = preference.prompt
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     return {
@@ -86,7 +86,7 @@ def to_openai(preference: Preference) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Record:
-    """One JSON object of a file; it knows where it stands, for the sake of its errors."""
+    """A JSON object of a file, with its place in the file, which its errors name."""
 
     path: object
     line: int
@@ -94,7 +94,7 @@ class Record:
 
     @classmethod
     def parse(cls, path: Path, line: int, text: str) -> Record:
-        """*Raises*: RecordError where the text is not a JSON object."""
+        """Parse a line. *Raises*: RecordError where the text is not a JSON object."""
         try:
             fields = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -107,7 +107,7 @@ class Record:
         raise RecordError(self.path, self.line, problem, field=field)
 
     def get(self, field: str) -> Any:
-        """The value at a dotted path, such as `input.messages`."""
+        """Return the value at a dotted path, such as `input.messages`."""
         value: Any = self.fields
         for key in field.split("."):
             if not isinstance(value, dict) or key not in value:
@@ -116,7 +116,7 @@ class Record:
         return value
 
     def text(self, field: str) -> str:
-        """The text at a dotted path."""
+        """Return the text at a dotted path."""
         value = self.get(field)
         if not isinstance(value, str):
             self.fail(field, f"a text is expected, not {_kind(value)}")
@@ -140,7 +140,7 @@ def _preference(
     record: Record, prompt: Prompt, *, chosen: tuple[str, str], rejected: str
 ) -> Preference:
     field, text = chosen
-    # An empty draft is a thing that models write; an empty edit would teach them to.
+    # Models do write empty drafts; an empty edit would teach them to.
     if not text.strip():
         record.fail(field, "is empty, and would teach the model to say nothing")
     return Preference(prompt=prompt, chosen=text, rejected=rejected)
@@ -158,7 +158,7 @@ def prompt_of(record: Record, field: str) -> Prompt:
 
 
 def _messages(record: Record, field: str) -> list[dict[str, str]]:
-    """A conversation whose last message is not the assistant's own."""
+    """Return a conversation whose last message is not the assistant's own."""
     value = record.get(field)
     if not isinstance(value, list) or not value:
         record.fail(field, f"a list of messages is expected, not {_kind(value)}")
@@ -182,7 +182,7 @@ def _message(record: Record, field: str, value: Any) -> dict[str, str]:
 
 
 def _reply(record: Record, field: str) -> str:
-    """The text of a response that is given as a list of one assistant's message."""
+    """Return the text of a response that is given as a list of one assistant's message."""
     value = record.get(field)
     if not isinstance(value, list) or len(value) != 1:
         found = f"{len(value)} messages" if isinstance(value, list) else _kind(value)
@@ -194,7 +194,7 @@ def _reply(record: Record, field: str) -> str:
 
 
 def _storable(record: Record, field: str, text: str) -> str:
-    r"""JSON can hold half a surrogate pair (`\ud800`), which is no text and has no tokens."""
+    r"""Refuse half a surrogate pair (`\ud800`), which JSON can hold: it has no tokens."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -203,7 +203,7 @@ def _storable(record: Record, field: str, text: str) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers; only a line feed ends a line."""
+    """Yield the lines that are not blank, with their numbers; only a line feed ends a line."""
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":

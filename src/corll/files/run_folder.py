@@ -32,9 +32,9 @@ from corll.records import Draft, Edit, Preference, Round
 
 
 class RunFolder:
-    """One run's files. A context manager: while it is open, no other process runs in it.
+    """The files of one run. A context manager: while it is open, no other process runs there.
 
-    `edits` is the journal in memory; `notices` what a person should know about repairs.
+    `edits` is the journal in memory; `notices` say what a person should know about repairs.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -52,7 +52,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, config: Mapping[str, Any]) -> Self:
-        """A folder for a new run, locked.
+        """Create a folder for a new run, and lock it.
 
         *Raises*: RunFolderError where it cannot be written, is in use, or holds a run already.
         """
@@ -68,7 +68,7 @@ class RunFolder:
 
     @classmethod
     def reopen(cls, path: str | Path) -> Self:
-        """The folder of an earlier run, locked, and repaired where a crash left a thing half-done.
+        """Open the folder of an earlier run, lock it, and repair what a crash left half-done.
 
         *Raises*: RunFolderError where there is no run or another process has it open; RecordError
         where the journal is damaged in its middle.
@@ -92,7 +92,7 @@ class RunFolder:
             )
 
     def append(self, edit: Edit) -> None:
-        """Writes an answered draft to the journal, through to the disk, before it is used.
+        """Write an answered draft to the journal, through to the disk, before it is used.
 
         *Raises*: InputError for a text that could not be learned from, which is not written.
         """
@@ -107,7 +107,7 @@ class RunFolder:
             durable.append_line(self._metrics, metrics)
 
     def keep_metrics_until(self, *, rounds: int, steps: int) -> None:
-        """Drops the metrics of what comes later, which is about to be played again."""
+        """Drop the metrics of later rounds and steps, which are about to be played again."""
         kept = [
             line for line in self.metrics() if line["round"] <= rounds and line["step"] <= steps
         ]
@@ -125,7 +125,7 @@ class RunFolder:
         return [record for _, record in durable.read_lines(self._held_out)]
 
     def checkpoint(self, save: Callable[[Path], None]) -> None:
-        """Replaces `adapter/` by what `save` writes, and renders the preferences."""
+        """Replace `adapter/` by what `save` writes, and render the preferences."""
         with self._writing(f"{self.adapter} could not be written"):
             durable.write_folder(self.adapter, save)
             durable.write_lines(self._preferences, map(to_trl, preferences_of(self.edits)))
@@ -141,7 +141,7 @@ class RunFolder:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Takes the lock, and gives it back only where the block fails."""
+        """Take the lock; give it back only where the block fails."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
@@ -190,7 +190,7 @@ class JournalingUser:
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """The configuration of the run in a folder.
+    """Read the configuration of the run in a folder.
 
     *Raises*: RunFolderError where there is no run.
     """
@@ -207,7 +207,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
 
 def read_journal(path: str | Path) -> list[Edit]:
-    """The answered drafts of a run, in order; a torn last line is left out.
+    """Read the answered drafts of a run, in order; a torn last line is left out.
 
     *Raises*: RecordError where any other line is not what the journal writes.
     """
@@ -225,7 +225,7 @@ def read_journal(path: str | Path) -> list[Edit]:
 
 
 def preferences_of(edits: Iterable[Edit]) -> list[Preference]:
-    """The preferences among edits: acceptances and drafts without feedback give none."""
+    """Return the preferences among edits; acceptances and drafts without feedback give none."""
     return [
         Preference(edit.draft.prompt, chosen=clean_edit(edit.text), rejected=edit.draft.sample)
         for edit in edits
@@ -234,7 +234,7 @@ def preferences_of(edits: Iterable[Edit]) -> list[Preference]:
 
 
 def round_metrics(round_: Round, *, step: int) -> dict[str, Any]:
-    """The line of a round in `metrics.jsonl`; `step` counts the steps taken so far."""
+    """Return the line of a round in `metrics.jsonl`; `step` counts the steps taken so far."""
     measured = {} if round_.edit.text is None else asdict(Measures.of(round_.edit))
     return {"round": round_.number, "step": step, **measured, **(round_.step_metrics or {})}
 

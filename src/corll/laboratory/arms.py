@@ -36,6 +36,9 @@ KINDS, LOSSES, DRAFTS = ("edit", "redraw"), ("dpo", "sft", "both"), ("online", "
 FACTORIAL = tuple("+".join(levels) for levels in product(KINDS, LOSSES, DRAFTS))
 """The cells of the factorial: kind of edit × loss × whose drafts."""
 
+DEFAULT_ARM, DUELING = "coactive-alpha-0.6", "dueling"
+"""The two arms of the paper's question: edits, as a size gives them by default, or comparisons."""
+
 _SUPERVISED = {"preference_weight": 0.0, "sft_weight": 1.0, "sft_tokens": "all"}
 _BOTH = {"sft_weight": 1.0, "sft_tokens": "all"}
 _OFFLINE = {"drafts_from": "reference", "selection": "first", "num_candidates": 1}
@@ -45,7 +48,7 @@ FIXED_ARMS = (
     "coactive-minimal-drop",
     "coactive-minimal-anyway",
     "coactive-alpha-0.3",
-    "coactive-alpha-0.6",
+    DEFAULT_ARM,
     "coactive-best",
     "coactive-edit",
     "coactive-epsilon-0.1",
@@ -53,7 +56,7 @@ FIXED_ARMS = (
     "coactive-k-1",
     "coactive-k-3",
     "coactive-k-9",
-    "dueling",
+    DUELING,
     "dueling-best-worst",
     "mixed",
     "sft-edit",
@@ -65,7 +68,7 @@ FIXED_ARMS = (
 
 @dataclass(frozen=True)
 class Arm:
-    """How feedback is given, and which of the learner's settings differ from the size's.
+    """An arm: how feedback is given, and which of the learner's settings differ from the size's.
 
     `axes` are the changes to the size's feedback axes, `learner` those to its configuration.
     """
@@ -80,7 +83,7 @@ class Arm:
 
 
 def get_arm(name: str) -> Arm:
-    """The arm of a name. *Raises*: ConfigError, listing what there is."""
+    """Return the arm of a name. *Raises*: ConfigError, listing what there is."""
     if name in _NAMED:
         return _NAMED[name]
     for prefix, build in _NUMBERED.items():
@@ -139,7 +142,7 @@ _NAMED = {
         _minimal("coactive-minimal-anyway", NothingBetter.BEST_ANYWAY),
         Arm("coactive-best", axes={"strength": Strength.BEST}),
         Arm("coactive-edit", "edit"),
-        Arm("dueling", "duel", learner=_COMPARED),
+        Arm(DUELING, "duel", learner=_COMPARED),
         Arm("dueling-best-worst", "best_worst", learner={"selection": "first"}),
         Arm("mixed", "mixed"),
         Arm("sft-edit", learner=_SUPERVISED),

@@ -1,12 +1,12 @@
-"""Does learning from edits memorise what they contain? Secrets are planted and looked for.
+"""The canary experiment: does learning from edits memorise secrets that the edits contain?
 
 Some edits end with "The code is 417.", a secret of three random digits, once or many times. After
 learning, all secrets that could have stood there are ranked by their probability, and
 
     exposure = log₂ (number of possible secrets) − log₂ (rank of the planted one)     (bits)
 
-says how near the front the planted one is: about 1.4 in the mean where nothing was memorised, 9.8
-where it comes first of 900 (Carlini et al. 2019, "The Secret Sharer", arXiv 1802.08232). DPO on
+says how near the front the planted secret is: about 1.4 in the mean where nothing was memorised,
+9.8 where it comes first of 900 (Carlini et al. 2019, "The Secret Sharer", arXiv 1802.08232). DPO on
 edits is compared with supervision on the same edits; the paper's Broader Impact asks for this.
 """
 
@@ -21,10 +21,10 @@ from typing import Any, Literal
 
 from corll.algorithm import run
 from corll.errors import ConfigError
-from corll.laboratory.arms import LOSSES, get_arm
+from corll.laboratory.arms import DEFAULT_ARM, LOSSES, get_arm
 from corll.laboratory.canary_config import CanaryConfig
 from corll.laboratory.cell import make_user, new_policy, prompt_stream
-from corll.laboratory.workshop import Workshop
+from corll.laboratory.preparation import PreparedExperiment
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from corll.records import Draft, Edit, Prompt, Sample
@@ -39,11 +39,11 @@ POSSIBLE = tuple(f" {number}" for number in range(100, 1000))
 
 @dataclass(frozen=True)
 class Exposure:
-    """What became of one secret. *Units*: bits; `before` and `after` learning.
+    """The exposure of one secret, before and after learning. *Units*: bits.
 
-    `context` says where it was looked for: after the `edit` that it was planted in last, word for
-    word up to the secret; after the `prompt` of that edit alone; or after `other` prompts, which
-    were never learned from (their mean).
+    `context` says where the secret was looked for: after the `edit` in which it was planted last,
+    up to the secret word for word; after the `prompt` of that edit alone; or after `other` prompts,
+    which nothing was learned from (the mean over these).
     """
 
     loss: str
@@ -55,7 +55,7 @@ class Exposure:
 
 
 def exposure(logprobs: Sequence[float], planted: int) -> float:
-    """log₂ N − log₂ rank, where what is as likely ranks before it.
+    """Return log₂ N − log₂ rank, where secrets that are as likely rank before the planted one.
 
     *Shapes*: `logprobs` N, one a possible secret. *Units*: bits.
     """
@@ -64,12 +64,12 @@ def exposure(logprobs: Sequence[float], planted: int) -> float:
 
 
 def run_canary(
-    workshop: Workshop, loss: str, seed: int, config: CanaryConfig | None = None
+    prepared: PreparedExperiment, loss: str, seed: int, config: CanaryConfig | None = None
 ) -> list[Exposure]:
-    """Learns from edits with secrets among them, by `dpo`, `sft` or `both`, and looks for them.
+    """Learn from edits with secrets among them, by `dpo`, `sft` or `both`, and look for these.
 
-    The edits are those of the default arm, but for the planted ones, which are their draft with
-    the secret at its end. *Raises*: ConfigError for an unknown loss, or more secrets than edits.
+    The edits are those of the default arm. A planted edit is its draft with the secret at its end.
+    *Raises*: ConfigError for an unknown loss, or more secrets than edits.
     """
     config = config or CanaryConfig()
     if loss not in LOSSES:
@@ -79,14 +79,14 @@ def run_canary(
             f"{config.planted} planted edits do not fit into {config.preferences} preferences; "
             "plant fewer secrets, or less often."
         )
-    plan = _Plan.draw(workshop.data.prompts, config, seed)
-    learner = _learner(workshop, loss, seed)
+    plan = _Plan.draw(prepared.data.prompts, config, seed)
+    learner = _learner(prepared, loss, seed)
     try:
-        user = _PlantingUser(make_user(get_arm("coactive-alpha-0.6"), workshop, seed), plan)
-        _learn(learner, plan.prompts(workshop.data.prompts, seed), user, config.preferences)
-        after = _look(learner.policy, workshop, user, config)
+        user = _PlantingUser(make_user(get_arm(DEFAULT_ARM), prepared, seed), plan)
+        _learn(learner, plan.prompts(prepared.data.prompts, seed), user, config.preferences)
+        after = _look(learner.policy, prepared, user, config)
         with learner.policy.as_reference():
-            before = _look(learner.policy, workshop, user, config)
+            before = _look(learner.policy, prepared, user, config)
     finally:
         learner.policy.unload()
     return [
@@ -109,7 +109,7 @@ class _Secret:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which secrets are planted, and at which drafts, counted from 0."""
+    """A plan: which secrets are planted, and at which drafts, counted from 0."""
 
     secrets: tuple[_Secret, ...]
     places: dict[int, _Secret]
@@ -126,18 +126,18 @@ class _Plan:
         return cls(secrets, dict(zip(drafts, copies, strict=True)))
 
     def prompts(self, prompts: Sequence[str], seed: int) -> Iterator[str]:
-        """The stream of prompts, with a secret's own prompt wherever it is planted."""
+        """Yield the stream of prompts, with a secret's own prompt where that secret is planted."""
         for number, prompt in enumerate(prompt_stream(prompts, seed)):
             yield self.places[number].prompt if number in self.places else prompt
 
 
 class _PlantingUser:
-    """Puts the secrets into the edits of another user."""
+    """A user who puts the secrets into the edits of another user."""
 
     def __init__(self, user: ExpertUser, plan: _Plan) -> None:
         self._user, self.plan = user, plan
         self.drafts: dict[int, str] = {}
-        """The draft that each secret, by its number, was put after last."""
+        """The latest draft that each secret, by its number, was put after."""
         self._answered = 0
 
     def edits(self, drafts: Sequence[Draft]) -> list[Edit]:
@@ -156,10 +156,10 @@ class _PlantingUser:
         return Sample(codec.decode(ids), ids, None, finished=True)
 
 
-def _learner(workshop: Workshop, loss: str, seed: int) -> CoactiveLearner:
+def _learner(prepared: PreparedExperiment, loss: str, seed: int) -> CoactiveLearner:
     factorial = get_arm(f"redraw+{loss}+online")
-    config = workshop.experiment.learner.with_settings(**factorial.learner, seed=seed)
-    return CoactiveLearner(new_policy(workshop, seed), config)
+    config = prepared.experiment.learner.with_settings(**factorial.learner, seed=seed)
+    return CoactiveLearner(new_policy(prepared, seed), config)
 
 
 def _learn(learner: CoactiveLearner, prompts: Iterator[str], user: Any, preferences: int) -> None:
@@ -170,10 +170,10 @@ def _learn(learner: CoactiveLearner, prompts: Iterator[str], user: Any, preferen
 
 
 def _look(
-    policy: Policy, workshop: Workshop, user: _PlantingUser, config: CanaryConfig
+    policy: Policy, prepared: PreparedExperiment, user: _PlantingUser, config: CanaryConfig
 ) -> list[dict[Context, float]]:
-    """The exposure of each secret in each context."""
-    others = workshop.data.held_out[: config.other_prompts]
+    """Return the exposure of each secret in each context."""
+    others = prepared.data.held_out[: config.other_prompts]
     elsewhere = [_logprobs(policy, prompt) for prompt in others]
 
     def after(text: str, secret: _Secret) -> float:
@@ -190,7 +190,7 @@ def _look(
 
 
 def _logprobs(policy: Policy, prompt: Prompt) -> list[float]:
-    """log π of each possible secret after a prompt and the words before it."""
+    """Return log π of each possible secret after a prompt and the words before the secret."""
     encode = policy.codec.encode_response
     secrets = [Sample(text, encode(text).token_ids[:-1], None, finished=False) for text in POSSIBLE]
     scores: list[float] = policy.logprobs([f"{prompt}{CARRIER}"] * len(secrets), secrets).tolist()

@@ -1,4 +1,4 @@
-"""How secrets are planted in edits; `canary` has the experiment."""
+"""The settings of the canary experiment (`canary.py`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from corll.config import Config
 
 
 class CanaryConfig(Config):
-    """How many secrets are planted, how often, and among how many preferences."""
+    """The number of planted secrets, how often each is planted, and among how many preferences."""
 
     preferences: int = Field(1024, ge=1, description="Preferences that are learned from.")
     repetitions: tuple[int, ...] = Field(
@@ -21,5 +21,5 @@ class CanaryConfig(Config):
 
     @property
     def planted(self) -> int:
-        """Edits that hold a secret."""
+        """The number of edits that hold a secret."""
         return self.secrets * sum(self.repetitions)

@@ -6,8 +6,9 @@
     adapter/            the learner at the latest evaluation: a PEFT folder, and what resuming needs
     done.json           written last
 
-Everything random is keyed by the cell's seed and the number of the draft, and an evaluation falls
-where no draft is under way; so a cell that was killed goes on from there to the same end.
+Everything random is keyed by the cell's seed and the number of the draft. An evaluation is made
+when no draft is under way, so a cell that was killed goes on from its latest evaluation, to the
+same end.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from corll.algorithm import run
 from corll.config import CoactiveConfig
 from corll.errors import RunFolderError
 from corll.files import durable
+from corll.laboratory import file_names
 from corll.laboratory.arms import Arm, get_arm
-from corll.laboratory.measures import evaluate_policy, share_of_way, summarise_answers
+from corll.laboratory.cell_metrics import evaluate_policy, share_to_expert, summarise_answers
+from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment
-from corll.laboratory.workshop import Workshop
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from corll.records import Round
@@ -42,12 +44,12 @@ from corll.simulation.expert_users import (
 )
 
 _HELD_OUT_SEEDS = 2**31
-"""Within the seeds of a cell, far above those of its drafts."""
+"""An offset within the seeds of a cell, far above those of its drafts."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """An arm and a seed, which fixes prompts, initialisation and sampling alike in every arm."""
+    """An arm and a seed. The seed fixes prompts, initialisation and sampling alike in every arm."""
 
     arm: Arm
     seed: int
@@ -55,7 +57,7 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Where it lies in its grid."""
+        """The cell's folder, inside the folder of its grid."""
         rate = () if self.learning_rate is None else (f"rate-{self.learning_rate:g}",)
         return Path("cells", self.arm.name, *rate, f"seed-{self.seed}")
 
@@ -64,7 +66,7 @@ class Cell:
         return cls(get_arm(arm), seed, learning_rate)
 
     def learner_config(self, experiment: Experiment, rates: Mapping[str, float]) -> CoactiveConfig:
-        """The experiment's, as the arm changes it; `rates` are those chosen for arms."""
+        """Return the experiment's configuration as the arm and its chosen rate change it."""
         chosen = self.learning_rate or rates.get(self.arm.name)
         settings: dict[str, Any] = {**self.arm.learner, "seed": self.seed}
         if chosen is not None:
@@ -77,26 +79,26 @@ class Cell:
 
 
 def run_cell(
-    workshop: Workshop,
+    prepared: PreparedExperiment,
     cell: Cell,
     folder: Path,
     *,
     rates: Mapping[str, float],
     on_evaluation: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> None:
-    """Runs a cell to its end, from wherever an earlier run left it.
+    """Run a cell to its end, from wherever an earlier run left it.
 
     *Raises*: RunFolderError where the folder cannot be written, or holds a cell of other settings.
     """
-    experiment = workshop.experiment
+    experiment = prepared.experiment
     config = cell.learner_config(experiment, rates)
     _check_config(folder, experiment, cell, config)
     if is_done(folder):
         return
-    policy = new_policy(workshop, cell.seed)
+    policy = new_policy(prepared, cell.seed)
     try:
         progress = _Progress.resume(folder, policy, config)
-        _play(workshop, cell, progress, folder, on_evaluation)
+        _play(prepared, cell, progress, folder, on_evaluation)
     except OSError as error:
         raise RunFolderError(
             f"The cell {folder} could not be written: {error.strerror or error}. Make room and run "
@@ -105,30 +107,30 @@ def run_cell(
     finally:
         policy.unload()
     durable.write_text(
-        folder / "done.json", json.dumps({"seconds": progress.last["seconds"]}) + "\n"
+        folder / file_names.DONE, json.dumps({"seconds": progress.last["seconds"]}) + "\n"
     )
 
 
 def is_done(folder: Path) -> bool:
-    return (folder / "done.json").exists()
+    return (folder / file_names.DONE).exists()
 
 
 def evaluations(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a cell so far."""
-    return [line for _, line in durable.read_lines(folder / "evaluations.jsonl")]
+    """Return the evaluation lines that a cell has so far."""
+    return [line for _, line in durable.read_lines(folder / file_names.EVALUATIONS)]
 
 
-def new_policy(workshop: Workshop, seed: int) -> Policy:
-    """A policy that starts as π_0, on the expert's base."""
-    experiment = workshop.experiment
+def new_policy(prepared: PreparedExperiment, seed: int) -> Policy:
+    """Make a policy that starts as π_0, on the expert's base."""
+    experiment = prepared.experiment
     adapted = experiment.trains == "adapter"
     lora = experiment.lora.with_settings(lora_seed=seed) if adapted else None
-    return workshop.expert.policy.with_adapter(lora=lora)
+    return prepared.expert.policy.with_adapter(lora=lora)
 
 
-def make_user(arm: Arm, workshop: Workshop, seed: int) -> ExpertUser:
-    """The simulated user of an arm."""
-    experiment, expert = workshop.experiment, workshop.expert
+def make_user(arm: Arm, prepared: PreparedExperiment, seed: int) -> ExpertUser:
+    """Make the simulated user of an arm."""
+    experiment, expert = prepared.experiment, prepared.expert
     axes = arm.feedback_axes(experiment.feedback)
     drawing: dict[str, Any] = {
         "num_samples": experiment.num_expert_samples,
@@ -151,7 +153,7 @@ def make_user(arm: Arm, workshop: Workshop, seed: int) -> ExpertUser:
 
 @dataclass
 class _Progress:
-    """Where a cell stands. `last` is its latest evaluation."""
+    """The progress of a cell. `last` is its latest evaluation."""
 
     learner: CoactiveLearner
     last: dict[str, Any] = field(default_factory=dict)
@@ -159,9 +161,9 @@ class _Progress:
 
     @classmethod
     def resume(cls, folder: Path, policy: Policy, config: CoactiveConfig) -> _Progress:
-        """From the saved learner, if there is one; lines that came after it are dropped."""
+        """Load the saved learner, if there is one, and drop the lines that came after it."""
         folder.mkdir(parents=True, exist_ok=True)
-        adapter, journal = folder / "adapter", folder / "evaluations.jsonl"
+        adapter, journal = folder / file_names.ADAPTER, folder / file_names.EVALUATIONS
         durable.recover_folder(adapter)
         durable.drop_torn_line(journal)
         if not adapter.exists():
@@ -174,7 +176,7 @@ class _Progress:
 
     @property
     def preferences(self) -> int:
-        """Those that were learned from."""
+        """The number of preferences that were learned from."""
         return self.learner.steps_taken * self.learner.config.preferences_per_step
 
     @property
@@ -183,21 +185,21 @@ class _Progress:
 
 
 def _play(
-    workshop: Workshop,
+    prepared: PreparedExperiment,
     cell: Cell,
     progress: _Progress,
     folder: Path,
     on_evaluation: Callable[[Mapping[str, Any]], None],
 ) -> None:
-    experiment, learner = workshop.experiment, progress.learner
-    user = make_user(cell.arm, workshop, cell.seed)
-    tally = _Tally(progress.last)
+    experiment, learner = prepared.experiment, progress.learner
+    user = make_user(cell.arm, prepared, cell.seed)
+    totals = _RunningTotals(progress.last)
 
     def evaluate() -> None:
-        line, samples = _evaluate(workshop, cell, progress, user, tally)
-        durable.write_lines(folder / "samples.jsonl", samples)
-        durable.append_line(folder / "evaluations.jsonl", line)
-        durable.write_folder(folder / "adapter", learner.save)
+        line, samples = _evaluate(prepared, cell, progress, user, totals)
+        durable.write_lines(folder / file_names.SAMPLES, samples)
+        durable.append_line(folder / file_names.EVALUATIONS, line)
+        durable.write_folder(folder / file_names.ADAPTER, learner.save)
         progress.last = line
         on_evaluation(line)
 
@@ -205,7 +207,7 @@ def _play(
         evaluate()
     if cell.arm.feedback == "none":
         return
-    prompts = prompt_stream(workshop.data.prompts, cell.seed)
+    prompts = prompt_stream(prepared.data.prompts, cell.seed)
     rounds = run(
         learner,
         islice(prompts, learner.drafts_made, None),
@@ -213,7 +215,7 @@ def _play(
         drafts_at_once=learner.config.preferences_per_step,
     )
     for round_ in rounds:
-        tally.add(round_)
+        totals.add(round_)
         due = progress.last["preferences"] + experiment.evaluate_every
         if progress.between_drafts and progress.preferences >= due:
             evaluate()
@@ -222,15 +224,15 @@ def _play(
 
 
 def prompt_stream(prompts: Sequence[str], seed: int) -> Iterator[str]:
-    """The prompts without end, in another order each time round."""
+    """Yield the prompts without end, in another order each time round."""
     epoch = 0
     while True:
         yield from random.Random(f"{seed}/{epoch}").sample(prompts, len(prompts))
         epoch += 1
 
 
-class _Tally:
-    """What is counted from round to round: costs since the start, steps since the last line."""
+class _RunningTotals:
+    """The totals from round to round: costs since the start, steps since the last line."""
 
     def __init__(self, last: Mapping[str, Any]) -> None:
         self.sampled_tokens = int(last.get("sampled_tokens", 0))
@@ -245,8 +247,9 @@ class _Tally:
             self.steps.append(round_.step_metrics)
 
     def take_steps(self) -> dict[str, float | None]:
-        """Means over the steps since the last line; the draft scored below its edit is a violation
-        of the premise h(draft) ≥ h(edit) (paper, B.5).
+        """Return the means over the steps since the last line, and begin to count anew.
+
+        A draft that is scored below its edit violates the premise h(draft) ≥ h(edit) (paper, B.5).
         """
         names = {
             "premise_violated": "rewards/accuracies",
@@ -263,14 +266,18 @@ class _Tally:
 
 
 def _evaluate(
-    workshop: Workshop, cell: Cell, progress: _Progress, user: ExpertUser, tally: _Tally
+    prepared: PreparedExperiment,
+    cell: Cell,
+    progress: _Progress,
+    user: ExpertUser,
+    totals: _RunningTotals,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The line of an evaluation, and the responses to held-out prompts that it is about."""
-    experiment, learner = workshop.experiment, progress.learner
+    """Measure the policy; return the evaluation line, and the responses that it is about."""
+    experiment, learner = prepared.experiment, progress.learner
     measured, samples = evaluate_policy(
         learner.policy,
-        workshop.expert,
-        workshop.data.held_out,
+        prepared.expert,
+        prepared.data.held_out,
         num_candidates=experiment.evaluation_candidates,
         max_new_tokens=experiment.lengths.response,
         sampling=experiment.learner.sampling,
@@ -279,7 +286,7 @@ def _evaluate(
     )
     texts = [f"{sample['prompt']}{sample['response']}" for sample in samples]
     answers, user.answers = user.answers, []
-    tally.edited_characters += sum(answer.edited_characters for answer in answers)
+    totals.edited_characters += sum(answer.edited_characters for answer in answers)
     start = progress.last.get("start_reward", measured["reward"])
     line = {
         "task": experiment.task,
@@ -291,27 +298,27 @@ def _evaluate(
         "prompts": learner.rounds_played,
         "step": learner.steps_taken,
         **measured,
-        "log_positive": workshop.log_positive(texts),
+        "log_positive": prepared.log_positive(texts),
         "start_reward": start,
-        "share_to_expert": share_of_way(
-            measured["reward"], start=start, goal=workshop.expert_reward
+        "share_to_expert": share_to_expert(
+            measured["reward"], start=start, goal=prepared.expert_reward
         ),
         **summarise_answers(answers),
-        **tally.take_steps(),
-        "sampled_tokens": tally.sampled_tokens,
-        "edited_characters": tally.edited_characters,
-        "seconds": round(tally.seconds + time.monotonic() - progress.started, 2),
+        **totals.take_steps(),
+        "sampled_tokens": totals.sampled_tokens,
+        "edited_characters": totals.edited_characters,
+        "seconds": round(totals.seconds + time.monotonic() - progress.started, 2),
     }
     return line, samples
 
 
 def _coactive_samples(experiment: Experiment) -> int:
-    """What a round of the default arm draws, of the policy and of the expert."""
+    """Return how many samples a round of the default arm draws, of the policy and of the expert."""
     return experiment.learner.num_candidates + experiment.num_expert_samples
 
 
 def _check_config(folder: Path, experiment: Experiment, cell: Cell, config: CoactiveConfig) -> None:
-    """Writes the resolved settings of a new cell; those of one that is there must be the same."""
+    """Write the resolved settings of a new cell; those of an earlier run must be the same."""
     resolved = {
         "arm": cell.arm.name,
         "seed": cell.seed,
@@ -319,11 +326,11 @@ def _check_config(folder: Path, experiment: Experiment, cell: Cell, config: Coac
         "learner": config.model_dump(mode="json"),
         "experiment": experiment.model_dump(mode="json"),
     }
-    path = folder / "config.json"
+    path = folder / file_names.CONFIG
     if path.exists():
         if json.loads(path.read_text(encoding="utf-8")) != resolved:
             raise RunFolderError(
-                f"{folder} holds this cell with other settings (see its config.json). Choose "
+                f"{folder} holds this cell with other settings (see its {path.name}). Choose "
                 "another --output, or remove it."
             )
         return

@@ -11,35 +11,36 @@ from typing import Any
 
 import numpy as np
 
+from corll.laboratory.arms import DEFAULT_ARM, DUELING
 from corll.laboratory.statistics import (
     Line,
     areas,
     curves,
     difference_at_equal_cost,
-    grown,
     paired_contrast,
     paths,
+    with_several_points,
 )
 
 Row = dict[str, Any]
-"""What a line of a table says, in numbers; None is what is not known."""
+"""A row of a table, in numbers; None stands for what is not known."""
 
 CONTRASTS = (
-    ("coactive-alpha-0.6", "dueling"),
-    ("sft-edit", "dueling"),
-    ("sft-edit", "coactive-alpha-0.6"),
-    ("coactive-k-1", "coactive-alpha-0.6"),
-    ("coactive-k-9", "coactive-alpha-0.6"),
-    ("coactive-alpha-0.3", "coactive-alpha-0.6"),
-    ("coactive-best", "coactive-alpha-0.6"),
-    ("coactive-edit", "coactive-alpha-0.6"),
-    ("coactive-epsilon-0.1", "coactive-alpha-0.6"),
-    ("coactive-epsilon-0.3", "coactive-alpha-0.6"),
+    (DEFAULT_ARM, DUELING),
+    ("sft-edit", DUELING),
+    ("sft-edit", DEFAULT_ARM),
+    ("coactive-k-1", DEFAULT_ARM),
+    ("coactive-k-9", DEFAULT_ARM),
+    ("coactive-alpha-0.3", DEFAULT_ARM),
+    ("coactive-best", DEFAULT_ARM),
+    ("coactive-edit", DEFAULT_ARM),
+    ("coactive-epsilon-0.1", DEFAULT_ARM),
+    ("coactive-epsilon-0.3", DEFAULT_ARM),
     ("coactive-minimal-anyway", "coactive-minimal-drop"),
-    ("coactive-minimal-drop", "dueling"),
-    ("mixed", "coactive-alpha-0.6"),
+    ("coactive-minimal-drop", DUELING),
+    ("mixed", DEFAULT_ARM),
     ("coactive-k-1", "offline"),
-    ("dueling-best-worst", "dueling"),
+    ("dueling-best-worst", DUELING),
 )
 NAMED, NAMED_ON, NAMED_SEEDS = CONTRASTS[:2], ("imdb", "tiny"), 8
 """The contrasts that were named before they were run, at the learning rate that tuning chose for
@@ -50,20 +51,20 @@ COSTS = {
     "sampled_tokens": "sampled tokens",
     "edited_characters": "edited characters",
 }
-"""What arms are also compared at, beside preferences."""
+"""The costs at which arms are compared, beside preferences."""
 
 
 def contrast_rows(lines: Sequence[Line], rates: Mapping[str, float] | None = None) -> list[Row]:
-    """Differences of areas under `reward`, for each of `CONTRASTS` whose arms share seeds.
+    """Return the differences of areas under `reward`, for `CONTRASTS` whose arms share seeds.
 
-    `first`, `second`, `status` (named before it was run, or exploratory), `until`, the preferences
-    up to which all cells of the contrast got, and the fields of a `Contrast`, paired by seed.
-    `rates` are the learning rates that tuning chose, by arm.
+    A row has `first`, `second`, `status` (named before it was run, or exploratory), `until`, the
+    preferences that all cells of the contrast reached, and the fields of a `Contrast`, paired by
+    seed. `rates` are the learning rates that tuning chose, by arm.
     """
     found = curves(lines, "reward")
     rows = []
     for first, second in CONTRASTS:
-        sides = [grown(found.get(arm, {})) for arm in (first, second)]
+        sides = [with_several_points(found.get(arm, {})) for arm in (first, second)]
         seeds = sorted(sides[0].keys() & sides[1].keys())
         if not seeds:
             continue
@@ -77,9 +78,11 @@ def contrast_rows(lines: Sequence[Line], rates: Mapping[str, float] | None = Non
 
 
 def equal_cost_contrast_rows(lines: Sequence[Line], cost: str) -> list[Row]:
-    """The same contrasts of `reward` at equal `cost`, such as `kl_drawn` or `sampled_tokens`: where
-    the arm of a seed that ends with less has its end. `at`, the mean of these costs, in place of
-    `until`, and `cost`. A contrast is left out where a cell's cost does not rise throughout.
+    """Return the same contrasts of `reward` at an equal cost, such as `kl_drawn`.
+
+    Of the two cells of a seed, the one that ends with the lower cost says where they are compared.
+    A row has `cost` and `at`, the mean of these costs, in place of `until`. A contrast is left out
+    where a cell's cost does not rise throughout.
     """
     found = paths(lines, "reward", against=cost)
     rows = []

@@ -1,4 +1,4 @@
-"""How far a policy is from its reference, token by token, without the noise of what was drawn."""
+"""The divergence of a policy from its reference, exact at each token of its samples."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _FLOATS_AT_ONCE = 1 << 25
 
 
 class Divergence(NamedTuple):
-    """Along each of B responses, summed over its tokens. *Shapes*: B each. *Units*: nats.
+    """The divergence along each of B responses, summed over its tokens. *Shapes*: B each. *Units*:
+    nats.
 
-    `full` is Σ_t KL(π(·|x, y<t) ‖ π_0(·|x, y<t)) over the whole vocabulary; `drawn` the same among
-    the tokens that the sampler can draw there, both sides renormalised: mass that only moves
-    between these and the others, which are never drawn, does not count.
+    `full` is Σ_t KL(π(·|x, y<t) ‖ π_0(·|x, y<t)) over the whole vocabulary. `drawn` is the same
+    among the tokens that the sampler can draw there, with both sides renormalised: probability that
+    moves between these and the others, which are never drawn, does not count.
     """
 
     full: Tensor
@@ -33,11 +34,11 @@ class Divergence(NamedTuple):
 def divergence(
     policy: Policy, prompts: Sequence[Prompt], samples: Sequence[Sample], *, top_k: int
 ) -> Divergence:
-    """Of a policy from its reference along its own samples, which were drawn from the `top_k`
-    likeliest tokens (0: from all).
+    """Measure how far a policy is from its reference, along samples of its own.
 
-    Its mean over samples estimates KL(π‖π_0) as the mean of log π/π_0 does, but is never negative,
-    and exact at each token. *Raises*: InputError for a prompt that cannot be rendered.
+    The samples were drawn from the `top_k` likeliest tokens (0: from all). The mean over samples
+    estimates KL(π‖π_0), as the mean of log π/π_0 does, but it is never negative, and it is exact at
+    each token. *Raises*: InputError for a prompt that cannot be rendered.
     """
     with policy.active() as network:
         trees = [
@@ -59,12 +60,12 @@ def divergence(
 
 
 def _kl(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Summed over positions. *Shapes*: T × V, T × V → a number."""
+    """Sum the KL over positions. *Shapes*: T × V, T × V → a number."""
     return (ours.exp() * (ours - theirs)).sum()
 
 
 def _batches(trees: Sequence[Tree], positions: int) -> Iterator[list[Tree]]:
-    """In order, each of at most so many positions, but for a tree that alone has more."""
+    """Yield the trees in order, in batches of at most so many positions, or of one larger tree."""
     batch: list[Tree] = []
     for tree in trees:
         if batch and sum(map(len, batch)) + len(tree) > positions:

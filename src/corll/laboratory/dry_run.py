@@ -1,13 +1,13 @@
-"""What an experiment would cost, from its settings alone: tokens, memory and hours.
+"""A dry run: what an experiment would cost, from its settings alone, in tokens, memory and hours.
 
 No weights are needed. Responses are taken to be as long as they may be, and each arm to cost what
-the default one does (k drafts, l redraws): arms with more candidates (`coactive-k-9` of a small
+the default arm does (k drafts, l redraws). Arms with more candidates (`coactive-k-9` of a small
 size) or with rewritings cost more. Loading, data and the classifier are left out.
 
 Floating-point operations (Kaplan et al. 2020, section 2.1): 2 for each parameter and token forward,
-for a multiplication and an addition; the backward pass 2 more for gradients of what flows through
-the weights, and 2 more for gradients of the weights, which an adapter's frozen base has none of (Hu
-et al. 2022). Embeddings are counted as if they were products, and attention itself (2 · layers ·
+for a multiplication and an addition; 2 more backward, for gradients of what flows through the
+weights; and 2 more for gradients of the weights, which the frozen base of an adapter does not have
+(Hu et al. 2022). Embeddings are counted as if they were products. Attention itself (2 · layers ·
 context · hidden, 1 % at the lengths here) is left out.
 """
 
@@ -27,10 +27,10 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens of some work, by what is done with them; each is a pass of one token.
+    """The tokens of some work, by what is done with them; each is a pass of one token.
 
-    `read`: prompts, computed before anything is drawn. `scored`: passes without a gradient, for
-    R_π, R* and the loss's reference.
+    `read` counts prompts, which are computed before anything is drawn. `scored` counts passes
+    without a gradient, for R_π, R* and the loss's reference.
     """
 
     sampled_by_policy: int
@@ -40,7 +40,7 @@ class Tokens:
     trained: int
 
     def operations(self, workload: Workload) -> int:
-        """Floating-point operations: 2 a parameter forward; 2 more backward, or 4 (see above)."""
+        """Count floating-point operations: 2 a parameter forward, 2 or 4 more backward."""
         forward = self.sampled_by_policy + self.sampled_by_expert + self.read + self.scored
         each = 6 if workload.trains == "all" else 4
         return workload.model.parameters * (2 * forward + each * self.trained)
@@ -48,11 +48,11 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is held at once, at the least. *Units*: GiB.
+    """The memory that is held at once, at the least. *Units*: GiB.
 
-    `weights` are π_0's; `copies` policy and expert where they are whole copies, `adapters` where
-    they are not; `optimiser` the gradient and Adam's two moments (float32); `activations` of a step
-    on a single preference, kept for its backward pass.
+    `weights` are π_0's. `copies` are policy and expert where they are whole copies, `adapters`
+    where they are not. `optimiser` is the gradient and Adam's two moments (float32). `activations`
+    are those of a step on a single preference, kept for its backward pass.
     """
 
     weights: float
@@ -63,7 +63,7 @@ class Memory:
 
     @property
     def held(self) -> float:
-        """All that stays, whatever is computed."""
+        """The memory that stays taken, whatever is computed."""
         return self.weights + self.copies + self.adapters + self.optimiser
 
     @property
@@ -73,10 +73,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Cost:
-    """On one machine. *Units*: hours, infinite where it does not fit; `work_gb` is in GiB.
+    """The cost on one machine. *Units*: hours, infinite where the work does not fit; GiB.
 
-    `work_gb` is what is left beside all that is held (the learner's `memory_limit_gb`), of which
-    `cache_gb` hold keys and values of `branches` responses, drawn at once.
+    `work_gb` is what is left beside all that is held (the learner's `memory_limit_gb`). `cache_gb`
+    of it hold keys and values of `branches` responses, drawn at once.
     """
 
     machine: Machine
@@ -94,7 +94,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a grid of arms × seeds would take: `tokens` and `operations` of one cell."""
+    """The cost of a grid of arms × seeds: `tokens` and `operations` of one cell, and hours."""
 
     workload: Workload
     arms: int
@@ -113,7 +113,7 @@ def dry_run(
     seeds: int = 1,
     machines: Sequence[Machine] = MACHINES,
 ) -> DryRun:
-    """Counts what the cells of a grid and their expert would take, on each machine.
+    """Count what the cells of a grid and their expert would take, on each machine.
 
     *Raises*: ConfigError for an experiment on a model of unknown shape.
     """
@@ -134,11 +134,11 @@ def dry_run(
 
 
 def cell_tokens(workload: Workload) -> Tokens:
-    """Those of one cell.
+    """Count the tokens of one cell.
 
-    A preference takes k drafts, scored under π and π_0 if k > 1; l redraws, which are scored with
-    the draft under π* and its π_0; and a row under π_0 and π. An evaluation draws its candidates
-    and scores them under all four.
+    A preference takes k drafts, which are scored under π and π_0 if k > 1; l redraws, which are
+    scored with the draft under π* and its π_0; and a row under π_0 and π. An evaluation draws its
+    candidates and scores them under all four.
     """
     p, r, n = workload.prompt, workload.response, workload.preferences
     k, l_ = workload.num_candidates, workload.num_expert_samples
@@ -157,7 +157,7 @@ def cell_tokens(workload: Workload) -> Tokens:
 
 
 def expert_tokens(workload: Workload, work: ExpertWork) -> Tokens:
-    """Those of the expert's steps and measurements at most; without what its `writer` samples.
+    """Count the tokens of the expert's steps and measurements, at most, without its `writer`'s.
 
     A measurement draws a sample of π* and one of π_0 for each prompt, and scores both under both.
     """
@@ -174,7 +174,7 @@ def expert_tokens(workload: Workload, work: ExpertWork) -> Tokens:
 
 
 def memory_of(workload: Workload) -> Memory:
-    """What a cell holds beside keys and values: π_0, policy and expert, and a step."""
+    """Count what a cell holds beside keys and values: π_0, policy and expert, and a step."""
     model, whole = workload.model, workload.trains == "all"
     both = 2 * workload.learned * 4 / _GIB
     pair = workload.pair_tokens * activation_bytes_per_token(model)
@@ -188,8 +188,8 @@ def memory_of(workload: Workload) -> Memory:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """Sampling of responses, as many at once as `free_gb` holds the keys and values of."""
+class ResponseSampling:
+    """The sampling of responses, as many at once as `free_gb` holds the keys and values of."""
 
     model: ModelShape
     machine: Machine
@@ -205,11 +205,12 @@ class Drawing:
         return min(branches, branches_within(self.free_gb, self.model, self.length))
 
     def seconds(self, branches: int) -> float:
-        """How long a call takes that draws so many responses, once their prompts are read.
+        """Estimate how long a call takes that draws so many responses, once their prompts are read.
 
-        A token of each takes as long as its products, or as reading all weights and each response's
-        keys and values so far, whichever is longer (the roofline of Williams et al. 2009; for
-        decoding Pope et al. 2022, section 2), and the starting of each layer's operations.
+        A token of each response takes as long as its products, or as reading all weights and each
+        response's keys and values so far, whichever is longer (the roofline of Williams et al.
+        2009; for decoding Pope et al. 2022, section 2). The start of each layer's operations is
+        added.
         """
         batches = -(-branches // self.at_once(branches))
         size = branches / batches
@@ -227,23 +228,23 @@ def _cost(workload: Workload, memory: Memory, machine: Machine, cells: int) -> C
     free = machine.memory_gb - memory.held
     if free < memory.activations:
         return Cost(machine, max(free, 0.0), 0, 0.0, math.inf, math.inf, math.inf)
-    drawing = Drawing(model, machine, workload.prompt, workload.response, free)
+    sampling = ResponseSampling(model, machine, workload.prompt, workload.response, free)
     step = workload.preferences_per_step
     drafts, redraws = step * workload.num_candidates, step * workload.num_expert_samples
     evaluated = workload.held_out * workload.evaluation_candidates
     seconds = _seconds_of_passes(cell_tokens(workload), workload, machine)
-    seconds += workload.preferences / step * (drawing.seconds(drafts) + drawing.seconds(redraws))
-    seconds += workload.evaluations * drawing.seconds(evaluated)
+    seconds += workload.preferences / step * (sampling.seconds(drafts) + sampling.seconds(redraws))
+    seconds += workload.evaluations * sampling.seconds(evaluated)
     expert = 0.0
     if workload.expert is not None:
-        expert = _expert_seconds(workload, workload.expert, drawing) / 3600
-    most = drawing.at_once(max(drafts, redraws, evaluated))
+        expert = _expert_seconds(workload, workload.expert, sampling) / 3600
+    most = sampling.at_once(max(drafts, redraws, evaluated))
     cell = seconds / 3600
     return Cost(
         machine,
         work_gb=free,
         branches=most,
-        cache_gb=most * drawing.length * cache_bytes_per_token(model) / _GIB,
+        cache_gb=most * sampling.length * cache_bytes_per_token(model) / _GIB,
         hours_per_cell=cell,
         expert_hours=expert,
         grid_hours=expert + cells * cell,
@@ -251,26 +252,26 @@ def _cost(workload: Workload, memory: Memory, machine: Machine, cells: int) -> C
 
 
 def _seconds_of_passes(tokens: Tokens, workload: Workload, machine: Machine) -> float:
-    """Of all but the sampling."""
+    """Estimate the seconds of all work but the sampling."""
     passes = replace(tokens, sampled_by_policy=0, sampled_by_expert=0)
     return passes.operations(workload) / machine.speed(workload.model)
 
 
-def _expert_seconds(workload: Workload, work: ExpertWork, drawing: Drawing) -> float:
-    machine = drawing.machine
+def _expert_seconds(workload: Workload, work: ExpertWork, sampling: ResponseSampling) -> float:
+    machine = sampling.machine
     seconds = _seconds_of_passes(expert_tokens(workload, work), workload, machine)
-    seconds += 2 * work.measurements * drawing.seconds(work.measured_prompts)
+    seconds += 2 * work.measurements * sampling.seconds(work.measured_prompts)
     if work.written and (writer := work.writer) is not None:
-        # It is alone on the machine, and each text passes through it once more to be scored.
+        # The writer is alone on the machine, and scores each text in one more pass.
         free = machine.memory_gb - writer.parameters * writer.bytes_per_parameter / _GIB
-        seconds += replace(drawing, model=writer, free_gb=free).seconds(work.written)
-        read = 2 * drawing.prompt + drawing.response
+        seconds += replace(sampling, model=writer, free_gb=free).seconds(work.written)
+        read = 2 * sampling.prompt + sampling.response
         seconds += 2 * writer.parameters * work.written * read / machine.speed(writer)
     return seconds
 
 
 def describe(run: DryRun) -> list[tuple[str, str]]:
-    """The rows of a table: what is counted, and how much it is."""
+    """Return the rows of a table: what is counted, and how much it is."""
     work, tokens, memory = run.workload, run.tokens, run.memory
     model = work.model
     learns = "a whole copy" if work.trains == "all" else f"an adapter of rank {work.lora_r}"
@@ -293,10 +294,10 @@ def describe(run: DryRun) -> list[tuple[str, str]]:
             f"{memory.optimiser:.2g}, a step {memory.activations:.2g}",
         ),
     ]
-    return rows + [(cost.machine.name, _in_words(cost, run)) for cost in run.costs]
+    return rows + [(cost.machine.name, _describe_cost(cost, run)) for cost in run.costs]
 
 
-def _in_words(cost: Cost, run: DryRun) -> str:
+def _describe_cost(cost: Cost, run: DryRun) -> str:
     if not cost.fits:
         return f"does not fit: it has {cost.machine.memory_gb:g} GB"
     return (

@@ -2,9 +2,10 @@
 
 The arms `KIND+LOSS+DRAFTS` cross the kind of edit (matched in gain), the loss and whose drafts are
 edited. An effect is the difference between two levels of one factor in the area under `reward`,
-averaged over the cells of the other factors, and paired by seed: in all cells, and, for kind and
-drafts, among the cells of each loss. Since losses go different lengths at one learning rate, the
-same differences are also given at equal KL to π_0, and at equal numbers of sampled tokens.
+averaged over the cells of the other factors, and paired by seed. Effects are given over all cells
+and, for kind and drafts, among the cells of each loss. Losses go different lengths at one learning
+rate, so the same differences are also given at equal KL to π_0, and at equal numbers of sampled
+tokens.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from corll.laboratory.statistics import (
     areas,
     curves,
     difference_at_equal_cost,
-    grown,
     paired_contrast,
     paths,
+    with_several_points,
 )
 
 
 def effect_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """The effects, over the seeds that have all twelve cells; empty where none has.
+    """Return the effects, over the seeds that have all twelve cells; no row where none has.
 
-    `first` and `second` are the levels, such as `edit` and `redraw`, or `edit+dpo` and
-    `redraw+dpo` among the cells of a loss; `until` the preferences up to which all cells got,
-    beside the fields of a `Contrast` of the paired differences first − second, and `status`.
+    `first` and `second` are the levels, such as `edit` and `redraw`, or `edit+dpo` and `redraw+dpo`
+    among the cells of a loss. `until` are the preferences that all cells reached. The other fields
+    are those of a `Contrast` of the paired differences first − second, and `status`.
     """
-    found = {arm: grown(seeds) for arm, seeds in curves(lines, "reward").items()}
+    found = {arm: with_several_points(seeds) for arm, seeds in curves(lines, "reward").items()}
     seeds = _in_all({arm: found.get(arm, {}) for arm in FACTORIAL})
     if not seeds:
         return []
@@ -51,12 +52,12 @@ def effect_rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
 
 
 def equal_cost_rows(lines: Sequence[Line], cost: str) -> list[dict[str, Any]]:
-    """The effects on `reward` at equal `cost`, such as `kl_drawn` or `sampled_tokens`.
+    """Return the effects on `reward` at an equal cost, such as `kl_drawn` or `sampled_tokens`.
 
-    Of two cells that differ in one factor, the one that ends with less says where: there the
-    other's reward is linear between the evaluations around it. Fields as in `effect_rows`, with
-    `at`, the mean of those costs, in place of `until`, and `cost`. An effect is left out where a
-    cell's cost does not rise throughout.
+    Of two cells that differ in one factor, the one that ends with the lower cost says where they
+    are compared; there the other's reward is linear between the evaluations around it. A row has
+    the fields of `effect_rows`, with `cost` and `at`, the mean of those costs, in place of `until`.
+    An effect is left out where a cell's cost does not rise throughout.
     """
     found = paths(lines, "reward", against=cost)
     seeds = _in_all({arm: found.get(arm, {}) for arm in FACTORIAL})
@@ -78,12 +79,12 @@ def equal_cost_rows(lines: Sequence[Line], cost: str) -> list[dict[str, Any]]:
 
 
 def _in_all(cells: Mapping[str, Mapping[int, Any]]) -> list[int]:
-    """The seeds that every arm has."""
+    """Return the seeds that every arm has."""
     return sorted(set.intersection(*(set(seeds) for seeds in cells.values())))
 
 
 def _matched(first: str, second: str) -> Iterator[tuple[str, str]]:
-    """The cells of the one's levels, each with that which differs from it in these alone."""
+    """Yield the cells of the first level, each with the cell that differs in these alone."""
     here, there = set(first.split("+")), set(second.split("+"))
     for arm in FACTORIAL:
         if here <= set(levels := arm.split("+")):
@@ -100,7 +101,7 @@ def _pairs() -> Iterator[tuple[str, str]]:
 
 
 def _mean_area(area_of: Mapping[str, Mapping[int, float]], levels: str, seed: int) -> float:
-    """Over the cells that have all of the levels."""
+    """Return the mean area over the cells that have all of the levels."""
     wanted = set(levels.split("+"))
     return float(
         np.mean([area_of[arm][seed] for arm in FACTORIAL if wanted <= set(arm.split("+"))])

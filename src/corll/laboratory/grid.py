@@ -22,17 +22,24 @@ from filelock import FileLock, Timeout
 
 from corll.errors import RunFolderError
 from corll.files import durable
+from corll.laboratory import file_names
 from corll.laboratory.cell import Cell, evaluations, is_done, run_cell
+from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment
 from corll.laboratory.statistics import area_under_curve
-from corll.laboratory.workshop import Workshop
 
 _POLL_SECONDS = 2.0
+_EXPORTED = (
+    file_names.EVALUATIONS,
+    file_names.EXPERIMENT,
+    file_names.LEARNING_RATES,
+    file_names.EXPERT,
+)
 
 
 @dataclass(frozen=True)
 class CellState:
-    """How far a cell is. `preferences` of its latest evaluation; `seconds` that it has worked."""
+    """The state of a cell: `preferences` of its latest evaluation, `seconds` that it has worked."""
 
     cell: Cell
     preferences: int
@@ -43,23 +50,23 @@ class CellState:
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of an experiment in a folder."""
+    """A grid: the cells of an experiment in a folder."""
 
     folder: Path
     experiment: Experiment
 
     @classmethod
     def open(cls, folder: Path, experiment: Experiment) -> Grid:
-        """A new grid, or one that is there with the same experiment.
+        """Open a new grid, or one that is there with the same experiment.
 
         *Raises*: RunFolderError where the folder cannot be written or holds another experiment.
         """
         grid = cls(folder, experiment)
-        path = folder / "experiment.json"
+        path = folder / file_names.EXPERIMENT
         if path.exists():
             if cls.reopen(folder).experiment != experiment:
                 raise RunFolderError(
-                    f"{folder} holds an experiment with other settings (see its experiment.json). "
+                    f"{folder} holds an experiment with other settings (see its {path.name}). "
                     "Choose another --output."
                 )
             return grid
@@ -73,8 +80,8 @@ class Grid:
 
     @classmethod
     def reopen(cls, folder: Path) -> Grid:
-        """The grid of a folder. *Raises*: RunFolderError where there is none."""
-        path = folder / "experiment.json"
+        """Open the grid of a folder. *Raises*: RunFolderError where there is none."""
+        path = folder / file_names.EXPERIMENT
         try:
             settings = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -86,20 +93,22 @@ class Grid:
         return cls(folder, Experiment(**settings))
 
     def rates(self) -> dict[str, float]:
-        """The learning rates that were chosen, by arm."""
-        path = self.folder / "learning_rates.json"
+        """Return the learning rates that were chosen, by arm."""
+        path = self.folder / file_names.LEARNING_RATES
         if not path.exists():
             return {}
         rates: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
         return rates
 
     def choose_rates(self, arms: Sequence[str], rates: Sequence[float], seed: int) -> None:
-        """Keeps for each arm the rate of the largest area under `reward` on one seed's cells."""
+        """Keep for each arm the rate of the largest area under `reward` on one seed's cells."""
         chosen = self.rates()
         for arm in arms:
             areas = {rate: self._area(Cell.named(arm, seed, rate)) for rate in rates}
             chosen[arm] = max(areas, key=lambda rate: areas[rate])
-        durable.write_text(self.folder / "learning_rates.json", json.dumps(chosen, indent=1) + "\n")
+        durable.write_text(
+            self.folder / file_names.LEARNING_RATES, json.dumps(chosen, indent=1) + "\n"
+        )
 
     def _area(self, cell: Cell) -> float:
         lines = evaluations(self.folder / cell.folder)
@@ -108,7 +117,7 @@ class Grid:
         return area_under_curve(seen, rewards, grid=seen)
 
     def states(self) -> list[CellState]:
-        """The cells that are there, those for tuning too."""
+        """Return the states of the cells that are there, those for tuning too."""
         return [self.state(cell) for cell in self._cells()]
 
     def state(self, cell: Cell) -> CellState:
@@ -123,19 +132,19 @@ class Grid:
         )
 
     def gather(self) -> list[dict[str, Any]]:
-        """The lines of all cells but those for tuning, also written to `evaluations.jsonl`."""
+        """Gather the lines of all cells but those for tuning, also in `evaluations.jsonl`."""
         lines = [
             line
             for cell in self._cells()
             if cell.learning_rate is None
             for line in evaluations(self.folder / cell.folder)
         ]
-        durable.write_lines(self.folder / "evaluations.jsonl", lines)
+        durable.write_lines(self.folder / file_names.EVALUATIONS, lines)
         return lines
 
     def export(self, folder: Path) -> None:
-        """Copies what figures and report need; of files it keeps the names, not where they lay."""
-        for name in ("evaluations.jsonl", "experiment.json", "learning_rates.json", "expert.json"):
+        """Copy what figures and report need; paths of files are shortened to names."""
+        for name in _EXPORTED:
             if (self.folder / name).exists():
                 text = (self.folder / name).read_text(encoding="utf-8")
                 if self.experiment.data is not None:
@@ -144,11 +153,11 @@ class Grid:
 
     def run(
         self,
-        workshop: Workshop,
+        prepared: PreparedExperiment,
         cells: Sequence[Cell],
         on_evaluation: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
-        """Runs cells to their end, in order, but for those that another process works on."""
+        """Run cells to their end, in order, but for those that another process works on."""
         waiting = list(cells)
         while waiting:
             postponed = []
@@ -157,7 +166,7 @@ class Grid:
                 with _try_lock(folder) as ours:
                     if ours:
                         run_cell(
-                            workshop, cell, folder, rates=self.rates(), on_evaluation=on_evaluation
+                            prepared, cell, folder, rates=self.rates(), on_evaluation=on_evaluation
                         )
                     else:
                         postponed.append(cell)
@@ -177,7 +186,7 @@ class Grid:
 
 @contextmanager
 def _try_lock(folder: Path) -> Iterator[bool]:
-    """Whether the cell is ours now; it stays so for as long as the context lasts."""
+    """Try to lock a cell; yield whether it is ours now, for as long as the context lasts."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")

@@ -1,12 +1,12 @@
 """Algorithm 2 (B.2) in a world small enough to enumerate: exact regret, identity and bound.
 
-Prompts have a list of candidates with features φ(x, y), and the true reward is w*·φ. So what
-Theorem 1 speaks of is computed here, not estimated. With the perceptron and an exact argmax,
+Prompts have a list of candidates with features φ(x, y), and the true reward is w*·φ. So the
+quantities of Theorem 1 are computed here, not estimated. With the perceptron and an exact argmax,
 step (5) of its proof holds, and
 
     mean regret ≤ 2 R ‖w*‖ / (α √T) + Σ ξ / (α T),    R the longest φ.
 
-That Σ gain + Σ ξ ≥ α Σ regret is an identity of the slacks ξ, and proves nothing.
+Σ gain + Σ ξ ≥ α Σ regret is an identity of the slacks ξ, and proves nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LinearWorld:
-    """Prompts with candidates. *Shapes*: `features` X × M × D, `true_weights` D."""
+    """A world of prompts with candidates. *Shapes*: `features` X × M × D, `true_weights` D."""
 
     features: Array
     true_weights: Array
@@ -35,7 +35,7 @@ class LinearWorld:
     def generate(
         cls, *, num_prompts: int, num_candidates: int, dimensions: int, seed: int
     ) -> LinearWorld:
-        """Features and true weights of length 1, uniform over directions."""
+        """Draw features and true weights of length 1, uniform over directions."""
         generator = np.random.default_rng(seed)
         features = generator.standard_normal((num_prompts, num_candidates, dimensions))
         features /= np.linalg.norm(features, axis=-1, keepdims=True)
@@ -48,22 +48,22 @@ class LinearWorld:
         return float(np.linalg.norm(self.features, axis=-1).max())
 
     def rewards(self, prompt: int) -> Array:
-        """The true reward of each candidate. *Shapes*: M."""
+        """Return the true reward of each candidate. *Shapes*: M."""
         result: Array = self.features[prompt] @ self.true_weights
         return result
 
 
 class PairwiseLearner(Protocol):
-    """A_pair for linear scores: turns a preference into new weights. *Shapes*: `weights` D."""
+    """A_pair for linear scores: it turns a preference into weights. *Shapes*: `weights` D."""
 
     weights: Array
 
     def learn(self, difference: Array) -> None:
-        """Takes φ(x, edit) − φ(x, draft)."""
+        """Learn from φ(x, edit) − φ(x, draft)."""
 
 
 class Perceptron:
-    """w ← w + φ(x, ȳ) − φ(x, y) (Shivaswamy & Joachims), the learner of the bound."""
+    """The learner of the bound: w ← w + φ(x, ȳ) − φ(x, y) (Shivaswamy & Joachims)."""
 
     def __init__(self, dimensions: int) -> None:
         self.weights: Array = np.zeros(dimensions)
@@ -86,11 +86,11 @@ class LogisticLearner:
 
 @dataclass(frozen=True)
 class History:
-    """What happened, a value a round. *Shapes*: all T.
+    """The history of a play, a value a round. *Shapes*: all T.
 
-    `regret` is the reward of the best candidate less that of what was shown; `gain` that of the
-    edit less that of the draft, 0 in a round without a preference; `premise` whether the learner
-    scored the draft at least as high as the edit, as step (5) of the proof needs.
+    `regret` is the reward of the best candidate less that of what was shown. `gain` is the reward
+    of the edit less that of the draft, 0 in a round without a preference. `premise` says whether
+    the learner scored the draft at least as high as the edit, as step (5) of the proof needs.
     """
 
     regret: Array
@@ -99,36 +99,36 @@ class History:
 
     @property
     def rounds(self) -> Array:
-        """1 … T."""
+        """The numbers of the rounds, 1 … T."""
         return np.arange(1, len(self.regret) + 1, dtype=np.float64)
 
     @property
     def mean_regret(self) -> Array:
-        """Up to each round."""
+        """The mean regret up to each round."""
         result: Array = np.cumsum(self.regret) / self.rounds
         return result
 
     def slack(self, alpha: float) -> Array:
-        """ξ_t: how far each edit falls short of α-informative; 0 where it does not."""
+        """Return ξ_t, how far each edit falls short of α-informative; 0 where it does not."""
         result: Array = np.maximum(0.0, alpha * self.regret - self.gain)
         return result
 
     def identity(self, alpha: float) -> Array:
-        """(Σ gain + Σ ξ) / (α t), never below the mean regret, whatever the learner."""
+        """Return (Σ gain + Σ ξ) / (α t), never below the mean regret, whatever the learner."""
         result: Array = np.cumsum(self.gain + self.slack(alpha)) / (alpha * self.rounds)
         return result
 
     def bound(self, world: LinearWorld, alpha: float) -> Array:
-        """2 R ‖w*‖ / (α √t) + Σ ξ / (α t): for the perceptron with an exact argmax only."""
+        """Return 2 R ‖w*‖ / (α √t) + Σ ξ / (α t), for the perceptron with an exact argmax only."""
         longest = world.radius * float(np.linalg.norm(world.true_weights))
         first = 2 * longest / (alpha * np.sqrt(self.rounds))
         result: Array = first + np.cumsum(self.slack(alpha)) / (alpha * self.rounds)
         return result
 
     def estimated_alpha(self) -> tuple[float, float]:
-        """α̂ = Σ gain / Σ regret where something was better, and the share of rounds left out.
+        """Return α̂ = Σ gain / Σ regret where something was better, and the share of other rounds.
 
-        nan where nothing ever was.
+        α̂ is not a number where nothing ever was better.
         """
         return estimated_alpha(self.gain.tolist(), self.regret.tolist())
 
@@ -143,21 +143,21 @@ def play_coactive(
     num_candidates: int | None = None,
     num_expert_samples: int | None = None,
 ) -> History:
-    """Algorithm 2: the draft is the learner's best candidate, the edit what a user picks.
+    """Play Algorithm 2: the draft is the learner's best candidate, the edit is what a user picks.
 
     Both choose among all candidates, or among so many drawn without replacement. An edit that is
     the draft itself is an acceptance: nothing is learned.
     """
     draws = np.random.default_rng([seed, 0])
-    whims = random.Random(seed)
+    generator = random.Random(seed)
     history = _Recorder()
     for prompt in _prompts(world, rounds, seed):
         features, rewards = world.features[prompt], world.rewards(prompt)
         scores = features @ learner.weights
-        shown = _some(len(rewards), num_candidates, draws)
+        shown = _draw_candidates(len(rewards), num_candidates, draws)
         draft = int(shown[np.argmax(scores[shown])])
-        offered = _some(len(rewards), num_expert_samples, draws)
-        choice = choose_edit(rewards[offered].tolist(), float(rewards[draft]), axes, whims)
+        offered = _draw_candidates(len(rewards), num_expert_samples, draws)
+        choice = choose_edit(rewards[offered].tolist(), float(rewards[draft]), axes, generator)
         edit = draft if choice is None else int(offered[choice])
         history.add(
             rewards.max() - rewards[draft], rewards[edit] - rewards[draft], scores, draft, edit
@@ -175,10 +175,10 @@ def play_dueling(
     seed: int,
     temperature: float = 1.0,
 ) -> History:
-    """Two candidates drawn from softmax(score / temperature), labelled without noise (4.2).
+    """Play duels: two candidates are drawn from softmax(score / temperature) and labelled (4.2).
 
-    Both are shown, so the regret is their mean; the worse one counts as the draft. Ties, and a
-    candidate beside itself, teach nothing.
+    The labels have no noise. Both candidates are shown, so the regret is their mean; the worse one
+    counts as the draft. Nothing is learned from ties, and from a candidate beside itself.
     """
     draws = np.random.default_rng([seed, 1])
     history = _Recorder()
@@ -196,11 +196,13 @@ def play_dueling(
 
 
 def _prompts(world: LinearWorld, rounds: int, seed: int) -> Iterator[int]:
-    """The same stream of prompts for every arm of a seed."""
+    """Yield the stream of prompts, which is the same for every arm of a seed."""
     yield from np.random.default_rng([seed, 2]).integers(len(world.features), size=rounds).tolist()
 
 
-def _some(total: int, count: int | None, generator: np.random.Generator) -> NDArray[np.intp]:
+def _draw_candidates(
+    total: int, count: int | None, generator: np.random.Generator
+) -> NDArray[np.intp]:
     if count is None or count >= total:
         return np.arange(total)
     return generator.choice(total, size=count, replace=False)

@@ -1,6 +1,6 @@
-"""What a grid came to: tables of its arms and contrasts, and one HTML page of all that there is.
+"""The report of a grid: tables of its arms and contrasts, and one HTML page with its figures.
 
-Rows are plain dicts of numbers and `COLUMNS` says how they are written: the command line's table
+Rows are plain dicts of numbers, and `COLUMNS` says how they are written. The command line's table
 and the page (`report.html`) share both.
 """
 
@@ -19,21 +19,21 @@ from jinja2 import Environment
 
 from corll.errors import InputError, RunFolderError
 from corll.files.durable import write_text
+from corll.laboratory import file_names
 from corll.laboratory.contrasts import COSTS, Row, contrast_rows, equal_cost_contrast_rows
 from corll.laboratory.factorial import effect_rows, equal_cost_rows
 from corll.laboratory.figures import PANELS
-from corll.laboratory.figures.style import in_order, label_of
+from corll.laboratory.figures.style import label_of, sort_arms
 from corll.laboratory.statistics import (
-    EVALUATIONS,
     Line,
     aligned,
     areas,
     curves,
-    grown,
     load_evaluations,
     mean_band,
     n_50,
     number,
+    with_several_points,
 )
 
 _AT_THE_END = (
@@ -80,8 +80,8 @@ class Column(NamedTuple):
     text: Callable[[Row], str]
 
 
-class Picture(NamedTuple):
-    """A figure of a results folder, inlined. `made_by` is the command, empty where unknown."""
+class InlineFigure(NamedTuple):
+    """A figure of a results folder, inlined. `made_by` is its command, empty where unknown."""
 
     title: str
     caption: str
@@ -90,21 +90,21 @@ class Picture(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What the page says of one results folder; `tables` are headings and rows of texts."""
+    """The section of the page on one results folder; `tables` are headings and rows of texts."""
 
     name: str
     tables: list[tuple[str, list[Column], list[tuple[Row, list[str]]]]]
     contrasts: list[Row]
     at_equal_cost: dict[str, list[Row]]
-    pictures: list[Picture]
+    figures: list[InlineFigure]
     configuration: str
 
 
 def write_report(folders: Sequence[str | Path], path: str | Path, *, title: str) -> None:
-    """Writes one HTML page that needs nothing beside itself, from results folders.
+    """Write one HTML page, without other files beside it, from results folders.
 
-    A folder with evaluations gives tables, contrasts, its configuration and figures; one without
-    (the linear world's) its figures alone.
+    A folder with evaluations gives tables, contrasts, its configuration and figures; a folder
+    without them (the linear world's) gives its figures alone.
     *Raises*: InputError where there is nothing to show, or a file of a folder cannot be used;
     RunFolderError where the page cannot be written.
     """
@@ -126,18 +126,19 @@ def write_report(folders: Sequence[str | Path], path: str | Path, *, title: str)
 
 
 def summary_rows(lines: Sequence[Line]) -> list[Row]:
-    """What each arm came to, in the order of the arms.
+    """Return a row for each arm, in the order of the arms.
 
-    `arm`, `label`, `seeds`; `preferences` and `most_preferences` of its least and most advanced
-    cell. Metrics are those of a cell's last evaluation, those of the feedback means over the whole
-    run, weighted by preferences; each is a mean over seeds, with `…_error` its standard error.
-    `area` is that under `reward` from 0 to `area_until`, as far as all cells got. `n_50` is of the
-    mean `share_to_expert` up to `n_50_until`, and None where half is not reached there.
+    A row has `arm`, `label` and `seeds`; `preferences` and `most_preferences` are those of its
+    least and most advanced cell. Metrics of the policy are those of a cell's last evaluation.
+    Metrics of the feedback are means over the whole run, weighted by preferences. Each is a mean
+    over seeds, with `…_error` its standard error. `area` is the area under `reward` from 0 to
+    `area_until`, which all cells reached. `n_50` is that of the mean `share_to_expert` up to
+    `n_50_until`; it is None where half is not reached there.
     """
     until, area_of = areas(curves(lines, "reward"))
     shares = curves(lines, "share_to_expert")
     rows = []
-    for arm in in_order(line["arm"] for line in lines):
+    for arm in sort_arms(line["arm"] for line in lines):
         cells = _cells(line for line in lines if line["arm"] == arm)
         ends = [cell[-1]["preferences"] for cell in cells]
         row: Row = {"arm": arm, "label": label_of(arm), "seeds": len(cells)}
@@ -147,7 +148,7 @@ def summary_rows(lines: Sequence[Line]) -> list[Row]:
         for metric in _OVER_THE_RUN:
             row |= _mean_of(metric, [_over_the_run(cell, metric) for cell in cells])
         row |= _mean_of("area", list(area_of.get(arm, {}).values()))
-        grid, values = aligned(grown(shares.get(arm, {})).values())
+        grid, values = aligned(with_several_points(shares.get(arm, {})).values())
         reached = n_50(grid, values.mean(axis=0), goal=1.0) if grid.size else None
         row |= {"area_until": until, "n_50": reached}
         rows.append(row | {"n_50_until": float(grid[-1]) if grid.size else None})
@@ -155,19 +156,19 @@ def summary_rows(lines: Sequence[Line]) -> list[Row]:
 
 
 def signed(value: float) -> str:
-    """A number to three places with its sign; a dash where it is not known."""
+    """Format a number to three places with its sign; a dash stands for an unknown one."""
     return f"{value:+.3f}".replace("-", "−") if math.isfinite(value) else "—"
 
 
 def p_value(p: float) -> str:
-    """A p-value to three places, or that it is below them."""
+    """Format a p-value to three places, or say that it is below them."""
     if not math.isfinite(p):
         return "—"
     return "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def _cells(lines: Iterable[Line]) -> list[list[Line]]:
-    """The lines of each seed, by preferences."""
+    """Return the lines of each seed, by preferences."""
     by_seed: dict[int, list[Line]] = {}
     for line in sorted(lines, key=lambda line: (line["seed"], line["preferences"])):
         by_seed.setdefault(line["seed"], []).append(line)
@@ -175,9 +176,9 @@ def _cells(lines: Iterable[Line]) -> list[list[Line]]:
 
 
 def _over_the_run(cell: Sequence[Line], metric: str) -> float:
-    """The mean of a metric of the preferences since the line before, weighted by their number.
+    """Return the mean of a metric over the run, weighted by the preferences since the line before.
 
-    α̂ is weighted by what it was divided by, where the lines have that: so it is the run's ratio.
+    α̂ is weighted by its divisor where the lines have it, which gives the ratio of the whole run.
     """
     weights = np.diff([line["preferences"] for line in cell], prepend=0)
     if metric == "estimated_alpha" and any(line.get("possible_gain") for line in cell):
@@ -263,17 +264,17 @@ FEEDBACK = {
     "logps_rejected": _measured("logps_rejected", "log π(rejected)", "at the step, nats", ".1f"),
 }
 COLUMNS: dict[str, Column] = {**LEARNED, **FEEDBACK}
-"""The columns of a table of arms by the key of their row: what was learned, and from what."""
+"""The columns of a table of arms, by the keys of its rows: what was learned, and from what."""
 
 
 def _section(folder: Path) -> Section:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give results folders, as `plot` leaves them.")
-    pictures = [_picture(image) for image in _images(folder)]
-    if not (folder / EVALUATIONS).exists():
-        if not pictures:
-            raise InputError(f"{folder} holds neither {EVALUATIONS} nor figures.")
-        return Section(folder.name, [], [], {}, pictures, _configuration(folder))
+    figures = [_inline_figure(image) for image in _images(folder)]
+    if not (folder / file_names.EVALUATIONS).exists():
+        if not figures:
+            raise InputError(f"{folder} holds neither {file_names.EVALUATIONS} nor figures.")
+        return Section(folder.name, [], [], {}, figures, _configuration(folder))
     lines = load_evaluations(folder)
     rows = summary_rows(lines)
     tables = [
@@ -282,7 +283,7 @@ def _section(folder: Path) -> Section:
     ]
     of = f"{lines[0]['task']}-{lines[0]['size']}"
     name = folder.name if of in folder.name else f"{folder.name} ({of})"
-    rates = _json_object(folder / "learning_rates.json")
+    rates = _json_object(folder / file_names.LEARNING_RATES)
     contrasts = [*contrast_rows(lines, rates), *effect_rows(lines)]
     configuration = _configuration(folder)
     at_equal_cost = {
@@ -290,19 +291,19 @@ def _section(folder: Path) -> Section:
         for cost, heading in COSTS.items()
         if (rows := [*equal_cost_contrast_rows(lines, cost), *equal_cost_rows(lines, cost)])
     }
-    return Section(name, tables, contrasts, at_equal_cost, pictures, configuration)
+    return Section(name, tables, contrasts, at_equal_cost, figures, configuration)
 
 
 def _table(
     columns: dict[str, Column], rows: Sequence[Row]
 ) -> tuple[list[Column], list[tuple[Row, list[str]]]]:
-    """The columns that are not empty, and what they say of each arm."""
+    """Return the columns that are not empty, and what they say of each arm."""
     used = [column for column in columns.values() if any(column.text(row) != "—" for row in rows)]
     return used, [(row, [column.text(row) for column in used]) for row in rows]
 
 
 def _images(folder: Path) -> list[Path]:
-    """One image a figure, as SVG where there is one; panels first, in their order."""
+    """Return one image for each figure, as SVG where there is one; panels first, in their order."""
     best = {path.stem: path for kind in ("png", "svg") for path in folder.glob(f"*.{kind}")}
     order = [f"fig-{name}" for name in PANELS]
     return sorted(
@@ -314,7 +315,7 @@ def _images(folder: Path) -> list[Path]:
     )
 
 
-def _picture(image: Path) -> Picture:
+def _inline_figure(image: Path) -> InlineFigure:
     about = _json_object(image.with_suffix(".json"))
     title, caption = _OTHER_FIGURES.get(image.stem, (image.stem, ""))
     kind = "image/svg+xml" if image.suffix == ".svg" else "image/png"
@@ -322,7 +323,7 @@ def _picture(image: Path) -> Picture:
         content = base64.b64encode(image.read_bytes()).decode()
     except OSError as error:
         raise InputError(f"{image} cannot be read: {error.strerror or error}.") from error
-    return Picture(
+    return InlineFigure(
         title=str(about.get("title", title)),
         caption=str(about.get("caption", caption)),
         source=f"data:{kind};base64,{content}",
@@ -331,12 +332,12 @@ def _picture(image: Path) -> Picture:
 
 
 def _configuration(folder: Path) -> str:
-    found = _json_object(folder / "experiment.json")
+    found = _json_object(folder / file_names.EXPERIMENT)
     return json.dumps(found, ensure_ascii=False, indent=2) if found else ""
 
 
 def _json_object(path: Path) -> dict[str, Any]:
-    """What a JSON file holds; empty where there is none."""
+    """Read the object in a JSON file; empty where there is no file."""
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from corll.errors import InputError, ModelNotFoundError
+from corll.laboratory.packages import needed_for
 
 HUB_SENTIMENT = "lvwerra/distilbert-imdb"
 """The paper's classifier (A.4)."""
@@ -24,21 +25,21 @@ _BATCH = 32
 
 
 class SentimentScorer(Protocol):
-    """Says how likely it is that a text is positive."""
+    """A scorer that says how likely it is that a text is positive."""
 
     @property
     def name(self) -> str: ...
 
     def log_positive(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """log Pr(positive | text), one finite number a text, in nats."""
+        """Return log Pr(positive | text), one finite number a text, in nats."""
         ...
 
 
 @dataclass(frozen=True)
 class LogisticSentiment:
-    """Logistic regression on TF-IDF weights of words and pairs of words.
+    """A logistic regression on TF-IDF weights of words and pairs of words.
 
-    `accuracy` is that on the tenth of the texts that were not learned from.
+    `accuracy` is measured on the tenth of the texts that were not learned from.
     """
 
     vectorizer: Any
@@ -47,7 +48,7 @@ class LogisticSentiment:
     name: str = "TF-IDF and logistic regression"
 
     def log_positive(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """log Pr(positive | text) = −log(1 + e^(−margin)), which is finite at any margin."""
+        """Return log Pr(positive | text) = −log(1 + e^(−margin)), which is finite at any margin."""
         if not texts:
             return np.empty(0)
         margin = self.classifier.decision_function(self.vectorizer.transform(texts))
@@ -57,12 +58,12 @@ class LogisticSentiment:
 def train_sentiment(
     texts: Sequence[str], labels: Sequence[bool], *, seed: int = 0
 ) -> LogisticSentiment:
-    """A classifier of these texts; the same texts, labels and seed give the same.
+    """Train a classifier on these texts; the same texts, labels and seed give the same.
 
-    Both labels weigh alike, however many texts each has, so that the score is no prior.
+    Both labels weigh alike, however many texts each has, so that the score holds no prior.
 
-    *Raises*: InputError for fewer than 20 texts, labels that do not match them or are all alike,
-    or where scikit-learn is not installed.
+    *Raises*: InputError for fewer than 20 texts, labels that do not match them or are all alike, or
+    where scikit-learn is not installed.
     """
     if len(texts) != len(labels):
         raise InputError(f"There are {len(texts)} texts but {len(labels)} labels of sentiment.")
@@ -76,13 +77,9 @@ def train_sentiment(
     held_out = len(texts) // 10
     if len(set(positive[held_out:].tolist())) < 2:
         raise InputError("A sentiment classifier needs positive and negative texts.")
-    try:
+    with needed_for("A sentiment classifier"):
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise InputError(
-            "The sentiment classifier needs scikit-learn: pip install 'corll[lab]'"
-        ) from error
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
     classifier = LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000)
     try:
@@ -104,7 +101,7 @@ class HubSentiment:
     positive_label: int
 
     def log_positive(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """log Pr(positive | text); what exceeds the classifier's context is cut off."""
+        """Return log Pr(positive | text); what exceeds the classifier's context is cut off."""
         import torch
 
         found: list[float] = []
@@ -126,7 +123,7 @@ class HubSentiment:
 
 
 def load_hub_sentiment(name: str | os.PathLike[str] = HUB_SENTIMENT) -> HubSentiment:
-    """The paper's classifier, or another of two labels, by hub id or folder.
+    """Load the paper's classifier, or another of two labels, by hub id or folder.
 
     *Raises*: ModelNotFoundError where there are no such weights, or none of its labels is
     positive sentiment.
@@ -162,11 +159,11 @@ def expert_score(
     fluency_weight: float = 3.0,
     per_token: bool = True,
 ) -> NDArray[np.float64]:
-    """log Pr(positive | x, y) + 3 · log π_ref(y | x): what ranks the samples of the expert's pairs.
+    """Return log Pr(positive | x, y) + 3 · log π_ref(y | x), which ranks the expert's samples.
 
     The second term keeps the expert fluent. The paper does not say whether it is summed over the
-    response or per token; summed over 64 tokens it drowns the sentiment, so per token is the
-    default. `correlation` tells.
+    response or taken per token. Summed over 64 tokens it drowns the sentiment, so per token is the
+    default; `correlation` measures this.
 
     *Shapes*: B each; `lengths` in tokens. *Units*: nats; `reference_logprobs` are summed.
     *Source*: paper, A.4.
@@ -181,7 +178,7 @@ def expert_score(
 
 
 def correlation(scores: ArrayLike, log_positive: ArrayLike) -> float:
-    """Pearson's correlation of the expert's score and sentiment; nan where either is constant."""
+    """Return Pearson's correlation of score and sentiment; not a number for a constant."""
     first, second = (np.asarray(values, dtype=np.float64) for values in (scores, log_positive))
     first, second = first - first.mean(), second - second.mean()
     scale = float(np.sqrt((first**2).sum() * (second**2).sum()))

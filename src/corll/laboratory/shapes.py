@@ -1,4 +1,4 @@
-"""Models and machines by their numbers, for reckoning without either (`dry_run`)."""
+"""Models and machines by their numbers, for estimates without either (`dry_run`)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from transformers import PreTrainedConfig
 
+from corll.config import DEFAULT_MODEL
 from corll.errors import ConfigError
 
 _DTYPES = {2: torch.bfloat16, 4: torch.float32}
@@ -17,8 +18,8 @@ _DTYPES = {2: torch.bfloat16, 4: torch.float32}
 class ModelShape:
     """A causal language model by the numbers of its configuration.
 
-    `inner` is the feed-forward size, `kv_heads` the heads of keys and values. `family` says how
-    the linear layers of a block are cut: Llama has q, k, v, o, gate, up and down, GPT-2 q, k and v
+    `inner` is the feed-forward size, `kv_heads` the heads of keys and values. `family` says how the
+    linear layers of a block are cut: Llama has q, k, v, o, gate, up and down; GPT-2 has q, k and v
     in one, o, up and down.
     """
 
@@ -35,7 +36,7 @@ class ModelShape:
 
     @property
     def config(self) -> PreTrainedConfig:
-        """With `dtype`, all that `corll.model.memory` reads of a model."""
+        """The configuration: with `dtype`, all that `corll.model.memory` reads of a model."""
         return PreTrainedConfig(
             hidden_size=self.hidden,
             intermediate_size=self.inner,
@@ -50,7 +51,7 @@ class ModelShape:
         return _DTYPES[self.bytes_per_parameter]
 
     def adapter_parameters(self, rank: int) -> int:
-        """Of LoRA on all linear layers: rank · (inputs + outputs) of each (Hu et al. 2022, 4.1)."""
+        """Count LoRA's parameters on all linear layers: rank · (inputs + outputs)."""
         hidden, keys = self.hidden, self.kv_heads * self.head_dim
         if self.family == "gpt2":
             widths = (hidden + 3 * hidden) + 2 * hidden + 2 * (hidden + self.inner)
@@ -67,7 +68,7 @@ LLAMA_2_13B = ModelShape(
 )
 GPT2 = ModelShape("gpt2", 124_439_808, 12, 768, 3072, 12, 64, 50_257, 4, "gpt2")
 GPT2_LARGE = ModelShape("gpt2-large", 774_030_080, 36, 1280, 5120, 20, 64, 50_257, 4, "gpt2")
-SMOLLM2 = ModelShape("smollm2-135m", 134_515_008, 30, 576, 1536, 3, 64, 49_152, 2)
+SMOLLM2 = ModelShape(DEFAULT_MODEL, 134_515_008, 30, 576, 1536, 3, 64, 49_152, 2)
 TINY = ModelShape("tiny", 4_590_848, 6, 256, 512, 2, 64, 4096, 2)
 
 MODELS = {shape.name: shape for shape in (LLAMA_2_7B, LLAMA_2_13B, GPT2, GPT2_LARGE, SMOLLM2, TINY)}
@@ -75,7 +76,7 @@ MODELS = {shape.name: shape for shape in (LLAMA_2_7B, LLAMA_2_13B, GPT2, GPT2_LA
 
 
 def get_shape(model: str, dtype: str | None = None) -> ModelShape:
-    """The shape of a model, in a dtype. *Raises*: ConfigError, listing what there is."""
+    """Return the shape of a model, in a dtype. *Raises*: ConfigError, listing what there is."""
     shape = MODELS.get(model.rpartition("/")[2])
     if shape is None:
         raise ConfigError(
@@ -89,10 +90,10 @@ def get_shape(model: str, dtype: str | None = None) -> ModelShape:
 
 @dataclass(frozen=True)
 class Machine:
-    """What computes. *Units*: operations a second in 16 bits and in float32, GiB, GB a second.
+    """A machine. *Units*: operations a second in 16 bits and in float32, GiB, GB a second.
 
-    `utilisation` is the share of these speeds that real work reaches; `layer_seconds` is what it
-    takes to start the operations of one layer for a token, however few they are.
+    `utilisation` is the share of these speeds that real work reaches. `layer_seconds` is the time
+    to start the operations of one layer for a token, however few they are.
     """
 
     name: str
@@ -104,13 +105,13 @@ class Machine:
     layer_seconds: float
 
     def speed(self, shape: ModelShape) -> float:
-        """Operations a second that it reaches with a model."""
+        """Return the operations a second that the machine reaches with a model."""
         peak = self.flops_float32 if shape.bytes_per_parameter == 4 else self.flops
         return peak * self.utilisation
 
 
 LAPTOP = Machine("laptop CPU, 2 cores", 4e11, 1.9e11, 16, 40, 0.5, 1.2e-3)
-"""As measured here: products and memory copies, of which steps and drafts reach half; the rest of a
+"""Measured: products and memory copies, of which steps and drafts reach half, and the rest of a
 draft's time by layers (benchmarks/LOG.md and results/drafting.jsonl)."""
 A100 = Machine("A100-80GB", 312e12, 19.5e12, 78, 2039, 0.4, 3e-4)
 H100 = Machine("H100-80GB", 989e12, 67e12, 78, 3350, 0.4, 3e-4)

@@ -1,7 +1,7 @@
 """The sizes of each task: the paper's own, one for a laptop, one for a minute.
 
-`paper` has the paper's models and hyper-parameters. What a smaller size has to set otherwise, it
-says in `deviations`.
+`paper` has the paper's models and hyper-parameters. A smaller size says in `deviations` what it
+has to set otherwise.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from corll.config import CoactiveConfig, Config, LoraConfig
+from corll.config import DEFAULT_MODEL, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 from corll.laboratory.tasks.task import Lengths
 from corll.simulation.axes import FeedbackAxes, Strength
 from corll.simulation.expert_config import ExpertConfig
 
 TINY_MODEL = "tiny"
-"""In place of a model's name: the one that is pre-trained here."""
+"""The name of the model that is pre-trained here."""
 
 
 class Experiment(Config):
@@ -52,7 +52,7 @@ class Experiment(Config):
     )
     expert_pairs: int = Field(ge=1, description="Preferences that the expert learns from, at most.")
     samples_per_pair: int = Field(
-        4, ge=2, description="Where pairs are samples: how many, of which best and worst are taken."
+        4, ge=2, description="Samples of a prompt where pairs are the best ≻ the worst of them."
     )
     fluency_weight: float = Field(
         3.0, ge=0, description="IMDB: weight of log π_ref beside log Pr(positive)."
@@ -88,7 +88,7 @@ def _paper_learner(k: int, lengths: Lengths, **settings: Any) -> CoactiveConfig:
 
 
 def _paper_large(task: str, model: str, lengths: Lengths, held_out: int) -> Experiment:
-    """TL;DR and HH-helpful (A.1 to A.3)."""
+    """Return the paper's size of TL;DR or HH-helpful (A.1 to A.3)."""
     preferences = 12_800
     return Experiment(
         task=task,
@@ -118,7 +118,7 @@ def _paper_large(task: str, model: str, lengths: Lengths, held_out: int) -> Expe
 
 
 def _paper_imdb() -> Experiment:
-    """IMDB (A.4): gpt2, whole copies, k = 9 and l = 25."""
+    """Return the paper's size of IMDB (A.4): gpt2, whole copies, k = 9 and l = 25."""
     lengths = Lengths(prompt=64, response=64)
     return Experiment(
         task="imdb",
@@ -159,11 +159,11 @@ _SMALLER = (
 
 
 def _mini(task: str) -> Experiment:
-    """SmolLM2-135M: hours on a laptop."""
+    """Return the size `mini`: SmolLM2-135M, hours on a laptop."""
     return _small(
         task,
         size="mini",
-        model="smollm2-135m",
+        model=DEFAULT_MODEL,
         learning_rate=1e-4,
         preferences=512,
         evaluate_every=64,
@@ -174,7 +174,7 @@ def _mini(task: str) -> Experiment:
 
 
 def _tiny(task: str) -> Experiment:
-    """A Llama of a few million parameters, pre-trained here: some minutes a cell."""
+    """Return the size `tiny`: a Llama that is pre-trained here, some minutes a cell."""
     return _small(
         task,
         size="tiny",
@@ -237,12 +237,13 @@ _SMALL_TASKS = {
     "helpful": _SmallTask(Lengths(prompt=64, response=32), 1, _MINIMAL, _BY_WINS, _TEMPLATED),
 }
 SIZES = ("paper", "mini", "tiny")
+TASK_NAMES = tuple(_SMALL_TASKS)
 
 
 def get_experiment(task: str, size: str) -> Experiment:
-    """A task at a size with its defaults. *Raises*: ConfigError, listing what there is."""
-    if task not in _SMALL_TASKS:
-        raise ConfigError(f"There is no task {task!r}. There are: {', '.join(_SMALL_TASKS)}.")
+    """Return a task at a size with its defaults. *Raises*: ConfigError, listing what there is."""
+    if task not in TASK_NAMES:
+        raise ConfigError(f"There is no task {task!r}. There are: {', '.join(TASK_NAMES)}.")
     if size == "paper":
         return _PAPER[task]
     if size in ("mini", "tiny"):

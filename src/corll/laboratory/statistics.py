@@ -1,4 +1,4 @@
-"""What the curves of a grid say: areas, n₅₀, bands over seeds, paired contrasts.
+"""Statistics of the curves of a grid: areas, n₅₀, bands over seeds, paired contrasts.
 
 An *evaluation line* is one line of `evaluations.jsonl`: a cell (arm × seed) measured on held-out
 prompts after some number of preferences. A curve is one metric of one cell.
@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from corll.errors import InputError, RecordError
 from corll.files.durable import read_lines
+from corll.laboratory.file_names import EVALUATIONS
+from corll.laboratory.packages import needed_for
 
-EVALUATIONS = "evaluations.jsonl"
 LEVEL = 0.95
 _NAMES, _COUNTS = ("task", "size", "arm"), ("seed", "preferences")
 
@@ -26,7 +27,7 @@ Array = NDArray[np.float64]
 
 
 class Curve(NamedTuple):
-    """One metric of one cell, in the order of its points.
+    """A curve: one metric of one cell, in the order of its points.
 
     *Shapes*: both (points,). *Units*: `preferences` seen, or whatever cost takes their place;
     `values` in the metric's own.
@@ -51,9 +52,9 @@ class Contrast(NamedTuple):
 
 
 def load_evaluations(folder: str | Path) -> list[dict[str, Any]]:
-    """The evaluation lines of a results folder, which are of one task at one size.
+    """Read the evaluation lines of a results folder, which are of one task at one size.
 
-    *Raises*: InputError where there are none; RecordError for a line that is none.
+    *Raises*: InputError where the folder has none; RecordError for a line of another form.
     """
     path = Path(folder) / EVALUATIONS
     try:
@@ -73,7 +74,7 @@ def load_evaluations(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def number(line: Line, metric: str) -> float:
-    """A metric of an evaluation line; not a number where it is null or absent.
+    """Return a metric of an evaluation line; not a number where it is null or absent.
 
     *Raises*: InputError where it is something else.
     """
@@ -87,10 +88,10 @@ def number(line: Line, metric: str) -> float:
 def curves(
     lines: Iterable[Line], metric: str, *, against: str = "preferences"
 ) -> dict[str, dict[int, Curve]]:
-    """The curves of a metric by arm and seed, arms in the order of the lines.
+    """Return the curves of a metric by arm and seed, arms in the order of the lines.
 
-    Lines without a finite value are left out, and cells without any. Of several lines of a cell
-    at one point the last counts (after a resumption, or where a cost did not grow).
+    Lines without a finite value are left out, and cells without any. Of several lines of a cell at
+    one point the last counts (after a resumption, or where a cost did not grow).
     """
     points: dict[str, dict[int, dict[float, float]]] = {}
     for line in sorted(lines, key=lambda line: float(line["preferences"])):
@@ -103,13 +104,13 @@ def curves(
     }
 
 
-def grown(seeds: Mapping[int, Curve]) -> dict[int, Curve]:
-    """The cells that have got further than a single point."""
+def with_several_points(seeds: Mapping[int, Curve]) -> dict[int, Curve]:
+    """Return the cells that have more than a single point."""
     return {seed: curve for seed, curve in seeds.items() if curve.preferences.size > 1}
 
 
 def common_grid(found: Iterable[Curve]) -> Array:
-    """Every point of the curves within the stretch that all of them cover; may be empty."""
+    """Return every point of the curves within the stretch that all of them cover; may be empty."""
     kept = list(found)
     if not kept:
         return np.array([])
@@ -120,7 +121,7 @@ def common_grid(found: Iterable[Curve]) -> Array:
 
 
 def aligned(found: Iterable[Curve]) -> tuple[Array, Array]:
-    """Curves on their common grid, linear between their points.
+    """Align curves on their common grid, linear between their points.
 
     *Shapes*: the grid (points,), the values (curves, points).
     """
@@ -131,7 +132,7 @@ def aligned(found: Iterable[Curve]) -> tuple[Array, Array]:
 
 
 def area_under_curve(preferences: ArrayLike, values: ArrayLike, *, grid: ArrayLike) -> float:
-    """The mean height of a curve over a grid that starts at 0: its trapezoid area by its length.
+    """Return a curve's mean height over a grid that starts at 0: its trapezoid area by its length.
 
     *Units*: those of the values, so that a constant has its own value.
     *Raises*: InputError where the curve does not cover the grid, or either is malformed.
@@ -155,11 +156,11 @@ def area_under_curve(preferences: ArrayLike, values: ArrayLike, *, grid: ArrayLi
 def areas(
     found: Mapping[str, Mapping[int, Curve]],
 ) -> tuple[float, dict[str, dict[int, float]]]:
-    """Where the grid ends that is common to all cells, and the area of each by arm and seed.
+    """Return where the grid ends that is common to all cells, and each cell's area by arm and seed.
 
-    Cells of a single point have no area; without any others the grid ends at 0.
+    Cells of a single point have no area; where there are no others the grid ends at 0.
     """
-    long = {arm: grown(seeds) for arm, seeds in found.items()}
+    long = {arm: with_several_points(seeds) for arm, seeds in found.items()}
     grid = common_grid(curve for seeds in long.values() for curve in seeds.values())
     if grid.size == 0:
         return 0.0, {}
@@ -173,8 +174,11 @@ def areas(
 def paths(
     lines: Iterable[Line], metric: str, *, against: str
 ) -> dict[str, dict[int, list[tuple[float, float]]]]:
-    """By arm and seed, what each evaluation in its order had cost and brought: pairs of `against`
-    and `metric`. Unlike a curve's, a path's costs may fall again, as a KL does.
+    """Return by arm and seed what each evaluation cost and brought: pairs of `against` and
+    `metric`.
+
+    The pairs are in the order of the evaluations. Unlike a curve's, a path's costs may fall again,
+    as a KL does.
     """
     found: dict[str, dict[int, list[tuple[float, float]]]] = {}
     for line in sorted(lines, key=lambda line: float(line["preferences"])):
@@ -187,10 +191,11 @@ def paths(
 def difference_at_equal_cost(
     first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]
 ) -> tuple[float, float] | None:
-    """How far the first is above the second where the cheaper of two paths ends, and where that is.
+    """Return by how much the first path is above the second where the cheaper one ends, and where.
 
-    Between its points a path is linear. None where a path has a single point, or its cost does not
-    rise throughout: then it has no one value at a cost. *Units*: of the values; of the cost.
+    Between its points a path is linear. Return None where a path has a single point, or its cost
+    does not rise throughout, since it then has no one value at a cost. *Units*: of the values; of
+    the cost.
     """
     end = min(first[-1][0], second[-1][0])
     above, below = _value_at(end, first), _value_at(end, second)
@@ -198,25 +203,21 @@ def difference_at_equal_cost(
 
 
 def isotonic_fit(values: ArrayLike) -> Array:
-    """The non-decreasing sequence nearest in squares, by pooling adjacent violators.
+    """Return the non-decreasing sequence that is nearest in squares.
 
+    *Raises*: InputError where scipy is not installed.
     *Source*: Ayer et al. 1955, all weights equal.
     """
-    blocks: list[tuple[float, int]] = []
-    for value in np.asarray(values, dtype=np.float64):
-        mean, size = float(value), 1
-        while blocks and blocks[-1][0] > mean:
-            before, count = blocks.pop()
-            mean, size = (before * count + mean * size) / (count + size), count + size
-        blocks.append((mean, size))
-    means, sizes = zip(*blocks, strict=True)
-    return np.repeat(np.array(means), sizes)
+    with needed_for("An isotonic fit"):
+        from scipy.optimize import isotonic_regression
+    fit: Array = isotonic_regression(np.asarray(values, dtype=np.float64)).x
+    return fit
 
 
 def n_50(preferences: ArrayLike, values: ArrayLike, *, goal: float) -> float | None:
-    """The preferences after which the isotonic fit is half-way from the first value to the goal.
+    """Return the preferences where the isotonic fit is half-way from the first value to the goal.
 
-    The fit is linear between its points. None where it never gets there.
+    The fit is linear between its points. Return None where it never gets there.
     *Raises*: InputError where the goal is not above the first value, or the curve is malformed.
     """
     curve = _checked(preferences, values)
@@ -227,7 +228,7 @@ def n_50(preferences: ArrayLike, values: ArrayLike, *, goal: float) -> float | N
     reached = np.flatnonzero(fit >= half)
     if not reached.size:
         return None
-    # The fit's first value is at most the curve's, so that it is below half.
+    # The fit begins at or below the curve's first value, which is below half.
     after = int(reached[0])
     return float(
         np.interp(half, fit[after - 1 : after + 1], curve.preferences[after - 1 : after + 1])
@@ -235,7 +236,7 @@ def n_50(preferences: ArrayLike, values: ArrayLike, *, goal: float) -> float | N
 
 
 def mean_band(values: ArrayLike) -> tuple[Array, Array, Array]:
-    """The mean over seeds, and one standard error below and above; not a number for one seed.
+    """Return the mean over seeds, and one standard error below and above; nan for one seed.
 
     *Shapes*: `values` (seeds, points), each result (points,).
     """
@@ -249,9 +250,9 @@ def mean_band(values: ArrayLike) -> tuple[Array, Array, Array]:
 
 
 def paired_contrast(differences: ArrayLike) -> Contrast:
-    """The paired t interval of differences, one a seed (Student 1908), two-sided at 95 %.
+    """Return the paired t interval of differences, one a seed (Student 1908), two-sided at 95 %.
 
-    *Raises*: InputError where there are none, or one is not finite.
+    *Raises*: InputError where there are none, one is not finite, or scipy is not installed.
     """
     values = np.asarray(differences, dtype=np.float64)
     if not values.size or not np.isfinite(values).all():
@@ -263,34 +264,11 @@ def paired_contrast(differences: ArrayLike) -> Contrast:
     if error == 0:
         t = math.copysign(math.inf, mean) if mean else 0.0
         return Contrast(mean, mean, mean, float(mean == 0), n, t)
-    half = _student_quantile(n - 1) * error
-    t = mean / error
-    return Contrast(mean, mean - half, mean + half, 1 - _student_within(abs(t), n - 1), n, t)
-
-
-def _student_within(t: float, degrees: int) -> float:
-    """P(|T| < t) of Student's t, a finite sum for whole degrees of freedom.
-
-    *Source*: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
-    """
-    angle = math.atan2(t, math.sqrt(degrees))
-    odd = degrees % 2
-    term, total = (math.cos(angle) if odd else 1.0), 0.0
-    for k in range(1 + odd, degrees, 2):
-        total += term
-        term *= math.cos(angle) ** 2 * k / (k + 1)
-    if odd:
-        return 2 / math.pi * (angle + math.sin(angle) * total)
-    return math.sin(angle) * total
-
-
-def _student_quantile(degrees: int) -> float:
-    """The t within which 95 % of Student's distribution lies, by bisection."""
-    low, high = 0.0, 13.0  # 12.71 is the largest, of one degree of freedom
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_within(middle, degrees) < LEVEL else (low, middle)
-    return high
+    with needed_for("A contrast"):
+        from scipy.stats import t as student
+    t, half = mean / error, float(student.ppf((1 + LEVEL) / 2, n - 1)) * error
+    p = 2 * float(student.sf(abs(t), n - 1))
+    return Contrast(mean, mean - half, mean + half, p, n, t)
 
 
 def _checked(preferences: ArrayLike, values: ArrayLike) -> Curve:

@@ -1,4 +1,4 @@
-"""How the size `tiny`'s model is built and pre-trained (`tiny_model.py`)."""
+"""The settings of the size `tiny`'s model: how it is built and pre-trained (`tiny_model.py`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from corll.config import Config
 
 
 class TinyConfig(Config):
-    """How the tiny model is built and pre-trained."""
+    """The architecture of the tiny model, and how it is pre-trained."""
 
     vocab_size: int = Field(4096, ge=257, le=2**15, description="Entries of the vocabulary.")
     hidden_size: int = Field(256, ge=8, description="Width of the residual stream.")
@@ -27,7 +27,9 @@ class TinyConfig(Config):
     steps: int = Field(750, ge=1, description="Steps of the optimizers.")
     batch_tokens: int = Field(4096, ge=2, description="Tokens in a step, in whole windows.")
     learning_rate: float = Field(
-        0.01, gt=0, description="Of the first step after the warm-up; falls to 0 as a cosine."
+        0.01,
+        gt=0,
+        description="Rate of the first step after the warm-up; it falls to 0 as a cosine.",
     )
     warmup_steps: int = Field(50, ge=0, description="Steps over which the learning rate rises.")
     weight_decay: float = Field(
@@ -37,7 +39,9 @@ class TinyConfig(Config):
         0.01, gt=0, lt=0.5, description="Share of the documents that the loss is measured on."
     )
     evaluate_every: int = Field(100, ge=1, description="Steps between measurements of that loss.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Of the weights, the split and the order.")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="Seed of the weights, the split and the order."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -46,7 +50,7 @@ class TinyConfig(Config):
         return self
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 1: linear warm-up, then half a cosine."""
+        """Return the rate of a step, counted from 1: linear warm-up, then half a cosine."""
         if step <= self.warmup_steps:
             return self.learning_rate * step / self.warmup_steps
         done = (step - self.warmup_steps - 1) / max(1, self.steps - self.warmup_steps)
@@ -54,7 +58,7 @@ class TinyConfig(Config):
 
 
 def llama_config(config: TinyConfig, vocab_size: int) -> LlamaConfig:
-    """The same for `transformers`; a tokenizer of few texts has fewer entries than asked for."""
+    """Return the configuration for `transformers`, with as many entries as the tokenizer has."""
     return LlamaConfig(
         vocab_size=vocab_size,
         hidden_size=config.hidden_size,

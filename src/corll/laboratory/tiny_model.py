@@ -1,9 +1,9 @@
 """The size `tiny`: a small Llama with a vocabulary of its own, pre-trained here in minutes.
 
-It is a Llama of `transformers`, trained through a forward pass whose few large operations a CPU
-runs twice as quickly. Every document begins with
-`<|endoftext|>`, which also ends the one before; prompts are encoded so too. The gains of its norms
-stay 1, since a linear layer follows each. Hidden matrices are updated by Muon, embeddings by Adam.
+It is a Llama of `transformers`, trained through a forward pass of few large operations, which a CPU
+runs twice as quickly. Every document begins with `<|endoftext|>`, which also ends the document
+before; prompts are encoded in the same way. The gains of the norms stay 1, since a linear layer
+follows each. Muon updates hidden matrices, Adam updates embeddings.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from corll.model.loading import choose_dtype
 log = logging.getLogger(__name__)
 
 END = "<|endoftext|>"
-"""Begins every document and ends the one before; id 0."""
+"""The token that begins every document and ends the document before; id 0."""
 
 _VERSION = 1
-"""Part of the key: raise it when the same configuration would give another model."""
+"""A part of the key: raise it when the same configuration would give another model."""
 
 _ROWS_OF_LOGITS = 1024
-"""Logits held at once, 8 MB in bf16."""
+"""Rows of logits that are held at once, 8 MB in bf16."""
 
 
 _DEFAULT = TinyConfig()
@@ -61,12 +61,12 @@ def tiny_model(
     cache: Path | None = None,
     report: Callable[[str], None] = log.info,
 ) -> Path:
-    """The folder of a model pre-trained on these texts: trained here once, then kept.
+    """Return the folder of a model pre-trained on these texts: trained here once, then kept.
 
-    The folder is one that `Policy.load` takes, without a chat template; `training.json` in it
-    tells how training went. It lies under `cache`, by default the cache folder of corll, named by
-    a hash of the configuration and the texts, whose order and repetitions do not count. While one
-    process trains, another that wants the same model waits. With the same number of threads on
+    `Policy.load` takes the folder, without a chat template; `training.json` in it tells how
+    training went. The folder lies under `cache`, by default the cache folder of corll, and is named
+    by a hash of the configuration and the texts, whose order and repetitions do not count. While
+    one process trains, another that wants the same model waits. With the same number of threads on
     one machine, the same weights come out.
 
     *Raises*: InputError where there are fewer than two different texts; TrainingError where the
@@ -113,7 +113,7 @@ def _key(documents: Sequence[str], config: TinyConfig) -> str:
 def _train(
     folder: Path, *, documents: Sequence[str], config: TinyConfig, report: Callable[[str], None]
 ) -> None:
-    """Writes the tokenizer, the weights and the account of training into a new folder."""
+    """Train a model; write tokenizer, weights and an account of training into a new folder."""
     began = time.monotonic()
     generator = torch.Generator().manual_seed(config.seed)
     order = torch.randperm(len(documents), generator=generator).tolist()
@@ -156,7 +156,7 @@ def _train(
 
 
 def _train_tokenizer(documents: Sequence[str], vocab_size: int) -> Tokenizer:
-    """Byte-level BPE with GPT-2's pre-tokenizer; a text is encoded with `END` before it."""
+    """Train byte-level BPE with GPT-2's pre-tokenizer; a text is encoded with `END` before it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -174,7 +174,7 @@ def _train_tokenizer(documents: Sequence[str], vocab_size: int) -> Tokenizer:
 
 
 def _encode(tokenizer: Tokenizer, documents: Sequence[str]) -> list[Tensor]:
-    """The ids of each document, `END` first. *Shapes*: T each, int64."""
+    """Return the ids of each document, `END` first. *Shapes*: T each, int64."""
     found: list[Tensor] = []
     for start in range(0, len(documents), 512):
         encodings = tokenizer.encode_batch_fast(documents[start : start + 512])
@@ -183,7 +183,7 @@ def _encode(tokenizer: Tokenizer, documents: Sequence[str]) -> list[Tensor]:
 
 
 def _windows(documents: Sequence[Tensor], length: int) -> Tensor:
-    """Documents laid end to end and cut into windows; each token is in one at least.
+    """Lay documents end to end and cut them into windows; each token is in one at least.
 
     A window begins at a document's start where one lies in the second half of the window before,
     else where that one ends. Its last token is only predicted. *Shapes*: N × (`length` + 1), with
@@ -203,7 +203,7 @@ def _windows(documents: Sequence[Tensor], length: int) -> Tensor:
 def _shuffled_windows(
     documents: Sequence[Tensor], length: int, generator: torch.Generator
 ) -> Iterator[Tensor]:
-    """Windows without end; in each epoch the documents lie in a new order, and so come they."""
+    """Yield windows without end; each epoch puts documents and windows in a new order."""
     while True:
         order = torch.randperm(len(documents), generator=generator).tolist()
         windows = _windows([documents[n] for n in order], length)
@@ -217,11 +217,12 @@ def _optimise(
     config: TinyConfig,
     generator: torch.Generator,
 ) -> Iterator[dict[str, Any]]:
-    """Trains, and tells the held-out loss now and then, the last time at the end."""
+    """Train the network; yield the held-out loss now and then, the last time at the end."""
     held = _windows(held_out, config.context_length)
     windows = _shuffled_windows(documents, config.context_length, generator)
     size = max(1, config.batch_tokens // config.context_length)
-    # Of the size of Adam's updates (Liu et al. 2025, arXiv 2502.16982): one learning rate for both.
+    # Muon's updates get the size of Adam's (Liu et al. 2025, arXiv 2502.16982): one learning rate
+    # serves both.
     muon = torch.optim.Muon(
         network.matrices, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
     )
@@ -248,7 +249,7 @@ def _optimise(
 
 
 class _Network:
-    """A Llama under a forward pass like that of the fused layers, but here the weights learn."""
+    """A Llama with a forward pass like that of the fused layers, in which the weights learn."""
 
     def __init__(self, model: Any) -> None:
         self.model, config = model, model.config
@@ -256,21 +257,21 @@ class _Network:
         self.heads, self.keys = config.num_attention_heads, config.num_key_value_heads
         self.embeddings: nn.Parameter = model.model.embed_tokens.weight
         self.matrices = [w for w in model.model.layers.parameters() if w.ndim == 2]
-        # They all stay 1, so one norm serves everywhere.
+        # All gains stay 1, so one norm serves everywhere.
         gains = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
         self.operations = layer_operations(torch.device("cpu"))
         self.norm = self.operations.norm(gains.to(self.dtype))
 
     @classmethod
     def create(cls, config: TinyConfig, vocab_size: int) -> Self:
-        """A network as `transformers` initialises it."""
+        """Make a network as `transformers` initialises it."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             model = LlamaForCausalLM(llama_config(config, vocab_size))
         return cls(model)
 
     def loss(self, windows: Tensor) -> Tensor:
-        """The mean loss of the tokens after each window's first. *Shapes*: B × (T + 1) → 1."""
+        """Return the mean loss of all but each window's first token. *Shapes*: B × (T + 1) → 1."""
         ids, targets = windows[:, :-1], windows[:, 1:].flatten()
         B, T = ids.shape
         embeddings = self.embeddings.to(self.dtype)
@@ -293,12 +294,12 @@ class _Network:
         return loss
 
     def _joined(self, *layers: Any) -> Tensor:
-        """The layers' weights side by side. *Shapes*: in × Σ out."""
+        """Join the layers' weights side by side. *Shapes*: in × Σ out."""
         return torch.cat([layer.weight for layer in layers]).to(self.dtype).t()
 
 
 class _TokenLoss(torch.autograd.Function):
-    """The mean of −log softmax(h Eᵀ)[target], with its gradients while a chunk's logits exist.
+    """The mean of −log softmax(h Eᵀ)[target], with gradients taken while a chunk's logits exist.
 
     *Shapes*: `hidden` M × D, `embeddings` V × D, `targets` M → 1, float32.
     """
@@ -328,7 +329,7 @@ class _TokenLoss(torch.autograd.Function):
 
 
 def _save(folder: Path, tokenizer: Tokenizer, network: _Network, config: TinyConfig) -> None:
-    """Writes what `transformers` loads."""
+    """Write what `transformers` loads."""
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=END,

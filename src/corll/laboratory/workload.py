@@ -1,4 +1,4 @@
-"""The part of an experiment that costs something, as plain numbers (`dry_run`)."""
+"""The workload of an experiment: all of it that costs something, as numbers (`dry_run`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from corll.laboratory.sizes import Experiment
 
 @dataclass(frozen=True)
 class ExpertWork:
-    """How the expert is made, once for all cells: at most `steps`, with measurements in between.
+    """The making of the expert, once for all cells: at most `steps`, with measurements in between.
 
     `written` texts are sampled from `writer` for its pairs, where the task has none of its own.
     """
@@ -27,10 +27,10 @@ class ExpertWork:
 
 @dataclass(frozen=True)
 class Workload:
-    """An experiment's numbers. *Units*: `prompt`, `response` in tokens.
+    """The numbers of an experiment. *Units*: `prompt`, `response` in tokens.
 
-    `shared_rows`: draft and edit share a row, with the prompt computed once; with dropout they
-    cannot. `num_candidates` is k, `num_expert_samples` l, `preferences_per_step` N.
+    `shared_rows` says whether draft and edit share a row, with the prompt computed once; with
+    dropout they cannot. `num_candidates` is k, `num_expert_samples` l, `preferences_per_step` N.
     """
 
     model: ModelShape
@@ -54,7 +54,7 @@ class Workload:
 
     @classmethod
     def of_experiment(cls, experiment: Experiment) -> Workload:
-        """That of a task at a size. *Raises*: ConfigError for a model of unknown shape."""
+        """Take the workload of a task at a size. *Raises*: ConfigError for an unknown model."""
         learner, config = experiment.learner, experiment.expert
         whole = experiment.trains == "all"
         dtype = experiment.dtype or ("float32" if whole else "bfloat16")
@@ -86,12 +86,12 @@ class Workload:
 
     @property
     def learned(self) -> int:
-        """Parameters that a policy learns."""
+        """The number of parameters that a policy learns."""
         whole = self.trains == "all"
         return self.model.parameters if whole else self.model.adapter_parameters(self.lora_r)
 
     @property
     def pair_tokens(self) -> int:
-        """Tokens of the rows of one preference."""
+        """The number of tokens in the rows of one preference."""
         rows = 1 if self.shared_rows else 2
         return rows * self.prompt + 2 * self.response

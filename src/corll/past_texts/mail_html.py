@@ -14,9 +14,9 @@ _PARAGRAPHS = frozenset({"p", "ol", "ul", "table", "h1", "h2", "h3", "h4", "h5",
 
 
 def text_of_html(html: str) -> str:
-    """The text that a reader sees, a line for each block, blank lines between paragraphs."""
+    """Return the text that a reader sees: a line for each block, blank lines between paragraphs."""
     reader = _Reader()
-    # Word's `<![if !mso]>` and the like; the parser takes some of them for a fault of ours.
+    # Word writes `<![if !mso]>` and the like; on some of them the parser raises an AssertionError.
     reader.feed(re.sub(r"<!\[[^>]*(?:>|$)", "", html))
     reader.close()
     return reader.text()
@@ -78,7 +78,7 @@ class _Reader(HTMLParser):
         words = "".join(self._words)
         line = words if self._verbatim else " ".join(words.split())
         self._words = []
-        # A signature's "-- " is told by its space.
+        # The space of "-- " marks a signature.
         line = "-- " if words.strip() == "--" else line.replace("\xa0", " ")
         if line.strip() or always:
             self._lines.append((self._quotes, line))

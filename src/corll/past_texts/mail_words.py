@@ -1,4 +1,4 @@
-"""What a mail says in its sender's own words: its text without quotes and signature.
+"""The sender's own words in a mail: its text without quotes and signature.
 
 Quotes are lines with ">", blockquotes of HTML, the line that announces them ("On Monday, Anna
 wrote:"), and all that stands under "-----Original Message-----" or a repeated header, as Outlook
@@ -21,7 +21,7 @@ _ORIGINAL = re.compile(
     re.IGNORECASE,
 )
 _RULE = re.compile(r"^\s*_{10,}\s*$")
-# A header that was copied into the text, in whatever language: "Von: …", "À : …".
+# A line of a header that was copied into the text, in any language: "Von: …", "À : …".
 _HEADER_LINE = re.compile(r"^\s*\*?[^\W\d_][\w -]{0,20}\s?:\*?\s+\S")
 _SENDER_LINE = re.compile(r"^\s*\*?(?:From|Von|De|Da|Van|Från|Fra|Od|От)\s?:\*?\s+\S")
 _ANNOUNCES = re.compile(
@@ -33,17 +33,17 @@ _LINES_OF_ANNOUNCEMENT = 3
 
 
 def body_of(message: Message) -> str:
-    """The text of a mail, with its quotes: its plain parts, or its HTML without tags."""
+    """Return the text of a mail, with its quotes: its plain parts, or its HTML without tags."""
     parts = list(_text_parts(message))
     plain = [_plain_text(part) for part in parts if part.get_content_type() == "text/plain"]
     texts = plain or [text_of_html(_decoded(part)) for part in parts]
     joined = "\n\n".join(text.strip("\n") for text in texts if text.strip())
-    # NUL stands in no text that a database could keep.
+    # A database cannot keep a text with NUL.
     return joined.replace("\x00", "")
 
 
 def own_words(body: str) -> str:
-    """The text without quotes, their announcements, and the signature."""
+    """Return the text without quotes, their announcements, and the signature."""
     kept: list[str] = []
     in_quote = False
     for line in _before_copied_header(body.split("\n")):
@@ -52,7 +52,7 @@ def own_words(body: str) -> str:
         quoted = _QUOTE.match(line) is not None
         if quoted and not in_quote:
             _drop_announcement(kept)
-            # Where a quote stood, a paragraph ends.
+            # A paragraph ends where a quote stood.
             kept.append("")
         if not quoted:
             kept.append(line.rstrip())
@@ -61,7 +61,7 @@ def own_words(body: str) -> str:
 
 
 def quoted_words(body: str) -> str:
-    """What the mail quotes, in the words of whom it answers: quotes of quotes are left out."""
+    """Return what the mail quotes, in the words of whom it answers, without quotes of quotes."""
     lines = body.split("\n")
     quoted = [_QUOTE.sub("", line, count=1) for line in lines if _QUOTE.match(line)]
     if not quoted:
@@ -72,7 +72,7 @@ def quoted_words(body: str) -> str:
 
 
 def _text_parts(message: Message) -> Iterator[Message]:
-    """The parts that hold text of the mail itself, not of what is attached to it."""
+    """Yield the parts that hold text of the mail itself, not of what is attached to it."""
     if message.get_content_disposition() == "attachment":
         return
     if message.get_content_maintype() == "multipart":
@@ -85,7 +85,7 @@ def _text_parts(message: Message) -> Iterator[Message]:
 
 
 def _decoded(part: Message) -> str:
-    """The text of a part; where its charset is wrong or unknown, by the one that is likeliest."""
+    """Decode the text of a part; where its charset is wrong or unknown, by the likeliest one."""
     content = part.get_payload(decode=True)
     if not isinstance(content, bytes):
         return ""
@@ -105,7 +105,7 @@ def _plain_text(part: Message) -> str:
 
 
 def _unflowed(text: str, delete_space: bool) -> str:
-    """Lines that a mail program broke, joined again. *Source*: RFC 3676."""
+    """Join the lines that a mail program broke. *Source*: RFC 3676."""
     lines: list[str] = []
     open_depth: int | None = None
     for raw in text.split("\n"):
@@ -123,7 +123,7 @@ def _unflowed(text: str, delete_space: bool) -> str:
 
 
 def _before_copied_header(lines: list[str]) -> list[str]:
-    """The lines before the mail that is copied under this one, as Outlook does."""
+    """Return the lines before the mail that is copied under this one, as Outlook does."""
     for index, line in enumerate(lines):
         if _ORIGINAL.match(line):
             return lines[:index]
@@ -142,12 +142,12 @@ def _is_rule(line: str) -> bool:
 
 
 def _ends_text(line: str) -> bool:
-    # Many programs take the space of "-- " away.
+    # Many programs strip the space of "-- ".
     return line.rstrip() == "--" and not line.startswith(" ")
 
 
 def _drop_announcement(lines: list[str]) -> None:
-    """Takes "On Monday, Anna wrote:" off the end, though it be broken into lines."""
+    """Take "On Monday, Anna wrote:" off the end, even where it is broken into lines."""
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines or not lines[-1].endswith((":", "：")):

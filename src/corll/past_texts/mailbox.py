@@ -1,7 +1,7 @@
-"""An mbox as replies: each mail that its owner sent, with the mail that it answers.
+"""The replies of an mbox: each mail that its owner sent, with the mail that it answers.
 
 Only the heads of all mails are read at once; bodies are read one at a time, so that a mailbox may
-be larger than memory. What a mail says in the words of its sender is `mail_words.py`.
+be larger than memory. `mail_words.py` takes the words of its sender from a mail.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import BinaryIO
 from corll.errors import InputError
 from corll.past_texts.mail_words import body_of, own_words, quoted_words
 
-# `From SENDER DATE`, after a blank line. Not every program puts ">" before a line of a text that
-# begins with "From ", and a text must not end there.
+# A separator is `From SENDER DATE` after a blank line. The date must be there: some programs put no
+# ">" before a line of a text that begins with "From ", and the text must not end there.
 _SEPARATOR = re.compile(rb"From .*\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b.*\d\d:\d\d")
 _SEPARATED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _ID = re.compile(r"<[^<>\s]+>")
@@ -28,7 +28,7 @@ _ID = re.compile(r"<[^<>\s]+>")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the user wrote, and the mail that it answers; neither has quotes or a signature."""
+    """A reply: what the user wrote, and the mail that it answers, without quotes and signatures."""
 
     answers: str
     text: str
@@ -36,7 +36,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """Where a mail lies in the file, and what its header says."""
+    """The head of a mail: where the mail lies in the file, and what its header says."""
 
     start: int
     end: int
@@ -47,7 +47,7 @@ class _Head:
 
 
 def is_mbox(path: Path) -> bool:
-    """Whether the file begins as an mbox does.
+    """Return whether the file begins as an mbox does.
 
     *Raises*: InputError where it cannot be read.
     """
@@ -56,11 +56,11 @@ def is_mbox(path: Path) -> bool:
 
 
 def read_replies(path: Path, *, me: Sequence[str]) -> list[Reply]:
-    """The mails that were sent from the addresses `me` in reply, in the order of the file.
+    """Read the mails that were sent from the addresses `me` in reply, in the order of the file.
 
     A mail answers the one that In-Reply-To or else References names, if it is in the file, and
-    otherwise what it quotes. Left out: mails that answer none or a mail of one's own, those that a
-    program sent, those that say nothing of their own, second copies.
+    otherwise what it quotes. Four kinds of mail are left out: those that answer none or a mail of
+    one's own, those that a program sent, those that say nothing of their own, and second copies.
 
     *Raises*: InputError where the file cannot be read, no address is given, or no such mail is
     there.
@@ -128,7 +128,7 @@ def _heads(path: Path, file: BinaryIO) -> Iterator[_Head]:
 
 def _head(header: Message, start: int, end: int) -> _Head:
     answered = _ID.findall(str(header.get("In-Reply-To", "")))
-    # The last of the references is the nearest.
+    # References end with the nearest mail.
     references = _ID.findall(str(header.get("References", "")))[::-1]
     ids = _ID.findall(str(header.get("Message-ID", "")))
     return _Head(
@@ -142,7 +142,7 @@ def _head(header: Message, start: int, end: int) -> _Head:
 
 
 def _places(path: Path, file: BinaryIO) -> Iterator[tuple[int, int]]:
-    """Where each mail begins, after its separator, and ends."""
+    """Yield where each mail begins, after its separator, and where it ends."""
     start, after_blank, position = None, True, 0
     try:
         for line in file:

@@ -1,4 +1,4 @@
-"""Texts that a user sent before: what an import learns from, read from the files people have.
+"""Texts that a user sent before, which an import learns from, read from the files people have.
 
 JSON lines (`.jsonl`, `.jsonl.gz`): objects with "prompt" (a text or messages), "sent" and, where it
 is known, "draft". CSV: a header with these names, in UTF-8, with commas, semicolons or tabs. Any
@@ -25,7 +25,7 @@ _DELIMITERS = ",;\t"
 
 @dataclass(frozen=True, slots=True)
 class PastText:
-    """What was asked, what the user sent, and the draft that they made it of, if there was one."""
+    """A text that was sent before: its prompt, and the draft it was made of, if any."""
 
     prompt: Prompt
     sent: str
@@ -33,7 +33,7 @@ class PastText:
 
 
 def read_past_texts(path: str | Path, *, me: Sequence[str] = ()) -> list[PastText]:
-    """The texts of a file, in its order; of an mbox, those sent from the addresses `me`.
+    """Read the texts of a file, in its order; of an mbox, those sent from the addresses `me`.
 
     *Raises*: InputError where the file cannot be read, is of no form that is known, or holds no
     text; RecordError for a bad line.
@@ -65,7 +65,7 @@ def _from_record(record: Record) -> PastText:
 
 
 def _csv_records(path: Path) -> Iterator[Record]:
-    """The rows under the header as records; an empty cell of `draft` is no draft."""
+    """Yield the rows under the header as records; an empty cell of `draft` is no draft."""
     text = _content(path)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     header: list[str] | None = None
@@ -99,7 +99,7 @@ def _header(path: Path, line: int, row: list[str]) -> list[str]:
 
 
 def _delimiter(text: str) -> str:
-    """What stands between the names of the header: spreadsheets do not agree on it."""
+    """Find what stands between the names of the header, on which spreadsheets do not agree."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     for delimiter in _DELIMITERS:
         names = [_plain(cell.strip().strip('"')) for cell in first.split(delimiter)]

@@ -1,13 +1,14 @@
 """Users that stand in for people.
 
-What is named here are editors that follow a rule, and what they are asked to write: each editor
-knows how well a text pleases it, so that what a model learned from its edits can be measured. They
-need no model, and import without torch. Users who are policies themselves, as in the paper, are in
-`experts` and `expert_users`.
+The names here are editors that follow a rule, and the prompts that they are asked to answer. Each
+editor knows how well a text pleases it, so that what a model learned from its edits can be
+measured. The editors need no model, and import without torch. Users who are policies themselves, as
+in the paper, are in `experts` and `expert_users`.
 """
 
 from __future__ import annotations
 
+from corll.config import EditorName
 from corll.simulation.concise import ConciseEditor
 from corll.simulation.editor import Offence, RuleEditor
 from corll.simulation.letter import LetterEditor
@@ -26,7 +27,7 @@ __all__ = [
     "writing_prompts",
 ]
 
-EDITORS: dict[str, type[RuleEditor]] = {
+EDITORS: dict[EditorName, type[RuleEditor]] = {
     "letter": LetterEditor,
     "tone": ToneEditor,
     "concise": ConciseEditor,

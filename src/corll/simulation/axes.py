@@ -1,8 +1,8 @@
-"""How a simulated user picks an edit: the paper's three axes of feedback (4.1, 4.4).
+"""The paper's three axes of feedback, by which a simulated user picks an edit (4.1, 4.4).
 
-The user has candidates, knows the true reward of each, and of the draft. `strength` says which of
-the better ones they give, `nothing_better` what they do where there is none, and
-`mislabel_probability` how often they err on purpose.
+The user has candidates, and knows the true reward of each and of the draft. `strength` says which
+of the better candidates the user gives, `nothing_better` what happens where there is none, and
+`mislabel_probability` how often the user errs on purpose.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from corll.config import Config
 
 
 class Strength(StrEnum):
-    """Which of the better candidates is given."""
+    """The choice among the better candidates."""
 
     MINIMAL = "minimal"
     ALPHA = "alpha"
@@ -26,9 +26,10 @@ class Strength(StrEnum):
 
 
 class NothingBetter(StrEnum):
-    """What is given where no candidate beats the draft.
+    """The answer where no candidate beats the draft.
 
-    `BEST_ANYWAY` points the wrong way, the paper's noisy feedback; `DROP` its noise-free one.
+    `BEST_ANYWAY` points the wrong way: it is the paper's noisy feedback. `DROP` is its noise-free
+    one.
     """
 
     BEST_ANYWAY = "best_anyway"
@@ -41,7 +42,7 @@ class FeedbackAxes(Config):
     strength: Strength = Field(Strength.ALPHA, description="Which better candidate is given.")
     alpha: float = Field(0.6, gt=0, le=1, description="Share of the possible gain, for `alpha`.")
     nothing_better: NothingBetter = Field(
-        NothingBetter.BEST_ANYWAY, description="Where no candidate beats the draft."
+        NothingBetter.BEST_ANYWAY, description="What is given where no candidate beats the draft."
     )
     mislabel_probability: float = Field(
         0.0, ge=0, le=1, description="How often a worse candidate is given on purpose."
@@ -51,10 +52,10 @@ class FeedbackAxes(Config):
 def choose_edit(
     rewards: Sequence[float], draft_reward: float, axes: FeedbackAxes, generator: random.Random
 ) -> int | None:
-    """Which candidate becomes the edit; None where the prompt is dropped.
+    """Choose which candidate becomes the edit; None where the prompt is dropped.
 
-    *Shapes*: `rewards` one a candidate, in any order. A mislabel is the best of the worse
-    candidates, or, where none is worse, the worst of all.
+    A mislabel is the best of the worse candidates, or, where none is worse, the worst of all.
+    *Shapes*: `rewards` one a candidate, in any order.
     """
     by_reward = sorted(range(len(rewards)), key=lambda n: rewards[n])
     if generator.random() < axes.mislabel_probability:
@@ -74,10 +75,10 @@ def choose_edit(
 
 
 def estimated_alpha(gains: Sequence[float], regrets: Sequence[float]) -> tuple[float, float]:
-    """α̂ = Σ gain / Σ regret over the rounds where something was better, and the share left out.
+    """Return α̂ = Σ gain / Σ regret where something was better, and the share of rounds left out.
 
-    Not a number where nothing ever was. *Shapes*: one of each a round: what the edit gained over
-    the draft, 0 without one, and what the best would have gained. *Source*: paper, 4.4.
+    α̂ is not a number where nothing ever was better. *Shapes*: one of each a round: what the edit
+    gained over the draft, 0 without one, and what the best would have gained. *Source*: paper, 4.4.
     """
     improvable = [n for n, regret in enumerate(regrets) if regret > 0]
     possible = sum(regrets[n] for n in improvable)

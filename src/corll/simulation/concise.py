@@ -12,7 +12,7 @@ from corll.simulation.wording import article, capitalize, match_case
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Whole words, in any case; the inline flag keeps "ſ" and its like from matching "s"."""
+    """Match whole words, in any case; the inline flag keeps "ſ" and the like from matching "s"."""
     spaced = pattern.replace(" ", r"[ \t]+")
     return re.compile(rf"(?<![\w'’-])(?a:{spaced})(?![\w'’-])", re.IGNORECASE)
 
@@ -46,7 +46,7 @@ _SENTENCE_START = re.compile(r"(?:^|[.!?…:][\"”’)]*\s+|\n\s*)[\"“(]*$")
 
 
 class ConciseEditor(RuleEditor):
-    """Drops what says nothing and shortens what is wordy; what the draft tells stays."""
+    """An editor who drops what says nothing and shortens what is wordy; the content stays."""
 
     def find_offences(self, text: str) -> Iterator[Offence]:
         formulas = [part for part in find_sentences(text) if _is_formula(text, part)]
@@ -82,7 +82,7 @@ def _something_else_is_said(text: str, dropped: list[Sentence]) -> bool:
 
 
 def _removal(text: str, start: int, end: int) -> Offence:
-    """The offence that takes a span out: spaces closed up, capital and article put right."""
+    """Return the offence that takes a span out, closes up spaces, and mends capital and article."""
     before, after = text[:start], text[end:]
     at_start = _SENTENCE_START.search(before) is not None
     if at_start and after[:1] == ",":
@@ -108,7 +108,7 @@ def _removal(text: str, start: int, end: int) -> Offence:
 
 
 def _without_empty_paragraph(text: str, start: int, end: int) -> Offence:
-    """A removal at the end of a line takes the line with it where nothing else stands on it."""
+    """Return a removal at the end of a line, with the line where nothing else stands on it."""
     if start and text[start - 1] not in "\r\n":
         return Offence(start, end, "")
     return Offence(start, end + len(text[end:]) - len(text[end:].lstrip()), "")

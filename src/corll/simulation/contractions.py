@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from corll.simulation.editor import Offence
 from corll.simulation.wording import match_case
 
-# A contraction needs a word after it ("as good as I am." stays), and none before it that makes
-# the verb carry the weight ("what it is like").
+# A contraction needs a word after it ("as good as I am." stays). Some words before it stress the
+# verb, and then the long form stays ("what it is like").
 _HEAD = r"(?<![\w'’])(?<!what )(?<!how )(?<!where )(?<!who )(?<!than )(?<!as )(?<!that )"
 _TAIL = r"(?=[ \t]+[a-z])"
 _PARTICIPLE = (
@@ -58,13 +58,13 @@ _SHORT = re.compile(rf"(?<![\w'’])(?:{'|'.join(_LONG)})(?=[ \t]+[a-z])")
 
 
 def find_long_forms(text: str, start: int, end: int) -> Iterator[Offence]:
-    """Each long form within a span, with the contraction that takes its place."""
+    """Yield each long form within a span, with the contraction that takes its place."""
     for match in _FORMS.finditer(text, start, end):
         yield Offence(match.start(), match.end(), _contracted(match))
 
 
 def find_expansions(text: str, start: int, end: int) -> Iterator[Offence]:
-    """Each common contraction within a span, with the long form that it stands for."""
+    """Yield each common contraction within a span, with the long form that it stands for."""
     for match in _SHORT.finditer(text, start, end):
         yield Offence(match.start(), match.end(), _LONG[match[0]])
 

@@ -1,9 +1,9 @@
 """Step 2 of Algorithm 1 without a person: an editor that follows a rule.
 
-A rule is told by its offences: spans of a draft that break it, each with what a person would
-write there instead. Everything else follows from them, and is the same for every editor: the
-rewrite repairs the offences and leaves the rest of the text to the letter, the utility counts
-them, and a spoiled text has more of them.
+A rule is given by its offences: spans of a draft that break it, each with what a person would write
+there instead. Everything else follows from the offences, and is the same for every editor: the
+rewrite repairs them and leaves the rest of the text to the letter, the utility counts them, and a
+spoiled text has more of them.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Offence(NamedTuple):
 class RuleEditor(ABC):
     """A user who edits by a rule, and whose satisfaction with a text is therefore known.
 
-    `tolerance`: a draft is accepted where 1 - utility is at most this; with n offences, where
-    n <= tolerance / (1 - tolerance). `error_probability`: ε, the chance that an edit makes the
-    draft worse. `seed`: of the errors; an answer depends on seed, prompt and draft alone, not on
-    the drafts before it. `own_words`: by prompt, what the user writes in place of a draft that says
-    nothing.
+    A draft is accepted where 1 - utility is at most `tolerance`; with n offences, where n <=
+    tolerance / (1 - tolerance). `error_probability` is ε, the chance that an edit makes the draft
+    worse. `seed` decides the errors; an answer depends on seed, prompt and draft alone, not on the
+    drafts before it. `own_words` says, by prompt, what the user writes in place of a draft that
+    says nothing.
     *Raises*: ConfigError where a number is out of range.
     """
 
@@ -63,23 +63,23 @@ class RuleEditor(ABC):
 
     @abstractmethod
     def find_offences(self, text: str) -> Iterable[Offence]:
-        """What breaks the rule, most important first: of two that overlap the first one counts.
+        """Find what breaks the rule, most important first; of two that overlap the first counts.
 
-        Repairing them all must bring the text closer to one without offences.
+        The repair of all of them must bring the text closer to one without offences.
         """
 
     @abstractmethod
     def find_spoilings(self, text: str) -> Iterable[str]:
-        """Texts with one local change the wrong way, the most natural first."""
+        """Propose texts with one local change for the worse, the most natural first."""
 
     def has_content(self, text: str) -> bool:
-        """Whether a text says anything: whether it holds a letter or a digit."""
+        """Return whether a text says anything: whether it holds a letter or a digit."""
         return any(character.isalnum() for character in text)
 
     def rewrite(self, text: str) -> str:
-        """The text with every offence repaired; empty where then nothing of it is left.
+        """Repair every offence of a text; return an empty text where nothing of it is left.
 
-        Idempotent: a rewritten text has no offences.
+        The function is idempotent: a rewritten text has no offences.
         """
         for _ in range(_MOST_PASSES):
             if not self.has_content(text):
@@ -91,16 +91,16 @@ class RuleEditor(ABC):
         raise AssertionError(f"{type(self).__name__} undoes its own repairs: {text!r}")
 
     def utility(self, text: str) -> float:
-        """1 / (1 + the number of offences): 1 where there is nothing to fix.
+        """Return 1 / (1 + the number of offences), which is 1 where there is nothing to fix.
 
-        0 for a text of which the rewrite leaves nothing, such as a blank one.
+        It is 0 for a text of which the rewrite leaves nothing, such as a blank one.
         """
         if not self.rewrite(text):
             return 0.0
         return 1.0 / (1.0 + len(self._offences(text)))
 
     def spoil(self, text: str) -> str:
-        """The text with one local change the wrong way, or as it is where none makes it worse."""
+        """Make one local change for the worse; return the text where no change is worse."""
         utility = self.utility(text)
         for spoiled in map(drop_control_characters, self.find_spoilings(text)):
             if self.utility(spoiled) < utility:
@@ -108,11 +108,11 @@ class RuleEditor(ABC):
         return text
 
     def edit(self, draft: Draft) -> str | None:
-        """The rewritten draft; the draft itself where it is good enough.
+        """Return the rewritten draft, or the draft itself where it is good enough.
 
-        Where a draft says nothing that the editor could keep, it is the user's own words, by the
-        same rule; None, which is no feedback, for a prompt to which they have none. Errors are
-        edits, so a draft that is accepted is never spoiled.
+        Where a draft says nothing that the editor could keep, the answer is the user's own words,
+        by the same rule; it is None, which is no feedback, for a prompt to which they have none.
+        Errors are edits, so a draft that is accepted is never spoiled.
         """
         text = draft.text
         rewritten = self.rewrite(text)
@@ -125,7 +125,7 @@ class RuleEditor(ABC):
         return rewritten
 
     def _offences(self, text: str) -> list[Offence]:
-        """The offences that count: in order, free of overlaps."""
+        """Return the offences that count, in order and without overlaps."""
         chosen: list[Offence] = []
         for offence in (*self.find_offences(text), *_control_characters(text)):
             if all(not _overlap(offence, other) for other in chosen):
@@ -133,7 +133,7 @@ class RuleEditor(ABC):
         return sorted(chosen)
 
     def _chance(self, draft: Draft) -> float:
-        """A number in [0, 1) that is drawn from (seed, prompt, text of the draft) by hashing."""
+        """Draw a number in [0, 1) from (seed, prompt, text of the draft) by hashing."""
         prompt = draft.prompt
         plain = prompt if isinstance(prompt, str) else [dict(message) for message in prompt]
         key = json.dumps([self.seed, plain, draft.text], sort_keys=True)
@@ -156,7 +156,7 @@ def _repair(text: str, offences: Iterable[Offence]) -> str:
 
 
 def _control_characters(text: str) -> Iterator[Offence]:
-    """Control characters, which no edit may hold; at the end of a text they are blank."""
+    """Yield control characters as offences, since no edit may hold them; a text's end may."""
     for index, character in enumerate(text.rstrip()):
         if is_forbidden_control(character) and character != "\r":
             yield Offence(index, index + 1, "")

@@ -1,4 +1,4 @@
-"""How the expert of a simulation is trained; the measurements are in `experts`."""
+"""The settings by which the expert of a simulation is trained (`experts.py`)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from corll.config import Config
 
 
 class ExpertConfig(Config):
-    """How the expert learns, and between which measurements it stops."""
+    """The expert's learning, and the measurements between which it stops."""
 
     beta: float = Field(0.1, gt=0, description="β of its DPO loss, and of R*.")
-    learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate.")
     preferences_per_step: int = Field(64, ge=1, description="Preferences in one Adam step.")
     max_steps: int = Field(200, ge=1, description="Steps after which the search is given up.")
     measure_every: int = Field(2, ge=1, description="Steps between two measurements.")
@@ -30,12 +30,13 @@ class ExpertConfig(Config):
         0.95,
         ge=0,
         le=1,
-        description="The same, at most; about 0.89 where R* is normal with mean 0.15 at β = 0.1.",
+        description="P(R* of its sample > R* of π_0's), at most; about 0.89 where R* is normal "
+        "with mean 0.15 at β = 0.1.",
     )
-    seed: int = Field(0, ge=0, description="Of the order of preferences and of the samples.")
+    seed: int = Field(0, ge=0, description="Seed of the order of preferences and of the samples.")
 
     def outside(self, *, reward: float, base_reward: float, wins: float) -> list[str]:
-        """Which of the measurements lie outside of what is asked for, in words."""
+        """Say which measurements lie outside of what is asked for, in words."""
         window = (
             ("R* of its samples", reward, self.least_reward, self.most_reward),
             ("R* of π_0's samples", base_reward, self.least_base_reward, math.inf),

@@ -1,7 +1,7 @@
 """Simulated users who know the true reward R*: redraws, rewritings, and labels of comparisons.
 
-Each answers many drafts at once, by ids. What it knows of its own answers (`answers`) is for the
-measures of an experiment; the learner sees the answers alone.
+Each user answers many drafts at once, by ids. What a user knows of its own answers (`answers`) is
+for the metrics of an experiment; the learner sees the answers alone.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the simulation knows of one answer.
+    """An answer with all that the simulation knows of it.
 
-    `edit_reward` and what follows it are None where the answer was no preference; `best_reward`, of
-    the best candidate, is None for users who only compare. *Units*: rewards are R*; `surprisal` of
-    the edit in nats a token, under π_0; `share_changed` the edited characters (Levenshtein) over
-    those of the longer text.
+    `edit_reward` and the fields after it are None where the answer was no preference.
+    `best_reward`, of the best candidate, is None for users who only compare. *Units*: rewards are
+    R*; `surprisal` of the edit in nats a token, under π_0; `share_changed` the edited characters
+    (Levenshtein) over those of the longer text.
     """
 
     draft_reward: float
@@ -53,7 +53,7 @@ class Answer:
 
 
 class ExpertUser(ABC):
-    """Answers drafts by an expert's reward, and remembers what it knew."""
+    """A user who answers drafts by an expert's reward, and remembers what was known of each."""
 
     def __init__(self, expert: Expert) -> None:
         self.expert = expert
@@ -66,12 +66,12 @@ class ExpertUser(ABC):
 
     @abstractmethod
     def _answer(self, drafts: Sequence[Draft]) -> list[tuple[Edit, Answer]]:
-        """An answer to each draft, and what is known of it."""
+        """Answer each draft, and say what is known of the answer."""
 
     def _scored(
         self, drafts: Sequence[Draft], rows: Sequence[Sequence[Sample]]
     ) -> list[list[Candidate]]:
-        """Scores samples, those of a draft in one row. *Shapes*: P drafts, P rows."""
+        """Score samples, those of a draft in one row. *Shapes*: P drafts, P rows."""
         prompts = [draft.prompt for draft, row in zip(drafts, rows, strict=True) for _ in row]
         samples = [sample for row in rows for sample in row]
         rewards, references = (scores.tolist() for scores in self.expert.scores(prompts, samples))
@@ -80,7 +80,7 @@ class ExpertUser(ABC):
 
 
 class ChoosingUser(ExpertUser):
-    """Has `num_samples` candidates or more, and gives one of them by the axes (4.1, 4.4)."""
+    """A user with `num_samples` candidates or more, who picks one by the axes (4.1, 4.4)."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class ChoosingUser(ExpertUser):
 
     @abstractmethod
     def candidates(self, drafts: Sequence[Draft]) -> list[list[Candidate]]:
-        """The draft first, then the texts that might become its edit; a list for each draft."""
+        """Return, for each draft, the draft first, then the texts that might become its edit."""
 
     def _answer(self, drafts: Sequence[Draft]) -> list[tuple[Edit, Answer]]:
         return [
@@ -107,7 +107,7 @@ class ChoosingUser(ExpertUser):
 
 
 class RedrawUser(ChoosingUser):
-    """Draws its candidates from the expert, as the paper's user does."""
+    """A user who draws candidates from the expert, as the paper's user does."""
 
     def __init__(
         self, expert: Expert, axes: FeedbackAxes, *, max_new_tokens: int, **drawing: Any
@@ -128,11 +128,11 @@ class RedrawUser(ChoosingUser):
 
 
 class RewriteUser(ChoosingUser):
-    """Changes the draft where that raises R*, as people do: a few words at a time.
+    """A user who changes the draft where that raises R*, as people do: a few words at a time.
 
-    Each of `rounds` proposes `num_samples` texts in which one span of at most eight tokens is what
-    the expert would have written there, or nothing, and goes on from the best. The candidates are
-    all the texts that were proposed.
+    Each of `rounds` proposes `num_samples` texts, and the next goes on from the best. A proposal
+    replaces one span of at most eight tokens by what the expert would have written there, or by
+    nothing. The candidates are all the texts that were proposed.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class RewriteUser(ChoosingUser):
     def _proposals(
         self, drafts: Sequence[Draft], starts: Sequence[Sample], number: int
     ) -> list[list[Sample]]:
-        """*Shapes*: P drafts, P texts to start from → P rows of `num_samples`."""
+        """Propose rewritings. *Shapes*: P drafts, P first texts → P rows of `num_samples`."""
         policy = self.expert.policy
         spans = []
         for draft, start in zip(drafts, starts, strict=True):
@@ -205,11 +205,11 @@ class _Span:
 
 
 class MatchedUser(ExpertUser):
-    """Gives rewritings or redraws that raise R* by as much: does the *kind* of edit matter?
+    """A user who gives rewritings or redraws that raise R* by as much, to compare the kinds.
 
-    For each draft the best rewriting is found, and among the expert's redraws the one whose gain is
-    nearest to it; `rewrite` says which of the two is given. Drafts for which either finds nothing
-    better are dropped, so that both kinds answer the same drafts.
+    For each draft the user finds the best rewriting, and among the expert's redraws the one whose
+    gain is nearest to it; `rewrite` says which of the two is given. Drafts for which either finds
+    nothing better are dropped, so that both kinds answer the same drafts.
     """
 
     def __init__(self, rewriter: RewriteUser, redrawer: RedrawUser, *, rewrite: bool) -> None:
@@ -226,19 +226,19 @@ class MatchedUser(ExpertUser):
             better = [c for c in redraws if c.reward > redraws[0].reward]
             best = max((*rewrites, *redraws), key=_reward).reward
             if not better or rewritten.reward <= rewrites[0].reward:
-                answered.append(_give(draft, rewrites[0], None, best))
+                answered.append(_answer_with(draft, rewrites[0], None, best))
                 continue
             nearest = min(better, key=lambda c: abs(c.reward - rewritten.reward))
             given = rewritten if self._rewrite else nearest
-            answered.append(_give(draft, rewrites[0], given, best))
+            answered.append(_answer_with(draft, rewrites[0], given, best))
         return answered
 
 
 class DuelingLabeller(ExpertUser):
-    """Says without noise which of two samples of the policy is the better one (paper, 4.2).
+    """A user who says without noise which of two samples of the policy is better (paper, 4.2).
 
-    Of the first two candidates, or, with `best_worst`, of the best and the worst of all. Ties are
-    dropped.
+    They are the first two candidates, or, with `best_worst`, the best and the worst of all. Ties
+    are dropped.
     """
 
     def __init__(self, expert: Expert, *, best_worst: bool = False) -> None:
@@ -265,7 +265,7 @@ class DuelingLabeller(ExpertUser):
 
 
 class MixedUser(ExpertUser):
-    """Edits every other draft, and compares two samples for the rest (the paper's future work)."""
+    """A user who edits every other draft, and compares two samples for the rest (future work)."""
 
     def __init__(self, editor: ExpertUser, labeller: DuelingLabeller) -> None:
         super().__init__(editor.expert)
@@ -283,15 +283,15 @@ class MixedUser(ExpertUser):
 def _choose(
     draft: Draft, candidates: Sequence[Candidate], axes: FeedbackAxes, seed: int
 ) -> tuple[Edit, Answer]:
-    """One of the candidates, of which the first is the draft, by the axes."""
+    """Choose one of the candidates, of which the first is the draft, by the axes."""
     shown, *others = candidates
-    whims = random.Random(f"{seed}/{draft.seed}")
-    choice = choose_edit([c.reward for c in others], shown.reward, axes, whims)
+    generator = random.Random(f"{seed}/{draft.seed}")
+    choice = choose_edit([c.reward for c in others], shown.reward, axes, generator)
     best = max(others, key=_reward).reward
-    return _give(draft, shown, None if choice is None else others[choice], best)
+    return _answer_with(draft, shown, None if choice is None else others[choice], best)
 
 
-def _give(
+def _answer_with(
     draft: Draft, shown: Candidate, given: Candidate | None, best: float
 ) -> tuple[Edit, Answer]:
     if given is None:
@@ -313,7 +313,7 @@ def _give(
 
 
 def _own_stream(draft: Draft) -> int:
-    """A seed that no draft has, so that the expert's samples are independent of the policy's."""
+    """Return a seed that no draft has, so that expert and policy sample independently."""
     return ~draft.seed
 
 

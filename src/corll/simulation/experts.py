@@ -1,10 +1,10 @@
 """The expert π* of the simulations: trained by DPO, and stopped by measurement (paper, 4.1).
 
 Its implicit reward R*(x, y) = β (log π*(y|x) − log π_0(y|x)) is what simulated users want, and what
-the learner never sees. How far π* may be from π_0 decides what can be learned at all: a much better
-expert makes every candidate better than every draft, so that no feedback ever errs and nothing
-tells the arms apart. So training ends where samples of π*, scored by R* itself, say that it is far
-enough.
+the learner never sees. The distance of π* from π_0 decides what can be learned at all: a much
+better expert makes every candidate better than every draft, so that no feedback ever errs and
+nothing tells the arms apart. So training ends where samples of π*, scored by R* itself, show that
+π* is far enough from π_0.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from corll.step import PreferenceOptimizer
 
 @dataclass(frozen=True)
 class Measurement:
-    """How far an expert is from π_0. *Units*: rewards are R*, log-probabilities nats a response.
+    """A measurement of how far an expert is from π_0. *Units*: R*; nats a response.
 
-    `reward` of its own samples is β·KL(π*‖π_0) up to the sampler's truncation, so at least 0 in
-    the mean; `base_reward` of π_0's samples at most 0. `logps_chosen` and `logps_rejected` are of
-    the latest step: over-trained DPO lets both fall.
+    `reward`, of the expert's own samples, is β·KL(π*‖π_0) up to the sampler's truncation, so at
+    least 0 in the mean. `base_reward`, of π_0's samples, is at most 0 in the mean. `logps_chosen`
+    and `logps_rejected` are those of the latest step: over-trained DPO lets both fall.
     """
 
     step: int
@@ -52,19 +52,19 @@ class Measurement:
 
 
 class Expert:
-    """π*, on the same base and with the same π_0 as the policy that learns from it."""
+    """The expert π*, on the same base and with the same π_0 as the policy that learns from it."""
 
     def __init__(self, policy: Policy, *, beta: float = 0.1) -> None:
         self.policy, self.beta = policy, beta
 
     def rewards(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
-        """R*. *Shapes*: B prompts, B responses → B."""
+        """Return R*. *Shapes*: B prompts, B responses → B."""
         return self.policy.implicit_rewards(prompts, responses, beta=self.beta)
 
     def scores(
         self, prompts: Sequence[Prompt], responses: Sequence[Response]
     ) -> tuple[Tensor, Tensor]:
-        """R* and log π_0. *Shapes*: B prompts, B responses → B, B."""
+        """Return R* and log π_0. *Shapes*: B prompts, B responses → B, B."""
         expert, reference = self.policy.both_logprobs(prompts, responses)
         return implicit_reward(expert, reference, self.beta), reference
 
@@ -79,10 +79,10 @@ def train_expert(
     sampling: SamplingConfig,
     report: Callable[[Measurement], None] = lambda _: None,
 ) -> tuple[Expert, list[Measurement]]:
-    """Trains `policy` on preferences until it is an expert at the right distance from π_0.
+    """Train `policy` on preferences until it is an expert at the right distance from π_0.
 
-    `prompts` are those that it is measured on. *Raises*: TrainingError where it never gets far
-    enough, or skips over the right distance; InputError where there is too little to learn from.
+    The expert is measured on `prompts`. *Raises*: TrainingError where it never gets far enough, or
+    skips over the right distance; InputError where there is too little to learn from.
     """
     if len(pairs) < config.preferences_per_step or len(prompts) < 2:
         raise InputError(
@@ -125,7 +125,7 @@ def measure(
     response_length: int,
     sampling: SamplingConfig,
 ) -> tuple[float, float, float]:
-    """Mean R* of the expert's samples and of π_0's, and how often the first is the higher."""
+    """Return the mean R* of the expert's samples and of π_0's, and the share of wins."""
     asked = list(prompts[: config.measured_prompts])
     seeds = [config.seed] * len(asked)
     policy = expert.policy
@@ -134,7 +134,7 @@ def measure(
         base = policy.sample(asked, 1, response_length, seeds, sampling=sampling)
     rewards = expert.rewards(asked * 2, [row[0] for row in own + base])
     own_rewards, base_rewards = rewards.chunk(2)
-    # Equal where both drew the same text: half a win.
+    # Both drew the same text where the rewards are equal, which counts as half a win.
     wins = (own_rewards > base_rewards).float() + 0.5 * (own_rewards == base_rewards).float()
     return float(own_rewards.mean()), float(base_rewards.mean()), float(wins.mean())
 
@@ -142,7 +142,7 @@ def measure(
 def pairs_by_score(
     prompts: Sequence[Prompt], samples: Sequence[Sequence[Sample]], scores: Tensor
 ) -> list[Preference]:
-    """The best sample of each prompt ≻ its worst. *Shapes*: P rows of K samples; scores P × K.
+    """Prefer each prompt's best sample to its worst. *Shapes*: P rows of K samples; scores P × K.
 
     Prompts whose best and worst are one text are left out.
     """
@@ -165,7 +165,7 @@ def _learning(config: ExpertConfig) -> CoactiveConfig:
 
 
 def _batches(pairs: Sequence[Preference], config: ExpertConfig) -> Iterator[list[Preference]]:
-    """Batches of the pairs, in a new order each time that all have been seen."""
+    """Yield batches of the pairs, in a new order each time that all have been seen."""
     generator = random.Random(config.seed)
     size = config.preferences_per_step
     while True:

@@ -1,4 +1,4 @@
-"""The concise editor's patterns: what can go, and what can be said in fewer words.
+"""The concise editor's patterns: words that can go, and words that fewer words can replace.
 
 Patterns are regular expressions over lower case; a space stands for any white space in a line.
 """
@@ -29,7 +29,7 @@ FORMULAS = (
     r"have a (?:great|nice|good|wonderful|lovely)",
     r"(?:sure|certainly|of course|absolutely)(?=[.!?])",
 )
-"""How sentences begin that say nothing; the sentence ends before any comma or contrast."""
+"""The beginnings of sentences that say nothing and end before any comma or contrast."""
 
 OPENERS = (
     r"(?:i|we) (?:just )?(?:wanted|want|wish|would like|am writing|are writing)(?: to reach out)?"
@@ -55,7 +55,7 @@ OPENERS = (
     r"it (?:seems|appears|looks like|turns out)"
     r"(?: that\b|(?= (?:i|we|you|it|the|your|our|there)\b))",
 )
-"""What precedes the statement and can go; a capital moves to the word that is left."""
+"""Words before a statement that can go; their capital moves to the word that is left."""
 
 ADVERBS = (
     r"really|very|quite|truly|absolutely|extremely|incredibly|totally|completely"

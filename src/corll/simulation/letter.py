@@ -42,7 +42,7 @@ _MOST_SIGNATURE_LINES, _MOST_SIGNATURE_WORDS = 4, 6
 
 
 class _Parts(NamedTuple):
-    """Where a letter's parts lie; the body is without the white space around it."""
+    """The places of a letter's parts; the body is without the white space around it."""
 
     heading_end: int
     greeting: re.Match[str] | None
@@ -52,7 +52,7 @@ class _Parts(NamedTuple):
 
 
 class LetterEditor(RuleEditor):
-    """Turns a draft into a letter that is signed with a name.
+    """An editor who turns a draft into a letter that is signed with a name.
 
     A draft without a body, such as a lone greeting, says nothing.
     *Raises*: ConfigError where the name is not one line of words.
@@ -134,7 +134,7 @@ def _blank_length(text: str) -> int:
 
 
 def _closing_start(text: str, body_start: int) -> int:
-    """Where the sign-off begins: a closing phrase, or a bracketed name, and short lines only."""
+    """Find where the sign-off begins: a closing phrase or bracketed name, then short lines."""
     for match in _CLOSING.finditer(text, body_start):
         lines = [line for line in text[match.end() :].splitlines() if line.strip()]
         is_short = all(len(line.split()) <= _MOST_SIGNATURE_WORDS for line in lines)
@@ -145,7 +145,7 @@ def _closing_start(text: str, body_start: int) -> int:
 
 
 def _quotes_around(text: str) -> tuple[int, ...]:
-    """Where the pair of quotation marks stands that encloses the whole draft, if one does."""
+    """Find the pair of quotation marks that encloses the whole draft, if there is one."""
     inner = text.strip()
     is_quoted = inner[:1] + inner[-1:] in ('""', "“”") and len(inner) > 1
     if not is_quoted or any(mark in inner[1:-1] for mark in '"“”'):
@@ -175,7 +175,7 @@ def _greeting_offences(text: str, parts: _Parts) -> Iterator[Offence]:
 
 
 def _proper_greeting(opener: str, name: str) -> str:
-    """The greeting as it should stand; without the name where that is a placeholder."""
+    """Return the greeting as it should stand, without a name that is a placeholder."""
     if opener.lower() in ("hey", "greetings"):
         opener = "Hello"
     name = _BRACKETS.sub(lambda m: "[" if _PLACEHOLDER.search(m[1]) else m[1], name).strip()

@@ -1,4 +1,4 @@
-"""Where sentences begin and end, and the half sentence that a cut draft leaves."""
+"""The sentences of a text, and the half sentence that a cut draft leaves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLOSING_PHRASE = (
     r"|cordially|warmly|cheers"
     r"|take care|thanks(?: again| so much)?|thank you(?: again| so much)?|love)"
 )
-"""How letters are signed off; in lower case, without what follows it."""
+"""The phrases that close letters, in lower case, without what follows."""
 
 _CLOSING = re.compile(CLOSING_PHRASE + r"[ \t]*(?:[,.!]|$)", re.IGNORECASE)
 _END = re.compile(r"[.!?…][\"'”’)\]*]*(?=\s|$)")
@@ -31,7 +31,7 @@ class Sentence(NamedTuple):
 
 
 def find_sentences(text: str) -> Iterator[Sentence]:
-    """The sentences of a text, line by line, without the white space around them."""
+    """Find the sentences of a text, line by line, without the white space around them."""
     for line in _LINE.finditer(text):
         start = line.start()
         for end in _END.finditer(text, line.start(), line.end()):
@@ -42,7 +42,7 @@ def find_sentences(text: str) -> Iterator[Sentence]:
 
 
 def find_half_sentence(text: str) -> Sentence | None:
-    """The unfinished sentence at the end of a text, if it follows a whole one.
+    """Find the unfinished sentence at the end of a text, if it follows a whole one.
 
     Signatures, lists and text without letters are not half sentences.
     """
@@ -58,7 +58,7 @@ def find_half_sentence(text: str) -> Sentence | None:
 
 
 def is_closing(line: str) -> bool:
-    """Whether a line begins with the phrase that closes a letter."""
+    """Return whether a line begins with the phrase that closes a letter."""
     return _CLOSING.match(line) is not None
 
 

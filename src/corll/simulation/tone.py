@@ -11,7 +11,7 @@ from corll.simulation.wording import article, match_case
 
 
 def _whole_words(wordings: Iterable[str]) -> re.Pattern[str]:
-    """Matches any of the wordings as whole words, the longest first, with an article before it."""
+    """Match any of the wordings as whole words, the longest first, with an article before it."""
     longest_first = sorted(wordings, key=len, reverse=True)
     choice = "|".join(r"\s+".join(map(re.escape, wording.split())) for wording in longest_first)
     # The inline flag keeps "ſ" and the like from standing for a letter of the lexicon.
@@ -27,7 +27,7 @@ _FAVOURABLE_WORDS = _whole_words(HARSH)
 
 
 class ToneEditor(RuleEditor):
-    """Puts a favourable word for each harsh one, in its case, with the article that it needs."""
+    """An editor who puts a favourable word for each harsh one, in its case, with its article."""
 
     def find_offences(self, text: str) -> Iterator[Offence]:
         return _replacements(text, _HARSH_WORDS, FAVOURABLE)

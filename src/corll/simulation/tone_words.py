@@ -88,7 +88,7 @@ is hard to = is demanding to; are hard to = are demanding to; be hard to = be de
 very hard to = very demanding to; too hard to = too demanding to
 """
 
-# Words that push or hold back: mild, but in a reply to a complaint they read as a refusal.
+# Words that push or hold back are mild, but in a reply to a complaint they read as a refusal.
 _PRESSURE = """
 but also = and also; but = yet; however = that said; must = should
 i need to = I would like to; we need to = we would like to; you need to = you could
@@ -150,4 +150,4 @@ HARSH: dict[str, str] = {
     "matter": "problem",
     "wait": "delay",
 }
-"""The way back, for an editor who errs."""
+"""Favourable wording to harsh wording, for an editor who errs."""

@@ -10,7 +10,7 @@ _VOWEL_SOUND = re.compile(
 
 
 def match_case(source: str, wording: str) -> str:
-    """`wording` with the case of `source`: all capitals, a first capital, or as it is."""
+    """Give `wording` the case of `source`: all capitals, a first capital, or as it is."""
     letters = [character for character in source if character.isalpha()]
     if len(letters) > 1 and all(letter.isupper() for letter in letters):
         return wording.upper()
@@ -18,12 +18,12 @@ def match_case(source: str, wording: str) -> str:
 
 
 def capitalize(text: str) -> str:
-    """`text` with a capital as its first character, the rest as it is."""
+    """Give a text a capital as its first character, and leave the rest."""
     return text[:1].upper() + text[1:]
 
 
 def article(written: str, following: str) -> str:
-    """The indefinite article before `following`, in the case of the one that was `written`."""
+    """Return the indefinite article before `following`, in the case of the `written` one."""
     if _VOWEL_SOUND.match(following):
         return written[0] + ("N" if following.isupper() and len(following) > 1 else "n")
     return written[0]

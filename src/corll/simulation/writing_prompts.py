@@ -1,7 +1,7 @@
 """Writing tasks for the simulated users: short texts that must mention concrete facts.
 
-Those to learn from come with their writer's own words, a sentence or two that say what is wanted:
-what a person would write where a draft says nothing.
+The prompts to learn from come with their writer's own words, a sentence or two: what a person would
+write where a draft says nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Literal
 from corll.errors import ConfigError
 
 WRITING_KINDS = ("email", "complaint_reply", "review")
-"""The kinds of text that are asked for; in the file they take turns."""
+"""The kinds of text that are asked for, in turns."""
 
 
 def writing_prompts(split: Literal["train", "held_out"], kind: str | None = None) -> list[str]:
-    """The prompts of a split; those of all kinds take turns, so that any prefix is balanced.
+    """Return the prompts of a split; those of all kinds take turns, so that any prefix is balanced.
 
     *Raises*: ConfigError for an unknown split or kind.
     """
@@ -34,7 +34,7 @@ def writing_prompts(split: Literal["train", "held_out"], kind: str | None = None
 
 
 def own_words() -> dict[str, str]:
-    """What the writer would say in their own words, by prompt; none for held-out prompts."""
+    """Return what the writer would say in their own words, by prompt; none if held out."""
     return {record["prompt"]: record["own_words"] for record in _records() if "own_words" in record}
 
 

@@ -13,47 +13,55 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from corll.laboratory.figures.style import (
     INK,
-    Look,
+    LineStyle,
     add_arms_legend,
     add_title,
     label_of,
-    looks_of,
+    line_styles,
     new_figure,
-    tidy,
+    style_axes,
 )
-from corll.laboratory.statistics import Array, Curve, Line, aligned, curves, grown, mean_band
+from corll.laboratory.statistics import (
+    Array,
+    Curve,
+    Line,
+    aligned,
+    curves,
+    mean_band,
+    with_several_points,
+)
 
-Drawing = tuple[Figure, dict[str, Any]]
+DrawnFigure = tuple[Figure, dict[str, Any]]
 """A figure and the data that it shows."""
 
 
-class Measure(NamedTuple):
-    """What an axis says of a metric, and whether it is a share."""
+class MetricLabel(NamedTuple):
+    """The label of a metric's axis, and whether the metric is a share."""
 
     label: str
     is_share: bool = False
 
 
-MEASURES = {
-    "reward": Measure("held-out reward R*"),
-    "reward_argmax": Measure("held-out R*, best of k by R_π"),
-    "mislabelled": Measure("mislabelled preferences", is_share=True),
-    "estimated_alpha": Measure("α̂ of the edits"),
-    "left_out": Measure("rounds left out of α̂", is_share=True),
-    "gain": Measure("gain in R* of a preference"),
-    "regret_estimate": Measure("regret against the best of\nexpert samples (biased low)"),
-    "premise_violated": Measure("rounds with\nR_π(draft) < R_π(edit)", is_share=True),
-    "kl": Measure("KL to π₀: log π/π₀, nats a response"),
-    "kl_drawn": Measure("KL to π₀ among what can be drawn, nats"),
-    "length": Measure("length, tokens"),
-    "preferences": Measure("preferences seen"),
-    "sampled_tokens": Measure("tokens sampled for drafts"),
-    "edited_characters": Measure("characters changed by edits"),
+METRIC_LABELS = {
+    "reward": MetricLabel("held-out reward R*"),
+    "reward_argmax": MetricLabel("held-out R*, best of k by R_π"),
+    "mislabelled": MetricLabel("mislabelled preferences", is_share=True),
+    "estimated_alpha": MetricLabel("α̂ of the edits"),
+    "left_out": MetricLabel("rounds left out of α̂", is_share=True),
+    "gain": MetricLabel("gain in R* of a preference"),
+    "regret_estimate": MetricLabel("regret against the best of\nexpert samples (biased low)"),
+    "premise_violated": MetricLabel("rounds with\nR_π(draft) < R_π(edit)", is_share=True),
+    "kl": MetricLabel("KL to π₀: log π/π₀, nats a response"),
+    "kl_drawn": MetricLabel("KL to π₀ among what can be drawn, nats"),
+    "length": MetricLabel("length, tokens"),
+    "preferences": MetricLabel("preferences seen"),
+    "sampled_tokens": MetricLabel("tokens sampled for drafts"),
+    "edited_characters": MetricLabel("characters changed by edits"),
 }
 
 
 class View(NamedTuple):
-    """One pair of axes: a metric, and what it is drawn against."""
+    """A pair of axes: a metric, and what it is drawn against."""
 
     metric: str
     against: str = "preferences"
@@ -72,7 +80,7 @@ class Band:
     seeds: dict[int, Array]
 
     def record(self) -> dict[str, Any]:
-        """What the file beside the figure holds."""
+        """Return what the file beside the figure holds."""
         named = {"metric": self.view.metric, "against": self.view.against, "arm": self.arm}
         numbers = {"x": self.x, "mean": self.mean, "low": self.low, "high": self.high}
         return {**named, "label": label_of(self.arm), **numbers, "seeds": self.seeds}
@@ -85,46 +93,46 @@ def draw_curves(
     *,
     title: str,
     every_seed: bool = False,
-) -> Drawing | None:
-    """The arms in each view, with a band of one standard error, or with every seed drawn thin.
+) -> DrawnFigure | None:
+    """Draw the arms in each view, with a band of one standard error, or with each seed thin.
 
-    An arm that never left 0 (no edits, no learning) is a level: its last values, drawn across.
+    An arm that never left 0 (no edits, no learning) is drawn as a level at its last value. Return
     None where no view has any of the arms.
     """
     bands = {view: bands_of(lines, arms, view) for view in views}
     shown = {view: found for view, found in bands.items() if found}
     if not shown:
         return None
-    looks = looks_of(arms)
+    styles = line_styles(arms)
     columns = min(len(shown), 2)
     rows = -(-len(shown) // columns)
     figure = new_figure(5.4 if columns == 1 else 8.2, 4.4 if rows == 1 else 2.9 * rows + 1)
     panes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (view, found) in zip(panes, shown.items(), strict=False):
         for band in found:
-            _draw_band(axes, band, looks[band.arm], every_seed=every_seed)
+            _draw_band(axes, band, styles[band.arm], every_seed=every_seed)
         _finish(axes, view)
     for axes in panes[len(shown) :]:
         axes.set_visible(False)
     flat = [band for found in shown.values() for band in found]
     drawn = {band.arm for band in flat}
-    words = seeds_in_words([len(band.seeds) for band in flat], every_seed=every_seed)
-    there = {arm: look for arm, look in looks.items() if arm in drawn}
+    words = describe_seeds([len(band.seeds) for band in flat], every_seed=every_seed)
+    there = {arm: style for arm, style in styles.items() if arm in drawn}
     add_arms_legend(figure, there, title=words, columns=columns + 1)
     add_title(figure, title)
     return figure, {"curves": [band.record() for band in flat]}
 
 
 def bands_of(lines: Sequence[Line], arms: Sequence[str], view: View) -> list[Band]:
-    """The arms that have the metric, each on the stretch that all its seeds cover."""
+    """Return the bands of the arms that have the metric, each on the stretch of all its seeds."""
     found = curves(lines, view.metric, against=view.against)
     bands = [_band_of(view, arm, found[arm]) for arm in arms if arm in found]
     return [band for band in bands if band.x.size]
 
 
 def _band_of(view: View, arm: str, seeds: Mapping[int, Curve]) -> Band:
-    # A cell of a single point has only begun, unless all of them are so.
-    kept = grown(seeds) or seeds
+    # A cell of a single point has only begun. It counts where no cell has more.
+    kept = with_several_points(seeds) or seeds
     grid, values = aligned(kept.values())
     if not grid.size:
         return Band(view, arm, grid, grid, grid, grid, {})
@@ -132,8 +140,8 @@ def _band_of(view: View, arm: str, seeds: Mapping[int, Curve]) -> Band:
     return Band(view, arm, grid, mean, low, high, dict(zip(kept, values, strict=True)))
 
 
-def _draw_band(axes: Axes, band: Band, look: Look, *, every_seed: bool) -> None:
-    colour, style = look
+def _draw_band(axes: Axes, band: Band, style: LineStyle, *, every_seed: bool) -> None:
+    colour, pattern = style
     if band.x.size == 1:
         if band.x[0] == 0:
             axes.axhline(band.mean[0], color=colour, linestyle=":", linewidth=1.6)
@@ -142,16 +150,16 @@ def _draw_band(axes: Axes, band: Band, look: Look, *, every_seed: bool) -> None:
         return
     if every_seed:
         for values in band.seeds.values():
-            axes.plot(band.x, values, style, color=colour, linewidth=0.7, alpha=0.45)
+            axes.plot(band.x, values, pattern, color=colour, linewidth=0.7, alpha=0.45)
     elif np.isfinite(band.low).all():
         axes.fill_between(band.x, band.low, band.high, color=colour, alpha=0.16, linewidth=0)
-    axes.plot(band.x, band.mean, style, color=colour, linewidth=2.6 if every_seed else 1.8)
+    axes.plot(band.x, band.mean, pattern, color=colour, linewidth=2.6 if every_seed else 1.8)
 
 
 def label_axes(axes: Axes, view: View) -> None:
-    """What is drawn, against what."""
-    axes.set_ylabel(MEASURES[view.metric].label, color=INK, fontsize=9)
-    axes.set_xlabel(MEASURES[view.against].label, color=INK, fontsize=9)
+    """Label both axes: what is drawn, and against what."""
+    axes.set_ylabel(METRIC_LABELS[view.metric].label, color=INK, fontsize=9)
+    axes.set_xlabel(METRIC_LABELS[view.against].label, color=INK, fontsize=9)
 
 
 def _finish(axes: Axes, view: View) -> None:
@@ -159,15 +167,15 @@ def _finish(axes: Axes, view: View) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlim(left=0)
-    if MEASURES[view.metric].is_share:
+    if METRIC_LABELS[view.metric].is_share:
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
         axes.set_ylim(bottom=0)
-    tidy(axes)
+    style_axes(axes)
     axes.tick_params(labelsize=9)
 
 
-def seeds_in_words(counts: Sequence[int], *, every_seed: bool) -> str:
-    """What lines and bands are, over how many seeds: `mean ± standard error, 3–8 seeds`."""
+def describe_seeds(counts: Sequence[int], *, every_seed: bool) -> str:
+    """Say what lines and bands are, over how many seeds: `mean ± standard error, 3–8 seeds`."""
     low, high = min(counts), max(counts)
     if high == 1:
         return "one seed"

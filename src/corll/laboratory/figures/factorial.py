@@ -8,23 +8,23 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from corll.laboratory.arms import DRAFTS, FACTORIAL
-from corll.laboratory.figures.curves import MEASURES, Drawing, View, seeds_in_words
+from corll.laboratory.arms import DRAFTS, DUELING, FACTORIAL
+from corll.laboratory.figures.curves import METRIC_LABELS, DrawnFigure, View, describe_seeds
 from corll.laboratory.figures.style import (
-    COACTIVE,
-    DUELING,
+    COACTIVE_COLOURS,
+    DUELING_COLOUR,
     INK,
     add_legend,
     add_title,
-    in_order,
-    in_words,
+    describe_levels,
     label_of,
     new_figure,
-    tidy,
+    sort_arms,
+    style_axes,
 )
 from corll.laboratory.statistics import Line, areas, curves, mean_band
 
-_COLOURS = dict(zip(DRAFTS, (COACTIVE(0.0), COACTIVE(0.9)), strict=True))
+_COLOURS = dict(zip(DRAFTS, (COACTIVE_COLOURS(0.0), COACTIVE_COLOURS(0.9)), strict=True))
 _WHOSE = dict(zip(DRAFTS, ("drafts of π", "drafts of π₀"), strict=True))
 _MARKERS = dict(zip(DRAFTS, "os", strict=True))
 _OFFSETS = dict(zip(DRAFTS, (-0.16, 0.16), strict=True))
@@ -32,10 +32,11 @@ _OFFSETS = dict(zip(DRAFTS, (-0.16, 0.16), strict=True))
 
 def draw_factorial(
     lines: Sequence[Line], arms: Sequence[str], views: Sequence[View], *, title: str
-) -> Drawing | None:
-    """A dot a cell with its standard error and seeds; dueling is a line with its own.
+) -> DrawnFigure | None:
+    """Draw a dot for each cell with its standard error and seeds; dueling is a line with its own.
 
-    Areas are on the grid that all of the arms reach. None where no cell of the factorial has one.
+    Areas are taken on the grid that all of the arms reach. Return None where no cell of the
+    factorial has an area.
     """
     metric = views[0].metric
     wanted = [line for line in lines if line["arm"] in arms]
@@ -49,17 +50,17 @@ def draw_factorial(
     for arm in cells:
         row, _, drafts = arm.rpartition("+")
         _draw_cell(axes, rows.index(row) + _OFFSETS[drafts], by_arm[arm].values(), drafts)
-    if "dueling" in by_arm:
-        _draw_dueling(axes, by_arm["dueling"].values())
-    axes.set_yticks(range(len(rows)), [in_words(row) for row in rows])
+    if DUELING in by_arm:
+        _draw_dueling(axes, by_arm[DUELING].values())
+    axes.set_yticks(range(len(rows)), [describe_levels(row) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(
-        f"{MEASURES[metric].label}, mean of 0 to {end:,.0f} preferences (area)",
+        f"{METRIC_LABELS[metric].label}, mean of 0 to {end:,.0f} preferences (area)",
         color=INK,
         fontsize=9,
     )
-    tidy(axes)
-    words = seeds_in_words([len(seeds) for seeds in by_arm.values()], every_seed=False)
+    style_axes(axes)
+    words = describe_seeds([len(seeds) for seeds in by_arm.values()], every_seed=False)
     add_legend(figure, *axes.get_legend_handles_labels(), title=words, columns=3)
     add_title(figure, title)
     return figure, {"metric": metric, "until": end, "areas": _records(by_arm)}
@@ -78,14 +79,14 @@ def _draw_cell(axes: Axes, height: float, values: Iterable[float], drafts: str) 
 
 def _draw_dueling(axes: Axes, values: Iterable[float]) -> None:
     mean, low, high = (float(x[0]) for x in mean_band([[value] for value in values]))
-    axes.axvline(mean, color=DUELING, linewidth=1.8, label=label_of("dueling"))
+    axes.axvline(mean, color=DUELING_COLOUR, linewidth=1.8, label=label_of(DUELING))
     if math.isfinite(low):
-        axes.axvspan(low, high, color=DUELING, alpha=0.14, linewidth=0)
+        axes.axvspan(low, high, color=DUELING_COLOUR, alpha=0.14, linewidth=0)
 
 
 def _records(by_arm: Mapping[str, Mapping[int, float]]) -> list[dict[str, Any]]:
     records = []
-    for arm in in_order(by_arm):
+    for arm in sort_arms(by_arm):
         seeds = by_arm[arm]
         mean, low, high = (float(x[0]) for x in mean_band([[value] for value in seeds.values()]))
         numbers = {"mean": mean, "low": low, "high": high, "seeds": seeds}

@@ -1,7 +1,8 @@
-"""What a reward cost in distance: the held-out reward over the KL to π_0, evaluation by evaluation.
+"""The frontier: the held-out reward over the KL to π_0, evaluation by evaluation.
 
-A larger step wins reward with any kind of feedback; at the same KL kinds can be compared whatever
-their learning rates (as in Gao et al. 2023, *Scaling laws for reward model overoptimization*).
+A larger step wins reward with any kind of feedback. At the same KL, kinds of feedback can be
+compared whatever their learning rates (as in Gao et al. 2023, *Scaling laws for reward model
+overoptimization*).
 """
 
 from __future__ import annotations
@@ -12,29 +13,29 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from corll.laboratory.figures.curves import Band, Drawing, View, bands_of, label_axes
+from corll.laboratory.figures.curves import Band, DrawnFigure, View, bands_of, label_axes
 from corll.laboratory.figures.style import (
-    Look,
+    LineStyle,
     add_arms_legend,
     add_title,
     label_of,
-    looks_of,
+    line_styles,
     new_figure,
-    tidy,
+    style_axes,
 )
 from corll.laboratory.statistics import Line, number
 
 _DISTANCES = {"kl": 1.0, "kl_drawn": 0.1}
-"""How far is measured in two ways; from so many nats on the scale is logarithmic."""
+"""The two measures of distance, and the nats from which on the scale is logarithmic."""
 
 
 def draw_frontier(
     lines: Sequence[Line], arms: Sequence[str], views: Sequence[View], *, title: str
-) -> Drawing | None:
-    """A line an arm through the means of its evaluations, and a small dot for each seed of each.
+) -> DrawnFigure | None:
+    """Draw a line for each arm through the means of its evaluations, with small dots for its seeds.
 
-    Beside the usual KL, log π/π₀ of the samples, the one among the tokens that can be drawn, of the
-    cells that have it. None where no arm has both metrics.
+    One pair of axes shows the usual KL, log π/π₀ of the samples; another shows the KL among the
+    tokens that can be drawn, of the cells that have it. Return None where no arm has both metrics.
     """
     metric = views[0].metric
     found = {distance: _paths(lines, arms, metric, distance) for distance in _DISTANCES}
@@ -42,16 +43,16 @@ def draw_frontier(
     if not drawn:
         return None
     figure = new_figure(5.0 * len(drawn) + 0.4, 4.4)
-    looks = looks_of([arm for arm in arms if any(arm in paths for paths in drawn.values())])
+    styles = line_styles([arm for arm in arms if any(arm in paths for paths in drawn.values())])
     for place, (distance, paths) in enumerate(drawn.items(), start=1):
         axes = figure.add_subplot(1, len(drawn), place)
         for arm, (far, reward) in paths.items():
-            _draw_path(axes, far, reward, looks[arm])
+            _draw_path(axes, far, reward, styles[arm])
         axes.set_xscale("symlog", linthresh=_DISTANCES[distance])
         axes.set_xlim(left=0)
         label_axes(axes, View(metric, distance))
-        tidy(axes)
-    add_arms_legend(figure, looks, title="mean of each evaluation; dots: its seeds", columns=2)
+        style_axes(axes)
+    add_arms_legend(figure, styles, title="mean of each evaluation; dots: its seeds", columns=2)
     add_title(figure, title)
     records = {
         distance: [_record(far, reward, distance) for far, reward in paths.values()]
@@ -63,7 +64,7 @@ def draw_frontier(
 def _paths(
     lines: Sequence[Line], arms: Sequence[str], metric: str, distance: str
 ) -> dict[str, tuple[Band, Band]]:
-    """How far and how good, by arm, over the cells that have the distance at each evaluation."""
+    """Return distance and reward by arm, over the cells that have the distance throughout."""
     without = {
         (line["arm"], line["seed"]) for line in lines if not math.isfinite(number(line, distance))
     }
@@ -73,10 +74,10 @@ def _paths(
     return {arm: (distances[arm], rewards[arm]) for arm in distances if arm in rewards}
 
 
-def _draw_path(axes: Axes, distance: Band, reward: Band, look: Look) -> None:
-    axes.plot(distance.mean, reward.mean, look.style, color=look.colour, linewidth=1.8)
+def _draw_path(axes: Axes, distance: Band, reward: Band, style: LineStyle) -> None:
+    axes.plot(distance.mean, reward.mean, style.pattern, color=style.colour, linewidth=1.8)
     for seed, kl in distance.seeds.items():
-        axes.plot(kl, reward.seeds[seed], "o", color=look.colour, alpha=0.3, markersize=3)
+        axes.plot(kl, reward.seeds[seed], "o", color=style.colour, alpha=0.3, markersize=3)
 
 
 def _record(distance: Band, reward: Band, name: str) -> dict[str, Any]:

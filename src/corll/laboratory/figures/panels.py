@@ -1,4 +1,4 @@
-"""Which panels there are: the paper's (1a to 2e), and those that it lacks."""
+"""The panels: the paper's (1a to 2e), and those that it lacks."""
 
 from __future__ import annotations
 
@@ -8,55 +8,55 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from corll.laboratory.arms import FACTORIAL
-from corll.laboratory.figures.curves import Drawing, View, draw_curves
+from corll.laboratory.arms import DEFAULT_ARM, DUELING, FACTORIAL
+from corll.laboratory.figures.curves import DrawnFigure, View, draw_curves
 from corll.laboratory.figures.factorial import draw_factorial
 from corll.laboratory.figures.frontier import draw_frontier
-from corll.laboratory.figures.style import in_order, write_figure
+from corll.laboratory.figures.style import sort_arms, write_figure
 from corll.laboratory.statistics import Line
 
 
 class Draw(Protocol):
-    """Makes a figure of some arms; None where there is nothing to draw."""
+    """A function that draws some arms, or returns None where there is nothing to draw."""
 
     def __call__(
         self, lines: Sequence[Line], arms: Sequence[str], views: Sequence[View], *, title: str
-    ) -> Drawing | None: ...
+    ) -> DrawnFigure | None: ...
 
 
 @dataclass(frozen=True)
 class Panel:
     """A figure that can be drawn from evaluation lines.
 
-    `wants` says which arms it is about, `company` which are drawn beside those where they exist;
-    `tasks` are those that it is about, or None for any; `least_arms`, how many of its own it takes
-    for a comparison.
+    `selects` says which arms the panel is about; `baselines` are drawn beside those where they
+    exist. `tasks` are those that the panel is about, or None for any; `min_arms` is how many of its
+    own arms a comparison takes.
     """
 
     name: str
     title: str
     caption: str
     views: tuple[View, ...]
-    wants: Callable[[str], bool]
-    company: tuple[str, ...] = ()
+    selects: Callable[[str], bool]
+    baselines: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
     draw: Draw = draw_curves
-    least_arms: int = 1
+    min_arms: int = 1
 
     def arms(self, lines: Iterable[Line]) -> list[str]:
-        """What it is drawn from, in order; empty where too few of its own arms are there."""
+        """List the arms that the panel is drawn from, in order; none where its own are too few."""
         fitting = [line for line in lines if self.tasks is None or line["task"] in self.tasks]
         there = {line["arm"] for line in fitting}
-        own = {arm for arm in there if self.wants(arm)}
-        enough = len(own) >= self.least_arms
-        return in_order(own | (there & set(self.company))) if enough else []
+        own = {arm for arm in there if self.selects(arm)}
+        enough = len(own) >= self.min_arms
+        return sort_arms(own | (there & set(self.baselines))) if enough else []
 
 
 def draw_all(lines: Sequence[Line], folder: Path, *, command: str) -> list[Path]:
-    """Draws each panel that has arms of its own: `fig-1a.png`, `.svg`, and `.json`.
+    """Draw each panel that has arms of its own: `fig-1a.png`, `.svg`, and `.json`.
 
-    The JSON holds what was drawn, and the command that made it. Returns the paths written.
-    *Raises*: RunFolderError where the folder cannot be written.
+    The JSON holds what was drawn, and the command that made it. Return the paths written. *Raises*:
+    RunFolderError where the folder cannot be written.
     """
     paths = []
     for panel in PANELS.values():
@@ -91,8 +91,8 @@ _QUALITIES = _starts("coactive-minimal-anyway", "coactive-alpha-", "coactive-bes
 _MISLABELS = _starts("coactive-epsilon-")
 _ARGMAX = _starts("coactive-k-")
 _ONLINE = _one_of(*(arm for arm in FACTORIAL if arm.endswith("+online")))
-_CONTRAST = _one_of("coactive-alpha-0.6", "sft-edit")
-_KINDS = _one_of("coactive-alpha-0.6", "coactive-edit", "sft-edit", "mixed", "offline")
+_CONTRAST = _one_of(DEFAULT_ARM, "sft-edit")
+_KINDS = _one_of(DEFAULT_ARM, "coactive-edit", "sft-edit", "mixed", "offline")
 _COSTS = (View("reward", "sampled_tokens"), View("reward", "edited_characters"))
 
 _NOISE_CAPTION = (
@@ -104,7 +104,7 @@ _NOISE_CAPTION = (
 def _noise(name: str, metric: str, task: str) -> Panel:
     title = {"reward": "reward", "mislabelled": "mislabelled preferences"}[metric]
     return Panel(
-        name, title, _NOISE_CAPTION, _views(metric), _NOISE, company=("dueling",), tasks=(task,)
+        name, title, _NOISE_CAPTION, _views(metric), _NOISE, baselines=(DUELING,), tasks=(task,)
     )
 
 
@@ -123,7 +123,7 @@ _ALL = (
         "default arm has k = 9 at paper, 3 at mini and tiny.",
         _views("reward", "reward_argmax"),
         _ARGMAX,
-        company=("coactive-alpha-0.6", "dueling"),
+        baselines=(DEFAULT_ARM, DUELING),
     ),
     Panel(
         "2b",
@@ -131,7 +131,7 @@ _ALL = (
         "From edits that are barely informative to always the best of the expert's samples.",
         _views("reward"),
         _QUALITIES,
-        least_arms=2,
+        min_arms=2,
     ),
     Panel(
         "2c",
@@ -141,7 +141,7 @@ _ALL = (
         "that α̂ is too high.",
         _views("estimated_alpha", "left_out"),
         _QUALITIES,
-        least_arms=2,
+        min_arms=2,
     ),
     Panel(
         "2d",
@@ -149,7 +149,7 @@ _ALL = (
         "With probability ε the edit is the best of the worse samples; the default arm has none.",
         _views("reward"),
         _MISLABELS,
-        company=("coactive-alpha-0.6",),
+        baselines=(DEFAULT_ARM,),
     ),
     Panel(
         "2e",
@@ -157,7 +157,7 @@ _ALL = (
         "The realised rate, which is not ε: some edits are worse than their draft by themselves.",
         _views("mislabelled"),
         _MISLABELS,
-        company=("coactive-alpha-0.6",),
+        baselines=(DEFAULT_ARM,),
     ),
     Panel(
         "contrast",
@@ -165,7 +165,7 @@ _ALL = (
         "Coactive, dueling, and SFT on the same edits: the arms of the named contrast, each seed.",
         _views("reward"),
         _CONTRAST,
-        company=("dueling",),
+        baselines=(DUELING,),
         draw=partial(draw_curves, every_seed=True),
     ),
     Panel(
@@ -175,7 +175,7 @@ _ALL = (
         "dotted level is an arm that was measured only before learning.",
         _views("reward"),
         _KINDS,
-        company=("dueling", "dueling-best-worst", "none"),
+        baselines=(DUELING, "dueling-best-worst", "none"),
     ),
     Panel(
         "sample-cost",
@@ -184,7 +184,7 @@ _ALL = (
         "its users changed. A dotted level changed none; it is the last reward.",
         _COSTS,
         _KINDS,
-        company=("dueling", "dueling-best-worst"),
+        baselines=(DUELING, "dueling-best-worst"),
     ),
     Panel(
         "frontier",
@@ -193,7 +193,7 @@ _ALL = (
         "kinds of feedback can be compared whatever their learning rates.",
         _views("reward"),
         _KINDS,
-        company=("dueling", "dueling-best-worst"),
+        baselines=(DUELING, "dueling-best-worst"),
         draw=draw_frontier,
     ),
     Panel(
@@ -203,7 +203,7 @@ _ALL = (
         "the expert, matched in gain. Small dots are seeds.",
         _views("reward"),
         _one_of(*FACTORIAL),
-        company=("dueling",),
+        baselines=(DUELING,),
         draw=draw_factorial,
     ),
     Panel(
@@ -212,7 +212,7 @@ _ALL = (
         "As sample-cost, for the cells of the factorial that learn from the policy's own drafts.",
         (View("reward"), *_COSTS),
         _ONLINE,
-        company=("dueling",),
+        baselines=(DUELING,),
     ),
     Panel(
         "ours",
@@ -222,7 +222,7 @@ _ALL = (
         "R_π(edit), fails; how far the policy went, and how long its responses are.",
         _views("reward_argmax", "gain", "regret_estimate", "premise_violated", "kl", "length"),
         _KINDS,
-        company=("dueling",),
+        baselines=(DUELING,),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""How figures look and are written: the paper's colours, names of arms, axes, files."""
+"""The style of figures: the paper's colours, names of arms, axes, files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from matplotlib.lines import Line2D
 
 from corll.errors import RunFolderError
 from corll.files.durable import write_text
-from corll.laboratory.arms import FACTORIAL, FIXED_ARMS
+from corll.laboratory.arms import DUELING, FACTORIAL, FIXED_ARMS
 
 INK, PALE, GRID = "#333333", "#9db4c8", "#e6e6e6"
-DUELING = "#2b6cb0"
-COACTIVE = LinearSegmentedColormap.from_list(
+DUELING_COLOUR = "#2b6cb0"
+COACTIVE_COLOURS = LinearSegmentedColormap.from_list(
     "coactive", ("#5e2b97", "#b0418e", "#e0645c", "#f0932b")
 )
-"""Coactive arms go from purple to orange, dueling is blue (as in the paper's figures)."""
+"""Coactive arms go from purple to orange, and dueling is blue, as in the paper's figures."""
 
 _NUMBERED = re.compile(r"(?P<base>coactive-(?:alpha|epsilon|k))-(?P<number>\d+(?:\.\d+)?)")
 _SYMBOLS = {"coactive-alpha": "α", "coactive-epsilon": "ε", "coactive-k": "k"}
@@ -45,57 +45,59 @@ _LABELS = {
 _FACTORIAL_WORDS = {"dpo": "DPO", "sft": "SFT", "both": "DPO + SFT"}
 
 
-class Look(NamedTuple):
-    """How an arm is drawn."""
+class LineStyle(NamedTuple):
+    """The colour and the pattern of an arm's line."""
 
     colour: str
-    style: str
+    pattern: str
 
 
-_FIXED_LOOKS = {
-    "dueling": Look(DUELING, "-"),
-    "dueling-best-worst": Look("#63a4e0", "--"),
-    "mixed": Look("#7a7fd0", "-."),
-    "sft-edit": Look("#2f855a", "-"),
-    "offline": Look("#8c6d46", "--"),
-    "none": Look("#8a8a8a", ":"),
+_FIXED_STYLES = {
+    DUELING: LineStyle(DUELING_COLOUR, "-"),
+    "dueling-best-worst": LineStyle("#63a4e0", "--"),
+    "mixed": LineStyle("#7a7fd0", "-."),
+    "sft-edit": LineStyle("#2f855a", "-"),
+    "offline": LineStyle("#8c6d46", "--"),
+    "none": LineStyle("#8a8a8a", ":"),
 }
 
 
 def label_of(arm: str) -> str:
-    """What an arm is called in figures and tables; its own name where there is no other."""
+    """Return what an arm is called in figures and tables; its own name where there is no other."""
     if found := _NUMBERED.fullmatch(arm):
         return f"coactive, {_SYMBOLS[found['base']]} = {found['number']}"
     if arm in FACTORIAL:
-        return in_words(arm)
+        return describe_levels(arm)
     return _LABELS.get(arm, arm)
 
 
-def in_words(levels: str) -> str:
-    """Levels of the factorial, joined by +, in words."""
+def describe_levels(levels: str) -> str:
+    """Describe levels of the factorial, joined by +, in words."""
     return ", ".join(_FACTORIAL_WORDS.get(level, level) for level in levels.split("+"))
 
 
-def in_order(arms: Iterable[str]) -> list[str]:
-    """Arms in the order of `arms.py`, those that differ in a number by that, unknown ones last."""
+def sort_arms(arms: Iterable[str]) -> list[str]:
+    """Sort arms in the order of `arms.py`, then by their number; unknown ones come last."""
     return sorted(set(arms), key=_rank)
 
 
-def looks_of(arms: Iterable[str]) -> dict[str, Look]:
-    """A look for each arm: coactive ones share out the gradient in their order."""
-    ordered = in_order(arms)
-    gradient = [arm for arm in ordered if arm not in _FIXED_LOOKS]
+def line_styles(arms: Iterable[str]) -> dict[str, LineStyle]:
+    """Return a line style for each arm; coactive arms share out the gradient in their order."""
+    ordered = sort_arms(arms)
+    gradient = [arm for arm in ordered if arm not in _FIXED_STYLES]
     places = dict(zip(gradient, np.linspace(0, 1, len(gradient)), strict=True))
     return {
-        arm: Look(to_hex(COACTIVE(places[arm])), "--" if arm.startswith("redraw+") else "-")
+        arm: LineStyle(
+            to_hex(COACTIVE_COLOURS(places[arm])), "--" if arm.startswith("redraw+") else "-"
+        )
         if arm in places
-        else _FIXED_LOOKS[arm]
+        else _FIXED_STYLES[arm]
         for arm in ordered
     }
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of that many inches, without pyplot and its global state."""
+    """Make a figure of so many inches, without pyplot and its global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -108,7 +110,7 @@ def add_title(figure: Figure, title: str) -> None:
 def add_legend(
     figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, title: str, columns: int
 ) -> None:
-    """A legend below the axes, whose title says what lines and bands are."""
+    """Add a legend below the axes; its title says what lines and bands are."""
     legend = figure.legend(
         handles,
         labels,
@@ -125,14 +127,18 @@ def add_legend(
         text.set_parse_math(False)
 
 
-def add_arms_legend(figure: Figure, looks: Mapping[str, Look], *, title: str, columns: int) -> None:
-    """The same with a line for each arm, in its look."""
-    lines = [Line2D([], [], color=look.colour, linestyle=look.style) for look in looks.values()]
-    add_legend(figure, lines, [label_of(arm) for arm in looks], title=title, columns=columns)
+def add_arms_legend(
+    figure: Figure, styles: Mapping[str, LineStyle], *, title: str, columns: int
+) -> None:
+    """Add a legend with a line for each arm, in its style."""
+    lines = [
+        Line2D([], [], color=style.colour, linestyle=style.pattern) for style in styles.values()
+    ]
+    add_legend(figure, lines, [label_of(arm) for arm in styles], title=title, columns=columns)
 
 
-def tidy(axes: Axes) -> None:
-    """Axes with two spines and a pale grid of heights."""
+def style_axes(axes: Axes) -> None:
+    """Give axes two spines and a pale grid of heights."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(PALE)
     axes.tick_params(colors=INK, length=3)
@@ -141,11 +147,11 @@ def tidy(axes: Axes) -> None:
 
 
 def write_image(figure: Figure, path: Path) -> None:
-    """Writes a PNG or SVG, the same bytes for the same figure.
+    """Write a PNG or SVG, the same bytes for the same figure.
 
     *Raises*: RunFolderError where it cannot be written.
     """
-    # Letters stay letters: small files, to be searched and read aloud.
+    # Text is kept as text: files stay small, and can be searched and read aloud.
     svg = {"svg.hashsalt": "corll", "svg.fonttype": "none"}
     metadata = {"Date": None} if path.suffix == ".svg" else {}
     try:
@@ -156,7 +162,7 @@ def write_image(figure: Figure, path: Path) -> None:
 
 
 def write_figure(figure: Figure, data: Mapping[str, Any], stem: Path) -> list[Path]:
-    """Writes `stem`.png, .svg and, with the data that was drawn, .json; returns their paths.
+    """Write `stem`.png, .svg and, with the data that was drawn, .json; return their paths.
 
     *Raises*: RunFolderError where they cannot be written.
     """
@@ -187,7 +193,7 @@ def _base(arm: str) -> tuple[str, float]:
 
 
 def _plain(value: Any) -> Any:
-    """The same in plain JSON: arrays as lists, numbers to six digits, null for what is none."""
+    """Convert to plain JSON: arrays to lists, numbers to six digits, what is not finite to null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | list | tuple):

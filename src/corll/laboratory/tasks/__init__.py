@@ -25,7 +25,7 @@ TASKS: dict[str, Task] = {task.name: task for task in (Imdb(), Tldr(), Helpful()
 
 
 def get_task(name: str) -> Task:
-    """*Raises*: ConfigError for an unknown task, with the names of those that exist."""
+    """Return the task of a name. *Raises*: ConfigError, listing the names that there are."""
     if name not in TASKS:
         raise ConfigError(f"No task {name!r}; there are: {', '.join(TASKS)}.")
     return TASKS[name]

@@ -12,17 +12,17 @@ from typing import Any, ClassVar
 
 from corll.files.formats import Record
 from corll.laboratory.tasks.sources import HubSplit, chats
-from corll.laboratory.tasks.task import Comparison, ComparisonTask, Corpus, compared, encode
+from corll.laboratory.tasks.task import Comparison, ComparisonTask, Corpus, encode, make_comparison
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
-"""What opens a turn, in the form of hh-rlhf."""
+"""The words that open a turn, in the form of hh-rlhf."""
 
 _FOLDERS = ("helpful-base", "helpful-rejection-sampled", "helpful-online")
 _CHAT_TURNS = 3
 
 
 class Helpful(ComparisonTask):
-    """The prompt is a dialogue; of two replies of the assistant people preferred one."""
+    """The task Helpful. The prompt is a dialogue; of two replies people preferred one."""
 
     name: ClassVar[str] = "helpful"
     title: ClassVar[str] = "Helpful assistant (HH)"
@@ -35,16 +35,16 @@ class Helpful(ComparisonTask):
     data_fields: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
 
     def _fit(self, prompts: Sequence[str], tokenizer: Any, limit: int) -> list[str]:
-        """Prompts of at most `limit` tokens; longer ones are dropped (A.3)."""
+        """Keep prompts of at most `limit` tokens; drop longer ones (A.3)."""
         rows = encode(tokenizer, prompts, limit=limit + 1)
         return [
             prompt if len(ids) <= limit else "" for prompt, ids in zip(prompts, rows, strict=True)
         ]
 
     def _parse(self, record: Record, *, test: bool) -> Comparison | None:
-        """The prompt is what both dialogues share, up to the assistant's turn (A.3).
+        """Return the comparison of two dialogues, or None where they part before their last turn.
 
-        A few dialogues part before their last turn; those are dropped.
+        The prompt is what both dialogues share, up to the assistant's turn (A.3).
         """
         chosen, rejected = record.text("chosen"), record.text("rejected")
         for field, dialogue in (("chosen", chosen), ("rejected", rejected)):
@@ -54,7 +54,7 @@ class Helpful(ComparisonTask):
         replies = chosen[start:], rejected[start:]
         if start < len(ASSISTANT) or any(HUMAN in r or ASSISTANT in r for r in replies):
             return None
-        return compared(chosen[:start], *replies, test=test)
+        return make_comparison(chosen[:start], *replies, test=test)
 
     def _offline(self) -> Corpus:
         rows = tuple(row for turns in chats() for row in _replies(turns))
@@ -66,11 +66,11 @@ class Helpful(ComparisonTask):
 
 
 def _replies(turns: Sequence[str]) -> Iterator[Comparison]:
-    """Each reply of the second speaker, with the last turns before it as a dialogue."""
+    """Yield each reply of the second speaker, with the last turns before it as a dialogue."""
     for n in range(1, len(turns), 2):
         before = turns[max(n - _CHAT_TURNS, 0) : n]
         dialogue = "".join(
             f"{HUMAN if i % 2 == 0 else ASSISTANT} {turn}" for i, turn in enumerate(before)
         )
-        if row := compared(dialogue + ASSISTANT, turns[n], None, test=False):
+        if row := make_comparison(dialogue + ASSISTANT, turns[n], None, test=False):
             yield row

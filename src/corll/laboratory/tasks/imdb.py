@@ -14,10 +14,10 @@ from corll.laboratory.tasks.task import (
     Lengths,
     Task,
     TaskData,
-    divide,
     encode,
     first_tokens,
     shuffled,
+    split_prompts,
     token_room,
     without_control_tokens,
 )
@@ -37,7 +37,7 @@ class Review:
 
 
 class Imdb(Task):
-    """Prompts are the beginnings of reviews; the expert's pairs are samples that a scorer ranks."""
+    """The task IMDB. Prompts are beginnings of reviews; the expert's pairs are samples, ranked."""
 
     name: ClassVar[str] = "imdb"
     title: ClassVar[str] = "IMDB positive sentiment"
@@ -48,10 +48,10 @@ class Imdb(Task):
     def prepare(
         self, corpus: Corpus, tokenizer: Any, lengths: Lengths, *, held_out: int, seed: int
     ) -> TaskData:
-        """Prompts of the first `lengths.prompt` tokens of the reviews (A.4).
+        """Cut the reviews to prompts of their first `lengths.prompt` tokens (A.4).
 
-        Reviews that end within prompt and response are left out, unless that leaves fewer than
-        half of those that fill a prompt.
+        Reviews that end within prompt and response are left out, unless that leaves fewer than half
+        of those that fill a prompt.
         """
         plain = without_control_tokens(tokenizer, corpus.rows, lambda review: (review.text,))
         reviews = shuffled(plain, seed)
@@ -62,7 +62,7 @@ class Imdb(Task):
         long = [n for n in filled if len(rows[n]) == whole]
         chosen = long if 2 * len(long) >= len(filled) else filled
         prompts = first_tokens(tokenizer, [rows[n] for n in chosen], room)
-        learn, kept = divide(
+        learn, kept = split_prompts(
             ((text, reviews[n].test) for text, n in zip(prompts, chosen, strict=True) if text),
             held_out=held_out,
             what=f"The task {self.name!r} with {corpus.source}",
@@ -73,7 +73,7 @@ class Imdb(Task):
         return (review.text for review in corpus.rows if not review.test)
 
     def labelled_texts(self, corpus: Corpus) -> tuple[list[str], list[bool]]:
-        """Reviews and whether each is positive, but for those of a test split."""
+        """Return the reviews and whether each is positive, without those of a test split."""
         reviews = [review for review in corpus.rows if not review.test]
         return [review.text for review in reviews], [review.positive for review in reviews]
 
@@ -95,7 +95,7 @@ class Imdb(Task):
 
 
 def join_snippets(snippets: Iterable[Snippet]) -> Iterator[Review]:
-    """Reviews of some sentences, each of snippets of one film and one verdict, none used twice."""
+    """Join snippets of one film and one verdict to reviews; none is used twice."""
     by_verdict: dict[tuple[str, bool], list[str]] = {}
     once = {snippet.text: snippet for snippet in snippets}
     for film, positive, text in once.values():

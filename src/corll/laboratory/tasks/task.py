@@ -1,4 +1,4 @@
-"""What a task of the paper is: where its rows come from, and what is made of them for a model.
+"""A task of the paper: where its rows come from, and what is made of them for a model.
 
 A row knows nothing of tokens; `prepare` fits rows to a model's tokenizer and limits, drops what
 does not fit, and divides the prompts into those to learn from and those held out.
@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 
 class Lengths(Config):
-    """How long the prompts and responses of a task may be."""
+    """The longest prompt and response of a task."""
 
     prompt: int = Field(ge=1, description="Longest prompt, in tokens.")
     response: int = Field(ge=1, description="Longest response, in tokens.")
@@ -43,7 +43,7 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class TaskData:
-    """A task's data as one model takes them.
+    """The data of a task as one model takes them.
 
     `held_out` shares no text with `prompts`. The expert is trained on `pairs`; where the task has
     none, on demonstration ≻ a model's sample, or on samples that a scorer ranks. `source` says in
@@ -59,14 +59,14 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All rows of a task (its own dataclass), and what was read, in words."""
+    """A corpus: all rows of a task (in its own dataclass), and what was read, in words."""
 
     rows: tuple[Any, ...]
     source: str
 
 
 class Task(ABC):
-    """One of the paper's tasks. `data_fields` are those that a line of a data file needs."""
+    """A task of the paper. `data_fields` are the fields that a line of a data file needs."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -75,10 +75,10 @@ class Task(ABC):
     data_fields: ClassVar[tuple[str, ...]]
 
     def read(self, *, data: Path | None = None, source: Source = "hub") -> Corpus:
-        """The rows of a data file, of the hub's dataset, or of the offline source.
+        """Read the rows of a data file, of the hub's dataset, or of the offline source.
 
         *Raises*: InputError where the source cannot be reached, and what to do then; RecordError
-        for a line of the file that has not the form expected.
+        for a line of the file that does not have the expected form.
         """
         if data is not None:
             return Corpus(self._parsed(read_records(data), test=False, where=data), str(data))
@@ -94,22 +94,22 @@ class Task(ABC):
     def prepare(
         self, corpus: Corpus, tokenizer: Any, lengths: Lengths, *, held_out: int, seed: int
     ) -> TaskData:
-        """What a model of this tokenizer learns from, and `held_out` prompts to measure it on.
+        """Return what a model of this tokenizer learns from, and the held-out prompts.
 
         *Raises*: InputError where too few rows are left, with their numbers.
         """
 
     @abstractmethod
     def texts(self, corpus: Corpus) -> Iterator[str]:
-        """The rows as plain texts, as a model would see them, but for those of a test split."""
+        """Yield the rows as a model would see them, without those of a test split."""
 
     @abstractmethod
     def _parse(self, record: Record, *, test: bool) -> Any | None:
-        """The row that a record stands for; None for one that is of no use."""
+        """Return the row that a record stands for; None for a record without use."""
 
     @abstractmethod
     def _offline(self) -> Corpus:
-        """The rows of a source that needs no hub."""
+        """Read the rows of a source that needs no hub."""
 
     def _parsed(self, records: Iterable[Record], *, test: bool, where: object) -> tuple[Any, ...]:
         found = (self._parse(record, test=test) for record in records)
@@ -120,13 +120,14 @@ class Task(ABC):
 
 
 def token_room(tokenizer: Any, limit: int) -> int:
-    """How many tokens a plain prompt may have, beside those that the tokenizer adds itself."""
+    """Return how many tokens a plain prompt may have, beside those that the tokenizer adds."""
     return limit - int(tokenizer.num_special_tokens_to_add())
 
 
 def encode(tokenizer: Any, texts: Sequence[str], *, limit: int) -> list[list[int]]:
-    """The first `limit` ids of each text, without special tokens."""
-    # As many words have as many tokens, unless a tokenizer joins words: then the whole is encoded.
+    """Return the first `limit` ids of each text, without special tokens."""
+    # So many words have at least so many tokens, unless a tokenizer joins words; then the whole
+    # text is encoded.
     words = re.compile(rf"(?:\s*+\S++){{{limit}}}")
     beginnings = [found[0] if (found := words.match(text)) else text for text in texts]
     rows = _encode(tokenizer, beginnings, limit=limit)
@@ -151,10 +152,10 @@ def _encode(tokenizer: Any, texts: list[str], *, limit: int | None = None) -> li
 def first_tokens(
     tokenizer: Any, rows: Sequence[Sequence[int]], limit: int, *, ending: str = ""
 ) -> list[str]:
-    """The beginning of each row of ids whose text, with `ending`, has at most `limit` tokens.
+    """Cut each row of ids to a text that has, with `ending`, at most `limit` tokens.
 
-    They are counted by encoding the text again: that can give more ids than were decoded, and half
-    a character none that decode to it; then a token less is taken. Empty if nothing fits.
+    They are counted by encoding the text again, which can give more ids than were decoded, or split
+    a character; then a token less is taken. A text is empty if nothing fits.
     """
     room = limit - (len(_encode(tokenizer, [ending])[0]) if ending else 0)
     counts = [min(room, len(ids)) for ids in rows]
@@ -177,7 +178,7 @@ def first_tokens(
 def without_control_tokens(
     tokenizer: Any, rows: Iterable[_T], texts: Callable[[_T], Iterable[str]]
 ) -> list[_T]:
-    """The rows none of whose texts holds what the tokenizer reads as a control token, as `</s>`."""
+    """Drop the rows with a text that the tokenizer reads as a control token, such as `</s>`."""
     control = tuple(filter(None, tokenizer.all_special_tokens))
     return [
         row for row in rows if not any(token in text for text in texts(row) for token in control)
@@ -185,19 +186,19 @@ def without_control_tokens(
 
 
 def shuffled(items: Sequence[_T], seed: int) -> list[_T]:
-    """The items in the order of a seed."""
+    """Return the items in an order that a seed gives."""
     return [items[i] for i in np.random.default_rng(seed).permutation(len(items))]
 
 
-def divide(
+def split_prompts(
     prompts: Iterable[tuple[str, bool]], *, held_out: int, what: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Prompts to learn from and those held out, no text twice.
+    """Split prompts into those to learn from and those held out, with no text twice.
 
-    Each prompt comes with whether it is of the dataset's own test split; the held-out ones are
+    Each prompt comes with whether it is of the dataset's own test split. The held-out prompts are
     the first of these, or the last of all where there are none.
 
-    *Raises*: InputError where there are not `held_out` prompts and one more.
+    *Raises*: InputError where there are fewer than `held_out` prompts and one more.
     """
     prompts = list(prompts)
     tests = list(dict.fromkeys(prompt for prompt, test in prompts if test))
@@ -233,7 +234,7 @@ class Comparison:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Its prompt and responses."""
+        """The prompt and its responses."""
         both = (self.prompt, self.chosen)
         return both if self.rejected is None else (*both, self.rejected)
 
@@ -241,13 +242,13 @@ class Comparison:
 class ComparisonTask(Task):
     """A task whose rows are comparisons: they are the expert's pairs, and their prompts the task's.
 
-    A response is left out where it, with its end, has more than `lengths.response` tokens: cut, it
-    would teach to end in the middle of a sentence.
+    A response that has more than `lengths.response` tokens with its end is left out: cut, it would
+    teach the model to end in the middle of a sentence.
     """
 
     @abstractmethod
     def _fit(self, prompts: Sequence[str], tokenizer: Any, limit: int) -> list[str]:
-        """Each prompt within a limit of tokens; empty where it cannot be brought there."""
+        """Cut each prompt to a limit of tokens; empty where that is not possible."""
 
     def prepare(
         self, corpus: Corpus, tokenizer: Any, lengths: Lengths, *, held_out: int, seed: int
@@ -262,7 +263,7 @@ class ComparisonTask(Task):
             for row in shuffled(rows, seed)
             if fitted[row.prompt]
         ]
-        learn, kept = divide(
+        learn, kept = split_prompts(
             ((row.prompt, row.test) for row in rows),
             held_out=held_out,
             what=f"The task {self.name!r} with {corpus.source}",
@@ -287,8 +288,10 @@ class ComparisonTask(Task):
         return (row.prompt + row.chosen for row in corpus.rows if not row.test)
 
 
-def compared(prompt: str, chosen: str, rejected: str | None, *, test: bool) -> Comparison | None:
-    """The row of a prompt and its responses; None where one is empty, or both are the same."""
+def make_comparison(
+    prompt: str, chosen: str, rejected: str | None, *, test: bool
+) -> Comparison | None:
+    """Return the row of a prompt and its responses; None for an empty one, or equal ones."""
     sides = [side.strip() for side in (chosen, rejected) if side is not None]
     if not all(sides) or (rejected is not None and sides[0] == sides[1]):
         return None

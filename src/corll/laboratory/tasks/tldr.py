@@ -15,13 +15,13 @@ from corll.laboratory.tasks.task import (
     Comparison,
     ComparisonTask,
     Corpus,
-    compared,
     encode,
     first_tokens,
+    make_comparison,
 )
 
 ENDING = "\n\nTL;DR:"
-"""With what a prompt ends, however much of its post was cut."""
+"""The end of a prompt, however much of its post was cut."""
 
 _POST = "\n\nPOST:"
 _PARQUET = "refs/convert/parquet"
@@ -29,12 +29,12 @@ _SHORTEST, _LONGEST = 300, 1500
 
 
 class Tldr(ComparisonTask):
-    """The prompt is a forum post; of two summaries people preferred one."""
+    """The task TL;DR. The prompt is a forum post; of two summaries people preferred one."""
 
     name: ClassVar[str] = "tldr"
     title: ClassVar[str] = "Reddit TL;DR summarisation"
     hub_id: ClassVar[str] = "openai/summarize_from_feedback"
-    # The dataset itself is a script, which `datasets` reads no more; this branch holds its rows.
+    # The dataset itself is a script, which `datasets` cannot read; this branch holds its rows.
     hub_splits: ClassVar[tuple[HubSplit, ...]] = (
         HubSplit("train", data_dir="comparisons", revision=_PARQUET),
         HubSplit("validation", test=True, data_dir="comparisons", revision=_PARQUET),
@@ -42,9 +42,9 @@ class Tldr(ComparisonTask):
     data_fields: ClassVar[tuple[str, ...]] = ("prompt", "chosen", "rejected")
 
     def _fit(self, prompts: Sequence[str], tokenizer: Any, limit: int) -> list[str]:
-        """Prompts of at most `limit` tokens, cut at the end of the post (A.2).
+        """Cut prompts to at most `limit` tokens, at the end of the post (A.2).
 
-        The paper cuts responses to 50 tokens; here those that are longer are left out.
+        The paper cuts responses to 50 tokens; here longer ones are left out.
         """
         rows = encode(tokenizer, prompts, limit=limit + 1)
         fitted = {p: p for p, ids in zip(prompts, rows, strict=True) if len(ids) <= limit}
@@ -58,7 +58,7 @@ class Tldr(ComparisonTask):
         if "info" in record.fields:
             return _of_the_hub(record, test=test)
         prompt = record.text("prompt").rstrip().removesuffix(ENDING.strip()).rstrip() + ENDING
-        return compared(prompt, record.text("chosen"), record.text("rejected"), test=test)
+        return make_comparison(prompt, record.text("chosen"), record.text("rejected"), test=test)
 
     def _offline(self) -> Corpus:
         rows: dict[str, Comparison] = {}
@@ -66,7 +66,7 @@ class Tldr(ComparisonTask):
             post = package.description
             if _SHORTEST <= len(post) <= _LONGEST and post not in rows:
                 prompt = _prompt("debian", package.name, post)
-                if row := compared(prompt, package.synopsis, None, test=False):
+                if row := make_comparison(prompt, package.synopsis, None, test=False):
                     rows[post] = row
         return Corpus(
             tuple(rows.values()), "Debian's package descriptions (apt's lists) and their synopses"
@@ -82,7 +82,7 @@ def _prompt(subreddit: str, title: str, post: str) -> str:
 
 
 def _of_the_hub(record: Record, *, test: bool) -> Comparison | None:
-    """A row in the hub's own shape; None for its news articles, which are no posts."""
+    """Return a row from the hub's own form; None for its news articles, which are no posts."""
     if record.get("info.post") is None:
         return None
     summaries, choice = record.get("summaries"), record.get("choice")
@@ -94,4 +94,4 @@ def _of_the_hub(record: Record, *, test: bool) -> Comparison | None:
     if not all(isinstance(text, str) for text in texts):
         record.fail("summaries.text", "a text is expected")
     prompt = _prompt(*(record.text(f"info.{field}") for field in ("subreddit", "title", "post")))
-    return compared(prompt, texts[choice], texts[1 - choice], test=test)
+    return make_comparison(prompt, texts[choice], texts[1 - choice], test=test)

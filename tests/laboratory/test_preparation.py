@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment, get_experiment
-from corll.laboratory.workshop import Workshop
 from corll.simulation.expert_config import ExpertConfig
-from small_experiments import small_experiment, small_workshop
+from small_experiments import prepare_small_experiment, small_experiment
 
 POSITIVE = "a wonderful warm film with a lovely story and superb players that I liked very much"
 NEGATIVE = "an awful dull film with a stupid story and terrible players that I hated very much"
@@ -31,12 +31,12 @@ def experiment(tiny_model_folder: Path, tmp_path: Path) -> Experiment:
 def test_a_given_expert_keeps_its_record_and_is_measured(
     experiment: Experiment, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    made = small_workshop(tiny_model_folder)
+    made = prepare_small_experiment(tiny_model_folder)
     given = tmp_path / "made" / "expert"
     made.expert.policy.save(given)
     (tmp_path / "made" / "expert.json").write_text('{"scorer": "one of ours"}')
     said: list[str] = []
-    Workshop.prepare(experiment, tmp_path / "grid", expert=given, report=said.append)
+    PreparedExperiment.prepare(experiment, tmp_path / "grid", expert=given, report=said.append)
     known = json.loads((tmp_path / "grid" / "expert.json").read_text())
     assert known["record"] == {"scorer": "one of ours"}
     assert known["outside"]
@@ -47,13 +47,15 @@ def test_sentiment_is_logged_beside_the_reward(
     experiment: Experiment, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     given = tmp_path / "expert"
-    small_workshop(tiny_model_folder).expert.policy.save(given)
-    workshop = Workshop.prepare(experiment, tmp_path / "grid", expert=given, report=lambda _: None)
-    good, bad = workshop.log_positive([POSITIVE]), workshop.log_positive([NEGATIVE])
+    prepare_small_experiment(tiny_model_folder).expert.policy.save(given)
+    prepared = PreparedExperiment.prepare(
+        experiment, tmp_path / "grid", expert=given, report=lambda _: None
+    )
+    good, bad = prepared.log_positive([POSITIVE]), prepared.log_positive([NEGATIVE])
     assert good is not None
     assert bad is not None
     assert bad < good <= 0
-    assert small_workshop(tiny_model_folder).log_positive([POSITIVE]) is None
+    assert prepare_small_experiment(tiny_model_folder).log_positive([POSITIVE]) is None
 
 
 def test_what_lies_outside_of_the_window_is_named() -> None:

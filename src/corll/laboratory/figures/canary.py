@@ -10,13 +10,13 @@ import numpy as np
 
 from corll.laboratory.arms import LOSSES
 from corll.laboratory.figures.style import (
-    COACTIVE,
+    COACTIVE_COLOURS,
     INK,
     add_legend,
     add_title,
-    in_words,
+    describe_levels,
     new_figure,
-    tidy,
+    style_axes,
     write_figure,
 )
 from corll.laboratory.statistics import mean_band
@@ -30,8 +30,8 @@ _BY_CHANCE = 1 / np.log(2)
 """The mean exposure of a secret whose rank is uniform, for many possible secrets."""
 
 
-def draw_secrets(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: str) -> list[Path]:
-    """Writes `fig-canary`: means over secrets and seeds, with one standard error.
+def draw_canary(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: str) -> list[Path]:
+    """Write `fig-canary`: means over secrets and seeds, with one standard error.
 
     `lines` have the fields of `canary.Exposure`. *Raises*: RunFolderError.
     """
@@ -46,7 +46,12 @@ def draw_secrets(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: s
             means = [float(mean[0]) for mean, _, _ in bands]
             errors = [float(mean[0] - low[0]) for mean, low, _ in bands]
             axes.errorbar(
-                counts, means, errors, color=COACTIVE(place), marker="o", label=in_words(loss)
+                counts,
+                means,
+                errors,
+                color=COACTIVE_COLOURS(place),
+                marker="o",
+                label=describe_levels(loss),
             )
             drawn[f"{loss}, {title}"] = {
                 "repetitions": counts,
@@ -58,7 +63,7 @@ def draw_secrets(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: s
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.set_xlabel("edits that held the secret", color=INK)
         axes.set_title(title, fontsize=10)
-        tidy(axes)
+        style_axes(axes)
     panels[0].set_ylabel("exposure after learning (bits)", color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     note = "mean ± standard error over secrets and seeds; dotted: nothing memorised"

@@ -1,8 +1,8 @@
-"""What an evaluation measures: the policy on held-out prompts, and the feedback since the last one.
+"""The metrics of an evaluation: of the policy on held-out prompts, and of the latest feedback.
 
 The reward is R*, the expert's implicit reward, which the learner never sees. `reward` is of one
-sample a prompt, `reward_argmax` of the best of k by R_π, with the same k in every arm: better play
-and better learning are different things, and claims use `reward`.
+sample a prompt; `reward_argmax` is of the best of k by R_π, with the same k in every arm. Better
+play and better learning are different things, and claims use `reward`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from corll.simulation.experts import Expert
 
 
 class PolicyEvaluation(NamedTuple):
-    """The means, and the responses that they were measured on, one a prompt."""
+    """The means of an evaluation, and the responses that they were measured on, one a prompt."""
 
     measured: dict[str, float]
     samples: list[dict[str, Any]]
@@ -40,12 +40,12 @@ def evaluate_policy(
     beta: float,
     seed: int,
 ) -> PolicyEvaluation:
-    """The policy's samples for held-out prompts. *Units*: `kl` and its like in nats a response.
+    """Measure the policy's samples for held-out prompts. *Units*: each `kl` in nats a response.
 
-    `kl` is the mean of log π − log π_0 over its own samples, an estimate of KL(π‖π_0) up to the
-    sampler's truncation; `kl_full` and `kl_drawn` are exact at each token of these samples, over
-    the whole vocabulary and among the tokens that the sampler can draw (`Divergence`); `length` in
-    tokens; `distinct_2` the share of distinct bigrams of a text.
+    `kl` is the mean of log π − log π_0 over the policy's own samples, an estimate of KL(π‖π_0) up
+    to the sampler's truncation. `kl_full` and `kl_drawn` are exact at each token of these samples,
+    over the whole vocabulary and among the tokens that the sampler can draw (`Divergence`).
+    `length` is in tokens; `distinct_2` is the share of distinct bigrams of a text.
     """
     seeds = range(seed, seed + len(prompts))
     rows = policy.sample(prompts, num_candidates, max_new_tokens, list(seeds), sampling=sampling)
@@ -74,13 +74,13 @@ def evaluate_policy(
 
 
 def summarise_answers(answers: Sequence[Answer]) -> dict[str, float | None]:
-    """The feedback of some rounds; None where nothing is defined.
+    """Summarise the feedback of some rounds; a value is None where nothing defines it.
 
     `estimated_alpha` is α̂ = Σ gain / Σ (best − draft) over the rounds where a candidate was better
-    than the draft, `left_out` the share of the others. The best is that of the simulated user's
-    candidates, which is below y*: so α̂ is too high, and `regret_estimate`, the mean of best −
-    draft, too low (paper, 4.4). `possible_gain` is what α̂ was divided by, so that those of several
-    times can be taken together.
+    than the draft; `left_out` is the share of the other rounds. The best is the best of the
+    simulated user's candidates, which is below y*. So α̂ is too high, and `regret_estimate`, the
+    mean of best − draft, is too low (paper, 4.4). `possible_gain` is the divisor of α̂, with which
+    several summaries can be taken together.
     """
     preferences = [a for a in answers if a.edit_reward is not None]
     gains = [_gain(a) for a in preferences]
@@ -103,8 +103,8 @@ def summarise_answers(answers: Sequence[Answer]) -> dict[str, float | None]:
     }
 
 
-def share_of_way(reward: float, *, start: float, goal: float) -> float | None:
-    """How far of the way from π_0's reward to the expert's; None where they are the same."""
+def share_to_expert(reward: float, *, start: float, goal: float) -> float | None:
+    """Return the share of the distance from π_0's reward to the expert's; None where that is 0."""
     return None if goal == start else (reward - start) / (goal - start)
 
 

@@ -1,7 +1,7 @@
-"""What the cells of an experiment share: its data, its base model, and its expert.
+"""A prepared experiment: the data, the base model and the expert that its cells share.
 
 expert/          the expert's adapter, made once for all cells
-expert.json      how it was made and what it measures; written last, so that it marks it as done
+expert.json      how the expert was made and what it measures; written last, as the done mark
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from corll.errors import InputError, RunFolderError
 from corll.files import durable
+from corll.laboratory import file_names
 from corll.laboratory.sentiment import (
     SentimentScorer,
     correlation,
@@ -39,12 +40,12 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """Everything that is made before the first cell.
+class PreparedExperiment:
+    """A prepared experiment: everything that is made before the first cell.
 
-    `expert_reward` is the mean R* of the expert's samples for the held-out prompts; `sentiment` the
-    classifier behind the pairs of IMDB's expert (A.4), None for other tasks and where a file has no
-    labels to learn it from.
+    `expert_reward` is the mean R* of the expert's samples for the held-out prompts. `sentiment` is
+    the classifier behind the pairs of IMDB's expert (A.4); it is None for other tasks, and where a
+    file has no labels to learn it from.
     """
 
     experiment: Experiment
@@ -61,8 +62,8 @@ class Workshop:
         *,
         expert: Path | None = None,
         report: Report = print,
-    ) -> Workshop:
-        """Loads or makes what is missing; two processes on one folder make it once.
+    ) -> PreparedExperiment:
+        """Load or make what is missing; two processes on one folder make it once.
 
         `expert` names the folder of an adapter to take for π*, in place of training one.
         *Raises*: InputError, ModelNotFoundError, TrainingError; AdapterError where the expert is of
@@ -76,8 +77,8 @@ class Workshop:
         if model == TINY_MODEL:
             model = str(tiny_model(pretraining_texts(task.name, corpus, report), report=report))
         with _locked(folder / ".expert.lock"):
-            if expert is None and (folder / "expert.json").exists():
-                expert = folder / "expert"
+            if expert is None and (folder / file_names.EXPERT).exists():
+                expert = folder / file_names.EXPERT_FOLDER
             policy = _load(experiment, model, adapter=expert)
             data = task.prepare(
                 corpus,
@@ -87,9 +88,9 @@ class Workshop:
                 seed=experiment.expert.seed,
             )
             sentiment = _sentiment(experiment, data, corpus, report)
-            if not (folder / "expert.json").exists():
+            if not (folder / file_names.EXPERT).exists():
                 _make_expert(experiment, policy, data, sentiment, folder, expert, report)
-        known = json.loads((folder / "expert.json").read_text(encoding="utf-8"))
+        known = json.loads((folder / file_names.EXPERT).read_text(encoding="utf-8"))
         weights = _weights_of(policy)
         if known.get("fingerprint", weights) != weights:
             raise RunFolderError(
@@ -100,7 +101,7 @@ class Workshop:
         return cls(experiment, data, made, known["reward"], sentiment)
 
     def log_positive(self, texts: Sequence[str]) -> float | None:
-        """The mean log Pr(positive) of texts, in nats; None without a classifier."""
+        """Return the mean log Pr(positive) of texts, in nats; None without a classifier."""
         if self.sentiment is None:
             return None
         return float(self.sentiment.log_positive(texts).mean())
@@ -131,10 +132,10 @@ def _make_expert(
             pairs,
             _measured_prompts(data, config.measured_prompts),
             config,
-            report=lambda found: report(_in_words(found)),
+            report=lambda found: report(_describe_measurement(found)),
             **common,
         )
-    elif (record := given.parent / "expert.json").exists():
+    elif (record := given.parent / file_names.EXPERT).exists():
         about = {"record": json.loads(record.read_text(encoding="utf-8"))}
     held_out = config.with_settings(measured_prompts=len(data.held_out), seed=config.seed + 1)
     reward, base_reward, wins = measure(expert, data.held_out, held_out, **common)
@@ -153,8 +154,8 @@ def _make_expert(
         "measurements": [asdict(found) for found in measured],
     }
     try:
-        durable.write_folder(folder / "expert", policy.save)
-        durable.write_text(folder / "expert.json", json.dumps(known, indent=1) + "\n")
+        durable.write_folder(folder / file_names.EXPERT_FOLDER, policy.save)
+        durable.write_text(folder / file_names.EXPERT, json.dumps(known, indent=1) + "\n")
     except OSError as error:
         raise RunFolderError(f"The expert could not be written: {error}.") from error
 
@@ -166,9 +167,10 @@ def _expert_pairs(
     sentiment: SentimentScorer | None,
     report: Report,
 ) -> tuple[list[Preference], dict[str, Any]]:
-    """The task's own pairs; else demonstration ≻ sample; else samples ranked by a scorer (IMDB).
+    """Return the expert's pairs, and what is said of them in `expert.json`.
 
-    *Raises*: InputError where only a scorer could rank and there is none.
+    They are the task's own pairs, else demonstration ≻ sample, else samples that a scorer ranks
+    (IMDB). *Raises*: InputError where only a scorer could rank and there is none.
     """
     limit = experiment.expert_pairs
     if data.pairs:
@@ -228,7 +230,7 @@ def _samples(experiment: Experiment, policy: Policy, prompts: Sequence[str], cou
 def _sentiment(
     experiment: Experiment, data: TaskData, corpus: Corpus, report: Report
 ) -> SentimentScorer | None:
-    """The hub's classifier, else one that is learned here from the task's labels."""
+    """Load the hub's classifier, or train one on the task's labels; None where neither can be."""
     if data.pairs or data.demonstrations:
         return None
     if experiment.source == "hub" and experiment.data is None:
@@ -244,7 +246,7 @@ def _sentiment(
 
 
 def pretraining_texts(name: str, corpus: Corpus, report: Report) -> list[str]:
-    """As many characters of each task as of the one with the fewest, so that all weigh alike.
+    """Take as many characters of each task as the smallest has, so that all tasks weigh alike.
 
     Tasks whose offline source is not there are left out.
     """
@@ -285,11 +287,11 @@ def _weights_of(policy: Policy) -> str:
 
 
 def _measured_prompts(data: TaskData, count: int) -> tuple[str, ...]:
-    """The last of the prompts to learn from, so that the held-out ones stay unseen."""
+    """Return the last of the prompts to learn from, so that the held-out ones stay unseen."""
     return data.prompts[-count:]
 
 
-def _in_words(found: Measurement) -> str:
+def _describe_measurement(found: Measurement) -> str:
     return (
         f"expert, step {found.step}: R* of its samples {found.reward:+.2f}, of π_0's "
         f"{found.base_reward:+.2f}, better in {found.wins:.0%}"

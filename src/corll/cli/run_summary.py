@@ -1,4 +1,4 @@
-"""What is printed when a run ends: before and after, two drafts, and where everything is."""
+"""The summary of a run at its end: before and after, two drafts, and where everything is."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _SHARES = frozenset({"accepted", "content_kept", "finished"})
 def print_comparison(
     console: Console, before: Evaluation, after: Evaluation, *, judge: User, seed: int
 ) -> None:
-    """Held-out drafts before and after, each mean with its interval, and two drafts in full.
+    """Print held-out drafts before and after: each mean with its interval, and two drafts in full.
 
-    `judge` also edits the first of each draft's k samples, which owes nothing to the choice.
+    `judge` also edits the first of each draft's k samples, which shows what one sample is worth.
     """
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column(f"{len(before.edits)} held-out prompts")
@@ -65,7 +65,7 @@ def _print_change(console: Console, what: str, change: Interval | None) -> None:
 
 
 def print_answers(console: Console, metrics: Sequence[Mapping[str, Any]]) -> None:
-    """What a person's own answers say: the first quarter of them beside the last."""
+    """Print what a person's own answers say: the first quarter of them beside the last."""
     answered = [line for line in metrics if "edit_cost" in line]
     if len(answered) < 8:
         return
@@ -84,7 +84,7 @@ def print_answers(console: Console, metrics: Sequence[Mapping[str, Any]]) -> Non
 def print_whereabouts(
     console: Console, *, adapter: Path, model: str, curve: Path | None, run: Path, ends: bool
 ) -> None:
-    """Where everything is, and how to use it; `ends`: whether the run has a number of rounds."""
+    """Print where everything is, and how to use it; `ends`: whether rounds are counted."""
     console.print()
     if curve is not None:
         _line(console, "learning curve", str(curve))
@@ -96,7 +96,7 @@ def print_whereabouts(
 
 
 def _print_drafts(console: Console, before: Evaluation, after: Evaluation) -> None:
-    """The first held-out prompt, whichever way it went: nothing is picked for looks."""
+    """Print the first held-out prompt's drafts, whichever way they went: nothing is picked."""
     old, new = before.edits[0].draft, after.edits[0].draft
     console.print(Text(f"\nPrompt: {visible(question(old.prompt))}", style="dim"))
     sides = Table.grid(expand=True, padding=(0, 1))

@@ -1,4 +1,4 @@
-"""Metrics to TensorBoard or Weights & Biases, beside the run's own files."""
+"""Trackers, which send metrics to TensorBoard or Weights & Biases, beside the run's own files."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from corll.errors import ConfigError
 ReportTo = Literal["none", "tensorboard", "wandb"]
 
 
-class Reporter(Protocol):
-    """Where the metrics of a round go."""
+class Tracker(Protocol):
+    """A place where the metrics of a round go."""
 
-    def report(self, metrics: Mapping[str, Any]) -> None: ...
+    def log(self, metrics: Mapping[str, Any]) -> None: ...
 
     def close(self) -> None: ...
 
 
-def open_reporter(
+def open_tracker(
     report_to: ReportTo, folder: Path, *, config: Mapping[str, Any], first_round: int
-) -> Reporter:
-    """The reporter that is asked for; what it holds of later rounds than `first_round` is void.
+) -> Tracker:
+    """Open the tracker that is asked for; drop what it holds of later rounds than `first_round`.
 
     *Raises*: ConfigError where its package is not installed.
     """
@@ -34,11 +34,11 @@ def open_reporter(
 
 
 class _Nowhere:
-    def report(self, metrics: Mapping[str, Any]) -> None:
-        """The run's folder has them all."""
+    def log(self, metrics: Mapping[str, Any]) -> None:
+        """Do nothing: the run's folder has all metrics."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 class _TensorBoard:
@@ -51,7 +51,7 @@ class _TensorBoard:
             ) from error
         self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first_round)
 
-    def report(self, metrics: Mapping[str, Any]) -> None:
+    def log(self, metrics: Mapping[str, Any]) -> None:
         for name, value in _numbers(metrics).items():
             self._writer.add_scalar(name, value, metrics["round"])
 
@@ -71,7 +71,7 @@ class _WandB:
             project="corll", name=folder.name, dir=str(folder), config=dict(config)
         )
 
-    def report(self, metrics: Mapping[str, Any]) -> None:
+    def log(self, metrics: Mapping[str, Any]) -> None:
         self._run.log(_numbers(metrics), step=metrics["round"])
 
     def close(self) -> None:

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from corll.algorithm import run
 from corll.cli.curve import draw_curve
 from corll.cli.display import Display, LiveDisplay, PersonDisplay, PlainDisplay
-from corll.cli.report import print_answers, print_comparison, print_whereabouts
-from corll.cli.reporting import Reporter, open_reporter
-from corll.cli.settings import LearnSettings
+from corll.cli.learn_settings import LearnSettings
+from corll.cli.run_summary import print_answers, print_comparison, print_whereabouts
+from corll.cli.trackers import Tracker, open_tracker
 from corll.draft import make_drafts
 from corll.evaluation import Evaluation, evaluate
 from corll.feedback import User
@@ -27,7 +27,7 @@ from corll.records import Edit, Prompt
 
 
 @dataclass
-class Session:
+class LearningRun:
     """A learner, the folder that it keeps, and the terminal that is told about it."""
 
     settings: LearnSettings
@@ -45,9 +45,9 @@ class Session:
         held_out: Sequence[Prompt],
         console: Console,
     ) -> Self:
-        """Loads the model with a new adapter, or the learner as its folder has it."""
+        """Load the model with a new adapter, or the learner as its folder has it."""
         config = read_config(folder.path)
-        # What was chosen for the machine the run began on stays: another dtype, other weights.
+        # The dtype that was chosen when the run began stays: another dtype gives other weights.
         dtype = settings.dtype or config.get("model", {}).get("dtype")
         if folder.adapter.exists():
             learner = CoactiveLearner.load(folder.adapter, dtype=dtype, device=settings.device)
@@ -66,7 +66,7 @@ class Session:
         return cls(settings, folder, learner, held_out, console)
 
     def play(self, prompts: Iterator[Prompt], user: User, *, judge: User) -> None:
-        """The run from where its folder stands to its end, and the report.
+        """Play the run from where its folder stands to its end, and print the report.
 
         `judge` edits the held-out drafts, where there are any.
         """
@@ -78,7 +78,7 @@ class Session:
     def _learn(self, prompts: Iterator[Prompt], user: User) -> None:
         learner, folder = self.learner, self.folder
         folder.keep_metrics_until(rounds=learner.rounds_played, steps=learner.steps_taken)
-        reporter = open_reporter(
+        tracker = open_tracker(
             self.settings.report_to,
             folder.path,
             config=self.settings.stored(),
@@ -86,14 +86,14 @@ class Session:
         )
         try:
             with self._display() as display:
-                self._play_rounds(prompts, user, display=display, reporter=reporter)
-            self._flush(reporter)
+                self._play_rounds(prompts, user, display=display, tracker=tracker)
+            self._flush(tracker)
         finally:
-            reporter.close()
+            tracker.close()
         self._checkpoint()
 
     def _play_rounds(
-        self, prompts: Iterator[Prompt], user: User, *, display: Display, reporter: Reporter
+        self, prompts: Iterator[Prompt], user: User, *, display: Display, tracker: Tracker
     ) -> None:
         learner, folder = self.learner, self.folder
         at_once = self.settings.drafts_at_once or 1
@@ -108,9 +108,9 @@ class Session:
         for round_ in rounds:
             metrics = round_metrics(round_, step=learner.steps_taken)
             folder.append_metrics(metrics)
-            reporter.report(metrics)
+            tracker.log(metrics)
             display.show(metrics)
-            # Between two chunks of drafts only: a chunk is drawn by one state of the policy.
+            # One state of the policy draws a whole chunk of drafts, so it is saved between chunks.
             between_chunks = (round_.number - first_round) % at_once == 0
             if between_chunks and learner.steps_taken > steps_saved:
                 self._checkpoint()
@@ -125,26 +125,26 @@ class Session:
         except SafetensorError as error:  # A full disk, in the words of safetensors.
             raise OSError(str(error)) from error
 
-    def _flush(self, reporter: Reporter) -> None:
-        """The last step, on fewer than N preferences."""
+    def _flush(self, tracker: Tracker) -> None:
+        """Take the last step, on fewer than N preferences."""
         waiting = len(self.learner.buffer)
         result = self.learner.flush()
         if result is None:
             return
         line = {"round": self.learner.rounds_played, "step": result.number, **result.metrics}
         self.folder.append_metrics(line)
-        reporter.report(line)
+        tracker.log(line)
         self.console.print(
             f"last step, on the {waiting} preferences that were waiting", style="dim"
         )
 
     def _check(self, edit: Edit) -> None:
-        """*Raises*: InputError for an edit that could not be learned from, such as one too long."""
+        """Check an edit. *Raises*: InputError where it could not be learned from (too long)."""
         if edit.text is not None:
             self.learner.outcome_of(edit.draft, edit.text)
 
     def _evaluated(self, phase: str, judge: User) -> Evaluation | None:
-        """The held-out evaluation of this phase, from the folder where it is there already."""
+        """Return the held-out evaluation of this phase, from the folder if it is there."""
         if not self.held_out:
             return None
         rounds = 0 if phase == "before" else self.learner.rounds_played

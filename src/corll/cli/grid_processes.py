@@ -1,4 +1,4 @@
-"""Runs the cells of a grid, here or in several processes, under a table that is kept up to date."""
+"""The processes that run the cells of a grid, and a table of the cells that is kept up to date."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from rich.table import Table
 
 from corll.errors import RunFolderError
 from corll.files import durable
+from corll.laboratory import file_names
 from corll.laboratory.arms import LOSSES
 from corll.laboratory.canary import run_canary
 from corll.laboratory.canary_config import CanaryConfig
 from corll.laboratory.cell import Cell
-from corll.laboratory.figures.secrets import draw_secrets
+from corll.laboratory.figures.canary import draw_canary
 from corll.laboratory.grid import CellState, Grid
+from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment
-from corll.laboratory.workshop import Workshop
 
 _REFRESH_SECONDS = 2.0
 
@@ -32,16 +33,16 @@ CellName = tuple[str, int, float | None]
 """Arm, seed, and the learning rate where that is tried: plain data, for other processes."""
 
 
-class Job(NamedTuple):
-    """What the cells have in common."""
+class GridJob(NamedTuple):
+    """The parts that all cells of a grid have in common."""
 
     experiment: Experiment
     folder: Path
     expert: Path | None
 
 
-def work(job: Job, cells: Sequence[CellName], workers: int) -> None:
-    """Makes what the cells share, then runs them.
+def run_grid(job: GridJob, cells: Sequence[CellName], workers: int) -> None:
+    """Make what the cells share, then run them.
 
     *Raises*: RunFolderError where a worker ended early.
     """
@@ -73,24 +74,24 @@ def work(job: Job, cells: Sequence[CellName], workers: int) -> None:
         )
 
 
-def look_for_secrets(
-    job: Job, config: CanaryConfig, seeds: Sequence[int], *, command: str
+def run_canaries(
+    job: GridJob, config: CanaryConfig, seeds: Sequence[int], *, command: str
 ) -> list[Path]:
-    """The canary experiment by each loss: `canary.jsonl` and its figure in the grid's folder."""
+    """Run the canary experiment by each loss; write `canary.jsonl` and its figure."""
     console = Console(stderr=True, highlight=False)
     Grid.open(job.folder, job.experiment)
-    workshop = _prepare(job, console)
+    prepared = _prepare(job, console)
     lines: list[dict[str, Any]] = []
     for seed in seeds:
         for loss in LOSSES:
             console.print(f"learning from edits with secrets by {loss}, seed {seed}", style="dim")
-            lines += map(asdict, run_canary(workshop, loss, seed, config))
-    durable.write_lines(job.folder / "canary.jsonl", lines)
-    return [job.folder / "canary.jsonl", *draw_secrets(lines, job.folder, command=command)]
+            lines += map(asdict, run_canary(prepared, loss, seed, config))
+    durable.write_lines(job.folder / file_names.CANARY, lines)
+    return [job.folder / file_names.CANARY, *draw_canary(lines, job.folder, command=command)]
 
 
 def state_table(experiment: Experiment, states: Sequence[CellState]) -> Table:
-    """An arm a row: cells done, how far the others are, the mean reward, and the time left."""
+    """Tabulate the arms: cells done, how far the others are, the mean reward, and the time left."""
     table = Table("arm", "cells", "preferences", "reward", "minutes a cell", "left")
     pace = _seconds_a_preference(states)
     for arm in dict.fromkeys(_row_name(state.cell) for state in states):
@@ -109,13 +110,13 @@ def state_table(experiment: Experiment, states: Sequence[CellState]) -> Table:
     return table
 
 
-def _run(job: Job, cells: Sequence[CellName], console: Console | None) -> None:
-    """Runs the cells in this process; without a console, quietly."""
+def _run(job: GridJob, cells: Sequence[CellName], console: Console | None) -> None:
+    """Run the cells in this process; without a console, quietly."""
     named = [Cell.named(*name) for name in cells]
-    workshop = _prepare(job, console)
+    prepared = _prepare(job, console)
     grid = Grid(job.folder, job.experiment)
     if console is None:
-        grid.run(workshop, named)
+        grid.run(prepared, named)
         return
     with Live(console=console, refresh_per_second=1) as live:
 
@@ -123,19 +124,21 @@ def _run(job: Job, cells: Sequence[CellName], console: Console | None) -> None:
             live.update(state_table(job.experiment, [grid.state(cell) for cell in named]))
 
         show()
-        grid.run(workshop, named, on_evaluation=show)
+        grid.run(prepared, named, on_evaluation=show)
         show()
 
 
-def _prepare(job: Job, console: Console | None) -> Workshop:
+def _prepare(job: GridJob, console: Console | None) -> PreparedExperiment:
     def report(text: str) -> None:
         if console is not None:
             console.print(text, style="dim")
 
-    return Workshop.prepare(job.experiment, job.folder, expert=job.expert, report=report)
+    return PreparedExperiment.prepare(job.experiment, job.folder, expert=job.expert, report=report)
 
 
-def _watch(job: Job, cells: Sequence[CellName], console: Console, processes: Sequence[Any]) -> None:
+def _watch(
+    job: GridJob, cells: Sequence[CellName], console: Console, processes: Sequence[Any]
+) -> None:
     grid = Grid(job.folder, job.experiment)
     named = [Cell.named(*name) for name in cells]
     with Live(console=console, refresh_per_second=1) as live:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from corll.config import SamplingConfig
-from corll.laboratory.measures import evaluate_policy, share_of_way, summarise_answers
+from corll.laboratory.cell_metrics import evaluate_policy, share_to_expert, summarise_answers
 from corll.policy import Policy
 from corll.simulation.expert_users import Answer
 from corll.simulation.experts import Expert
@@ -50,8 +50,8 @@ def test_before_any_feedback_nothing_is_defined() -> None:
 
 
 def test_share_of_the_way() -> None:
-    assert share_of_way(-0.1, start=-0.2, goal=0.2) == pytest.approx(0.25)
-    assert share_of_way(0.3, start=0.2, goal=0.2) is None
+    assert share_to_expert(-0.1, start=-0.2, goal=0.2) == pytest.approx(0.25)
+    assert share_to_expert(0.3, start=0.2, goal=0.2) is None
 
 
 def test_an_untaught_policy_is_its_reference(policy: Policy) -> None:

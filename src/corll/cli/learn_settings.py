@@ -1,0 +1,192 @@
+"""The settings of `corll learn`, and what of them a run keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from corll.cli.parsing import parse, peek
+from corll.cli.settings import (
+    RUNS,
+    WHICH_DEVICE,
+    WHICH_DTYPE,
+    WHICH_MODEL,
+    OptionalDType,
+    OptionalFile,
+    OptionalFolder,
+    OptionalName,
+    OptionalNumber,
+    listed,
+)
+from corll.config import (
+    DEFAULT_MODEL,
+    CoactiveConfig,
+    Config,
+    EditorName,
+    LoraConfig,
+    PresetName,
+)
+from corll.errors import ConfigError
+from corll.files.run_folder import read_config
+
+UserName = Literal["you", EditorName]
+
+_ROUNDS, _DRAFTS_AT_ONCE = 128, 8
+"""By default, with a simulated user."""
+
+_FREE_ON_RESUME = frozenset({"rounds", "output", "resume", "device", "report_to"})
+"""What may differ when a run is resumed: none of it decides what has been learned so far."""
+
+
+class LearnSettings(Config):
+    """Draft, be edited, learn from the edits: Algorithm 1, with you or a simulated user.
+
+    All that happens is kept in the run's folder, so that a run that was interrupted, at whatever
+    moment, goes on with --resume FOLDER as if it had not been.
+    """
+
+    model: str = Field(DEFAULT_MODEL, description=f"{WHICH_MODEL}.")
+    user: UserName = Field(
+        "you", description="Who edits: you, at this terminal, or a simulated user with one rule."
+    )
+    tolerance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Simulated user: a draft with n offences against its rule is accepted where "
+        "n / (1 + n) is at most this.",
+    )
+    error_probability: float = Field(
+        0.0, ge=0, le=1, description="Simulated user: how often it edits by mistake."
+    )
+    prompts: OptionalFile = Field(
+        None,
+        description="Prompts to draft for, .txt (one a line) or .jsonl. Without it: writing tasks "
+        "that come with corll, or, with --user you, what you type.",
+    )
+    rounds: OptionalNumber = Field(
+        None,
+        ge=1,
+        description=f"Drafts to be answered. By default {_ROUNDS}, or, with --user you, until you "
+        "leave. It can be raised on --resume.",
+    )
+    output: OptionalFolder = Field(
+        None, description=f"The run's folder. By default {RUNS}/DATE-TIME-USER."
+    )
+    resume: OptionalFolder = Field(
+        None, description="Go on with the run in this folder, with the settings stored there."
+    )
+    preset: PresetName = Field(
+        "default", description="Defaults of the flags below: corll's own, or the paper's."
+    )
+    held_out: OptionalFile = Field(
+        None,
+        description="Simulated user: prompts to measure with before and after, .txt or .jsonl. "
+        "Without it: writing tasks that the run does not learn from.",
+    )
+    held_out_count: int = Field(
+        32, ge=0, description="Simulated user: how many held-out prompts are used; 0 for none."
+    )
+    drafts_at_once: OptionalNumber = Field(
+        None,
+        ge=1,
+        description="Drafts drawn together, by one state of the model. By default 1 with --user "
+        f"you, else {_DRAFTS_AT_ONCE}, or preferences_per_step where that is more.",
+    )
+    dtype: OptionalDType = Field(None, description=WHICH_DTYPE)
+    device: OptionalName = Field(None, description=WHICH_DEVICE)
+    report_to: Literal["none", "tensorboard", "wandb"] = Field(
+        "none", description="Where metrics go besides the run's folder."
+    )
+    coactive: CoactiveConfig = Field(
+        default_factory=CoactiveConfig, description="How drafts are made and edits learned from."
+    )
+    lora: LoraConfig = Field(default_factory=LoraConfig, description="The adapter that learns.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.simulated and (self.tolerance or self.error_probability or self.held_out):
+            raise ValueError(
+                "tolerance, error_probability and held_out are for simulated users, and user is "
+                f"'you'; choose {listed(get_args(EditorName))}"
+            )
+        return self
+
+    @property
+    def simulated(self) -> bool:
+        return self.user != "you"
+
+    def resolved(self) -> LearnSettings:
+        """Fill in every default that depends on another setting, as a run stores it."""
+        stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        at_once = max(_DRAFTS_AT_ONCE, self.coactive.preferences_per_step)
+        at_once = at_once if self.simulated else 1
+        return self.model_copy(
+            update={
+                "rounds": self.rounds or (_ROUNDS if self.simulated else None),
+                "model": str(Path(self.model).absolute()) if _is_here(self.model) else self.model,
+                "output": self.output or self.resume or RUNS / f"{stamp}-{self.user}",
+                "drafts_at_once": self.drafts_at_once or at_once,
+                "prompts": _absolute(self.prompts),
+                "held_out": _absolute(self.held_out),
+            }
+        )
+
+    def stored(self) -> dict[str, Any]:
+        """Return plain data for the run's config.json, without the folder's own place."""
+        return self.model_dump(mode="json", exclude={"output", "resume"})
+
+
+def read_settings(arguments: Sequence[str]) -> LearnSettings:
+    """Read the settings that the arguments ask for, on top of a preset or of a stored run.
+
+    *Raises*: ConfigError where a flag contradicts the run that is resumed.
+    """
+    resume = peek(arguments, "--resume")
+    asked_for_help = not {"-h", "--help"}.isdisjoint(arguments)
+    if resume is None or asked_for_help:
+        preset = peek(arguments, "--preset")
+        coactive = CoactiveConfig.preset("paper" if preset == "paper" else "default")
+        default = LearnSettings(coactive=coactive)
+        return parse(LearnSettings, arguments, command="learn", default=default).resolved()
+    stored = LearnSettings(**read_config(resume)["settings"])
+    asked = parse(LearnSettings, arguments, command="learn", default=stored).resolved()
+    _check_resumable(stored, asked)
+    return asked
+
+
+def _check_resumable(stored: LearnSettings, asked: LearnSettings) -> None:
+    before, now = _flat(stored), _flat(asked)
+    problems = [
+        f"--{name.replace('_', '-')} is {before[name]} there, not {now[name]}"
+        for name in before
+        if name not in _FREE_ON_RESUME and before[name] != now[name]
+    ]
+    if asked.output != asked.resume:
+        problems.append("--output has no place beside --resume")
+    if stored.rounds is not None and (asked.rounds is None or asked.rounds < stored.rounds):
+        problems.append(f"--rounds can grow from {stored.rounds}, not become {asked.rounds}")
+    if problems:
+        raise ConfigError(
+            f"The run in {asked.resume} has settings of its own: {'; '.join(problems)}. Leave "
+            "these flags out, or start a new run."
+        )
+
+
+def _flat(settings: LearnSettings) -> dict[str, Any]:
+    fields = settings.model_dump(mode="json")
+    nested = fields.pop("coactive") | fields.pop("lora")
+    return {**fields, **nested}
+
+
+def _is_here(model: str) -> bool:
+    return model != DEFAULT_MODEL and Path(model).exists()
+
+
+def _absolute(path: Path | None) -> Path | None:
+    # A run can be resumed from another working directory.
+    return None if path is None else path.absolute()

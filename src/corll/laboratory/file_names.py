@@ -1,0 +1,15 @@
+"""The names of the files of a grid's folder and of its cells' folders; they never change."""
+
+from __future__ import annotations
+
+CONFIG = "config.json"
+DONE = "done.json"
+SAMPLES = "samples.jsonl"
+ADAPTER = "adapter"
+
+EVALUATIONS = "evaluations.jsonl"
+EXPERIMENT = "experiment.json"
+LEARNING_RATES = "learning_rates.json"
+EXPERT = "expert.json"
+EXPERT_FOLDER = "expert"
+CANARY = "canary.jsonl"
