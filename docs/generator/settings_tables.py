@@ -20,7 +20,7 @@ from corll.cli import (
     link,
     models,
 )
-from corll.cli.settings import LearnSettings
+from corll.cli.learn_settings import LearnSettings
 from corll.config import CoactiveConfig, Config, LoraConfig
 from corll.service.settings import ServedConfig, ServiceSettings, default_data_dir
 from sections import table
