@@ -333,6 +333,7 @@ class TestSideBySide:
             assert again.references == found.references
             torch.testing.assert_close(once_more, gradient, rtol=0, atol=0)
 
+    @pytest.mark.usefixtures("kernel_mode")
     @pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "up_proj")])
     def test_the_references_are_of_the_same_rows(
         self, tiny_model_folder: Path, targets: str | tuple[str, ...]
