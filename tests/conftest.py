@@ -6,6 +6,8 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Threads that wait awake for one another take 15 times as long where another program has a core.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import socket
 from collections.abc import Iterator

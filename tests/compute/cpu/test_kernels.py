@@ -219,12 +219,17 @@ class TestWithoutThem:
         assert kernels_for(torch.zeros(2, 2, dtype=torch.bfloat16, device="meta")) is None
 
     @pytest.fixture
-    def anew(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    def asked_again(self) -> Iterator[None]:
+        """As in a new process."""
+        compiled_kernels.cache_clear()
+        yield
+        compiled_kernels.cache_clear()
+
+    @pytest.fixture
+    def anew(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_again: None) -> Path:
         """As in a new process, with nothing built yet."""
         monkeypatch.setenv("CORLL_CACHE", str(tmp_path / "cache"))
-        compiled_kernels.cache_clear()
-        yield tmp_path
-        compiled_kernels.cache_clear()
+        return tmp_path
 
     def test_they_can_be_switched_off(self, anew: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CORLL_CPU_KERNELS", "off")
@@ -275,7 +280,7 @@ class TestWithoutThem:
             compiled_kernels()
 
     def test_tiles_that_are_forced_are_there_or_missed(
-        self, kernels: CpuKernels, anew: Path, monkeypatch: pytest.MonkeyPatch
+        self, kernels: CpuKernels, asked_again: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CORLL_CPU_KERNELS", "tiles")
         if not kernels.have_tiles:
@@ -287,7 +292,7 @@ class TestWithoutThem:
             assert found.have_tiles
 
     def test_plain_passes_leave_tiles_alone(
-        self, kernels: CpuKernels, anew: Path, monkeypatch: pytest.MonkeyPatch
+        self, kernels: CpuKernels, asked_again: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CORLL_CPU_KERNELS", "plain")
         found = compiled_kernels()
