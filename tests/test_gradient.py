@@ -30,6 +30,7 @@ from corll.gradient import (
 from corll.losses import dpo_loss
 from corll.policy import Policy
 from corll.records import Preference, Sample
+from patience import PATIENCE_S
 from tiny_models import perturb_adapter, weights
 
 ALL_AT_ONCE = 10**9
@@ -390,7 +391,7 @@ def two_at_a_time(policy: Policy) -> Iterator[list[str]]:
     So that a quick thread cannot do the work of both.
     """
     names: list[str] = []
-    both = threading.Barrier(2, timeout=60)
+    both = threading.Barrier(2, timeout=PATIENCE_S)
 
     def note(*_: Any) -> None:
         names.append(threading.current_thread().name)

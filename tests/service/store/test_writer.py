@@ -17,6 +17,7 @@ from store_samples import note, noted, only_sqlite
 from corll.errors import StoreError
 from corll.service.store.database import Database, Writer
 from corll.service.store.schema import users
+from patience import PATIENCE_S
 
 KILLED = Path(__file__).with_name("killed_writer.py")
 
@@ -33,10 +34,10 @@ def together(writer: Writer, work: list[object]) -> list[Future[str]]:
 
     def wait(db: Connection) -> None:
         started.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
 
     first = writer.submit(wait)
-    started.wait(10)
+    started.wait(PATIENCE_S)
     futures = [writer.submit(job) for job in work]  # type: ignore[arg-type]
     go_on.set()
     first.result()
@@ -115,11 +116,11 @@ def test_what_was_cancelled_before_its_turn_is_not_done(database: Database) -> N
 
     def wait(db: Connection) -> None:
         started.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
 
     with Writer(database) as writer:
         writer.submit(wait)
-        started.wait(10)
+        started.wait(PATIENCE_S)
         future = writer.submit(lambda db: note(db, "cancelled"))
         assert future.cancel()
         kept = writer.submit(lambda db: note(db, "kept"))
