@@ -22,7 +22,10 @@ from hypothesis import HealthCheck, settings
 from corll.compute.cpu.kernels import compiled_kernels
 from corll.errors import ConfigError
 from corll.policy import Policy
+from expected_skips import pytest_make_collect_report, pytest_runtest_makereport
 from tiny_models import build_gpt2, build_llama, build_tokenizer
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # pytest finds them here
 
 # Examples are the same in every run, and a busy machine is no failure.
 settings.register_profile(

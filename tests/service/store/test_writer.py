@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, insert, select, text, update
-from store_samples import note, noted, only_sqlite
+from store_samples import ON_SQLITE, note, noted
 
 from corll.errors import StoreError
 from corll.service.store.database import Database, Writer
@@ -79,11 +79,10 @@ def test_a_job_that_ends_the_transaction_takes_no_other_with_it(database: Databa
     assert noted(database) == {"good", "last"}
 
 
+@ON_SQLITE
 def test_where_the_commit_fails_all_fail(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only_sqlite(database)
-
     def lose_parent(db: Connection) -> None:
         # A foreign key that is looked at only at the commit.
         db.execute(text("PRAGMA defer_foreign_keys = ON"))
