@@ -6,9 +6,12 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Threads that wait awake for one another take 15 times as long where another program has a core.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from corll.compute.cpu.kernels import compiled_kernels
+from corll.errors import ConfigError
 from corll.policy import Policy
+from expected_skips import pytest_make_collect_report, pytest_runtest_makereport
 from tiny_models import build_gpt2, build_llama, build_tokenizer
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # pytest finds them here
 
 # Examples are the same in every run, and a busy machine is no failure.
 settings.register_profile(
@@ -64,6 +72,40 @@ def policy(tiny_model_folder: Path) -> Policy:
 def any_policy(any_model_folder: Path) -> Policy:
     """A fresh policy on each architecture, in float32."""
     return Policy.load(any_model_folder, dtype="float32")
+
+
+KERNEL_MODES = ("off", "plain", "tiles")
+
+
+@contextmanager
+def _forced_kernels(mode: str) -> Iterator[None]:
+    """Have what is computed meanwhile go by this mode of the compiled passes, or skip the test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CORLL_CPU_KERNELS", mode)
+        compiled_kernels.cache_clear()
+        try:
+            compiled_kernels()
+        except ConfigError as error:
+            pytest.skip(str(error))
+        else:
+            yield
+        finally:
+            compiled_kernels.cache_clear()
+
+
+@pytest.fixture(params=KERNEL_MODES)
+def kernel_mode(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each mode of the compiled passes in turn, where this machine has it."""
+    with _forced_kernels(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=["float32", *(f"bfloat16-{mode}" for mode in KERNEL_MODES)])
+def any_dtype(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each dtype in turn: float32, and bfloat16 in each mode of the compiled passes."""
+    dtype, _, mode = request.param.partition("-")
+    with _forced_kernels(mode) if mode else nullcontext():
+        yield dtype
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ import httpx
 
 from corll.service.server import running_app
 from corll.service.settings import ServiceSettings
+from patience import PATIENCE_S
 from service_server import serve
 
 ADMIN_KEY = "an-admin-key-of-the-tests"
@@ -99,10 +100,12 @@ def running_service(settings: ServiceSettings) -> Iterator[RunningService]:
 
 
 def _client(url: str, key: str) -> httpx.Client:
-    return httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=120)
+    return httpx.Client(
+        base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=PATIENCE_S
+    )
 
 
-def until(condition: Callable[[], Any], *, within: float = 90) -> Any:
+def until(condition: Callable[[], Any], *, within: float = PATIENCE_S) -> Any:
     """Waits until a condition holds, and returns what it found."""
     end = time.monotonic() + within
     while time.monotonic() < end:

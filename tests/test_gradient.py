@@ -30,6 +30,7 @@ from corll.gradient import (
 from corll.losses import dpo_loss
 from corll.policy import Policy
 from corll.records import Preference, Sample
+from patience import PATIENCE_S
 from tiny_models import perturb_adapter, weights
 
 ALL_AT_ONCE = 10**9
@@ -333,6 +334,7 @@ class TestSideBySide:
             assert again.references == found.references
             torch.testing.assert_close(once_more, gradient, rtol=0, atol=0)
 
+    @pytest.mark.usefixtures("kernel_mode")
     @pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "up_proj")])
     def test_the_references_are_of_the_same_rows(
         self, tiny_model_folder: Path, targets: str | tuple[str, ...]
@@ -389,7 +391,7 @@ def two_at_a_time(policy: Policy) -> Iterator[list[str]]:
     So that a quick thread cannot do the work of both.
     """
     names: list[str] = []
-    both = threading.Barrier(2, timeout=60)
+    both = threading.Barrier(2, timeout=PATIENCE_S)
 
     def note(*_: Any) -> None:
         names.append(threading.current_thread().name)

@@ -61,12 +61,12 @@ def build_tokenizer(*, chat: bool) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def build_llama(vocab_size: int, *, seed: int = 0) -> LlamaForCausalLM:
+def build_llama(vocab_size: int, *, seed: int = 0, hidden_size: int = 32) -> LlamaForCausalLM:
     torch.manual_seed(seed)
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocab_size,
-            hidden_size=32,
+            hidden_size=hidden_size,
             intermediate_size=64,
             num_hidden_layers=2,
             num_attention_heads=4,

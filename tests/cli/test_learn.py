@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from corll.evaluation import Evaluation
 from corll.files.formats import read_preferences
 from corll.files.run_folder import preferences_of, read_config, read_journal
+from patience import PATIENCE_S
 
 # Each run is a process of its own, forked from one that has loaded the libraries already.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -64,7 +65,7 @@ class Command:
         self.process.start()
 
     def wait(self) -> int:
-        self.process.join(120)
+        self.process.join(PATIENCE_S)
         assert self.process.exitcode is not None, "the command hangs"
         return self.process.exitcode
 
@@ -262,8 +263,8 @@ def length_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def wait_until(condition: Callable[[], bool], *, process: Command, limit_s: float = 60) -> None:
-    end = time.monotonic() + limit_s
+def wait_until(condition: Callable[[], bool], *, process: Command) -> None:
+    end = time.monotonic() + PATIENCE_S
     while not condition() and process.process.is_alive():
         assert time.monotonic() < end, process.printed
         time.sleep(0.002)

@@ -13,6 +13,7 @@ import pytest
 
 from corll.files.formats import read_preferences
 from corll.files.run_folder import read_journal
+from patience import PATIENCE_S
 
 ENTER, CTRL_D = "\r", "\x04"
 EDIT = "Dear Anna, the parcel is late."
@@ -29,7 +30,7 @@ class Run:
             env={**os.environ, "TERM": "xterm-256color", "VISUAL": f"{sys.executable} {editor}"},
             dimensions=(40, 200),
             encoding="utf-8",
-            timeout=60,
+            timeout=PATIENCE_S,
         )
 
     def see(self, text: str) -> Run:

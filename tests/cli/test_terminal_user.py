@@ -13,6 +13,7 @@ import pexpect
 import pytest
 
 from corll.cli.terminal_user import visible
+from patience import PATIENCE_S
 
 # Loading the terminal's libraries takes longer than a test; one process takes many drafts.
 PROGRAM = """
@@ -44,7 +45,7 @@ class Terminal:
             env={**os.environ, "TERM": "xterm-256color"},
             dimensions=(40, 200),
             encoding="utf-8",
-            timeout=20,
+            timeout=PATIENCE_S,
         )
         self._child.delaybeforesend = None
         self.idle = True

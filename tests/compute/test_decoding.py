@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,15 @@ from corll.compute.network import Network
 from corll.compute.packing import Ids
 from corll.compute.plain import PlainBackend
 from corll.config import SamplingConfig
-from tiny_models import DEVICE, build_gpt2, build_llama, logprob_by_transformers, network_of
+from corll.policy import Policy
+from tiny_models import (
+    DEVICE,
+    build_gpt2,
+    build_llama,
+    build_tokenizer,
+    logprob_by_transformers,
+    network_of,
+)
 
 V = 64
 END = 0
@@ -83,6 +92,23 @@ class TestSamples:
             for branch in row:
                 expected = logprob_by_transformers(network(name).model, prompt, branch.token_ids)
                 assert branch.logprob == pytest.approx(expected, abs=1e-4)
+
+    @pytest.mark.usefixtures("kernel_mode")
+    def test_in_bf16_a_samples_logprob_is_that_of_float32_up_to_rounding(
+        self, tmp_path: Path
+    ) -> None:
+        """Of heads that the compiled passes take; the weights themselves are rounded for both."""
+        tokenizer = build_tokenizer(chat=False)
+        exact: Any = build_llama(len(tokenizer), hidden_size=64).bfloat16().float().eval()
+        exact.save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        policy = Policy.load(tmp_path, dtype="bfloat16")
+        prompts = ["Dear Ms Lopez, we are sorry.", "Hello", "The hotel near the station"]
+        for prompt, row in zip(prompts, policy.sample(prompts, 4, 24), strict=True):
+            prompt_ids = policy.codec.encode_prompt(prompt)
+            for sample in row:
+                expected = logprob_by_transformers(exact, prompt_ids, sample.token_ids)
+                assert sample.logprob == pytest.approx(expected, abs=0.02 * len(sample.token_ids))
 
     @MODELS
     def test_a_sampler_changes_what_is_drawn_not_how_it_is_scored(self, name: str) -> None:

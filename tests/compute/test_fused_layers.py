@@ -118,6 +118,7 @@ def test_the_weights_stay_where_they_were() -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.usefixtures("kernel_mode")
 def test_bf16_layers_differ_by_rounding_only() -> None:
     exact, _ = pair(build_llama)
     model = build_llama(40).eval().requires_grad_(False)

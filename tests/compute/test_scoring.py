@@ -122,6 +122,7 @@ class TestValues:
             chunked = response_logprobs(net, net.trees(PROMPT, RESPONSES))
             torch.testing.assert_close(chunked, whole)
 
+    @pytest.mark.usefixtures("kernel_mode")
     def test_sums_are_float32_whatever_the_base_computes_in(self) -> None:
         model = build_llama(V).to(torch.bfloat16).eval().requires_grad_(False)
         net = network_of(model)

@@ -11,6 +11,7 @@ import pytest
 from writing_desk import Desk
 
 from corll.service.api.desk import FILES
+from patience import PATIENCE_S
 from running_service import RunningService, running_service, settings_for
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -24,7 +25,7 @@ def chromium() -> Iterator[Any]:
         pytest.skip(f"there is no browser at {CHROMIUM}; apt-get install chromium brings it")
     if not (FILES / "index.html").exists():
         pytest.skip("the desk is not built; `make desk` builds it")
-    playwright.expect.set_options(timeout=30_000)  # a busy machine is no failure
+    playwright.expect.set_options(timeout=1000 * PATIENCE_S)
     with playwright.sync_playwright() as started:
         # Containers run as root, where Chromium's own sandbox refuses to work.
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -49,7 +50,7 @@ def browser(chromium: Any) -> Iterator[Callable[..., Any]]:
     def profile(**options: Any) -> Any:
         context = chromium.new_context(viewport={"width": 1280, "height": 860}, **options)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(1000 * PATIENCE_S)
         made.append(context)
         return context
 

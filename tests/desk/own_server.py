@@ -11,9 +11,8 @@ from typing import Any
 
 import httpx
 
+from patience import PATIENCE_S
 from running_service import ADMIN_KEY, free_port, start_server
-
-_STARTS_WITHIN_S = 90
 
 
 @dataclass
@@ -32,7 +31,7 @@ class OwnServer:
     def start(self) -> None:
         settings = {"dtype": "float32", "learn": "false", "max_completion_length": 450}
         self.process = start_server(self.model, self.data_dir, self.port, settings)
-        end = time.monotonic() + _STARTS_WITHIN_S
+        end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             assert self.process.poll() is None, "the server ended"
             try:
@@ -70,7 +69,7 @@ class OwnServer:
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         headers = {"authorization": f"Bearer {ADMIN_KEY}"}
         answer = httpx.request(
-            method, f"{self.url}/v1/{path}", json=body, headers=headers, timeout=60
+            method, f"{self.url}/v1/{path}", json=body, headers=headers, timeout=PATIENCE_S
         )
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()

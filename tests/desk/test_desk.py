@@ -29,7 +29,7 @@ def test_drafts_that_are_edited_and_sent_make_the_version_grow(
         expect(desk.said).to_contain_text("Recorded.")
         assert desk.copied() == f"Dear customer, parcel {number} comes on Friday."
         expect(desk.prompt).to_have_value("")
-    expect(desk.quiet_line).to_contain_text("Version 1 took over", timeout=90_000)
+    expect(desk.quiet_line).to_contain_text("Version 1 took over")
     desk.draft("Parcel 3 is late.")
     expect(desk.quiet_line).to_contain_text("Drafted by your version 1.")
     rows = service.get("users/grows/adapters")["data"]

@@ -80,7 +80,7 @@ def test_the_server_is_killed_in_mid_stream_and_comes_back(
     desk.editor.press("Control+End")
     desk.page.keyboard.type(" And my own end.")
     own_server.start()
-    expect(desk.page.locator(".banner")).to_be_hidden(timeout=30_000)
+    expect(desk.page.locator(".banner")).to_be_hidden()
     assert desk.text() == came + " And my own end."
     desk.button("Another draft").click()
     desk.drafted()
@@ -122,7 +122,7 @@ def test_a_draft_that_was_stopped_is_the_users_to_end(
     desk.write("My own words.")
     desk.button("Send").click()
     own_server.go_on()
-    expect(desk.said).to_contain_text("Recorded.", timeout=30_000)
+    expect(desk.said).to_contain_text("Recorded.")
     assert sent(own_server, "stops") == ["My own words."]
 
 
@@ -138,7 +138,7 @@ def test_what_the_server_cannot_take_is_kept_in_the_browser(
     desk.write("Of a draft that is gone.")
     desk.button("Send").click()
     own_server.start()
-    expect(desk.said).to_contain_text("The server did not take the edit", timeout=40_000)
+    expect(desk.said).to_contain_text("The server did not take the edit")
     desk.open("/data")
     kept = desk.page.locator(".kept li")
     expect(kept).to_contain_text("Of a draft that is gone.")
@@ -178,7 +178,7 @@ def test_what_is_sent_while_the_server_is_away_arrives_later(
     expect(desk.page.locator(".waiting-line")).to_contain_text("An edit waits in this browser")
     assert desk.copied() == "Sent into the void."
     own_server.start()
-    expect(desk.said).to_contain_text("Recorded.", timeout=30_000)
+    expect(desk.said).to_contain_text("Recorded.")
     expect(desk.page.locator(".waiting-line")).to_be_empty()
     assert sent(own_server, "patient") == ["Sent into the void."]
     assert not any("unsent" in key for key in desk.kept())
@@ -199,7 +199,7 @@ def test_a_session_that_ends_while_its_user_writes(
     other.follow(link)
     other.page.close()
     until(lambda: sent(service, "expired") == ["Written after the end."])
-    expect(desk.page.locator(".banner")).to_be_hidden(timeout=30_000)
+    expect(desk.page.locator(".banner")).to_be_hidden()
     expect(desk.prompt).to_have_value("The next one")
 
 

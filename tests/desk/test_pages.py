@@ -155,7 +155,7 @@ def test_past_texts_make_a_first_version(service: RunningService, open_desk: Ope
     page.get_by_role("switch", name="Learn from my edits").click()
     desk.button("Learn from these").click()
     done = page.get_by_text("texts that it never saw")
-    expect(done).to_be_visible(timeout=120_000)
+    expect(done).to_be_visible()
     expect(page.locator(".progress")).to_contain_text("9 texts of 13 taught the model")
     desk.button("Draft both").click()
     columns = page.locator(".side-by-side section")

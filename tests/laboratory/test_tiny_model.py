@@ -18,6 +18,7 @@ from corll.laboratory.tiny_config import TinyConfig
 from corll.laboratory.tiny_model import END, tiny_model
 from corll.model.loading import load_model
 from corll.policy import Policy
+from patience import PATIENCE_S
 from tiny_models import is_fused
 
 SMALL = TinyConfig(
@@ -193,7 +194,7 @@ def test_a_second_process_waits_for_the_first(folder: Path, tmp_path: Path) -> N
         second.join(0.3)
         assert second.is_alive()
         shutil.copytree(folder, wanted)
-    second.join(10)
+    second.join(PATIENCE_S)
     assert found == [wanted]
 
 

@@ -1,5 +1,6 @@
-"""A database of the test's own (SQLite always, PostgreSQL where `CORLL_TEST_POSTGRES` names one),
-and a service over HTTP.
+"""A database of the test's own, on SQLite and on PostgreSQL, and a service over HTTP.
+
+PostgreSQL is the server that `CORLL_TEST_POSTGRES` names, or one that is started for the tests.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres_server import postgres_server, why_not
 from sqlalchemy import Connection, create_engine, make_url, text
 from store_samples import add_user
 
@@ -17,21 +19,33 @@ from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from running_service import RunningService, running_service, settings_for
 
-POSTGRES = os.environ.get("CORLL_TEST_POSTGRES")
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of a PostgreSQL server on which databases can be made."""
+    named = os.environ.get("CORLL_TEST_POSTGRES")
+    if named:
+        yield named
+        return
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with postgres_server() as url:
+        yield url
 
 
-@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRES else [])])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
     """Where to keep things: None for a file in the data folder, or an empty database's URL."""
     if request.param == "sqlite":
         yield None
         return
-    assert POSTGRES is not None
+    postgres_url: str = request.getfixturevalue("postgres_url")
     name = f"test_{secrets.token_hex(6)}"
-    server = create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
+    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
     with server.connect() as db:
         db.execute(text(f"CREATE DATABASE {name}"))
-    yield make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+    yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
     with server.connect() as db:
         db.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     server.dispose()

@@ -142,9 +142,8 @@ def noted(database: Database) -> set[str]:
         return {row.subject for row in read_audit(db, limit=10_000)}
 
 
-def only_sqlite(database: Database) -> None:
-    if database.url.get_backend_name() != "sqlite":
-        pytest.skip("of SQLite's files")
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For tests of what only its files can go through."""
 
 
 def back(db: Connection, user: User, to: int, *, requeue: bool = False) -> Version | None:

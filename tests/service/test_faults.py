@@ -23,6 +23,7 @@ from corll.service.learning.supervisor import Supervisor
 from corll.service.logs import JsonLines
 from corll.service.server import running_app
 from corll.service.store import accounts, database
+from patience import PATIENCE_S
 from running_service import ADMIN_KEY, RunningService, running_service, settings_for, until
 from service_server import serve
 
@@ -110,7 +111,7 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_again(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(Supervisor, "set_drafting", lambda self, busy: gate.wait(60))
+    monkeypatch.setattr(Supervisor, "set_drafting", lambda self, busy: gate.wait(PATIENCE_S))
     settings = settings_for(tiny_model_folder, tmp_path, learn=False, max_waiting=1)
     with running_service(settings) as service, ThreadPoolExecutor(1) as pool:
         try:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from patience import PATIENCE_S
 from running_service import (
     ADMIN_KEY,
     COACTIVE,
@@ -236,7 +237,7 @@ def served(model: Path, data_dir: Path) -> Iterator[tuple[subprocess.Popen[bytes
             yield process, url
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(PATIENCE_S)
 
 
 def _answers(url: str) -> bool:
@@ -283,15 +284,15 @@ def test_a_clean_stop_finishes_the_draft_under_way_and_takes_the_learner_along(
             rest = [line for line in lines if line]
         assert rest[-1] == "data: [DONE]"
         assert json.loads(rest[-2].removeprefix("data: "))["choices"][0]["finish_reason"]
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
 
     def nothing_left() -> bool:
         session = ["pgrep", "-r", "R,S,D", "-s", str(process.pid)]
         return subprocess.run(session, capture_output=True).returncode == 1
 
-    until(nothing_left, within=10)
+    until(nothing_left)
 
 
 def _http(url: str) -> httpx.Client:
     headers = {"authorization": f"Bearer {ADMIN_KEY}"}
-    return httpx.Client(base_url=url, headers=headers, timeout=60)
+    return httpx.Client(base_url=url, headers=headers, timeout=PATIENCE_S)

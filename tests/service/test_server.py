@@ -22,6 +22,7 @@ import pytest
 from corll.policy import Policy
 from corll.service import server
 from corll.service.settings import ServiceSettings
+from patience import PATIENCE_S
 from running_service import COACTIVE, settings_for
 
 MESSAGES: Any = [{"role": "user", "content": "A secret word: xylophone."}]
@@ -64,7 +65,7 @@ def corll_serve(model: Path, data_dir: Path, log: Path) -> Iterator[subprocess.P
             yield process
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            process.wait(PATIENCE_S)
 
 
 def heard(process: subprocess.Popen[str], pattern: str) -> str:
@@ -76,7 +77,6 @@ def heard(process: subprocess.Popen[str], pattern: str) -> str:
     return found[1]
 
 
-@pytest.mark.timeout(120)
 def test_the_first_start_shows_a_key_and_a_link_and_its_log_holds_no_text(
     tiny_model_folder: Path, tmp_path: Path
 ) -> None:
@@ -87,7 +87,9 @@ def test_the_first_start_shows_a_key_and_a_link_and_its_log_holds_no_text(
         link = heard(process, r"^Write at (http://127\.0\.0\.1:\d+/sign-in\?token=\S+)$")
         headers = {"authorization": f"Bearer {key}"}
         body = {"model": "corll", "messages": MESSAGES}
-        drafted = httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers, timeout=60)
+        drafted = httpx.post(
+            f"{url}/v1/chat/completions", json=body, headers=headers, timeout=PATIENCE_S
+        )
         assert drafted.status_code == 200, drafted.text
         assert httpx.get(f"{url}/v1/keys", headers=headers).status_code == 200
         assert [httpx.get(link).status_code for _ in range(2)] == [303, 401]

@@ -52,6 +52,8 @@ class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
     def get_max_length(self) -> int:
         return self.capacity
 
+    get_max_cache_shape = get_max_length  # what older releases of transformers call it
+
     def batch_select_indices(self, indices: Tensor) -> None:
         self.keys = self.keys.transpose(2, 3)[indices].transpose(2, 3)
         self.values = self.values[indices]

@@ -55,6 +55,7 @@ def test_values_and_gradients_are_torchs(scaling: float | None, masked: bool) ->
         torch.testing.assert_close(mine.grad, other.grad)
 
 
+@pytest.mark.usefixtures("kernel_mode")
 def test_bfloat16_stays_within_its_rounding() -> None:
     found, _ = grouped_attention(
         torch.nn.Module(), *tensors(torch.bfloat16), additive_mask().bfloat16()

@@ -15,10 +15,13 @@ from bf16_tensors import random
 from corll.compute.cpu.joined_linear import CpuJoinedLinear
 from corll.compute.lora import LoraLinear, activate
 
-# PEFT says this of its own doing, wherever a test calls it as a user of PEFT would.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
+pytestmark = [
+    # PEFT says this of its own doing, wherever a test calls it as a user of PEFT would.
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated"),
+    pytest.mark.usefixtures("kernel_mode"),
+]
 
-# By a processor's tiles, where it has them, and by oneDNN or torch, which take any size.
+# Tiles take the first alone.
 WIDTHS = pytest.mark.parametrize("width", [96, 90])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
@@ -24,7 +24,9 @@ from corll.compute.cpu.kernels import (
     compiled_kernels,
     kernels_for,
 )
+from corll.compute.cpu.tiled_products import TiledWeight
 from corll.compute.packing import FlatRows, build_tree, row_span
+from corll.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def assert_rounded_once(found: Tensor, exact: Tensor) -> None:
     torch.testing.assert_close(found.double(), exact, rtol=UNIT * 1.01, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 700))
 def test_norm_and_its_gradient(kernels: CpuKernels, rows: int, width: int) -> None:
     x, weight, grad = random(rows, width), random(width, seed=1), random(rows, width, seed=2)
@@ -53,7 +55,7 @@ def test_norm_and_its_gradient(kernels: CpuKernels, rows: int, width: int) -> No
     torch.testing.assert_close(found.double(), expected, rtol=UNIT * 1.01, atol=1e-4)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 700), st.sampled_from([1.0, 30.0, 1000.0]))
 def test_swiglu_and_its_gradient(kernels: CpuKernels, rows: int, width: int, scale: float) -> None:
     gate_up, grad = random(rows, 2 * width, scale=scale), random(rows, width, seed=2)
@@ -65,7 +67,7 @@ def test_swiglu_and_its_gradient(kernels: CpuKernels, rows: int, width: int, sca
     assert_rounded_once(kernels.swiglu_backward(grad, gate_up), expected)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 9), st.integers(1, 9000), st.sampled_from([1.0, 20.0]))
 def test_normalizers_and_probabilities(
     kernels: CpuKernels, rows: int, vocabulary: int, scale: float
@@ -104,7 +106,7 @@ def test_rounding_is_to_the_nearest_and_to_even(kernels: CpuKernels) -> None:
     assert torch.equal(found, expected)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 33), st.integers(1, 100), st.integers(1, 24), st.integers(1, 5))
 def test_products_of_low_rank(
     kernels: CpuKernels, rows: int, width: int, rank: int, columns: int
@@ -119,7 +121,7 @@ def test_products_of_low_rank(
     assert bool(((found.double() - expected).abs() <= bound).all())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 3), st.integers(1, 5), st.integers(0, 200), st.sampled_from([0.01, 5.0]))
 def test_the_likeliest(kernels: CpuKernels, rows: int, count: int, more: int, scale: float) -> None:
     """Of equal logits, which a small scale makes, those of the lower ids."""
@@ -139,13 +141,14 @@ def test_the_likeliest_where_all_are_in_the_last_block(kernels: CpuKernels) -> N
     assert torch.equal(ids, order[:, :4])
 
 
-@settings(deadline=None, max_examples=30)
+@pytest.mark.usefixtures("kernel_mode")
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=3), min_size=1, max_size=4),
     st.sampled_from([(2, 1), (3, 3), (9, 3)]),
 )
 def test_attention_to_rows_is_that_of_float32_up_to_rounding(
-    kernels: CpuKernels, shapes: list[list[int]], heads_and_groups: tuple[int, int]
+    shapes: list[list[int]], heads_and_groups: tuple[int, int]
 ) -> None:
     (H, G), D = heads_and_groups, 16
     trees = [
@@ -176,7 +179,7 @@ def spans(trees: list, dtype: torch.dtype) -> Iterator:  # type: ignore[type-arg
         start += len(tree)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     st.sampled_from([(1, 1), (2, 1), (3, 3), (9, 3), (10, 2)]),
     st.integers(1, 40),
@@ -216,12 +219,17 @@ class TestWithoutThem:
         assert kernels_for(torch.zeros(2, 2, dtype=torch.bfloat16, device="meta")) is None
 
     @pytest.fixture
-    def anew(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    def asked_again(self) -> Iterator[None]:
+        """As in a new process."""
+        compiled_kernels.cache_clear()
+        yield
+        compiled_kernels.cache_clear()
+
+    @pytest.fixture
+    def anew(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_again: None) -> Path:
         """As in a new process, with nothing built yet."""
         monkeypatch.setenv("CORLL_CACHE", str(tmp_path / "cache"))
-        compiled_kernels.cache_clear()
-        yield tmp_path
-        compiled_kernels.cache_clear()
+        return tmp_path
 
     def test_they_can_be_switched_off(self, anew: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CORLL_CPU_KERNELS", "off")
@@ -254,6 +262,43 @@ class TestWithoutThem:
         (anew / "file").write_text("")
         monkeypatch.setenv("CORLL_CACHE", str(anew / "file"))
         assert compiled_kernels() is None
+
+    def test_a_mode_that_there_is_not_is_refused(
+        self, anew: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CORLL_CPU_KERNELS", "on")
+        with pytest.raises(ConfigError, match="'on'; it is one of auto, off, plain, tiles"):
+            compiled_kernels()
+
+    @pytest.mark.parametrize("mode", ["plain", "tiles"])
+    def test_a_mode_that_is_forced_and_cannot_be_built_is_refused(
+        self, anew: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+    ) -> None:
+        monkeypatch.setenv("CORLL_CPU_KERNELS", mode)
+        monkeypatch.setenv("CC", "no-such-compiler")
+        with pytest.raises(ConfigError, match=f"is '{mode}', but .* there is no C compiler"):
+            compiled_kernels()
+
+    def test_tiles_that_are_forced_are_there_or_missed(
+        self, kernels: CpuKernels, asked_again: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CORLL_CPU_KERNELS", "tiles")
+        if not kernels.have_tiles:
+            with pytest.raises(ConfigError, match=r"has no tiles \(AMX\); choose plain"):
+                compiled_kernels()
+        else:
+            found = compiled_kernels()
+            assert found is not None
+            assert found.have_tiles
+
+    def test_plain_passes_leave_tiles_alone(
+        self, kernels: CpuKernels, asked_again: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CORLL_CPU_KERNELS", "plain")
+        found = compiled_kernels()
+        assert found is not None
+        assert not found.have_tiles
+        assert TiledWeight.of(random(64, 32)) is None
 
     def test_they_are_built_once(self, anew: Path, kernels: CpuKernels) -> None:
         assert compiled_kernels() is not None

@@ -10,6 +10,7 @@ import torch
 
 from corll.compute.cpu.side_by_side import side_by_side, sides
 from corll.compute.plain import PlainBackend
+from patience import PATIENCE_S
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
     def work(item: int) -> int:
         if item == 1:
-            assert second_is_done.wait(timeout=20)
+            assert second_is_done.wait(timeout=PATIENCE_S)
         elif item == 2:
             second_is_done.set()
         return 10 * item

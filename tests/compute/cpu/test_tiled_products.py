@@ -31,7 +31,7 @@ def assert_sum_rounded_once(found: Tensor, exact: Tensor, low: Tensor, factor: T
     assert bool(((found.double() - exact).abs() <= bound).all())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 100), steps, steps, st.integers(1, 40), st.booleans(), st.booleans())
 def test_a_weight_and_its_adapter(
     kernels: CpuKernels,
@@ -58,7 +58,7 @@ def test_a_weight_and_its_adapter(
     assert not found_low[:, rank:].any()
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(1, 70), st.integers(1, 40))
 def test_the_way_back(kernels: CpuKernels, rows: int, rank: int) -> None:
     weight, grad = random(96, 64), random(rows, 96, seed=1)

@@ -11,13 +11,14 @@ import pytest
 from teaching import add_user
 
 from corll.service.store import sign_ins
+from patience import PATIENCE_S
 from running_service import RunningService
 
 
 @pytest.fixture
 def browser(service: RunningService) -> Iterator[httpx.Client]:
     """Signed in as ann, and sending what our own page sends."""
-    with httpx.Client(base_url=service.url, timeout=60) as client:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S) as client:
         sign_in(service, client)
         yield client
 

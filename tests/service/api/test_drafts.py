@@ -242,7 +242,7 @@ def test_a_client_that_leaves_stops_its_draft_which_is_kept_as_cancelled(
         rows = [json.loads(line) for line in lines]
         return next((row for row in rows if row.get("id") == draft_id), None)
 
-    row = until(kept, within=30)
+    row = until(kept)
     assert row["status"] == "cancelled"
     assert len(row["candidates"][0]["token_ids"]) < 400
     service.put("users/gone/consent", {"learn": True})

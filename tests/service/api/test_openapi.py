@@ -13,6 +13,7 @@ from hypothesis import Phase, given, settings
 
 from corll.client.calls import Import, ImportResult
 from corll.service.api.description import EXAMPLES
+from patience import PATIENCE_S
 from running_service import ADMIN_KEY, RunningService
 
 
@@ -33,7 +34,9 @@ def test_no_made_up_request_ends_in_a_5xx(service: RunningService) -> None:
                 case.body = {
                     k: short.get(k) if k in short and v else v for k, v in case.body.items()
                 }
-            response = case.call(headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60)
+            response = case.call(
+                headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=PATIENCE_S
+            )
             assert response.status_code < 500, (case, response.text)
             described = paths[case.operation.path][case.operation.method]["responses"]
             assert str(response.status_code) in described, (case, response.text)

@@ -27,6 +27,7 @@ from corll.service.drafting.requests import (
     Progress,
     VersionFolder,
 )
+from patience import PATIENCE_S
 
 PLAIN = CoactiveConfig(**SamplingConfig().model_dump())
 PROMPTS = ["The parcel is late.", "Write to Ms Lopez about the kettle, please.", "Hello"]
@@ -75,7 +76,7 @@ class Listener:
 
     @property
     def drawn(self) -> Drawn:
-        assert self.ended.wait(60)
+        assert self.ended.wait(PATIENCE_S)
         last = self.events[-1]
         if isinstance(last, Failed):
             raise last.error
@@ -353,7 +354,7 @@ def test_those_who_wait_together_share_a_decoding(engine: Engine) -> None:
 
     def hold(_: DraftEvent) -> None:
         holding.set()
-        release.wait(60)  # the engine's own thread, so that the others wait
+        release.wait(PATIENCE_S)  # the engine's own thread, so that the others wait
 
     def looking(listener: Listener) -> Callable[[DraftEvent], None]:
         def on_event(event: DraftEvent) -> None:
@@ -363,7 +364,7 @@ def test_those_who_wait_together_share_a_decoding(engine: Engine) -> None:
         return on_event
 
     engine.submit(request(max_new_tokens=1), hold)
-    assert holding.wait(60)
+    assert holding.wait(PATIENCE_S)
     for prompt, listener in zip(PROMPTS, late, strict=True):
         engine.submit(request(prompt), looking(listener))
     release.set()
@@ -381,7 +382,7 @@ def test_a_broken_version_fails_its_own_request_alone(engine: Engine, tmp_path: 
     engine.submit(request(version=VersionFolder("gone", tmp_path / "gone")), broken)
     engine.submit(request(), fine)
     assert fine.drawn
-    assert broken.ended.wait(60)
+    assert broken.ended.wait(PATIENCE_S)
     assert isinstance(broken.events[-1], Failed)
 
 

@@ -10,6 +10,7 @@ import pytest
 from corll.service.learning import supervisor
 from corll.service.learning.supervisor import Supervisor
 from corll.service.settings import ServiceSettings
+from patience import PATIENCE_S
 
 
 class Learners(Supervisor):
@@ -44,7 +45,7 @@ def test_a_learner_that_dies_again_and_again_is_started_ever_less_often(
 ) -> None:
     learners = Learners([5.0] * 9, monkeypatch)
     learners.start()
-    learners._thread.join(30)
+    learners._thread.join(PATIENCE_S)
     assert learners.pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert set(learners.states) == {"down"}
     assert (learners.restarts, learners.state) == (9, "off")
@@ -53,7 +54,7 @@ def test_a_learner_that_dies_again_and_again_is_started_ever_less_often(
 def test_one_that_ran_well_is_started_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     learners = Learners([5.0, 5.0, 5.0, 61.0, 5.0], monkeypatch)
     learners.start()
-    learners._thread.join(30)
+    learners._thread.join(PATIENCE_S)
     assert learners.pauses == [1, 2, 4, 1, 2]
 
 

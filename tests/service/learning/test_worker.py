@@ -19,6 +19,7 @@ from corll.service.learning.trainer import Trainer
 from corll.service.learning.worker import Inbox, Pacer, Retries, Worker
 from corll.service.store import imports, preferences
 from corll.service.store.accounts import User
+from patience import PATIENCE_S
 from running_service import until
 
 
@@ -77,7 +78,7 @@ def channel(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, Conne
     ours, theirs = Pipe()
     yield ours, theirs
     ours.close()
-    assert ended.wait(10)
+    assert ended.wait(PATIENCE_S)
 
 
 def test_what_is_asked_for_is_written_down_at_once(
@@ -87,7 +88,7 @@ def test_what_is_asked_for_is_written_down_at_once(
     add_edit(trainer, user, "Sorry about the parcel.")
     Inbox(theirs, lambda user_id: ask(trainer, user))
     ours.send(("learn", user.id))
-    until(lambda: asked(trainer) == {user.id}, within=10)
+    until(lambda: asked(trainer) == {user.id})
     assert worker_of(trainer)._round()  # of a learner that heard nothing of it
     assert states(trainer, user) == ["learned"]
 
@@ -106,7 +107,7 @@ def test_what_could_not_be_written_down_is_tried_again(
 
     inbox = Inbox(theirs, keep)
     ours.send(("learn", "ann"))
-    assert inbox.news.wait(10)
+    assert inbox.news.wait(PATIENCE_S)
     with pytest.raises(StoreError):
         inbox.keep_asked()
     working = True

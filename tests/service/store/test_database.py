@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, create_engine, insert, inspect, text
-from store_samples import note, noted, only_sqlite
+from store_samples import ON_SQLITE, note, noted
 
 import corll.service.store.database as database_module
 from corll.errors import ConfigError, StoreError
@@ -186,8 +186,8 @@ def test_another_process_that_holds_the_lock_is_a_store_error(
     database.close()
 
 
+@ON_SQLITE
 def test_a_full_disk_is_a_store_error_and_loses_nothing(database: Database) -> None:
-    only_sqlite(database)
     database.write(lambda db: note(db, "before"))
 
     def fill(db: Connection) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, insert, select, text, update
-from store_samples import note, noted, only_sqlite
+from store_samples import ON_SQLITE, note, noted
 
 from corll.errors import StoreError
 from corll.service.store.database import Database, Writer
 from corll.service.store.schema import users
+from patience import PATIENCE_S
 
 KILLED = Path(__file__).with_name("killed_writer.py")
 
@@ -33,10 +34,10 @@ def together(writer: Writer, work: list[object]) -> list[Future[str]]:
 
     def wait(db: Connection) -> None:
         started.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
 
     first = writer.submit(wait)
-    started.wait(10)
+    started.wait(PATIENCE_S)
     futures = [writer.submit(job) for job in work]  # type: ignore[arg-type]
     go_on.set()
     first.result()
@@ -78,11 +79,10 @@ def test_a_job_that_ends_the_transaction_takes_no_other_with_it(database: Databa
     assert noted(database) == {"good", "last"}
 
 
+@ON_SQLITE
 def test_where_the_commit_fails_all_fail(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only_sqlite(database)
-
     def lose_parent(db: Connection) -> None:
         # A foreign key that is looked at only at the commit.
         db.execute(text("PRAGMA defer_foreign_keys = ON"))
@@ -115,11 +115,11 @@ def test_what_was_cancelled_before_its_turn_is_not_done(database: Database) -> N
 
     def wait(db: Connection) -> None:
         started.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_S)
 
     with Writer(database) as writer:
         writer.submit(wait)
-        started.wait(10)
+        started.wait(PATIENCE_S)
         future = writer.submit(lambda db: note(db, "cancelled"))
         assert future.cancel()
         kept = writer.submit(lambda db: note(db, "kept"))

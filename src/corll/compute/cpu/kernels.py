@@ -3,8 +3,9 @@
 Between the products of a step stand norms, rotations, gates and softmaxes. As torch's operations
 each is several passes over memory with a rounding in each; in `kernels.c` it is one pass in
 float32, rounded once. The library is built at its first use, in half a second, and kept in the
-cache folder. Without a compiler, on a GPU, in another dtype, or with `CORLL_CPU_KERNELS=off`,
-torch's operations do the same work.
+cache folder. Without a compiler, on a GPU, or in another dtype, torch's operations do the same
+work. `CORLL_CPU_KERNELS` forces one way: `off` takes torch's operations, `plain` the compiled
+passes without a processor's tiles, `tiles` those with them, and `auto`, the default, the quickest.
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ from torch.nn.functional import pad
 
 from corll.cache import cache_folder
 from corll.compute.packing import Pieces, QueryBlock
+from corll.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+_VARIABLE = "CORLL_CPU_KERNELS"
+_MODES = ("auto", "off", "plain", "tiles")
 _SOURCES = (Path(__file__).with_suffix(".c"), Path(__file__).with_name("tiles.c"))
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 _LONGEST_BUILD_S = 60
@@ -52,14 +56,30 @@ def kernels_for(x: Tensor) -> CpuKernels | None:
 
 @cache
 def compiled_kernels() -> CpuKernels | None:
-    """Return the library, built if it is not there yet; None where it cannot be, said once."""
-    if os.environ.get("CORLL_CPU_KERNELS", "on") == "off":
+    """Return the library, built if need be; None where it cannot be built, said once in the log.
+
+    *Raises*: ConfigError where `CORLL_CPU_KERNELS` names no mode, or one that cannot be had here.
+    """
+    mode = os.environ.get(_VARIABLE, "auto")
+    if mode not in _MODES:
+        raise ConfigError(f"{_VARIABLE} is {mode!r}; it is one of {', '.join(_MODES)}")
+    if mode == "off":
         return None
     try:
-        return CpuKernels(ctypes.CDLL(str(_built())))
+        kernels = CpuKernels(ctypes.CDLL(str(_built())), may_use_tiles=mode != "plain")
     except (OSError, subprocess.SubprocessError) as error:
+        if mode != "auto":
+            raise ConfigError(
+                f"{_VARIABLE} is {mode!r}, but nothing can be built: {error}"
+            ) from error
         log.info("No compiled kernels, torch's operations do their work: %s", error)
         return None
+    if mode == "tiles" and not kernels.have_tiles:
+        raise ConfigError(
+            f"{_VARIABLE} is 'tiles', but this processor, compiler or system has no tiles (AMX); "
+            "choose plain or auto"
+        )
+    return kernels
 
 
 def _built() -> Path:
@@ -100,12 +120,13 @@ def _processor_features() -> str:
 class CpuKernels:
     """The functions of the C files beside it on tensors: bf16, on a CPU, laid out in one piece.
 
-    `have_tiles`: the processor has them (AMX), and the system lets this process use them.
+    `have_tiles`: the processor has them (AMX), the system lets this process use them, and the mode
+    allows it.
     """
 
-    def __init__(self, library: ctypes.CDLL) -> None:
+    def __init__(self, library: ctypes.CDLL, *, may_use_tiles: bool = True) -> None:
         self._library = library
-        self.have_tiles = bool(library.tiles_allowed())
+        self.have_tiles = may_use_tiles and bool(library.tiles_allowed())
 
     def tiled_product(
         self,
