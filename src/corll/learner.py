@@ -13,7 +13,7 @@ from corll.buffer import PreferenceBuffer
 from corll.config import CoactiveConfig
 from corll.draft import make_drafts
 from corll.errors import AdapterError
-from corll.feedback import clean_edit, is_acceptance
+from corll.feedback import is_acceptance
 from corll.gradient import encode_pair
 from corll.model import file_names
 from corll.policy import Policy
@@ -29,6 +29,7 @@ from corll.records import (
     text_of,
 )
 from corll.step import PreferenceOptimizer
+from corll.text import clean_edit
 
 _REFERENCE_FOLDER = "reference"
 REPLAY_MEMORY = 512
@@ -95,12 +96,13 @@ class CoactiveLearner:
     def outcome_of(self, draft: Draft, edited: Response) -> Outcome:
         """Return what `learn` would take the edit for; nothing is learned or counted.
 
-        *Raises*: InputError for a text that is empty, too long, or has control characters.
+        *Raises*: InputError for a text that is empty, too long, or holds half of a character.
         """
         if is_acceptance(draft, text_of(edited)):
             return Acceptance(draft)
         if isinstance(edited, str):
-            edit = self.policy.codec.encode_edit(draft.sample, clean_edit(edited))
+            text = clean_edit(edited, draft.text)
+            edit = self.policy.codec.encode_edit(draft.sample, text)
         else:
             edit = edited
         preference = Preference(draft.prompt, chosen=edit, rejected=draft.sample)

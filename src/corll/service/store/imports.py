@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from corll.edits import edit_cost, same_text
+from corll.edits import edit_cost
 from corll.errors import InputError
 from corll.records import Prompt
 from corll.service.store.accounts import audit
@@ -35,6 +35,7 @@ from corll.service.store.schema import (
     preferences,
     version_preferences,
 )
+from corll.text import same_text
 
 ImportState = Literal["waiting", "running", "done", "failed"]
 ItemState = Literal["waiting", "used", "skipped"]
