@@ -143,7 +143,7 @@ class ServiceSettings(Config):
     @field_validator("data_dir")
     @classmethod
     def _from_anywhere(cls, folder: Path) -> Path:
-        # Versions are stored with their folders, and found from any working directory.
+        # The learner is another process, and may have another working directory.
         return folder.expanduser().absolute()
 
     @model_validator(mode="after")
@@ -191,16 +191,6 @@ class ServiceSettings(Config):
         if self.store_by_default is not None:
             return self.store_by_default
         return self.is_loopback and not self.behind_proxy
-
-    @property
-    def versions_dir(self) -> Path:
-        """Where the versions' folders lie."""
-        return self.data_dir / "versions"
-
-    @property
-    def references_dir(self) -> Path:
-        """Where imported adapters lie."""
-        return self.data_dir / "references"
 
     def printable(self) -> dict[str, Any]:
         """As plain data, without what is secret."""

@@ -39,8 +39,10 @@ def test_n_edits_make_a_version_that_serves(trainer: Trainer, user: User) -> Non
     assert trainer.learn(user.id) is None  # nothing is learned from twice
     assert version.folder is not None
     assert version.manifest_sha256 is not None
-    publishing.verify(Path(version.folder), version.manifest_sha256)
-    assert "parcel" not in (Path(version.folder) / "corll_learner.json").read_text()
+    assert version.folder == f"versions/{version.id}"
+    folder = trainer.database.path_of(version.folder)
+    publishing.verify(folder, version.manifest_sha256)
+    assert "parcel" not in (folder / "corll_learner.json").read_text()
 
 
 def test_all_that_waits_is_learned_where_it_is_asked_for(trainer: Trainer, user: User) -> None:
@@ -96,7 +98,7 @@ def test_a_step_from_what_no_longer_serves_is_not_registered(
     monkeypatch.setattr(trainer_module, "reasons_against", rolled_back_meanwhile)
     assert trainer.learn(user.id) is None
     assert states(trainer, user) == ["set_aside", "set_aside", "waiting", "waiting"]
-    assert [path.name for path in trainer.settings.versions_dir.iterdir()] == [first.id]
+    assert [path.name for path in trainer.database.path_of("versions").iterdir()] == [first.id]
 
 
 def test_a_version_that_fails_its_examination_never_serves(
@@ -216,7 +218,7 @@ def test_retention_removes_old_weights_and_keeps_what_serves(trainer: Trainer, u
     with trainer.database.read() as db:
         versions = lineages.versions_of(db, user.id)
     assert [version.folder is not None for version in versions] == [False, False] + [True] * 4
-    kept = {path.name for path in trainer.settings.versions_dir.iterdir()}
+    kept = {path.name for path in trainer.database.path_of("versions").iterdir()}
     assert kept == {version.id for version in versions[2:]}
     assert remove_pruned(trainer.database, user.id) == []
     with trainer.database.read() as db:
@@ -255,7 +257,7 @@ def test_a_rollback_while_weights_are_pruned_keeps_the_folder_it_serves(
         serving = lineages.serving_version(db, user.id)
     assert serving is not None
     assert serving.folder is not None
-    assert (serving.number, Path(serving.folder).is_dir()) == (4, True)
+    assert (serving.number, trainer.database.path_of(serving.folder).is_dir()) == (4, True)
 
 
 def test_an_adapter_that_changes_nothing_is_found_out(

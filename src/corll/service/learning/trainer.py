@@ -108,8 +108,8 @@ class Trainer:
         self, version: Version | None, reference: Reference | None = None
     ) -> Iterator[Policy]:
         """The policy of a version, or a new one that is its reference; unloaded afterwards."""
-        folder = None if version is None else _folder(version)
-        own = None if reference is None else reference.folder
+        folder = None if version is None else self._verified(version)
+        own = self._folder_of(reference)
         policy = self.base.with_adapter(folder, lora=self.settings.lora, reference=own)
         try:
             yield policy
@@ -192,7 +192,8 @@ class Trainer:
         if start.serving is not None:
             learner.optimizer.steps_taken = start.serving.steps
             if start.serving.has_optimizer and start.serving.folder is not None:
-                learner.optimizer.restore(start.serving.folder, steps_taken=start.serving.steps)
+                folder = self.database.path_of(start.serving.folder)
+                learner.optimizer.restore(folder, steps_taken=start.serving.steps)
         if self.settings.coactive.replay_per_step:
             past = self.to_preferences(start.past)
             learner.buffer.past.extend(p for p in past if isinstance(p, Preference))
@@ -243,7 +244,8 @@ class Trainer:
         metrics: Mapping[str, float],
     ) -> Version | None:
         version_id = new_id("ver")
-        folder = self.settings.versions_dir / version_id
+        place = f"{lineages.VERSIONS}/{version_id}"
+        folder = self.database.path_of(place)
         digest = publishing.publish(folder, lambda to: learner.save(to, with_preferences=False))
         learned_from = [preference for _, preference in learned]
         reasons = self._examine(folder, start.reference, learned_from)
@@ -258,7 +260,7 @@ class Trainer:
             state="rejected" if reasons else "candidate",
             reasons=reasons,
             metrics=dict(metrics),
-            folder=str(folder),
+            folder=place,
             manifest_sha256=digest,
             has_optimizer=True,
             steps=learner.steps_taken,
@@ -277,7 +279,7 @@ class Trainer:
     def _examine(
         self, folder: Path, reference: Reference, learned: Sequence[Preference]
     ) -> list[str]:
-        loaded = self.base.with_adapter(folder, reference=reference.folder)
+        loaded = self.base.with_adapter(folder, reference=self._folder_of(reference))
         try:
             budget = self.settings.max_drift
             return reasons_against(Examined(loaded, learned, budget, self.give_way))
@@ -303,11 +305,17 @@ class Trainer:
         registered: Version = self.database.write(register)
         return registered
 
+    def _folder_of(self, reference: Reference | None) -> Path | None:
+        """Return where an imported reference lies; None where the base model is it."""
+        if reference is None or reference.folder is None:
+            return None
+        return self.database.path_of(reference.folder)
 
-def _folder(version: Version) -> Path:
-    if version.folder is None:
-        raise StaleParentError(f"Version {version.number} has no folder any more.")
-    folder = Path(version.folder)
-    assert version.manifest_sha256 is not None
-    publishing.verify(folder, version.manifest_sha256, without=(file_names.OPTIMIZER,))
-    return folder
+    def _verified(self, version: Version) -> Path:
+        """Return a version's folder. *Raises*: AdapterError where it is not what was published."""
+        if version.folder is None:
+            raise StaleParentError(f"Version {version.number} has no folder any more.")
+        folder = self.database.path_of(version.folder)
+        assert version.manifest_sha256 is not None
+        publishing.verify(folder, version.manifest_sha256, without=(file_names.OPTIMIZER,))
+        return folder
