@@ -24,7 +24,7 @@ from corll.service.store.drafts import DraftRow
 from corll.service.store.imports import ImportItem, ImportRow
 from corll.service.store.lineages import Version
 from corll.service.store.rows import new_id
-from corll.text import clean_edit, normalize, same_text
+from corll.text import clean_edit, same_text
 
 _AT_ONCE = 8
 _HELD_OUT_SEED = 2**40
@@ -199,8 +199,7 @@ def _drafts(
 
 
 def _old_draft(trainer: Trainer, prompt: Prompt, text: str) -> Draft:
-    """Return a draft that came along, in the form of an edit: line ends must not differ."""
-    return Draft(prompt, (trainer.base.codec.encode_response(normalize(text)),))
+    return Draft(prompt, (trainer.base.codec.encode_response(text),))
 
 
 def _record(

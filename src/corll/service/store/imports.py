@@ -35,7 +35,7 @@ from corll.service.store.schema import (
     preferences,
     version_preferences,
 )
-from corll.text import same_text
+from corll.text import normalize, same_text
 
 ImportState = Literal["waiting", "running", "done", "failed"]
 ItemState = Literal["waiting", "used", "skipped"]
@@ -85,7 +85,10 @@ def add_import(
     actor: str,
     now: float,
 ) -> ImportRow:
-    """Keeps a job and its items, each (prompt, draft, sent), and holds out a fifth of them."""
+    """Keep a job and its items, each (prompt, draft, sent), and hold out a fifth of them.
+
+    Drafts and texts are kept in the one form of edits, so that a file's line ends teach nothing.
+    """
     row = ImportRow(
         id=new_id("import"),
         user_id=user_id,
@@ -104,8 +107,8 @@ def add_import(
             import_id=row.id,
             number=number,
             prompt=prompt,
-            draft=draft,
-            sent=sent,
+            draft=None if draft is None else normalize(draft),
+            sent=normalize(sent),
             held_out=number in held_out,
             state="waiting",
             reason=None,
