@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from corll.buffer import PreferenceBuffer
+from corll.buffer import REPLAY_MEMORY, PreferenceBuffer
 from corll.config import CoactiveConfig
 from corll.draft import make_drafts
 from corll.errors import AdapterError
@@ -32,8 +32,6 @@ from corll.step import PreferenceOptimizer
 from corll.text import clean_edit
 
 _REFERENCE_FOLDER = "reference"
-REPLAY_MEMORY = 512
-"""Preferences that replay draws from: the latest, so that a change of taste is learned."""
 
 
 class CoactiveLearner:
@@ -125,9 +123,8 @@ class CoactiveLearner:
 
     def learn_batch(self, batch: Sequence[Preference]) -> StepResult:
         """Step on these and on as many of the past as the configuration asks for; as `step`."""
-        replayed = self.buffer.recall(
-            self.config.replay_per_step, seed=f"{self.config.seed}/{self.steps_taken}"
-        )
+        seed = self.config.replay_seed(self.steps_taken)
+        replayed = self.buffer.recall(self.config.replay_per_step, seed=seed)
         result = self.step([*batch, *replayed])
         self.buffer.retire(result.learned[: len(batch)])
         return result

@@ -15,9 +15,9 @@ from rich.rule import Rule
 from tyro.conf import Positional, arg
 
 from corll.cli.parsing import parse
-from corll.cli.settings import DEFAULT_MODEL, OptionalDType, OptionalFolder, OptionalName
+from corll.cli.settings import OptionalDType, OptionalFolder, OptionalName
 from corll.cli.terminal_user import visible
-from corll.config import CoactiveConfig, SamplingConfig
+from corll.config import EMBEDDED_MODEL, CoactiveConfig, SamplingConfig
 from corll.errors import AdapterError, InputError
 from corll.model import file_names
 from corll.records import Draft
@@ -32,7 +32,7 @@ class DraftSettings(SamplingConfig):
     model: OptionalName = Field(
         None,
         description="The base model: a name of `corll models`, a hub id, a folder. By default the "
-        f"one that the adapter was trained on, or {DEFAULT_MODEL}.",
+        f"one that the adapter was trained on, or {EMBEDDED_MODEL}.",
     )
     adapter: OptionalFolder = Field(
         None, description="An adapter's folder, such as the one in a run's folder."
@@ -98,7 +98,7 @@ def _show(draft: Draft, *, with_prompt: bool) -> None:
 def _base_of(adapter: Path | None) -> str:
     """The name of the base model that an adapter was trained on, as its folder says."""
     if adapter is None:
-        return DEFAULT_MODEL
+        return EMBEDDED_MODEL
     try:
         config = json.loads((adapter / file_names.ADAPTER_CONFIG).read_text(encoding="utf-8"))
         name = config["base_model_name_or_path"]

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from tyro.conf import arg
 
 from corll.cli.parsing import parse, peek
-from corll.config import CoactiveConfig, Config, LoraConfig, PresetName
+from corll.config import EMBEDDED_MODEL, CoactiveConfig, Config, LoraConfig, PresetName
 from corll.errors import ConfigError
 from corll.files.run_folder import read_config
 
@@ -27,7 +27,6 @@ OptionalDType = Annotated[
     DType | None, arg(metavar="{float32,bfloat16,float16}", help_behavior_hint="")
 ]
 
-DEFAULT_MODEL = "smollm2-135m"
 _SIMULATED_AT_ONCE = 8
 
 # What may differ when a run is resumed: none of it decides what has been learned so far.
@@ -42,7 +41,7 @@ class LearnSettings(Config):
     """
 
     model: str = Field(
-        DEFAULT_MODEL, description="The base model: a name of `corll models`, a hub id, a folder."
+        EMBEDDED_MODEL, description="The base model: a name of `corll models`, a hub id, a folder."
     )
     user: UserName = Field(
         "you", description="Who edits: you, at this terminal, or a simulated user with one rule."
@@ -182,7 +181,7 @@ def _flat(settings: LearnSettings) -> dict[str, Any]:
 
 
 def _is_here(model: str) -> bool:
-    return model != DEFAULT_MODEL and Path(model).exists()
+    return model != EMBEDDED_MODEL and Path(model).exists()
 
 
 def _absolute(path: Path | None) -> Path | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from tyro.conf import Suppress, arg
 
-from corll.config import CoactiveConfig, Config, LoraConfig
+from corll.config import EMBEDDED_MODEL, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
@@ -68,7 +68,7 @@ class ServiceSettings(Config):
         None, description="URL of a PostgreSQL database; by default SQLite in the data folder."
     )
     model: str = Field(
-        "smollm2-135m", description="The base model: a name of `corll models`, a hub id, a folder."
+        EMBEDDED_MODEL, description="The base model: a name of `corll models`, a hub id, a folder."
     )
     dtype: OptionalDType = Field(
         None, description="Precision of the base model; by default what suits the device."
