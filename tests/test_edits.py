@@ -11,21 +11,8 @@ from corll.edits import (
     content_words,
     distinct_2,
     edit_cost,
-    half_character,
-    normalize,
-    same_text,
     word_diff,
 )
-
-
-def test_normalized_text_has_one_form() -> None:
-    assert normalize("a\r\nb\rc\n e\u0301 \t\n") == "a\nb\nc\n \u00e9"
-
-
-@given(st.text())
-def test_normalizing_twice_changes_nothing_more(text: str) -> None:
-    assert normalize(normalize(text)) == normalize(text)
-    assert same_text(text, normalize(text))
 
 
 @pytest.mark.parametrize(
@@ -123,10 +110,3 @@ def test_a_diff_holds_both_texts(draft: str, edited: str) -> None:
     assert "".join(c.text for c in changes if c.kind != "insert") == draft
     assert "".join(c.text for c in changes if c.kind != "delete") == edited
     assert all(change.text for change in changes)
-
-
-@pytest.mark.parametrize(
-    ("text", "place"), [("", None), ("naïve \N{GRINNING FACE}", None), ("ab\ud83d", 2)]
-)
-def test_half_a_character_is_found(text: str, place: int | None) -> None:
-    assert half_character(text) == place

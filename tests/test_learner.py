@@ -127,7 +127,7 @@ def test_the_text_of_the_draft_is_an_acceptance(
     assert learner.rounds_played == 1
 
 
-@pytest.mark.parametrize("sent", ["Dear Anna, hello.", " Dear Anna,\nhello.", " dear Anna, hello."])
+@pytest.mark.parametrize("sent", ["  Dear Anna!", " Dear Anna,\nhello.", " dear Anna, hello."])
 def test_any_other_text_is_a_preference(learner: CoactiveLearner, sent: str) -> None:
     draft = a_draft(learner.policy)
     outcome = learner.learn(draft, sent).outcome
@@ -138,13 +138,26 @@ def test_any_other_text_is_a_preference(learner: CoactiveLearner, sent: str) -> 
     assert list(learner.buffer) == [outcome]
 
 
+def test_an_edit_is_of_the_draft_whoever_strips_it_and_pastes_into_it(
+    learner: CoactiveLearner,
+) -> None:
+    draft = a_draft(learner.policy)
+    kept = draft.sample.token_ids
+    for sent in ("Dear Anna, hello \x96 Bob.", " Dear Anna,\x1b[0m hello \x96 Bob.\r\n"):
+        outcome = learner.outcome_of(draft, sent)
+        assert isinstance(outcome, Preference)
+        assert isinstance(outcome.chosen, Sample)
+        assert outcome.chosen.text == " Dear Anna, hello – Bob."
+        assert outcome.chosen.token_ids[:4] == kept[:4]
+
+
 @pytest.mark.parametrize(
     ("sent", "problem"),
     [
         ("", "empty"),
         (" \n\t ", "empty"),
-        (" Dear\x07 Anna", "U\\+0007"),
-        (" Dear\x9b Anna", "U\\+009B"),
+        (" \x07\n", "empty"),
+        (" Dear\ud83d Anna", "half of a character at 5"),
         (" Anna" * 600, "context holds 512"),
         (" Dear <|end|> Anna", "control token"),
     ],

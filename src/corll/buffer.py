@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from corll.errors import ConfigError
 from corll.records import Preference
+
+T = TypeVar("T")
+
+REPLAY_MEMORY = 512
+"""Preferences that replay draws from: the latest, so that a change of taste is learned."""
+
+
+def draw(past: Sequence[T], count: int, *, seed: str) -> list[T]:
+    """Draw `count` of the past at random, or all where there are fewer.
+
+    The draw depends on the number of them and the seed alone, so that it may be made of names, and
+    only what was drawn is then read.
+    """
+    return random.Random(seed).sample(past, min(count, len(past)))
 
 
 class PreferenceBuffer:
@@ -44,7 +59,7 @@ class PreferenceBuffer:
 
     def recall(self, count: int, *, seed: str) -> list[Preference]:
         """Return `count` preferences of the past at random, or all where there are fewer."""
-        return random.Random(seed).sample(list(self.past), min(count, len(self.past)))
+        return draw(list(self.past), count, seed=seed)
 
     def __len__(self) -> int:
         return len(self._waiting)

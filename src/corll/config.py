@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from corll.errors import ConfigError
 
-DEFAULT_MODEL = "smollm2-135m"
-"""The embedded model, which needs no hub: what is used where no other is named."""
-
 _DEFAULT_WARMUP = 4
+
+EMBEDDED_MODEL = "smollm2-135m"
+"""The small instruction model that needs no hub; what is used where no model is named."""
 
 Selection = Literal["implicit_reward", "logprob", "mean_logprob", "first"]
 DraftSource = Literal["policy", "reference"]
@@ -189,6 +189,10 @@ class CoactiveConfig(SamplingConfig):
     def sampling(self) -> SamplingConfig:
         """The part that concerns sampling."""
         return SamplingConfig(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+
+    def replay_seed(self, steps_taken: int) -> str:
+        """Return by which seed the step after so many draws what it replays."""
+        return f"{self.seed}/{steps_taken}"
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 1: linear warm-up, then the schedule."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
+
+from corll.moved import from_elsewhere
 
 # Words that carry no content of their own. The second group only gives instructions: it keeps
 # "write a short reply of two sentences" from counting as content that a reply must repeat.
@@ -34,26 +35,6 @@ _INSTRUCTION_WORDS = frozenset(
     """.split()
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-
-
-def same_text(first: str, second: str) -> bool:
-    """Whether two texts are the same to a reader: line ends, NFC and trailing space aside."""
-    return normalize(first) == normalize(second)
-
-
-def half_character(text: str) -> int | None:
-    """Where a text holds half of a character, a lone surrogate; None where UTF-8 can write it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return error.start
-    return None
-
-
-def normalize(text: str) -> str:
-    """Text with LF line ends, in NFC, without trailing white space."""
-    unified = text.replace("\r\n", "\n").replace("\r", "\n")
-    return unicodedata.normalize("NFC", unified).rstrip()
 
 
 def edit_cost(draft: str, edited: str) -> float:
@@ -132,3 +113,7 @@ def _stem(word: str) -> str:
             word = word[: -len(suffix)]
             break
     return word.removesuffix("e") if len(word) > 3 else word
+
+
+def __getattr__(name: str) -> Any:
+    return from_elsewhere(__name__, name)

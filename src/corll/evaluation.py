@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from corll.edits import content_kept, distinct_2, edit_cost
 from corll.errors import InputError
-from corll.feedback import User, clean_edit, is_acceptance
+from corll.feedback import User, is_acceptance
 from corll.records import Draft, Edit, Prompt
+from corll.text import clean_edit
 
 RESAMPLES = 4000
 
@@ -143,7 +144,7 @@ def question(prompt: Prompt) -> str:
 
 
 def _cost(draft: str, edited: str | None) -> float:
-    return 1.0 if edited is None else edit_cost(draft, clean_edit(edited))
+    return 1.0 if edited is None else edit_cost(draft, clean_edit(edited, draft))
 
 
 def mean_interval(values: NDArray[np.float64], *, seed: int) -> Interval:

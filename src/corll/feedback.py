@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from corll.edits import normalize, same_text
-from corll.errors import InputError
+from corll.moved import from_elsewhere
 from corll.records import Draft, Edit
-
-_ALLOWED_CONTROLS = frozenset("\n\t")
+from corll.text import same_text
 
 
 @runtime_checkable
@@ -47,30 +45,5 @@ def is_acceptance(draft: Draft, edited_text: str) -> bool:
     return same_text(draft.text, edited_text)
 
 
-def clean_edit(edited_text: str) -> str:
-    """The edit as it is learned from: LF line ends, NFC, no trailing white space.
-
-    *Raises*: InputError where the text is empty or holds control characters.
-    """
-    text = normalize(edited_text)
-    if not text.strip():
-        raise InputError(
-            "The edit is empty, and an empty text would teach the model to say nothing. "
-            "Send the draft as it is to accept it, or give no feedback (None)."
-        )
-    bad = sorted(set(filter(is_forbidden_control, text)))
-    if bad:
-        names = ", ".join(f"U+{ord(c):04X}" for c in bad)
-        raise InputError(f"The edit has control characters ({names}); remove them and send again.")
-    return text
-
-
-def is_forbidden_control(character: str) -> bool:
-    """Whether a character is a control character that no edit may hold."""
-    is_control = ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
-    return is_control and character not in _ALLOWED_CONTROLS
-
-
-def drop_control_characters(text: str) -> str:
-    """The text without the control characters that `clean_edit` refuses."""
-    return "".join(c for c in text if not is_forbidden_control(c) or c == "\r")
+def __getattr__(name: str) -> Any:
+    return from_elsewhere(__name__, name)

@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from corll.buffer import PreferenceBuffer
+from corll.buffer import REPLAY_MEMORY, PreferenceBuffer
 from corll.config import CoactiveConfig
 from corll.draft import make_drafts
 from corll.errors import AdapterError
-from corll.feedback import clean_edit, is_acceptance
+from corll.feedback import is_acceptance
 from corll.gradient import encode_pair
 from corll.model import file_names
 from corll.policy import Policy
@@ -29,10 +29,9 @@ from corll.records import (
     text_of,
 )
 from corll.step import PreferenceOptimizer
+from corll.text import clean_edit
 
 _REFERENCE_FOLDER = "reference"
-REPLAY_MEMORY = 512
-"""Preferences that replay draws from: the latest, so that a change of taste is learned."""
 
 
 class CoactiveLearner:
@@ -95,12 +94,13 @@ class CoactiveLearner:
     def outcome_of(self, draft: Draft, edited: Response) -> Outcome:
         """Return what `learn` would take the edit for; nothing is learned or counted.
 
-        *Raises*: InputError for a text that is empty, too long, or has control characters.
+        *Raises*: InputError for a text that is empty, too long, or holds half of a character.
         """
         if is_acceptance(draft, text_of(edited)):
             return Acceptance(draft)
         if isinstance(edited, str):
-            edit = self.policy.codec.encode_edit(draft.sample, clean_edit(edited))
+            text = clean_edit(edited, draft.text)
+            edit = self.policy.codec.encode_edit(draft.sample, text)
         else:
             edit = edited
         preference = Preference(draft.prompt, chosen=edit, rejected=draft.sample)
@@ -123,9 +123,8 @@ class CoactiveLearner:
 
     def learn_batch(self, batch: Sequence[Preference]) -> StepResult:
         """Step on these and on as many of the past as the configuration asks for; as `step`."""
-        replayed = self.buffer.recall(
-            self.config.replay_per_step, seed=f"{self.config.seed}/{self.steps_taken}"
-        )
+        seed = self.config.replay_seed(self.steps_taken)
+        replayed = self.buffer.recall(self.config.replay_per_step, seed=seed)
         result = self.step([*batch, *replayed])
         self.buffer.retire(result.learned[: len(batch)])
         return result

@@ -60,6 +60,8 @@ MODULES = {
 """Old module → new module."""
 
 NAMES: dict[str, dict[str, str]] = {
+    "corll.edits": dict.fromkeys(("half_character", "normalize", "same_text"), "corll.text"),
+    "corll.feedback": dict.fromkeys(("clean_edit",), "corll.text"),
     "corll.service.drafting": dict.fromkeys(
         (
             "Delta",

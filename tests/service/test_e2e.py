@@ -86,7 +86,8 @@ def live(
 
 
 def held_out_cost(client: openai.OpenAI, user: str, editor: RuleEditor, model: str) -> float:
-    from corll.edits import edit_cost, same_text
+    from corll.edits import edit_cost
+    from corll.text import same_text
 
     costs = []
     for number, prompt in enumerate(writing_prompts("held_out")[:16]):

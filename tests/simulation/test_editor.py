@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from prose import PROSE, TEXT
 
-from corll.edits import same_text
 from corll.errors import ConfigError
-from corll.feedback import User, clean_edit
+from corll.feedback import User
 from corll.records import Draft, Prompt, Sample
 from corll.simulation import EDITORS, Offence, RuleEditor
+from corll.text import clean_edit, same_text
 
 every_editor = pytest.mark.parametrize("name", EDITORS)
 
@@ -109,9 +109,11 @@ def test_utility_counts_offences() -> None:
     assert [ShoutEditor().utility("a" + "!" * n) for n in range(4)] == [1.0, 1 / 2, 1 / 3, 1 / 4]
 
 
-def test_control_characters_are_an_offence() -> None:
-    assert ShoutEditor().rewrite("a\x00b\n") == "ab\n"
-    assert ShoutEditor().utility("a\x00b") == 0.5
+def test_control_characters_are_repaired_by_the_rule_of_all_edits() -> None:
+    assert ShoutEditor().rewrite("a\x00b\x96c!\n") == "ab–c.\n"
+    # They mean nothing, so they alone make no draft worse, and no edit.
+    assert ShoutEditor().utility("a\x00b") == 1.0
+    assert ShoutEditor().edit(draft_of("a\x00b")) == "a\x00b"
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,11 @@ test("what is sent is an edit, and better than the other whole drafts for the sa
   ]);
 });
 
-test("control characters go, save from a draft that is accepted as it is", () => {
-  const edited = draft("a", "one\u007f", { edited: "two\u007f\u0000\tlines\n" });
-  expect(said([edited], edited)).toEqual([{ kind: "edit", id: "a", text: "two\tlines\n" }]);
-  const accepted = draft("a", "one\u007f");
-  expect(said([accepted], accepted)).toEqual([{ kind: "edit", id: "a", text: "one\u007f" }]);
+test("a text is sent as it stands: what pasted control characters meant is the server's to say", () => {
+  const edited = draft("a", "one", { edited: "two\u000b\u0096 lines\n" });
+  expect(said([edited], edited)).toEqual([
+    { kind: "edit", id: "a", text: "two\u000b\u0096 lines\n" },
+  ]);
 });
 
 test("what the server does not know cannot teach", () => {

@@ -10,7 +10,7 @@ export function lettersFor(sheet: Sheet, sent: SheetDraft, now: number = Date.no
   const edit: Unsent = {
     kind: "edit",
     madeAt: now,
-    body: { ...chosen, text: textOf(sent), idempotency_key: newId() },
+    body: { ...chosen, text: sent.edited, idempotency_key: newId() },
   };
   const others = sheet.drafts.filter((draft) => draft !== sent && isComparable(draft, sent));
   const comparisons = others.map((other, index): Unsent => {
@@ -22,13 +22,6 @@ export function lettersFor(sheet: Sheet, sent: SheetDraft, now: number = Date.no
     };
   });
   return [edit, ...comparisons];
-}
-
-/** The server takes no edit with control characters, which nobody sees that pastes them. */
-const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
-
-function textOf({ edited, text }: SheetDraft): string {
-  return edited === text ? edited : edited.replace(CONTROLS, "");
 }
 
 /** Two whole drafts for the same words; a draft that broke off was not a fair choice. */

@@ -24,7 +24,7 @@ from corll.cli.settings import (
     OptionalName,
 )
 from corll.cli.terminal_user import visible
-from corll.config import DEFAULT_MODEL, CoactiveConfig, SamplingConfig
+from corll.config import EMBEDDED_MODEL, CoactiveConfig, SamplingConfig
 from corll.errors import AdapterError, InputError
 from corll.model import file_names
 from corll.records import Draft
@@ -39,7 +39,7 @@ class DraftSettings(SamplingConfig):
     model: OptionalName = Field(
         None,
         description=f"{WHICH_MODEL}. By default the "
-        f"one that the adapter was trained on, or {DEFAULT_MODEL}.",
+        f"one that the adapter was trained on, or {EMBEDDED_MODEL}.",
     )
     adapter: OptionalFolder = Field(
         None, description="An adapter's folder, such as the one in a run's folder."
@@ -101,7 +101,7 @@ def _show(draft: Draft, *, with_prompt: bool) -> None:
 def _base_of(adapter: Path | None) -> str:
     """Return the base model that an adapter was trained on, as its folder says."""
     if adapter is None:
-        return DEFAULT_MODEL
+        return EMBEDDED_MODEL
     try:
         config = json.loads((adapter / file_names.ADAPTER_CONFIG).read_text(encoding="utf-8"))
         name = config["base_model_name_or_path"]

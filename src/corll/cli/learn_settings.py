@@ -23,7 +23,7 @@ from corll.cli.settings import (
     listed,
 )
 from corll.config import (
-    DEFAULT_MODEL,
+    EMBEDDED_MODEL,
     CoactiveConfig,
     Config,
     EditorName,
@@ -49,7 +49,7 @@ class LearnSettings(Config):
     moment, goes on with --resume FOLDER as if it had not been.
     """
 
-    model: str = Field(DEFAULT_MODEL, description=f"{WHICH_MODEL}.")
+    model: str = Field(EMBEDDED_MODEL, description=f"{WHICH_MODEL}.")
     user: UserName = Field(
         "you", description="Who edits: you, at this terminal, or a simulated user with one rule."
     )
@@ -184,7 +184,7 @@ def _flat(settings: LearnSettings) -> dict[str, Any]:
 
 
 def _is_here(model: str) -> bool:
-    return model != DEFAULT_MODEL and Path(model).exists()
+    return model != EMBEDDED_MODEL and Path(model).exists()
 
 
 def _absolute(path: Path | None) -> Path | None:

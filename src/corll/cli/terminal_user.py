@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from corll.edits import same_text, word_diff
+from corll.edits import word_diff
 from corll.errors import InputError
 from corll.evaluation import question
-from corll.feedback import UserLeftError, clean_edit
+from corll.feedback import UserLeftError
 from corll.records import Draft, Prompt
+from corll.text import clean_edit, is_control, same_text
 
 _STYLES = {"keep": "", "delete": "red strike", "insert": "bold green"}
 _EDITOR_TOOLBAR = " Ctrl-S or Esc Enter: done · Ctrl-C: leave without this edit "
@@ -60,7 +61,7 @@ class TerminalUser:
             text = edit(text)
             problem = _problem(draft, text)
             if problem is None:
-                self._console.print(_diff(draft.text, clean_edit(text)))
+                self._console.print(_diff(draft.text, clean_edit(text, draft.text)))
                 question_ = "Enter send · e edit again · v open in $EDITOR · b back to the draft"
             else:
                 self._console.print(Text(problem, style="yellow"))
@@ -68,7 +69,7 @@ class TerminalUser:
             keys = {k: v for k, v in _CONFIRM_KEYS.items() if problem is None or v != "send"}
             action = _press(question_, keys)
             if action == "send":
-                return clean_edit(text)
+                return clean_edit(text, draft.text)
             if action == "back":
                 return None
             edit = _edit_in_place if action == "edit" else self._open
@@ -104,10 +105,7 @@ def typed_prompts(console: Console) -> Iterator[Prompt]:
 
 def visible(text: str) -> str:
     """Make control characters of a text visible: a draft must not steer the terminal."""
-    return "".join(
-        c if c in "\n\t" or not (ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0) else f"\\x{ord(c):02x}"
-        for c in text
-    )
+    return "".join(f"\\x{ord(c):02x}" if is_control(c) or c == "\r" else c for c in text)
 
 
 def _panel(title: str, text: str) -> Panel:
@@ -128,11 +126,8 @@ def _problem(draft: Draft, text: str) -> str | None:
         return "Nothing was changed. To send the draft as it is, go back and accept it."
     try:
         clean_edit(text)
-        text.encode("utf-8")
     except InputError as error:
         return str(error)
-    except UnicodeEncodeError:
-        return "The edit holds bytes that are no character; remove them and send again."
     return None
 
 

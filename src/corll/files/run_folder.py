@@ -23,12 +23,13 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from corll.errors import InputError, RecordError, RunFolderError
+from corll.errors import RecordError, RunFolderError
 from corll.evaluation import Measures
-from corll.feedback import User, clean_edit, is_acceptance
+from corll.feedback import User, is_acceptance
 from corll.files import durable
 from corll.files.formats import to_trl
 from corll.records import Draft, Edit, Preference, Round
+from corll.text import clean_edit
 
 
 class RunFolder:
@@ -97,7 +98,7 @@ class RunFolder:
         *Raises*: InputError for a text that could not be learned from, which is not written.
         """
         if edit.text is not None and not is_acceptance(edit.draft, edit.text):
-            _check(edit.text)
+            clean_edit(edit.text)
         with self._writing(f"{self._journal} could not be written"):
             durable.append_line(self._journal, {"number": len(self.edits) + 1, **asdict(edit)})
         self.edits.append(edit)
@@ -227,7 +228,11 @@ def read_journal(path: str | Path) -> list[Edit]:
 def preferences_of(edits: Iterable[Edit]) -> list[Preference]:
     """Return the preferences among edits; acceptances and drafts without feedback give none."""
     return [
-        Preference(edit.draft.prompt, chosen=clean_edit(edit.text), rejected=edit.draft.sample)
+        Preference(
+            edit.draft.prompt,
+            chosen=clean_edit(edit.text, edit.draft.text),
+            rejected=edit.draft.sample,
+        )
         for edit in edits
         if edit.text is not None and not is_acceptance(edit.draft, edit.text)
     ]
@@ -237,13 +242,3 @@ def round_metrics(round_: Round, *, step: int) -> dict[str, Any]:
     """Return the line of a round in `metrics.jsonl`; `step` counts the steps taken so far."""
     measured = {} if round_.edit.text is None else asdict(Measures.of(round_.edit))
     return {"round": round_.number, "step": step, **measured, **(round_.step_metrics or {})}
-
-
-def _check(text: str) -> None:
-    clean_edit(text)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(
-            "The edit holds half of a surrogate pair, which is no character."
-        ) from error

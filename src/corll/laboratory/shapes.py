@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from transformers import PreTrainedConfig
 
-from corll.config import DEFAULT_MODEL
+from corll.config import EMBEDDED_MODEL
 from corll.errors import ConfigError
 
 _DTYPES = {2: torch.bfloat16, 4: torch.float32}
@@ -68,7 +68,7 @@ LLAMA_2_13B = ModelShape(
 )
 GPT2 = ModelShape("gpt2", 124_439_808, 12, 768, 3072, 12, 64, 50_257, 4, "gpt2")
 GPT2_LARGE = ModelShape("gpt2-large", 774_030_080, 36, 1280, 5120, 20, 64, 50_257, 4, "gpt2")
-SMOLLM2 = ModelShape(DEFAULT_MODEL, 134_515_008, 30, 576, 1536, 3, 64, 49_152, 2)
+SMOLLM2 = ModelShape(EMBEDDED_MODEL, 134_515_008, 30, 576, 1536, 3, 64, 49_152, 2)
 TINY = ModelShape("tiny", 4_590_848, 6, 256, 512, 2, 64, 4096, 2)
 
 MODELS = {shape.name: shape for shape in (LLAMA_2_7B, LLAMA_2_13B, GPT2, GPT2_LARGE, SMOLLM2, TINY)}

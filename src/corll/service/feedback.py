@@ -12,9 +12,8 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection
 
-from corll.edits import edit_cost, normalize, same_text
+from corll.edits import edit_cost
 from corll.errors import CorllError, InputError
-from corll.feedback import clean_edit
 from corll.records import Sample
 from corll.service.drafting.requests import Drafter
 from corll.service.prompts import as_prompt
@@ -24,6 +23,7 @@ from corll.service.store.comparisons import ComparisonRow
 from corll.service.store.drafts import DraftRow, EditRow
 from corll.service.store.lineages import VersionState
 from corll.service.store.preferences import PreferenceState
+from corll.text import clean_edit, normalize, same_text
 
 FeedbackState = Literal["recorded", "accepted", "replaced", "set_aside", "learned", "serving"]
 
@@ -132,7 +132,7 @@ def judge_edit(
         )
     shown = Sample.from_dict(draft.choice(choice))
     accepted = same_text(shown.text, text)
-    text = normalize(text) if accepted else clean_edit(text)
+    text = normalize(shown.text) if accepted else clean_edit(text, shown.text)
     reason = _why_not(draft, user) or (_ACCEPTED if accepted else None)
     if reason is None:
         reason = drafter.why_not_learnable(as_prompt(draft.prompt, draft.kind), shown, text)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from corll.service.learning.supervisor import LearnerState
 from corll.service.store.drafts import DraftRow, EditRow
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
 _COSTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0)
-_LEARNER_STATES = ("off", "starting", "ready", "down")
 
 
 class Metrics:
@@ -71,7 +72,7 @@ class Metrics:
         state = Gauge(
             "corll_learner_state", "1 for the learner's state.", ["state"], registry=self._registry
         )
-        for name in _LEARNER_STATES:
+        for name in get_args(LearnerState):
             state.labels(name).set_function(partial(_is, learner, name))
 
     def drafted(self, row: DraftRow, *, seconds: float) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from tyro.conf import Suppress, arg
 
-from corll.config import CoactiveConfig, Config, LoraConfig
+from corll.config import EMBEDDED_MODEL, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
@@ -68,7 +68,7 @@ class ServiceSettings(Config):
         None, description="URL of a PostgreSQL database; by default SQLite in the data folder."
     )
     model: str = Field(
-        "smollm2-135m", description="The base model: a name of `corll models`, a hub id, a folder."
+        EMBEDDED_MODEL, description="The base model: a name of `corll models`, a hub id, a folder."
     )
     dtype: OptionalDType = Field(
         None, description="Precision of the base model; by default what suits the device."
@@ -143,7 +143,7 @@ class ServiceSettings(Config):
     @field_validator("data_dir")
     @classmethod
     def _from_anywhere(cls, folder: Path) -> Path:
-        # Versions are stored with their folders, and found from any working directory.
+        # The learner is another process, and may have another working directory.
         return folder.expanduser().absolute()
 
     @model_validator(mode="after")
@@ -191,16 +191,6 @@ class ServiceSettings(Config):
         if self.store_by_default is not None:
             return self.store_by_default
         return self.is_loopback and not self.behind_proxy
-
-    @property
-    def versions_dir(self) -> Path:
-        """Where the versions' folders lie."""
-        return self.data_dir / "versions"
-
-    @property
-    def references_dir(self) -> Path:
-        """Where imported adapters lie."""
-        return self.data_dir / "references"
 
     def printable(self) -> dict[str, Any]:
         """As plain data, without what is secret."""

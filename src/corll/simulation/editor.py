@@ -11,14 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from corll.edits import same_text
 from corll.errors import ConfigError
 from corll.evaluation import question
-from corll.feedback import drop_control_characters, is_forbidden_control
 from corll.records import Draft
+from corll.text import repair_controls, same_text
 
 _MOST_PASSES = 1000
 
@@ -81,6 +80,7 @@ class RuleEditor(ABC):
 
         The function is idempotent: a rewritten text has no offences.
         """
+        text = repair_controls(text)
         for _ in range(_MOST_PASSES):
             if not self.has_content(text):
                 return ""
@@ -97,12 +97,12 @@ class RuleEditor(ABC):
         """
         if not self.rewrite(text):
             return 0.0
-        return 1.0 / (1.0 + len(self._offences(text)))
+        return 1.0 / (1.0 + len(self._offences(repair_controls(text))))
 
     def spoil(self, text: str) -> str:
         """Make one local change for the worse; return the text where no change is worse."""
         utility = self.utility(text)
-        for spoiled in map(drop_control_characters, self.find_spoilings(text)):
+        for spoiled in map(repair_controls, self.find_spoilings(repair_controls(text))):
             if self.utility(spoiled) < utility:
                 return spoiled
         return text
@@ -127,7 +127,7 @@ class RuleEditor(ABC):
     def _offences(self, text: str) -> list[Offence]:
         """Return the offences that count, in order and without overlaps."""
         chosen: list[Offence] = []
-        for offence in (*self.find_offences(text), *_control_characters(text)):
+        for offence in self.find_offences(text):
             if all(not _overlap(offence, other) for other in chosen):
                 chosen.append(offence)
         return sorted(chosen)
@@ -153,10 +153,3 @@ def _repair(text: str, offences: Iterable[Offence]) -> str:
         parts += [text[position : offence.start], offence.replacement]
         position = offence.end
     return "".join(parts) + text[position:]
-
-
-def _control_characters(text: str) -> Iterator[Offence]:
-    """Yield control characters as offences, since no edit may hold them; a text's end may."""
-    for index, character in enumerate(text.rstrip()):
-        if is_forbidden_control(character) and character != "\r":
-            yield Offence(index, index + 1, "")

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from corll.edits import normalize
 from corll.errors import ConfigError
 from corll.simulation.contractions import find_expansions, find_long_forms
 from corll.simulation.editor import Offence, RuleEditor
 from corll.simulation.sentences import CLOSING_PHRASE, find_half_sentence
 from corll.simulation.wording import capitalize
+from corll.text import normalize
 
 _HEADING = re.compile(
     r"\s*(?:(?:\**(?:subject|to|from|date|re|cc)\**[ \t]*:"

@@ -19,7 +19,7 @@ def called(db: Connection, name: str, *, namespace: str = "home") -> Serving | N
 
 def test_a_user_without_a_version_is_served_by_the_base(db: Connection, ada: User) -> None:
     assert serving_for(db, ada) == Serving(ada, None)
-    assert serving_for(db, ada).folder is None
+    assert serving_for(db, ada).folder_in(Path("/data")) is None
 
 
 def test_each_user_is_served_by_their_own_version(db: Connection, ada: User) -> None:
@@ -27,8 +27,10 @@ def test_each_user_is_served_by_their_own_version(db: Connection, ada: User) -> 
     version = publish(db, ada, preference_from_edit(db, ada))
     found = serving_for(db, ada)
     assert (found.version, found.held_back, found.blind) == (version, False, False)
-    assert found.folder is not None
-    assert found.folder.id == version.id
+    folder = found.folder_in(Path("/data"))
+    assert folder is not None
+    assert version.folder is not None
+    assert (folder.id, folder.folder) == (version.id, Path("/data") / version.folder)
     assert serving_for(db, bob).version is None
 
 
@@ -50,15 +52,14 @@ def test_an_imported_reference_drafts_until_there_is_a_version(db: Connection, a
         now=NOW,
     )
     start_lineage(db, user_id=ada.id, reference_id=reference.id, now=NOW)
-    folder = serving_for(db, ada).folder
+    folder = serving_for(db, ada).folder_in(Path("/data"))
     assert folder is not None
     assert (folder.id, folder.is_reference) == (reference.id, True)
     version = publish(db, ada, preference_from_edit(db, ada))
-    folder = serving_for(db, ada).folder
+    folder = serving_for(db, ada).folder_in(Path("/data"))
     assert folder is not None
     assert (folder.id, folder.is_reference) == (version.id, False)
-    assert folder.reference is not None
-    assert Path(folder.reference).name == "f1"
+    assert folder.reference == Path("/data/references/f1")
 
 
 @pytest.mark.parametrize(("drawn", "held_back"), [(0.0, True), (0.249, True), (0.25, False)])

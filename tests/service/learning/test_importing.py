@@ -12,7 +12,7 @@ from teaching import NOW, add_user, begun
 from corll.policy import Policy
 from corll.service.learning import importing
 from corll.service.learning.trainer import Trainer
-from corll.service.store import accounts, imports, lineages, schema
+from corll.service.store import accounts, imports, lineages, preferences, schema
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from corll.service.store.drafts import drafts_of, edits_of
@@ -140,3 +140,24 @@ def test_prompts_that_are_too_long_are_skipped_and_the_rest_is_learned(
     assert all("max_prompt_length" in str(reason) for reason in skipped.values())
     assert row.result is not None
     assert row.result["held_out"] == len(imports.held_out_numbers(12)) - 1
+
+
+def test_line_ends_and_pasted_control_characters_of_an_import_teach_nothing(
+    trainer: Trainer, user: User
+) -> None:
+    prompt = [{"role": "user", "content": "Where is it?"}]
+    items = [
+        (prompt, "It is late.\r\nBob \x96 shop\r\n", "It is late.\nBob – shop"),
+        (prompt, "It is late.\r\nBob", "It\x92s late.\r\nBob\x00"),
+    ]
+    row = trainer.database.write(
+        lambda db: imports.add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
+    )
+    gone_on(trainer, row)
+    with trainer.database.read() as db:
+        same, other = imports.items_of(db, row.id)
+        (preference,) = preferences.preferences_of(db, user.id)
+    assert (same.state, other.state) == ("skipped", "used")
+    assert "the draft itself" in str(same.reason)
+    assert preference.chosen == {"text": "It’s late.\nBob"}
+    assert preference.rejected["text"] == "It is late.\nBob"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +16,21 @@ from teaching import NOW, add_edit, add_user, drafted, states
 
 from corll.errors import AdapterError
 from corll.learner import CoactiveLearner
+from corll.model.tokens import TokenCodec
 from corll.policy import Policy
-from corll.records import Preference
+from corll.records import Preference, Sample
 from corll.service.learning import checks
 from corll.service.learning import trainer as trainer_module
 from corll.service.learning.checks import Examined, reasons_against
 from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
 from corll.service.store.accounts import User
+from corll.service.store.database import Database
 from corll.service.store.schema import preferences as preference_table
 from corll.service.versions import publishing
 from corll.service.versions.references import import_reference
 from corll.service.versions.retention import remove_pruned
+from running_service import settings_for
 
 
 def test_n_edits_make_a_version_that_serves(trainer: Trainer, user: User) -> None:
@@ -39,8 +44,10 @@ def test_n_edits_make_a_version_that_serves(trainer: Trainer, user: User) -> Non
     assert trainer.learn(user.id) is None  # nothing is learned from twice
     assert version.folder is not None
     assert version.manifest_sha256 is not None
-    publishing.verify(Path(version.folder), version.manifest_sha256)
-    assert "parcel" not in (Path(version.folder) / "corll_learner.json").read_text()
+    assert version.folder == f"versions/{version.id}"
+    folder = trainer.database.path_of(version.folder)
+    publishing.verify(folder, version.manifest_sha256)
+    assert not any(b"parcel" in path.read_bytes() for path in folder.iterdir())
 
 
 def test_all_that_waits_is_learned_where_it_is_asked_for(trainer: Trainer, user: User) -> None:
@@ -50,31 +57,111 @@ def test_all_that_waits_is_learned_where_it_is_asked_for(trainer: Trainer, user:
     assert version.number == 1
 
 
+@pytest.mark.parametrize("replayed", [0, 1, 3])
 def test_steps_over_several_versions_are_those_of_one_learner(
-    trainer: Trainer, user: User, tiny_model_folder: Path
+    policy: Policy,
+    database: Database,
+    user: User,
+    tiny_model_folder: Path,
+    tmp_path: Path,
+    replayed: int,
 ) -> None:
-    """Weights, Adam's moments and the schedule go on from version to version."""
+    """Weights, Adam's moments, the schedule and what is replayed go on from version to version."""
+    settings = settings_for(
+        tiny_model_folder, tmp_path / "data", coactive={"replay_per_step": replayed}
+    )
+    trainer = Trainer(policy, database, settings)
     rows = []
-    for number in range(4):
+    for number in range(6):
         add_edit(trainer, user, f"We are sorry, it is number {number}.", number=number)
         with trainer.database.read() as db:
             rows = preferences.preferences_of(db, user.id)
-        if number % 2:
+        if number in (1, 5):  # one step, then two in one version
             assert trainer.learn(user.id) is not None
     with trainer.database.read() as db:
         serving = lineages.serving_version(db, user.id)
     assert serving is not None
-    assert serving.number == 2
+    assert (serving.number, serving.steps) == (2, 3)
     alone = Policy.load(tiny_model_folder, dtype="float32", lora=trainer.settings.lora)
     learner = CoactiveLearner(alone, trainer.settings.coactive)
     pairs = trainer.to_preferences([replace(row, reference=None) for row in rows])
-    learner.step(pairs[:2])
-    learner.step(pairs[2:])
+    for first in (0, 2, 4):
+        learner.learn_batch(pairs[first : first + 2])
     with trainer.policy_of(serving) as served:
         found = served.trainable_parameters()
         for name, expected in alone.trainable_parameters().items():
             own = found[name.replace(alone.adapter, served.adapter)]
             assert own.detach().numpy() == pytest.approx(expected.detach().numpy(), abs=1e-6)
+
+
+def test_a_step_reads_and_encodes_only_what_it_learns_from(
+    policy: Policy,
+    database: Database,
+    user: User,
+    tiny_model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = settings_for(tiny_model_folder, tmp_path / "data", coactive={"replay_per_step": 3})
+    trainer = Trainer(policy, database, settings)
+    for number in range(12):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    first = trainer.learn(user.id)
+    assert first is not None
+    assert first.steps == 6
+    for number in range(12, 14):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    encode, encoded = TokenCodec.encode_edit, []
+
+    def counted(codec: TokenCodec, draft: Sample, text: str) -> Sample:
+        encoded.append(text)
+        return encode(codec, draft, text)
+
+    monkeypatch.setattr(TokenCodec, "encode_edit", counted)
+    assert trainer.learn(user.id) is not None
+    assert len(encoded) == 2 + 3
+    assert encoded[:2] == ["Sorry, number 12.", "Sorry, number 13."]
+
+
+def test_log_reference_of_what_was_learned_is_kept(trainer: Trainer, user: User) -> None:
+    for number in range(2):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    with trainer.database.read() as db:
+        assert [row.reference for row in preferences.preferences_of(db, user.id)] == [None, None]
+    assert trainer.learn(user.id) is not None
+    with trainer.database.read() as db:
+        rows = preferences.preferences_of(db, user.id)
+    for row, preference in zip(rows, trainer.to_preferences(rows), strict=True):
+        assert row.reference is not None
+        assert isinstance(preference, Preference)
+        assert preference.reference is not None
+        sides = [preference.chosen, preference.rejected]
+        expected = trainer.base.reference_logprobs([preference.prompt] * 2, sides).tolist()
+        found = [preference.reference.chosen, preference.reference.rejected]
+        assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_step_begins_while_edits_are_written(trainer: Trainer, user: User) -> None:
+    """Until it has computed, a step keeps nobody from writing, and waits for nobody who does."""
+    for number in range(4):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+        if number == 1:
+            assert trainer.learn(user.id) is not None
+    writing, computing = threading.Event(), threading.Event()
+
+    def write_for_long(db: Connection) -> bool:
+        accounts.audit(db, actor="a", action="note", subject="s", details={}, now=NOW)
+        writing.set()
+        return computing.wait(60)
+
+    trainer.give_way = computing.set
+    with ThreadPoolExecutor(1) as writer:
+        written = writer.submit(trainer.database.write, write_for_long)
+        assert writing.wait(60)
+        version = trainer.learn(user.id)
+        assert written.result() is True
+    assert version is not None
+    assert version.number == 2
 
 
 def test_a_step_from_what_no_longer_serves_is_not_registered(
@@ -96,7 +183,7 @@ def test_a_step_from_what_no_longer_serves_is_not_registered(
     monkeypatch.setattr(trainer_module, "reasons_against", rolled_back_meanwhile)
     assert trainer.learn(user.id) is None
     assert states(trainer, user) == ["set_aside", "set_aside", "waiting", "waiting"]
-    assert [path.name for path in trainer.settings.versions_dir.iterdir()] == [first.id]
+    assert [path.name for path in trainer.database.path_of("versions").iterdir()] == [first.id]
 
 
 def test_a_version_that_fails_its_examination_never_serves(
@@ -216,7 +303,7 @@ def test_retention_removes_old_weights_and_keeps_what_serves(trainer: Trainer, u
     with trainer.database.read() as db:
         versions = lineages.versions_of(db, user.id)
     assert [version.folder is not None for version in versions] == [False, False] + [True] * 4
-    kept = {path.name for path in trainer.settings.versions_dir.iterdir()}
+    kept = {path.name for path in trainer.database.path_of("versions").iterdir()}
     assert kept == {version.id for version in versions[2:]}
     assert remove_pruned(trainer.database, user.id) == []
     with trainer.database.read() as db:
@@ -255,7 +342,7 @@ def test_a_rollback_while_weights_are_pruned_keeps_the_folder_it_serves(
         serving = lineages.serving_version(db, user.id)
     assert serving is not None
     assert serving.folder is not None
-    assert (serving.number, Path(serving.folder).is_dir()) == (4, True)
+    assert (serving.number, trainer.database.path_of(serving.folder).is_dir()) == (4, True)
 
 
 def test_an_adapter_that_changes_nothing_is_found_out(

@@ -27,8 +27,9 @@ from corll.service.store.drafts import (
 from corll.service.store.preferences import (
     PreferenceRow,
     find_preference,
+    find_preferences,
     keep_reference,
-    learned_preferences,
+    learned_ids,
     users_with_waiting,
     waiting_preferences,
 )
@@ -206,7 +207,10 @@ def test_the_latest_that_were_learned_come_oldest_first(db: Connection) -> None:
     ada = add_user(db)
     ids = [str(edit(db, kept_draft(db, ada), "Hi").preference_id) for _ in range(4)]
     publish(db, ada, *ids[:3])
-    assert [row.id for row in learned_preferences(db, ada.id, limit=2)] == ids[1:3]
+    assert learned_ids(db, ada.id, limit=2) == ids[1:3]
+    assert learned_ids(db, ada.id, limit=0) == []
+    found = find_preferences(db, [ids[2], "gone", ids[0]])
+    assert {name: row.id for name, row in found.items()} == {ids[0]: ids[0], ids[2]: ids[2]}
 
 
 def test_the_scores_of_the_reference_are_kept_beside_it(db: Connection) -> None:

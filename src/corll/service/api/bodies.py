@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from corll.edits import half_character
+from corll.text import half_character
 
 _MOST_STOPS = 4
 _LONGEST_STOP = 200

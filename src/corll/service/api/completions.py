@@ -238,7 +238,7 @@ def _request(body: Asked, serving: Serving, services: Services) -> DraftRequest:
     seed = secrets.randbits(62) if body.seed is None else body.seed & (2**63 - 1)
     return DraftRequest(
         prompt=prompt,
-        version=serving.folder,
+        version=serving.folder_in(services.database.folder),
         max_new_tokens=_length(body, prompt, services),
         seed=seed,
         config=config,

@@ -31,13 +31,12 @@ class Serving:
     blind: bool = False
     reference: Reference | None = None
 
-    @property
-    def folder(self) -> VersionFolder | None:
-        """Where the engine finds what drafts: the version, else an imported reference."""
+    def folder_in(self, data_folder: Path) -> VersionFolder | None:
+        """Return where the engine finds what drafts: the version, else an imported reference."""
         imported = None if self.reference is None else self.reference.folder
-        reference = None if imported is None else Path(imported)
+        reference = None if imported is None else data_folder / imported
         if self.version is not None and self.version.folder is not None:
-            return VersionFolder(self.version.id, Path(self.version.folder), reference)
+            return VersionFolder(self.version.id, data_folder / self.version.folder, reference)
         if reference is None or self.reference is None:
             return None
         return VersionFolder(self.reference.id, reference, reference)

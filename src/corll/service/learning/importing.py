@@ -15,17 +15,16 @@ import numpy as np
 from sqlalchemy import Connection
 
 from corll.draft import make_drafts
-from corll.edits import same_text
 from corll.errors import InputError
 from corll.evaluation import Evaluation, compare, evaluate, mean_interval
-from corll.feedback import clean_edit
-from corll.records import Draft, Prompt, Sample
+from corll.records import Draft, Prompt
 from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, imports, lineages
 from corll.service.store.drafts import DraftRow
 from corll.service.store.imports import ImportItem, ImportRow
 from corll.service.store.lineages import Version
 from corll.service.store.rows import new_id
+from corll.text import clean_edit, same_text
 
 _AT_ONCE = 8
 _HELD_OUT_SEED = 2**40
@@ -139,7 +138,8 @@ def _measured(
     surprisals: list[float] = []
     with trainer.serving_policy(user_id) as policy:
         for chunk in _chunks(items):
-            prompts, sent = [item.prompt for item in chunk], [item.sent for item in chunk]
+            prompts = [item.prompt for item in chunk]
+            sent = [clean_edit(item.sent) for item in chunk]
             seeds = [_HELD_OUT_SEED + item.number for item in chunk]
             trainer.give_way()
             made += make_drafts(policy, prompts, config, seeds=seeds)
@@ -199,8 +199,7 @@ def _drafts(
 
 
 def _old_draft(trainer: Trainer, prompt: Prompt, text: str) -> Draft:
-    encoded = trainer.base.codec.encode_response(text)
-    return Draft(prompt, (Sample(text, encoded.token_ids, None, finished=True),))
+    return Draft(prompt, (trainer.base.codec.encode_response(text),))
 
 
 def _record(
@@ -226,9 +225,11 @@ def _record(
         created_at=time.time(),
     )
 
+    text = clean_edit(item.sent, draft.text)
+
     def write(db: Connection) -> Any:
         imports.add_imported_preference(
-            db, import_id=row.id, draft=stored, text=clean_edit(item.sent), now=time.time()
+            db, import_id=row.id, draft=stored, text=text, now=time.time()
         )
         imports.mark_item(db, row.id, item.number, state="used", reason=None)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -18,9 +19,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from corll.buffer import REPLAY_MEMORY, draw
 from corll.errors import DeviceMemoryError, InputError, StaleParentError, TrainingError
 from corll.gradient import encode_pair
-from corll.learner import REPLAY_MEMORY, CoactiveLearner
 from corll.model import file_names
 from corll.policy import Policy
 from corll.records import Preference, ReferenceLogprobs, Sample, StepResult
@@ -34,6 +35,7 @@ from corll.service.store.preferences import PreferenceRow
 from corll.service.store.rows import new_id
 from corll.service.versions import publishing
 from corll.service.versions.retention import remove_pruned
+from corll.step import PreferenceOptimizer
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +45,17 @@ _BATCHES_A_VERSION = 8
 
 @dataclass(frozen=True)
 class _Start:
-    """What a step starts from. `waiting` are the preferences to be learned, in order."""
+    """What a version starts from.
+
+    `waiting` are the preferences to be learned, in order; `past` the ids of those of which each
+    step replays some.
+    """
 
     lineage: Lineage
     reference: Reference
     serving: Version | None
     waiting: list[PreferenceRow]
-    past: list[PreferenceRow]
+    past: list[str]
 
 
 class Trainer:
@@ -82,17 +88,20 @@ class Trainer:
         if not batches:
             return None
         with self.policy_of(start.serving, start.reference) as policy:
-            learner = self._learner(policy, start)
+            optimizer = self._optimizer(policy, start.serving)
+            past: deque[str | Preference] = deque(start.past, maxlen=REPLAY_MEMORY)
             learned: list[tuple[PreferenceRow, Preference]] = []
             metrics: Mapping[str, float] = {}
             for batch in batches:
-                rows, result = self._step(learner, batch)
+                rows, result = self._step(optimizer, batch, past)
                 if result is not None:
-                    learned += zip(rows, result.learned, strict=False)
+                    taught = result.learned[: len(rows)]
+                    past.extend(taught)
+                    learned += zip(rows, taught, strict=True)
                     metrics = result.metrics
             if not learned:
                 return None
-            return self._publish(user_id, start, learner, learned, metrics)
+            return self._publish(user_id, start, optimizer, learned, metrics)
 
     @contextmanager
     def serving_policy(self, user_id: str) -> Iterator[Policy]:
@@ -108,8 +117,8 @@ class Trainer:
         self, version: Version | None, reference: Reference | None = None
     ) -> Iterator[Policy]:
         """The policy of a version, or a new one that is its reference; unloaded afterwards."""
-        folder = None if version is None else _folder(version)
-        own = None if reference is None else reference.folder
+        folder = None if version is None else self._verified(version)
+        own = self._folder_of(reference)
         policy = self.base.with_adapter(folder, lora=self.settings.lora, reference=own)
         try:
             yield policy
@@ -148,12 +157,22 @@ class Trainer:
         return preference
 
     def _start(self, user_id: str) -> _Start | None:
-        def read(db: Connection) -> Any:
+        """Read what a version starts from; None where its user does not let anything be learned.
+
+        Nothing is locked meanwhile: whatever changes until the version is registered is noticed
+        then.
+        """
+        with self.database.read() as db:
             user = accounts.find_user(db, user_id)
-            if user is None or not user.learn:
-                return None
-            lineage = lineages.current_lineage(db, user_id) or self._new_lineage(db, user_id)
-            most = _BATCHES_A_VERSION * self.settings.coactive.preferences_per_step
+            lineage = lineages.current_lineage(db, user_id)
+        if user is None or not user.learn:
+            return None
+        if lineage is None:
+            lineage = self.database.write(lambda db: self._first_lineage(db, user_id))
+        config = self.settings.coactive
+        most = _BATCHES_A_VERSION * config.preferences_per_step
+        memory = REPLAY_MEMORY if config.replay_per_step else 0
+        with self.database.read() as db:
             reference = lineages.find_reference(db, lineage.reference_id)
             assert reference is not None
             return _Start(
@@ -161,13 +180,13 @@ class Trainer:
                 reference,
                 lineages.serving_version(db, user_id),
                 preferences.waiting_preferences(db, user_id, limit=most),
-                preferences.learned_preferences(db, user_id, limit=REPLAY_MEMORY),
+                preferences.learned_ids(db, user_id, limit=memory),
             )
 
-        found: _Start | None = self.database.write(read)
-        return found
-
-    def _new_lineage(self, db: Connection, user_id: str) -> Lineage:
+    def _first_lineage(self, db: Connection, user_id: str) -> Lineage:
+        """Return the lineage of a user, begun from the base where there is none."""
+        if (current := lineages.current_lineage(db, user_id)) is not None:
+            return current
         reference = lineages.get_or_create_base_reference(
             db,
             base_model=self.base.name,
@@ -187,19 +206,23 @@ class Trainer:
             batches.pop()
         return batches
 
-    def _learner(self, policy: Policy, start: _Start) -> CoactiveLearner:
-        learner = CoactiveLearner(policy, self.settings.coactive, give_way=self.give_way)
-        if start.serving is not None:
-            learner.optimizer.steps_taken = start.serving.steps
-            if start.serving.has_optimizer and start.serving.folder is not None:
-                learner.optimizer.restore(start.serving.folder, steps_taken=start.serving.steps)
-        if self.settings.coactive.replay_per_step:
-            past = self.to_preferences(start.past)
-            learner.buffer.past.extend(p for p in past if isinstance(p, Preference))
-        return learner
+    def _optimizer(self, policy: Policy, serving: Version | None) -> PreferenceOptimizer:
+        """Return an optimiser that goes on from the version that serves."""
+        config = self.settings.coactive
+        within = policy.within(config.memory_limit_gb)
+        optimizer = PreferenceOptimizer(within, config, give_way=self.give_way)
+        if serving is not None:
+            optimizer.steps_taken = serving.steps
+            if serving.has_optimizer and serving.folder is not None:
+                folder = self.database.path_of(serving.folder)
+                optimizer.restore(folder, steps_taken=serving.steps)
+        return optimizer
 
     def _step(
-        self, learner: CoactiveLearner, batch: Sequence[PreferenceRow]
+        self,
+        optimizer: PreferenceOptimizer,
+        batch: Sequence[PreferenceRow],
+        past: Sequence[str | Preference],
     ) -> tuple[list[PreferenceRow], StepResult | None]:
         """Step on those that can be learned from, and say which; set the others aside."""
         usable: list[tuple[PreferenceRow, Preference]] = []
@@ -208,14 +231,25 @@ class Trainer:
                 self._set_aside([row], str(found))
             else:
                 usable.append((row, found))
-        rows = [row for row, _ in usable]
         if not usable:
-            return rows, None
+            return [], None
+        rows = [row for row, _ in usable]
+        replayed = self._replayed(past, optimizer.steps_taken)
         try:
-            return rows, learner.learn_batch([preference for _, preference in usable])
+            return rows, optimizer.step([*(found for _, found in usable), *replayed])
         except (TrainingError, DeviceMemoryError) as error:
             self._set_aside(rows, str(error))
             return [], None
+
+    def _replayed(self, past: Sequence[str | Preference], steps_taken: int) -> list[Preference]:
+        """Draw what a step replays of the past, of which only that is read and encoded."""
+        config = self.settings.coactive
+        drawn = draw(past, config.replay_per_step, seed=config.replay_seed(steps_taken))
+        with self.database.read() as db:
+            rows = preferences.find_preferences(db, [one for one in drawn if isinstance(one, str)])
+        read = dict(zip(rows, self.to_preferences(list(rows.values())), strict=True))
+        found = (read.get(one) if isinstance(one, str) else one for one in drawn)
+        return [one for one in found if isinstance(one, Preference)]
 
     def _set_aside(self, rows: Sequence[PreferenceRow], reason: str) -> None:
         log.warning("%d preferences were set aside: %s", len(rows), reason)
@@ -238,13 +272,19 @@ class Trainer:
         self,
         user_id: str,
         start: _Start,
-        learner: CoactiveLearner,
+        optimizer: PreferenceOptimizer,
         learned: Sequence[tuple[PreferenceRow, Preference]],
         metrics: Mapping[str, float],
     ) -> Version | None:
         version_id = new_id("ver")
-        folder = self.settings.versions_dir / version_id
-        digest = publishing.publish(folder, lambda to: learner.save(to, with_preferences=False))
+        place = f"{lineages.VERSIONS}/{version_id}"
+        folder = self.database.path_of(place)
+
+        def save(to: Path) -> None:
+            optimizer.policy.save(to)
+            optimizer.save(to)
+
+        digest = publishing.publish(folder, save)
         learned_from = [preference for _, preference in learned]
         reasons = self._examine(folder, start.reference, learned_from)
         parent = None if start.serving is None else start.serving.id
@@ -258,10 +298,10 @@ class Trainer:
             state="rejected" if reasons else "candidate",
             reasons=reasons,
             metrics=dict(metrics),
-            folder=str(folder),
+            folder=place,
             manifest_sha256=digest,
             has_optimizer=True,
-            steps=learner.steps_taken,
+            steps=optimizer.steps_taken,
             created_at=time.time(),
             served_at=None,
         )
@@ -277,7 +317,7 @@ class Trainer:
     def _examine(
         self, folder: Path, reference: Reference, learned: Sequence[Preference]
     ) -> list[str]:
-        loaded = self.base.with_adapter(folder, reference=reference.folder)
+        loaded = self.base.with_adapter(folder, reference=self._folder_of(reference))
         try:
             budget = self.settings.max_drift
             return reasons_against(Examined(loaded, learned, budget, self.give_way))
@@ -303,11 +343,17 @@ class Trainer:
         registered: Version = self.database.write(register)
         return registered
 
+    def _folder_of(self, reference: Reference | None) -> Path | None:
+        """Return where an imported reference lies; None where the base model is it."""
+        if reference is None or reference.folder is None:
+            return None
+        return self.database.path_of(reference.folder)
 
-def _folder(version: Version) -> Path:
-    if version.folder is None:
-        raise StaleParentError(f"Version {version.number} has no folder any more.")
-    folder = Path(version.folder)
-    assert version.manifest_sha256 is not None
-    publishing.verify(folder, version.manifest_sha256, without=(file_names.OPTIMIZER,))
-    return folder
+    def _verified(self, version: Version) -> Path:
+        """Return a version's folder. *Raises*: AdapterError where it is not what was published."""
+        if version.folder is None:
+            raise StaleParentError(f"Version {version.number} has no folder any more.")
+        folder = self.database.path_of(version.folder)
+        assert version.manifest_sha256 is not None
+        publishing.verify(folder, version.manifest_sha256, without=(file_names.OPTIMIZER,))
+        return folder

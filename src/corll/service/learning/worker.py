@@ -258,5 +258,5 @@ def _sweep(trainer: Trainer) -> None:
     """Removes what an earlier learner published and could not register."""
     with trainer.database.read() as db:
         known = lineages.known_folders(db)
-    for folder in sweep(trainer.settings.versions_dir, known):
+    for folder in sweep(trainer.database.path_of(lineages.VERSIONS), known):
         log.info("removed %s, which no version names", folder)

@@ -88,6 +88,13 @@ class Database:
         with self._translated(), self._writer.begin() as db:
             return work(db)
 
+    def path_of(self, name: str) -> Path:
+        """Return where a folder lies whose name the database holds.
+
+        Names are relative to the data folder, so that it may be moved.
+        """
+        return self.folder / name
+
     def close(self) -> None:
         """Closes every connection that is not in use."""
         self._reader.dispose()

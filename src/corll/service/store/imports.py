@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from corll.edits import edit_cost, same_text
+from corll.edits import edit_cost
 from corll.errors import InputError
 from corll.records import Prompt
 from corll.service.store.accounts import audit
@@ -35,6 +35,7 @@ from corll.service.store.schema import (
     preferences,
     version_preferences,
 )
+from corll.text import normalize, same_text
 
 ImportState = Literal["waiting", "running", "done", "failed"]
 ItemState = Literal["waiting", "used", "skipped"]
@@ -84,7 +85,10 @@ def add_import(
     actor: str,
     now: float,
 ) -> ImportRow:
-    """Keeps a job and its items, each (prompt, draft, sent), and holds out a fifth of them."""
+    """Keep a job and its items, each (prompt, draft, sent), and hold out a fifth of them.
+
+    Drafts and texts are kept in the one form of edits, so that a file's line ends teach nothing.
+    """
     row = ImportRow(
         id=new_id("import"),
         user_id=user_id,
@@ -103,8 +107,8 @@ def add_import(
             import_id=row.id,
             number=number,
             prompt=prompt,
-            draft=draft,
-            sent=sent,
+            draft=None if draft is None else normalize(draft),
+            sent=normalize(sent),
             held_out=number in held_out,
             state="waiting",
             reason=None,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Integer, func, insert, literal, select, update
@@ -42,12 +41,18 @@ from corll.service.store.schema import (
 
 _ADVICE = "choose one that served and still has its folder, or 0 for the reference"
 
+VERSIONS, REFERENCES = "versions", "references"
+"""Where the weights of versions and of imported references lie in the data folder."""
+
 VersionState = Literal["candidate", "serving", "retired", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A frozen model that lineages start from; `number` counts all references from 1."""
+    """A frozen model that lineages start from; `number` counts all references from 1.
+
+    `folder` is relative to the data folder; None for the base model itself.
+    """
 
     id: str
     number: int
@@ -75,7 +80,8 @@ class Lineage:
 class Version:
     """Weights of a user's after some steps; never changed, only served, retired or rejected.
 
-    `folder` is None once the weights were pruned; `served_at` says when it first served.
+    `folder` is relative to the data folder, and None once the weights were pruned; `served_at` says
+    when it first served.
     """
 
     id: str
@@ -244,10 +250,10 @@ def versions_of(db: Connection, user_id: str) -> list[Version]:
     return all_rows(db, Version, query.order_by(versions.c.number))
 
 
-def known_folders(db: Connection) -> list[Path]:
-    """Where the weights of all versions lie that still have them."""
+def known_folders(db: Connection) -> list[str]:
+    """Return where the weights of all versions lie that still have them, in the data folder."""
     query = select(versions.c.folder).where(versions.c.folder.is_not(None))
-    return [Path(folder) for folder in db.execute(query).scalars()]
+    return list(db.execute(query).scalars())
 
 
 def ancestry(db: Connection, version_id: str) -> list[Version]:

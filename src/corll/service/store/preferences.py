@@ -116,10 +116,17 @@ def waiting_preferences(db: Connection, user_id: str, *, limit: int) -> list[Pre
     return all_rows(db, PreferenceRow, query)
 
 
-def learned_preferences(db: Connection, user_id: str, *, limit: int) -> list[PreferenceRow]:
-    """The latest that the serving version or an ancestor of it learned, oldest first."""
-    query = _of_state(user_id, "learned").order_by(preferences.c.number.desc()).limit(limit)
-    return all_rows(db, PreferenceRow, query)[::-1]
+def learned_ids(db: Connection, user_id: str, *, limit: int) -> list[str]:
+    """Return the ids of the latest that the serving ancestry learned, oldest first."""
+    query = select(preferences.c.id).where(_of_user(user_id, "learned"))
+    latest = query.order_by(preferences.c.number.desc()).limit(limit)
+    return list(db.execute(latest).scalars())[::-1]
+
+
+def find_preferences(db: Connection, ids: Sequence[str]) -> dict[str, PreferenceRow]:
+    """Return the preferences of these ids that are there, by id."""
+    query = select_rows(PreferenceRow, preferences).where(preferences.c.id.in_(ids))
+    return {row.id: row for row in all_rows(db, PreferenceRow, query)}
 
 
 def users_with_waiting(db: Connection) -> list[Waiting]:

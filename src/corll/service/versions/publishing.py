@@ -63,11 +63,11 @@ def verify(folder: Path, manifest_sha256: str, *, without: Iterable[str] = ()) -
         raise AdapterError(f"The version in {folder} is incomplete: {error}.") from error
 
 
-def sweep(root: Path, known: Iterable[Path]) -> list[Path]:
+def sweep(root: Path, known: Iterable[str | Path]) -> list[Path]:
     """Removes the folders of `root` that no version names; returns them."""
     if not root.is_dir():
         return []
-    kept = {path.name for path in known}
+    kept = {Path(path).name for path in known}
     found = [path for path in root.iterdir() if path.is_dir() and path.name not in kept]
     for path in found:
         shutil.rmtree(path, ignore_errors=True)

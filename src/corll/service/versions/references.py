@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 
 from corll.errors import AdapterError, InputError
 from corll.model import file_names
-from corll.service.settings import ServiceSettings
 from corll.service.store import lineages
 from corll.service.store.accounts import audit
 from corll.service.store.database import Database
@@ -38,7 +37,8 @@ def import_reference(
     base_model, base_fingerprint = _base_of(folder)
     with database.read() as db:
         _check_base(db, folder, base_fingerprint)
-    target = ServiceSettings(data_dir=database.folder).references_dir / fingerprint[:24]
+    place = f"{lineages.REFERENCES}/{fingerprint[:24]}"
+    target = database.path_of(place)
 
     def copy(to: Path) -> None:
         for file in (file_names.ADAPTER_CONFIG, file_names.ADAPTER_WEIGHTS, file_names.BASE):
@@ -53,7 +53,7 @@ def import_reference(
             db,
             name=name,
             fingerprint=fingerprint,
-            folder=str(target),
+            folder=place,
             base_model=base_model,
             base_fingerprint=base_fingerprint,
             now=now,

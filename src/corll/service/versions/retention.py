@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -39,8 +38,8 @@ def remove_pruned(database: Database, user_id: str, *, actor: str = "retention")
     folders, optimizers = database.write(forget)
     for version in folders:
         if version.folder is not None:
-            shutil.rmtree(version.folder, ignore_errors=True)
+            shutil.rmtree(database.path_of(version.folder), ignore_errors=True)
     for version in optimizers:
         if version.folder is not None:
-            (Path(version.folder) / file_names.OPTIMIZER).unlink(missing_ok=True)
+            (database.path_of(version.folder) / file_names.OPTIMIZER).unlink(missing_ok=True)
     return folders

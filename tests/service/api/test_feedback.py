@@ -49,7 +49,7 @@ def test_the_same_edit_twice_is_one_and_a_reused_key_is_a_conflict(
 
 @pytest.mark.parametrize(
     ("text", "choice", "status"),
-    [("", 0, 400), ("  \n", 0, 400), ("a\0b", 0, 400), ("fine", 7, 400)],
+    [("", 0, 400), ("  \n", 0, 400), ("\0\x1b[0m", 0, 400), ("fine", 7, 400)],
 )
 def test_an_edit_that_cannot_be_used_is_refused(
     service: RunningService, text: str, choice: int, status: int
@@ -96,6 +96,25 @@ def test_an_edit_too_long_to_learn_from_is_kept_and_says_so(service: RunningServ
     edit = service.post("edits", {"draft_id": draft["id"], "text": "word " * 900})
     assert edit["will_learn"] is False
     assert "context" in edit["reason"]
+
+
+def test_what_was_pasted_with_an_edit_and_stripped_from_it_teaches_nothing(
+    service: RunningService,
+) -> None:
+    draft = service.draft(user="pat")
+    shown = draft["choices"][0]["message"]["content"]
+    pasted = {"draft_id": draft["id"], "text": "It is late \x96 \x93sorry\x94,\x0bAda\x00"}
+    first = service.post("edits", pasted)
+    assert first["text"].strip() == "It is late – “sorry”,\nAda"
+    assert service.post("edits", {**pasted, "text": first["text"].strip()}) == first
+    # An acceptance is one, however a client strips what it shows.
+    for text in (shown, shown.strip(), f"\n{shown}\x07 "):
+        body = {"draft_id": draft["id"], "text": text, "idempotency_key": "accepts"}
+        assert service.post("edits", body)["accepted"] is True
+    other = service.draft("Where is it?", user="pat")
+    half = f'{{"draft_id": "{other["id"]}", "text": "It is \\ud83d late."}}'
+    headers = {"content-type": "application/json"}
+    assert service.http.post("/v1/edits", content=half, headers=headers).status_code == 400
 
 
 @pytest.mark.parametrize("draft_id", ["", "chatcmpl-unknown", "../x", "\u2028", "x" * 60])
