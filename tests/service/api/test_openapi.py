@@ -11,8 +11,8 @@ import pytest
 import schemathesis
 from hypothesis import Phase, given, settings
 
-from corll.client.calls import Import, ImportResult
-from corll.service.api.description import EXAMPLES
+from corll.schemas.answers import Import, ImportResult
+from corll.service.api.examples import EXAMPLES
 from running_service import ADMIN_KEY, RunningService
 
 
@@ -63,7 +63,7 @@ def test_errors_are_described_as_they_are(service: RunningService) -> None:
         for operation in methods.values():
             assert "422" not in operation["responses"]
             assert "default" in operation["responses"]
-    error = document["components"]["schemas"]["Error"]["properties"]["error"]
+    error = document["components"]["schemas"]["ErrorDetail"]
     real = service.http.post("/v1/edits", json={}).json()["error"]
     assert set(error["properties"]) == set(error["required"]) == set(real)
     answers = document["components"]["responses"]
