@@ -122,18 +122,18 @@ export interface ChatMessage {
   role: "system" | "developer" | "user" | "assistant";
   /** What is said, whole or in parts. */
   content: string | TextPart[];
-  /** Not supported: null, or left out. */
-  name?: unknown;
-  /** Not supported: null, or left out. */
-  refusal?: unknown;
-  /** Not supported: null, or left out. */
-  audio?: unknown;
-  /** Not supported: null, or left out. */
-  function_call?: unknown;
-  /** Not supported: null, or left out. */
-  tool_calls?: unknown;
-  /** Not supported: null, or left out. */
-  annotations?: unknown;
+  /** Not supported: null, empty, or left out. */
+  name?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  refusal?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  audio?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  function_call?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  tool_calls?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  annotations?: null | unknown[];
 }
 
 /** What a draft in a chat is asked for with. */
@@ -965,8 +965,8 @@ export interface TextRequest {
   echo?: false | null;
   /** Not supported: 1; see n. */
   best_of?: number | null;
-  /** Not supported: null, or left out. */
-  suffix?: unknown;
+  /** Not supported: null, empty, or left out. */
+  suffix?: null | unknown[];
 }
 
 /** A token and its log-probability. *Units*: nats. */

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from corll.schemas.bodies import RequestBody, Text, example
 
@@ -23,7 +23,10 @@ def _nothing(value: Any) -> None:
 
 
 Absent = Annotated[
-    Any, AfterValidator(_nothing), Field(None, description="Not supported: null, or left out.")
+    Any,
+    AfterValidator(_nothing),
+    WithJsonSchema({"anyOf": [{"type": "null"}, {"type": "array", "items": {}, "maxItems": 0}]}),
+    Field(None, description="Not supported: null, empty, or left out."),
 ]
 """A field of OpenAI's that clients send along empty."""
 
