@@ -14,7 +14,7 @@ DESK_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print
 BENCHMARKS := adapters dpo_step drafting scoring round curves
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install desk run demo learn test test-slow e2e check bench bench-quick bench-service gpu-check clean
+.PHONY: help install schemas desk run demo learn test test-slow e2e check bench bench-quick bench-service gpu-check clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ $(NODE_MODULES): web/package.json web/package-lock.json | $(NODE)
 $(DESK): $(DESK_SOURCES) $(NODE_MODULES)
 	$(NPM) run --silent build
 	touch $@
+
+schemas: $(INSTALLED)  ## the OpenAPI document and the desk's types, from the schemas of the API
+	$(BIN)/python tools/write_schemas.py
 
 desk: $(DESK)  ## the writing desk's front end, into the package
 

@@ -24,6 +24,7 @@ GROUND = "version errors moved cache config records text edits feedback buffer e
 ROOMS = {
     **dict.fromkeys(GROUND.split(), "ground"),
     "files": "ground",
+    "schemas": "edits text",
     "losses": "config errors",
     "compute": "config errors",
     "compute.choose": "config errors compute compute.cpu",
@@ -38,20 +39,20 @@ ROOMS = {
     "simulation": "ground losses model policy draft step learner",
     "laboratory": "ground files losses compute compute.choose model policy draft step learner "
     "algorithm simulation",
-    "client": "config errors records",
+    "client": "errors moved records schemas",
     "past_texts": "ground files",
-    "service": "ground service.store service.drafting service.learning service.versions "
+    "service": "ground schemas service.store service.drafting service.learning service.versions "
     "service.api model policy",
     "service.store": "ground",
     "service.versions": "ground files model service service.store",
     "service.drafting": "ground model policy draft service service.store",
-    "service.learning": "ground files model policy draft gradient step learner service "
+    "service.learning": "ground schemas files model policy draft gradient step learner service "
     "service.store service.versions",
-    "service.api": "ground model service service.store service.versions service.drafting.requests "
-    "service.drafting.serving",
+    "service.api": "ground schemas model service service.store service.versions "
+    "service.drafting.requests service.drafting.serving",
     "service.web": "",
-    "cli": "ground files model policy draft learner algorithm simulation laboratory client "
-    "past_texts service service.store service.versions",
+    "cli": "ground schemas files model policy draft learner algorithm simulation laboratory "
+    "client past_texts service service.store service.versions",
 }
 
 WITHOUT_TORCH = [
@@ -63,6 +64,7 @@ WITHOUT_TORCH = [
     "files.formats",
     "files.run_folder",
     "past_texts.reading",
+    "schemas.requests",
     "simulation",
     "simulation.axes",
     "laboratory.tasks",

@@ -36,6 +36,21 @@ MODULES = {
     "corll.run_folder": "corll.files.run_folder",
     "corll.saved_files": "corll.model.file_names",
     "corll.scoring": "corll.compute.scoring",
+    "corll.service.api.bodies": "corll.schemas.completion_requests",
+    "corll.service.api.completions": "corll.service.api.completion_routes",
+    "corll.service.api.desk": "corll.service.api.desk_routes",
+    "corll.service.api.drafts": "corll.service.api.draft_routes",
+    "corll.service.api.errors": "corll.service.api.error_answers",
+    "corll.service.api.events": "corll.service.api.event_routes",
+    "corll.service.api.feedback": "corll.service.api.feedback_routes",
+    "corll.service.api.health": "corll.service.api.health_routes",
+    "corll.service.api.imports": "corll.service.api.import_routes",
+    "corll.service.api.keys": "corll.service.api.key_routes",
+    "corll.service.api.models": "corll.service.api.model_routes",
+    "corll.service.api.references": "corll.service.api.reference_routes",
+    "corll.service.api.sign_ins": "corll.service.api.sign_in_routes",
+    "corll.service.api.users": "corll.service.api.user_routes",
+    "corll.service.api.versions": "corll.service.api.version_routes",
     "corll.service.calls": "corll.client.calls",
     "corll.service.checks": "corll.service.learning.checks",
     "corll.service.client": "corll.client.client",
@@ -62,6 +77,9 @@ MODULES = {
 NAMES: dict[str, dict[str, str]] = {
     "corll.edits": dict.fromkeys(("half_character", "normalize", "same_text"), "corll.text"),
     "corll.feedback": dict.fromkeys(("clean_edit",), "corll.text"),
+    "corll.client.calls": dict.fromkeys(
+        ("Consent", "ImportResult", "Interval"), "corll.schemas.answers"
+    ),
     "corll.service.drafting": dict.fromkeys(
         (
             "Delta",

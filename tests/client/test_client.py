@@ -1,270 +1,320 @@
-"""The client against a small service that answers over HTTP: what is sent, what is read."""
+"""The client against a real service on a tiny model: what is sent, and what is read."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import openai
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from corll.client import AsyncCorll, Corll
-from corll.client.calls import Edit, Import, as_item
+from corll.client.calls import as_item
 from corll.errors import ConfigError
+from corll.schemas.answers import Comparison, Edit, Import, Learning, User
+from corll.service.server import running_app
+from corll.service.store import imports
+from corll.service.store.database import Database
+from running_service import ADMIN_KEY, settings_for
 from service_server import serve
 
-EDIT = {
-    "id": "edit_1",
-    "object": "edit",
-    "draft_id": "chatcmpl-1",
-    "choice": 0,
-    "text": "Hello",
-    "state": "recorded",
-    "accepted": False,
-    "edit_cost": 0.4,
-    "will_learn": True,
-    "reason": None,
-    "version": {"number": 3, "state": "serving"},
-    "created_at": 12.5,
-}
+MESSAGES: Any = [{"role": "user", "content": "The parcel is late."}]
 RESULT = {
-    "edit_cost_before": {"mean": 0.4, "low": 0.3, "high": 0.5},
-    "edit_cost_after": {"mean": 0.3, "low": 0.2, "high": 0.4},
-    "change": {"mean": -0.25, "low": -0.5, "high": 0.0},
     "held_out": 4,
     "version": 1,
-}
-USER = {
-    "id": "user_1",
-    "name": "anna",
-    "consent": {"store": True, "learn": True, "share": False},
-    "holdback": 0.1,
-    "waiting": 2,
-    "serving": None,
-    "reference": {"number": 1, "kind": "base", "name": "m"},
-    "created_at": 12.5,
-}
-ANSWERS: dict[str, Any] = {
-    "POST /v1/edits": EDIT,
-    "GET /v1/edits/edit_1": EDIT,
-    "POST /v1/comparisons": {
-        "id": "comparison_1",
-        "chosen": {"draft_id": "chatcmpl-1", "choice": 1},
-        "rejected": {"draft_id": "chatcmpl-1", "choice": 0},
-        "state": "recorded",
-        "will_learn": True,
-        "version": None,
-        "created_at": 12.5,
-    },
-    "POST /v1/learn": {"queued": True, "waiting": 5, "learner": "ready"},
-    "POST /v1/imports": {"id": "import_1", "state": "waiting", "total": 2},
-    "GET /v1/imports/import_1": {"id": "import_1", "state": "done", "total": 2, "used": 2}
-    | {"result": RESULT},
-    "GET /v1/users/me": USER,
-    "GET /v1/users/anna": USER,
-    "PUT /v1/users/me/consent": USER,
-    "POST /v1/chat/completions": {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "corll",
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": "stop",
-                "message": {"role": "assistant", "content": "Hi"},
-            }
-        ],
-        "corll": {"version": 3},
-    },
+    "edit_cost_before": {"mean": 0.4, "low": 0.3, "high": 0.5},
+    "edit_cost_after": {"mean": 0.3, "low": 0.2, "high": 0.4},
+    "change": None,
 }
 
 
 @dataclass
-class Service:
-    """Keeps what it was asked; answers from the table, or with a status."""
+class Wire:
+    """Stands before the service: notes what it is asked, and fails as a proxy does when told to."""
 
+    app: ASGIApp
+    data_dir: Path
     url: str = ""
     asked: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
-    failures: list[int] = field(default_factory=list)
+    failures: int = 0
 
-    def app(self) -> FastAPI:
-        app = FastAPI()
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        path = scope["raw_path"].decode()
+        query = dict(parse_qsl(scope["query_string"].decode()))
+        self.asked.append((f"{scope['method']} {path}", query, json.loads(body) if body else None))
+        self.keys.append(dict(scope["headers"])[b"authorization"].decode())
+        if self.failures:
+            self.failures -= 1
+            await JSONResponse({"error": {"message": "Try again."}}, 503)(scope, receive, send)
+            return
+        given = iter([{"type": "http.request", "body": body, "more_body": False}])
 
-        @app.api_route("/v1/page/v1/{path:path}", methods=["POST"])
-        async def page(path: str) -> HTMLResponse:
-            return HTMLResponse("<p>Welcome</p>")
+        async def again() -> Message:
+            return next(given, None) or await receive()
 
-        @app.api_route("/{path:path}", methods=["GET", "POST", "PUT"])
-        async def answer(path: str, request: Request) -> JSONResponse:
-            body = await request.json() if await request.body() else None
-            name = f"{request.method} /{path}"
-            self.asked.append((name, dict(request.query_params), body))
-            self.keys.append(request.headers["authorization"])
-            if self.failures:
-                status = self.failures.pop(0)
-                error = {"message": "No such draft.", "type": "t", "param": None, "code": "c"}
-                return JSONResponse({"error": error}, status)
-            return JSONResponse(ANSWERS[name])
+        await self.app(scope, again, send)
 
-        return app
+
+@pytest.fixture(scope="module")
+def running(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    folder = tmp_path_factory.mktemp("client")
+    settings = settings_for(tiny_model_folder, folder, learn=False)
+    with running_app(settings, say=lambda _: None) as app:
+        wire = Wire(app, folder)
+        with serve(wire) as url:
+            wire.url = url
+            yield wire
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    service = Service()
-    with serve(service.app()) as url:
-        service.url = url
-        yield service
+def wire(running: Wire) -> Wire:
+    """The service, of which nothing was asked yet."""
+    running.asked.clear()
+    running.keys.clear()
+    running.failures = 0
+    return running
 
 
 @pytest.fixture
-def client(service: Service) -> Iterator[Corll]:
-    with Corll(base_url=service.url, api_key="corll-key") as client:
+def client(wire: Wire) -> Iterator[Corll]:
+    with Corll(base_url=wire.url, api_key=ADMIN_KEY) as client:
         yield client
 
 
-def test_a_draft_and_its_edit(service: Service, client: Corll) -> None:
-    draft = client.chat.completions.create(
-        model="corll",
-        messages=[{"role": "user", "content": "Greet."}],
-        safety_identifier="anna",
-        extra_body={"num_candidates": 4},
+def draft_of(client: Corll, user: str, **more: Any) -> Any:
+    return client.chat.completions.create(
+        model="corll", messages=MESSAGES, safety_identifier=user, **more
     )
-    assert draft.model_extra == {"corll": {"version": 3}}
+
+
+def agreed(client: Corll, user: str) -> User:
+    """A user who lets texts be stored and learned from."""
+    draft_of(client, user)
+    return client.consent.update(store=True, learn=True, user=user)
+
+
+def test_a_draft_and_its_edit(wire: Wire, client: Corll) -> None:
+    user = agreed(client, "anna")
+    draft = draft_of(client, "anna", extra_body={"num_candidates": 4})
+    assert wire.asked[-1][2]["num_candidates"] == 4
+    assert draft.corll["user"] == user.id
     edit = client.edits.create(draft_id=draft.id, text="Hello", idempotency_key="k")
     assert isinstance(edit, Edit)
-    assert (edit.id, edit.accepted, edit.edit_cost, edit.will_learn) == ("edit_1", False, 0.4, True)
-    assert edit.version is not None
-    assert (edit.version.number, edit.version.state) == (3, "serving")
-    assert client.edits.retrieve("edit_1") == edit
-    body = {"draft_id": "chatcmpl-1", "text": "Hello", "choice": 0, "idempotency_key": "k"}
-    assert service.asked[1:] == [("POST /v1/edits", {}, body), ("GET /v1/edits/edit_1", {}, None)]
-    assert service.asked[0][2]["num_candidates"] == 4
+    assert (edit.draft_id, edit.choice, edit.text) == (draft.id, 0, "Hello")
+    assert (edit.state, edit.accepted, edit.will_learn) == ("recorded", False, True)
+    assert (edit.reason, edit.version) == (None, None)
+    assert edit.edit_cost > 0
+    assert client.edits.retrieve(edit.id) == edit
+    body = {"draft_id": draft.id, "text": "Hello", "choice": 0, "idempotency_key": "k"}
+    assert wire.asked[-2:] == [
+        ("POST /v1/edits", {}, body),
+        (f"GET /v1/edits/{edit.id}", {}, None),
+    ]
 
 
-def test_a_backend_names_its_user(service: Service, client: Corll) -> None:
-    client.learn("anna")
+def test_an_accepted_and_a_replaced_edit_say_why_they_teach_nothing(client: Corll) -> None:
+    agreed(client, "ria")
+    draft = draft_of(client, "ria")
+    first = client.edits.create(draft_id=draft.id, text="Hello")
+    accepted = client.edits.create(draft_id=draft.id, text=draft.choices[0].message.content)
+    replaced = client.edits.retrieve(first.id)
+    assert (accepted.state, accepted.accepted, accepted.will_learn) == ("accepted", True, False)
+    assert accepted.edit_cost == 0
+    assert accepted.reason == "The draft was accepted as it is: there is nothing to learn."
+    assert (replaced.state, replaced.accepted, replaced.will_learn) == ("replaced", False, False)
+    assert replaced.reason == "A later edit of the same draft took its place."
+
+
+def test_a_backend_names_its_user(wire: Wire, client: Corll) -> None:
+    agreed(client, "bea")
+    client.consent.update(learn=True)
+    wire.asked.clear()
+    client.learn("bea")
     client.learn()
-    assert service.asked == [
-        ("POST /v1/learn", {}, {"user": "anna"}),
+    assert wire.asked == [
+        ("POST /v1/learn", {}, {"user": "bea"}),
         ("POST /v1/learn", {}, {}),
     ]
 
 
-def test_comparisons_and_learning(service: Service, client: Corll) -> None:
-    found = client.comparisons.create(
-        chosen={"draft_id": "chatcmpl-1", "choice": 1}, rejected="chatcmpl-1"
-    )
-    assert (found.chosen.choice, found.rejected.draft_id) == (1, "chatcmpl-1")
-    assert service.asked[-1][2] == {
-        "chosen": {"draft_id": "chatcmpl-1", "choice": 1},
-        "rejected": {"draft_id": "chatcmpl-1"},
+def test_comparisons_and_learning(wire: Wire, client: Corll) -> None:
+    agreed(client, "cleo")
+    draft = draft_of(client, "cleo", n=2)
+    found = client.comparisons.create(chosen={"draft_id": draft.id, "choice": 1}, rejected=draft.id)
+    assert isinstance(found, Comparison)
+    assert (found.chosen.choice, found.rejected.choice) == (1, 0)
+    assert found.chosen.draft_id == found.rejected.draft_id == draft.id
+    assert (found.state, found.will_learn, found.reason) == ("recorded", True, None)
+    assert wire.asked[-1][2] == {
+        "chosen": {"draft_id": draft.id, "choice": 1},
+        "rejected": {"draft_id": draft.id},
     }
-    learning = client.learn()
-    assert (learning.queued, learning.waiting) == (True, 5)
+    learning = client.learn("cleo")
+    assert isinstance(learning, Learning)
+    assert (learning.queued, learning.waiting, learning.learner) == (False, 1, "off")
 
 
-def test_imports(service: Service, client: Corll) -> None:
+def test_imports(wire: Wire, client: Corll) -> None:
+    agreed(client, "dora")
     talk = ({"role": "user", "content": "Hi"},)
     items = [as_item("Greet.", "Hello", ""), as_item(talk, "Hello", "Yo")]
-    started = client.imports.create(items, user="anna")
-    assert (started.state, started.total, started.used, started.result) == ("waiting", 2, 0, None)
-    assert service.asked[-1][2] == {
+    started = client.imports.create(items, user="dora")
+    assert isinstance(started, Import)
+    assert (started.state, started.total, started.used) == ("waiting", 2, 0)
+    assert (started.result, started.error, started.finished_at) == (None, None, None)
+    assert wire.asked[-1][2] == {
         "items": [
             {"prompt": "Greet.", "sent": "Hello"},
             {"prompt": [{"role": "user", "content": "Hi"}], "sent": "Hello", "draft": "Yo"},
         ],
-        "user": "anna",
+        "user": "dora",
     }
+    assert client.imports.retrieve(started.id) == started
+
+
+def test_what_an_import_brought(wire: Wire, client: Corll) -> None:
+    """As the learner, which is off here, leaves it in the store."""
+    agreed(client, "ella")
+    started = client.imports.create([as_item("Greet.", "Hello")], user="ella")
+    store = Database.open(None, wire.data_dir)
+    store.write(
+        lambda db: imports.update_import(
+            db, started.id, state="done", result=RESULT, finished_at=time.time()
+        )
+    )
+    store.close()
     done = client.imports.retrieve(started.id)
-    assert isinstance(done, Import)
+    assert done.state == "done"
     assert done.result is not None
-    assert done.result.change is not None
+    assert done.result.model_dump(exclude_unset=True) == RESULT
     assert done.result.edit_cost_before is not None
-    assert (done.result.edit_cost_before.mean, done.result.change.low) == (0.4, -0.5)
+    assert (done.result.edit_cost_before.mean, done.result.surprisal_before) == (0.4, None)
 
 
-def test_consent(service: Service, client: Corll) -> None:
-    user = client.consent.retrieve(user="anna")
-    assert (user.consent.store, user.consent.share, user.holdback) == (True, False, 0.1)
+def test_consent(wire: Wire, client: Corll) -> None:
+    agreed(client, "fay")
+    user = client.consent.update(holdback=0.1, user="fay")
+    assert client.consent.retrieve(user="fay").model_dump() == user.model_dump()
+    assert (user.consent.store, user.consent.learn, user.consent.share) == (True, True, False)
+    assert (user.name, user.holdback, user.waiting, user.serving) == ("fay", 0.1, 0, None)
+    wire.asked.clear()
     client.consent.update(learn=False, include_past=True)
-    assert service.asked == [
-        ("GET /v1/users/anna", {}, None),
+    assert wire.asked == [
         ("PUT /v1/users/me/consent", {}, {"learn": False, "include_past": True}),
     ]
 
 
-def test_faults_are_those_of_openai(service: Service, client: Corll) -> None:
-    service.failures = [404]
-    with pytest.raises(openai.NotFoundError, match="No such draft"):
+def test_faults_are_those_of_openai(client: Corll) -> None:
+    with pytest.raises(openai.NotFoundError, match="There is no such edit") as fault:
         client.edits.retrieve("edit_1")
+    assert fault.value.code == "not_found"
+    agreed(client, "gil")
+    client.consent.update(store=False, user="gil")
+    draft = draft_of(client, "gil")
+    with pytest.raises(openai.PermissionDeniedError, match="not stored") as refusal:
+        client.edits.create(draft_id=draft.id, text="Hello")
+    assert refusal.value.code == "consent_required"
 
 
-def test_edits_are_repeated_and_imports_are_not(service: Service, client: Corll) -> None:
-    service.failures = [503]
-    assert client.edits.create(draft_id="d", text="t").id == "edit_1"
-    service.failures = [503]
+def test_edits_are_repeated_and_imports_are_not(wire: Wire, client: Corll) -> None:
+    agreed(client, "hana")
+    draft = draft_of(client, "hana")
+    wire.asked.clear()
+    wire.failures = 1
+    assert client.edits.create(draft_id=draft.id, text="Hello").draft_id == draft.id
+    wire.failures = 1
     with pytest.raises(openai.InternalServerError):
-        client.imports.create([])
-    assert [name for name, *_ in service.asked] == ["POST /v1/edits"] * 2 + ["POST /v1/imports"]
+        client.imports.create([as_item("Greet.", "Hello")], user="hana")
+    assert [name for name, *_ in wire.asked] == ["POST /v1/edits"] * 2 + ["POST /v1/imports"]
 
 
-def test_another_server(client: Corll) -> None:
-    with pytest.raises(ConfigError, match="not a service of corll"):
-        client.with_options(base_url=f"{client.base_url}page").learn()
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (HTMLResponse("<p>Welcome</p>"), "the answer: "),
+        (JSONResponse({"object": "learn", "queued": True, "learner": "off"}), "waiting: "),
+        (JSONResponse([1]), "the answer: "),
+    ],
+)
+def test_another_server(answer: Any, problem: str) -> None:
+    app = FastAPI()
+    app.add_api_route("/v1/learn", lambda: answer, methods=["POST"], response_model=None)
+    with (
+        serve(app) as url,
+        Corll(base_url=url, api_key="k") as client,
+        pytest.raises(ConfigError, match="not a service of corll") as error,
+    ):
+        client.learn()
+    assert problem in str(error.value)
 
 
-def test_ids_stay_in_their_place(service: Service, client: Corll) -> None:
-    service.failures = [404]
+def test_ids_stay_in_their_place(wire: Wire, client: Corll) -> None:
     with pytest.raises(openai.NotFoundError):
         client.edits.retrieve("../users/me?x")
-    assert service.asked[0][0].startswith("GET /v1/edits/")
+    assert wire.asked[0][0].startswith("GET /v1/edits/")
 
 
-def test_awaited(service: Service) -> None:
+def test_awaited(wire: Wire) -> None:
     async def use() -> tuple[Any, ...]:
-        async with AsyncCorll(base_url=service.url, api_key="corll-key") as client:
+        async with AsyncCorll(base_url=wire.url, api_key=ADMIN_KEY) as client:
+            draft = await client.chat.completions.create(model="corll", messages=MESSAGES, n=2)
+            sides = [{"draft_id": draft.id, "choice": choice} for choice in (0, 1)]
             return (
-                await client.edits.create(draft_id="d", text="t"),
-                await client.edits.retrieve("edit_1"),
-                await client.comparisons.create(chosen="a", rejected="b"),
+                await client.consent.update(store=True, learn=True),
+                edit := await client.edits.create(draft_id=draft.id, text="t"),
+                await client.edits.retrieve(edit.id),
+                await client.comparisons.create(chosen=sides[0], rejected=sides[1]),
                 await client.learn(),
-                await client.imports.create([]),
-                await client.imports.retrieve("import_1"),
+                started := await client.imports.create([as_item("Greet.", "Hello")]),
+                await client.imports.retrieve(started.id),
                 await client.consent.retrieve(),
-                await client.consent.update(store=True),
             )
 
-    edit, *others = asyncio.run(use())
-    assert isinstance(edit, Edit)
-    assert len(others) == len(service.asked) - 1 == 7
+    found = asyncio.run(use())
+    kinds = (User, Edit, Edit, Comparison, Learning, Import, Import, User)
+    assert tuple(map(type, found)) == kinds
+    assert len(wire.asked) == 1 + len(kinds)
 
 
-def test_url_and_key(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_url_and_key(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-admin")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     monkeypatch.delenv("CORLL_API_KEY", raising=False)
     with pytest.raises(ConfigError, match="CORLL_API_KEY"):
-        Corll(base_url=service.url)
-    monkeypatch.setenv("CORLL_API_KEY", "corll-key")
-    monkeypatch.setenv("CORLL_BASE_URL", f"{service.url}/v1/")
+        Corll(base_url=wire.url)
+    monkeypatch.setenv("CORLL_API_KEY", ADMIN_KEY)
+    monkeypatch.setenv("CORLL_BASE_URL", f"{wire.url}/v1/")
     with Corll(max_retries=0) as client:
-        assert client.learn().queued
-        assert client.with_options(timeout=5).learn().queued
+        user = agreed(client, "default")
+        assert client.consent.retrieve() == user
+        assert client.with_options(timeout=5).consent.retrieve() == user
     monkeypatch.delenv("CORLL_BASE_URL")
     with Corll() as client:
         assert str(client.base_url) == "http://127.0.0.1:8377/v1/"
-    assert set(service.keys) == {"Bearer corll-key"}
+    assert set(wire.keys) == {f"Bearer {ADMIN_KEY}"}
 
 
 def test_help_is_that_of_the_call(client: Corll) -> None:

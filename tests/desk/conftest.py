@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from writing_desk import Desk
 
-from corll.service.api.desk import FILES
+from corll.service.api.desk_routes import FILES
 from patience import PATIENCE_S
 from running_service import RunningService, running_service, settings_for
 

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 
 from corll.cli.imports import ImportSettings, main
 from corll.errors import ConfigError, InputError, TrainingError
+from corll.schemas.answers import Import
 from corll.service.settings import ServiceSettings
 from service_server import serve
 
@@ -25,6 +26,18 @@ RESULT = {
     "held_out": 4,
     "version": 2,
 }
+WAITING = Import(
+    id="import_1",
+    object="import",
+    user="user_1",
+    state="waiting",
+    total=2,
+    used=0,
+    result=None,
+    error=None,
+    created_at=1.0,
+    finished_at=None,
+)
 
 
 class Service:
@@ -47,11 +60,11 @@ class Service:
                 status, message = self.refusal
                 return JSONResponse({"error": {"message": message}}, status)
             self.bodies.append(body)
-            return JSONResponse({"id": "import_1", "state": "waiting", "total": 2})
+            return JSONResponse(WAITING.model_dump())
 
         @app.get("/v1/imports/import_1")
-        def look() -> dict[str, Any]:
-            return {"id": "import_1", "total": 2, **self.states.pop(0)}
+        def look() -> Import:
+            return Import.model_validate(WAITING.model_dump() | self.states.pop(0))
 
         return app
 

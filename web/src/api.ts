@@ -1,13 +1,7 @@
 /** Requests to the public API, as the user who is signed in by the cookie. */
 
+import type { Error as ErrorAnswer, Session } from "./apiTypes";
 import { noteAway, noteHere, noteSignedOut, reachAgainBy } from "./connection";
-
-export interface Session {
-  user: { id: string; name: string };
-  csrf: string;
-  expires_at: number;
-  model: string;
-}
 
 /** The server understood, and said no. */
 export class Refused extends Error {
@@ -28,6 +22,8 @@ export class Unreachable extends Error {}
 export class SignedOut extends Error {}
 
 type Method = "GET" | "POST" | "PUT" | "DELETE";
+
+const UNKNOWN = "unknown";
 
 let session: Session | null = null;
 let owner: string | null = null;
@@ -136,10 +132,10 @@ async function refusal(response: Response): Promise<Refused> {
   const after = Number(response.headers.get("retry-after") ?? Number.NaN);
   const retryAfterS = Number.isFinite(after) ? after : null;
   try {
-    const { error } = (await response.json()) as { error: { message: string; code: string } };
-    return new Refused(response.status, error.code, error.message, retryAfterS);
+    const { error } = (await response.json()) as ErrorAnswer;
+    return new Refused(response.status, error.code ?? UNKNOWN, error.message, retryAfterS);
   } catch {
     const message = `The server answered ${response.status} ${response.statusText}.`;
-    return new Refused(response.status, "unknown", message, retryAfterS);
+    return new Refused(response.status, UNKNOWN, message, retryAfterS);
   }
 }

@@ -1,8 +1,9 @@
 /** The switches of consent, in plain words. */
 
-import { changeConsent, user, type Consent, type ConsentChange } from "./account";
+import { changeConsent, user } from "./account";
 import { say, warn } from "./announcer";
 import { sayError } from "./api";
+import type { Consent, ConsentRequest } from "./apiTypes";
 import { el } from "./elements";
 import { percent } from "./wording";
 
@@ -94,7 +95,7 @@ export function holdbackField(): HTMLElement {
   );
 }
 
-async function change(to: ConsentChange, restore: () => void): Promise<void> {
+async function change(to: ConsentRequest, restore: () => void): Promise<void> {
   try {
     await changeConsent(to);
     say("Done; it holds from the next request on.");

@@ -1,7 +1,8 @@
 /** Your data: what you agreed to, all that is kept of you, how to take it along, what deleting does. */
 
 import { say, warn } from "./announcer";
-import { ask, sayError, type Session } from "./api";
+import { ask, sayError } from "./api";
+import type { Session } from "./apiTypes";
 import { user } from "./account";
 import { consentForm, holdbackField } from "./consentForm";
 import { button, el } from "./elements";

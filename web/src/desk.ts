@@ -2,7 +2,8 @@
 
 import { changeConsent, refreshUser, user } from "./account";
 import { say, warn } from "./announcer";
-import { isAbort, Refused, sayError, SignedOut, Unreachable, type Session } from "./api";
+import { isAbort, Refused, sayError, SignedOut, Unreachable } from "./api";
+import type { Session } from "./apiTypes";
 import { ChangeList } from "./changeList";
 import { copy } from "./clipboard";
 import { standing } from "./connection";
@@ -15,7 +16,7 @@ import { PromptBox } from "./promptBox";
 import { QuietLine } from "./quietLine";
 import { lettersFor } from "./sending";
 import { isEmpty, newSheet, shownDraft, Sheets, type Sheet, type SheetDraft } from "./sheet";
-import { Outbox, type EditAnswer, type Unsent } from "./unsent";
+import { Outbox, type Taken, type Unsent } from "./unsent";
 import { countWords, summary } from "./wordSummary";
 import { percent } from "./wording";
 
@@ -340,9 +341,9 @@ class Desk {
     }
   }
 
-  private delivered(item: Unsent, answer: EditAnswer | null): void {
+  private delivered(item: Unsent, answer: Taken | null): void {
     this.sayWaiting();
-    if (item.kind !== "edit") return;
+    if (item.kind !== "edit" || answer?.object === "comparison") return;
     if (answer === null) {
       return warn(`The server did not take the edit: ${item.refused} It is kept under “Your data”.`);
     }

@@ -1,6 +1,7 @@
 /** Drafts, as they are written. */
 
 import { answerTo, Refused, Unreachable } from "./api";
+import type { ChatChunk, ChatRequest, Error as ErrorAnswer } from "./apiTypes";
 import { noteAway } from "./connection";
 import { LineEnds } from "./lineEnds";
 import { EventReader } from "./serverSentEvents";
@@ -13,13 +14,6 @@ export interface Drafted {
   stored: boolean;
   /** Ended by the limit on its length. */
   cut: boolean;
-}
-
-interface Chunk {
-  id: string;
-  choices: { delta?: { content?: string }; finish_reason?: string | null }[];
-  corll?: { version?: number | null; stored: boolean };
-  error?: { message: string; code: string };
 }
 
 export interface Wanted {
@@ -42,10 +36,10 @@ export async function draw(wanted: Wanted): Promise<Drafted> {
     wanted.onPiece?.(piece, made.id);
   };
   for await (const chunk of chunks(response)) {
-    if (chunk.error) throw new Refused(500, chunk.error.code, chunk.error.message, null);
+    if ("error" in chunk) throw new Refused(500, chunk.error.code ?? "", chunk.error.message, null);
     made.id = chunk.id;
     const [choice] = chunk.choices;
-    take(lines.take(choice?.delta?.content ?? ""));
+    take(lines.take(choice?.delta.content ?? ""));
     made.cut ||= choice?.finish_reason === "length";
     if (chunk.corll) {
       made.version = chunk.corll.version;
@@ -56,7 +50,7 @@ export async function draw(wanted: Wanted): Promise<Drafted> {
   return made;
 }
 
-function bodyOf(wanted: Wanted): object {
+function bodyOf(wanted: Wanted): ChatRequest {
   return {
     model: wanted.model ?? "corll",
     messages: [{ role: "user", content: wanted.prompt }],
@@ -65,7 +59,7 @@ function bodyOf(wanted: Wanted): object {
   };
 }
 
-async function* chunks(response: Response): AsyncGenerator<Chunk> {
+async function* chunks(response: Response): AsyncGenerator<ChatChunk | ErrorAnswer> {
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   const events = new EventReader();
   for (;;) {
@@ -74,7 +68,7 @@ async function* chunks(response: Response): AsyncGenerator<Chunk> {
     if (done) brokenOff(null);
     for (const data of events.take(value ?? "")) {
       if (data === "[DONE]") return;
-      yield JSON.parse(data) as Chunk;
+      yield JSON.parse(data) as ChatChunk | ErrorAnswer;
     }
   }
 }

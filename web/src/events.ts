@@ -1,19 +1,14 @@
 /** What happens on the server, as it happens. */
 
 import { openSession } from "./api";
+import type { Events } from "./apiTypes";
 import { standing } from "./connection";
 
-export interface Happenings {
-  version: { number: number; state: string };
-  edit: { id: string; state: string; edit_cost: number };
-  import: { id: string; state: string; used: number; total: number };
-}
-
-type Kind = keyof Happenings;
+type Kind = keyof Events;
 
 const OPEN_AGAIN_MS = 1500;
 
-const listeners: { [K in Kind]: Set<(content: Happenings[K]) => void> } = {
+const listeners: { [K in Kind]: Set<(content: Events[K]) => void> } = {
   version: new Set(),
   edit: new Set(),
   import: new Set(),
@@ -21,7 +16,7 @@ const listeners: { [K in Kind]: Set<(content: Happenings[K]) => void> } = {
 const missed = new Set<() => void>();
 let source: EventSource | null = null;
 
-export function onEvent<K extends Kind>(kind: K, listener: (content: Happenings[K]) => void): void {
+export function onEvent<K extends Kind>(kind: K, listener: (content: Events[K]) => void): void {
   listeners[kind].add(listener);
 }
 
@@ -57,7 +52,7 @@ function open(): void {
 
 function pass<K extends Kind>(from: EventSource, kind: K): void {
   from.addEventListener(kind, (event: MessageEvent<string>) => {
-    const content = JSON.parse(event.data) as Happenings[K];
+    const content = JSON.parse(event.data) as Events[K];
     for (const listener of listeners[kind]) listener(content);
   });
 }

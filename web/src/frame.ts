@@ -1,7 +1,8 @@
 /** The frame of every page: where to go, who is signed in, how the connection stands. */
 
 import { announcements, say, warn } from "./announcer";
-import { ask, sayError, type Session } from "./api";
+import { ask, sayError } from "./api";
+import type { Session } from "./apiTypes";
 import { standing, type Standing } from "./connection";
 import { button, el } from "./elements";
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { brought, type Import } from "./importSummary";
+import type { Import } from "./apiTypes";
+import { brought } from "./importSummary";
 
 const cost = { mean: 1.4, low: 0.9, high: 2 };
 
@@ -15,7 +16,8 @@ function done(change: { mean: number; low: number; high: number }): Import {
     surprisal_after: { mean: 1.5, low: 1.3, high: 1.7 },
     surprisal_change: change,
   };
-  return { id: "import_1", state: "done", total: 100, used: 80, result, error: null };
+  const times = { created_at: 1, finished_at: 2 };
+  return { id: "import_1", object: "import", user: "user_1", state: "done", total: 100, used: 80, result, error: null, ...times };
 }
 
 describe("what an import brought", () => {

@@ -1,32 +1,8 @@
-/** An import as the API tells of it, and what it brought in words. */
+/** What an import brought, in words. */
 
+import type { Import, Interval } from "./apiTypes";
 import { count } from "./wording";
 
-export interface Interval {
-  mean: number;
-  low: number;
-  high: number;
-}
-
-export interface Import {
-  id: string;
-  state: "waiting" | "running" | "done" | "failed";
-  total: number;
-  used: number;
-  result: {
-    held_out?: number;
-    version?: number | null;
-    edit_cost_before?: Interval;
-    edit_cost_after?: Interval;
-    change?: Interval | null;
-    surprisal_before?: Interval;
-    surprisal_after?: Interval;
-    surprisal_change?: Interval;
-  } | null;
-  error: string | null;
-}
-
-/** What an import brought, in sentences. */
 export function brought(done: Import): string[] {
   const { result } = done;
   const served = result?.version ? `; version ${result.version} drafts now` : "";

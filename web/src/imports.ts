@@ -1,12 +1,12 @@
 /** Starts an import and follows it. */
 
 import { ask, Refused } from "./api";
+import type { Import, ImportRequest, PastTextItem } from "./apiTypes";
 import { onEvent } from "./events";
-import type { Import } from "./importSummary";
-import type { PastText } from "./pastTexts";
 
-export function startImport(items: PastText[]): Promise<Import> {
-  return ask<Import>("POST", "/v1/imports", { items });
+export function startImport(items: PastTextItem[]): Promise<Import> {
+  const body: ImportRequest = { items };
+  return ask<Import>("POST", "/v1/imports", body);
 }
 
 const LOOK_EVERY_MS = 4000;

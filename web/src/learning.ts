@@ -2,42 +2,16 @@
 
 import { refreshUser, user } from "./account";
 import { warn } from "./announcer";
-import { ask, sayError, type Session } from "./api";
+import { ask, sayError } from "./api";
+import type { AnsweredDraft, CostFigure, Drafts, Interval, Learning, LearningReport, Session, Version } from "./apiTypes";
 import { Chart } from "./charts";
 import { button, el, labelled, replaceChildren } from "./elements";
 import { onEvent, onMissed } from "./events";
 import { untilNext } from "./quietLine";
 import { rollingMean, rollingShare, type Band } from "./rolling";
 import { TwoDrafts, type Drafter } from "./twoDrafts";
-import { fetchVersions, TimeLine, type Version } from "./versions";
+import { fetchVersions, TimeLine } from "./versions";
 import { count, percent } from "./wording";
-
-interface Answer {
-  created_at: number;
-  version_number: number | null;
-  held_back: boolean;
-  accepted: boolean;
-  edit_cost: number;
-}
-
-interface Figure extends Interval {
-  count: number;
-  accepted: number;
-}
-
-interface Interval {
-  mean: number;
-  low: number;
-  high: number;
-}
-
-interface Learned {
-  answers: Answer[];
-  edit_cost: Figure | null;
-  edit_cost_learned: Figure | null;
-  edit_cost_held_back: Figure | null;
-  benefit: { difference: Interval } | null;
-}
 
 const SMALLEST_WINDOW = 5;
 const LARGEST_WINDOW = 20;
@@ -90,7 +64,7 @@ class LearningPage {
 
   async refresh(): Promise<void> {
     try {
-      const learning = ask<Learned>("GET", "/v1/users/me/learning");
+      const learning = ask<LearningReport>("GET", "/v1/users/me/learning");
       const [learned, versions] = await Promise.all([learning, fetchVersions(), refreshUser()]);
       this.show(learned, versions);
     } catch (error) {
@@ -98,7 +72,7 @@ class LearningPage {
     }
   }
 
-  private show(learned: Learned, versions: Version[]): void {
+  private show(learned: LearningReport, versions: Version[]): void {
     const { answers } = learned;
     this.timeLine.show(versions);
     this.comparing.offer(versions);
@@ -110,7 +84,7 @@ class LearningPage {
     if (measured.length > 0) this.showMargins(measured);
   }
 
-  private showAnswers(answers: Answer[]): void {
+  private showAnswers(answers: AnsweredDraft[]): void {
     const window = windowFor(answers.length);
     const x = answers.map((_, index) => index + 1);
     const marks = takeovers(answers);
@@ -156,7 +130,7 @@ class LearningPage {
 
   private async learnNow(): Promise<void> {
     try {
-      const { queued, waiting } = await ask<{ queued: boolean; waiting: number }>("POST", "/v1/learn", {});
+      const { queued, waiting } = await ask<Learning>("POST", "/v1/learn", {});
       this.next.textContent = queued
         ? `Learning from ${count(waiting, "edit")} now.`
         : waiting === 0
@@ -173,7 +147,7 @@ function windowFor(answers: number): number {
 }
 
 /** Where a version drafted for the first time. */
-function takeovers(answers: Answer[]): { at: number; name: string }[] {
+function takeovers(answers: AnsweredDraft[]): { at: number; name: string }[] {
   const seen = new Set<number>();
   const marks: { at: number; name: string }[] = [];
   for (const [index, { version_number }] of answers.entries()) {
@@ -188,7 +162,7 @@ function fromTo({ mean }: Band): string {
   return `From ${mean[0]!.toFixed(2)} at first to ${mean.at(-1)!.toFixed(2)} now.`;
 }
 
-function figures({ answers, edit_cost, edit_cost_learned, edit_cost_held_back, benefit }: Learned): string[] {
+function figures({ answers, edit_cost, edit_cost_learned, edit_cost_held_back, benefit }: LearningReport): string[] {
   if (answers.length === 0 || edit_cost === null) {
     return ["Nothing to show yet: draft and send a few texts on the desk."];
   }
@@ -199,7 +173,7 @@ function figures({ answers, edit_cost, edit_cost_learned, edit_cost_held_back, b
   return lines;
 }
 
-function figure({ mean, low, high, count: number }: Figure): string {
+function figure({ mean, low, high, count: number }: CostFigure): string {
   return `${mean.toFixed(2)} (95 %: ${low.toFixed(2)} to ${high.toFixed(2)}; ${count(number, "draft")})`;
 }
 
@@ -246,10 +220,10 @@ class Comparing {
 
   private async suggestPrompt(): Promise<void> {
     try {
-      const { data } = await ask<{ data: { prompt: unknown }[] }>("GET", "/v1/users/me/drafts?limit=1");
+      const { data } = await ask<Drafts>("GET", "/v1/users/me/drafts?limit=1");
       const prompt = data[0]?.prompt;
-      const latest = Array.isArray(prompt) ? (prompt.at(-1) as { content?: string }).content : prompt;
-      if (this.prompt.value === "" && typeof latest === "string") this.prompt.value = latest;
+      const latest = typeof prompt === "string" ? prompt : prompt?.at(-1)?.content;
+      if (this.prompt.value === "" && latest !== undefined) this.prompt.value = latest;
     } catch {
       // It is a suggestion only; what is wrong is said where it matters.
     }

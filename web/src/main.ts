@@ -7,7 +7,8 @@ import "./styles/pages.css";
 import "./styles/charts.css";
 
 import { refreshUser } from "./account";
-import { openSession, sayError, SignedOut, Unreachable, type Session } from "./api";
+import { openSession, sayError, SignedOut, Unreachable } from "./api";
+import type { Session } from "./apiTypes";
 import { standing } from "./connection";
 import { listen } from "./events";
 import { frame } from "./frame";

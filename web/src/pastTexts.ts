@@ -1,17 +1,11 @@
 /** Past texts out of the files people have: JSON lines and CSV, as `corll import` reads them. */
 
-export type Message = { role: string; content: string };
-
-export interface PastText {
-  prompt: string | Message[];
-  sent: string;
-  draft?: string;
-}
+import type { PastTextItem } from "./apiTypes";
 
 /** What is wrong with a file, and where. */
 export class UnreadableFile extends Error {}
 
-export async function readFile(file: File): Promise<PastText[]> {
+export async function readFile(file: File): Promise<PastTextItem[]> {
   const name = file.name.toLowerCase();
   if (name.endsWith(".jsonl.gz")) return fromJsonLines(await unpacked(file));
   if (name.endsWith(".jsonl")) return fromJsonLines(await file.text());
@@ -28,7 +22,7 @@ async function unpacked(file: File): Promise<string> {
   });
 }
 
-export function fromJsonLines(text: string): PastText[] {
+export function fromJsonLines(text: string): PastTextItem[] {
   const lines = text.split(/\r?\n/).map((line, index) => ({ line, number: index + 1 }));
   const found = lines
     .filter(({ line }) => line.trim() !== "")
@@ -48,7 +42,7 @@ function parsedLine(line: string, number: number): Record<string, unknown> {
   throw new UnreadableFile(`Line ${number} is no JSON object.`);
 }
 
-export function fromCsv(text: string): PastText[] {
+export function fromCsv(text: string): PastTextItem[] {
   const plain = text.replace(/^\uFEFF/, "");
   const rows = cells(plain, delimiterOf(plain));
   const header = (rows.shift() ?? []).map((name) => name.trim().toLowerCase());
@@ -68,7 +62,7 @@ export function fromCsv(text: string): PastText[] {
   return notNone(found);
 }
 
-function checked(fields: Record<string, unknown>, number: number): PastText {
+function checked(fields: Record<string, unknown>, number: number): PastTextItem {
   const { prompt, sent, draft } = fields;
   if (!isPrompt(prompt)) throw new UnreadableFile(`Line ${number}: “prompt” is missing or empty.`);
   if (typeof sent !== "string" || sent.trim() === "") {
@@ -77,12 +71,12 @@ function checked(fields: Record<string, unknown>, number: number): PastText {
   return typeof draft === "string" ? { prompt, sent, draft } : { prompt, sent };
 }
 
-function isPrompt(prompt: unknown): prompt is string | Message[] {
+function isPrompt(prompt: unknown): prompt is PastTextItem["prompt"] {
   if (typeof prompt === "string") return prompt.trim() !== "";
   return Array.isArray(prompt) && prompt.length > 0;
 }
 
-function notNone(found: PastText[]): PastText[] {
+function notNone(found: PastTextItem[]): PastTextItem[] {
   if (found.length === 0) throw new UnreadableFile("The file holds no texts.");
   return found;
 }

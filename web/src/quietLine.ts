@@ -1,6 +1,7 @@
 /** The quiet line: who drafted, how far the next step is, what took over. */
 
-import { user, type User } from "./account";
+import { user } from "./account";
+import type { UserAndLearner } from "./apiTypes";
 import { say } from "./announcer";
 import { el, replaceChildren } from "./elements";
 import { onEvent } from "./events";
@@ -47,7 +48,7 @@ function drafter(draft: SheetDraft): string {
   return `Drafted by ${who}.${draft.cut ? " It was cut at the longest length." : ""}`;
 }
 
-export function untilNext(about: User): string {
+export function untilNext(about: UserAndLearner): string {
   if (!about.consent.store) return "Your texts are not kept, so nothing is learned.";
   if (!about.consent.learn) return "Learning is switched off.";
   if (about.learner === "off") return "This server does not learn just now.";

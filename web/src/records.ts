@@ -1,25 +1,10 @@
 /** Every draft and edit of the user, newest first, to be read and searched. */
 
 import { ask, sayError } from "./api";
+import type { DraftRecord, Drafts } from "./apiTypes";
 import { button, el, labelled, replaceChildren } from "./elements";
 import { count, day, percent, shortened } from "./wording";
 import { marked } from "./wordSummary";
-
-interface DraftRecord {
-  id: string;
-  created_at: number;
-  prompt: string | { role: string; content: string }[];
-  version: number | null;
-  choices: { text: string }[];
-  status: "complete" | "cancelled";
-  source: "live" | "import";
-  edits: { id: string; choice: number; text: string; state: string; accepted: boolean; edit_cost: number; created_at: number }[];
-}
-
-interface Page {
-  data: DraftRecord[];
-  has_more: boolean;
-}
 
 const AT_ONCE = 20;
 const SEARCH_AFTER_MS = 300;
@@ -49,7 +34,7 @@ export class Records {
     const query = new URLSearchParams({ q: this.search.value, limit: String(AT_ONCE) });
     if (before !== null) query.set("before", before);
     try {
-      const page = await ask<Page>("GET", `/v1/users/me/drafts?${query}`);
+      const page = await ask<Drafts>("GET", `/v1/users/me/drafts?${query}`);
       // A slower answer to an earlier search must not take the place of this one.
       if (asked === this.asked) this.show(page, before === null);
     } catch (error) {
@@ -57,7 +42,7 @@ export class Records {
     }
   }
 
-  private show(page: Page, fresh: boolean): void {
+  private show(page: Drafts, fresh: boolean): void {
     if (fresh) {
       replaceChildren(this.list);
       this.shown = 0;

@@ -1,38 +1,20 @@
 /** What was said of drafts and is not on the server yet: kept here, and sent when it is back. */
 
 import { ask, Refused, SignedOut, Unreachable } from "./api";
+import type { Comparison, ComparisonRequest, Edit, EditRequest } from "./apiTypes";
 import { standing } from "./connection";
 import { Kept } from "./kept";
 import { alone } from "./locks";
 
-interface Side {
-  draft_id: string;
-  choice: number;
-}
-
-export interface EditBody extends Side {
-  text: string;
-  idempotency_key: string;
-}
-
-export interface ComparisonBody {
-  chosen: Side;
-  rejected: Side;
-  idempotency_key: string;
-}
+/** By which a request that was sent twice is known. */
+type Keyed<Body> = Body & { idempotency_key: string };
 
 export type Unsent = { madeAt: number; refused?: string } & (
-  | { kind: "edit"; body: EditBody }
-  | { kind: "comparison"; body: ComparisonBody }
+  | { kind: "edit"; body: Keyed<EditRequest> }
+  | { kind: "comparison"; body: Keyed<ComparisonRequest> }
 );
 
-export interface EditAnswer {
-  id: string;
-  accepted: boolean;
-  edit_cost: number;
-  will_learn: boolean;
-  reason: string | null;
-}
+export type Taken = Edit | Comparison;
 
 const RETRY_MS = 2000;
 /** A draft that was stopped reaches the store a moment later than its edit may. */
@@ -40,7 +22,7 @@ const MAY_STILL_COME_MS = 10_000;
 
 export class Outbox {
   private readonly kept: Kept<Unsent>;
-  private readonly watchers = new Set<(id: string, item: Unsent, answer: EditAnswer | null) => void>();
+  private readonly watchers = new Set<(id: string, item: Unsent, answer: Taken | null) => void>();
   private again: number | undefined;
   private pauseMs = RETRY_MS;
 
@@ -60,7 +42,7 @@ export class Outbox {
   }
 
   /** Calls with each item that was taken by the server, or refused for good. */
-  watch(watcher: (id: string, item: Unsent, answer: EditAnswer | null) => void): void {
+  watch(watcher: (id: string, item: Unsent, answer: Taken | null) => void): void {
     this.watchers.add(watcher);
   }
 
@@ -92,8 +74,8 @@ export class Outbox {
   }
 
   /** Sends one item now, whether it could be kept or not. *Raises*: as `ask`. */
-  async sendNow(item: Unsent): Promise<EditAnswer> {
-    return ask<EditAnswer>("POST", item.kind === "edit" ? "/v1/edits" : "/v1/comparisons", item.body);
+  async sendNow(item: Unsent): Promise<Taken> {
+    return ask<Taken>("POST", item.kind === "edit" ? "/v1/edits" : "/v1/comparisons", item.body);
   }
 
   /** Whether to go on with the next. */
@@ -124,7 +106,7 @@ export class Outbox {
     return items.sort((a, b) => a.madeAt - b.madeAt);
   }
 
-  private tell(item: Unsent, answer: EditAnswer | null): void {
+  private tell(item: Unsent, answer: Taken | null): void {
     for (const watcher of this.watchers) watcher(item.body.idempotency_key, item, answer);
   }
 }

@@ -3,22 +3,12 @@
 import { refreshUser, user } from "./account";
 import { say, warn } from "./announcer";
 import { ask, sayError } from "./api";
+import type { Version, Versions } from "./apiTypes";
 import { button, el, replaceChildren } from "./elements";
 import { count, day } from "./wording";
 
-export interface Version {
-  number: number;
-  state: "candidate" | "serving" | "retired" | "rejected";
-  reasons: string[];
-  metrics: Record<string, number>;
-  steps: number;
-  kept: boolean;
-  created_at: number;
-  served_at: number | null;
-}
-
 export async function fetchVersions(): Promise<Version[]> {
-  return (await ask<{ data: Version[] }>("GET", "/v1/users/me/adapters")).data;
+  return (await ask<Versions>("GET", "/v1/users/me/adapters")).data;
 }
 
 const STATES: Record<Version["state"], string> = {

@@ -2,13 +2,14 @@
 
 import { refreshUser, user } from "./account";
 import { say, warn } from "./announcer";
-import { ask, sayError, type Session } from "./api";
+import { ask, sayError } from "./api";
+import type { Import, PastTextItem, Session } from "./apiTypes";
 import { consentForm } from "./consentForm";
 import { button, el, labelled, replaceChildren } from "./elements";
-import { brought, type Import } from "./importSummary";
+import { brought } from "./importSummary";
 import { follow, startImport } from "./imports";
 import { Kept } from "./kept";
-import { readFile, type PastText } from "./pastTexts";
+import { readFile } from "./pastTexts";
 import { TwoDrafts } from "./twoDrafts";
 import { count, shortened } from "./wording";
 
@@ -21,7 +22,7 @@ export async function welcomePage(main: HTMLElement, session: Session): Promise<
 
 /** What this browser keeps while the page is used, so that a reload loses nothing. */
 interface Begun {
-  texts: PastText[];
+  texts: PastTextItem[];
   prompt: string;
   sent: string;
   importId: string | null;
@@ -116,7 +117,7 @@ class Welcome {
     input.value = "";
   }
 
-  private take(texts: PastText[]): void {
+  private take(texts: PastTextItem[]): void {
     const all = [...this.begun.texts, ...texts];
     const long = texts.filter(({ sent, prompt }) => sent.length > LONGEST_TEXT || prompt.length > LONGEST_TEXT);
     if (all.length > MOST_TEXTS) return warn(`At most ${MOST_TEXTS.toLocaleString("en")} texts at a time.`);

@@ -25,7 +25,7 @@ from corll.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from corll.client import Corll
-    from corll.client.calls import Import, Interval
+    from corll.schemas.answers import Import, Interval
 
 _STATES = {
     "waiting": "waits for the learner",

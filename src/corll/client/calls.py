@@ -10,133 +10,19 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from openai import BaseModel
+from pydantic import ValidationError
 
+from corll.errors import ConfigError
+from corll.moved import from_elsewhere
 from corll.records import Prompt
+from corll.schemas.answers import Comparison, Edit, Import, Learning, User
+from corll.schemas.bodies import Answer
 
-Result = TypeVar("Result")
-
-
-class ServingVersion(BaseModel):
-    """A version of a user's adapter; `number` counts from 1."""
-
-    number: int
-    state: str
+Result = TypeVar("Result", bound=Answer)
 
 
-class Edit(BaseModel):
-    """What became of a draft, and how far it has come: recorded, then learned, then serving.
-
-    `reason` says why nothing is learned from it. *Units*: `edit_cost` in characters changed per
-    character sent.
-    """
-
-    id: str
-    draft_id: str
-    choice: int
-    text: str
-    state: Literal["accepted", "recorded", "learned", "serving", "set_aside", "replaced"]
-    accepted: bool
-    edit_cost: float
-    will_learn: bool
-    created_at: float
-    reason: str | None = None
-    version: ServingVersion | None = None
-
-
-class Choice(BaseModel):
-    """One choice of a draft."""
-
-    draft_id: str
-    choice: int = 0
-
-
-class Comparison(BaseModel):
-    """One choice, preferred to another."""
-
-    id: str
-    chosen: Choice
-    rejected: Choice
-    state: Literal["recorded", "learned", "serving", "set_aside", "replaced"]
-    will_learn: bool
-    created_at: float
-    reason: str | None = None
-    version: ServingVersion | None = None
-
-
-class Learning(BaseModel):
-    """What was asked of the learner: whether a step is queued, how many edits wait."""
-
-    queued: bool
-    waiting: int
-    learner: Literal["off", "starting", "ready", "down"]
-
-
-class Interval(BaseModel):
-    """A mean with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-class ImportResult(BaseModel):
-    """What an import changed, on the texts that were held out, where there were enough to.
-
-    *Units*: edit cost in characters changed per character sent; `change` is that of its mean,
-    relative to before: -0.5 means half the edits. Surprisal of the texts that were sent in nats a
-    token, `surprisal_change` is its difference: where a text was not made from the model's draft,
-    it tells what edit cost cannot.
-    """
-
-    edit_cost_before: Interval | None = None
-    edit_cost_after: Interval | None = None
-    change: Interval | None = None
-    surprisal_before: Interval | None = None
-    surprisal_after: Interval | None = None
-    surprisal_change: Interval | None = None
-    held_out: int | None = None
-    version: int | None = None
-
-
-class Import(BaseModel):
-    """Past texts that the learner goes through; `result` once it is done."""
-
-    id: str
-    state: Literal["waiting", "running", "done", "failed"]
-    total: int
-    used: int = 0
-    result: ImportResult | None = None
-    error: str | None = None
-
-
-class Reference(BaseModel):
-    """The frozen model that a user's versions started from."""
-
-    number: int
-    kind: Literal["base", "adapter"]
-    name: str
-
-
-class Consent(BaseModel):
-    """The three switches of a user."""
-
-    store: bool
-    learn: bool
-    share: bool
-
-
-class User(BaseModel):
-    """A user: what may be done with their texts, and what serves them."""
-
-    id: str
-    name: str
-    consent: Consent
-    holdback: float
-    waiting: int
-    created_at: float
-    serving: int | None = None
-    reference: Reference | None = None
+def __getattr__(name: str) -> Any:
+    return from_elsewhere(__name__, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +37,27 @@ class Call(Generic[Result]):
     """Whether it may be sent again where no answer came; not where that would do it twice."""
 
     def arguments(self) -> dict[str, Any]:
-        """As openai's clients take them; what is None is left out."""
+        """Return the arguments as openai's clients take them; what is None is left out."""
         options: dict[str, Any] = {} if self.repeats else {"max_retries": 0}
         if self.body is None:
-            return {"cast_to": self.result, "options": options}
+            return {"cast_to": object, "options": options}
         given = {name: value for name, value in self.body.items() if value is not None}
-        return {"cast_to": self.result, "options": options, "body": given}
+        return {"cast_to": object, "options": options, "body": given}
+
+    def read(self, answer: object) -> Result:
+        """Return an answer in its shape.
+
+        *Raises*: ConfigError where it has another one, so that what answers is not corll.
+        """
+        try:
+            return self.result.model_validate(answer)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in problem["loc"]) or "the answer"
+            raise ConfigError(
+                f"What answers {self.path} is not a service of corll, or one of another release "
+                f"({where}: {problem['msg']}); is its address, base_url, right?"
+            ) from error
 
 
 def create_edit(
@@ -166,14 +67,14 @@ def create_edit(
     choice: int = 0,
     idempotency_key: str | None = None,
 ) -> Call[Edit]:
-    """Says what was sent in place of a draft; the draft's own text accepts it."""
+    """Say what was sent in place of a draft; the draft's own text accepts it."""
     body: dict[str, Any] = {"draft_id": draft_id, "text": text, "choice": choice}
     body["idempotency_key"] = idempotency_key
     return Call("post", "/edits", Edit, body)
 
 
 def retrieve_edit(id: str) -> Call[Edit]:
-    """An edit, and whether it was learned from."""
+    """Ask for an edit, and whether it was learned from."""
     return Call("get", f"/edits/{quote(id, safe='')}", Edit)
 
 
@@ -183,7 +84,7 @@ def create_comparison(
     rejected: Mapping[str, Any] | str,
     idempotency_key: str | None = None,
 ) -> Call[Comparison]:
-    """Says that one choice is better than another; each is {"draft_id": …, "choice": …}.
+    """Say that one choice is better than another; each is {"draft_id": …, "choice": …}.
 
     A draft's id alone stands for its first choice.
     """
@@ -193,23 +94,23 @@ def create_comparison(
 
 
 def request_learning(user: str | None = None) -> Call[Learning]:
-    """Asks the learner for a step now, with the edits that wait."""
+    """Ask the learner for a step now, with the edits that wait."""
     return Call("post", "/learn", Learning, {"user": user})
 
 
 def create_import(items: Iterable[Mapping[str, Any]], *, user: str | None = None) -> Call[Import]:
-    """Hands over texts sent before, {"prompt": …, "sent": …, "draft": …}, to be learned from."""
+    """Hand over texts sent before, {"prompt": …, "sent": …, "draft": …}, to be learned from."""
     body = {"items": [dict(item) for item in items], "user": user}
     return Call("post", "/imports", Import, body, repeats=False)
 
 
 def retrieve_import(id: str) -> Call[Import]:
-    """How far an import is, and what it brought."""
+    """Ask how far an import is, and what it brought."""
     return Call("get", f"/imports/{quote(id, safe='')}", Import)
 
 
 def retrieve_consent(*, user: str | None = None) -> Call[User]:
-    """The user, with the switches as they stand."""
+    """Ask for the user, with the switches as they stand."""
     return Call("get", _user_path(user), User)
 
 
@@ -222,14 +123,14 @@ def update_consent(
     include_past: bool | None = None,
     user: str | None = None,
 ) -> Call[User]:
-    """Sets the switches that are given; `include_past` lets edits made before be learned from."""
+    """Set the switches that are given; `include_past` lets edits made before be learned from."""
     body: dict[str, Any] = {"store": store, "learn": learn, "share": share}
     body |= {"holdback": holdback, "include_past": include_past}
     return Call("put", f"{_user_path(user)}/consent", User, body)
 
 
 def as_item(prompt: Prompt, sent: str, draft: str | None = None) -> dict[str, Any]:
-    """A past text as `create_import` takes it."""
+    """Return a past text as `create_import` takes it."""
     asked = prompt if isinstance(prompt, str) else [dict(message) for message in prompt]
     # The API takes no empty draft; the service draws one of its own in its place.
     return {"prompt": asked, "sent": sent} | ({"draft": draft} if draft else {})

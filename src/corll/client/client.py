@@ -25,12 +25,14 @@ except ImportError as error:
     ) from error
 
 from corll.client import calls
-from corll.client.calls import Call, Learning
+from corll.client.calls import Call
+from corll.schemas.answers import Learning
+from corll.schemas.bodies import Answer
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8377"
 
 P = ParamSpec("P")
-Result = TypeVar("Result")
+Result = TypeVar("Result", bound=Answer)
 
 
 class _Resource:
@@ -62,7 +64,7 @@ def _sent_async(
 
 
 def _look_like(method: Any, call: Callable[..., Call[Any]]) -> None:
-    """Gives a method the help of the call that it sends."""
+    """Give a method the help of the call that it sends."""
     own = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
     given = signature(call)
     (result,) = get_args(get_type_hints(call)["return"])
@@ -137,14 +139,14 @@ class Corll(OpenAI):
         super().__init__(base_url=_base_url(base_url), api_key=_api_key(api_key), **options)
 
     def send(self, call: Call[Result]) -> Result:
-        """Sends a call and reads its answer.
+        """Send a call and read its answer.
 
         *Raises*: ConfigError where what answers is not corll; openai's errors otherwise.
         """
-        return _read(call, getattr(self, call.method)(call.path, **call.arguments()))
+        return call.read(getattr(self, call.method)(call.path, **call.arguments()))
 
     def learn(self, user: str | None = None) -> Learning:
-        """Asks the learner for a step now, with the edits that wait."""
+        """Ask the learner for a step now, with the edits that wait."""
         return self.send(calls.request_learning(user))
 
     @cached_property
@@ -173,14 +175,14 @@ class AsyncCorll(AsyncOpenAI):
         super().__init__(base_url=_base_url(base_url), api_key=_api_key(api_key), **options)
 
     async def send(self, call: Call[Result]) -> Result:
-        """Sends a call and reads its answer.
+        """Send a call and read its answer.
 
         *Raises*: ConfigError where what answers is not corll; openai's errors otherwise.
         """
-        return _read(call, await getattr(self, call.method)(call.path, **call.arguments()))
+        return call.read(await getattr(self, call.method)(call.path, **call.arguments()))
 
     async def learn(self, user: str | None = None) -> Learning:
-        """Asks the learner for a step now, with the edits that wait."""
+        """Ask the learner for a step now, with the edits that wait."""
         return await self.send(calls.request_learning(user))
 
     @cached_property
@@ -198,15 +200,6 @@ class AsyncCorll(AsyncOpenAI):
     @cached_property
     def consent(self) -> AsyncConsents:
         return AsyncConsents(self)
-
-
-def _read(call: Call[Result], answer: object) -> Result:
-    # OpenAI's client hands on as text what is no JSON.
-    if not isinstance(answer, call.result):
-        raise ConfigError(
-            f"What answers {call.path} is not a service of corll; is its address, base_url, right?"
-        )
-    return answer
 
 
 def _base_url(given: str | None) -> str:

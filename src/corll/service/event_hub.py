@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from typing import Any
+
+from corll.schemas.events import Event
 
 _KEEP_OPEN_S = 15.0
 _MOST_WAITING = 100
@@ -21,12 +21,12 @@ class EventHub:
         self._lock = threading.Lock()
         self._closing = False
 
-    def publish(self, user_id: str, kind: str, content: dict[str, Any]) -> None:
+    def publish(self, user_id: str, event: Event) -> None:
         """Tells all listeners of a user; from any thread."""
         with self._lock:
             listeners = list(self._listeners.get(user_id, ()))
         for listener in listeners:
-            listener.put(f"event: {kind}\ndata: {json.dumps(content)}\n\n")
+            listener.put(f"event: {event.kind}\ndata: {event.model_dump_json()}\n\n")
 
     def close(self) -> None:
         """Ends all streams, so that a clean stop need not wait for browsers to leave."""

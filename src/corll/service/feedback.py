@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from corll.edits import edit_cost
 from corll.errors import CorllError, InputError
 from corll.records import Sample
+from corll.schemas.states import FeedbackState
 from corll.service.drafting.requests import Drafter
 from corll.service.prompts import as_prompt
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
@@ -24,8 +25,6 @@ from corll.service.store.drafts import DraftRow, EditRow
 from corll.service.store.lineages import VersionState
 from corll.service.store.preferences import PreferenceState
 from corll.text import clean_edit, normalize, same_text
-
-FeedbackState = Literal["recorded", "accepted", "replaced", "set_aside", "learned", "serving"]
 
 _STATES: Mapping[PreferenceState, FeedbackState] = {
     "waiting": "recorded",

@@ -8,7 +8,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from corll.service.learning.supervisor import LearnerState
+from corll.schemas.states import LearnerState
 from corll.service.store.drafts import DraftRow, EditRow
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -21,7 +21,7 @@ from corll.errors import ConfigError
 from corll.policy import Policy
 from corll.service.api.app import create_app
 from corll.service.api.services import Services
-from corll.service.api.sign_ins import link_path
+from corll.service.api.sign_in_routes import link_path
 from corll.service.base_model import load_base
 from corll.service.drafting.engine import Engine
 from corll.service.event_hub import EventHub

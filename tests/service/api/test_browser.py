@@ -167,4 +167,5 @@ def test_a_browser_hears_of_its_users_edits(service: RunningService, browser: ht
         edit = service.post("edits", {"draft_id": draft["id"], "text": "Hello."})
         heard = [line for line in (next(lines) for _ in range(3)) if line]
     assert heard[0] == "event: edit"
-    assert json.loads(heard[1].removeprefix("data: "))["id"] == edit["id"]
+    told = {name: edit[name] for name in ("id", "state", "edit_cost")}
+    assert json.loads(heard[1].removeprefix("data: ")) == told

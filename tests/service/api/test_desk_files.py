@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from corll.service.api import desk
+from corll.service.api import desk_routes
 from running_service import RunningService, running_service, settings_for
 
 SCRIPT = "const word = 'parcel';\n" * 1000
@@ -26,7 +26,7 @@ def service(
     (files / "index.html").write_text(PAGE)
     (files / "assets" / "index-B67sD0p7.js").write_text(SCRIPT)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(desk, "FILES", files)
+        patch.setattr(desk_routes, "FILES", files)
         with running_service(settings_for(tiny_model_folder, data, learn=False)) as running:
             yield running
 

@@ -66,6 +66,22 @@ def test_a_stream_says_the_same_piece_by_piece(client: openai.OpenAI) -> None:
     assert usage == whole.usage
 
 
+def test_a_reply_leaves_out_what_it_has_nothing_to_say_of(service: RunningService) -> None:
+    facts = {"candidates", "implicit_reward", "user", "stored", "version"}
+    assert set(service.draft()["corll"]) == facts
+    body = {"model": "base", "messages": MESSAGES, "stream": True, "seed": 6}
+    with service.http.stream("POST", "/v1/chat/completions", json=body) as stream:
+        lines = [line.removeprefix("data: ") for line in stream.iter_lines()]
+    chunks = [json.loads(line) for line in lines if line.startswith("{")]
+    head = {"id", "object", "created", "model", "system_fingerprint", "choices"}
+    assert [set(chunk) - head for chunk in chunks] == [set()] * (len(chunks) - 1) + [{"corll"}]
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert deltas[0] == {"role": "assistant", "content": ""}
+    assert all(set(delta) == {"content"} for delta in deltas[1:-1])
+    assert deltas[-1] == {}
+    assert set(chunks[-1]["corll"]) == facts
+
+
 def test_the_async_client_works_too(service: RunningService) -> None:
     async def ask() -> str:
         async with openai.AsyncOpenAI(base_url=f"{service.url}/v1", api_key=ADMIN_KEY) as client:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from running_service import RunningService
+
+
+def refusal(
+    service: RunningService, path: str, body: dict[str, Any]
+) -> tuple[int, str, str | None, str]:
+    """The status, code, field and message of a request that is refused."""
+    response = service.http.post(f"/v1/{path}", json=body)
+    error = response.json()["error"]
+    return response.status_code, error["code"], error["param"], error["message"]
 
 
 def test_an_edit_is_answered_with_what_will_come_of_it(service: RunningService) -> None:
@@ -55,10 +66,10 @@ def test_an_edit_that_cannot_be_used_is_refused(
     service: RunningService, text: str, choice: int, status: int
 ) -> None:
     draft = service.draft()
-    response = service.http.post(
-        "/v1/edits", json={"draft_id": draft["id"], "text": text, "choice": choice}
-    )
-    assert response.status_code == status
+    body = {"draft_id": draft["id"], "text": text, "choice": choice}
+    found, code, param, _ = refusal(service, "edits", body)
+    assert (found, code) == (status, "invalid_value")
+    assert (param == "choice") is (choice > 0)
 
 
 def test_the_reason_is_that_of_now(service: RunningService) -> None:
@@ -135,10 +146,85 @@ def test_two_drafts_can_be_compared(service: RunningService) -> None:
     assert comparison["will_learn"] is True
     assert service.post("comparisons", sides) == comparison
     same = {**sides, "chosen": sides["rejected"]}
-    assert service.http.post("/v1/comparisons", json=same).status_code == 400
+    assert refusal(service, "comparisons", same) == (
+        400,
+        "invalid_value",
+        "rejected",
+        "The two texts are the same: neither is better.",
+    )
     other = service.draft("Another prompt.", user="dan")
     crossed = {**sides, "chosen": {"draft_id": other["id"]}}
-    assert service.http.post("/v1/comparisons", json=crossed).status_code == 400
+    status, _, _, message = refusal(service, "comparisons", crossed)
+    assert status == 400
+    assert "prompt" in message
+
+
+@pytest.mark.parametrize("side", ["chosen", "rejected"])
+def test_a_comparison_of_a_choice_that_is_not_there_says_which(
+    service: RunningService, side: str
+) -> None:
+    draft = service.draft(user="dot", n=2)
+    sides = {
+        "chosen": {"draft_id": draft["id"], "choice": 0},
+        "rejected": {"draft_id": draft["id"], "choice": 1},
+    }
+    sides[side]["choice"] = 2
+    assert refusal(service, "comparisons", sides) == (
+        400,
+        "invalid_value",
+        f"{side}.choice",
+        "The draft has 2 choices, counted from 0; there is no 2.",
+    )
+
+
+def test_a_comparison_says_why_it_teaches_nothing(service: RunningService) -> None:
+    draft = service.draft(user="una", n=2)
+    chosen, rejected = ({"draft_id": draft["id"], "choice": choice} for choice in (1, 0))
+    answer = service.post("comparisons", {"chosen": chosen, "rejected": rejected})
+    assert answer == {
+        "id": answer["id"],
+        "object": "comparison",
+        "chosen": chosen,
+        "rejected": rejected,
+        "created_at": answer["created_at"],
+        "state": "recorded",
+        "will_learn": False,
+        "reason": "This user has not agreed to be learned from (consent: learn).",
+        "version": None,
+    }
+
+
+def test_an_edit_is_answered_with_all_that_there_is_to_say(service: RunningService) -> None:
+    draft = service.draft(user="vic", n=2)
+    body = {"draft_id": draft["id"], "choice": 1, "text": "Sorry for the delay."}
+    answer = service.post("edits", body)
+    assert answer == {
+        "id": answer["id"],
+        "object": "edit",
+        **body,
+        "accepted": False,
+        "edit_cost": answer["edit_cost"],
+        "created_at": answer["created_at"],
+        "state": "recorded",
+        "will_learn": False,
+        "reason": "This user has not agreed to be learned from (consent: learn).",
+        "version": None,
+    }
+    accepted = service.draft(user="vic")
+    text = accepted["choices"][0]["message"]["content"]
+    answer = service.post("edits", {"draft_id": accepted["id"], "text": text})
+    assert (answer["state"], answer["accepted"], answer["edit_cost"]) == ("accepted", True, 0)
+
+
+def test_a_learner_that_is_off_takes_no_request(service: RunningService) -> None:
+    service.draft(user="wes")
+    status, code, _, message = refusal(service, "learn", {"user": "wes"})
+    assert (status, code) == (403, "consent_required")
+    assert "has not agreed" in message
+    service.put("users/wes/consent", {"learn": True})
+    service.post("edits", {"draft_id": service.draft(user="wes")["id"], "text": "Sorry."})
+    asked = service.post("learn", {"user": "wes"})
+    assert asked == {"object": "learn", "queued": False, "waiting": 1, "learner": "off"}
 
 
 def test_without_store_a_draft_is_in_memory_alone_and_edits_need_consent(

@@ -13,23 +13,23 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from corll.service.api import (
-    completions,
-    desk,
-    drafts,
-    errors,
-    events,
-    feedback,
-    health,
-    imports,
-    keys,
-    models,
-    references,
-    sign_ins,
-    users,
-    versions,
+    completion_routes,
+    desk_routes,
+    draft_routes,
+    error_answers,
+    event_routes,
+    feedback_routes,
+    health_routes,
+    import_routes,
+    key_routes,
+    model_routes,
+    reference_routes,
+    sign_in_routes,
+    user_routes,
+    version_routes,
 )
 from corll.service.api.description import describe
-from corll.service.api.errors import ApiError, error_response, translated
+from corll.service.api.error_answers import ApiError, error_response, translated
 from corll.service.api.limits import RateLimits
 from corll.service.api.services import Services
 from corll.service.logs import request_id
@@ -47,23 +47,46 @@ _ABOUT = (
 )
 
 
-def create_app(services: Services) -> FastAPI:
-    """The ASGI application over these services."""
+_ROUTES = (
+    completion_routes,
+    model_routes,
+    feedback_routes,
+    user_routes,
+    draft_routes,
+    version_routes,
+    key_routes,
+    import_routes,
+    reference_routes,
+    sign_in_routes,
+    event_routes,
+    health_routes,
+    desk_routes,
+)
+"""In the order of the API's description."""
+
+
+def routes() -> FastAPI:
+    """Return an application with all routes and no services: it can be described, not asked."""
     app = FastAPI(title="corll", version=__version__, description=_ABOUT, **_NO_PAGES)
+    for module in _ROUTES:
+        app.include_router(module.router)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    return app
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the ASGI application over these services."""
+    app = routes()
     app.state.services = services
     app.state.limits = RateLimits(services.settings.requests_per_minute)
-    answering = (completions, models, feedback, users, drafts, versions, keys, imports)
-    for module in (*answering, references, sign_ins, events, health, desk):
-        app.include_router(module.router)
-    desk.mount_files(app)
-    errors.install(app)
-    app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    desk_routes.mount_files(app)
+    error_answers.install(app)
     app.add_middleware(
         BodyLimit,
         most_kb=services.settings.max_body_kb,
         uploads={
-            references.PATH: services.settings.max_adapter_mb * 1024,
-            imports.router.prefix: services.settings.max_import_mb * 1024,
+            reference_routes.PATH: services.settings.max_adapter_mb * 1024,
+            import_routes.router.prefix: services.settings.max_import_mb * 1024,
         },
     )
     app.add_middleware(Journal, services=services)

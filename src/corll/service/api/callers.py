@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Connection
 
-from corll.service.api.errors import ApiError, not_found
+from corll.service.api.error_answers import ApiError, not_found
 from corll.service.api.origins import COOKIE, check_host, check_own_page
 from corll.service.api.services import Services
 from corll.service.store import accounts, sign_ins
@@ -28,7 +28,7 @@ def services_of(request: Request) -> Services:
     return services
 
 
-Given = Annotated[Services, Depends(services_of)]
+CurrentServices = Annotated[Services, Depends(services_of)]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Caller:
 
 async def caller_of(
     request: Request,
-    services: Given,
+    services: CurrentServices,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
     """By its key, else by the session of its browser.
@@ -171,4 +171,4 @@ def _unauthorized(message: str) -> ApiError:
     return ApiError(401, "invalid_api_key", message, headers=headers)
 
 
-Known = Annotated[Caller, Depends(caller_of)]
+CurrentCaller = Annotated[Caller, Depends(caller_of)]

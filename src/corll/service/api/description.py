@@ -1,33 +1,23 @@
-"""The OpenAPI document: FastAPI's, with the errors that really come, and answers by example."""
+"""The OpenAPI document: FastAPI's, with the errors that really come, streams, and examples."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
 
-from corll.service.api.errors import ApiError, error_body
+from corll.schemas.answers import ExportLine
+from corll.schemas.bodies import Answer
+from corll.schemas.completions import ChatChunk, TextChunk
+from corll.schemas.errors import Error
+from corll.schemas.events import EVENTS
+from corll.service.api.error_answers import ApiError, error_body
+from corll.service.api.examples import EXAMPLES
 
-_ERROR = {
-    "type": "object",
-    "title": "Error",
-    "description": "In the shape of OpenAI's. `code` is for programs, `message` for people.",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
-        }
-    },
-}
 _FAILURES = {
     400: ("What was asked for cannot be, or not in this form.", "invalid_value"),
     401: ("There is no key or session, or it is not known.", "invalid_api_key"),
@@ -44,118 +34,21 @@ _FAILURES = {
 _RETRY_AFTER = {"description": "In so many seconds.", "schema": {"type": "integer"}}
 _NAMES_A_DRAFT = frozenset({"/v1/edits", "/v1/comparisons"})
 _NAMES_A_MODEL = frozenset({"/v1/chat/completions", "/v1/completions"})
-_CREATED = 1_790_000_000
-_USAGE = {"prompt_tokens": 38, "completion_tokens": 12, "total_tokens": 50}
-_FINGERPRINT = "26c63b34136f20f7"
-_ABOUT = {
-    "candidates": 1,
-    "implicit_reward": None,
-    "user": "user_8JxQ",
-    "stored": True,
-    "version": 3,
+_REF = "#/components/schemas/{model}"
+
+_STREAMS: Mapping[tuple[str, str], Mapping[str | None, type[Answer]]] = {
+    ("post", "/v1/chat/completions"): {None: ChatChunk},
+    ("post", "/v1/completions"): {None: TextChunk},
+    ("get", "/v1/events"): {event.kind: event for event in EVENTS},
 }
-_LEARNING = {"state": "recorded", "will_learn": True, "reason": None, "version": None}
-_IMPORT = {
-    "id": "import_7Tz",
-    "object": "import",
-    "user": "user_8JxQ",
-    "state": "waiting",
-    "total": 100,
-    "used": 0,
-    "result": None,
-    "error": None,
-    "created_at": _CREATED + 0.5,
-    "finished_at": None,
-}
-EXAMPLES: dict[tuple[str, str], Any] = {
-    ("post", "/v1/chat/completions"): {
-        "id": "chatcmpl-3vT",
-        "object": "chat.completion",
-        "created": _CREATED,
-        "model": "corll",
-        "system_fingerprint": _FINGERPRINT,
-        "choices": [
-            {
-                "index": 0,
-                "message": {
-                    "role": "assistant",
-                    "content": "Hello, the parcel is late; it will arrive on Friday.",
-                    "refusal": None,
-                },
-                "logprobs": None,
-                "finish_reason": "stop",
-            }
-        ],
-        "usage": _USAGE,
-        "corll": _ABOUT,
-    },
-    ("post", "/v1/completions"): {
-        "id": "cmpl-9Qs",
-        "object": "text_completion",
-        "created": _CREATED,
-        "model": "corll",
-        "system_fingerprint": _FINGERPRINT,
-        "choices": [
-            {"index": 0, "text": " we are sorry.", "logprobs": None, "finish_reason": "stop"}
-        ],
-        "usage": _USAGE,
-        "corll": _ABOUT,
-    },
-    ("post", "/v1/edits"): {
-        "id": "edit_5Rk",
-        "object": "edit",
-        "draft_id": "chatcmpl-3vT",
-        "choice": 0,
-        "text": "Hello, it comes on Friday. Anna",
-        "accepted": False,
-        "edit_cost": 0.9,
-        "created_at": _CREATED + 0.5,
-        **_LEARNING,
-    },
-    ("post", "/v1/comparisons"): {
-        "id": "comparison_2Hm",
-        "object": "comparison",
-        "chosen": {"draft_id": "chatcmpl-3vT", "choice": 1},
-        "rejected": {"draft_id": "chatcmpl-3vT", "choice": 0},
-        "created_at": _CREATED + 0.5,
-        **_LEARNING,
-    },
-    ("post", "/v1/learn"): {"object": "learn", "queued": True, "waiting": 1, "learner": "ready"},
-    ("get", "/v1/models"): {
-        "object": "list",
-        "data": [
-            {
-                "id": "corll",
-                "object": "model",
-                "created": 0,
-                "owned_by": "corll",
-                "base": "smollm2-135m",
-            }
-        ],
-    },
-    ("post", "/v1/imports"): _IMPORT,
-    ("get", "/v1/imports/{import_id}"): {
-        **_IMPORT,
-        "state": "done",
-        "used": 80,
-        "result": {
-            "held_out": 20,
-            "version": 3,
-            "edit_cost_before": {"mean": 0.41, "low": 0.34, "high": 0.48},
-            "edit_cost_after": {"mean": 0.3, "low": 0.24, "high": 0.37},
-            "change": {"mean": -0.27, "low": -0.41, "high": -0.11},
-            "surprisal_before": {"mean": 2.5, "low": 2.31, "high": 2.7},
-            "surprisal_after": {"mean": 1.52, "low": 1.38, "high": 1.66},
-            "surprisal_change": {"mean": -0.98, "low": -1.13, "high": -0.84},
-        },
-        "finished_at": _CREATED + 240.5,
-    },
-}
-"""Answers with the fields that they have, by method and path."""
+"""What routes send as server-sent events, by the events' names."""
+
+_NOT_OF_A_ROUTE = (Error, ExportLine, ChatChunk, TextChunk, *EVENTS)
+"""Shapes that FastAPI does not find: those of errors, and of pieces of answers."""
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The document of an app, made once."""
+    """Return the document of an app, made once."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -167,7 +60,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
         parts = document["components"]
         for name in ("HTTPValidationError", "ValidationError"):
             parts["schemas"].pop(name, None)
-        parts["schemas"]["Error"] = _ERROR
+        _, more = models_json_schema(
+            [(shape, "serialization") for shape in _NOT_OF_A_ROUTE], ref_template=_REF
+        )
+        parts["schemas"] = dict(sorted((parts["schemas"] | more["$defs"]).items()))
         parts["responses"] = {"Failure": _failure("Any other error, in the same shape.")}
         parts["responses"] |= {_name(status): _described(status) for status in _FAILURES}
         for path, methods in document["paths"].items():
@@ -185,10 +81,33 @@ def _describe_answers(method: str, path: str, operation: dict[str, Any]) -> None
     answers["default"] = {"$ref": "#/components/responses/Failure"}
     if (example := EXAMPLES.get((method, path))) is not None:
         answers["200"]["content"]["application/json"]["example"] = example
+    if (events := _STREAMS.get((method, path))) is not None:
+        content = answers["200"].setdefault("content", {})
+        content["text/event-stream"] = _event_stream(events)
+
+
+def _event_stream(events: Mapping[str | None, type[Answer]]) -> dict[str, Any]:
+    """Describe server-sent events as OpenAPI 3.2 does, whose `itemSchema` is that of one."""
+    return {
+        "schema": {"type": "string"},
+        "itemSchema": {"oneOf": [_event(name, shape) for name, shape in events.items()]},
+    }
+
+
+def _event(name: str | None, shape: type[Answer]) -> dict[str, Any]:
+    data = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": _REF.format(model=shape.__name__)},
+    }
+    properties: dict[str, Any] = {"data": data}
+    if name is not None:
+        properties["event"] = {"const": name}
+    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 def _statuses(path: str, operation: dict[str, Any]) -> list[int]:
-    """The errors that an operation may end in, by who may ask and what it takes."""
+    """Return the errors that an operation may end in, by who may ask and what it takes."""
     if "operation" in operation["tags"]:
         return []
     found = [400, 401, 403, 500, 503]
@@ -204,10 +123,10 @@ def _statuses(path: str, operation: dict[str, Any]) -> list[int]:
 
 
 def _described(status: int) -> dict[str, Any]:
-    """A status of errors, with an example."""
+    """Describe a status of errors, with an example."""
     meaning, code = _FAILURES[status]
     answer = _failure(meaning)
-    example = error_body(ApiError(status, code, meaning))
+    example = error_body(ApiError(status, code, meaning)).model_dump()
     answer["content"]["application/json"]["example"] = example
     if status == 429:
         answer["headers"] = {"retry-after": _RETRY_AFTER}
@@ -215,7 +134,7 @@ def _described(status: int) -> dict[str, Any]:
 
 
 def _failure(meaning: str) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/Error"}
+    schema = {"$ref": _REF.format(model=Error.__name__)}
     return {"description": meaning, "content": {"application/json": {"schema": schema}}}
 
 

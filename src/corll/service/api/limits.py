@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
-from corll.service.api.errors import ApiError
+from corll.service.api.error_answers import ApiError
 from corll.service.store.accounts import Key
 
 _WINDOW_S = 60.0

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-from corll.service.api.errors import ApiError
+from corll.service.api.error_answers import ApiError
 from corll.service.settings import ServiceSettings
 from corll.service.store.sign_ins import Session
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi.responses import StreamingResponse
 
+from corll.schemas import completions as schemas
+from corll.schemas.bodies import Answer
+from corll.schemas.completions import DraftFacts, FinishReason
 from corll.service.drafting.requests import Drawn, TokenLogprob
 
 Kind = Literal["chat", "text"]
@@ -26,113 +28,164 @@ class Reply:
     created: int
     fingerprint: str
 
-    def whole(self, drawn: Drawn, more: Mapping[str, Any]) -> dict[str, Any]:
-        """The reply in one piece; `more` is what it says under `corll`."""
-        choices = []
-        for index, candidate in enumerate(drawn.shown):
-            sample = drawn.candidates[candidate]
-            logprobs = drawn.logprobs[index] if index < len(drawn.logprobs) else ()
-            choices.append(
-                {
-                    "index": index,
-                    **self._content(sample.text),
-                    "logprobs": self._logprobs(logprobs) if logprobs else None,
-                    "finish_reason": finish_reason(drawn, index),
-                }
+    def whole(
+        self, drawn: Drawn, facts: DraftFacts
+    ) -> schemas.ChatCompletion | schemas.TextCompletion:
+        """Return the reply in one piece."""
+        indices = range(len(drawn.shown))
+        ending = {"usage": usage(drawn), "corll": facts}
+        if self.kind == "chat":
+            chats = [_chat_choice(drawn, index) for index in indices]
+            return schemas.ChatCompletion(
+                **self._head, object="chat.completion", choices=chats, **ending
             )
-        name = "chat.completion" if self.kind == "chat" else "text_completion"
-        return {
-            **self._head(name),
-            "choices": choices,
-            "usage": usage(drawn),
-            "corll": dict(more),
-        }
+        texts = [_text_choice(drawn, index) for index in indices]
+        return schemas.TextCompletion(
+            **self._head, object="text_completion", choices=texts, **ending
+        )
 
     def opening(self, choices: int) -> list[str]:
-        """The chunks that come before any text."""
+        """Return the chunks that come before any text."""
         if self.kind == "text":
             return []
-        delta = {"role": "assistant", "content": ""}
-        return [self._chunk(index, delta=delta) for index in range(choices)]
+        delta = schemas.ChatDelta(role="assistant", content="")
+        return [self._chat_chunk(index, delta) for index in range(choices)]
 
     def piece(self, index: int, text: str, logprobs: Sequence[TokenLogprob]) -> str:
-        """A chunk with a further piece of text."""
-        found = self._logprobs(logprobs) if logprobs else None
+        """Return a chunk with a further piece of text."""
         if self.kind == "text":
-            return self._chunk(index, text=text, logprobs=found)
-        return self._chunk(index, delta={"content": text}, logprobs=found)
+            return self._text_chunk(index, text, logprobs)
+        return self._chat_chunk(index, schemas.ChatDelta(content=text), logprobs)
 
-    def closing(self, drawn: Drawn, more: Mapping[str, Any]) -> list[str]:
-        """The chunks that say how each choice ended; the last one holds what `corll` says."""
+    def closing(self, drawn: Drawn, facts: DraftFacts) -> list[str]:
+        """Return the chunks that say how each choice ended; the last one holds `facts`."""
         last = len(drawn.shown) - 1
         chunks = []
         for index in range(len(drawn.shown)):
-            content: dict[str, Any] = {"text": ""} if self.kind == "text" else {"delta": {}}
             reason = finish_reason(drawn, index)
-            extra = {"corll": dict(more)} if index == last else {}
-            chunks.append(self._chunk(index, finish_reason=reason, extra=extra, **content))
+            extra: dict[str, Any] = {"corll": facts} if index == last else {}
+            if self.kind == "chat":
+                delta = schemas.ChatDelta()
+                chunks.append(self._chat_chunk(index, delta, finish_reason=reason, **extra))
+            else:
+                chunks.append(self._text_chunk(index, "", finish_reason=reason, **extra))
         return chunks
 
     def usage_chunk(self, drawn: Drawn) -> str:
-        """The chunk that `stream_options.include_usage` asks for."""
-        return sse({**self._head(self._chunk_name), "choices": [], "usage": usage(drawn)})
+        """Return the chunk that `stream_options.include_usage` asks for."""
+        if self.kind == "chat":
+            return sse(self._chats([], usage=usage(drawn)))
+        return sse(self._texts([], usage=usage(drawn)))
 
     @property
-    def _chunk_name(self) -> str:
-        return "chat.completion.chunk" if self.kind == "chat" else "text_completion"
-
-    def _head(self, name: str) -> dict[str, Any]:
+    def _head(self) -> dict[str, Any]:
         return {
             "id": self.id,
-            "object": name,
             "created": self.created,
             "model": self.model,
             "system_fingerprint": self.fingerprint,
         }
 
-    def _content(self, text: str) -> dict[str, Any]:
-        if self.kind == "text":
-            return {"text": text}
-        return {"message": {"role": "assistant", "content": text, "refusal": None}}
+    def _chats(self, choices: list[schemas.ChatChunkChoice], **extra: Any) -> schemas.ChatChunk:
+        return schemas.ChatChunk(
+            **self._head, object="chat.completion.chunk", choices=choices, **extra
+        )
 
-    def _chunk(
+    def _texts(self, choices: list[schemas.TextChunkChoice], **extra: Any) -> schemas.TextChunk:
+        return schemas.TextChunk(**self._head, object="text_completion", choices=choices, **extra)
+
+    def _chat_chunk(
         self,
         index: int,
+        delta: schemas.ChatDelta,
+        logprobs: Sequence[TokenLogprob] = (),
         *,
-        logprobs: Any = None,
-        finish_reason: str | None = None,
-        extra: Mapping[str, Any] | None = None,
-        **content: Any,
+        finish_reason: FinishReason | None = None,
+        **extra: Any,
     ) -> str:
-        choice = {
-            "index": index,
-            **content,
-            "logprobs": logprobs,
-            "finish_reason": finish_reason,
-        }
-        return sse({**self._head(self._chunk_name), "choices": [choice], **(extra or {})})
+        choice = schemas.ChatChunkChoice(
+            index=index,
+            delta=delta,
+            logprobs=_chat_logprobs(logprobs),
+            finish_reason=finish_reason,
+        )
+        return sse(self._chats([choice], **extra))
 
-    def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
-        if self.kind == "chat":
-            return {"content": [_chat_logprob(token) for token in tokens], "refusal": None}
-        return {
-            "tokens": [token.token for token in tokens],
-            "token_logprobs": [token.logprob for token in tokens],
-            "top_logprobs": [dict(token.top) for token in tokens],
-            "text_offset": _offsets(tokens),
-        }
-
-
-def _chat_logprob(token: TokenLogprob) -> dict[str, Any]:
-    return {
-        **_named(token.token, token.logprob),
-        "top_logprobs": [_named(name, logprob) for name, logprob in token.top],
-    }
+    def _text_chunk(
+        self,
+        index: int,
+        text: str,
+        logprobs: Sequence[TokenLogprob] = (),
+        *,
+        finish_reason: FinishReason | None = None,
+        **extra: Any,
+    ) -> str:
+        choice = schemas.TextChunkChoice(
+            index=index, text=text, logprobs=_text_logprobs(logprobs), finish_reason=finish_reason
+        )
+        return sse(self._texts([choice], **extra))
 
 
-def _named(token: str, logprob: float) -> dict[str, Any]:
+def _chat_choice(drawn: Drawn, index: int) -> schemas.ChatChoice:
+    return schemas.ChatChoice(
+        index=index,
+        message=schemas.AssistantMessage(
+            role="assistant", content=_shown_text(drawn, index), refusal=None
+        ),
+        logprobs=_chat_logprobs(_shown_logprobs(drawn, index)),
+        finish_reason=finish_reason(drawn, index),
+    )
+
+
+def _text_choice(drawn: Drawn, index: int) -> schemas.TextChoice:
+    return schemas.TextChoice(
+        index=index,
+        text=_shown_text(drawn, index),
+        logprobs=_text_logprobs(_shown_logprobs(drawn, index)),
+        finish_reason=finish_reason(drawn, index),
+    )
+
+
+def _shown_text(drawn: Drawn, index: int) -> str:
+    return drawn.candidates[drawn.shown[index]].text
+
+
+def _shown_logprobs(drawn: Drawn, index: int) -> Sequence[TokenLogprob]:
+    return drawn.logprobs[index] if index < len(drawn.logprobs) else ()
+
+
+def _chat_logprobs(tokens: Sequence[TokenLogprob]) -> schemas.ChatLogprobs | None:
+    if not tokens:
+        return None
+    return schemas.ChatLogprobs(content=[_drawn_token(token) for token in tokens], refusal=None)
+
+
+def _drawn_token(token: TokenLogprob) -> schemas.DrawnTokenLogprob:
+    return schemas.DrawnTokenLogprob(
+        token=token.token,
+        logprob=token.logprob,
+        bytes=_bytes(token.token),
+        top_logprobs=[
+            schemas.TokenLogprob(token=name, logprob=logprob, bytes=_bytes(name))
+            for name, logprob in token.top
+        ],
+    )
+
+
+def _bytes(token: str) -> list[int] | None:
     whole = "\N{REPLACEMENT CHARACTER}" not in token  # else a part of a character
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode()) if whole else None}
+    return list(token.encode()) if whole else None
+
+
+def _text_logprobs(tokens: Sequence[TokenLogprob]) -> schemas.TextLogprobs | None:
+    if not tokens:
+        return None
+    return schemas.TextLogprobs(
+        tokens=[token.token for token in tokens],
+        token_logprobs=[token.logprob for token in tokens],
+        top_logprobs=[dict(token.top) for token in tokens],
+        text_offset=_offsets(tokens),
+    )
 
 
 def _offsets(tokens: Sequence[TokenLogprob]) -> list[int]:
@@ -143,32 +196,32 @@ def _offsets(tokens: Sequence[TokenLogprob]) -> list[int]:
     return offsets
 
 
-def finish_reason(drawn: Drawn, index: int) -> str:
-    """`stop` at an end of the text's own or at a stop sequence, `length` at the limit."""
+def finish_reason(drawn: Drawn, index: int) -> FinishReason:
+    """Return `stop` at an end of the text's own or at a stop sequence, `length` at the limit."""
     return "length" if index in drawn.cut else "stop"
 
 
-def usage(drawn: Drawn) -> dict[str, int]:
-    """Tokens of the prompt and of the choices; candidates that are not shown cost nobody."""
+def usage(drawn: Drawn) -> schemas.Usage:
+    """Count tokens of the prompt and of the choices; candidates that are not shown cost nobody."""
     completion = sum(len(drawn.candidates[candidate].token_ids) for candidate in drawn.shown)
-    return {
-        "prompt_tokens": drawn.prompt_tokens,
-        "completion_tokens": completion,
-        "total_tokens": drawn.prompt_tokens + completion,
-    }
+    return schemas.Usage(
+        prompt_tokens=drawn.prompt_tokens,
+        completion_tokens=completion,
+        total_tokens=drawn.prompt_tokens + completion,
+    )
 
 
-def sse(content: Mapping[str, Any]) -> str:
-    """A server-sent event."""
-    return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"
+def sse(content: Answer) -> str:
+    """Return a server-sent event."""
+    return f"data: {content.model_dump_json(exclude_unset=True)}\n\n"
 
 
 def event_stream(events: AsyncIterator[str]) -> StreamingResponse:
-    """An answer of server-sent events, which no proxy is to hold back."""
+    """Return an answer of server-sent events, which no proxy is to hold back."""
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 def comment(text: str) -> str:
-    """A line that clients of server-sent events do not see."""
+    """Return a line that clients of server-sent events do not see."""
     return f": {text}\n\n"

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from corll.schemas.states import LearnerState
 from corll.service.drafting.requests import Drafter
 from corll.service.event_hub import EventHub
 from corll.service.settings import ServiceSettings
@@ -25,12 +26,12 @@ DAY_S = 24 * 3600.0
 _MOST_IN_MEMORY = 10_000
 
 
-class Learner(Protocol):
-    """The learner, as the API sees it."""
+class BackgroundLearner(Protocol):
+    """The learner that works beside the server, as the API sees it."""
 
     @property
-    def state(self) -> str:
-        """off, starting, ready or down."""
+    def state(self) -> LearnerState:
+        """Say how the learner is."""
         ...
 
     def ask_to_learn(self, user_id: str) -> None:
@@ -78,7 +79,7 @@ class Services:
     database: Database
     writer: Writer
     drafter: Drafter
-    learner: Learner
+    learner: BackgroundLearner
     metrics: Any
     in_memory: DraftsInMemory = field(default_factory=DraftsInMemory)
     events: EventHub = field(default_factory=EventHub)

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, Literal
+from typing import Any
 
+from corll.schemas.events import Event
+from corll.schemas.states import LearnerState
 from corll.service.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
-
-LearnerState = Literal["off", "starting", "ready", "down"]
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 60.0
 _HEALTHY_AFTER_S = 60.0
@@ -25,14 +25,14 @@ _STOP_WITHIN_S = 20.0
 class Supervisor:
     """The learner as the server knows it; told whether drafts are being drawn, so that it waits.
 
-    `on_news` hears of each user's new versions and imports: the user, what it is, and its state.
+    `on_news` hears of each user's new versions and imports: the user's id, and the event.
     """
 
     def __init__(
         self,
         settings: ServiceSettings,
         *,
-        on_news: Callable[[str, str, dict[str, Any]], None] = lambda *_: None,
+        on_news: Callable[[str, Event], None] = lambda *_: None,
     ) -> None:
         self._settings, self._on_news = settings, on_news
         self._context = multiprocessing.get_context("spawn")
@@ -138,7 +138,7 @@ class Supervisor:
 
     def _hear(self, kind: str, content: Any) -> None:
         if kind != "ready":
-            self._on_news(content.pop("user"), kind, content)
+            self._on_news(*content)
             return
         with self._lock:
             self._state = "ready"

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Protocol
 
 from corll.errors import StoreError
+from corll.schemas.events import Event, ImportEvent, VersionEvent
 from corll.service.base_model import load_base
 from corll.service.learning import importing
 from corll.service.learning.trainer import Trainer
@@ -196,8 +197,7 @@ class Worker:
         self._retries.worked(user_id)
         if version is not None:
             log.info("%s: version %d is %s", user_id, version.number, version.state)
-            about = {"number": version.number, "state": version.state}
-            self._say("version", {"user": user_id, **about})
+            self._say(user_id, VersionEvent(number=version.number, state=version.state))
         return version is not None
 
     def _import(self, row: ImportRow) -> bool:
@@ -209,8 +209,8 @@ class Worker:
             return False
         self._retries.worked(row.id)
         if now is not None:
-            about = {"id": now.id, "state": now.state, "used": now.used, "total": now.total}
-            self._say("import", {"user": now.user_id, **about})
+            event = ImportEvent(id=now.id, state=now.state, used=now.used, total=now.total)
+            self._say(now.user_id, event)
         return True
 
     def _go_on(self, row: ImportRow) -> ImportRow | None:
@@ -231,8 +231,8 @@ class Worker:
         with database.read() as db:
             return imports.find_import(db, row.id)
 
-    def _say(self, kind: str, content: Any) -> None:
-        self._channel.send((kind, content))
+    def _say(self, user_id: str, event: Event) -> None:
+        self._channel.send(("event", (user_id, event)))
 
 
 def learn_in_background(settings: ServiceSettings, channel: Connection, drafting: Flag) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from typing import Annotated, Any, NamedTuple
+from typing import NamedTuple
 
 from fastapi import APIRouter
-from pydantic import Field
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from corll.schemas.answers import Comparison, DraftChoice, Edit, LearnedVersion, Learning
+from corll.schemas.events import EditEvent
+from corll.schemas.requests import ComparisonRequest, EditRequest, LearnRequest
 from corll.service import feedback
-from corll.service.api.bodies import Body, example
-from corll.service.api.callers import Caller, Known
-from corll.service.api.errors import not_found
+from corll.service.api.callers import Caller, CurrentCaller
+from corll.service.api.error_answers import not_found
 from corll.service.feedback import ComparisonAnswer, EditAnswer, LearningProgress
 from corll.service.feedback import Side as DraftSide
 from corll.service.store import drafts, preferences
@@ -23,51 +23,9 @@ from corll.service.store.drafts import DraftRow
 
 router = APIRouter(tags=["feedback"])
 
-DraftId = Annotated[str, Field(max_length=64, description="`id` of the draft's reply.")]
-Choice = Annotated[int, Field(ge=0, le=127, description="Which of the draft's choices.")]
-IdempotencyKey = Annotated[str | None, Field(None, min_length=1, max_length=200)]
-
-
-class EditBody(Body):
-    """What the user sent in place of a draft."""
-
-    model_config = example(draft_id="chatcmpl-…", text="Hello, it comes on Friday. Anna")
-
-    draft_id: DraftId
-    text: str = Field(max_length=1_000_000, description="The text that was sent in the end.")
-    choice: Choice = 0
-    idempotency_key: IdempotencyKey = None
-
-
-class Side(Body):
-    """One side of a comparison."""
-
-    draft_id: DraftId
-    choice: Choice = 0
-
-
-class ComparisonBody(Body):
-    """`chosen` is better than `rejected`."""
-
-    model_config = example(
-        chosen={"draft_id": "chatcmpl-…", "choice": 1}, rejected={"draft_id": "chatcmpl-…"}
-    )
-
-    chosen: Side
-    rejected: Side
-    idempotency_key: IdempotencyKey = None
-
-
-class LearnBody(Body):
-    """Whose edits are to be learned from now, though fewer than N wait."""
-
-    model_config = example(user="anna")
-
-    user: str | None = Field(None, max_length=64)
-
 
 @router.post("/v1/edits", summary="Say what a draft became")
-async def create_edit(body: EditBody, caller: Known) -> dict[str, Any]:
+async def create_edit(body: EditRequest, caller: CurrentCaller) -> Edit:
     """The edit is on disk when the answer comes. A text equal to its draft accepts it."""
     services = caller.services
     found = await find_draft(body.draft_id, caller)
@@ -90,15 +48,15 @@ async def create_edit(body: EditBody, caller: Known) -> dict[str, Any]:
     if recorded.is_new:
         services.metrics.edited(found.draft, recorded.edit)
     answer = _edit_answer(recorded)
-    news = {name: answer[name] for name in ("id", "state", "edit_cost")}
-    services.events.publish(found.owner.id, "edit", news)
+    event = EditEvent(id=answer.id, state=answer.state, edit_cost=answer.edit_cost)
+    services.events.publish(found.owner.id, event)
     if recorded.progress.will_learn:
         services.learner.wake()
     return answer
 
 
 @router.get("/v1/edits/{edit_id}", summary="An edit, and how far it has come")
-async def retrieve_edit(edit_id: str, caller: Known) -> dict[str, Any]:
+async def retrieve_edit(edit_id: str, caller: CurrentCaller) -> Edit:
     """recorded → learned in a version → serving; or accepted, replaced, set aside."""
 
     def find(db: Connection) -> EditAnswer | None:
@@ -114,7 +72,7 @@ async def retrieve_edit(edit_id: str, caller: Known) -> dict[str, Any]:
 
 
 @router.post("/v1/comparisons", summary="Say which of two drafts is better")
-async def create_comparison(body: ComparisonBody, caller: Known) -> dict[str, Any]:
+async def create_comparison(body: ComparisonRequest, caller: CurrentCaller) -> Comparison:
     """The paper's dueling feedback, for the same learner: two drafts, or choices, of one prompt."""
     chosen = await find_draft(body.chosen.draft_id, caller)
     rejected = await find_draft(body.rejected.draft_id, caller)
@@ -137,7 +95,7 @@ async def create_comparison(body: ComparisonBody, caller: Known) -> dict[str, An
 
 
 @router.post("/v1/learn", summary="Learn from what waits, now")
-async def learn_now(body: LearnBody, caller: Known) -> dict[str, Any]:
+async def learn_now(body: LearnRequest, caller: CurrentCaller) -> Learning:
     """A step on all that waits for a user, though fewer than N edits are in."""
     user = await caller.user(body.user)
     feedback.check_agreed_to_learn(user)
@@ -153,7 +111,7 @@ async def learn_now(body: LearnBody, caller: Known) -> dict[str, Any]:
     queued = waiting > 0 and state != "off"
     if queued:
         learner.ask_to_learn(user.id)
-    return {"object": "learn", "queued": queued, "waiting": waiting, "learner": state}
+    return Learning(object="learn", queued=queued, waiting=waiting, learner=state)
 
 
 class FoundDraft(NamedTuple):
@@ -186,32 +144,39 @@ async def find_draft(draft_id: str, caller: Caller) -> FoundDraft:
     return found
 
 
-def _edit_answer(answer: EditAnswer) -> dict[str, Any]:
-    row = answer.edit
-    return {
-        "id": row.id,
-        "object": "edit",
-        "draft_id": row.draft_id,
-        "choice": row.choice,
-        "text": row.text,
-        "accepted": row.state == "accepted",
-        "edit_cost": row.edit_cost,
-        "created_at": row.created_at,
-        **_progress(answer.progress),
-    }
+def _edit_answer(answer: EditAnswer) -> Edit:
+    row, progress = answer.edit, answer.progress
+    return Edit(
+        id=row.id,
+        object="edit",
+        draft_id=row.draft_id,
+        choice=row.choice,
+        text=row.text,
+        accepted=row.state == "accepted",
+        edit_cost=row.edit_cost,
+        created_at=row.created_at,
+        state=progress.state,
+        will_learn=progress.will_learn,
+        reason=progress.reason,
+        version=_learned_version(progress),
+    )
 
 
-def _comparison_answer(answer: ComparisonAnswer) -> dict[str, Any]:
-    row = answer.comparison
-    return {
-        "id": row.id,
-        "object": "comparison",
-        "chosen": {"draft_id": row.chosen_draft_id, "choice": row.chosen_choice},
-        "rejected": {"draft_id": row.rejected_draft_id, "choice": row.rejected_choice},
-        "created_at": row.created_at,
-        **_progress(answer.progress),
-    }
+def _comparison_answer(answer: ComparisonAnswer) -> Comparison:
+    row, progress = answer.comparison, answer.progress
+    return Comparison(
+        id=row.id,
+        object="comparison",
+        chosen=DraftChoice(draft_id=row.chosen_draft_id, choice=row.chosen_choice),
+        rejected=DraftChoice(draft_id=row.rejected_draft_id, choice=row.rejected_choice),
+        created_at=row.created_at,
+        state=progress.state,
+        will_learn=progress.will_learn,
+        reason=progress.reason,
+        version=_learned_version(progress),
+    )
 
 
-def _progress(progress: LearningProgress) -> dict[str, Any]:
-    return asdict(progress)
+def _learned_version(progress: LearningProgress) -> LearnedVersion | None:
+    version = progress.version
+    return None if version is None else LearnedVersion(number=version.number, state=version.state)

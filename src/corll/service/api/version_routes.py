@@ -6,13 +6,13 @@ import time
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import Field
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from corll.service.api.bodies import Body, example
-from corll.service.api.callers import Known
-from corll.service.api.errors import not_found
+from corll.schemas import administration as schemas
+from corll.schemas.requests import RollbackRequest
+from corll.service.api.callers import CurrentCaller
+from corll.service.api.error_answers import not_found
 from corll.service.store import lineages
 from corll.service.store.lineages import Version
 from corll.service.versions.retention import remove_pruned
@@ -20,27 +20,18 @@ from corll.service.versions.retention import remove_pruned
 router = APIRouter(prefix="/v1/users/{user_id}/adapters", tags=["versions"])
 
 
-class RollbackBody(Body):
-    """Which version serves again; 0 is the reference."""
-
-    model_config = example(to=6)
-
-    to: int = Field(ge=0, le=2**31 - 1)
-    requeue: bool = Field(
-        False, description="Whether what is undone waits to be learned again, or is set aside."
-    )
-
-
 @router.get("", summary="A user's versions")
-async def list_versions(user_id: str, caller: Known) -> dict[str, Any]:
+async def list_versions(user_id: str, caller: CurrentCaller) -> schemas.Versions:
     """In order of number; `kept` says whether its weights are still there."""
     user = await caller.user_in_path(user_id)
     rows = await caller.services.read(lambda db: lineages.versions_of(db, user.id))
-    return {"object": "list", "data": [_about(row) for row in rows]}
+    return schemas.Versions(object="list", data=[_about(row) for row in rows])
 
 
 @router.get("/{number}", summary="A version")
-async def retrieve_version(user_id: str, number: int, caller: Known) -> dict[str, Any]:
+async def retrieve_version(
+    user_id: str, number: int, caller: CurrentCaller
+) -> schemas.VersionAndAncestry:
     """With its ancestry, and why it was rejected if it was."""
     user = await caller.user_in_path(user_id)
 
@@ -50,16 +41,17 @@ async def retrieve_version(user_id: str, number: int, caller: Known) -> dict[str
         row = lineages.find_version_by_number(db, user.id, number)
         if row is None:
             return None
-        return _about(row) | {"ancestry": [v.number for v in lineages.ancestry(db, row.id)]}
+        ancestry = [version.number for version in lineages.ancestry(db, row.id)]
+        return schemas.VersionAndAncestry(**dict(_about(row)), ancestry=ancestry)
 
-    found: dict[str, Any] | None = await caller.services.read(find)
+    found: schemas.VersionAndAncestry | None = await caller.services.read(find)
     if found is None:
         raise not_found("such version")
     return found
 
 
 @router.post("/rollback", summary="Serve an earlier version again")
-async def roll_back(user_id: str, body: RollbackBody, caller: Known) -> dict[str, Any]:
+async def roll_back(user_id: str, body: RollbackRequest, caller: CurrentCaller) -> schemas.Rollback:
     """The alias is pointed at that version; nothing is deleted."""
     user = await caller.user_in_path(user_id)
 
@@ -70,44 +62,45 @@ async def roll_back(user_id: str, body: RollbackBody, caller: Known) -> dict[str
 
     serving: Version | None = await caller.services.write(change)
     caller.services.learner.wake()
-    return {"object": "rollback", "serving": None if serving is None else serving.number}
+    number = None if serving is None else serving.number
+    return schemas.Rollback(object="rollback", serving=number)
 
 
 @router.post("/requeue", summary="Learn again from what was set aside")
-async def requeue(user_id: str, caller: Known) -> dict[str, Any]:
+async def requeue(user_id: str, caller: CurrentCaller) -> schemas.Requeue:
     """Preferences of versions that were rolled back or rejected wait again."""
     user = await caller.user_in_path(user_id)
     count = await caller.services.write(
         lambda db: lineages.requeue_set_aside(db, user.id, actor=caller.actor, now=time.time())
     )
     caller.services.learner.wake()
-    return {"object": "requeue", "preferences": count}
+    return schemas.Requeue(object="requeue", preferences=count)
 
 
 @router.post("/prune", summary="Remove weights that retention does not keep")
-async def prune(user_id: str, caller: Known) -> dict[str, Any]:
+async def prune(user_id: str, caller: CurrentCaller) -> schemas.Prune:
     """Kept are the serving version, the three before it, and every tenth."""
     user = await caller.user_in_path(user_id)
     gone = await run_in_threadpool(
         remove_pruned, caller.services.database, user.id, actor=caller.actor
     )
-    return {"object": "prune", "removed": [version.number for version in gone]}
+    return schemas.Prune(object="prune", removed=[version.number for version in gone])
 
 
-def _about(version: Version) -> dict[str, Any]:
-    return {
-        "object": "version",
-        "number": version.number,
-        "state": version.state,
-        "parent": version.parent_id,
-        "id": version.id,
-        "lineage": version.lineage_id,
-        "reference": version.reference_id,
-        "reasons": version.reasons,
-        "metrics": version.metrics,
-        "steps": version.steps,
-        "kept": version.folder is not None,
-        "optimizer_kept": version.has_optimizer,
-        "created_at": version.created_at,
-        "served_at": version.served_at,
-    }
+def _about(version: Version) -> schemas.Version:
+    return schemas.Version(
+        object="version",
+        number=version.number,
+        state=version.state,
+        parent=version.parent_id,
+        id=version.id,
+        lineage=version.lineage_id,
+        reference=version.reference_id,
+        reasons=version.reasons,
+        metrics=version.metrics,
+        steps=version.steps,
+        kept=version.folder is not None,
+        optimizer_kept=version.has_optimizer,
+        created_at=version.created_at,
+        served_at=version.served_at,
+    )

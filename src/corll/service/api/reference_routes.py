@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import ClientDisconnect
 
 from corll.errors import AdapterError, StoreError
 from corll.model import file_names
-from corll.service.api.bodies import Body, example
-from corll.service.api.callers import Caller, Known
-from corll.service.api.errors import bad_request, not_found
+from corll.schemas import administration as schemas
+from corll.schemas.requests import StartRequest
+from corll.service.api.callers import Caller, CurrentCaller
+from corll.service.api.error_answers import bad_request, not_found
 from corll.service.store import lineages
 from corll.service.store.lineages import Reference
 from corll.service.versions.references import import_reference, start_from
@@ -68,24 +68,16 @@ _UPLOAD: dict[str, Any] = {
 }
 
 
-class StartBody(Body):
-    """Which reference a user's weights start from."""
-
-    model_config = example(reference=2)
-
-    reference: int = Field(ge=1, le=2**31 - 1, description="Its number.")
-
-
 @router.get(PATH, summary="The references")
-async def list_references(caller: Known) -> dict[str, Any]:
+async def list_references(caller: CurrentCaller) -> schemas.References:
     """The base, and adapters that were imported, in order of number. Needs scope admin."""
     caller.require("admin")
     rows = await caller.services.read(lineages.all_references)
-    return {"object": "list", "data": [_about(row) for row in rows]}
+    return schemas.References(object="list", data=[_about(row) for row in rows])
 
 
 @router.get(PATH + "/{number}", summary="A reference")
-async def retrieve_reference(number: int, caller: Known) -> dict[str, Any]:
+async def retrieve_reference(number: int, caller: CurrentCaller) -> schemas.Reference:
     """By its number. Needs scope admin."""
     caller.require("admin")
     rows = await caller.services.read(lineages.all_references)
@@ -96,7 +88,7 @@ async def retrieve_reference(number: int, caller: Known) -> dict[str, Any]:
 
 
 @router.post(PATH, summary="Take an adapter as a reference", openapi_extra=_UPLOAD)
-async def add_reference(request: Request, caller: Known) -> dict[str, Any]:
+async def add_reference(request: Request, caller: CurrentCaller) -> schemas.Reference:
     """The files of a PEFT folder with a LoRA of the same base, which is loaded once to see that it
     fits. The same weights are one reference, whatever they are called. Needs scope admin.
     """
@@ -112,7 +104,7 @@ async def add_reference(request: Request, caller: Known) -> dict[str, Any]:
 
 
 @router.post("/v1/users/{user_id}/adapters/start", summary="Start over from a reference")
-async def start_lineage(user_id: str, body: StartBody, caller: Known) -> dict[str, Any]:
+async def start_lineage(user_id: str, body: StartRequest, caller: CurrentCaller) -> schemas.Start:
     """A new lineage: π_0 and the start of the user's weights. What was learned waits to be learned
     again. Needs scope admin.
     """
@@ -129,7 +121,7 @@ async def start_lineage(user_id: str, body: StartBody, caller: Known) -> dict[st
         )
     )
     caller.services.learner.wake()
-    return {"object": "start", "user": user.id, "reference": _about(reference)}
+    return schemas.Start(object="start", user=user.id, reference=_about(reference))
 
 
 def _name(form: FormData) -> str:
@@ -179,15 +171,15 @@ def _take_in(caller: Caller, name: str, files: dict[str, UploadFile]) -> Referen
         raise StoreError(f"the adapter cannot be kept ({error.strerror or error})") from error
 
 
-def _about(row: Reference) -> dict[str, Any]:
-    return {
-        "object": "reference",
-        "number": row.number,
-        "kind": row.kind,
-        "name": row.name,
-        "id": row.id,
-        "fingerprint": row.fingerprint,
-        "base_model": row.base_model,
-        "base_fingerprint": row.base_fingerprint,
-        "created_at": row.created_at,
-    }
+def _about(row: Reference) -> schemas.Reference:
+    return schemas.Reference(
+        object="reference",
+        number=row.number,
+        kind=row.kind,
+        name=row.name,
+        id=row.id,
+        fingerprint=row.fingerprint,
+        base_model=row.base_model,
+        base_fingerprint=row.base_fingerprint,
+        created_at=row.created_at,
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from corll.service.api.callers import Caller, Known
-from corll.service.api.errors import model_not_found
+from corll.schemas.administration import Model, Models
+from corll.service.api.callers import Caller, CurrentCaller
+from corll.service.api.error_answers import model_not_found
 from corll.service.drafting.serving import Serving, can_draft, named_serving, serving_for
 from corll.service.store import lineages
 
@@ -47,8 +48,8 @@ async def _named_version(name: str, caller: Caller) -> Serving:
 
 @router.get("/v1/models", summary="The models that can be asked for")
 async def list_models(
-    caller: Known, user: Annotated[str | None, Query(max_length=64)] = None
-) -> dict[str, Any]:
+    caller: CurrentCaller, user: Annotated[str | None, Query(max_length=64)] = None
+) -> Models:
     """`corll` first, then `base`, then the kept versions of the key's user, who agreed to learn."""
     owner = await caller.existing_user(user)
     names = [(OWN, 0.0), (BASE, 0.0)]
@@ -56,11 +57,11 @@ async def list_models(
         versions = await caller.services.read(lambda db: lineages.versions_of(db, owner.id))
         kept = filter(can_draft, versions)
         names += [(f"{owner.name}@{v.number}", v.created_at) for v in kept]
-    return {"object": "list", "data": [_model(name, at, caller) for name, at in names]}
+    return Models(object="list", data=[_model(name, at, caller) for name, at in names])
 
 
 @router.get("/v1/models/{name}", summary="One model")
-async def retrieve_model(name: str, caller: Known) -> dict[str, Any]:
+async def retrieve_model(name: str, caller: CurrentCaller) -> Model:
     """*Raises*: 404 for a name that cannot be asked for."""
     if name in (OWN, BASE):
         return _model(name, 0.0, caller)
@@ -69,11 +70,6 @@ async def retrieve_model(name: str, caller: Known) -> dict[str, Any]:
     return _model(name, version.created_at, caller)
 
 
-def _model(name: str, created: float, caller: Caller) -> dict[str, Any]:
-    return {
-        "id": name,
-        "object": "model",
-        "created": int(created),
-        "owned_by": "corll",
-        "base": caller.services.drafter.model,
-    }
+def _model(name: str, created: float, caller: Caller) -> Model:
+    base = caller.services.drafter.model
+    return Model(id=name, object="model", created=int(created), owned_by="corll", base=base)

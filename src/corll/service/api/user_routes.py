@@ -10,12 +10,12 @@ import numpy as np
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from numpy.typing import NDArray
-from pydantic import Field
 from sqlalchemy import Connection
 
 from corll.evaluation import difference_interval, mean_interval
-from corll.service.api.bodies import Body, example
-from corll.service.api.callers import Known
+from corll.schemas import answers as schemas
+from corll.schemas.requests import ConsentRequest
+from corll.service.api.callers import CurrentCaller
 from corll.service.api.exports import export_lines
 from corll.service.store import accounts, drafts, lineages, preferences
 from corll.service.store.accounts import User
@@ -23,25 +23,18 @@ from corll.service.store.drafts import Answer
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
 
-
-class ConsentBody(Body):
-    """The switches of consent; what is left out stays as it is."""
-
-    model_config = example(store=True, learn=True)
-
-    store: bool | None = Field(None, description="Whether drafts and edits may be kept.")
-    learn: bool | None = Field(None, description="Whether edits may teach the user's adapter.")
-    share: bool | None = Field(None, description="Whether they may be used beyond this user.")
-    holdback: float | None = Field(
-        None, ge=0, le=0.5, description="Share of drafts from the base, to measure the benefit."
-    )
-    include_past: bool = Field(
-        False, description="Whether edits that came before consent may be learned from too."
-    )
+_EXPORT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A record a line.",
+        "content": {
+            "application/x-ndjson": {"schema": {"$ref": "#/components/schemas/ExportLine"}}
+        },
+    }
+}
 
 
 @router.get("", summary="The users that this key may see")
-async def list_users(caller: Known) -> dict[str, Any]:
+async def list_users(caller: CurrentCaller) -> schemas.Users:
     """For a key of scope user: that user alone."""
     if caller.key.scope == "user":
         found = [await caller.user()]
@@ -49,22 +42,23 @@ async def list_users(caller: Known) -> dict[str, Any]:
         namespace = None if caller.key.scope == "admin" else caller.key.namespace
         found = await caller.services.read(lambda db: accounts.users_of(db, namespace))
     rows = await caller.services.read(lambda db: [_about(db, user) for user in found])
-    return {"object": "list", "data": rows}
+    return schemas.Users(object="list", data=rows)
 
 
 @router.get("/{user_id}", summary="A user")
-async def retrieve_user(user_id: str, caller: Known) -> dict[str, Any]:
+async def retrieve_user(user_id: str, caller: CurrentCaller) -> schemas.UserAndLearner:
     """`me` is the key's own user. `preferences_per_step` edits make a step of the learner."""
     user = await caller.user_in_path(user_id)
     about = await caller.services.read(lambda db: _about(db, user))
-    return about | {
-        "preferences_per_step": caller.services.settings.coactive.preferences_per_step,
-        "learner": caller.services.learner.state,
-    }
+    return schemas.UserAndLearner(
+        **dict(about),
+        preferences_per_step=caller.services.settings.coactive.preferences_per_step,
+        learner=caller.services.learner.state,
+    )
 
 
 @router.put("/{user_id}/consent", summary="What the user agrees to")
-async def put_consent(user_id: str, body: ConsentBody, caller: Known) -> dict[str, Any]:
+async def put_consent(user_id: str, body: ConsentRequest, caller: CurrentCaller) -> schemas.User:
     """Withdrawing `learn` serves the base at once. Nothing is retroactive unless `include_past`."""
     user = await caller.user_in_path(user_id)
 
@@ -82,13 +76,18 @@ async def put_consent(user_id: str, body: ConsentBody, caller: Known) -> dict[st
         )
         return _about(db, changed)
 
-    answer: dict[str, Any] = await caller.services.write(change)
+    answer: schemas.User = await caller.services.write(change)
     caller.services.learner.wake()
     return answer
 
 
-@router.get("/{user_id}/export", summary="Everything that is kept of a user")
-async def export_user(user_id: str, caller: Known) -> StreamingResponse:
+@router.get(
+    "/{user_id}/export",
+    summary="Everything that is kept of a user",
+    response_class=StreamingResponse,
+    responses=_EXPORT,
+)
+async def export_user(user_id: str, caller: CurrentCaller) -> StreamingResponse:
     """JSON lines: the user; each draft, edit, comparison and preference; each import with its
     texts; lineages and versions; and the audit trail.
     """
@@ -100,7 +99,7 @@ async def export_user(user_id: str, caller: Known) -> StreamingResponse:
 
 
 @router.get("/{user_id}/learning", summary="What learning brought")
-async def retrieve_learning(user_id: str, caller: Known) -> dict[str, Any]:
+async def retrieve_learning(user_id: str, caller: CurrentCaller) -> schemas.LearningReport:
     """Each answered draft in order, and what their edits cost.
 
     `benefit` compares those drafts alone of which it was drawn at random whether a version or the
@@ -110,59 +109,64 @@ async def retrieve_learning(user_id: str, caller: Known) -> dict[str, Any]:
     answers = await caller.services.read(lambda db: drafts.answers_of(db, user.id))
     learned = [answer for answer in answers if answer.version_number is not None]
     held_back = [answer for answer in answers if answer.held_back]
-    return {
-        "object": "learning",
-        "answers": [answer._asdict() for answer in answers],
-        "edit_cost": _mean(answers),
-        "edit_cost_learned": _mean(learned),
-        "edit_cost_held_back": _mean(held_back),
-        "benefit": _benefit(answers),
-    }
+    return schemas.LearningReport(
+        object="learning",
+        answers=[schemas.AnsweredDraft(**answer._asdict()) for answer in answers],
+        edit_cost=_mean(answers),
+        edit_cost_learned=_mean(learned),
+        edit_cost_held_back=_mean(held_back),
+        benefit=_benefit(answers),
+    )
 
 
-def _about(db: Connection, user: User) -> dict[str, Any]:
+def _about(db: Connection, user: User) -> schemas.User:
     serving = lineages.serving_version(db, user.id)
-    reference = lineages.current_reference(db, user.id)
-    return {
-        "id": user.id,
-        "object": "user",
-        "name": user.name,
-        "consent": {"store": user.store, "learn": user.learn, "share": user.share},
-        "holdback": user.holdback,
-        "waiting": preferences.count_waiting(db, user.id),
-        "serving": serving.number if serving is not None and user.learn else None,
-        "reference": None
-        if reference is None
-        else {"number": reference.number, "kind": reference.kind, "name": reference.name},
-        "created_at": user.created_at,
-    }
+    return schemas.User(
+        id=user.id,
+        object="user",
+        name=user.name,
+        consent=schemas.Consent(store=user.store, learn=user.learn, share=user.share),
+        holdback=user.holdback,
+        waiting=preferences.count_waiting(db, user.id),
+        serving=serving.number if serving is not None and user.learn else None,
+        reference=_reference(db, user),
+        created_at=user.created_at,
+    )
 
 
-def _mean(answers: Sequence[Answer]) -> dict[str, float] | None:
-    """The mean edit cost with a 95 % bootstrap interval; None without answers."""
+def _reference(db: Connection, user: User) -> schemas.ReferenceName | None:
+    row = lineages.current_reference(db, user.id)
+    if row is None:
+        return None
+    return schemas.ReferenceName(number=row.number, kind=row.kind, name=row.name)
+
+
+def _mean(answers: Sequence[Answer]) -> schemas.CostFigure | None:
+    """Return the mean edit cost with a 95 % bootstrap interval; None without answers."""
     if not answers:
         return None
     costs = _costs(answers)
-    return {
+    return schemas.CostFigure(
         **mean_interval(costs, seed=0)._asdict(),
-        "count": len(costs),
-        "accepted": float(np.mean([answer.accepted for answer in answers])),
-    }
+        count=len(costs),
+        accepted=float(np.mean([answer.accepted for answer in answers])),
+    )
 
 
-def _benefit(answers: Sequence[Answer]) -> dict[str, Any] | None:
-    """Of the blind measurement; None while it lacks one of its sides."""
+def _benefit(answers: Sequence[Answer]) -> schemas.Benefit | None:
+    """Return the two sides of the blind measurement; None while it lacks one of them."""
     blind = [answer for answer in answers if answer.blind]
     learned = [answer for answer in blind if not answer.held_back]
     held_back = [answer for answer in blind if answer.held_back]
-    if not learned or not held_back:
+    of_learned, of_held_back = _mean(learned), _mean(held_back)
+    if of_learned is None or of_held_back is None:
         return None
     difference = difference_interval(_costs(learned), _costs(held_back), seed=0)
-    return {
-        "learned": _mean(learned),
-        "held_back": _mean(held_back),
-        "difference": difference._asdict(),
-    }
+    return schemas.Benefit(
+        learned=of_learned,
+        held_back=of_held_back,
+        difference=schemas.Interval(**difference._asdict()),
+    )
 
 
 def _costs(answers: Sequence[Answer]) -> NDArray[np.float64]:

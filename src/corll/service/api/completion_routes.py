@@ -15,16 +15,16 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from corll.config import CoactiveConfig
 from corll.records import Prompt
-from corll.service.api.bodies import ChatRequest, TextRequest
-from corll.service.api.callers import Caller, Known
-from corll.service.api.errors import bad_request, error_body, translated
-from corll.service.api.models import resolve_model
+from corll.schemas.completion_requests import ChatRequest, CompletionRequest, TextRequest
+from corll.schemas.completions import ChatCompletion, DraftFacts, TextCompletion
+from corll.service.api.callers import Caller, CurrentCaller
+from corll.service.api.error_answers import bad_request, error_body, translated
+from corll.service.api.model_routes import resolve_model
 from corll.service.api.replies import DONE, Reply, comment, event_stream, sse
 from corll.service.api.services import Services
 from corll.service.drafting.requests import (
@@ -45,27 +45,31 @@ from corll.service.store.rows import new_id
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["drafts"])
 
-Asked = ChatRequest | TextRequest
 _DISCONNECT_POLL_S = 0.2
 _PREFIXES = {"chat": "chatcmpl-", "text": "cmpl-"}
 
 
-@router.post("/v1/chat/completions", summary="Draft an answer to a conversation")
-async def chat_completions(body: ChatRequest, request: Request, caller: Known) -> Response:
+@router.post(
+    "/v1/chat/completions",
+    summary="Draft an answer to a conversation",
+    response_model=ChatCompletion,
+)
+async def chat_completions(body: ChatRequest, request: Request, caller: CurrentCaller) -> Response:
     """OpenAI's endpoint. `id` is what an edit refers to; `corll` says which version drafted."""
     return await _answer(body, request, caller)
 
 
-@router.post("/v1/completions", summary="Continue a text")
-async def completions(body: TextRequest, request: Request, caller: Known) -> Response:
+@router.post("/v1/completions", summary="Continue a text", response_model=TextCompletion)
+async def completions(body: TextRequest, request: Request, caller: CurrentCaller) -> Response:
     """OpenAI's older endpoint: the prompt is continued as it stands, without a chat template."""
     return await _answer(body, request, caller)
 
 
-async def _answer(body: Asked, request: Request, caller: Caller) -> Response:
+async def _answer(body: CompletionRequest, request: Request, caller: Caller) -> Response:
     draft = await _DraftUnderWay.begin(body, caller)
     if not body.stream:
-        return JSONResponse(await draft.whole(request))
+        whole = await draft.whole(request)
+        return Response(whole.model_dump_json(exclude_unset=True), media_type="application/json")
     return event_stream(draft.stream())
 
 
@@ -73,7 +77,7 @@ class _DraftUnderWay:
     """One request on its way: its place in the engine, and what becomes of it."""
 
     def __init__(
-        self, body: Asked, caller: Caller, serving: Serving, request: DraftRequest
+        self, body: CompletionRequest, caller: Caller, serving: Serving, request: DraftRequest
     ) -> None:
         services = caller.services
         self.body, self.services, self.serving, self.request = body, services, serving, request
@@ -90,7 +94,7 @@ class _DraftUnderWay:
         self.job: DraftJob
 
     @classmethod
-    async def begin(cls, body: Asked, caller: Caller) -> _DraftUnderWay:
+    async def begin(cls, body: CompletionRequest, caller: Caller) -> _DraftUnderWay:
         """*Raises*: ApiError, InputError, PromptTooLongError, EngineBusyError."""
         services, loop = caller.services, asyncio.get_running_loop()
         serving = await resolve_model(body.model, body.user_name, caller)
@@ -107,7 +111,7 @@ class _DraftUnderWay:
         draft.job = await run_in_threadpool(services.drafter.submit, request, on_event)
         return draft
 
-    async def whole(self, request: Request) -> dict[str, Any]:
+    async def whole(self, request: Request) -> ChatCompletion | TextCompletion:
         """The reply in one piece, once all of it is drawn and committed."""
         try:
             drawn = await self._until_drawn(request)
@@ -115,7 +119,7 @@ class _DraftUnderWay:
             self._abandon()
             raise
         await self._keep(drawn)
-        return self.reply.whole(drawn, self._about(drawn))
+        return self.reply.whole(drawn, self._facts(drawn))
 
     async def stream(self) -> AsyncIterator[str]:
         """Server-sent events; an error after the first of them is an event too."""
@@ -134,7 +138,7 @@ class _DraftUnderWay:
                 else:
                     drawn = event
             await asyncio.shield(self._keep(drawn))  # its text was seen: it must not get lost
-            for chunk in self.reply.closing(drawn, self._about(drawn)):
+            for chunk in self.reply.closing(drawn, self._facts(drawn)):
                 yield chunk
             if self.body.wants_usage:
                 yield self.reply.usage_chunk(drawn)
@@ -206,27 +210,28 @@ class _DraftUnderWay:
             self.services.in_memory.add(row)
         self.services.metrics.drafted(row, seconds=time.time() - self.started)
 
-    def _about(self, drawn: Drawn) -> dict[str, Any]:
-        """What the reply says under `corll`. A blind measurement does not say who drafted."""
+    def _facts(self, drawn: Drawn) -> DraftFacts:
+        """Say what the reply adds under `corll`; a blind measurement does not say who drafted."""
         scores = drawn.scores if self.request.config.selection == "implicit_reward" else None
         best = None if scores is None else scores[drawn.shown[0]]
         version, user = self.serving.version, self.serving.user
-        about: dict[str, Any] = {
-            "candidates": len(drawn.candidates),
+        told: dict[str, Any] = {
             "implicit_reward": best,
-            "user": user.id,
-            "stored": user.store,
+            "version": None if version is None else version.number,
         }
-        if self.serving.blind:
-            return about | {"blind": True, "implicit_reward": None}
-        return about | {"version": None if version is None else version.number}
+        return DraftFacts(
+            candidates=len(drawn.candidates),
+            user=user.id,
+            stored=user.store,
+            **({"implicit_reward": None, "blind": True} if self.serving.blind else told),
+        )
 
 
 _abandoned: set[asyncio.Task[None]] = set()
 """Tasks that store what a client left behind; the loop alone would not keep them alive."""
 
 
-def _request(body: Asked, serving: Serving, services: Services) -> DraftRequest:
+def _request(body: CompletionRequest, serving: Serving, services: Services) -> DraftRequest:
     config = _config(body, services.settings.coactive)
     prompt = as_prompt(body.stored_prompt, body.kind)
     choices = body.n or 1
@@ -251,7 +256,7 @@ def _request(body: Asked, serving: Serving, services: Services) -> DraftRequest:
     )
 
 
-def _length(body: Asked, prompt: Prompt, services: Services) -> int:
+def _length(body: CompletionRequest, prompt: Prompt, services: Services) -> int:
     """As asked; else the server's own, or what the context leaves if that is less."""
     most = services.settings.max_output_tokens
     if body.longest is not None:
@@ -267,7 +272,7 @@ def _length(body: Asked, prompt: Prompt, services: Services) -> int:
     return max(1, min(default, limit - services.drafter.count_tokens(prompt)))
 
 
-def _config(body: Asked, default: CoactiveConfig) -> CoactiveConfig:
+def _config(body: CompletionRequest, default: CoactiveConfig) -> CoactiveConfig:
     """The server's own, as the request changes it; temperature 0 takes the likeliest token."""
     changes: dict[str, Any] = {}
     if body.num_candidates is not None:

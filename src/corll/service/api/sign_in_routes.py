@@ -9,43 +9,40 @@ ignores cookies.
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, RedirectResponse
-from pydantic import Field
-from starlette.responses import Response
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
-from corll.service.api.bodies import Body, example
-from corll.service.api.callers import Given, Known, session_of
-from corll.service.api.errors import ApiError
+from corll.schemas.administration import EndedSession, Link, Session, SignedInUser
+from corll.schemas.requests import LinkRequest
+from corll.service.api.callers import CurrentCaller, CurrentServices, session_of
+from corll.service.api.error_answers import ApiError
 from corll.service.api.origins import COOKIE, check_host
 from corll.service.store import accounts, sign_ins
 
 router = APIRouter(tags=["browser"])
 
 
-class LinkBody(Body):
-    """Whom a link signs in."""
-
-    model_config = example(user="anna")
-
-    user: str | None = Field(None, max_length=64)
-
-
 @router.post("/v1/links", summary="A link that signs a browser in")
-async def create_link(body: LinkBody, caller: Known) -> dict[str, Any]:
+async def create_link(body: LinkRequest, caller: CurrentCaller) -> Link:
     """It works once, within a quarter of an hour; the session ends by itself after two weeks."""
     user = await caller.user(body.user)
     token = await caller.services.write(
         lambda db: sign_ins.create_link(db, user.id, actor=caller.actor, now=time.time())
     )
-    return {"object": "link", "path": link_path(token), "lasts_s": sign_ins.LINK_LASTS_S}
+    return Link(object="link", path=link_path(token), lasts_s=sign_ins.LINK_LASTS_S)
 
 
-@router.get("/sign-in", summary="Sign a browser in by its link")
+@router.get(
+    "/sign-in",
+    summary="Sign a browser in by its link",
+    status_code=303,
+    response_class=RedirectResponse,
+    response_description="To the desk, with the session's cookie.",
+)
 async def sign_in(
-    request: Request, services: Given, token: Annotated[str, Query(max_length=200)] = ""
+    request: Request, services: CurrentServices, token: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
     """Sets the session's cookie and goes to the desk."""
     check_host(request, services.settings)
@@ -70,29 +67,32 @@ async def sign_in(
 
 
 @router.get("/v1/session", summary="Who is signed in")
-async def retrieve_session(request: Request, services: Given) -> JSONResponse:
+async def retrieve_session(
+    request: Request, response: Response, services: CurrentServices
+) -> Session:
     """The user, and the secret word that requests must repeat. 401 without a session."""
     session = await session_of(request, services)
     user = await services.read(lambda db: accounts.find_user(db, session.user_id))
     assert user is not None
-    content = {
-        "object": "session",
-        "user": {"id": user.id, "name": user.name},
-        "csrf": session.csrf,
-        "expires_at": session.expires_at,
-        "model": services.drafter.model,
-    }
-    return JSONResponse(content, headers={"cache-control": "no-store"})
+    response.headers["cache-control"] = "no-store"
+    return Session(
+        object="session",
+        user=SignedInUser(id=user.id, name=user.name),
+        csrf=session.csrf,
+        expires_at=session.expires_at,
+        model=services.drafter.model,
+    )
 
 
 @router.post("/v1/session/end", summary="Sign out")
-async def end_session(request: Request, services: Given) -> JSONResponse:
+async def end_session(
+    request: Request, response: Response, services: CurrentServices
+) -> EndedSession:
     """The session is over, in this browser and for anyone who copied its cookie."""
     session = await session_of(request, services)
     await services.write(lambda db: sign_ins.end_session(db, session.id, now=time.time()))
-    answer = JSONResponse({"object": "session", "ended": True})
-    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
-    return answer
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return EndedSession(object="session", ended=True)
 
 
 def link_path(token: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +20,7 @@ from corll.errors import (
     StaleParentError,
     StoreError,
 )
+from corll.schemas.errors import Error, ErrorDetail
 from corll.service.drafting.requests import EngineBusyError
 from corll.service.feedback import ConsentRequiredError, FieldError
 
@@ -108,21 +108,15 @@ def translated(error: Exception) -> ApiError:
     return ApiError(500, "internal_error", "The server failed; its log has the request's id.")
 
 
-def error_body(error: ApiError) -> dict[str, Any]:
-    """OpenAI's shape."""
+def error_body(error: ApiError) -> Error:
+    """Return what the answer says, in OpenAI's shape."""
     kind = _KINDS.get(error.status, "server_error" if error.status >= 500 else "api_error")
-    return {
-        "error": {
-            "message": str(error),
-            "type": kind,
-            "param": error.param,
-            "code": error.code,
-        }
-    }
+    detail = ErrorDetail(message=str(error), type=kind, param=error.param, code=error.code)
+    return Error(error=detail)
 
 
 def error_response(error: ApiError) -> JSONResponse:
-    return JSONResponse(error_body(error), error.status, headers=error.headers)
+    return JSONResponse(error_body(error).model_dump(), error.status, headers=error.headers)
 
 
 def install(app: FastAPI) -> None:

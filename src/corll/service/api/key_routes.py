@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter
-from pydantic import Field
 from sqlalchemy import Connection
 
-from corll.service.api.bodies import Body, example
-from corll.service.api.callers import Caller, Known
-from corll.service.api.errors import bad_request, not_found
+from corll.schemas import administration as schemas
+from corll.schemas.answers import Deleted
+from corll.schemas.requests import KeyRequest
+from corll.service.api.callers import Caller, CurrentCaller
+from corll.service.api.error_answers import bad_request, not_found
 from corll.service.store import accounts
 from corll.service.store.accounts import Key
 from corll.service.store.rows import new_id
@@ -20,26 +21,8 @@ from corll.service.store.rows import new_id
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
 
-class KeyBody(Body):
-    """A new key. A backend's keys for users are in its own name space."""
-
-    model_config = example(scope="user", user="anna", label="Anna's laptop")
-
-    scope: Literal["admin", "backend", "user"]
-    label: str = Field("", max_length=200, description="What it is for.")
-    user: str | None = Field(None, max_length=64, description="Scope user: whose key it is.")
-    namespace: str | None = Field(
-        None,
-        min_length=1,
-        max_length=64,
-        pattern=r"^[A-Za-z0-9_.-]+$",
-        description="Scope backend: the name space of its users; by default a new one.",
-    )
-    rate_per_minute: int | None = Field(None, ge=1, le=1_000_000)
-
-
 @router.post("", summary="Create a key")
-async def create_key(body: KeyBody, caller: Known) -> dict[str, Any]:
+async def create_key(body: KeyRequest, caller: CurrentCaller) -> schemas.NewKey:
     """Needs scope admin, or scope backend for a key of one of its users."""
     caller.require("backend" if body.scope == "user" else "admin")
     if (body.user is None) == (body.scope == "user"):
@@ -64,19 +47,19 @@ async def create_key(body: KeyBody, caller: Known) -> dict[str, Any]:
         )
 
     key, secret = await caller.services.write(create)
-    return _about(key) | {"key": secret}
+    return schemas.NewKey(**dict(_about(key)), key=secret)
 
 
 @router.get("", summary="The keys")
-async def list_keys(caller: Known) -> dict[str, Any]:
+async def list_keys(caller: CurrentCaller) -> schemas.Keys:
     """All, or a backend's own name space; without their secrets, which nobody has."""
     caller.require("backend")
     keys = await caller.services.read(lambda db: accounts.list_keys(db, _namespace(caller)))
-    return {"object": "list", "data": [_about(key) for key in keys]}
+    return schemas.Keys(object="list", data=[_about(key) for key in keys])
 
 
 @router.delete("/{key_id}", summary="Revoke a key")
-async def revoke_key(key_id: str, caller: Known) -> dict[str, Any]:
+async def revoke_key(key_id: str, caller: CurrentCaller) -> Deleted:
     """From the next request on it is refused."""
     caller.require("backend")
 
@@ -88,12 +71,12 @@ async def revoke_key(key_id: str, caller: Known) -> dict[str, Any]:
 
     if not await caller.services.write(revoke):
         raise not_found("such key")
-    return {"id": key_id, "object": "key", "deleted": True}
+    return Deleted(id=key_id, object="key", deleted=True)
 
 
 def _namespace(caller: Caller) -> str | None:
     return None if caller.key.scope == "admin" else caller.key.namespace
 
 
-def _about(key: Key) -> dict[str, Any]:
-    return {"object": "key", **asdict(key)}
+def _about(key: Key) -> schemas.Key:
+    return schemas.Key(object="key", **asdict(key))

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from corll.service.api.callers import Given
+from corll.service.api.callers import CurrentServices
 from corll.service.api.origins import check_host
 
 router = APIRouter(include_in_schema=False)
@@ -34,7 +34,7 @@ _NOT_BUILT = (
 @router.get("/welcome")
 @router.get("/learning")
 @router.get("/data")
-async def page(request: Request, services: Given) -> Response:
+async def page(request: Request, services: CurrentServices) -> Response:
     """One page for all four; what it shows it asks the API for."""
     check_host(request, services.settings)
     index, nonce = FILES / "index.html", secrets.token_urlsafe(18)

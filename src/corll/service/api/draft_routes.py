@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from sqlalchemy import Connection
 
-from corll.service.api.callers import Known
+from corll.schemas.answers import DraftRecord, Drafts, EditRecord, PromptMessage, ShownText
+from corll.service.api.callers import CurrentCaller
 from corll.service.store import drafts, lineages
 from corll.service.store.drafts import DraftRow, EditRow
 
@@ -22,23 +23,23 @@ _MOST_SEARCHED = 10_000
 @router.get("", summary="A user's drafts and edits")
 async def list_drafts(
     user_id: str,
-    caller: Known,
+    caller: CurrentCaller,
     q: Annotated[str, Query(max_length=200, description="In prompts, drafts and edits.")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[str | None, Query(max_length=64, description="A draft's id.")] = None,
-) -> dict[str, Any]:
+) -> Drafts:
     """Newest first; `before` goes on after the last draft of a page."""
     user = await caller.user_in_path(user_id)
 
-    def find(db: Connection) -> dict[str, Any]:
+    def find(db: Connection) -> Drafts:
         numbers = {version.id: version.number for version in lineages.versions_of(db, user.id)}
-        found: list[dict[str, Any]] = []
+        found: list[DraftRecord] = []
         for draft, edits in _with_edits(db, user.id, before):
             if _mentions(q.casefold(), draft, edits):
                 if len(found) == limit:
-                    return {"object": "list", "data": found, "has_more": True}
+                    return Drafts(object="list", data=found, has_more=True)
                 found.append(_about(draft, edits, numbers))
-        return {"object": "list", "data": found, "has_more": False}
+        return Drafts(object="list", data=found, has_more=False)
 
     return await caller.services.read(find)
 
@@ -70,29 +71,36 @@ def _mentions(wanted: str, draft: DraftRow, edits: Iterable[EditRow]) -> bool:
     return any(wanted in text.casefold() for text in texts)
 
 
-def _about(draft: DraftRow, edits: list[EditRow], numbers: dict[str, int]) -> dict[str, Any]:
+def _about(draft: DraftRow, edits: list[EditRow], numbers: dict[str, int]) -> DraftRecord:
     told = edits or not draft.blind  # who wrote it must not sway the edit
-    return {
-        "id": draft.id,
-        "object": "draft",
-        "created_at": draft.created_at,
-        "kind": draft.kind,
-        "prompt": draft.prompt,
-        "version": numbers.get(draft.version_id) if draft.version_id and told else None,
-        "blind": draft.blind,
-        "choices": [{"text": draft.choice(n)["text"]} for n in range(len(draft.shown))],
-        "status": draft.status,
-        "source": draft.source,
-        "edits": [
-            {
-                "id": edit.id,
-                "choice": edit.choice,
-                "text": edit.text,
-                "state": edit.state,
-                "accepted": edit.state == "accepted",
-                "edit_cost": edit.edit_cost,
-                "created_at": edit.created_at,
-            }
-            for edit in edits
-        ],
-    }
+    return DraftRecord(
+        id=draft.id,
+        object="draft",
+        created_at=draft.created_at,
+        kind=draft.kind,
+        prompt=_prompt(draft),
+        version=numbers.get(draft.version_id) if draft.version_id and told else None,
+        blind=draft.blind,
+        choices=[ShownText(text=draft.choice(n)["text"]) for n in range(len(draft.shown))],
+        status=draft.status,
+        source=draft.source,
+        edits=[_edit_record(edit) for edit in edits],
+    )
+
+
+def _prompt(draft: DraftRow) -> str | list[PromptMessage]:
+    if isinstance(draft.prompt, str):
+        return draft.prompt
+    return [PromptMessage(role=turn["role"], content=turn["content"]) for turn in draft.prompt]
+
+
+def _edit_record(edit: EditRow) -> EditRecord:
+    return EditRecord(
+        id=edit.id,
+        choice=edit.choice,
+        text=edit.text,
+        state=edit.state,
+        accepted=edit.state == "accepted",
+        edit_cost=edit.edit_cost,
+        created_at=edit.created_at,
+    )

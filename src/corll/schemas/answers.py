@@ -1,0 +1,280 @@
+"""What came of drafts, and whose they are: edits, comparisons, imports, users, learning."""
+
+from __future__ import annotations
+
+from typing import Generic, Literal, TypeVar
+
+from pydantic import ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from corll.schemas.bodies import Answer, left_out
+from corll.schemas.states import (
+    DraftStatus,
+    FeedbackState,
+    ImportState,
+    LearnerState,
+    VersionState,
+)
+
+Item = TypeVar("Item", bound=Answer)
+
+
+class Listed(Answer, Generic[Item]):
+    """A list of things of one kind."""
+
+    object: Literal["list"] = Field(description="What this is.")
+    data: list[Item] = Field(description="The things, in order.")
+
+
+class Deleted(Answer):
+    """Something that is gone from now on."""
+
+    id: str = Field(description="What was deleted.")
+    object: Literal["key", "import"] = Field(description="What kind of thing it was.")
+    deleted: Literal[True] = Field(description="Always true.")
+
+
+class Interval(Answer):
+    """A mean with its 95 % interval."""
+
+    mean: float = Field(description="The mean.")
+    low: float = Field(description="The lower end of its interval.")
+    high: float = Field(description="The upper end of its interval.")
+
+
+class LearnedVersion(Answer):
+    """The version that learned from something."""
+
+    number: int = Field(description="Its number, counted from 1.")
+    state: VersionState = Field(description="Its state now.")
+
+
+class Edit(Answer):
+    """What became of a draft, and how far it has come: recorded, then learned, then serving."""
+
+    id: str = Field(description="The edit's id.")
+    object: Literal["edit"] = Field(description="What this is.")
+    draft_id: str = Field(description="The draft that it was made of.")
+    choice: int = Field(description="Which of the draft's choices, counted from 0.")
+    text: str = Field(description="The text that was sent in the end.")
+    accepted: bool = Field(description="Whether the draft was sent as it was.")
+    edit_cost: float = Field(description="Characters changed per character sent.")
+    created_at: float = Field(description="When it was taken, in seconds since 1970.")
+    state: FeedbackState = Field(description="How far it has come.")
+    will_learn: bool = Field(description="Whether it will be learned from, or was.")
+    reason: str | None = Field(description="Why nothing is learned from it.")
+    version: LearnedVersion | None = Field(description="The version that learned from it.")
+
+
+class DraftChoice(Answer):
+    """One choice of a draft."""
+
+    draft_id: str = Field(description="The draft's id.")
+    choice: int = Field(description="Which of its choices, counted from 0.")
+
+
+class Comparison(Answer):
+    """One choice, preferred to another."""
+
+    id: str = Field(description="The comparison's id.")
+    object: Literal["comparison"] = Field(description="What this is.")
+    chosen: DraftChoice = Field(description="The better one.")
+    rejected: DraftChoice = Field(description="The other one.")
+    created_at: float = Field(description="When it was taken, in seconds since 1970.")
+    state: FeedbackState = Field(description="How far it has come.")
+    will_learn: bool = Field(description="Whether it will be learned from, or was.")
+    reason: str | None = Field(description="Why nothing is learned from it.")
+    version: LearnedVersion | None = Field(description="The version that learned from it.")
+
+
+class Learning(Answer):
+    """What was asked of the learner."""
+
+    object: Literal["learn"] = Field(description="What this is.")
+    queued: bool = Field(description="Whether a step is going to be taken.")
+    waiting: int = Field(description="Preferences of the user that wait to be learned from.")
+    learner: LearnerState = Field(description="How the learner is.")
+
+
+class ImportResult(Answer):
+    """What an import changed, on the texts that were held out; empty where none were.
+
+    Where texts were not made from the model's drafts, surprisal tells what edit cost cannot.
+    """
+
+    held_out: int | SkipJsonSchema[None] = left_out("Texts that it never learned from.")
+    version: int | None = left_out("The version that drafts now; null for the reference.")
+    edit_cost_before: Interval | SkipJsonSchema[None] = left_out(
+        "Characters changed per character sent, before."
+    )
+    edit_cost_after: Interval | SkipJsonSchema[None] = left_out("The same, after.")
+    change: Interval | None = left_out(
+        "Of the mean edit cost, relative to before: -0.5 means half the edits. Null where it was 0."
+    )
+    surprisal_before: Interval | SkipJsonSchema[None] = left_out(
+        "How unlikely the texts were that were sent, before, in nats a token."
+    )
+    surprisal_after: Interval | SkipJsonSchema[None] = left_out("The same, after.")
+    surprisal_change: Interval | SkipJsonSchema[None] = left_out("The difference of the two.")
+
+
+class Import(Answer):
+    """Past texts that the learner goes through."""
+
+    id: str = Field(description="The import's id.")
+    object: Literal["import"] = Field(description="What this is.")
+    user: str = Field(description="The id of the user whose texts they are.")
+    state: ImportState = Field(description="How far it has come.")
+    total: int = Field(description="Texts that were handed over.")
+    used: int = Field(description="Texts that were learned from or measured with so far.")
+    result: ImportResult | None = Field(description="What it brought, once it is done.")
+    error: str | None = Field(description="Why it failed.")
+    created_at: float = Field(description="When it began, in seconds since 1970.")
+    finished_at: float | None = Field(description="When it ended, in seconds since 1970.")
+
+
+class Consent(Answer):
+    """The switches of a user."""
+
+    store: bool = Field(description="Whether drafts and edits may be kept.")
+    learn: bool = Field(description="Whether edits may teach the user's adapter.")
+    share: bool = Field(description="Whether they may be used beyond this user.")
+
+
+class ReferenceName(Answer):
+    """The frozen model that a user's versions start from."""
+
+    number: int = Field(description="Its number among all references, counted from 1.")
+    kind: Literal["base", "adapter"] = Field(description="Whether it is the base or an adapter.")
+    name: str = Field(description="What it is called.")
+
+
+class User(Answer):
+    """A user: what may be done with their texts, and what serves them."""
+
+    id: str = Field(description="The user's id.")
+    object: Literal["user"] = Field(description="What this is.")
+    name: str = Field(description="The user's name, which a backend chooses.")
+    consent: Consent = Field(description="What the user agreed to.")
+    holdback: float = Field(description="Share of drafts that the reference writes, 0 to 0.5.")
+    waiting: int = Field(description="Preferences that wait to be learned from.")
+    serving: int | None = Field(description="The number of the version that drafts.")
+    reference: ReferenceName | None = Field(description="What the user's versions start from.")
+    created_at: float = Field(description="When the user came, in seconds since 1970.")
+
+
+class UserAndLearner(User):
+    """A user, and how their learning stands."""
+
+    preferences_per_step: int = Field(description="Preferences that make a step of the learner.")
+    learner: LearnerState = Field(description="How the learner is.")
+
+
+class Users(Listed[User]):
+    """The users that a key may see."""
+
+
+class PromptMessage(Answer):
+    """A turn of a conversation."""
+
+    role: str = Field(description="Who spoke: system, user or assistant.")
+    content: str = Field(description="What was said.")
+
+
+class ShownText(Answer):
+    """A choice as it was shown."""
+
+    text: str = Field(description="The drafted text.")
+
+
+class EditRecord(Answer):
+    """An edit as the list of drafts tells of it."""
+
+    id: str = Field(description="The edit's id.")
+    choice: int = Field(description="Which of the draft's choices, counted from 0.")
+    text: str = Field(description="The text that was sent in the end.")
+    state: Literal["accepted", "recorded", "replaced"] = Field(description="As it was taken.")
+    accepted: bool = Field(description="Whether the draft was sent as it was.")
+    edit_cost: float = Field(description="Characters changed per character sent.")
+    created_at: float = Field(description="When it was taken, in seconds since 1970.")
+
+
+class DraftRecord(Answer):
+    """A draft as it is kept, with what became of it."""
+
+    id: str = Field(description="The draft's id.")
+    object: Literal["draft"] = Field(description="What this is.")
+    created_at: float = Field(description="When it was asked for, in seconds since 1970.")
+    kind: Literal["chat", "text"] = Field(description="Whether it answers or continues.")
+    prompt: str | list[PromptMessage] = Field(description="What was answered.")
+    version: int | None = Field(
+        description="The version that drafted; null for the reference, and until a blind draft "
+        "has its edit."
+    )
+    blind: bool = Field(description="Whether chance decided who drafted.")
+    choices: list[ShownText] = Field(description="The choices, the best first.")
+    status: DraftStatus = Field(description="Whether it was drawn to its end.")
+    source: Literal["live", "import"] = Field(description="Where it came from.")
+    edits: list[EditRecord] = Field(description="Its edits.")
+
+
+class Drafts(Listed[DraftRecord]):
+    """A page of drafts, the newest first."""
+
+    has_more: bool = Field(description="Whether there are older ones.")
+
+
+class AnsweredDraft(Answer):
+    """How one draft was answered."""
+
+    created_at: float = Field(description="When it was answered, in seconds since 1970.")
+    version_number: int | None = Field(description="The version that drafted.")
+    held_back: bool = Field(description="Whether the reference drafted in a version's place.")
+    blind: bool = Field(description="Whether chance decided who drafted.")
+    accepted: bool = Field(description="Whether the draft was sent as it was.")
+    edit_cost: float = Field(description="Characters changed per character sent.")
+
+
+class CostFigure(Interval):
+    """A mean edit cost with its 95 % interval."""
+
+    count: int = Field(description="Drafts that were answered.")
+    accepted: float = Field(description="Share of them that were sent as they were.")
+
+
+class Benefit(Answer):
+    """Drafts of which chance decided, unseen, whether a version or the reference wrote them."""
+
+    learned: CostFigure = Field(description="Those of versions.")
+    held_back: CostFigure = Field(description="Those of the reference.")
+    difference: Interval = Field(description="Below 0 where learning saves edits.")
+
+
+class LearningReport(Answer):
+    """What learning brought a user. Figures are null while there is nothing to average."""
+
+    object: Literal["learning"] = Field(description="What this is.")
+    answers: list[AnsweredDraft] = Field(description="Every answered draft, in order.")
+    edit_cost: CostFigure | None = Field(description="Of all of them.")
+    edit_cost_learned: CostFigure | None = Field(description="Of those that versions wrote.")
+    edit_cost_held_back: CostFigure | None = Field(description="Of those that were held back.")
+    benefit: Benefit | None = Field(description="The two sides of the blind measurement.")
+
+
+class ExportLine(Answer):
+    """A line of an export: a record of the store, with its own fields beside `record`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    record: Literal[
+        "user",
+        "draft",
+        "edit",
+        "comparison",
+        "preference",
+        "import",
+        "import_item",
+        "lineage",
+        "version",
+        "audit",
+    ] = Field(description="What kind of record it is.")

@@ -1,0 +1,240 @@
+"""Requests for drafts, which are OpenAI's. A field that is not here is refused, never ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
+
+from corll.schemas.bodies import RequestBody, Text, example
+
+_MOST_STOPS = 4
+_LONGEST_STOP = 200
+
+Neutral = Annotated[
+    float | None, Field(default=0.0, ge=0, le=0, description="Not supported: 0, null, or left out.")
+]
+"""A field of OpenAI's that is understood only where it changes nothing."""
+
+
+def _nothing(value: Any) -> None:
+    if value not in (None, []):
+        raise ValueError("is not supported here")
+
+
+Absent = Annotated[
+    Any,
+    AfterValidator(_nothing),
+    WithJsonSchema({"anyOf": [{"type": "null"}, {"type": "array", "items": {}, "maxItems": 0}]}),
+    Field(None, description="Not supported: null, empty, or left out."),
+]
+"""A field of OpenAI's that clients send along empty."""
+
+
+class TextPart(RequestBody):
+    """A piece of a message; only text is understood."""
+
+    type: Literal["text"] = Field(description="Only text is understood.")
+    text: Text = Field(description="The text.")
+
+
+class ChatMessage(RequestBody):
+    """A turn of a conversation. A reply's message can be sent back as the client holds it."""
+
+    role: Literal["system", "developer", "user", "assistant"] = Field(
+        description="Who speaks; developer is read as system."
+    )
+    content: Text | list[TextPart] = Field(description="What is said, whole or in parts.")
+    name: Absent
+    refusal: Absent
+    audio: Absent
+    function_call: Absent
+    tool_calls: Absent
+    annotations: Absent
+
+    def as_plain(self) -> dict[str, str]:
+        """Return the message as chat templates read it."""
+        content = self.content
+        text = content if isinstance(content, str) else "".join(part.text for part in content)
+        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+
+
+class StreamOptions(RequestBody):
+    """What a stream holds besides its chunks."""
+
+    include_usage: bool = Field(False, description="Whether it ends with a chunk of usage.")
+    include_obfuscation: Literal[False] = Field(False, description="Not supported: false.")
+
+
+class TextFormat(RequestBody):
+    """The only format of a response."""
+
+    type: Literal["text"] = Field(description="Only text is drafted.")
+
+
+class Generation(RequestBody):
+    """What both kinds of completion share."""
+
+    model: str = Field(max_length=200, description="`corll`, `base`, or a version: NAME@7.")
+    n: int | None = Field(1, ge=1, le=128, description="Choices wanted.")
+    seed: int | None = Field(
+        None, ge=-(2**63), lt=2**63, description="Makes a draft repeatable; random by default."
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, le=1_000_000, description="The most tokens of a choice."
+    )
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="Of the draw; 0 takes the likeliest token."
+    )
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="Draw from the likeliest tokens that hold this probability."
+    )
+    stop: Text | list[Text] | None = Field(
+        None, description="Sequences before which a draft ends: up to 4, of up to 200 characters."
+    )
+    stream: bool | None = Field(False, description="Whether the draft comes as events.")
+    stream_options: StreamOptions | None = Field(None, description="Of a stream alone.")
+    user: str | None = Field(
+        None, max_length=64, description="The older name of safety_identifier."
+    )
+    safety_identifier: str | None = Field(
+        None, max_length=64, description="For a backend's key: the name of the user it speaks for."
+    )
+    num_candidates: int | None = Field(
+        None, ge=1, le=128, description="k: responses drawn, of which the best are the choices."
+    )
+    implicit_reward: bool | None = Field(
+        False,
+        description="Whether the draft's R_π is wanted where nothing is ranked by it: two passes.",
+    )
+    frequency_penalty: Neutral = 0.0
+    presence_penalty: Neutral = 0.0
+    logit_bias: dict[str, float] | None = Field(
+        None, max_length=0, description="Not supported: empty, null, or left out."
+    )
+
+    @field_validator("stop")
+    @classmethod
+    def _few_stops(cls, stop: str | list[str] | None) -> str | list[str] | None:
+        stops = [stop] if isinstance(stop, str) else stop or []
+        if len(stops) > _MOST_STOPS or not all(0 < len(s) <= _LONGEST_STOP for s in stops):
+            raise ValueError(
+                f"at most {_MOST_STOPS} sequences of 1 to {_LONGEST_STOP} characters each"
+            )
+        return stop
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options has a meaning only with stream=true")
+        return self
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Return the stop sequences."""
+        if self.stop is None:
+            return ()
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    @property
+    def user_name(self) -> str | None:
+        """Return whom a backend speaks for; `user` is the older name."""
+        return self.safety_identifier or self.user
+
+    @property
+    def wants_usage(self) -> bool:
+        """Say whether the stream ends with a chunk of usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+class ChatRequest(Generation):
+    """What a draft in a chat is asked for with."""
+
+    model_config = example(
+        model="corll",
+        messages=[{"role": "user", "content": "Tell a customer that the parcel is late."}],
+    )
+
+    messages: list[ChatMessage] = Field(
+        min_length=1, max_length=1000, description="The conversation so far."
+    )
+    max_completion_tokens: int | None = Field(
+        None, ge=1, le=1_000_000, description="The most tokens of a choice."
+    )
+    logprobs: bool | None = Field(False, description="Whether log-probabilities are wanted.")
+    top_logprobs: int | None = Field(
+        None, ge=0, le=20, description="How many of the likeliest tokens in place of each."
+    )
+    response_format: TextFormat | None = Field(None, description="Text alone.")
+    store: Literal[False] | None = Field(
+        None, description="Not supported: false, null, or left out; consent says what is stored."
+    )
+    service_tier: Literal["auto", "default"] | None = Field(None, description="Changes nothing.")
+
+    @model_validator(mode="after")
+    def _chat_consistent(self) -> Self:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs has a meaning only with logprobs=true")
+        if self.max_tokens and self.max_completion_tokens:
+            raise ValueError("give max_completion_tokens or max_tokens, not both")
+        return self
+
+    @property
+    def kind(self) -> Literal["chat", "text"]:
+        """Return what a draft of this is."""
+        return "chat"
+
+    @property
+    def stored_prompt(self) -> list[dict[str, str]]:
+        """Return the prompt as a draft keeps it."""
+        return [message.as_plain() for message in self.messages]
+
+    @property
+    def longest(self) -> int | None:
+        """Return the limit on new tokens that was asked for."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def wanted_logprobs(self) -> int | None:
+        """Return how many alternatives a token; None for no log-probabilities."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+
+class TextRequest(Generation):
+    """What a continuation is asked for with: the text goes on as it stands."""
+
+    model_config = example(model="corll", prompt="Dear customer,", max_tokens=32)
+
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)] = Field(
+        description="The text that is continued."
+    )
+    logprobs: int | None = Field(
+        None, ge=0, le=20, description="How many of the likeliest tokens in place of each."
+    )
+    echo: Literal[False] | None = Field(False, description="Not supported: false.")
+    best_of: int | None = Field(None, ge=1, le=1, description="Not supported: 1; see n.")
+    suffix: Absent
+
+    @property
+    def kind(self) -> Literal["chat", "text"]:
+        """Return what a draft of this is."""
+        return "text"
+
+    @property
+    def stored_prompt(self) -> str:
+        """Return the prompt as a draft keeps it."""
+        return self.prompt if isinstance(self.prompt, str) else self.prompt[0]
+
+    @property
+    def longest(self) -> int | None:
+        """Return the limit on new tokens that was asked for."""
+        return self.max_tokens
+
+    @property
+    def wanted_logprobs(self) -> int | None:
+        """Return how many alternatives a token; None for no log-probabilities."""
+        return self.logprobs
+
+
+CompletionRequest: TypeAlias = ChatRequest | TextRequest
+"""What drafts are asked for with."""

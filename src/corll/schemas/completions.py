@@ -1,0 +1,169 @@
+"""Drafts as the API answers with them: OpenAI's completions and chunks, and what `corll` adds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+
+from corll.schemas.bodies import Answer, left_out
+
+FinishReason = Literal["stop", "length"]
+"""`stop` at an end of the text's own or at a stop sequence, `length` at the limit."""
+
+
+class TokenLogprob(Answer):
+    """A token and its log-probability. *Units*: nats."""
+
+    token: str = Field(description="The token as text.")
+    logprob: float = Field(description="Its log-probability in nats, at temperature 1.")
+    bytes: list[int] | None = Field(
+        description="Its UTF-8 bytes; null where it is a part of a character."
+    )
+
+
+class DrawnTokenLogprob(TokenLogprob):
+    """A token that was drawn, with the likeliest ones in its place."""
+
+    top_logprobs: list[TokenLogprob] = Field(description="The likeliest tokens in its place.")
+
+
+class ChatLogprobs(Answer):
+    """The log-probabilities of a chat's choice."""
+
+    content: list[DrawnTokenLogprob] = Field(description="One for each token, in order.")
+    refusal: None = Field(description="Always null: nothing is refused.")
+
+
+class TextLogprobs(Answer):
+    """The log-probabilities of a text's choice, as four lists of the same length."""
+
+    tokens: list[str] = Field(description="The tokens as text.")
+    token_logprobs: list[float] = Field(description="Their log-probabilities in nats.")
+    top_logprobs: list[dict[str, float]] = Field(
+        description="The likeliest tokens in place of each, by their log-probabilities."
+    )
+    text_offset: list[int] = Field(description="Where each token begins, in characters.")
+
+
+class Usage(Answer):
+    """Tokens of the prompt and of the choices; candidates that are not shown cost nobody."""
+
+    prompt_tokens: int = Field(description="Tokens of the prompt.")
+    completion_tokens: int = Field(description="Tokens of all choices.")
+    total_tokens: int = Field(description="Both together.")
+
+
+class DraftFacts(Answer):
+    """What `corll` adds to a draft. A blind measurement does not tell which version drafted."""
+
+    candidates: int = Field(description="Responses that were drawn.")
+    implicit_reward: float | None = Field(
+        description="R_π of the first choice in nats; null where nothing was ranked by it."
+    )
+    user: str = Field(description="The id of the user whom the draft is for.")
+    stored: bool = Field(description="Whether the draft is kept; only then it can teach.")
+    version: int | None = left_out(
+        "The number of the version that drafted, null for the reference; left out while blind."
+    )
+    blind: bool | SkipJsonSchema[None] = left_out(
+        "True where chance decided whether a version drafts; left out otherwise."
+    )
+
+
+class DraftHead(Answer):
+    """What every reply and every chunk of it begins with."""
+
+    id: str = Field(description="The draft's id, which its edit refers to.")
+    object: str = Field(description="What this is.")
+    created: int = Field(description="When it was asked for, in seconds since 1970.")
+    model: str = Field(description="The model's name as it was asked for.")
+    system_fingerprint: str = Field(description="The fingerprint of the base model.")
+
+
+class AssistantMessage(Answer):
+    """What was drafted in a chat."""
+
+    role: Literal["assistant"] = Field(description="Who speaks.")
+    content: str = Field(description="The draft.")
+    refusal: None = Field(description="Always null: nothing is refused.")
+
+
+class ChatChoice(Answer):
+    """One choice of a chat's draft."""
+
+    index: int = Field(description="Which choice, counted from 0.")
+    message: AssistantMessage = Field(description="The draft.")
+    logprobs: ChatLogprobs | None = Field(description="Null unless they were asked for.")
+    finish_reason: FinishReason = Field(description="Why the draft ended.")
+
+
+class ChatCompletion(DraftHead):
+    """A draft in a chat."""
+
+    object: Literal["chat.completion"] = Field(description="What this is.")
+    choices: list[ChatChoice] = Field(description="The choices, the best first.")
+    usage: Usage = Field(description="Tokens read and written.")
+    corll: DraftFacts = Field(description="What corll adds.")
+
+
+class ChatDelta(Answer):
+    """What a chunk adds to its choice: who speaks, then pieces of text, nothing at last."""
+
+    role: Literal["assistant"] | SkipJsonSchema[None] = left_out("Who speaks.")
+    content: str | SkipJsonSchema[None] = left_out("A further piece of the draft.")
+
+
+class ChatChunkChoice(Answer):
+    """A piece of one choice."""
+
+    index: int = Field(description="Which choice, counted from 0.")
+    delta: ChatDelta = Field(description="What the chunk adds.")
+    logprobs: ChatLogprobs | None = Field(description="Those of the piece, where asked for.")
+    finish_reason: FinishReason | None = Field(description="Null until the choice has ended.")
+
+
+class ChatChunk(DraftHead):
+    """An event of a draft that is streamed."""
+
+    object: Literal["chat.completion.chunk"] = Field(description="What this is.")
+    choices: list[ChatChunkChoice] = Field(description="One choice; none in a chunk of usage.")
+    usage: Usage | SkipJsonSchema[None] = left_out("In the last chunk, where it was asked for.")
+    corll: DraftFacts | SkipJsonSchema[None] = left_out("In the chunk that ends the last choice.")
+
+
+class TextChoice(Answer):
+    """One choice of a text's continuation."""
+
+    index: int = Field(description="Which choice, counted from 0.")
+    text: str = Field(description="The continuation.")
+    logprobs: TextLogprobs | None = Field(description="Null unless they were asked for.")
+    finish_reason: FinishReason = Field(description="Why the draft ended.")
+
+
+class TextCompletion(DraftHead):
+    """A continuation of a text."""
+
+    object: Literal["text_completion"] = Field(description="What this is.")
+    choices: list[TextChoice] = Field(description="The choices, the best first.")
+    usage: Usage = Field(description="Tokens read and written.")
+    corll: DraftFacts = Field(description="What corll adds.")
+
+
+class TextChunkChoice(Answer):
+    """A piece of one choice."""
+
+    index: int = Field(description="Which choice, counted from 0.")
+    text: str = Field(description="A further piece of the continuation.")
+    logprobs: TextLogprobs | None = Field(description="Those of the piece, where asked for.")
+    finish_reason: FinishReason | None = Field(description="Null until the choice has ended.")
+
+
+class TextChunk(DraftHead):
+    """An event of a continuation that is streamed."""
+
+    object: Literal["text_completion"] = Field(description="What this is.")
+    choices: list[TextChunkChoice] = Field(description="One choice; none in a chunk of usage.")
+    usage: Usage | SkipJsonSchema[None] = left_out("In the last chunk, where it was asked for.")
+    corll: DraftFacts | SkipJsonSchema[None] = left_out("In the chunk that ends the last choice.")

@@ -1,0 +1,161 @@
+"""Requests other than those for drafts. A field that is not here is refused, never ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from corll.schemas.bodies import RequestBody, example
+from corll.schemas.completion_requests import ChatMessage
+from corll.schemas.states import KeyScope
+
+_MOST_ITEMS = 10_000
+
+Choice = Annotated[int, Field(ge=0, le=127, description="Which of the draft's choices.")]
+DraftId = Annotated[str, Field(max_length=64, description="`id` of the draft's reply.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="A word of the client's own, by which a repeated request is known.",
+    ),
+]
+PastText = Annotated[str, Field(min_length=1, max_length=200_000)]
+UserName = Annotated[
+    str | None,
+    Field(max_length=64, description="For a backend's key: the name of the user it speaks for."),
+]
+
+
+class EditRequest(RequestBody):
+    """What the user sent in place of a draft."""
+
+    model_config = example(draft_id="chatcmpl-…", text="Hello, it comes on Friday. Anna")
+
+    draft_id: DraftId
+    text: str = Field(max_length=1_000_000, description="The text that was sent in the end.")
+    choice: Choice = 0
+    idempotency_key: IdempotencyKey = None
+
+
+class ComparisonSide(RequestBody):
+    """One side of a comparison."""
+
+    draft_id: DraftId
+    choice: Choice = 0
+
+
+class ComparisonRequest(RequestBody):
+    """`chosen` is better than `rejected`."""
+
+    model_config = example(
+        chosen={"draft_id": "chatcmpl-…", "choice": 1}, rejected={"draft_id": "chatcmpl-…"}
+    )
+
+    chosen: ComparisonSide = Field(description="The better one.")
+    rejected: ComparisonSide = Field(description="The other one.")
+    idempotency_key: IdempotencyKey = None
+
+
+class LearnRequest(RequestBody):
+    """Whose edits are to be learned from now, though fewer than N wait."""
+
+    model_config = example(user="anna")
+
+    user: UserName = None
+
+
+class PastTextItem(RequestBody):
+    """A text that was sent, what it answered, and the draft it was made from if there was one."""
+
+    prompt: PastText | Annotated[list[ChatMessage], Field(min_length=1, max_length=200)] = Field(
+        description="What it answered: a text, or a conversation."
+    )
+    sent: PastText = Field(description="The text that was sent.")
+    draft: PastText | None = Field(None, description="The draft that it was made from.")
+
+    @property
+    def stored_prompt(self) -> list[dict[str, str]]:
+        """Return the prompt as drafts keep it."""
+        if isinstance(self.prompt, str):
+            return [{"role": "user", "content": self.prompt}]
+        return [message.as_plain() for message in self.prompt]
+
+
+class ImportRequest(RequestBody):
+    """Past texts of one user."""
+
+    model_config = example(
+        items=[{"prompt": "Is the red one in stock?", "sent": "It is. Regards, Anna"}]
+    )
+
+    items: list[PastTextItem] = Field(
+        min_length=1, max_length=_MOST_ITEMS, description="The texts, in order."
+    )
+    user: UserName = None
+
+
+class ConsentRequest(RequestBody):
+    """The switches of consent; what is left out stays as it is."""
+
+    model_config = example(store=True, learn=True)
+
+    store: bool | None = Field(None, description="Whether drafts and edits may be kept.")
+    learn: bool | None = Field(None, description="Whether edits may teach the user's adapter.")
+    share: bool | None = Field(None, description="Whether they may be used beyond this user.")
+    holdback: float | None = Field(
+        None, ge=0, le=0.5, description="Share of drafts from the base, to measure the benefit."
+    )
+    include_past: bool = Field(
+        False, description="Whether edits that came before consent may be learned from too."
+    )
+
+
+class RollbackRequest(RequestBody):
+    """Which version serves again; 0 is the reference."""
+
+    model_config = example(to=6)
+
+    to: int = Field(ge=0, le=2**31 - 1, description="Its number; 0 for the reference.")
+    requeue: bool = Field(
+        False, description="Whether what is undone waits to be learned again, or is set aside."
+    )
+
+
+class StartRequest(RequestBody):
+    """Which reference a user's weights start from."""
+
+    model_config = example(reference=2)
+
+    reference: int = Field(ge=1, le=2**31 - 1, description="Its number.")
+
+
+class KeyRequest(RequestBody):
+    """A new key. A backend's keys for users are in its own name space."""
+
+    model_config = example(scope="user", user="anna", label="Anna's laptop")
+
+    scope: KeyScope = Field(description="What it may do.")
+    label: str = Field("", max_length=200, description="What it is for.")
+    user: str | None = Field(None, max_length=64, description="Scope user: whose key it is.")
+    namespace: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="Scope backend: the name space of its users; by default a new one.",
+    )
+    rate_per_minute: int | None = Field(
+        None, ge=1, le=1_000_000, description="Requests a minute; the server's own by default."
+    )
+
+
+class LinkRequest(RequestBody):
+    """Whom a link signs in."""
+
+    model_config = example(user="anna")
+
+    user: UserName = None

@@ -1,0 +1,79 @@
+"""The shapes by themselves: who reads them needs pydantic alone, and none is said twice."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from corll.client import calls
+from corll.client.calls import Call
+from corll.schemas import requests
+from corll.schemas.answers import ImportResult, Interval
+from corll.schemas.completion_requests import ChatRequest
+from corll.schemas.completions import DraftFacts
+
+HEAVY = "{'fastapi', 'sqlalchemy', 'openai', 'torch', 'transformers', 'numpy'}"
+
+
+@pytest.mark.parametrize("name", ["answers", "completions", "requests", "events", "administration"])
+def test_shapes_need_neither_server_nor_model(name: str) -> None:
+    code = f"import sys, corll.schemas.{name}; print(sorted({HEAVY} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+CALLS: list[tuple[Call[Any], type[BaseModel]]] = [
+    (
+        calls.create_edit(draft_id="d", text="t", choice=1, idempotency_key="k"),
+        requests.EditRequest,
+    ),
+    (
+        calls.create_comparison(chosen="d", rejected={"draft_id": "d"}, idempotency_key="k"),
+        requests.ComparisonRequest,
+    ),
+    (calls.request_learning("anna"), requests.LearnRequest),
+    (
+        calls.create_import([calls.as_item("Greet.", "Hello", "Yo")], user="anna"),
+        requests.ImportRequest,
+    ),
+    (
+        calls.update_consent(store=True, learn=True, share=True, holdback=0.1, include_past=True),
+        requests.ConsentRequest,
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "request_body"), CALLS, ids=[c.path for c, _ in CALLS])
+def test_a_call_sends_every_field_that_its_request_has(
+    call: Call[Any], request_body: type[BaseModel]
+) -> None:
+    body = call.arguments()["body"]
+    assert set(body) == set(request_body.model_fields)
+    request_body.model_validate(body)
+
+
+def test_what_is_left_out_is_not_said() -> None:
+    facts = {"candidates": 1, "implicit_reward": None, "user": "u", "stored": True}
+    told = DraftFacts(**facts, version=None)
+    blind = DraftFacts(**facts, blind=True)
+    assert told.model_dump(exclude_unset=True) == {**facts, "version": None}
+    assert blind.model_dump(exclude_unset=True) == {**facts, "blind": True}
+    assert ImportResult.model_validate({}).model_dump(exclude_unset=True) == {}
+
+
+def test_an_answer_ignores_what_a_later_release_adds_and_is_not_changed() -> None:
+    interval = Interval.model_validate({"mean": 0.5, "low": 0, "high": 1, "median": 0.4})
+    assert interval.model_dump() == {"mean": 0.5, "low": 0.0, "high": 1.0}
+    with pytest.raises(ValidationError):
+        interval.mean = 1.0
+
+
+def test_a_request_refuses_what_it_does_not_know() -> None:
+    body = {"model": "corll", "messages": [{"role": "user", "content": "Hi"}]}
+    assert ChatRequest.model_validate(body).stored_prompt == body["messages"]
+    with pytest.raises(ValidationError, match="extra_forbidden"):
+        ChatRequest.model_validate(body | {"unheard_of": 1})

@@ -1,0 +1,1135 @@
+/** What the API takes and answers. Generated from its schemas by `make schemas`. */
+
+/** How one draft was answered. */
+export interface AnsweredDraft {
+  /** When it was answered, in seconds since 1970. */
+  created_at: number;
+  /** The version that drafted. */
+  version_number: number | null;
+  /** Whether the reference drafted in a version's place. */
+  held_back: boolean;
+  /** Whether chance decided who drafted. */
+  blind: boolean;
+  /** Whether the draft was sent as it was. */
+  accepted: boolean;
+  /** Characters changed per character sent. */
+  edit_cost: number;
+}
+
+/** What was drafted in a chat. */
+export interface AssistantMessage {
+  /** Who speaks. */
+  role: "assistant";
+  /** The draft. */
+  content: string;
+  /** Always null: nothing is refused. */
+  refusal: null;
+}
+
+/** Drafts of which chance decided, unseen, whether a version or the reference wrote them. */
+export interface Benefit {
+  /** Those of versions. */
+  learned: CostFigure;
+  /** Those of the reference. */
+  held_back: CostFigure;
+  /** Below 0 where learning saves edits. */
+  difference: Interval;
+}
+
+/** One choice of a chat's draft. */
+export interface ChatChoice {
+  /** Which choice, counted from 0. */
+  index: number;
+  /** The draft. */
+  message: AssistantMessage;
+  /** Null unless they were asked for. */
+  logprobs: ChatLogprobs | null;
+  /** Why the draft ended. */
+  finish_reason: "stop" | "length";
+}
+
+/** An event of a draft that is streamed. */
+export interface ChatChunk {
+  /** The draft's id, which its edit refers to. */
+  id: string;
+  /** What this is. */
+  object: "chat.completion.chunk";
+  /** When it was asked for, in seconds since 1970. */
+  created: number;
+  /** The model's name as it was asked for. */
+  model: string;
+  /** The fingerprint of the base model. */
+  system_fingerprint: string;
+  /** One choice; none in a chunk of usage. */
+  choices: ChatChunkChoice[];
+  /** In the last chunk, where it was asked for. */
+  usage?: Usage;
+  /** In the chunk that ends the last choice. */
+  corll?: DraftFacts;
+}
+
+/** A piece of one choice. */
+export interface ChatChunkChoice {
+  /** Which choice, counted from 0. */
+  index: number;
+  /** What the chunk adds. */
+  delta: ChatDelta;
+  /** Those of the piece, where asked for. */
+  logprobs: ChatLogprobs | null;
+  /** Null until the choice has ended. */
+  finish_reason: "stop" | "length" | null;
+}
+
+/** A draft in a chat. */
+export interface ChatCompletion {
+  /** The draft's id, which its edit refers to. */
+  id: string;
+  /** What this is. */
+  object: "chat.completion";
+  /** When it was asked for, in seconds since 1970. */
+  created: number;
+  /** The model's name as it was asked for. */
+  model: string;
+  /** The fingerprint of the base model. */
+  system_fingerprint: string;
+  /** The choices, the best first. */
+  choices: ChatChoice[];
+  /** Tokens read and written. */
+  usage: Usage;
+  /** What corll adds. */
+  corll: DraftFacts;
+}
+
+/** What a chunk adds to its choice: who speaks, then pieces of text, nothing at last. */
+export interface ChatDelta {
+  /** Who speaks. */
+  role?: "assistant";
+  /** A further piece of the draft. */
+  content?: string;
+}
+
+/** The log-probabilities of a chat's choice. */
+export interface ChatLogprobs {
+  /** One for each token, in order. */
+  content: DrawnTokenLogprob[];
+  /** Always null: nothing is refused. */
+  refusal: null;
+}
+
+/** A turn of a conversation. A reply's message can be sent back as the client holds it. */
+export interface ChatMessage {
+  /** Who speaks; developer is read as system. */
+  role: "system" | "developer" | "user" | "assistant";
+  /** What is said, whole or in parts. */
+  content: string | TextPart[];
+  /** Not supported: null, empty, or left out. */
+  name?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  refusal?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  audio?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  function_call?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  tool_calls?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  annotations?: null | unknown[];
+}
+
+/** What a draft in a chat is asked for with. */
+export interface ChatRequest {
+  /** `corll`, `base`, or a version: NAME@7. */
+  model: string;
+  /** Choices wanted. */
+  n?: number | null;
+  /** Makes a draft repeatable; random by default. */
+  seed?: number | null;
+  /** The most tokens of a choice. */
+  max_tokens?: number | null;
+  /** Of the draw; 0 takes the likeliest token. */
+  temperature?: number | null;
+  /** Draw from the likeliest tokens that hold this probability. */
+  top_p?: number | null;
+  /** Sequences before which a draft ends: up to 4, of up to 200 characters. */
+  stop?: string | string[] | null;
+  /** Whether the draft comes as events. */
+  stream?: boolean | null;
+  /** Of a stream alone. */
+  stream_options?: StreamOptions | null;
+  /** The older name of safety_identifier. */
+  user?: string | null;
+  /** For a backend's key: the name of the user it speaks for. */
+  safety_identifier?: string | null;
+  /** k: responses drawn, of which the best are the choices. */
+  num_candidates?: number | null;
+  /** Whether the draft's R_π is wanted where nothing is ranked by it: two passes. */
+  implicit_reward?: boolean | null;
+  /** Not supported: 0, null, or left out. */
+  frequency_penalty?: number | null;
+  /** Not supported: 0, null, or left out. */
+  presence_penalty?: number | null;
+  /** Not supported: empty, null, or left out. */
+  logit_bias?: Record<string, number> | null;
+  /** The conversation so far. */
+  messages: ChatMessage[];
+  /** The most tokens of a choice. */
+  max_completion_tokens?: number | null;
+  /** Whether log-probabilities are wanted. */
+  logprobs?: boolean | null;
+  /** How many of the likeliest tokens in place of each. */
+  top_logprobs?: number | null;
+  /** Text alone. */
+  response_format?: TextFormat | null;
+  /** Not supported: false, null, or left out; consent says what is stored. */
+  store?: false | null;
+  /** Changes nothing. */
+  service_tier?: "auto" | "default" | null;
+}
+
+/** One choice, preferred to another. */
+export interface Comparison {
+  /** The comparison's id. */
+  id: string;
+  /** What this is. */
+  object: "comparison";
+  /** The better one. */
+  chosen: DraftChoice;
+  /** The other one. */
+  rejected: DraftChoice;
+  /** When it was taken, in seconds since 1970. */
+  created_at: number;
+  /** How far it has come. */
+  state: "accepted" | "recorded" | "learned" | "serving" | "set_aside" | "replaced";
+  /** Whether it will be learned from, or was. */
+  will_learn: boolean;
+  /** Why nothing is learned from it. */
+  reason: string | null;
+  /** The version that learned from it. */
+  version: LearnedVersion | null;
+}
+
+/** `chosen` is better than `rejected`. */
+export interface ComparisonRequest {
+  /** The better one. */
+  chosen: ComparisonSide;
+  /** The other one. */
+  rejected: ComparisonSide;
+  /** A word of the client's own, by which a repeated request is known. */
+  idempotency_key?: string | null;
+}
+
+/** One side of a comparison. */
+export interface ComparisonSide {
+  /** `id` of the draft's reply. */
+  draft_id: string;
+  /** Which of the draft's choices. */
+  choice?: number;
+}
+
+/** The switches of a user. */
+export interface Consent {
+  /** Whether drafts and edits may be kept. */
+  store: boolean;
+  /** Whether edits may teach the user's adapter. */
+  learn: boolean;
+  /** Whether they may be used beyond this user. */
+  share: boolean;
+}
+
+/** The switches of consent; what is left out stays as it is. */
+export interface ConsentRequest {
+  /** Whether drafts and edits may be kept. */
+  store?: boolean | null;
+  /** Whether edits may teach the user's adapter. */
+  learn?: boolean | null;
+  /** Whether they may be used beyond this user. */
+  share?: boolean | null;
+  /** Share of drafts from the base, to measure the benefit. */
+  holdback?: number | null;
+  /** Whether edits that came before consent may be learned from too. */
+  include_past?: boolean;
+}
+
+/** A mean edit cost with its 95 % interval. */
+export interface CostFigure {
+  /** The mean. */
+  mean: number;
+  /** The lower end of its interval. */
+  low: number;
+  /** The upper end of its interval. */
+  high: number;
+  /** Drafts that were answered. */
+  count: number;
+  /** Share of them that were sent as they were. */
+  accepted: number;
+}
+
+/** Something that is gone from now on. */
+export interface Deleted {
+  /** What was deleted. */
+  id: string;
+  /** What kind of thing it was. */
+  object: "key" | "import";
+  /** Always true. */
+  deleted: true;
+}
+
+/** One choice of a draft. */
+export interface DraftChoice {
+  /** The draft's id. */
+  draft_id: string;
+  /** Which of its choices, counted from 0. */
+  choice: number;
+}
+
+/** What `corll` adds to a draft. A blind measurement does not tell which version drafted. */
+export interface DraftFacts {
+  /** Responses that were drawn. */
+  candidates: number;
+  /** R_π of the first choice in nats; null where nothing was ranked by it. */
+  implicit_reward: number | null;
+  /** The id of the user whom the draft is for. */
+  user: string;
+  /** Whether the draft is kept; only then it can teach. */
+  stored: boolean;
+  /** The number of the version that drafted, null for the reference; left out while blind. */
+  version?: number | null;
+  /** True where chance decided whether a version drafts; left out otherwise. */
+  blind?: boolean;
+}
+
+/** A draft as it is kept, with what became of it. */
+export interface DraftRecord {
+  /** The draft's id. */
+  id: string;
+  /** What this is. */
+  object: "draft";
+  /** When it was asked for, in seconds since 1970. */
+  created_at: number;
+  /** Whether it answers or continues. */
+  kind: "chat" | "text";
+  /** What was answered. */
+  prompt: string | PromptMessage[];
+  /** The version that drafted; null for the reference, and until a blind draft has its edit. */
+  version: number | null;
+  /** Whether chance decided who drafted. */
+  blind: boolean;
+  /** The choices, the best first. */
+  choices: ShownText[];
+  /** Whether it was drawn to its end. */
+  status: "complete" | "cancelled";
+  /** Where it came from. */
+  source: "live" | "import";
+  /** Its edits. */
+  edits: EditRecord[];
+}
+
+/** A page of drafts, the newest first. */
+export interface Drafts {
+  /** What this is. */
+  object: "list";
+  /** The things, in order. */
+  data: DraftRecord[];
+  /** Whether there are older ones. */
+  has_more: boolean;
+}
+
+/** A token that was drawn, with the likeliest ones in its place. */
+export interface DrawnTokenLogprob {
+  /** The token as text. */
+  token: string;
+  /** Its log-probability in nats, at temperature 1. */
+  logprob: number;
+  /** Its UTF-8 bytes; null where it is a part of a character. */
+  bytes: number[] | null;
+  /** The likeliest tokens in its place. */
+  top_logprobs: TokenLogprob[];
+}
+
+/** What became of a draft, and how far it has come: recorded, then learned, then serving. */
+export interface Edit {
+  /** The edit's id. */
+  id: string;
+  /** What this is. */
+  object: "edit";
+  /** The draft that it was made of. */
+  draft_id: string;
+  /** Which of the draft's choices, counted from 0. */
+  choice: number;
+  /** The text that was sent in the end. */
+  text: string;
+  /** Whether the draft was sent as it was. */
+  accepted: boolean;
+  /** Characters changed per character sent. */
+  edit_cost: number;
+  /** When it was taken, in seconds since 1970. */
+  created_at: number;
+  /** How far it has come. */
+  state: "accepted" | "recorded" | "learned" | "serving" | "set_aside" | "replaced";
+  /** Whether it will be learned from, or was. */
+  will_learn: boolean;
+  /** Why nothing is learned from it. */
+  reason: string | null;
+  /** The version that learned from it. */
+  version: LearnedVersion | null;
+}
+
+/** An edit of the user's was taken. */
+export interface EditEvent {
+  /** The edit's id. */
+  id: string;
+  /** Its state now. */
+  state: "accepted" | "recorded" | "learned" | "serving" | "set_aside" | "replaced";
+  /** Characters changed per character sent. */
+  edit_cost: number;
+}
+
+/** An edit as the list of drafts tells of it. */
+export interface EditRecord {
+  /** The edit's id. */
+  id: string;
+  /** Which of the draft's choices, counted from 0. */
+  choice: number;
+  /** The text that was sent in the end. */
+  text: string;
+  /** As it was taken. */
+  state: "accepted" | "recorded" | "replaced";
+  /** Whether the draft was sent as it was. */
+  accepted: boolean;
+  /** Characters changed per character sent. */
+  edit_cost: number;
+  /** When it was taken, in seconds since 1970. */
+  created_at: number;
+}
+
+/** What the user sent in place of a draft. */
+export interface EditRequest {
+  /** `id` of the draft's reply. */
+  draft_id: string;
+  /** The text that was sent in the end. */
+  text: string;
+  /** Which of the draft's choices. */
+  choice?: number;
+  /** A word of the client's own, by which a repeated request is known. */
+  idempotency_key?: string | null;
+}
+
+/** A session that is over. */
+export interface EndedSession {
+  /** What this is. */
+  object: "session";
+  /** Always true. */
+  ended: true;
+}
+
+/** An answer that is an error, in the shape of OpenAI's. */
+export interface Error {
+  /** What went wrong. */
+  error: ErrorDetail;
+}
+
+/** What went wrong. `code` is for programs, `message` for people. */
+export interface ErrorDetail {
+  /** What went wrong, and what to do. */
+  message: string;
+  /** The kind of error, by its status. */
+  type: string;
+  /** The field that was wrong, where it was one. */
+  param: string | null;
+  /** The error's name, for programs. */
+  code: string | null;
+}
+
+/** A line of an export: a record of the store, with its own fields beside `record`. */
+export interface ExportLine {
+  /** What kind of record it is. */
+  record: "user" | "draft" | "edit" | "comparison" | "preference" | "import" | "import_item" | "lineage" | "version" | "audit";
+  [more: string]: unknown;
+}
+
+/** The process answers. */
+export interface Health {
+  /** Always ok. */
+  status: "ok";
+}
+
+/** Past texts that the learner goes through. */
+export interface Import {
+  /** The import's id. */
+  id: string;
+  /** What this is. */
+  object: "import";
+  /** The id of the user whose texts they are. */
+  user: string;
+  /** How far it has come. */
+  state: "waiting" | "running" | "done" | "failed";
+  /** Texts that were handed over. */
+  total: number;
+  /** Texts that were learned from or measured with so far. */
+  used: number;
+  /** What it brought, once it is done. */
+  result: ImportResult | null;
+  /** Why it failed. */
+  error: string | null;
+  /** When it began, in seconds since 1970. */
+  created_at: number;
+  /** When it ended, in seconds since 1970. */
+  finished_at: number | null;
+}
+
+/** An import of the user's got further. */
+export interface ImportEvent {
+  /** The import's id. */
+  id: string;
+  /** Its state now. */
+  state: "waiting" | "running" | "done" | "failed";
+  /** Texts that were learned from or measured with so far. */
+  used: number;
+  /** Texts that were handed over. */
+  total: number;
+}
+
+/** Past texts of one user. */
+export interface ImportRequest {
+  /** The texts, in order. */
+  items: PastTextItem[];
+  /** For a backend's key: the name of the user it speaks for. */
+  user?: string | null;
+}
+
+/**
+ * What an import changed, on the texts that were held out; empty where none were.
+ *
+ * Where texts were not made from the model's drafts, surprisal tells what edit cost cannot.
+ */
+export interface ImportResult {
+  /** Texts that it never learned from. */
+  held_out?: number;
+  /** The version that drafts now; null for the reference. */
+  version?: number | null;
+  /** Characters changed per character sent, before. */
+  edit_cost_before?: Interval;
+  /** The same, after. */
+  edit_cost_after?: Interval;
+  /** Of the mean edit cost, relative to before: -0.5 means half the edits. Null where it was 0. */
+  change?: Interval | null;
+  /** How unlikely the texts were that were sent, before, in nats a token. */
+  surprisal_before?: Interval;
+  /** The same, after. */
+  surprisal_after?: Interval;
+  /** The difference of the two. */
+  surprisal_change?: Interval;
+}
+
+/** A mean with its 95 % interval. */
+export interface Interval {
+  /** The mean. */
+  mean: number;
+  /** The lower end of its interval. */
+  low: number;
+  /** The upper end of its interval. */
+  high: number;
+}
+
+/** A key, without its secret. */
+export interface Key {
+  /** What this is. */
+  object: "key";
+  /** The key's id. */
+  id: string;
+  /** What it may do. */
+  scope: "admin" | "backend" | "user";
+  /** The name space of its users. */
+  namespace: string;
+  /** Scope user: whose key it is. */
+  user_id: string | null;
+  /** What it is for. */
+  label: string;
+  /** Requests a minute; null for the server's. */
+  rate_per_minute: number | null;
+  /** When it was made, in seconds since 1970. */
+  created_at: number;
+  /** When it was revoked, in seconds since 1970. */
+  revoked_at: number | null;
+}
+
+/** A new key. A backend's keys for users are in its own name space. */
+export interface KeyRequest {
+  /** What it may do. */
+  scope: "admin" | "backend" | "user";
+  /** What it is for. */
+  label?: string;
+  /** Scope user: whose key it is. */
+  user?: string | null;
+  /** Scope backend: the name space of its users; by default a new one. */
+  namespace?: string | null;
+  /** Requests a minute; the server's own by default. */
+  rate_per_minute?: number | null;
+}
+
+/** Keys, without their secrets. */
+export interface Keys {
+  /** What this is. */
+  object: "list";
+  /** The things, in order. */
+  data: Key[];
+}
+
+/** Whose edits are to be learned from now, though fewer than N wait. */
+export interface LearnRequest {
+  /** For a backend's key: the name of the user it speaks for. */
+  user?: string | null;
+}
+
+/** The version that learned from something. */
+export interface LearnedVersion {
+  /** Its number, counted from 1. */
+  number: number;
+  /** Its state now. */
+  state: "candidate" | "serving" | "retired" | "rejected";
+}
+
+/** What was asked of the learner. */
+export interface Learning {
+  /** What this is. */
+  object: "learn";
+  /** Whether a step is going to be taken. */
+  queued: boolean;
+  /** Preferences of the user that wait to be learned from. */
+  waiting: number;
+  /** How the learner is. */
+  learner: "off" | "starting" | "ready" | "down";
+}
+
+/** What learning brought a user. Figures are null while there is nothing to average. */
+export interface LearningReport {
+  /** What this is. */
+  object: "learning";
+  /** Every answered draft, in order. */
+  answers: AnsweredDraft[];
+  /** Of all of them. */
+  edit_cost: CostFigure | null;
+  /** Of those that versions wrote. */
+  edit_cost_learned: CostFigure | null;
+  /** Of those that were held back. */
+  edit_cost_held_back: CostFigure | null;
+  /** The two sides of the blind measurement. */
+  benefit: Benefit | null;
+}
+
+/** A link that signs a browser in, once. */
+export interface Link {
+  /** What this is. */
+  object: "link";
+  /** Where it points, on the service's own host. */
+  path: string;
+  /** How long it can be used, in seconds. */
+  lasts_s: number;
+}
+
+/** Whom a link signs in. */
+export interface LinkRequest {
+  /** For a backend's key: the name of the user it speaks for. */
+  user?: string | null;
+}
+
+/** A name that drafts can be asked of. */
+export interface Model {
+  /** `corll`, `base`, or a version: NAME@7. */
+  id: string;
+  /** What this is. */
+  object: "model";
+  /** When it was made, in seconds since 1970; else 0. */
+  created: number;
+  /** Always corll. */
+  owned_by: "corll";
+  /** The base model. */
+  base: string;
+}
+
+/** The models that can be asked for. */
+export interface Models {
+  /** What this is. */
+  object: "list";
+  /** The things, in order. */
+  data: Model[];
+}
+
+/** A key that was just made. */
+export interface NewKey {
+  /** What this is. */
+  object: "key";
+  /** The key's id. */
+  id: string;
+  /** What it may do. */
+  scope: "admin" | "backend" | "user";
+  /** The name space of its users. */
+  namespace: string;
+  /** Scope user: whose key it is. */
+  user_id: string | null;
+  /** What it is for. */
+  label: string;
+  /** Requests a minute; null for the server's. */
+  rate_per_minute: number | null;
+  /** When it was made, in seconds since 1970. */
+  created_at: number;
+  /** When it was revoked, in seconds since 1970. */
+  revoked_at: number | null;
+  /** The secret, which is shown this once. */
+  key: string;
+}
+
+/** A text that was sent, what it answered, and the draft it was made from if there was one. */
+export interface PastTextItem {
+  /** What it answered: a text, or a conversation. */
+  prompt: string | ChatMessage[];
+  /** The text that was sent. */
+  sent: string;
+  /** The draft that it was made from. */
+  draft?: string | null;
+}
+
+/** A turn of a conversation. */
+export interface PromptMessage {
+  /** Who spoke: system, user or assistant. */
+  role: string;
+  /** What was said. */
+  content: string;
+}
+
+/** Weights were removed. */
+export interface Prune {
+  /** What this is. */
+  object: "prune";
+  /** The numbers of their versions. */
+  removed: number[];
+}
+
+/** Whether drafts can be drawn. */
+export interface Readiness {
+  /** Whether drafts can be drawn. */
+  status: "ready" | "unavailable";
+  /** Whether the engine works. */
+  drafting: "ok" | "down";
+  /** Whether the store can be read. */
+  store: "ok" | "down";
+  /** How the learner is. */
+  learner: "off" | "starting" | "ready" | "down";
+}
+
+/** A frozen model that users' weights start from. */
+export interface Reference {
+  /** What this is. */
+  object: "reference";
+  /** Its number among all references, counted from 1. */
+  number: number;
+  /** Whether it is the base or an adapter. */
+  kind: "base" | "adapter";
+  /** What it is called. */
+  name: string;
+  /** The reference's id. */
+  id: string;
+  /** The fingerprint of its weights. */
+  fingerprint: string;
+  /** The base model that it belongs to. */
+  base_model: string;
+  /** The fingerprint of that base. */
+  base_fingerprint: string;
+  /** When it was taken in, in seconds since 1970. */
+  created_at: number;
+}
+
+/** The frozen model that a user's versions start from. */
+export interface ReferenceName {
+  /** Its number among all references, counted from 1. */
+  number: number;
+  /** Whether it is the base or an adapter. */
+  kind: "base" | "adapter";
+  /** What it is called. */
+  name: string;
+}
+
+/** The references. */
+export interface References {
+  /** What this is. */
+  object: "list";
+  /** The things, in order. */
+  data: Reference[];
+}
+
+/** What was set aside waits again. */
+export interface Requeue {
+  /** What this is. */
+  object: "requeue";
+  /** How many preferences. */
+  preferences: number;
+}
+
+/** An earlier version drafts again. */
+export interface Rollback {
+  /** What this is. */
+  object: "rollback";
+  /** Its number; null where the reference drafts. */
+  serving: number | null;
+}
+
+/** Which version serves again; 0 is the reference. */
+export interface RollbackRequest {
+  /** Its number; 0 for the reference. */
+  to: number;
+  /** Whether what is undone waits to be learned again, or is set aside. */
+  requeue?: boolean;
+}
+
+/** The session of a browser. */
+export interface Session {
+  /** What this is. */
+  object: "session";
+  /** Who is signed in. */
+  user: SignedInUser;
+  /** The word that requests repeat as x-corll-csrf. */
+  csrf: string;
+  /** When it ends, in seconds since 1970. */
+  expires_at: number;
+  /** The base model. */
+  model: string;
+}
+
+/** A choice as it was shown. */
+export interface ShownText {
+  /** The drafted text. */
+  text: string;
+}
+
+/** The user of a session. */
+export interface SignedInUser {
+  /** The user's id. */
+  id: string;
+  /** The user's name. */
+  name: string;
+}
+
+/** A user's weights start over. */
+export interface Start {
+  /** What this is. */
+  object: "start";
+  /** The user's id. */
+  user: string;
+  /** What they start from. */
+  reference: Reference;
+}
+
+/** Which reference a user's weights start from. */
+export interface StartRequest {
+  /** Its number. */
+  reference: number;
+}
+
+/** What a stream holds besides its chunks. */
+export interface StreamOptions {
+  /** Whether it ends with a chunk of usage. */
+  include_usage?: boolean;
+  /** Not supported: false. */
+  include_obfuscation?: false;
+}
+
+/** One choice of a text's continuation. */
+export interface TextChoice {
+  /** Which choice, counted from 0. */
+  index: number;
+  /** The continuation. */
+  text: string;
+  /** Null unless they were asked for. */
+  logprobs: TextLogprobs | null;
+  /** Why the draft ended. */
+  finish_reason: "stop" | "length";
+}
+
+/** An event of a continuation that is streamed. */
+export interface TextChunk {
+  /** The draft's id, which its edit refers to. */
+  id: string;
+  /** What this is. */
+  object: "text_completion";
+  /** When it was asked for, in seconds since 1970. */
+  created: number;
+  /** The model's name as it was asked for. */
+  model: string;
+  /** The fingerprint of the base model. */
+  system_fingerprint: string;
+  /** One choice; none in a chunk of usage. */
+  choices: TextChunkChoice[];
+  /** In the last chunk, where it was asked for. */
+  usage?: Usage;
+  /** In the chunk that ends the last choice. */
+  corll?: DraftFacts;
+}
+
+/** A piece of one choice. */
+export interface TextChunkChoice {
+  /** Which choice, counted from 0. */
+  index: number;
+  /** A further piece of the continuation. */
+  text: string;
+  /** Those of the piece, where asked for. */
+  logprobs: TextLogprobs | null;
+  /** Null until the choice has ended. */
+  finish_reason: "stop" | "length" | null;
+}
+
+/** A continuation of a text. */
+export interface TextCompletion {
+  /** The draft's id, which its edit refers to. */
+  id: string;
+  /** What this is. */
+  object: "text_completion";
+  /** When it was asked for, in seconds since 1970. */
+  created: number;
+  /** The model's name as it was asked for. */
+  model: string;
+  /** The fingerprint of the base model. */
+  system_fingerprint: string;
+  /** The choices, the best first. */
+  choices: TextChoice[];
+  /** Tokens read and written. */
+  usage: Usage;
+  /** What corll adds. */
+  corll: DraftFacts;
+}
+
+/** The only format of a response. */
+export interface TextFormat {
+  /** Only text is drafted. */
+  type: "text";
+}
+
+/** The log-probabilities of a text's choice, as four lists of the same length. */
+export interface TextLogprobs {
+  /** The tokens as text. */
+  tokens: string[];
+  /** Their log-probabilities in nats. */
+  token_logprobs: number[];
+  /** The likeliest tokens in place of each, by their log-probabilities. */
+  top_logprobs: Record<string, number>[];
+  /** Where each token begins, in characters. */
+  text_offset: number[];
+}
+
+/** A piece of a message; only text is understood. */
+export interface TextPart {
+  /** Only text is understood. */
+  type: "text";
+  /** The text. */
+  text: string;
+}
+
+/** What a continuation is asked for with: the text goes on as it stands. */
+export interface TextRequest {
+  /** `corll`, `base`, or a version: NAME@7. */
+  model: string;
+  /** Choices wanted. */
+  n?: number | null;
+  /** Makes a draft repeatable; random by default. */
+  seed?: number | null;
+  /** The most tokens of a choice. */
+  max_tokens?: number | null;
+  /** Of the draw; 0 takes the likeliest token. */
+  temperature?: number | null;
+  /** Draw from the likeliest tokens that hold this probability. */
+  top_p?: number | null;
+  /** Sequences before which a draft ends: up to 4, of up to 200 characters. */
+  stop?: string | string[] | null;
+  /** Whether the draft comes as events. */
+  stream?: boolean | null;
+  /** Of a stream alone. */
+  stream_options?: StreamOptions | null;
+  /** The older name of safety_identifier. */
+  user?: string | null;
+  /** For a backend's key: the name of the user it speaks for. */
+  safety_identifier?: string | null;
+  /** k: responses drawn, of which the best are the choices. */
+  num_candidates?: number | null;
+  /** Whether the draft's R_π is wanted where nothing is ranked by it: two passes. */
+  implicit_reward?: boolean | null;
+  /** Not supported: 0, null, or left out. */
+  frequency_penalty?: number | null;
+  /** Not supported: 0, null, or left out. */
+  presence_penalty?: number | null;
+  /** Not supported: empty, null, or left out. */
+  logit_bias?: Record<string, number> | null;
+  /** The text that is continued. */
+  prompt: string | string[];
+  /** How many of the likeliest tokens in place of each. */
+  logprobs?: number | null;
+  /** Not supported: false. */
+  echo?: false | null;
+  /** Not supported: 1; see n. */
+  best_of?: number | null;
+  /** Not supported: null, empty, or left out. */
+  suffix?: null | unknown[];
+}
+
+/** A token and its log-probability. *Units*: nats. */
+export interface TokenLogprob {
+  /** The token as text. */
+  token: string;
+  /** Its log-probability in nats, at temperature 1. */
+  logprob: number;
+  /** Its UTF-8 bytes; null where it is a part of a character. */
+  bytes: number[] | null;
+}
+
+/** Tokens of the prompt and of the choices; candidates that are not shown cost nobody. */
+export interface Usage {
+  /** Tokens of the prompt. */
+  prompt_tokens: number;
+  /** Tokens of all choices. */
+  completion_tokens: number;
+  /** Both together. */
+  total_tokens: number;
+}
+
+/** A user: what may be done with their texts, and what serves them. */
+export interface User {
+  /** The user's id. */
+  id: string;
+  /** What this is. */
+  object: "user";
+  /** The user's name, which a backend chooses. */
+  name: string;
+  /** What the user agreed to. */
+  consent: Consent;
+  /** Share of drafts that the reference writes, 0 to 0.5. */
+  holdback: number;
+  /** Preferences that wait to be learned from. */
+  waiting: number;
+  /** The number of the version that drafts. */
+  serving: number | null;
+  /** What the user's versions start from. */
+  reference: ReferenceName | null;
+  /** When the user came, in seconds since 1970. */
+  created_at: number;
+}
+
+/** A user, and how their learning stands. */
+export interface UserAndLearner {
+  /** The user's id. */
+  id: string;
+  /** What this is. */
+  object: "user";
+  /** The user's name, which a backend chooses. */
+  name: string;
+  /** What the user agreed to. */
+  consent: Consent;
+  /** Share of drafts that the reference writes, 0 to 0.5. */
+  holdback: number;
+  /** Preferences that wait to be learned from. */
+  waiting: number;
+  /** The number of the version that drafts. */
+  serving: number | null;
+  /** What the user's versions start from. */
+  reference: ReferenceName | null;
+  /** When the user came, in seconds since 1970. */
+  created_at: number;
+  /** Preferences that make a step of the learner. */
+  preferences_per_step: number;
+  /** How the learner is. */
+  learner: "off" | "starting" | "ready" | "down";
+}
+
+/** The users that a key may see. */
+export interface Users {
+  /** What this is. */
+  object: "list";
+  /** The things, in order. */
+  data: User[];
+}
+
+/** A user's weights after some steps. */
+export interface Version {
+  /** What this is. */
+  object: "version";
+  /** Its number among the user's versions, counted from 1. */
+  number: number;
+  /** Whether it drafts. */
+  state: "candidate" | "serving" | "retired" | "rejected";
+  /** The id of the version it was learned from. */
+  parent: string | null;
+  /** The version's id. */
+  id: string;
+  /** The id of its lineage, which starts from a reference. */
+  lineage: string;
+  /** The id of the reference that is its π_0. */
+  reference: string;
+  /** Why it was rejected. */
+  reasons: string[];
+  /** What its last step measured. */
+  metrics: Record<string, number>;
+  /** Steps that its weights have had. */
+  steps: number;
+  /** Whether its weights are still there. */
+  kept: boolean;
+  /** Whether the optimiser's state is too. */
+  optimizer_kept: boolean;
+  /** When it was made, in seconds since 1970. */
+  created_at: number;
+  /** When it first drafted, in seconds since 1970. */
+  served_at: number | null;
+}
+
+/** A version, and those that it was learned from. */
+export interface VersionAndAncestry {
+  /** What this is. */
+  object: "version";
+  /** Its number among the user's versions, counted from 1. */
+  number: number;
+  /** Whether it drafts. */
+  state: "candidate" | "serving" | "retired" | "rejected";
+  /** The id of the version it was learned from. */
+  parent: string | null;
+  /** The version's id. */
+  id: string;
+  /** The id of its lineage, which starts from a reference. */
+  lineage: string;
+  /** The id of the reference that is its π_0. */
+  reference: string;
+  /** Why it was rejected. */
+  reasons: string[];
+  /** What its last step measured. */
+  metrics: Record<string, number>;
+  /** Steps that its weights have had. */
+  steps: number;
+  /** Whether its weights are still there. */
+  kept: boolean;
+  /** Whether the optimiser's state is too. */
+  optimizer_kept: boolean;
+  /** When it was made, in seconds since 1970. */
+  created_at: number;
+  /** When it first drafted, in seconds since 1970. */
+  served_at: number | null;
+  /** Their numbers, its own first. */
+  ancestry: number[];
+}
+
+/** A version of the user's has come to another state. */
+export interface VersionEvent {
+  /** The version's number, counted from 1. */
+  number: number;
+  /** Its state now. */
+  state: "candidate" | "serving" | "retired" | "rejected";
+}
+
+/** A user's versions. */
+export interface Versions {
+  /** What this is. */
+  object: "list";
+  /** The things, in order. */
+  data: Version[];
+}
+
+/** The events of GET /v1/events, by their names. */
+export interface Events {
+  version: VersionEvent;
+  edit: EditEvent;
+  import: ImportEvent;
+}
