@@ -1,0 +1,120 @@
+"""The command line: `python -m mutants [MODULE …]`, with `tests` on Python's path."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mutants import report
+from mutants.journal import Journal, digest, read_judgements, sample
+from mutants.operators import Mutant, mutants_of, mutated
+from mutants.subjects import ROOT, Subject, chosen
+from mutants.trial import Baseline, Process, Sandbox, import_libraries
+
+JUDGED = Path(__file__).with_name("judged.toml")
+
+
+class Run:
+    """Tries the mutants of subjects that the journal does not know, some at once."""
+
+    def __init__(self, journal: Journal, folder: Path, *, jobs: int, seed: int) -> None:
+        self._journal = journal
+        self._seed = seed
+        import_libraries()
+        self._sandboxes = [Sandbox(ROOT, folder / str(n)) for n in range(jobs)]
+
+    def play(self, subject: Subject, source: Path, most: int) -> None:
+        """Tries a module's sample. *Raises*: BrokenTestsError."""
+        # The copy is what is tried, whatever is written into the checkout meanwhile.
+        root = self._sandboxes[0].folder
+        hashes = _hashes(subject, source, root)
+        tests = subject.test_files()
+        text = (root / source).read_text(encoding="utf-8")
+        mutants = sample(mutants_of(text), most, module=report.module_of(source), seed=self._seed)
+        left = [one for one in mutants if self._journal.find(source, one, **hashes) is None]
+        if not left:
+            return
+        survey = self._journal.find_survey(source, **hashes)
+        if survey is None:
+            survey = self._sandboxes[0].survey(source, tests)
+            self._journal.add_survey(source, survey, **hashes)
+        print(f"{source}: {len(left)} to try, {survey.wall_s:.0f} s unchanged", flush=True)
+        self._try_all(source, text, left, tests, survey, hashes)
+
+    def _try_all(
+        self,
+        source: Path,
+        text: str,
+        left: Sequence[Mutant],
+        tests: Sequence[str],
+        survey: Baseline,
+        hashes: dict[str, str],
+    ) -> None:
+        waiting = list(reversed(left))
+        running: dict[int, tuple[Mutant, Process]] = {}
+        while waiting or running:
+            for n, sandbox in enumerate(self._sandboxes):
+                if n not in running and waiting:
+                    mutant = waiting.pop()
+                    changed = mutated(text, mutant.number)
+                    first = survey.first_for(mutant.lines)
+                    running[n] = mutant, sandbox.begin(source, changed, tests, first)
+                elif n in running and running[n][1].ended(survey.limit_s):
+                    mutant, process = running.pop(n)
+                    result = sandbox.finish(process, source, text)
+                    self._journal.add(source, mutant, result, **hashes)
+                    print(f"  {result.outcome:9}{result.wall_s:6.1f} s  {mutant.key}", flush=True)
+            time.sleep(0.02)
+
+
+def _hashes(subject: Subject, source: Path, root: Path = ROOT) -> dict[str, str]:
+    tests = [root / name for name in subject.test_files()]
+    return {"source": digest([root / source]), "tests": digest(tests)}
+
+
+def outcomes(
+    subjects: Sequence[Subject], journal: Journal, *, seed: int, most: int | None
+) -> Iterator[tuple[Path, Mutant, str]]:
+    """What the journal knows of the subjects' samples as they are today."""
+    for subject in subjects:
+        for source in subject.sources():
+            text = (ROOT / source).read_text(encoding="utf-8")
+            hashes = _hashes(subject, source)
+            count = most or subject.sample
+            module = report.module_of(source)
+            for mutant in sample(mutants_of(text), count, module=module, seed=seed):
+                entry = journal.find(source, mutant, **hashes)
+                if entry is not None:
+                    yield source, mutant, entry.outcome
+
+
+def main() -> int:
+    """Tries what is left and prints the counts; 1 where too few of what matters are killed."""
+    parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    parser.add_argument("modules", nargs="*", help="modules of the table; all by default")
+    parser.add_argument("--jobs", type=int, default=2, help="trials at once")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples")
+    parser.add_argument("--most", type=int, help="mutants a module, instead of the table's number")
+    parser.add_argument("--report", action="store_true", help="only count what is in the journal")
+    parser.add_argument("--journal", type=Path, default=ROOT / "runs" / "mutants")
+    asked = parser.parse_args()
+    subjects = chosen(asked.modules)
+    journal = Journal(asked.journal)
+    if not asked.report:
+        with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+            run = Run(journal, Path(folder), jobs=asked.jobs, seed=asked.seed)
+            for subject in subjects:
+                for source in subject.sources():
+                    run.play(subject, source, asked.most or subject.sample)
+    found = report.counts(
+        outcomes(subjects, journal, seed=asked.seed, most=asked.most), read_judgements(JUDGED)
+    )
+    print(report.table(found))
+    return 0 if report.total(found).share >= report.TARGET else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
