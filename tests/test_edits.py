@@ -87,6 +87,29 @@ def test_short_words_and_double_s_stay(first: str, second: str) -> None:
     assert content_words(first) != content_words(second)
 
 
+@pytest.mark.parametrize(
+    ("word", "stem"),
+    [
+        ("ties", "tie"),  # -ies from five letters on
+        ("flies", "fly"),
+        ("going", "going"),  # -ing from six
+        ("acting", "act"),
+        ("used", "used"),  # -ed from five
+        ("asked", "ask"),
+        ("goes", "goe"),  # -es from five; -s from four
+        ("boxes", "box"),
+        ("gas", "gas"),
+        ("cats", "cat"),
+        ("pass", "pass"),
+        ("tie", "tie"),  # a last e goes from four letters on
+        ("late", "lat"),
+        ("Anna's", "anna"),
+    ],
+)
+def test_a_word_is_cut_from_its_least_length_on(word: str, stem: str) -> None:
+    assert content_words(word) == {stem}
+
+
 def test_contractions_carry_no_content() -> None:
     assert content_words("We’ll see, I can't: don’t") == {"see"}
 
@@ -126,7 +149,8 @@ def test_a_diff_holds_both_texts(draft: str, edited: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place"), [("", None), ("naïve \N{GRINNING FACE}", None), ("ab\ud83d", 2)]
+    ("text", "place"),
+    [("", None), ("naïve \N{GRINNING FACE}", None), ("ab\ud83d", 2), ("\ud83dab", 0)],
 )
 def test_half_a_character_is_found(text: str, place: int | None) -> None:
     assert half_character(text) == place

@@ -321,6 +321,29 @@ class TestControlTokens:
             codec().encode_response(self.TEXT)
 
 
+class TestHalfCharacters:
+    """A lone surrogate, on which a tokenizer raises a TypeError where nobody looks for it."""
+
+    @pytest.mark.parametrize(("text", "place"), [("ab\ud83d", 2), ("\ud83dab", 0)])
+    def test_they_are_refused_with_their_place(self, text: str, place: int) -> None:
+        talk = [{"role": "user", "content": text}, {"role": "user", "content": "Coming?"}]
+        draft = sampled(base_codec(), ids_of(base_codec(), "ab"))
+        for what, encode in {
+            "prompt": lambda: base_codec().encode_prompt(text),
+            "response": lambda: base_codec().encode_response(text),
+            "edit": lambda: base_codec().encode_edit(draft, text),
+        }.items():
+            with pytest.raises(InputError, match=rf"{what} holds half of a character at {place} "):
+                encode()
+        with pytest.raises(InputError, match=rf"prompt holds half of a character at {place} "):
+            chat_codec().render(talk)
+
+    def test_whole_characters_beyond_the_first_plane_are_taken(self) -> None:
+        text = "so \N{GRINNING FACE}"
+        assert base_codec().decode(base_codec().encode_response(text).token_ids) == text
+        assert base_codec().decode(base_codec().encode_prompt(text)) == text
+
+
 class TestPrompts:
     def test_a_text_is_one_turn_of_the_user(self) -> None:
         turn = [{"role": "user", "content": "Coming?"}]

@@ -11,6 +11,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import NamedTuple, TypeVar
 
 _Node = TypeVar("_Node", bound=ast.AST)
@@ -63,6 +64,8 @@ SEEDED = frozenset("Generator Random SeedSequence default_rng manual_seed".split
 SKIPPED_KEYWORDS = frozenset({"description", "help", "summary", "title", "examples"})
 LONG_ENOUGH = 24
 """Characters that a mutant's name shows at least, of the statement around it."""
+LONGEST = 100
+"""Characters of it that are shown whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +187,25 @@ def _shown(change: _Change) -> tuple[str, str]:
         if len(text) >= LONG_ENOUGH or isinstance(context, ast.stmt):
             break
     if context is change.node:
-        return text, _text(change.replacement)
+        return _shortened(text, _text(change.replacement))
     change.place.put(change.replacement)
     becomes = _text(context)
     change.place.put(change.node)
-    return text, becomes
+    return _shortened(text, becomes)
+
+
+def _shortened(was: str, becomes: str) -> tuple[str, str]:
+    """Two long texts without what both begin and end with, but for a little."""
+    if max(len(was), len(becomes)) <= LONGEST:
+        return was, becomes
+    start = max(0, len(commonprefix([was, becomes])) - LONG_ENOUGH)
+    same_end = len(commonprefix([was[start:][::-1], becomes[start:][::-1]]))
+    stop = max(0, same_end - LONG_ENOUGH)
+
+    def cut(text: str) -> str:
+        return "…" * bool(start) + text[start : len(text) - stop] + "…" * bool(stop)
+
+    return cut(was), cut(becomes)
 
 
 def _node_at(place: _Place) -> ast.AST:

@@ -94,6 +94,13 @@ class TestOperators:
         assert keys("\n\n\n" + TEXT) == keys(TEXT)
         assert keys("def f():\n    g(1)\n    g(1)\n") >= {"f: g(1) → pass", "f: g(1) → pass (2)"}
 
+    def test_a_name_shows_of_a_long_text_what_changes(self) -> None:
+        line = f"found = choose({', '.join(f'argument_{n}={n}' for n in range(20))})"
+        was, becomes = "argument_8=8, argument_9=9, argument_10=10", "argument_8=8, argument_10=10"
+        found = [key for key in keys(f"def f():\n    {line}\n") if "argument_9=9" in key]
+        assert any(was in key and becomes in key for key in found)
+        assert all(len(key) < 160 for key in found)
+
     def test_a_sample_hardly_changes_when_mutants_come_and_go(self) -> None:
         mutants = [Mutant("f", str(n), "0", 1, n, (1, 1)) for n in range(40)]
         some = sample(mutants, 10, module="draft", seed=0)
