@@ -53,6 +53,13 @@ class TestMeasures:
         measures = Measures.of(answered("", None))
         assert (measures.edit_cost, measures.accepted) == (1.0, False)
 
+    def test_a_draft_that_was_cut_is_not_finished(self) -> None:
+        cut = Sample("Dear Anna, a", (1,), -1.0, False)
+        assert not Measures.of(Edit(Draft("Offer a refund.", (cut,)), "Hi")).finished
+
+    def test_an_edit_is_measured_as_it_is_learned_from(self) -> None:
+        assert Measures.of(answered("Hi.", "Hey.\r\n \n")).edit_cost == pytest.approx(2 / 4)
+
     def test_a_conversation_asks_by_its_last_user_message(self) -> None:
         talk = [
             {"role": "user", "content": "one"},
@@ -112,6 +119,17 @@ class TestCompare:
         assert change.mean == pytest.approx(-0.1)
         assert -0.13 < change.low < change.high < -0.05
 
+    def test_the_interval_is_that_of_all_resamples(self) -> None:
+        old, new = [2, 5, 8, 4], [1, 6, 3, 4]
+        picks = list(product(range(4), repeat=4))
+        changes = [sum(new[n] for n in p) / sum(old[n] for n in p) - 1 for p in picks]
+        low, high = np.quantile(changes, (0.025, 0.975))
+        change = compare(with_costs(old), with_costs(new), seed=0)
+        assert change is not None
+        assert change.mean == pytest.approx(14 / 19 - 1)
+        assert change.low == pytest.approx(low, abs=0.03)
+        assert change.high == pytest.approx(high, abs=0.03)
+
     def test_nothing_to_divide_by(self) -> None:
         assert compare(with_costs([0, 0]), with_costs([0, 1]), seed=0) is None
         assert compare(with_costs([0, 0, 1]), with_costs([0, 0, 1]), seed=0) == (0.0, 0.0, 0.0)
@@ -160,5 +178,12 @@ def test_the_difference_of_two_samples_drawn_apart() -> None:
     found = difference_interval(first, second, seed=0)
     assert found.mean == pytest.approx(-0.4)
     assert -0.7 <= found.low < found.mean < found.high <= -0.1
+    means = [
+        (a + b + c) / 3 - (d + e) / 2
+        for a, b, c in product(first, repeat=3)
+        for d, e in product(second, repeat=2)
+    ]
+    low, high = np.quantile(means, (0.025, 0.975))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.03)
     same = difference_interval(np.array([0.3]), np.array([0.3]), seed=0)
     assert tuple(same) == (0.0, 0.0, 0.0)

@@ -293,6 +293,8 @@ def check_the_outcome(event: Event, before: State, now: State, gone: set[str]) -
     unlearned = before.in_state("learned") & (set(now.preferences) - now.in_state("learned"))
     states = {now.preferences[key].state for key in unlearned - gone} - {"replaced"}
     assert {now.preferences[key].state for key in unlearned & gone} <= {"set_aside", "replaced"}
+    for row in (now.preferences[key] for key in unlearned):
+        assert bool(row.reason) == (row.state not in ("waiting", "replaced"))
     waits = "waiting" if now.learn else "withheld"
     match event.kind:
         case "learn":
@@ -310,6 +312,7 @@ def check_the_outcome(event: Event, before: State, now: State, gone: set[str]) -
             assert states <= {waits}
         case "withdraw":
             assert now.in_state("withheld") >= before.in_state("waiting", "withheld")
+            assert all(now.preferences[key].reason for key in before.in_state("waiting"))
         case "consent" if event.flag:
             assert now.in_state("withheld") <= gone
             assert now.in_state("waiting") >= before.in_state("waiting")
@@ -317,4 +320,6 @@ def check_the_outcome(event: Event, before: State, now: State, gone: set[str]) -
             assert now.preferences == before.preferences
         case "requeue":
             assert now.in_state("set_aside") <= gone
-            assert now.in_state(waits) >= before.in_state("set_aside") - gone
+            released = before.in_state("set_aside") - gone
+            assert now.in_state(waits) >= released
+            assert now.learn or all(now.preferences[key].reason for key in released)
