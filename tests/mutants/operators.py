@@ -60,6 +60,7 @@ DROPPED_METHODS = frozenset(
     order_by limit replace rstrip strip unique upper where with_for_update
     """.split()
 )
+COMMUTATIVE = frozenset("and_ isinstance max min or_ where zip".split())
 SEEDED = frozenset("Generator Random SeedSequence default_rng manual_seed".split())
 SKIPPED_KEYWORDS = frozenset({"description", "help", "summary", "title", "examples"})
 LONG_ENOUGH = 24
@@ -306,8 +307,9 @@ def _other_calls(node: ast.Call) -> Iterator[ast.AST]:
             yield _with(node, keywords=[*keywords[:n], other, *keywords[n + 1 :]])
     if len(arguments) > 1 and not any(isinstance(one, ast.Starred) for one in arguments):
         yield _with(node, args=arguments[:-1])
-        first, second, *rest = arguments
-        yield _with(node, args=[second, first, *rest])
+        if name not in COMMUTATIVE:
+            first, second, *rest = arguments
+            yield _with(node, args=[second, first, *rest])
     if name in SEEDED and arguments:
         yield from (_with(node, args=[other, *arguments[1:]]) for other in _seeds(arguments[0]))
 
