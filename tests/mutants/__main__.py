@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -55,19 +57,28 @@ class Run:
     ) -> None:
         waiting = list(reversed(left))
         running: dict[int, tuple[Mutant, Process]] = {}
-        while waiting or running:
-            for n, sandbox in enumerate(self._sandboxes):
-                if n not in running and waiting:
-                    mutant = waiting.pop()
-                    changed = mutated(text, mutant.number)
-                    first = survey.first_for(mutant.lines)
-                    running[n] = mutant, sandbox.begin(source, changed, tests, first)
-                elif n in running and running[n][1].ended(survey.limit_s):
-                    mutant, process = running.pop(n)
-                    result = sandbox.finish(process, source, text)
-                    self._journal.add(source, mutant, result, **hashes)
-                    print(f"  {result.outcome:9}{result.wall_s:6.1f} s  {mutant.key}", flush=True)
-            time.sleep(0.02)
+        try:
+            while waiting or running:
+                for n, sandbox in enumerate(self._sandboxes):
+                    if n not in running and waiting:
+                        mutant = waiting.pop()
+                        changed = mutated(text, mutant.number)
+                        first = survey.first_for(mutant.lines)
+                        running[n] = (
+                            mutant,
+                            sandbox.begin(source, changed, tests, first, limit_s=survey.limit_s),
+                        )
+                    elif n in running and running[n][1].ended():
+                        mutant, process = running.pop(n)
+                        result = sandbox.finish(process, source, text)
+                        self._journal.add(source, mutant, result, **hashes)
+                        print(
+                            f"  {result.outcome:9}{result.wall_s:6.1f} s  {mutant.key}", flush=True
+                        )
+                time.sleep(0.02)
+        finally:
+            for _, process in running.values():
+                process.end()
 
 
 def _hashes(subject: Subject, source: Path, root: Path = ROOT) -> dict[str, str]:
@@ -101,6 +112,7 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="only count what is in the journal")
     parser.add_argument("--journal", type=Path, default=ROOT / "runs" / "mutants")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that trials and copies go too
     subjects = chosen(asked.modules)
     journal = Journal(asked.journal)
     if not asked.report:

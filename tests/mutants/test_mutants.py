@@ -186,8 +186,8 @@ survey = sandbox.survey(source, tests)
 text, ends = (root / source).read_text(), {}
 for mutant in (one for one in mutants_of(text) if one.key in wanted):
     first = survey.first_for(mutant.lines)
-    process = sandbox.begin(source, mutated(text, mutant.number), tests, first)
-    process.wait(limit_s=4)
+    process = sandbox.begin(source, mutated(text, mutant.number), tests, first, limit_s=4)
+    process.wait()
     ends[mutant.key] = sandbox.finish(process, source, text).outcome
 print(json.dumps({"reached": survey.reached, "ends": ends, "after": (folder / source).read_text()}))
 """

@@ -48,6 +48,7 @@ LIBRARIES = (
     "sklearn.linear_model",
 )
 COPIED = ("src", "tests")
+_LONGEST_S = 3600.0
 MEMORY_LIMIT = 6 * 2**30
 """*Units*: bytes a trial may hold, so that a loop which never ends harms nobody else."""
 
@@ -108,21 +109,23 @@ class Sandbox:
         """Runs the tests on the unchanged source. *Raises*: BrokenTestsError."""
         told = self.folder / "survey.json"
         begun = time.perf_counter()
-        process = self._fork(tests, survey=(str(self.folder / source), told))
-        status = process.wait(limit_s=3600)
+        process = self._fork(tests, _LONGEST_S, survey=(str(self.folder / source), told))
+        status = process.wait()
         if status != 0 or not told.exists():
             raise BrokenTestsError(f"{' '.join(tests)}:\n{self._tail()}")
         fields: dict[str, Any] = json.loads(told.read_text())
         told.unlink()
         return Baseline(time.perf_counter() - begun, **fields)
 
-    def begin(self, source: Path, text: str, tests: Sequence[str], first: list[str]) -> Process:
+    def begin(
+        self, source: Path, text: str, tests: Sequence[str], first: Sequence[str], *, limit_s: float
+    ) -> Process:
         """Begins a trial with another text of that module, until `finish` puts it back."""
         path = self.folder / source
         path.write_text(text, encoding="utf-8")
         for stale in path.parent.glob(f"__pycache__/{path.stem}.*"):
             stale.unlink()
-        return self._fork(tests, first=first)
+        return self._fork(tests, limit_s, first=first)
 
     def finish(self, process: Process, source: Path, text: str) -> Result:
         """Says how a trial ended, and puts the module's own text back."""
@@ -133,14 +136,18 @@ class Sandbox:
             return Result("survived", "", process.wall_s)
         return Result("killed", self._failed(), process.wall_s)
 
-    def _fork(self, tests: Sequence[str], **about: Any) -> Process:
+    def _fork(self, tests: Sequence[str], limit_s: float, **about: Any) -> Process:
         sys.stdout.flush()
         sys.stderr.flush()
         begun = time.perf_counter()
         if pid := os.fork():
-            return Process(pid, begun)
+            return Process(pid, begun, limit_s)
         status = 1
         try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            # Processor time beyond all measure ends it, should nobody be there to end it.
+            seconds = int(2 * limit_s)
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
             status = self._run(tests, **about)
         except BaseException:
             traceback.print_exc()
@@ -193,18 +200,18 @@ class Sandbox:
 class Process:
     """A forked trial; `status` is None while it runs, and of one that took too long."""
 
-    def __init__(self, pid: int, begun: float) -> None:
+    def __init__(self, pid: int, begun: float, limit_s: float) -> None:
         self.status: int | None = None
         self.wall_s = 0.0
-        self._pid, self._begun = pid, begun
+        self._pid, self._begun, self._limit_s = pid, begun, limit_s
 
-    def wait(self, limit_s: float) -> int | None:
+    def wait(self) -> int | None:
         """Waits for the end, and ends it where it takes longer; the exit status, or None."""
-        while not self.ended(limit_s):
+        while not self.ended():
             time.sleep(0.05)
         return self.status
 
-    def ended(self, limit_s: float) -> bool:
+    def ended(self) -> bool:
         """Whether it has come to its end, of itself or because its time is over."""
         pid, status = os.waitpid(self._pid, os.WNOHANG)
         self.wall_s = time.perf_counter() - self._begun
@@ -212,11 +219,15 @@ class Process:
             self.status = os.waitstatus_to_exitcode(status)
             self._end_its_children()
             return True
-        if self.wall_s > limit_s:
-            self._end_its_children()
-            os.waitpid(self._pid, 0)
+        if self.wall_s > self._limit_s:
+            self.end()
             return True
         return False
+
+    def end(self) -> None:
+        """Ends it, with all that it started."""
+        self._end_its_children()
+        os.waitpid(self._pid, 0)
 
     def _end_its_children(self) -> None:
         with contextlib.suppress(ProcessLookupError):
