@@ -87,7 +87,7 @@ class Mutant:
     def key(self) -> str:
         """The mutant's name within its module; `again` tells equal changes of a function apart."""
         suffix = f" ({self.again})" if self.again > 1 else ""
-        return f"{self.inside}: {self.was} → {self.becomes}{suffix}"
+        return f"{self.inside or 'module'}: {self.was} → {self.becomes}{suffix}"
 
 
 class _Place(NamedTuple):

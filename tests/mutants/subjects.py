@@ -44,10 +44,14 @@ SUBJECTS = (
     Subject("draft", ("test_draft.py",)),
     Subject("feedback", ("test_feedback.py",)),
     Subject("buffer", ("test_buffer.py",)),
-    Subject("losses", ("test_losses.py", "test_gradient.py"), sample=100),
+    Subject(
+        "losses",
+        ("losses/test_losses.py", "losses/test_token_comparison.py", "test_gradient.py"),
+        sample=30,
+    ),
     Subject("gradient", ("test_gradient.py", "test_learner.py"), sample=80),
     Subject("learner", ("test_learner.py", "test_random_streams.py"), sample=80),
-    Subject("step", ("test_learner.py", "test_random_streams.py"), sample=80),
+    Subject("step", ("test_step.py", "test_random_streams.py", "test_learner.py"), sample=80),
     Subject("policy", ("test_policy.py", "test_draft.py"), sample=80),
     # Plain ground.
     Subject("records", ("test_records.py", "test_algorithm.py")),
@@ -62,7 +66,7 @@ SUBJECTS = (
     Subject(
         f"{_STORE}/preferences",
         (
-            f"{_STORE}/test_drafts_of_the_store.py",
+            f"{_STORE}/test_drafts.py",
             f"{_STORE}/test_lineages.py",
             f"{_STORE}/test_accounts.py",
             f"{_STORE}/test_imports.py",
@@ -75,12 +79,12 @@ SUBJECTS = (
         (f"{_STORE}/test_lineages.py", f"{_STORE}/test_any_order.py"),
         sample=100,
     ),
-    Subject(f"{_STORE}/drafts", (f"{_STORE}/test_drafts_of_the_store.py",)),
+    Subject(f"{_STORE}/drafts", (f"{_STORE}/test_drafts.py",)),
     Subject(f"{_STORE}/accounts", (f"{_STORE}/test_accounts.py", f"{_STORE}/test_audit.py")),
     Subject(f"{_STORE}/imports", (f"{_STORE}/test_imports.py",)),
     Subject(
         f"{_STORE}/comparisons",
-        (f"{_STORE}/test_drafts_of_the_store.py", f"{_STORE}/test_any_order.py"),
+        (f"{_STORE}/test_drafts.py", f"{_STORE}/test_any_order.py"),
     ),
     Subject(f"{_STORE}/database", (f"{_STORE}/test_database.py", f"{_STORE}/test_writer.py"), 40),
     Subject("service/learning/checks", ("service/learning/test_trainer.py",)),
@@ -90,9 +94,14 @@ SUBJECTS = (
     ),
     Subject("service/learning/importing", ("service/learning/test_importing.py",), sample=40),
     Subject(
-        "service/api/feedback",
-        ("service/api/test_feedback.py", "service/api/test_drafts.py"),
+        "service/feedback",
+        ("service/test_rules_of_feedback.py", "service/api/test_feedback_api.py"),
         sample=80,
+    ),
+    Subject(
+        "service/api/feedback",
+        ("service/api/test_feedback_api.py", "service/api/test_drafts.py"),
+        sample=40,
     ),
 )
 """One entry a module. A module that becomes a folder keeps its entry; its files are all changed."""
