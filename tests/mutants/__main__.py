@@ -14,7 +14,7 @@ from mutants import report
 from mutants.journal import Journal, digest, read_judgements, sample
 from mutants.operators import Mutant, mutants_of, mutated
 from mutants.subjects import ROOT, Subject, chosen
-from mutants.trial import Baseline, Process, Sandbox, import_libraries
+from mutants.trial import Baseline, BrokenTestsError, Process, Sandbox, import_libraries
 
 JUDGED = Path(__file__).with_name("judged.toml")
 
@@ -102,8 +102,7 @@ def outcomes(
                     yield source, mutant, entry.outcome
 
 
-def main() -> int:
-    """Tries what is left and prints the counts; 1 where too few of what matters are killed."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
     parser.add_argument("modules", nargs="*", help="modules of the table; all by default")
     parser.add_argument("--jobs", type=int, default=2, help="trials at once")
@@ -111,21 +110,36 @@ def main() -> int:
     parser.add_argument("--most", type=int, help="mutants a module, instead of the table's number")
     parser.add_argument("--report", action="store_true", help="only count what is in the journal")
     parser.add_argument("--journal", type=Path, default=ROOT / "runs" / "mutants")
-    asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that trials and copies go too
-    subjects = chosen(asked.modules)
-    journal = Journal(asked.journal)
-    if not asked.report:
-        with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-            run = Run(journal, Path(folder), jobs=asked.jobs, seed=asked.seed)
-            for subject in subjects:
-                for source in subject.sources():
+    return parser
+
+
+def _play_all(
+    subjects: Sequence[Subject], journal: Journal, asked: argparse.Namespace
+) -> list[str]:
+    """Tries the mutants of all subjects; says of which modules the tests fail unchanged."""
+    broken = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        run = Run(journal, Path(folder), jobs=asked.jobs, seed=asked.seed)
+        for subject in subjects:
+            for source in subject.sources():
+                try:
                     run.play(subject, source, asked.most or subject.sample)
-    found = report.counts(
-        outcomes(subjects, journal, seed=asked.seed, most=asked.most), read_judgements(JUDGED)
-    )
-    print(report.table(found))
-    return 0 if report.total(found).share >= report.TARGET else 1
+                except BrokenTestsError as error:
+                    broken.append(f"{source}: its tests fail unchanged, so none was tried")
+                    print(f"{broken[-1]}\n{error}", flush=True)
+    return broken
+
+
+def main() -> int:
+    """Tries what is left and prints the counts; 1 where too few of what matters are killed."""
+    asked = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that trials and copies go too
+    subjects, journal = chosen(asked.modules), Journal(asked.journal)
+    broken = [] if asked.report else _play_all(subjects, journal, asked)
+    tried = outcomes(subjects, journal, seed=asked.seed, most=asked.most)
+    found = report.counts(tried, read_judgements(JUDGED))
+    print("\n".join([report.table(found), *broken]))
+    return 0 if not broken and report.total(found).share >= report.TARGET else 1
 
 
 if __name__ == "__main__":
