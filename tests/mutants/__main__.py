@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mutants import report
-from mutants.journal import Journal, digest, read_judgements, sample
+from mutants.journal import Journal, digest, digest_of_code, read_judgements, sample
 from mutants.operators import Mutant, mutants_of, mutated
 from mutants.subjects import ROOT, Subject, chosen
 from mutants.trial import Baseline, BrokenTestsError, Process, Sandbox, import_libraries
@@ -83,7 +83,8 @@ class Run:
 
 def _hashes(subject: Subject, source: Path, root: Path = ROOT) -> dict[str, str]:
     tests = [root / name for name in subject.test_files()]
-    return {"source": digest([root / source]), "tests": digest(tests)}
+    code = digest_of_code((root / source).read_text(encoding="utf-8"))
+    return {"source": code, "tests": digest(tests)}
 
 
 def outcomes(

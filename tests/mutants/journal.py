@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import tomllib
@@ -80,6 +81,18 @@ def digest(paths: Iterable[Path]) -> str:
         found.update(path.read_bytes() if path.exists() else b"")
         found.update(b"\0")
     return found.hexdigest()[:16]
+
+
+def digest_of_code(text: str) -> str:
+    """A short hash of what a module does: comments, docstrings and layout aside."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            first = body[0].value
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                del body[0]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
 
 
 def sample(mutants: Sequence[Mutant], count: int, *, module: str, seed: int) -> list[Mutant]:

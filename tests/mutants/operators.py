@@ -62,7 +62,7 @@ DROPPED_METHODS = frozenset(
 )
 COMMUTATIVE = frozenset("and_ isinstance max min or_ where zip".split())
 SEEDED = frozenset("Generator Random SeedSequence default_rng manual_seed".split())
-SKIPPED_KEYWORDS = frozenset({"description", "help", "summary", "title", "examples"})
+SKIPPED_KEYWORDS = frozenset({"description", "examples", "help", "strict", "summary", "title"})
 LONG_ENOUGH = 24
 """Characters that a mutant's name shows at least, of the statement around it."""
 LONGEST = 100

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mutants.__main__ import JUDGED
-from mutants.journal import Journal, read_judgements, sample
+from mutants.journal import Journal, digest_of_code, read_judgements, sample
 from mutants.operators import Mutant, mutants_of, mutated
 from mutants.report import counts, module_of, table
 from mutants.subjects import ROOT, SUBJECTS, Subject, chosen
@@ -170,6 +170,12 @@ def test_a_journal_goes_on_where_it_was(tmp_path: Path) -> None:
     assert Journal(tmp_path).find(path, mutant, source="other", tests="t") is not None
     assert Journal(tmp_path).find(path, mutant, source="other", tests="more") is None
     assert Journal(tmp_path).find(path, replace(mutant, was="c"), source="s", tests="t") is None
+
+
+def test_words_about_a_module_change_nothing_of_it() -> None:
+    assert digest_of_code(TEXT.replace("So is this one.", "And this.")) == digest_of_code(TEXT)
+    assert digest_of_code(TEXT + "\n# A comment.\n") == digest_of_code(TEXT)
+    assert digest_of_code(TEXT.replace("larger", "smaller")) != digest_of_code(TEXT)
 
 
 TOY = "def double(number):\n    while number < 0:\n        number += 1\n    return 2 * number\n"
