@@ -52,7 +52,7 @@ class TestDrafts:
 class TestReplay:
     @staticmethod
     def replayed(policy: Policy, *, seed: int) -> list[str]:
-        """The prompts that come again with steps on prompts that are always new."""
+        """List the prompts that are replayed in six steps, of a memory that stays the same."""
         learner = CoactiveLearner(policy, CONFIG.with_settings(seed=seed, replay_per_step=1))
         learner.buffer.past.extend(PAST)
         found = []
@@ -73,7 +73,7 @@ class TestReplay:
 class TestDropout:
     @pytest.fixture
     def change(self, tiny_model_folder: Path) -> Callable[..., dict[str, Tensor]]:
-        """What a learner's gradient changes, of the same weights each time."""
+        """Return a function that makes a step from the same weights each time."""
 
         def of(*, seed: int, steps_before: int = 0) -> dict[str, Tensor]:
             lora = LoraConfig(lora_dropout=0.3)

@@ -20,7 +20,7 @@ JUDGED = Path(__file__).with_name("judged.toml")
 
 
 class Run:
-    """Tries the mutants of subjects that the journal does not know, some at once."""
+    """Tries the mutants that the journal does not know yet, several at once."""
 
     def __init__(self, journal: Journal, folder: Path, *, jobs: int, seed: int) -> None:
         self._journal = journal
@@ -29,7 +29,7 @@ class Run:
         self._sandboxes = [Sandbox(ROOT, folder / str(n)) for n in range(jobs)]
 
     def play(self, subject: Subject, source: Path, most: int) -> None:
-        """Tries a module's sample. *Raises*: BrokenTestsError."""
+        """Try the sample of a module's mutants. *Raises*: BrokenTestsError."""
         # The copy is what is tried, whatever is written into the checkout meanwhile.
         root = self._sandboxes[0].folder
         hashes = _hashes(subject, source, root)
@@ -90,7 +90,7 @@ def _hashes(subject: Subject, source: Path, root: Path = ROOT) -> dict[str, str]
 def outcomes(
     subjects: Sequence[Subject], journal: Journal, *, seed: int, most: int | None
 ) -> Iterator[tuple[Path, Mutant, str]]:
-    """What the journal knows of the subjects' samples as they are today."""
+    """Yield what the journal knows of the subjects' samples as they are today."""
     for subject in subjects:
         for source in subject.sources():
             text = (ROOT / source).read_text(encoding="utf-8")
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
 def _play_all(
     subjects: Sequence[Subject], journal: Journal, asked: argparse.Namespace
 ) -> list[str]:
-    """Tries the mutants of all subjects; says of which modules the tests fail unchanged."""
+    """Try the mutants of all subjects; return a line for each module whose tests fail unchanged."""
     broken = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         run = Run(journal, Path(folder), jobs=asked.jobs, seed=asked.seed)
@@ -132,7 +132,7 @@ def _play_all(
 
 
 def main() -> int:
-    """Tries what is left and prints the counts; 1 where too few of what matters are killed."""
+    """Try what is left and print the counts; return 1 where too few of what matters are killed."""
     asked = _parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that trials and copies go too
     subjects, journal = chosen(asked.modules), Journal(asked.journal)

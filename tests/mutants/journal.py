@@ -15,12 +15,12 @@ from mutants.operators import Mutant
 from mutants.trial import Baseline, Result
 
 Verdict = Literal["equivalent", "does not matter"]
-"""Of a survivor: it is the same program, or a difference that nobody should test for."""
+"""What may be said of a survivor: it is the same program, or nobody should test for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A trial that was made: of which mutant, with which source and tests, and how it ended."""
+    """A trial that was made, with the hashes of its source and tests, and how it ended."""
 
     module: str
     key: str
@@ -32,7 +32,7 @@ class Entry:
 
 
 class Journal:
-    """The trials in a file of JSON lines, and beside it what a survey of each module found.
+    """The trials of all runs in a file of JSON lines; beside it, the survey of each module.
 
     What was killed stays so as long as its module is the same; a survivor is tried again once one
     of the module's test files has changed.
@@ -47,7 +47,7 @@ class Journal:
         self._entries = {(one.module, one.key, one.source): one for one in read}
 
     def find(self, module: Path, mutant: Mutant, *, source: str, tests: str) -> Entry | None:
-        """The trial of that mutant, where it need not be made again."""
+        """Return the trial of that mutant, or None where it must be made, or made again."""
         entry = self._entries.get((str(module), mutant.key, source))
         if entry is None or (entry.outcome == "survived" and entry.tests != tests):
             return None
@@ -75,7 +75,7 @@ class Journal:
 
 
 def digest(paths: Iterable[Path]) -> str:
-    """A short hash of what files hold; a file that is not there counts as empty."""
+    """Return a short hash of what files hold; a file that is not there counts as empty."""
     found = hashlib.sha256()
     for path in paths:
         found.update(path.read_bytes() if path.exists() else b"")
@@ -84,7 +84,7 @@ def digest(paths: Iterable[Path]) -> str:
 
 
 def digest_of_code(text: str) -> str:
-    """A short hash of what a module does: comments, docstrings and layout aside."""
+    """Return a short hash of a module's code, without its comments, docstrings and layout."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -96,7 +96,7 @@ def digest_of_code(text: str) -> str:
 
 
 def sample(mutants: Sequence[Mutant], count: int, *, module: str, seed: int) -> list[Mutant]:
-    """So many of the mutants, chosen by their names, so that most stay when others come or go."""
+    """Choose so many of the mutants by their names; most stay when others come or go."""
 
     def rank(mutant: Mutant) -> str:
         return hashlib.sha256(f"{seed}/{module}/{mutant.key}".encode()).hexdigest()
@@ -105,7 +105,7 @@ def sample(mutants: Sequence[Mutant], count: int, *, module: str, seed: int) -> 
 
 
 def read_judgements(path: Path) -> dict[tuple[str, str], tuple[Verdict, str]]:
-    """By module and mutant: the verdict on a survivor, and why.
+    """Read the verdicts on survivors, and their reasons, by module and mutant.
 
     *Raises*: ValueError for a verdict that is none, or one that gives no reason.
     """

@@ -1,4 +1,4 @@
-"""The changes that are made to a module: one small change each, such as a person might get wrong.
+"""The changes that are made to a module, each as small as a slip of a person might be.
 
 A mutant is named by the function that it is in and by what stood there before and after, so that
 its name outlives a shift of lines.
@@ -66,12 +66,12 @@ SKIPPED_KEYWORDS = frozenset({"description", "examples", "help", "strict", "summ
 LONG_ENOUGH = 24
 """Characters that a mutant's name shows at least, of the statement around it."""
 LONGEST = 100
-"""Characters of it that are shown whole."""
+"""Characters up to which that statement is shown whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change: in which function, what stood there, what stands there now.
+    """A change of a module: the function that it is in, and the text before and after.
 
     `number` counts the mutants of a module; `lines` are those that the change is made in.
     """
@@ -85,13 +85,13 @@ class Mutant:
 
     @property
     def key(self) -> str:
-        """The mutant's name within its module; `again` tells equal changes of a function apart."""
+        """Return the mutant's name in its module; `again` tells equal changes of a function apart."""
         suffix = f" ({self.again})" if self.again > 1 else ""
         return f"{self.inside or 'module'}: {self.was} → {self.becomes}{suffix}"
 
 
 class _Place(NamedTuple):
-    """Where a node stands in its tree: a field of its parent, or an item of a list there."""
+    """The place of a node in its tree: a field of its parent, or an item of a list there."""
 
     parent: ast.AST
     field: str
@@ -113,7 +113,7 @@ class _Change(NamedTuple):
 
 
 def mutants_of(text: str) -> list[Mutant]:
-    """All mutants of a module's text, in order."""
+    """List all mutants of a module's text, in order."""
     found: list[Mutant] = []
     counts: Counter[tuple[str, str, str]] = Counter()
     for number, change in enumerate(_changes(ast.parse(text))):
@@ -127,7 +127,7 @@ def mutants_of(text: str) -> list[Mutant]:
 
 
 def mutated(text: str, number: int) -> str:
-    """The module's text with that one change made."""
+    """Return the module's text with that one change made. *Raises*: ValueError for no such mutant."""
     tree = ast.parse(text)
     for at, change in enumerate(_changes(tree)):
         if at == number:
@@ -145,7 +145,7 @@ def _changes(tree: ast.Module) -> Iterator[_Change]:
 def _walk(
     node: ast.AST, around: tuple[_Place, ...], inside: str
 ) -> Iterator[tuple[_Place, ast.AST, tuple[_Place, ...], str]]:
-    """Each node below with its place, the places around it, and the function that it is in."""
+    """Yield each node below, its place, the places around it, and the function that it is in."""
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "decorator_list", "type_params", "bases"):
             continue
@@ -162,7 +162,7 @@ def _walk(
 
 
 def _is_left_alone(node: ast.AST, index: int | None, field: str) -> bool:
-    """Docstrings, imports, assertions of our own, types, log lines, words of help."""
+    """Tell whether a node is never changed: docstrings, imports, assertions, types, words of help."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.Assert):
         return True
     if isinstance(node, ast.Expr):
@@ -180,7 +180,7 @@ def _is_left_alone(node: ast.AST, index: int | None, field: str) -> bool:
 
 
 def _shown(change: _Change) -> tuple[str, str]:
-    """What stood there and what stands there: the smallest expression that can be recognised."""
+    """Show the change by the smallest expression around it that a reader recognises."""
     context, text = change.node, _text(change.node)
     for place in reversed(change.around):
         context = _node_at(place)
@@ -196,7 +196,7 @@ def _shown(change: _Change) -> tuple[str, str]:
 
 
 def _shortened(was: str, becomes: str) -> tuple[str, str]:
-    """Two long texts without what both begin and end with, but for a little."""
+    """Cut from two long texts most of what both begin and end with."""
     if max(len(was), len(becomes)) <= LONGEST:
         return was, becomes
     start = max(0, len(commonprefix([was, becomes])) - LONG_ENOUGH)
@@ -216,7 +216,7 @@ def _node_at(place: _Place) -> ast.AST:
 
 
 def _text(node: ast.AST) -> str:
-    """A node in one line; of a statement with a body, its head."""
+    """Write a node in one line; of a statement with a body, only its head."""
     if isinstance(node, ast.stmt) and hasattr(node, "body"):
         node = copy.copy(node)
         node.body = []
@@ -315,7 +315,7 @@ def _other_calls(node: ast.Call) -> Iterator[ast.AST]:
 
 
 def _seeds(seed: ast.expr) -> Iterator[ast.expr]:
-    """The seed without one of its parts, or another seed altogether."""
+    """Yield the seed without one of its parts, or another seed altogether."""
     parts: list[ast.expr] = []
     match seed:
         case ast.List(elts=parts):
@@ -360,7 +360,7 @@ def _joins_strings(node: ast.AST) -> bool:
 
 
 def _is_message(value: str, around: tuple[_Place, ...]) -> bool:
-    """Whether a string is words for a person: in a formatted text, or a sentence of an error."""
+    """Tell whether a string is words for a person: part of a formatted text, or of an error."""
     parents = [place.parent for place in around]
     if any(isinstance(one, ast.JoinedStr) for one in parents):
         return True

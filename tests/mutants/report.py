@@ -15,7 +15,7 @@ TARGET = 0.95
 
 @dataclass
 class Count:
-    """What became of a module's mutants."""
+    """The numbers of a module's mutants, by what became of them."""
 
     tried: int = 0
     killed: int = 0
@@ -24,7 +24,7 @@ class Count:
 
     @property
     def share(self) -> float:
-        """The share killed of those that matter; 1 where none does."""
+        """Return the share killed of those that matter; 1 where none does."""
         matter = self.killed + len(self.unjudged)
         return self.killed / matter if matter else 1.0
 
@@ -32,7 +32,7 @@ class Count:
 def counts(
     outcomes: Iterable[tuple[Path, Mutant, str]], judgements: Mapping[tuple[str, str], object]
 ) -> dict[str, Count]:
-    """What became of the mutants of each module; "survived" is a survivor, all else is killed."""
+    """Count the mutants of each module by outcome; what did not survive was killed."""
     found: defaultdict[str, Count] = defaultdict(Count)
     for path, mutant, outcome in outcomes:
         module = module_of(path)
@@ -48,12 +48,12 @@ def counts(
 
 
 def module_of(path: Path) -> str:
-    """A module's name in the table and in the list of judgements, such as `model/tokens`."""
+    """Return a module's name in the table and among the judgements, such as `model/tokens`."""
     return "/".join(path.with_suffix("").parts[2:])
 
 
 def total(found: Mapping[str, Count]) -> Count:
-    """The counts of all modules together."""
+    """Add up the counts of all modules."""
     unjudged = [f"{name}: {one}" for name, count in found.items() for one in count.unjudged]
     tried, killed, judged = (
         sum(getattr(count, name) for count in found.values())
@@ -63,7 +63,7 @@ def total(found: Mapping[str, Count]) -> Count:
 
 
 def table(found: Mapping[str, Count]) -> str:
-    """A line a module, then a line for all, then the survivors that nobody has judged."""
+    """Write a line a module, a line for all, and then the survivors that nobody has judged."""
     head = f"{'module':34}{'tried':>7}{'killed':>8}{'judged':>8}{'open':>6}{'of what matters':>17}"
     whole = total(found)
     rows = [

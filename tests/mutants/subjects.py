@@ -23,7 +23,7 @@ class Subject:
     sample: int = 60
 
     def sources(self, root: Path = ROOT) -> Iterator[Path]:
-        """The module's file, or all files of the folder; relative to `root`."""
+        """Yield the module's file, or all files of the folder, relative to `root`."""
         path = SOURCE / self.module
         folder = root / path
         if folder.is_dir():
@@ -108,7 +108,7 @@ SUBJECTS = (
 
 
 def chosen(names: list[str]) -> list[Subject]:
-    """The subjects of those modules, or all. *Raises*: ValueError for a module without an entry."""
+    """Find the subjects of those modules, or all. *Raises*: ValueError for an unknown module."""
     known = {subject.module: subject for subject in SUBJECTS}
     if unknown := [name for name in names if name not in known]:
         raise ValueError(

@@ -66,7 +66,7 @@ class Baseline:
         return 30 + 4 * self.wall_s
 
     def first_for(self, lines: tuple[int, int]) -> list[str]:
-        """The tests that run one of those lines, the quickest first."""
+        """List the tests that run one of those lines, the quickest first."""
         wanted = set(range(lines[0], lines[1] + 1))
         reaching = [name for name, ran in self.reached.items() if wanted & set(ran)]
         return sorted(reaching, key=lambda name: self.seconds[name])
@@ -86,7 +86,7 @@ class BrokenTestsError(Exception):
 
 
 def import_libraries() -> None:
-    """Imports what the tests need and this project does not write, once for all trials."""
+    """Import what the tests need from other projects, once for all trials."""
     os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1")
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
@@ -106,7 +106,7 @@ class Sandbox:
                 (folder / entry.name).symlink_to(entry)
 
     def survey(self, source: Path, tests: Sequence[str]) -> Baseline:
-        """Runs the tests on the unchanged source. *Raises*: BrokenTestsError."""
+        """Run the tests on the unchanged source. *Raises*: BrokenTestsError."""
         told = self.folder / "survey.json"
         begun = time.perf_counter()
         process = self._fork(tests, _LONGEST_S, survey=(str(self.folder / source), told))
@@ -120,7 +120,7 @@ class Sandbox:
     def begin(
         self, source: Path, text: str, tests: Sequence[str], first: Sequence[str], *, limit_s: float
     ) -> Process:
-        """Begins a trial with another text of that module, until `finish` puts it back."""
+        """Begin a trial with another text of that module; `finish` puts its own back."""
         path = self.folder / source
         path.write_text(text, encoding="utf-8")
         for stale in path.parent.glob(f"__pycache__/{path.stem}.*"):
@@ -128,7 +128,7 @@ class Sandbox:
         return self._fork(tests, limit_s, first=first)
 
     def finish(self, process: Process, source: Path, text: str) -> Result:
-        """Says how a trial ended, and puts the module's own text back."""
+        """Return how a trial ended, and put the module's own text back."""
         (self.folder / source).write_text(text, encoding="utf-8")
         if process.status is None:
             return Result("timeout", "", process.wall_s)
@@ -206,13 +206,13 @@ class Process:
         self._pid, self._begun, self._limit_s = pid, begun, limit_s
 
     def wait(self) -> int | None:
-        """Waits for the end, and ends it where it takes longer; the exit status, or None."""
+        """Wait for the end, or make one after the time limit; return the exit status, or None then."""
         while not self.ended():
             time.sleep(0.05)
         return self.status
 
     def ended(self) -> bool:
-        """Whether it has come to its end, of itself or because its time is over."""
+        """Tell whether the trial has ended, by itself or because its time is over."""
         pid, status = os.waitpid(self._pid, os.WNOHANG)
         self.wall_s = time.perf_counter() - self._begun
         if pid:
@@ -225,7 +225,7 @@ class Process:
         return False
 
     def end(self) -> None:
-        """Ends it, with all that it started."""
+        """End the trial and all that it started."""
         self._end_its_children()
         os.waitpid(self._pid, 0)
 
@@ -235,5 +235,5 @@ class Process:
 
 
 def _without_this_package() -> list[str]:
-    """The search path without the checkout's own `src` and `tests`."""
+    """Return the search path without the checkout's own `src` and `tests`."""
     return [path for path in sys.path if Path(path).name not in COPIED]

@@ -88,7 +88,7 @@ class State:
     open_lineages: list[str]
 
     def line(self) -> list[str]:
-        """The version that serves and its ancestors, by their rows."""
+        """List the version that serves and its ancestors, by their rows."""
         line, at = [], self.alias
         while at is not None:
             line.append(at)
@@ -99,7 +99,7 @@ class State:
         return {key for key, row in self.preferences.items() if row.state in states}
 
     def may_serve(self) -> list[int]:
-        """The numbers that a rollback may go to, but for what serves: 0 is the reference."""
+        """List the numbers that a rollback may go to, without what serves now; 0 is the reference."""
         served = [
             row.number
             for row in self.versions.values()
@@ -108,7 +108,7 @@ class State:
         return [*([0] if self.alias else []), *sorted(served)]
 
     def kind(self, number: int) -> str:
-        """What happens: mostly something that has an effect now, what leads far more often."""
+        """Choose what happens: something that has an effect now; what leads to rare states, often."""
         waits, may_roll_back = bool(self.in_state("waiting")), bool(self.may_serve())
         imported = [row.state for row in self.preferences.values() if row.import_id]
         # What was learned, and must not wait again once it is unlearned.
@@ -165,7 +165,7 @@ def test_in_any_order_a_preference_is_learned_at_most_once(
 
 
 def states_of(db: Connection, ids: Sequence[str]) -> list[State]:
-    """The rows that are about each of these users now."""
+    """Read the rows that are about each of these users now."""
 
     def rows(table, *columns):  # type: ignore[no-untyped-def]
         of_users = table.c.id if table is users else table.c.user_id
@@ -264,7 +264,7 @@ def _import(db: Connection, user: User) -> None:
 
 
 def _roll_back(db: Connection, user: User, event: Event, before: State) -> None:
-    """To the reference or a version that served; now and then to any, which may be refused."""
+    """Roll back to what may serve; now and then to any version, which may be refused."""
     allowed = before.may_serve()
     anything = event.second == 3
     numbers = sorted(row.number for row in before.versions.values()) if anything else allowed
@@ -279,7 +279,7 @@ def _roll_back(db: Connection, user: User, event: Event, before: State) -> None:
 
 
 def gone_for_good(db: Connection, user: User) -> set[str]:
-    """What is never learned again: of a cancelled draft, or of an import that was deleted."""
+    """Read what is never learned again: of a cancelled draft, or of a deleted import."""
     cancelled = select(drafts.c.id).where(
         drafts.c.user_id == user.id, drafts.c.status == "cancelled"
     )
@@ -299,7 +299,7 @@ def gone_for_good(db: Connection, user: User) -> set[str]:
 
 
 def check_the_rules(db: Connection, user: User, now: State, gone: set[str]) -> None:
-    """What holds at all times."""
+    """Check what holds at all times."""
     line = now.line()
     serving = serving_version(db, user.id)
     assert (None if serving is None else serving.id) == now.alias
@@ -325,7 +325,7 @@ def check_the_rules(db: Connection, user: User, now: State, gone: set[str]) -> N
 
 
 def check_the_outcome(kind: str, event: Event, before: State, now: State, gone: set[str]) -> None:
-    """What this event must have done, and nothing beside it."""
+    """Check what this event must have done, and that nothing else happened."""
     unlearned = before.in_state("learned") & (set(now.preferences) - now.in_state("learned"))
     states = {now.preferences[key].state for key in unlearned - gone} - {"replaced"}
     assert {now.preferences[key].state for key in unlearned & gone} <= {"set_aside", "replaced"}
