@@ -85,7 +85,7 @@ class Mutant:
 
     @property
     def key(self) -> str:
-        """Return the mutant's name in its module; `again` tells equal changes of a function apart."""
+        """Return the mutant's name in its module; `again` tells equal changes apart."""
         suffix = f" ({self.again})" if self.again > 1 else ""
         return f"{self.inside or 'module'}: {self.was} → {self.becomes}{suffix}"
 
@@ -127,7 +127,7 @@ def mutants_of(text: str) -> list[Mutant]:
 
 
 def mutated(text: str, number: int) -> str:
-    """Return the module's text with that one change made. *Raises*: ValueError for no such mutant."""
+    """Return the module's text with one change made. *Raises*: ValueError for no such mutant."""
     tree = ast.parse(text)
     for at, change in enumerate(_changes(tree)):
         if at == number:
@@ -162,7 +162,7 @@ def _walk(
 
 
 def _is_left_alone(node: ast.AST, index: int | None, field: str) -> bool:
-    """Tell whether a node is never changed: docstrings, imports, assertions, types, words of help."""
+    """Tell whether a node is never changed: words, imports, assertions, types."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.Assert):
         return True
     if isinstance(node, ast.Expr):

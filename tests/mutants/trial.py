@@ -206,7 +206,7 @@ class Process:
         self._pid, self._begun, self._limit_s = pid, begun, limit_s
 
     def wait(self) -> int | None:
-        """Wait for the end, or make one after the time limit; return the exit status, or None then."""
+        """Wait until it ends or its time is over; return the exit status, or None then."""
         while not self.ended():
             time.sleep(0.05)
         return self.status

@@ -99,7 +99,7 @@ class State:
         return {key for key, row in self.preferences.items() if row.state in states}
 
     def may_serve(self) -> list[int]:
-        """List the numbers that a rollback may go to, without what serves now; 0 is the reference."""
+        """List the numbers that a rollback may go to from what serves; 0 is the reference."""
         served = [
             row.number
             for row in self.versions.values()
@@ -108,7 +108,7 @@ class State:
         return [*([0] if self.alias else []), *sorted(served)]
 
     def kind(self, number: int) -> str:
-        """Choose what happens: something that has an effect now; what leads to rare states, often."""
+        """Choose what happens: something that has an effect; what leads to rare states, often."""
         waits, may_roll_back = bool(self.in_state("waiting")), bool(self.may_serve())
         imported = [row.state for row in self.preferences.values() if row.import_id]
         # What was learned, and must not wait again once it is unlearned.
