@@ -18,6 +18,7 @@ from corll.evaluation import (
     difference_interval,
     evaluate,
     first_samples,
+    mean_interval,
     question,
 )
 from corll.records import Draft, Edit, Prompt, Sample
@@ -67,6 +68,7 @@ class TestMeasures:
             {"role": "user", "content": "three"},
         ]
         assert question(talk) == "three"
+        assert question(talk[:2]) == "one"
         assert question([{"role": "system", "content": "one"}]) == ""
 
 
@@ -79,6 +81,13 @@ class TestIntervals:
         assert found.mean == pytest.approx(0.35)
         assert found.low == pytest.approx(low, abs=0.03)
         assert found.high == pytest.approx(high, abs=0.03)
+
+    def test_a_fortieth_of_the_resamples_lies_beyond_either_end(self) -> None:
+        """The mean of 400 of 0 and 1 is all but normal: 0.5 ± 1.96 · 0.025."""
+        found = mean_interval(np.array([0.0, 1.0] * 200), seed=0)
+        assert found.mean == 0.5
+        assert found.low == pytest.approx(0.451, abs=0.004)
+        assert found.high == pytest.approx(0.549, abs=0.004)
 
     def test_every_measure_is_summarised_and_a_constant_has_no_spread(self) -> None:
         summary = with_costs([3, 3, 3]).summary(seed=1)

@@ -298,8 +298,12 @@ class TestResponses:
         assert base_codec().decode((*ids_of(base_codec(), "We are late"), END_ID)) == "We are late"
 
     def test_decoding_tidies_nothing(self) -> None:
-        for text in ("Yes , no .", "do n't", " x ", "a  b\n"):
-            assert base_codec().decode(ids_of(base_codec(), text)) == text
+        """Even where a tokenizer tidies by default."""
+        tokenizer = build_tokenizer(chat=False)
+        tokenizer.clean_up_tokenization_spaces = True
+        for codec in (base_codec(), TokenCodec(tokenizer, False, (END_ID,), 512)):
+            for text in ("Yes , no .", "do n't", " x ", "a  b\n"):
+                assert codec.decode(ids_of(codec, text)) == text
 
 
 class TestControlTokens:
@@ -473,6 +477,13 @@ class TestForModel:
         codec = TokenCodec.for_model(build_tokenizer(chat=True), self.model(eos))
         assert codec.end_ids == ends
         assert codec.context_length == 128
+
+    def test_what_a_model_does_not_say_is_no_limit_and_no_further_end(self) -> None:
+        codec = TokenCodec.for_model(build_tokenizer(chat=False), SimpleNamespace(config=None))
+        assert (codec.end_ids, codec.context_length) == ((0,), None)
+
+    def test_a_tokenizer_that_knows_no_templates_makes_no_chat(self) -> None:
+        assert not TokenCodec.for_model(SimpleNamespace(eos_token_id=0), self.model(None)).chat
 
     def test_a_template_makes_a_chat(self) -> None:
         assert TokenCodec.for_model(build_tokenizer(chat=True), self.model(0)).chat
