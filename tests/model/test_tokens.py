@@ -301,6 +301,7 @@ class TestResponses:
         """Even where a tokenizer tidies by default."""
         tokenizer = build_tokenizer(chat=False)
         tokenizer.clean_up_tokenization_spaces = True
+        tokenizer.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output = True
         for codec in (base_codec(), TokenCodec(tokenizer, False, (END_ID,), 512)):
             for text in ("Yes , no .", "do n't", " x ", "a  b\n"):
                 assert codec.decode(ids_of(codec, text)) == text
