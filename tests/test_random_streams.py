@@ -1,17 +1,15 @@
-"""Each random stream follows its seed: drafts, replay, dropout, and what intervals draw."""
+"""Each random stream follows its seed: drafts, replay and dropout."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from corll.config import CoactiveConfig, LoraConfig
-from corll.evaluation import Interval, difference_interval, mean_interval
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from corll.records import Preference
@@ -93,20 +91,3 @@ class TestDropout:
         torch.testing.assert_close(change(seed=0), first, rtol=0, atol=0)
         for others in (change(seed=1), change(seed=0, steps_before=5)):
             assert any(not torch.equal(value, first[name]) for name, value in others.items())
-
-
-@pytest.mark.parametrize(
-    "interval",
-    [
-        lambda values, seed: mean_interval(values, seed=seed),
-        lambda values, seed: difference_interval(values, values[:4] + 1, seed=seed),
-    ],
-)
-def test_an_interval_follows_its_seed(
-    interval: Callable[[np.ndarray, int], Interval],  # type: ignore[type-arg]
-) -> None:
-    values = np.array([0.0, 0.31, 0.52, 0.83, 0.24, 0.27, 0.96])
-    found = {interval(values, seed) for seed in range(5)}
-    assert len(found) > 1
-    assert len({one.mean for one in found}) == 1
-    assert interval(values, 3) == interval(values, 3)

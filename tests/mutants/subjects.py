@@ -56,7 +56,7 @@ SUBJECTS = (
     # Plain ground.
     Subject("records", ("test_records.py", "test_algorithm.py")),
     Subject("edits", ("test_edits.py", "test_feedback.py"), sample=80),
-    Subject("evaluation", ("test_evaluation.py", "test_random_streams.py"), sample=80),
+    Subject("evaluation", ("test_evaluation.py",), sample=80),
     Subject("model/tokens", ("model/test_tokens.py",), sample=100),
     Subject("compute/packing", ("compute/test_packing.py",), sample=100),
     Subject("simulation/axes", ("simulation/test_axes.py",)),
