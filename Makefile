@@ -14,7 +14,7 @@ DESK_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print
 BENCHMARKS := adapters dpo_step drafting scoring round curves
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install schemas desk run demo learn test test-slow e2e check bench bench-quick bench-service gpu-check clean
+.PHONY: help install schemas desk run demo learn test test-slow e2e mutants check bench bench-quick bench-service gpu-check clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -73,6 +73,9 @@ test-slow: install  ## the tests that take minutes
 
 e2e: install  ## the service on the embedded model: users who edit less, an import, half an hour
 	$(BIN)/python -m pytest -m slow tests/service/test_e2e.py -s
+
+mutants: install  ## which changes of the source no test notices, an hour; goes on where it was
+	PYTHONPATH=tests $(BIN)/python -m mutants $(MODULES)
 
 check: install  ## format, lint, types, of the desk's front end too
 	$(BIN)/ruff format --check .

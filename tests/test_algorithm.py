@@ -202,6 +202,15 @@ def test_a_batch_user_is_not_asked_again_for_what_they_answered() -> None:
     assert learner.calls == ["draft a b", "learn", "edit b", "learn"]
 
 
+def test_a_batch_user_who_answered_all_of_a_chunk_is_asked_nothing() -> None:
+    learner: Any = WordLearner()
+    past = [Edit(Draft(name, (Sample("x", (1,), None, True),)), "y") for name in "ab"]
+    rounds = run(learner, "abc", WordChooser(learner.calls), drafts_at_once=2, past=past)
+    learner.learn = lambda draft, edit: Learned(Acceptance(draft))
+    list(rounds)
+    assert learner.calls == ["pass over x x", "draft c", "edit c"]
+
+
 @pytest.mark.parametrize("drafts_at_once", [1, 4])
 def test_a_user_who_leaves_ends_it(drafts_at_once: int) -> None:
     learner, rounds = play(["a", "leave", "b"], drafts_at_once=drafts_at_once)
@@ -358,6 +367,7 @@ def test_the_module_reads_and_writes_nothing() -> None:
         "__future__",
         "collections",
         "itertools",
+        "typing",
         "corll",
     }
     assert not any(isinstance(node, ast.Import) for node in ast.walk(tree))

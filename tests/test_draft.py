@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from corll.config import CoactiveConfig
-from corll.draft import make_drafts
+from corll.draft import best_first, make_drafts, scores_of
+from corll.errors import PromptTooLongError
 from corll.policy import Policy
-from corll.records import Draft
+from corll.records import Draft, Sample
 from tiny_models import perturb_adapter, plain_logprob
 
 PROMPTS = [
@@ -92,8 +93,8 @@ def test_at_step_0_all_tie_and_the_first_is_shown(any_policy: Policy) -> None:
 
 def test_a_cut_candidate_is_shown_only_where_none_ended(policy: Policy) -> None:
     perturb_adapter(policy)
-    longer = FOUR.with_settings(max_completion_length=60, temperature=4.0, top_k=0)
-    prompts, seeds = PROMPTS[:1] * 30, range(30)
+    longer = FOUR.with_settings(max_completion_length=40, temperature=4.0, top_k=0)
+    prompts, seeds = PROMPTS[:1] * 12, range(12)
     by_score = make_drafts(policy, prompts, longer, seeds=seeds)
     drafts = make_drafts(policy, prompts, longer.with_settings(allow_unfinished=False), seeds=seeds)
     changed = 0
@@ -135,3 +136,49 @@ def test_sampling_follows_the_configuration(policy: Policy) -> None:
     (draft,) = make_drafts(policy, PROMPTS[:1], greedy, seeds=[0])
     assert len(set(drafted_ids(draft))) == 1
     assert len(draft.sample.token_ids) <= 5
+
+
+class TestBestFirst:
+    @staticmethod
+    def row(*finished: bool) -> list[Sample]:
+        return [Sample("", (n,), -1.0, ended) for n, ended in enumerate(finished)]
+
+    def test_the_highest_score_comes_first(self) -> None:
+        assert best_first(self.row(True, True, True), [0.1, 0.3, 0.2]) == [1, 2, 0]
+
+    def test_equals_stay_in_the_order_in_which_they_were_drawn(self) -> None:
+        assert best_first(self.row(True, True, True, True), [0.0, 1.0, 0.0, 1.0]) == [1, 3, 0, 2]
+
+    def test_what_ended_comes_before_what_was_cut(self) -> None:
+        row = self.row(False, True, False, True)
+        assert best_first(row, [4.0, 1.0, 3.0, 2.0]) == [3, 1, 0, 2]
+        assert best_first(row, [4.0, 1.0, 3.0, 2.0], allow_unfinished=True) == [0, 2, 3, 1]
+
+
+def test_rows_of_different_lengths_get_scores_of_their_own(policy: Policy) -> None:
+    perturb_adapter(policy)
+    first, second = make_drafts(policy, PROMPTS[:2], FOUR, seeds=SEEDS[:2])
+    rows = [first.candidates[:1], second.candidates[:3]]
+    found = scores_of(policy, PROMPTS[:2], rows, FOUR)
+    assert first.scores is not None
+    assert second.scores is not None
+    assert [len(row) for row in found] == [1, 3]
+    assert found[0] == pytest.approx(list(first.scores[:1]), abs=1e-4)
+    assert found[1] == pytest.approx(list(second.scores[:3]), abs=1e-4)
+
+
+@pytest.mark.parametrize("config", [ONE, FOUR])
+def test_a_prompt_may_have_a_limit(policy: Policy, config: CoactiveConfig) -> None:
+    length = len(policy.codec.encode_prompt(PROMPTS[0]))
+    allowed = config.with_settings(max_prompt_length=length)
+    assert len(make_drafts(policy, PROMPTS[:1], allowed, seeds=[0])) == 1
+    with pytest.raises(PromptTooLongError, match=f"max_prompt_length={length - 1}"):
+        make_drafts(
+            policy, PROMPTS[:1], config.with_settings(max_prompt_length=length - 1), seeds=[0]
+        )
+
+
+def test_ranked_drafts_know_their_prompts_and_seeds(policy: Policy) -> None:
+    drafts = make_drafts(policy, PROMPTS, FOUR, seeds=SEEDS)
+    assert [draft.prompt for draft in drafts] == PROMPTS
+    assert [draft.seed for draft in drafts] == SEEDS

@@ -74,6 +74,29 @@ def test_short_words_and_double_s_stay(first: str, second: str) -> None:
     assert content_words(first) != content_words(second)
 
 
+@pytest.mark.parametrize(
+    ("word", "stem"),
+    [
+        ("ties", "tie"),  # -ies from five letters on
+        ("flies", "fly"),
+        ("going", "going"),  # -ing from six
+        ("acting", "act"),
+        ("used", "used"),  # -ed from five
+        ("asked", "ask"),
+        ("goes", "goe"),  # -es from five; -s from four
+        ("boxes", "box"),
+        ("gas", "gas"),
+        ("cats", "cat"),
+        ("pass", "pass"),
+        ("tie", "tie"),  # a last e goes from four letters on
+        ("late", "lat"),
+        ("Anna's", "anna"),
+    ],
+)
+def test_a_word_is_cut_from_its_least_length_on(word: str, stem: str) -> None:
+    assert content_words(word) == {stem}
+
+
 def test_contractions_carry_no_content() -> None:
     assert content_words("We’ll see, I can't: don’t") == {"see"}
 
@@ -102,6 +125,13 @@ def test_a_diff_goes_word_by_word() -> None:
         ("insert", " today"),
         ("keep", "."),
     ]
+
+
+def test_a_word_that_comes_often_is_kept_as_any_other() -> None:
+    """Beyond 200 pieces difflib would pass over the frequent ones, if it was let."""
+    after = " so it is" * 100
+    changes = list(word_diff("now" + after, "then" + after))
+    assert changes == [("delete", "now"), ("insert", "then"), ("keep", after)]
 
 
 @given(st.text(max_size=40), st.text(max_size=40))

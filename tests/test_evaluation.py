@@ -18,6 +18,7 @@ from corll.evaluation import (
     difference_interval,
     evaluate,
     first_samples,
+    mean_interval,
     question,
 )
 from corll.records import Draft, Edit, Prompt, Sample
@@ -53,6 +54,13 @@ class TestMeasures:
         measures = Measures.of(answered("", None))
         assert (measures.edit_cost, measures.accepted) == (1.0, False)
 
+    def test_a_draft_that_was_cut_is_not_finished(self) -> None:
+        cut = Sample("Dear Anna, a", (1,), -1.0, False)
+        assert not Measures.of(Edit(Draft("Offer a refund.", (cut,)), "Hi")).finished
+
+    def test_an_edit_is_measured_as_it_is_learned_from(self) -> None:
+        assert Measures.of(answered("Hi.", "Hey.\r\n \n")).edit_cost == pytest.approx(2 / 4)
+
     def test_a_conversation_asks_by_its_last_user_message(self) -> None:
         talk = [
             {"role": "user", "content": "one"},
@@ -60,6 +68,7 @@ class TestMeasures:
             {"role": "user", "content": "three"},
         ]
         assert question(talk) == "three"
+        assert question(talk[:2]) == "one"
         assert question([{"role": "system", "content": "one"}]) == ""
 
 
@@ -72,6 +81,13 @@ class TestIntervals:
         assert found.mean == pytest.approx(0.35)
         assert found.low == pytest.approx(low, abs=0.03)
         assert found.high == pytest.approx(high, abs=0.03)
+
+    def test_a_fortieth_of_the_resamples_lies_beyond_either_end(self) -> None:
+        """The mean of 400 of 0 and 1 is all but normal: 0.5 ± 1.96 · 0.025."""
+        found = mean_interval(np.array([0.0, 1.0] * 200), seed=0)
+        assert found.mean == 0.5
+        assert found.low == pytest.approx(0.451, abs=0.004)
+        assert found.high == pytest.approx(0.549, abs=0.004)
 
     def test_every_measure_is_summarised_and_a_constant_has_no_spread(self) -> None:
         summary = with_costs([3, 3, 3]).summary(seed=1)
@@ -111,6 +127,17 @@ class TestCompare:
         assert change is not None
         assert change.mean == pytest.approx(-0.1)
         assert -0.13 < change.low < change.high < -0.05
+
+    def test_the_interval_is_that_of_all_resamples(self) -> None:
+        old, new = [2, 5, 8, 4], [1, 6, 3, 4]
+        picks = list(product(range(4), repeat=4))
+        changes = [sum(new[n] for n in p) / sum(old[n] for n in p) - 1 for p in picks]
+        low, high = np.quantile(changes, (0.025, 0.975))
+        change = compare(with_costs(old), with_costs(new), seed=0)
+        assert change is not None
+        assert change.mean == pytest.approx(14 / 19 - 1)
+        assert change.low == pytest.approx(low, abs=0.03)
+        assert change.high == pytest.approx(high, abs=0.03)
 
     def test_nothing_to_divide_by(self) -> None:
         assert compare(with_costs([0, 0]), with_costs([0, 1]), seed=0) is None
@@ -160,5 +187,12 @@ def test_the_difference_of_two_samples_drawn_apart() -> None:
     found = difference_interval(first, second, seed=0)
     assert found.mean == pytest.approx(-0.4)
     assert -0.7 <= found.low < found.mean < found.high <= -0.1
+    means = [
+        (a + b + c) / 3 - (d + e) / 2
+        for a, b, c in product(first, repeat=3)
+        for d, e in product(second, repeat=2)
+    ]
+    low, high = np.quantile(means, (0.025, 0.975))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.03)
     same = difference_interval(np.array([0.3]), np.array([0.3]), seed=0)
     assert tuple(same) == (0.0, 0.0, 0.0)

@@ -35,7 +35,7 @@ DRAFTS = st.builds(
     Draft,
     prompt=PROMPTS,
     candidates=st.lists(SAMPLES, min_size=1, max_size=3).map(tuple),
-    choice=st.just(0),
+    choice=st.integers(0, 2),
     scores=st.none() | st.lists(st.floats(allow_nan=False), max_size=3).map(tuple),
     seed=st.integers(0, 2**31 - 1),
 )
@@ -54,10 +54,25 @@ def test_a_draft_survives_json(draft: Draft) -> None:
     assert Draft.from_dict(json.loads(json.dumps(asdict(draft)))) == draft
 
 
-@given(DRAFTS, st.none() | st.text())
-def test_an_edit_survives_json(draft: Draft, text: str | None) -> None:
-    edit = Edit(draft, text)
+@given(DRAFTS, st.none() | st.text(), st.none() | SAMPLES)
+def test_an_edit_survives_json(draft: Draft, text: str | None, sample: Sample | None) -> None:
+    edit = Edit(draft, text, sample)
     assert Edit.from_dict(json.loads(json.dumps(asdict(edit)))) == edit
+
+
+def test_an_edit_that_knows_no_sample_is_read_too() -> None:
+    """Runs of before kept none."""
+    kept = asdict(Edit(Draft("Coming?", (SHORT,)), "no"))
+    del kept["sample"]
+    assert Edit.from_dict(kept) == Edit(Draft("Coming?", (SHORT,)), "no", None)
+
+
+def test_what_is_learned_from_are_the_ids_where_there_are_some() -> None:
+    draft = Draft("Coming?", (SHORT,))
+    assert Edit(draft, "no").response == "no"
+    assert Edit(draft, None).response is None
+    assert Edit.of_sample(draft, LONG) == Edit(draft, "yes and", LONG)
+    assert Edit.of_sample(draft, LONG).response is LONG
 
 
 def test_the_choice_is_what_is_shown() -> None:
@@ -70,6 +85,7 @@ def test_a_preference_keeps_its_reference_beside_the_rest() -> None:
     preference = Preference("Coming?", chosen=SHORT, rejected=LONG)
     reference = ReferenceLogprobs((-0.25, -0.75), (-2.0,), "base, float32")
     assert (reference.chosen, reference.rejected) == (-1.0, -2.0)
+    assert ReferenceLogprobs((0.1,) * 10, (), "").chosen == 1.0  # summed without rounding
     scored = preference.with_reference(reference)
     assert preference.reference is None
     assert scored == Preference("Coming?", chosen=SHORT, rejected=LONG, reference=reference)

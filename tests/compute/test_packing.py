@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corll.compute.packing import (
+    FlatRows,
     Ids,
     Segment,
     Tree,
+    TreeBatch,
     balanced_batches,
     batches_by_length,
     build_tree,
     collate,
+    padded_tokens,
 )
 
 # Few different ids, so that random responses share beginnings.
@@ -209,6 +212,73 @@ class TestCollate:
         )
         assert [path.tolist() for path in batch.paths] == [[0, 1, 2], [0, 1, 3, 4], [5]]
         assert batch.targets.needs_grad.all()
+
+
+class TestFlatRows:
+    """One row after another, each cut into blocks of queries that see nothing after them."""
+
+    @staticmethod
+    def visibility_of(rows: FlatRows, number: int) -> torch.Tensor:
+        """What the blocks of a row let its tokens see, put together again."""
+        span = rows.spans[number]
+        T = span.stop - span.start
+        visible = torch.zeros(T, T, dtype=torch.bool)
+        for block in span.blocks:
+            visible[block.start : block.stop, : block.masked_from] = True
+            visible[block.start : block.stop, block.masked_from : block.stop] = block.mask == 0
+        return visible
+
+    @staticmethod
+    def flat(*trees: Tree) -> TreeBatch:
+        return collate(
+            trees, dtype=torch.float32, device=torch.device("cpu"), shared_grad=True, flat=True
+        )
+
+    def test_rows_stand_one_after_another(self) -> None:
+        batch = self.flat(TestCollate.PAIR, TestCollate.LONE, TestCollate.PAIR)
+        assert batch.mask is None
+        assert batch.rows is not None
+        pair = [8, 9, 1, 2, 3, 4, 5]
+        assert batch.token_ids.tolist() == [[*pair, 7, 6, *pair]]
+        assert batch.positions.tolist() == [[0, 1, 2, 3, 4, 4, 5, 0, 1, 0, 1, 2, 3, 4, 4, 5]]
+        assert batch.targets.predictors.tolist() == [1, 2, 3, 3, 5, 7, 10, 11, 12, 12, 14]
+        assert batch.targets.token_ids.tolist() == [1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5]
+        for pieces in (batch.rows.row_pieces, batch.rows.block_pieces):
+            assert pieces.starts.tolist() == [0, 7, 9]
+            assert pieces.stops.tolist() == [7, 9, 16]
+        (block,) = batch.rows.spans[0].blocks
+        assert (block.start, block.stop, block.masked_from) == (0, 7, 1)
+        assert set(block.mask.unique().tolist()) == {0.0, torch.finfo(torch.float32).min}
+
+    def test_a_long_row_is_cut_into_equal_blocks(self) -> None:
+        """320 tokens are nearest to two blocks of 128 and something, 330 to three."""
+        for length, expected in {
+            63: [(0, 63, 1)],
+            320: [(0, 160, 1), (160, 320, 161)],
+            330: [(0, 110, 1), (110, 220, 111), (220, 330, 221)],
+        }.items():
+            batch = self.flat(TestCollate.LONE, build_tree((1,) * (length - 1), [(2,)]))
+            assert batch.rows is not None
+            blocks = batch.rows.spans[1].blocks
+            assert [(one.start, one.stop, one.masked_from) for one in blocks] == expected
+            starts = [2 + start for start, _, _ in expected]
+            assert batch.rows.block_pieces.starts.tolist() == [0, *starts]
+            assert [(span, block) for span, block in batch.rows.blocks()][1:] == [
+                (batch.rows.spans[1], block) for block in blocks
+            ]
+
+    @given(st.integers(1, 300), RESPONSES)
+    @settings(max_examples=30)
+    def test_blocks_let_a_token_see_what_it_should(self, prompt: int, responses: list[Ids]) -> None:
+        tree = build_tree((9,) * prompt, responses)
+        rows = self.flat(TestCollate.LONE, tree).rows
+        assert rows is not None
+        assert torch.equal(self.visibility_of(rows, 1), tree.visibility())
+        assert all(block.mask.shape[0] <= 192 for _, block in rows.blocks())
+
+
+def test_padding_counts_rows_as_long_as_the_longest() -> None:
+    assert padded_tokens([TestCollate.PAIR, TestCollate.LONE, TestCollate.LONE]) == 3 * 7
 
 
 def test_rows_of_like_length_go_together() -> None:

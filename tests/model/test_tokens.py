@@ -298,8 +298,13 @@ class TestResponses:
         assert base_codec().decode((*ids_of(base_codec(), "We are late"), END_ID)) == "We are late"
 
     def test_decoding_tidies_nothing(self) -> None:
-        for text in ("Yes , no .", "do n't", " x ", "a  b\n"):
-            assert base_codec().decode(ids_of(base_codec(), text)) == text
+        """Even where a tokenizer tidies by default."""
+        tokenizer = build_tokenizer(chat=False)
+        tokenizer.clean_up_tokenization_spaces = True
+        tokenizer.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output = True
+        for codec in (base_codec(), TokenCodec(tokenizer, False, (END_ID,), 512)):
+            for text in ("Yes , no .", "do n't", " x ", "a  b\n"):
+                assert codec.decode(ids_of(codec, text)) == text
 
 
 class TestControlTokens:
@@ -319,6 +324,29 @@ class TestControlTokens:
     def test_a_response_cannot_hold_them(self, codec: Any) -> None:
         with pytest.raises(InputError, match=r"response contains '<\|end\|>'"):
             codec().encode_response(self.TEXT)
+
+
+class TestHalfCharacters:
+    """A lone surrogate, on which a tokenizer raises a TypeError where nobody looks for it."""
+
+    @pytest.mark.parametrize(("text", "place"), [("ab\ud83d", 2), ("\ud83dab", 0)])
+    def test_they_are_refused_with_their_place(self, text: str, place: int) -> None:
+        talk = [{"role": "user", "content": text}, {"role": "user", "content": "Coming?"}]
+        draft = sampled(base_codec(), ids_of(base_codec(), "ab"))
+        for what, encode in {
+            "prompt": lambda: base_codec().encode_prompt(text),
+            "response": lambda: base_codec().encode_response(text),
+            "edit": lambda: base_codec().encode_edit(draft, text),
+        }.items():
+            with pytest.raises(InputError, match=rf"{what} holds half of a character at {place} "):
+                encode()
+        with pytest.raises(InputError, match=rf"prompt holds half of a character at {place} "):
+            chat_codec().render(talk)
+
+    def test_whole_characters_beyond_the_first_plane_are_taken(self) -> None:
+        text = "so \N{GRINNING FACE}"
+        assert base_codec().decode(base_codec().encode_response(text).token_ids) == text
+        assert base_codec().decode(base_codec().encode_prompt(text)) == text
 
 
 class TestPrompts:
@@ -450,6 +478,13 @@ class TestForModel:
         codec = TokenCodec.for_model(build_tokenizer(chat=True), self.model(eos))
         assert codec.end_ids == ends
         assert codec.context_length == 128
+
+    def test_what_a_model_does_not_say_is_no_limit_and_no_further_end(self) -> None:
+        codec = TokenCodec.for_model(build_tokenizer(chat=False), SimpleNamespace(config=None))
+        assert (codec.end_ids, codec.context_length) == ((0,), None)
+
+    def test_a_tokenizer_that_knows_no_templates_makes_no_chat(self) -> None:
+        assert not TokenCodec.for_model(SimpleNamespace(eos_token_id=0), self.model(None)).chat
 
     def test_a_template_makes_a_chat(self) -> None:
         assert TokenCodec.for_model(build_tokenizer(chat=True), self.model(0)).chat
