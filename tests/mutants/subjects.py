@@ -49,7 +49,11 @@ SUBJECTS = (
         ("losses/test_losses.py", "losses/test_token_comparison.py", "test_gradient.py"),
         sample=30,
     ),
-    Subject("gradient", ("test_gradient.py", "test_learner.py"), sample=80),
+    Subject(
+        "gradient",
+        ("test_gradient.py", "compute/test_passes.py", "test_learner.py"),
+        sample=80,
+    ),
     Subject("learner", ("test_learner.py", "test_random_streams.py"), sample=80),
     Subject("step", ("test_step.py", "test_random_streams.py", "test_learner.py"), sample=80),
     Subject("policy", ("test_policy.py", "test_draft.py"), sample=80),
