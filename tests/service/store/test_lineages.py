@@ -313,8 +313,12 @@ def test_what_may_be_pruned(db: Connection, ada: User) -> None:
 
 
 def test_a_long_ancestry_is_followed_to_its_root(db: Connection, ada: User) -> None:
-    for _ in range(300):
-        publish(db, ada)
-    serving = serving_version(db, ada.id)
-    assert serving is not None
-    assert [version.number for version in ancestry(db, serving.id)] == [*range(300, 0, -1)]
+    line = [publish(db, ada)]
+    while len(line) < 2000:
+        last = line[-1]
+        number = last.number + 1
+        line.append(
+            replace(last, id=f"v{number}", number=number, parent_id=last.id, state="retired")
+        )
+    db.execute(versions.insert(), [asdict(version) for version in line[1:]])
+    assert [version.number for version in ancestry(db, line[-1].id)] == [*range(2000, 0, -1)]
