@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from sqlalchemy import Connection
@@ -41,6 +41,7 @@ from corll.service.store.lineages import (
     versions_of,
 )
 from corll.service.store.preferences import find_preference
+from corll.service.store.schema import versions
 
 
 def states(db: Connection, *preference_ids: str) -> list[str]:
