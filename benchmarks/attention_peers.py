@@ -302,7 +302,8 @@ def token(kernels: CpuKernels, count: int) -> Contest:
         queries, keys, values = stored(heads, cos, sin)
         grouped = (queries * SCALING).view(count, G, H // G, D)
         weights = (grouped @ keys.transpose(2, 3) + mask).softmax(-1)
-        return (weights @ values).reshape(count, H, D)
+        out: Tensor = weights @ values
+        return out.reshape(count, H, D)
 
     new, angles = random(count, H + 2 * G, D, seed=DRAWN), _angles(count, DRAWN)
     return Contest(

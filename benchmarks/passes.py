@@ -64,7 +64,7 @@ def main() -> None:
     chosen = parse(parser)
     torch.set_num_threads(chosen.threads)
     if chosen.whole:
-        serve_whole(chosen.whole)
+        serve_whole(chosen.whole, quick=chosen.quick)
         return
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool that idles beside
     cases: list[Case] = []
@@ -247,10 +247,11 @@ def row(case: Case) -> list[str]:
 class Whole:
     """The model in a process of its own, with all passes or none."""
 
-    def __init__(self, switched: str, threads: int) -> None:
+    def __init__(self, switched: str, threads: int, *, quick: bool) -> None:
         environment = {name: value for name, value in os.environ.items() if name != SWITCH}
+        command = [sys.executable, __file__, "--whole", switched, "--threads", str(threads)]
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--whole", switched, "--threads", str(threads)],
+            [*command, "--quick"] if quick else command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -283,33 +284,36 @@ class Whole:
 
 def whole(threads: int, *, quick: bool) -> Iterator[Case]:
     """Time a step and a draft with all passes and with none; by tiles where there are some."""
-    on, off = Whole("on", threads), Whole("off", threads)
+    on, off = (Whole(switched, threads, quick=quick) for switched in ("on", "off"))
     try:
         losses = [process.do("step")["loss"] for process in (on, off)]
         if abs(losses[0] - losses[1]) > 0.01:
             raise SystemExit(
                 f"a step's loss is {losses[0]} with compiled passes, {losses[1]} without"
             )
-        for work in ("step", "draft"):
+        step = f"a step of {pairs_of_step(quick=quick)} pairs, 64 / 64"
+        for work, name in (("step", step), ("draft", "a draft of 1 × 8, 64 / 64")):
             pairs = 1 if quick else 5
             ours, peer = interleaved(partial(on.do, work), partial(off.do, work), pairs=pairs)
-            name = {
-                "step": f"a step of {PAIRS} pairs, 64 / 64",
-                "draft": "a draft of 1 × 8, 64 / 64",
-            }
-            yield Case(f"passes: {name[work]}", ours, peer, "none of them")
+            yield Case(f"passes: {name}", ours, peer, "none of them")
     finally:
         on.close()
         off.close()
 
 
-def serve_whole(switched: str) -> None:
+def pairs_of_step(*, quick: bool) -> int:
+    """Return how many edits a step of the whole model learns from."""
+    return 2 if quick else PAIRS
+
+
+def serve_whole(switched: str, *, quick: bool) -> None:
     """Do what each line of the input names, and say on a line of the output that it is done."""
     if (compiled_kernels() is None) != (switched == "off"):
         raise SystemExit(f"{SWITCH}={switched} has not the effect that it should have")
     policy = taught_policy("bfloat16")
-    learner = CoactiveLearner(policy, CoactiveConfig(preferences_per_step=PAIRS, warmup_steps=0))
-    preferences = random_edits(64, 64)(policy, random.Random(0))
+    pairs = pairs_of_step(quick=quick)
+    learner = CoactiveLearner(policy, CoactiveConfig(preferences_per_step=pairs, warmup_steps=0))
+    preferences = random_edits(64, 64)(policy, random.Random(0))[:pairs]
     prompts = make_prompts(policy, 1)
     works: Mapping[str, Callable[[], dict[str, Any]]] = {
         "step": lambda: {"loss": learner.step(preferences).metrics["loss"]},
