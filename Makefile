@@ -17,7 +17,7 @@ BENCHMARKS := adapters dpo_step drafting scoring round curves
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: help install schemas desk run demo learn test test-slow test-oldest e2e mutants check bench \
-  bench-quick bench-service gpu-check clean
+  bench-quick bench-service bench-passes gpu-check clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -111,6 +111,9 @@ bench-service: install  ## how quickly the service drafts, takes edits and serve
 
 bench-quick: install  ## a case of each benchmark, nothing kept, a few minutes
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --quick || exit 1; done
+
+bench-passes: install  ## what each compiled pass of the CPU buys against torch.compile and oneDNN
+	$(BIN)/python benchmarks/passes.py --keep
 
 gpu-check: install  ## exactness tests and benchmarks on a GPU; says why where there is none
 	$(BIN)/python benchmarks/gpu_check.py
