@@ -8,7 +8,13 @@ import pytest
 
 from corll.cli.keys import main
 from corll.errors import ConfigError
-from corll.service.store.accounts import find_key, find_user, read_audit
+from corll.service.store.accounts import (
+    find_key,
+    find_user,
+    find_user_called,
+    read_audit,
+    set_consent,
+)
 from corll.service.store.database import Database
 
 
@@ -55,7 +61,8 @@ def test_a_key_of_a_user(
     monkeypatch.setenv("CORLL_STORE_BY_DEFAULT", str(stored))
     main(["create", "--user", "anna"])
     first = capsys.readouterr()
-    assert ("are kept" in first.err) is stored
+    kept = "are kept" if stored else "are not kept"
+    assert f"whose texts {kept}, and not learned from" in first.err
     second = create(capsys, "--user", "anna")
     database = Database.open(None, tmp_path)
     with database.read() as db:
@@ -67,6 +74,20 @@ def test_a_key_of_a_user(
         assert user is not None
         assert (user.name, user.namespace, user.store) == ("anna", "local", stored)
     database.close()
+
+
+def test_a_key_of_a_user_who_agreed_says_what_they_agreed_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(capsys, "--user", "anna")
+    database = Database.open(None, tmp_path)
+    with database.read() as db:
+        user = find_user_called(db, "local", "anna")
+    assert user is not None
+    database.write(lambda db: set_consent(db, user.id, store=True, learn=True, actor="a", now=1.0))
+    database.close()
+    main(["create", "--user", "anna"])
+    assert "whose texts are kept and learned from" in capsys.readouterr().err
 
 
 def test_list_and_revoke(

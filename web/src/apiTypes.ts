@@ -180,7 +180,7 @@ export interface ChatRequest {
   top_logprobs?: number | null;
   /** Text alone. */
   response_format?: TextFormat | null;
-  /** Not supported: false, null, or left out; consent says what is stored. */
+  /** False keeps this draft nowhere; left out, consent says what is stored. */
   store?: false | null;
   /** Changes nothing. */
   service_tier?: "auto" | "default" | null;

@@ -86,7 +86,8 @@ def _create(arguments: Sequence[str]) -> None:
         key, secret, user = database.write(lambda db: _created(db, settings))
     what = f"{key.id}: scope {key.scope}, name space {key.namespace}"
     if user is not None:
-        kept = "are kept and learned from" if user.store else "are not kept"
+        kept = "are kept" if user.store else "are not kept"
+        kept += " and learned from" if user.store and user.learn else ", and not learned from"
         what += f", user {user.name} ({user.id}), whose texts {kept}"
     print(f"{what}.\nThe key is shown once:", file=sys.stderr)
     print(secret)

@@ -137,6 +137,11 @@ class Generation(RequestBody):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
     @property
+    def declines_storing(self) -> bool:
+        """Whether this one draft is to be kept nowhere, whatever its user agreed to."""
+        return False
+
+    @property
     def user_name(self) -> str | None:
         """Return whom a backend speaks for; `user` is the older name."""
         return self.safety_identifier or self.user
@@ -167,7 +172,7 @@ class ChatRequest(Generation):
     )
     response_format: TextFormat | None = Field(None, description="Text alone.")
     store: Literal[False] | None = Field(
-        None, description="Not supported: false, null, or left out; consent says what is stored."
+        None, description="False keeps this draft nowhere; left out, consent says what is stored."
     )
     service_tier: Literal["auto", "default"] | None = Field(None, description="Changes nothing.")
 
@@ -183,6 +188,11 @@ class ChatRequest(Generation):
     def kind(self) -> Literal["chat", "text"]:
         """Return what a draft of this is."""
         return "chat"
+
+    @property
+    def declines_storing(self) -> bool:
+        """Whether `store` is false, as in OpenAI's API: then the draft is kept nowhere."""
+        return self.store is False
 
     @property
     def stored_prompt(self) -> list[dict[str, str]]:

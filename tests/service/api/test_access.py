@@ -131,3 +131,71 @@ def test_an_import_may_be_larger_than_other_bodies(service: RunningService) -> N
     assert service.http.post("/v1/imports", json={"items": items}).status_code != 413
     response = service.http.post("/v1/edits", json={"items": items})
     assert (response.status_code, response.json()["error"]["code"]) == (413, "body_too_large")
+
+
+@pytest.fixture
+def shop(service: RunningService) -> RunningService:
+    """The service, asked by a backend with users of its own."""
+    key = service.post("keys", {"scope": "backend", "label": "shop"})
+    return service.with_key(key["key"])
+
+
+def test_a_backend_that_names_nobody_is_refused(shop: RunningService) -> None:
+    messages = [{"role": "user", "content": "Hi"}]
+    asked = [
+        ("POST", "chat/completions", {"model": "corll", "messages": messages}),
+        ("POST", "chat/completions", {"model": "base", "messages": messages, "user": ""}),
+        ("POST", "completions", {"model": "corll", "prompt": "Hi"}),
+        ("POST", "imports", {"items": [{"prompt": "Hi", "sent": "Hello."}]}),
+        ("POST", "learn", {}),
+        ("GET", "users/me", None),
+        ("PUT", "users/me/consent", {"learn": True}),
+    ]
+    for method, path, body in asked:
+        response = shop.http.request(method, f"/v1/{path}", json=body)
+        assert response.status_code == 400, path
+        error = response.json()["error"]
+        assert (error["code"], error["param"]) == (
+            "missing_required_parameter",
+            "safety_identifier",
+        )
+        assert "safety_identifier" in error["message"]
+        assert "user" in error["message"]
+    assert shop.get("users")["data"] == []
+    assert [model["id"] for model in shop.get("models")["data"]] == ["corll", "base"]
+    anna, bert = shop.draft(safety_identifier="anna"), shop.draft(user="bert")
+    assert anna["corll"]["user"] != bert["corll"]["user"]
+
+
+def test_an_admin_that_names_nobody_speaks_for_the_user_of_this_machine(
+    service: RunningService,
+) -> None:
+    assert service.draft()["corll"]["user"] == service.get("users/me")["id"]
+
+
+def test_consent_can_be_given_before_the_first_draft(
+    service: RunningService, shop: RunningService
+) -> None:
+    consent = shop.put("users/vera/consent", {"store": False, "learn": True})
+    assert (consent["name"], consent["consent"]["store"], consent["consent"]["learn"]) == (
+        "vera",
+        False,
+        True,
+    )
+    draft = shop.draft(safety_identifier="vera")
+    assert (draft["corll"]["user"], draft["corll"]["stored"]) == (consent["id"], False)
+    assert service.http.get("/v1/users/vera").status_code == 404  # of another name space
+    assert service.put("users/vera/consent", {"learn": True})["id"] != consent["id"]
+
+
+def test_consent_makes_no_user_of_what_is_no_name_or_not_the_keys(
+    service: RunningService, shop: RunningService
+) -> None:
+    stranger = service.draft(user="olga")["corll"]["user"]
+    for identity in (stranger, "user_" + "0" * 24):
+        assert shop.http.put(f"/v1/users/{identity}/consent", json={}).status_code == 404
+    for name in ("x" * 65, "a%07b"):
+        assert shop.http.put(f"/v1/users/{name}/consent", json={}).status_code == 400
+    person = service.with_key(service.post("keys", {"scope": "user", "user": "pia"})["key"])
+    assert person.http.put("/v1/users/nobody/consent", json={}).status_code == 404
+    assert {user["name"] for user in shop.get("users")["data"]} == set()

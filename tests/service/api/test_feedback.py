@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -243,3 +244,38 @@ def test_without_store_a_draft_is_in_memory_alone_and_edits_need_consent(
     assert b"A secret plan." not in kept
     service.put("users/max/consent", {"store": True})
     assert service.post("edits", body)["state"] == "recorded"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_draft_that_is_not_to_be_stored_is_in_memory_alone_whatever_consent_says(
+    service: RunningService, stream: bool
+) -> None:
+    service.put("users/nil/consent", {"store": True, "learn": True})
+    secret = f"A plan that nobody may keep, {stream}."
+    messages = [{"role": "user", "content": secret}]
+    body = {"model": "corll", "messages": messages, "user": "nil", "store": False}
+    if stream:
+        answer = service.http.post("/v1/chat/completions", json={**body, "stream": True}).text
+        last = [line for line in answer.splitlines() if line.startswith("data: {")][-1]
+        draft = json.loads(last.removeprefix("data: "))
+    else:
+        draft = service.post("chat/completions", body)
+    assert draft["corll"]["stored"] is False
+    edit = {"draft_id": draft["id"], "text": "Sorry."}
+    side = {"draft_id": draft["id"]}
+    for path, said in (("edits", edit), ("comparisons", {"chosen": side, "rejected": side})):
+        response = service.http.post(f"/v1/{path}", json=said)
+        assert response.status_code == 403
+        error = response.json()["error"]
+        assert error["code"] == "consent_required"
+        assert '"store": false' in error["message"]
+    assert service.get("users/nil/drafts")["data"] == []
+    kept = service.settings.data_dir.joinpath("corll.db-wal").read_bytes()
+    kept += service.settings.data_dir.joinpath("corll.db").read_bytes()
+    assert secret.encode() not in kept
+
+
+def test_a_draft_that_may_be_stored_is(service: RunningService) -> None:
+    draft = service.draft(user="one", store=None)
+    assert draft["corll"]["stored"] is True
+    assert service.post("edits", {"draft_id": draft["id"], "text": "Sorry."})["id"]

@@ -15,6 +15,7 @@ from corll.service.api.origins import COOKIE, check_host, check_own_page
 from corll.service.api.services import Services
 from corll.service.store import accounts, sign_ins
 from corll.service.store.accounts import DEFAULT_USER, Key, User
+from corll.service.store.rows import is_id
 from corll.service.store.sign_ins import Session
 
 _LONGEST_NAME = 64
@@ -61,7 +62,11 @@ class Caller:
             )
 
     async def user(self, name: str | None = None) -> User:
-        """The user the request is for: the key's own, or the one that a backend names."""
+        """Return whom the request is for: the key's own user, or the one that it names.
+
+        A user whom nobody has named before is created. *Raises*: ApiError (400) for a name that
+        cannot be one, and where a backend, which speaks for many, names nobody.
+        """
         found = await self.existing_user(name)
         if found is not None:
             return found
@@ -78,6 +83,14 @@ class Caller:
         if self.key.user_id is not None:
             own_id = self.key.user_id
             return await self.services.read(lambda db: accounts.find_user(db, own_id))
+        if not name and self.key.scope == "backend":
+            raise ApiError(
+                400,
+                "missing_required_parameter",
+                "This key is a backend's, which speaks for many users: name the one that is meant, "
+                "in safety_identifier (of a draft; its older name is user) or in user.",
+                param="safety_identifier",
+            )
         own = name or DEFAULT_USER
         if len(own) > _LONGEST_NAME or not own.isprintable():
             raise ApiError(
@@ -89,14 +102,20 @@ class Caller:
         namespace = self.key.namespace
         return await self.services.read(lambda db: accounts.find_user_by_name(db, namespace, own))
 
-    async def user_in_path(self, identity: str) -> User:
-        """`me`, an id, or a name in the key's name space. *Raises*: ApiError (404)."""
+    async def user_in_path(self, identity: str, *, create: bool = False) -> User:
+        """Return `me`, the user of an id, or of a name in the key's name space.
+
+        With `create` a new name makes a user, for a key that speaks for more than one.
+        *Raises*: ApiError (404; 400 for a name that cannot be one).
+        """
         if identity == "me":
             return await self.user()
         namespace = self.key.namespace
         found = await self.services.read(
             lambda db: accounts.find_user_called(db, namespace, identity)
         )
+        if found is None and create and self.key.scope != "user" and not is_id("user", identity):
+            return await self.user(identity)
         if found is None or not self.may_see(found):
             raise not_found("such user")
         return found

@@ -82,6 +82,7 @@ class _DraftUnderWay:
         services = caller.services
         self.body, self.services, self.serving, self.request = body, services, serving, request
         self.key_id = caller.key_id
+        self.stored = serving.user.store and not body.declines_storing
         self.started = time.time()
         self.reply = Reply(
             body.kind,
@@ -100,9 +101,9 @@ class _DraftUnderWay:
         serving = await resolve_model(body.model, body.user_name, caller)
         # Long texts take their time to become tokens, for which no other request is to wait.
         request = await run_in_threadpool(_request, body, serving, services)
-        if services.settings.log_texts:
-            log.info("prompt", extra={"prompt": body.stored_prompt})
         draft = cls(body, caller, serving, request)
+        if services.settings.log_texts and draft.stored:
+            log.info("prompt", extra={"prompt": body.stored_prompt})
 
         def on_event(event: DraftEvent) -> None:
             if not loop.is_closed():
@@ -183,7 +184,7 @@ class _DraftUnderWay:
         task.add_done_callback(_abandoned.discard)
 
     async def _keep(self, drawn: Drawn) -> None:
-        """Commits the draft: to the store, or for a day to memory where the user wants no store."""
+        """Commit the draft: to the store, or for a day to memory where it is not to be stored."""
         user, version = self.serving.user, self.serving.version
         row = DraftRow(
             id=self.reply.id,
@@ -204,10 +205,10 @@ class _DraftUnderWay:
             source="live",
             created_at=self.started,
         )
-        if user.store:
+        if self.stored:
             await self.services.write(lambda db: drafts.add_draft(db, row))
         else:
-            self.services.in_memory.add(row)
+            self.services.in_memory.add(row, never_stored=self.body.declines_storing)
         self.services.metrics.drafted(row, seconds=time.time() - self.started)
 
     def _facts(self, drawn: Drawn) -> DraftFacts:
@@ -222,7 +223,7 @@ class _DraftUnderWay:
         return DraftFacts(
             candidates=len(drawn.candidates),
             user=user.id,
-            stored=user.store,
+            stored=self.stored,
             **({"implicit_reward": None, "blind": True} if self.serving.blind else told),
         )
 

@@ -15,7 +15,12 @@ from corll.schemas.requests import ComparisonRequest, EditRequest, LearnRequest
 from corll.service import feedback
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import not_found
-from corll.service.feedback import ComparisonAnswer, EditAnswer, LearningProgress
+from corll.service.feedback import (
+    ComparisonAnswer,
+    ConsentRequiredError,
+    EditAnswer,
+    LearningProgress,
+)
 from corll.service.feedback import Side as DraftSide
 from corll.service.store import drafts, preferences
 from corll.service.store.accounts import User
@@ -128,7 +133,11 @@ class FoundDraft(NamedTuple):
 
 
 async def find_draft(draft_id: str, caller: Caller) -> FoundDraft:
-    """Find a draft. *Raises*: ApiError (404) where it is not there, or not to be seen."""
+    """Find a draft.
+
+    *Raises*: ApiError (404) where it is not there, or not to be seen; ConsentRequiredError where
+    its request forbade to store it.
+    """
     kept = caller.services.in_memory.find(draft_id)
 
     def find(db: Connection) -> FoundDraft | None:
@@ -141,6 +150,11 @@ async def find_draft(draft_id: str, caller: Caller) -> FoundDraft:
     found = await caller.services.read(find)
     if found is None:
         raise not_found("such draft")
+    if found.in_memory and caller.services.in_memory.is_never_stored(draft_id):
+        raise ConsentRequiredError(
+            'This draft was asked for with "store": false, so it is not kept, and nothing that is '
+            "said of it can be. Leave `store` out where an edit is to follow."
+        )
     return found
 
 

@@ -44,23 +44,30 @@ class BackgroundLearner(Protocol):
 
 
 class DraftsInMemory:
-    """Drafts of users whose texts are not stored: for a day, and until the process ends."""
+    """Drafts whose texts are not stored: for a day, and until the process ends."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._drafts: OrderedDict[str, DraftRow] = OrderedDict()
+        self._never_stored: set[str] = set()
         self._lock = threading.Lock()
 
-    def add(self, draft: DraftRow) -> None:
-        """Keeps a draft, and forgets those that are older than a day."""
+    def add(self, draft: DraftRow, *, never_stored: bool = False) -> None:
+        """Keep a draft, and forget those that are older than a day.
+
+        `never_stored` says that its request forbade to store it; else consent may come yet.
+        """
         with self._lock:
             self._drafts[draft.id] = draft
+            if never_stored:
+                self._never_stored.add(draft.id)
             while self._drafts:
                 oldest = next(iter(self._drafts.values()))
                 fresh = oldest.created_at > self._clock() - DAY_S
                 if fresh and len(self._drafts) <= _MOST_IN_MEMORY:
                     break
-                self._drafts.popitem(last=False)
+                forgotten, _ = self._drafts.popitem(last=False)
+                self._never_stored.discard(forgotten)
 
     def find(self, draft_id: str) -> DraftRow | None:
         """The draft of that id, unless it is older than a day."""
@@ -69,6 +76,11 @@ class DraftsInMemory:
         if draft is None or draft.created_at <= self._clock() - DAY_S:
             return None
         return draft
+
+    def is_never_stored(self, draft_id: str) -> bool:
+        """Say whether a draft's request forbade to store it."""
+        with self._lock:
+            return draft_id in self._never_stored
 
 
 @dataclass

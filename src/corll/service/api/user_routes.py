@@ -59,8 +59,11 @@ async def retrieve_user(user_id: str, caller: CurrentCaller) -> schemas.UserAndL
 
 @router.put("/{user_id}/consent", summary="What the user agrees to")
 async def put_consent(user_id: str, body: ConsentRequest, caller: CurrentCaller) -> schemas.User:
-    """Withdrawing `learn` serves the base at once. Nothing is retroactive unless `include_past`."""
-    user = await caller.user_in_path(user_id)
+    """Withdrawing `learn` serves the base at once. Nothing is retroactive unless `include_past`.
+
+    A backend, or an admin, may say what a user agrees to before the user's first draft.
+    """
+    user = await caller.user_in_path(user_id, create=True)
 
     def change(db: Connection) -> Any:
         changed = accounts.set_consent(

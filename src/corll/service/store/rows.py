@@ -23,6 +23,12 @@ def new_id(prefix: str) -> str:
     return prefix + separator + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
 
 
+def is_id(prefix: str, text: str) -> bool:
+    """Say whether a text looks like what `new_id` makes with that prefix."""
+    letters = text.removeprefix(f"{prefix}_")
+    return len(letters) == _LENGTH < len(text) and set(letters) <= set(_LETTERS)
+
+
 def hash_secret(secret: str) -> str:
     """What is kept of a secret: long and random, so that a slow hash would guard nothing more."""
     return hashlib.sha256(secret.encode()).hexdigest()
