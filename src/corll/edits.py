@@ -38,7 +38,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
 def edit_cost(draft: str, edited: str) -> float:
-    """Levenshtein distance over the length of the edit.
+    """Return the Levenshtein distance over the length of the edit.
 
     *Units*: character operations per character of the edit; 0 for an acceptance. It exceeds 1
     where more was deleted than remains.
@@ -47,7 +47,7 @@ def edit_cost(draft: str, edited: str) -> float:
 
 
 def content_words(text: str) -> frozenset[str]:
-    """The distinct content words of a text: lower case, plain plurals and tenses folded."""
+    """Return the distinct content words of a text: lower case, plain plurals and tenses folded."""
     words = (word.replace("’", "'").lower() for word in _WORD.findall(text))
     return frozenset(
         _stem(word)
@@ -57,7 +57,7 @@ def content_words(text: str) -> frozenset[str]:
 
 
 def content_kept(source: str, text: str) -> float:
-    """The share of the content words of `source` that `text` still holds; 1 if it has none.
+    """Return the share of the content words of `source` that `text` still holds; 1 if it has none.
 
     With a draft and its edit it says what the editor left standing; with a prompt and a draft it
     says how much of what was asked the draft still speaks of, so that edits saved by empty text
@@ -68,7 +68,7 @@ def content_kept(source: str, text: str) -> float:
 
 
 def distinct_2(text: str) -> float:
-    """Distinct word pairs over word pairs: near 1 for prose, towards 0 for text that repeats.
+    """Return distinct word pairs over word pairs: near 1 for prose, near 0 for repetition.
 
     A text of fewer than two words has no pair, hence 0: it says nothing.
     *Source*: Li et al. 2016 (arXiv 1510.03055).
@@ -86,7 +86,7 @@ class Change(NamedTuple):
 
 
 def word_diff(draft: str, edited: str) -> Iterator[Change]:
-    """What turns `draft` into `edited`, word by word; what is kept and inserted makes the edit."""
+    """Yield what turns `draft` into `edited`, word by word; kept and inserted make the edit."""
     before, after = _words_and_spaces(draft), _words_and_spaces(edited)
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     for operation, a0, a1, b0, b1 in matcher.get_opcodes():
@@ -104,7 +104,7 @@ def _words_and_spaces(text: str) -> list[str]:
 
 
 def _stem(word: str) -> str:
-    """Folds plain inflections only: Harman's S-stemmer with -ing and -ed, never below 3 letters."""
+    """Fold plain inflections: Harman's S-stemmer with -ing and -ed, never below 3 letters."""
     word = word.removesuffix("'s")
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"

@@ -15,7 +15,7 @@ class User(Protocol):
     """Whoever answers a draft: a person at a terminal, a rule, an expert policy."""
 
     def edit(self, draft: Draft) -> str | None:
-        """The text that the user sends instead of the draft.
+        """Return the text that the user sends instead of the draft.
 
         The draft's own text is an acceptance; None is no feedback at all. The edit need not be
         good, only better than the draft (paper, section 3).
@@ -28,7 +28,7 @@ class BatchUser(Protocol):
     """A user that answers many drafts at once, since it is a model itself, or several people."""
 
     def edits(self, drafts: Sequence[Draft]) -> Sequence[Edit]:
-        """An answer to each draft, in order.
+        """Return an answer to each draft, in order.
 
         Where the user chose among the candidates that were drawn, the answer's draft says by its
         `choice` which of them is the worse one.
@@ -41,7 +41,7 @@ class UserLeftError(Exception):
 
 
 def is_acceptance(draft: Draft, edited_text: str) -> bool:
-    """Whether the user sent the draft as it was."""
+    """Say whether the user sent the draft as it was."""
     return same_text(draft.text, edited_text)
 
 

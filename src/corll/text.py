@@ -83,7 +83,7 @@ def half_character(text: str) -> int | None:
 
 
 def check_characters(text: str, what: str) -> None:
-    """*Raises*: InputError where `what` was sent holds half of a character."""
+    """Check that a text holds no half of a character. *Raises*: InputError, which names `what`."""
     if (place := half_character(text)) is not None:
         raise InputError(
             f"The {what} holds half of a character at {place} (a lone surrogate), which no "

@@ -41,7 +41,7 @@ class StoreSettings(Config):
 
     @contextmanager
     def opened(self, *, create: bool = False) -> Iterator[Database]:
-        """The database, closed afterwards.
+        """Yield the database, and close it afterwards.
 
         *Raises*: ConfigError where there is none and `create` does not ask for one.
         """
@@ -68,7 +68,7 @@ class UserSettings(StoreSettings):
     namespace: Namespace = Field(LOCAL_NAMESPACE, description="The name space that knows the name.")
 
     def found_in(self, database: Database) -> User:
-        """*Raises*: ConfigError where there is no such user."""
+        """Return the user that is meant. *Raises*: ConfigError where there is no such user."""
         with database.read() as db:
             found = find_user_called(db, self.namespace, self.user)
             others = [] if found else [user.name for user in users_of(db, self.namespace)]
@@ -79,12 +79,12 @@ class UserSettings(StoreSettings):
 
 
 def stores_by_default() -> bool:
-    """Whether the texts of a new user are kept, as the service's variables say."""
+    """Say whether the texts of a new user are kept, as the service's variables say."""
     return ServiceSettings.from_environment(os.environ).stores_by_default
 
 
 def actor() -> str:
-    """How the audit trail names whoever types."""
+    """Return how the audit trail names whoever types."""
     name = "unknown"
     with suppress(OSError, KeyError, ImportError):
         name = getpass.getuser()
@@ -92,7 +92,7 @@ def actor() -> str:
 
 
 def when(seconds: float | None) -> str:
-    """A moment for people, in the time of this machine."""
+    """Write a moment for people, in the time of this machine."""
     if seconds is None:
         return "–"
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")

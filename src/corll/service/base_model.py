@@ -8,7 +8,7 @@ from corll.service.settings import ServiceSettings
 
 
 def load_base(settings: ServiceSettings) -> Policy:
-    """π_0 with all weights in a file of the data folder, which server and learner both map.
+    """Return π_0 with all weights in a file of the data folder, which server and learner both map.
 
     *Raises*: ModelNotFoundError, ConfigError.
     """

@@ -22,14 +22,14 @@ class EventHub:
         self._closing = False
 
     def publish(self, user_id: str, event: Event) -> None:
-        """Tells all listeners of a user; from any thread."""
+        """Tell all listeners of a user; from any thread."""
         with self._lock:
             listeners = list(self._listeners.get(user_id, ()))
         for listener in listeners:
             listener.put(f"event: {event.kind}\ndata: {event.model_dump_json()}\n\n")
 
     def close(self) -> None:
-        """Ends all streams, so that a clean stop need not wait for browsers to leave."""
+        """End all streams, so that a clean stop need not wait for browsers to leave."""
         with self._lock:
             self._closing = True
             listeners = [one for those in self._listeners.values() for one in those]
@@ -37,7 +37,7 @@ class EventHub:
             listener.put(None)
 
     async def listen(self, user_id: str) -> AsyncIterator[str]:
-        """Events of a user, with a comment now and then that keeps the connection open."""
+        """Yield a user's events, with a comment now and then that keeps the connection open."""
         listener = _Listener()
         with self._lock:
             if self._closing:

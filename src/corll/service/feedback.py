@@ -225,7 +225,7 @@ def ask_to_learn(db: Connection, user: User, *, now: float) -> int:
 
 
 def check_agreed_to_learn(user: User) -> None:
-    """*Raises*: ConsentRequiredError where the user has not agreed to be learned from."""
+    """Check that the user agreed to be learned from. *Raises*: ConsentRequiredError."""
     if not user.learn:
         raise ConsentRequiredError(
             "This user has not agreed to be learned from. PUT /v1/users/{id}/consent "
@@ -262,7 +262,7 @@ def _progress(db: Connection, preference_id: str | None, reason: str | None) -> 
 
 
 def _learned(db: Connection, user_id: str, version_id: str) -> LearningProgress:
-    """What was learned serves as long as its user agrees and a version of theirs serves."""
+    """Say whether what was learned serves: its user agrees, and a version of theirs serves."""
     version = lineages.find_version(db, version_id)
     user = accounts.find_user(db, user_id)
     assert version is not None

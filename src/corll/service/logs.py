@@ -36,7 +36,7 @@ class JsonLines(logging.Formatter):
 
 
 def set_up_logging(settings: ServiceSettings) -> None:
-    """Sends the log of this process to stderr, as JSON lines."""
+    """Send the log of this process to stderr, as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()

@@ -58,7 +58,7 @@ class Metrics:
         lag: Callable[[], float],
         learner: Callable[[], str],
     ) -> None:
-        """Gauges that are read when they are asked for.
+        """Return gauges that are read when they are asked for.
 
         `waiting` preferences, `lag` the seconds that the oldest of them has waited.
         """
@@ -76,7 +76,7 @@ class Metrics:
             state.labels(name).set_function(partial(_is, learner, name))
 
     def drafted(self, row: DraftRow, *, seconds: float) -> None:
-        """Counts a draft that was committed."""
+        """Count a draft that was committed."""
         self._drafts.labels(row.status).inc()
         self._draft_seconds.observe(seconds)
 
@@ -87,12 +87,12 @@ class Metrics:
         self._cost.labels(by).observe(edit.edit_cost)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Counts a request by its route, never by its path, which may name someone."""
+        """Count a request by its route, never by its path, which may name someone."""
         self._requests.labels(method, route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
     def exposition(self) -> bytes:
-        """In Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 

@@ -6,7 +6,7 @@ from corll.records import Prompt, Verbatim
 
 
 def as_prompt(stored: object, kind: str) -> Prompt:
-    """Messages, or a text: of kind `text` it is continued as it stands."""
+    """Return a stored prompt: messages, or a text; of kind `text` it is continued verbatim."""
     if isinstance(stored, str):
         return Verbatim(stored) if kind == "text" else stored
     assert isinstance(stored, list)

@@ -39,7 +39,7 @@ _FINISH_WITHIN_S = 60
 
 
 def serve(settings: ServiceSettings, *, say: Callable[[str], None] = print) -> None:
-    """Serves until SIGINT or SIGTERM, then finishes the drafts that are under way.
+    """Serve until SIGINT or SIGTERM, then finish the drafts that are under way.
 
     `say` is told what a person at the terminal wants to know. All files that are made meanwhile
     are their owner's alone.
@@ -71,7 +71,7 @@ class _Server(uvicorn.Server):
 
 
 def _sign_in_path(services: Services) -> str:
-    """A link for the user of this machine."""
+    """Return a link for the user of this machine."""
     now = time.time()
 
     def create(db: Connection) -> str:
@@ -89,7 +89,7 @@ def _sign_in_path(services: Services) -> str:
 
 @contextmanager
 def _signals_end_the_server_only() -> Iterator[None]:
-    """uvicorn raises a signal again once it has shut down; here that must not end the process
+    """Keep the signal that uvicorn raises again once it has shut down from ending the process
     before engine, learner and writer are stopped in order.
     """
     handled = (signal.SIGINT, signal.SIGTERM)
@@ -105,7 +105,7 @@ def _signals_end_the_server_only() -> Iterator[None]:
 def running_app(
     settings: ServiceSettings, *, say: Callable[[str], None] = print
 ) -> Iterator[FastAPI]:
-    """The application with all that works behind it, stopped in order at the end."""
+    """Yield the application with all that works behind it, stopped in order at the end."""
     with ExitStack() as stack:
         database = Database.open(settings.database, settings.data_dir)
         stack.callback(database.close)
@@ -139,7 +139,7 @@ def running_app(
 
 
 def _loaded(settings: ServiceSettings) -> Policy:
-    """The base model, loaded by a thread that ends.
+    """Return the base model, loaded by a thread that ends.
 
     A thread that has computed keeps OpenMP's helpers for itself. Once a process has more of these
     threads than processors, they sleep between operations where they would spin, and waking them
@@ -179,7 +179,7 @@ def _listener(settings: ServiceSettings) -> Iterator[socket.socket]:
 
 @contextmanager
 def _only_server(settings: ServiceSettings) -> Iterator[None]:
-    """One server a data folder. The lock is the server's: no child process inherits it."""
+    """Hold the data folder for one server. No child process inherits the lock."""
     lock = FileLock(settings.data_dir / "server.lock", timeout=0, mode=0o600)
     try:
         lock.acquire()
@@ -196,7 +196,7 @@ def _only_server(settings: ServiceSettings) -> Iterator[None]:
 def _ensure_admin_key(
     settings: ServiceSettings, database: Database, say: Callable[[str], None]
 ) -> None:
-    """The key of CORLL_ADMIN_KEY; without it, and where there is none yet, a new one is shown."""
+    """Keep the key of CORLL_ADMIN_KEY; without one, make a first key and show it."""
     given = None if settings.admin_key is None else settings.admin_key.get_secret_value()
 
     def ensure(db: Connection) -> str | None:

@@ -30,7 +30,7 @@ _SHORTEST_KEY, _LONGEST_KEY = 20, 200
 
 
 def default_data_dir() -> Path:
-    """Where the service keeps everything, by the XDG convention."""
+    """Return where the service keeps everything, by the XDG convention."""
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "corll"
 
 
@@ -193,7 +193,7 @@ class ServiceSettings(Config):
         return self.is_loopback and not self.behind_proxy
 
     def printable(self) -> dict[str, Any]:
-        """As plain data, without what is secret."""
+        """Return the settings as plain data, without what is secret."""
         fields = self.model_dump(mode="json", exclude={"admin_key"})
         if self.database is not None:
             from corll.service.store.urls import without_password
@@ -203,7 +203,7 @@ class ServiceSettings(Config):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ServiceSettings:
-        """The defaults, as the variables CORLL_* change them.
+        """Return the defaults, as the variables CORLL_* change them.
 
         *Raises*: ConfigError for a variable that names no setting, or a value that does not fit.
         """

@@ -190,7 +190,7 @@ class Journal:
 
 
 def _route(scope: Scope) -> str:
-    """The route's template; a path could name someone."""
+    """Return the route's template; a path could name someone."""
     return str(getattr(scope.get("route"), "path", "unknown"))
 
 

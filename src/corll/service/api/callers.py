@@ -24,7 +24,7 @@ _bearer = HTTPBearer(auto_error=False, description="A key of `corll keys create`
 
 
 def services_of(request: Request) -> Services:
-    """What the app was created with."""
+    """Return what the app was created with."""
     services: Services = request.app.state.services
     return services
 
@@ -51,7 +51,7 @@ class Caller:
         return self.key.id
 
     def require(self, scope: str) -> None:
-        """*Raises*: ApiError (403) where the key's scope is smaller."""
+        """Check the key's scope. *Raises*: ApiError (403) where the key's scope is smaller."""
         order = ("user", "backend", "admin")
         if order.index(self.key.scope) < order.index(scope):
             raise ApiError(
@@ -79,7 +79,7 @@ class Caller:
         )
 
     async def existing_user(self, name: str | None = None) -> User | None:
-        """As `user`, but nobody is created."""
+        """Return the user as `user` does, but create nobody."""
         if self.key.user_id is not None:
             own_id = self.key.user_id
             return await self.services.read(lambda db: accounts.find_user(db, own_id))
@@ -121,12 +121,12 @@ class Caller:
         return found
 
     def visible_owner(self, db: Connection, user_id: str) -> User | None:
-        """Whose something is, if it is this key's to see."""
+        """Return whose something is, if it is this key's to see."""
         owner = accounts.find_user(db, user_id)
         return owner if owner is not None and self.may_see(owner) else None
 
     def may_see(self, user: User) -> bool:
-        """Whether the user's drafts, edits and versions are this key's to see."""
+        """Say whether the user's drafts, edits and versions are this key's to see."""
         if self.key.scope == "admin":
             return True
         if self.key.scope == "backend":
@@ -139,7 +139,7 @@ async def caller_of(
     services: CurrentServices,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
-    """By its key, else by the session of its browser.
+    """Recognise who asks by its key, else by the session of its browser.
 
     *Raises*: ApiError: 401 without a key that is known, 403 where a cookie came from another site,
     429 where it asks too often.
@@ -157,7 +157,7 @@ async def caller_of(
 
 
 async def session_of(request: Request, services: Services) -> Session:
-    """The session of a browser, after what a cookie must prove. *Raises*: ApiError."""
+    """Return the session of a browser, after what a cookie must prove. *Raises*: ApiError."""
     check_host(request, services.settings)
     secret, now = request.cookies.get(COOKIE, ""), time.time()
     session = await services.read(lambda db: sign_ins.find_session(db, secret, now=now))

@@ -113,7 +113,7 @@ class _DraftUnderWay:
         return draft
 
     async def whole(self, request: Request) -> ChatCompletion | TextCompletion:
-        """The reply in one piece, once all of it is drawn and committed."""
+        """Return the reply in one piece, once all of it is drawn and committed."""
         try:
             drawn = await self._until_drawn(request)
         except asyncio.CancelledError:
@@ -123,7 +123,7 @@ class _DraftUnderWay:
         return self.reply.whole(drawn, self._facts(drawn))
 
     async def stream(self) -> AsyncIterator[str]:
-        """Server-sent events; an error after the first of them is an event too."""
+        """Return server-sent events; an error after the first of them is an event too."""
         drawn: Drawn | None = None
         try:
             for chunk in self.reply.opening(self.request.choices):
@@ -167,7 +167,7 @@ class _DraftUnderWay:
                 return event
 
     def _abandon(self) -> None:
-        """Stops the drawing, and keeps what there is once the engine has let go of it."""
+        """Stop the drawing, and keep what there is once the engine has let go of it."""
         self.job.cancel()
 
         async def keep_what_there_is() -> None:
@@ -274,7 +274,7 @@ def _length(body: CompletionRequest, prompt: Prompt, services: Services) -> int:
 
 
 def _config(body: CompletionRequest, default: CoactiveConfig) -> CoactiveConfig:
-    """The server's own, as the request changes it; temperature 0 takes the likeliest token."""
+    """Return the server's settings as the request changes them; temperature 0 is greedy."""
     changes: dict[str, Any] = {}
     if body.num_candidates is not None:
         changes["num_candidates"] = body.num_candidates

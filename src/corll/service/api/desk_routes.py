@@ -44,7 +44,7 @@ async def page(request: Request, services: CurrentServices) -> Response:
 
 
 def page_headers(nonce: str) -> dict[str, str]:
-    """Scripts and styles of our own files alone, no other host, no frame around it."""
+    """Allow scripts and styles of our own files alone, no other host, and no frame."""
     policy = {
         "default-src": "'none'",
         "script-src": "'self'",
@@ -65,7 +65,7 @@ def page_headers(nonce: str) -> dict[str, str]:
 
 
 def mount_files(app: FastAPI) -> None:
-    """The built files, whose names change with their content."""
+    """Return the built files, whose names change with their content."""
     assets = FILES / "assets"
     if assets.is_dir():
         app.mount("/assets", GZipMiddleware(_Assets(directory=assets)), name="assets")

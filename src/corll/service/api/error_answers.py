@@ -48,7 +48,7 @@ class ApiError(CorllError):
 
 
 def not_found(what: str) -> ApiError:
-    """For what is not there, and for what is another's: nobody learns which."""
+    """Return the error for what is not there or another's; nobody learns which."""
     return ApiError(404, "not_found", f"There is no {what}, or it is not yours to see.")
 
 
@@ -93,7 +93,7 @@ _TABLE: tuple[tuple[type[CorllError], int, str], ...] = (
 
 
 def translated(error: Exception) -> ApiError:
-    """The answer to an exception."""
+    """Return the answer to an exception."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, EngineBusyError):
@@ -120,7 +120,7 @@ def error_response(error: ApiError) -> JSONResponse:
 
 
 def install(app: FastAPI) -> None:
-    """Answers the exceptions that are expected in the same shape; `Journal` answers all others."""
+    """Answer the exceptions that are expected in the same shape; `Journal` answers all others."""
 
     async def on_error(_: Request, error: Exception) -> JSONResponse:
         return error_response(translated(error))
@@ -141,7 +141,7 @@ def install(app: FastAPI) -> None:
 
 
 def _of_validation(error: RequestValidationError) -> ApiError:
-    """All problems at once; `param` is the first."""
+    """Return all problems at once; `param` is the first."""
     problems, names = [], []
     unsupported = False
     for problem in error.errors():

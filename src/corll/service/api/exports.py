@@ -20,8 +20,10 @@ _PAGE = 200
 
 
 def export_lines(database: Database, user: User) -> Iterator[str]:
-    """The user, then every draft, edit, comparison, preference, import with its items, lineage,
-    version and audit entry.
+    """Yield the user, then all that is kept of them, a line each.
+
+    These are drafts, edits, comparisons, preferences, imports with their items, lineages, versions
+    and audit entries.
     """
     yield _line("user", asdict(user))
     yield from _pages(database, user, "draft", drafts.drafts_of)
@@ -52,7 +54,7 @@ def export_lines(database: Database, user: User) -> Iterator[str]:
 def _pages(
     database: Database, user: User, record: str, page: Callable[..., list[Any]]
 ) -> Iterator[str]:
-    """Lines of all rows of a kind, newest first."""
+    """Yield lines of all rows of a kind, newest first."""
     for row in _paged(database, _after_id(page, user)):
         yield _line(record, asdict(row))
 
@@ -60,7 +62,7 @@ def _pages(
 def _paged(
     database: Database, page: Callable[[Connection, Row | None], list[Row]]
 ) -> Iterator[Row]:
-    """A page at a time, so that no export holds all of a history in memory.
+    """Yield rows a page at a time, so that no export holds all of a history in memory.
 
     `page` gives what follows the last row of the page before, or begins where that is None.
     """

@@ -46,7 +46,7 @@ class RateLimits:
         self._buckets: dict[str, _Bucket] = {}
 
     def take(self, key: Key) -> Rate:
-        """Takes one request from the key's bucket. *Raises*: ApiError (429) where it is empty."""
+        """Take one request from the key's bucket. *Raises*: ApiError (429) where it is empty."""
         limit = key.rate_per_minute or self._default
         now = self._clock()
         bucket = self._buckets.setdefault(key.id, _Bucket(float(limit), now))

@@ -17,7 +17,7 @@ router = APIRouter(tags=["models"])
 
 
 async def resolve_model(name: str, user_name: str | None, caller: Caller) -> Serving:
-    """`corll` is the user's serving version, `base` the plain base, `NAME@7` that version.
+    """Say whose weights a model's name means: `corll` is the user's serving version, `base` the plain base, `NAME@7` that version.
 
     A named version drafts for its owner alone; `user_name` may be left out then.
     *Raises*: ApiError (404) for any other name, for a version that is not the caller's to see, and

@@ -19,7 +19,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def check_host(request: HTTPConnection, settings: ServiceSettings) -> None:
-    """*Raises*: ApiError (400) where the Host header names a host that is not ours.
+    """Refuse a Host header that names a host which is not ours. *Raises*: ApiError (400).
 
     A page of another site whose name was made to point here would send its own.
     """
@@ -33,7 +33,7 @@ def check_host(request: HTTPConnection, settings: ServiceSettings) -> None:
 
 
 def check_own_page(request: HTTPConnection, session: Session) -> None:
-    """*Raises*: ApiError (403) where a request with our cookie is not our own page's."""
+    """Refuse a request with our cookie that is not our own page's. *Raises*: ApiError (403)."""
     origin = request.headers.get("origin")
     own = f"{request.url.scheme}://{request.headers.get('host', '')}"
     changes = request.scope["method"] not in _SAFE

@@ -35,11 +35,11 @@ class BackgroundLearner(Protocol):
         ...
 
     def ask_to_learn(self, user_id: str) -> None:
-        """Asks for a step on all that waits for a user."""
+        """Ask for a step on all that waits for a user."""
         ...
 
     def wake(self) -> None:
-        """Says that there is something new in the store."""
+        """Say that there is something new in the store."""
         ...
 
 
@@ -70,7 +70,7 @@ class DraftsInMemory:
                 self._never_stored.discard(forgotten)
 
     def find(self, draft_id: str) -> DraftRow | None:
-        """The draft of that id, unless it is older than a day."""
+        """Return the draft of that id, unless it is older than a day."""
         with self._lock:
             draft = self._drafts.get(draft_id)
         if draft is None or draft.created_at <= self._clock() - DAY_S:
@@ -97,7 +97,7 @@ class Services:
     events: EventHub = field(default_factory=EventHub)
 
     async def read(self, query: Callable[[Connection], Result]) -> Result:
-        """Runs a query beside the event loop."""
+        """Run a query beside the event loop."""
 
         def run() -> Result:
             with self.database.read() as db:
@@ -106,5 +106,5 @@ class Services:
         return await run_in_threadpool(run)
 
     async def write(self, change: Callable[[Connection], Result]) -> Result:
-        """Runs a change, and returns once the disk has it."""
+        """Run a change, and return once the disk has it."""
         return await asyncio.wrap_future(self.writer.submit(change))

@@ -96,5 +96,5 @@ async def end_session(
 
 
 def link_path(token: str) -> str:
-    """Where a link points, on whatever host serves."""
+    """Return where a link points, on whatever host serves."""
     return f"/sign-in?token={token}"

@@ -44,7 +44,7 @@ class AdaptersInMemory:
         self._loaded: OrderedDict[str, Policy] = OrderedDict()
 
     def get(self, version: VersionFolder, in_use: set[str | None]) -> Policy:
-        """*Raises*: AdapterError where the folder cannot be loaded."""
+        """Return the version's policy, loaded if need be. *Raises*: AdapterError where the folder cannot be loaded."""
         policy = self._loaded.get(version.id)
         if policy is None:
             policy = self._base.with_adapter(version.folder, reference=version.reference)
@@ -118,11 +118,11 @@ class Engine:
         return len(self._waiting) + sum(len(session.jobs) for session in list(self._sessions))
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """Of a rendered prompt. *Raises*: InputError, PromptTooLongError."""
+        """Count the tokens of a rendered prompt. *Raises*: InputError, PromptTooLongError."""
         return len(self._base.codec.encode_prompt(prompt))
 
     def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:
-        """Why an edit of a draft could not be learned from; None where it can."""
+        """Return why an edit of a draft could not be learned from; None where it can."""
         codec = self._base.codec
         try:
             edit = codec.encode_edit(drafted, text)
@@ -133,7 +133,7 @@ class Engine:
         return "To the model the edit is the draft itself." if same else None
 
     def submit(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> DraftJob:
-        """Puts a request in the queue.
+        """Put a request in the queue.
 
         *Raises*: EngineBusyError where that is full, or the service is stopping; InputError,
         PromptTooLongError for a prompt that cannot be drafted for, or not so many times.
@@ -156,7 +156,7 @@ class Engine:
         return job
 
     def try_adapter(self, folder: Path) -> None:
-        """Loads an adapter between two tokens, and lets go of it.
+        """Load an adapter between two tokens, and let go of it.
 
         *Raises*: AdapterError where it does not fit the base; EngineBusyError where the service is
         stopping.
@@ -170,7 +170,7 @@ class Engine:
         trial.outcome.result()
 
     def close(self, timeout: float | None = None) -> None:
-        """Takes no more requests, finishes those that were taken, and ends the thread."""
+        """Take no more requests, finish those that were taken, and end the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -192,7 +192,7 @@ class Engine:
             self._on_busy(False)
 
     def _admit(self) -> None:
-        """Begins what is waiting, as far as there is room; at least one."""
+        """Begin what is waiting, as far as there is room; at least one."""
         while self._waiting:
             if len(self._sessions) >= _MOST_SESSIONS:
                 return
@@ -209,7 +209,7 @@ class Engine:
             self._begin(alike)
 
     def _fits(self, jobs: Sequence[DraftJob]) -> bool:
-        """Whether these, drawn together, find room and memory beside what is under way."""
+        """Say whether these, drawn together, find room and memory beside what is under way."""
         under_way = sum(session.branches for session in self._sessions)
         branches = under_way + sum(job.request.branches for job in jobs)
         longest = max(longest_row(jobs), *(session.longest for session in self._sessions), 0)
@@ -236,7 +236,7 @@ class Engine:
 
 
 def _shares(one: DraftRequest, other: DraftRequest) -> bool:
-    """Whether two requests can be drawn in one decoding."""
+    """Say whether two requests can be drawn in one decoding."""
     return _kind(one) == _kind(other)
 
 

@@ -149,7 +149,7 @@ class DraftJob:
     cancelled: bool = field(default=False, init=False)
 
     def cancel(self) -> None:
-        """Says that nobody waits any more; what was drawn so far still arrives, as cancelled."""
+        """Say that nobody waits any more; what was drawn so far still arrives, as cancelled."""
         self.cancelled = True
 
 
@@ -165,19 +165,19 @@ class Drafter(Protocol):
     context_length: int | None
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """Of a rendered prompt. *Raises*: InputError, PromptTooLongError."""
+        """Count the tokens of a rendered prompt. *Raises*: InputError, PromptTooLongError."""
         ...
 
     def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:
-        """Why an edit of a draft could not be learned from; None where it can."""
+        """Return why an edit of a draft could not be learned from; None where it can."""
         ...
 
     def submit(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> DraftJob:
-        """*Raises*: EngineBusyError; InputError, PromptTooLongError for a prompt that won't do."""
+        """Put a request in the queue. *Raises*: EngineBusyError, InputError, PromptTooLongError."""
         ...
 
     def try_adapter(self, folder: Path) -> None:
-        """Loads an adapter and lets go of it. *Raises*: AdapterError where it does not fit."""
+        """Load an adapter and let go of it. *Raises*: AdapterError where it does not fit."""
         ...
 
     @property

@@ -77,7 +77,7 @@ class Session:
         return None if version is None else version.id
 
     def advance(self) -> bool:
-        """A token further for each candidate; tells the jobs, and says whether any goes on."""
+        """Draw a token for each candidate; tell the jobs, and say whether any goes on."""
         with self._weights() as drawing:
             drawing.advance(self._decoding)
         for number, job in enumerate(self.jobs):
@@ -86,7 +86,7 @@ class Session:
         return not all(self._over)
 
     def fail(self, event: DraftEvent) -> None:
-        """Ends all jobs that are still under way with the same event."""
+        """End all jobs that are still under way with the same event."""
         for number, job in enumerate(self.jobs):
             if not self._over[number]:
                 self._over[number] = True
@@ -94,7 +94,7 @@ class Session:
 
     @contextmanager
     def _weights(self) -> Iterator[Policy]:
-        """What draws: the version's policy, or the base with all adapters off."""
+        """Return what draws: the version's policy, or the base with all adapters off."""
         if self.policy is not None:
             yield self.policy
             return
@@ -102,7 +102,7 @@ class Session:
             yield self.base
 
     def _follow(self, number: int, job: DraftJob) -> None:
-        """What the latest token means for a job: text to tell, or its end."""
+        """Return what the latest token means for a job: text to tell, or its end."""
         request, rows, cancelled = job.request, self._rows[number], job.cancelled
         before = sum(row.ended for row in rows)
         for row in rows:
@@ -118,7 +118,7 @@ class Session:
             self._finish(number, job, cancelled=cancelled)
 
     def _read(self, row: _Row, request: DraftRequest, *, is_last: bool) -> None:
-        """Where a candidate stands; its text only where that is told, searched, or at its end."""
+        """Return where a candidate stands; its text where that is told, searched, or at an end."""
         decoding = self._decoding
         length = int(decoding.lengths[row.number])
         ids = tuple(decoding.token_ids[row.number, :length].tolist())
@@ -138,7 +138,7 @@ class Session:
             self._decoding.stop([row.number])
 
     def _tell(self, job: DraftJob, rows: Sequence[_Row], *, progressed: bool) -> None:
-        """Tells what of the texts cannot change any more or, where one is to be chosen, how many
+        """Tell what of the texts cannot change any more or, where one is to be chosen, how many
         are drawn.
         """
         if job.request.streams:
@@ -204,7 +204,7 @@ class Session:
         )
 
     def _ids_within(self, ids: tuple[int, ...], text: str) -> tuple[int, ...]:
-        """The ids whose text is within `text`, which a stop sequence cut short; at least one."""
+        """Return the ids whose text is within `text`, cut by a stop sequence; at least one."""
         for count in range(len(ids), 1, -1):
             if text.startswith(self.base.codec.decode(ids[:count])):
                 return ids[:count]
@@ -212,13 +212,13 @@ class Session:
 
 
 def longest_row(jobs: Sequence[DraftJob]) -> int:
-    """Tokens of the rows of a decoding that jobs share: all have the same room."""
+    """Return tokens of the rows of a decoding that jobs share: all have the same room."""
     prompt = max(job.prompt_tokens for job in jobs)
     return prompt + max(job.request.max_new_tokens for job in jobs)
 
 
 def _settled(text: str, stops: Sequence[str]) -> int:
-    """How much of a growing text no further token can change: no half character, no half stop."""
+    """Return how much of a growing text is settled: no half character, no half stop."""
     settled = len(text)
     while settled and text[settled - 1] == _CUT_SHORT:
         settled -= 1

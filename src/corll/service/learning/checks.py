@@ -70,7 +70,7 @@ class Examined:
 
 
 def changes_the_logits(version: Examined) -> str | None:
-    """An adapter that matches no module loads without an error and answers as the base does."""
+    """Refuse an adapter that matches no module: it loads, and answers as the base does."""
     policy, reference = version.learned_scores
     if float((policy - reference).abs().max()) < _SMALLEST_CHANGE:
         return "the loaded adapter gives the same log-probabilities as its reference"
@@ -78,13 +78,13 @@ def changes_the_logits(version: Examined) -> str | None:
 
 
 def stays_finite(version: Examined) -> str | None:
-    """Weights that overflow give texts no probability at all."""
+    """Refuse weights that overflow and so give texts no probability at all."""
     scores = torch.cat([*version.learned_scores, *version.probe_scores[:2]])
     return None if bool(scores.isfinite().all()) else "its log-probabilities are not finite"
 
 
 def stays_within_budget(version: Examined) -> str | None:
-    """A version that finds its reference's own texts absurd has forgotten how to write."""
+    """Refuse a version that finds its reference's own texts absurd: it forgot how to write."""
     policy, reference, lengths = version.probe_scores
     drift = float((reference - policy).sum() / lengths.sum())
     if drift > version.max_drift:
@@ -103,5 +103,5 @@ CHECKS: tuple[Callable[[Examined], str | None], ...] = (
 
 
 def reasons_against(version: Examined) -> list[str]:
-    """Why it must not serve; empty where it may."""
+    """Return the reasons why it must not serve; none where it may."""
     return [reason for check in CHECKS if (reason := check(version)) is not None]

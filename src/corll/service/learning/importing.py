@@ -45,7 +45,7 @@ class _EndedError(Exception):
 
 
 def go_on(trainer: Trainer, row: ImportRow) -> None:
-    """A further chunk of an import; its last one leaves it done, with figures.
+    """Work at a further chunk of an import; the last one leaves it done, with figures.
 
     It goes on from what is stored, so a process that was killed loses a chunk at most. Where its
     user has withdrawn consent it ends as failed, and nothing more is stored or learned.
@@ -95,7 +95,7 @@ def _check_wanted(db: Connection, row: ImportRow) -> None:
 
 
 def _write(trainer: Trainer, row: ImportRow, work: Callable[[Connection], Any]) -> None:
-    """Writes while the import is wanted, which is looked at in the same transaction."""
+    """Write while the import is wanted, which is looked at in the same transaction."""
 
     def write(db: Connection) -> None:
         _check_wanted(db, row)
@@ -111,7 +111,7 @@ def _update(trainer: Trainer, row: ImportRow, **changes: Any) -> None:
 def _figures(
     trainer: Trainer, row: ImportRow, held_out: Sequence[ImportItem], result: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Edit cost and surprisal before and after on the texts that were held out."""
+    """Measure edit cost and surprisal before and after on the texts that were held out."""
     before = Evaluation.from_records(result["before"])
     after, surprisals = _measured(trainer, row.user_id, held_out)
     version = _serving(trainer, row.user_id)
@@ -132,7 +132,7 @@ def _figures(
 def _measured(
     trainer: Trainer, user_id: str, items: Sequence[ImportItem]
 ) -> tuple[Evaluation, list[float]]:
-    """How far drafts are from what was sent, and how unlikely that is, in nats a token."""
+    """Measure how far drafts are from what was sent, and how unlikely that is, in nats a token."""
     codec, config = trainer.base.codec, trainer.settings.coactive
     made: list[Draft] = []
     surprisals: list[float] = []
@@ -155,7 +155,7 @@ def _chunks(items: Sequence[ImportItem]) -> Iterator[Sequence[ImportItem]]:
 
 
 def _take(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> None:
-    """Drafts for the items, and what was sent as the edits."""
+    """Draft for the items, and what was sent as the edits."""
     usable = _usable(trainer, row, items)
     if not usable:
         return
@@ -168,7 +168,7 @@ def _take(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> None
 
 
 def _usable(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> list[ImportItem]:
-    """Those that can be drafted for and learned from; the others are skipped, with the reason."""
+    """Return those that can be learned from; skip the others, with the reason."""
     usable, limit = [], trainer.settings.coactive.max_prompt_length
     for item in items:
         try:
@@ -184,7 +184,7 @@ def _usable(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> li
 def _drafts(
     trainer: Trainer, user_id: str, items: Sequence[ImportItem]
 ) -> Iterator[tuple[ImportItem, Draft]]:
-    """The old draft of each item, or a new one."""
+    """Yield each item with its old draft, or a new one."""
     missing = [item for item in items if item.draft is None]
     if missing:
         config = trainer.settings.coactive

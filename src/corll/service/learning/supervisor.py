@@ -47,17 +47,17 @@ class Supervisor:
         self.restarts = 0
 
     def start(self) -> None:
-        """Starts the learner, unless it is switched off."""
+        """Start the learner, unless it is switched off."""
         if self._settings.learn:
             self._state = "starting"
             self._thread.start()
 
     def set_drafting(self, busy: bool) -> None:
-        """Tells the learner whether to give way."""
+        """Tell the learner whether to give way."""
         self._drafting.value = int(busy)
 
     def ask_to_learn(self, user_id: str) -> None:
-        """Asks for a step on all that waits for a user; kept until a learner is there to hear."""
+        """Ask for a step on all that waits for a user; kept until a learner is there to hear."""
         with self._lock:
             if self._channel is None or self._state != "ready":
                 self._asked.add(user_id)
@@ -65,7 +65,7 @@ class Supervisor:
             self._send(("learn", user_id))
 
     def wake(self) -> None:
-        """Says that there is something new in the store."""
+        """Say that there is something new in the store."""
         with self._lock:
             if self._channel is not None and self._state == "ready":
                 self._send(("news", None))
@@ -81,7 +81,7 @@ class Supervisor:
         return None if self._process is None else self._process.pid
 
     def stop(self) -> None:
-        """Asks the learner to end after what it is doing, and ends it where that takes too long."""
+        """Ask the learner to end after what it is doing, and end it where that takes too long."""
         self._stopping.set()
         process = self._process
         with self._lock:
@@ -111,7 +111,7 @@ class Supervisor:
         self._state = "off"
 
     def _run_once(self) -> None:
-        """Runs a learner to its end, hearing what it says."""
+        """Run a learner to its end, hearing what it says."""
         from corll.service.learning.worker import learn_in_background
 
         ours, theirs = self._context.Pipe()

@@ -76,7 +76,7 @@ class Trainer:
         self.give_way = give_way
 
     def learn(self, user_id: str, *, all_that_waits: bool = False) -> Version | None:
-        """A new version from the preferences that wait, N a step; None where there was no step.
+        """Make a version from the preferences that wait, N a step; None where there was no step.
 
         `all_that_waits` takes fewer than N too. A version that fails its examination is registered
         as rejected, with the reasons, and its preferences are set aside.
@@ -105,7 +105,7 @@ class Trainer:
 
     @contextmanager
     def serving_policy(self, user_id: str) -> Iterator[Policy]:
-        """The policy that drafts for a user; unloaded afterwards."""
+        """Yield the policy that drafts for a user; unload it afterwards."""
         with self.database.read() as db:
             version = lineages.serving_version(db, user_id)
             reference = lineages.current_reference(db, user_id)
@@ -116,7 +116,7 @@ class Trainer:
     def policy_of(
         self, version: Version | None, reference: Reference | None = None
     ) -> Iterator[Policy]:
-        """The policy of a version, or a new one that is its reference; unloaded afterwards."""
+        """Yield the policy of a version, or a new one that is its reference; unload it then."""
         folder = None if version is None else self._verified(version)
         own = self._folder_of(reference)
         policy = self.base.with_adapter(folder, lora=self.settings.lora, reference=own)
@@ -126,7 +126,7 @@ class Trainer:
             policy.unload()
 
     def to_preferences(self, rows: Sequence[PreferenceRow]) -> list[Preference | InputError]:
-        """What is learned from: the draft's ids, and the edit on them; or why nothing can be."""
+        """Return what is learned from: the draft's ids and the edit's; or why nothing can be."""
         with self.database.read() as db:
             preferred = comparisons.chosen_drafts(db, [row.id for row in rows])
             sides = [row.draft_id for row in rows] + list(preferred.values())

@@ -60,7 +60,7 @@ class Inbox:
         threading.Thread(target=self._listen, name="inbox", daemon=True).start()
 
     def keep_asked(self) -> None:
-        """Writes down what was asked and is not written yet. *Raises*: StoreError."""
+        """Write down what was asked and is not written yet. *Raises*: StoreError."""
         with self._lock:
             asked, self._asked = self._asked, set()
         try:
@@ -94,7 +94,7 @@ class Pacer:
         self._drafting, self._inbox = drafting, inbox
 
     def give_way(self) -> None:
-        """Waits while a draft is being drawn, up to a limit, so that learning never starves.
+        """Wait while a draft is being drawn, up to a limit, so that learning never starves.
 
         *Raises*: SystemExit when the service stops: the step was not registered, so nothing of it
         counts.
@@ -114,19 +114,19 @@ class Retries:
         self._delay: dict[str, float] = {}
 
     def failed(self, what: str) -> float:
-        """Says in how many seconds to try again."""
+        """Say in how many seconds to try again."""
         delay = self._delay.get(what, _FIRST_RETRY_S)
         self._at[what] = time.monotonic() + delay
         self._delay[what] = min(2 * delay, _LONGEST_RETRY_S)
         return delay
 
     def worked(self, what: str) -> None:
-        """Forgets that it ever failed."""
+        """Forget that it ever failed."""
         self._at.pop(what, None)
         self._delay.pop(what, None)
 
     def pending(self) -> Collection[str]:
-        """What is not to be tried yet."""
+        """Return what is not to be tried yet."""
         now = time.monotonic()
         return {what for what, at in self._at.items() if at > now}
 
@@ -139,7 +139,7 @@ class Worker:
         self._retries = Retries()
 
     def run(self) -> None:
-        """Until the server says stop."""
+        """Work until the server says stop."""
         while not self._inbox.stopping:
             try:
                 self._inbox.keep_asked()
@@ -158,7 +158,7 @@ class Worker:
         self._inbox.news.clear()
 
     def _round(self) -> bool:
-        """One step of one user, and one chunk of one import; says whether there was any."""
+        """Take one step for each user, and one chunk of one import; say whether there was any."""
         busy = False
         for user_id, all_that_waits in self._due():
             busy |= self._attempt(user_id, all_that_waits=all_that_waits)
@@ -169,7 +169,7 @@ class Worker:
         return busy if row is None else self._import(row) or busy
 
     def _due(self) -> list[tuple[str, bool]]:
-        """Users to learn from now, and whether from all that waits, though that be fewer than N."""
+        """Return the users to learn from now, and whether from fewer than N preferences too."""
         database, settings = self._trainer.database, self._trainer.settings
         with database.read() as db:
             waiting = preferences.users_with_waiting(db)
@@ -214,7 +214,7 @@ class Worker:
         return True
 
     def _go_on(self, row: ImportRow) -> ImportRow | None:
-        """A chunk of an import, which fails where it cannot be done; returns how it is then."""
+        """Work at a chunk of an import, which fails if it cannot be done; return how it is then."""
         database = self._trainer.database
         try:
             importing.go_on(self._trainer, row)
@@ -236,7 +236,7 @@ class Worker:
 
 
 def learn_in_background(settings: ServiceSettings, channel: Connection, drafting: Flag) -> None:
-    """The process: loads the base model, says that it is ready, and works until told to stop."""
+    """Load the base model, say that it is ready, and work until told to stop."""
     os.umask(PRIVATE_UMASK)
     set_up_logging(settings)
     if hasattr(os, "nice"):
@@ -255,7 +255,7 @@ def learn_in_background(settings: ServiceSettings, channel: Connection, drafting
 
 
 def _sweep(trainer: Trainer) -> None:
-    """Removes what an earlier learner published and could not register."""
+    """Remove what an earlier learner published and could not register."""
     with trainer.database.read() as db:
         known = lineages.known_folders(db)
     for folder in sweep(trainer.database.path_of(lineages.VERSIONS), known):

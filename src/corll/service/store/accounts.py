@@ -77,7 +77,7 @@ class AuditRow:
 def get_or_create_user(
     db: Connection, namespace: str, name: str, *, store: bool, learn: bool = False, now: float
 ) -> User:
-    """The user of that name; `store` and `learn` are the consent of a new one."""
+    """Return the user of that name; a new one has the consent of `store` and `learn`."""
     found = find_user_by_name(db, namespace, name)
     if found is not None:
         return found
@@ -96,22 +96,22 @@ def get_or_create_user(
 
 
 def find_user(db: Connection, user_id: str) -> User | None:
-    """The user of that id."""
+    """Return the user of that id."""
     return find_row(db, User, users, users.c.id == user_id)
 
 
 def find_user_by_name(db: Connection, namespace: str, name: str) -> User | None:
-    """The user whom a namespace knows by that name."""
+    """Return the user whom a namespace knows by that name."""
     return find_row(db, User, users, users.c.namespace == namespace, users.c.name == name)
 
 
 def find_user_called(db: Connection, namespace: str, identity: str) -> User | None:
-    """The user whom a namespace knows by that name, else the one of that id."""
+    """Return the user whom a namespace knows by that name, else the one of that id."""
     return find_user_by_name(db, namespace, identity) or find_user(db, identity)
 
 
 def users_of(db: Connection, namespace: str | None) -> list[User]:
-    """The users of a namespace, or of all where it is None, in order of their names."""
+    """Return the users of a namespace, or of all where it is None, in order of their names."""
     query = select_rows(User, users).order_by(users.c.namespace, users.c.name)
     if namespace is not None:
         query = query.where(users.c.namespace == namespace)
@@ -130,7 +130,7 @@ def set_consent(
     actor: str,
     now: float,
 ) -> User:
-    """Changes what is given and leaves what is None.
+    """Change what is given and leave what is None.
 
     Where learning ends, what waits is withheld; where it is on, `include_past` lets what was
     withheld wait again. *Raises*: InputError where there is no such user.
@@ -167,7 +167,7 @@ def create_key(
     actor: str,
     now: float,
 ) -> tuple[Key, str]:
-    """A new key and its secret, which cannot be read again.
+    """Make a new key; return it and its secret, which cannot be read again.
 
     *Raises*: ConfigError where a given secret belongs to a key already, revoked ones included.
     """
@@ -196,13 +196,13 @@ def create_key(
 
 
 def find_key(db: Connection, secret: str) -> Key | None:
-    """The key with that secret, unless it was revoked."""
+    """Return the key with that secret, unless it was revoked."""
     hashed = hash_secret(secret)
     return find_row(db, Key, keys, keys.c.secret_sha256 == hashed, keys.c.revoked_at.is_(None))
 
 
 def list_keys(db: Connection, namespace: str | None) -> list[Key]:
-    """The keys of a namespace, or of all where it is None, oldest first; revoked ones too."""
+    """Return the keys of a namespace, or of all for None, oldest first; revoked ones too."""
     query = select_rows(Key, keys).order_by(keys.c.created_at, keys.c.id)
     if namespace is not None:
         query = query.where(keys.c.namespace == namespace)
@@ -210,7 +210,7 @@ def list_keys(db: Connection, namespace: str | None) -> list[Key]:
 
 
 def revoke_key(db: Connection, key_id: str, *, actor: str, now: float) -> bool:
-    """Ends a key; says whether there was one to end."""
+    """End a key; say whether there was one to end."""
     live = (keys.c.id == key_id) & keys.c.revoked_at.is_(None)
     if db.execute(update(keys).where(live).values(revoked_at=now)).rowcount == 0:
         return False
@@ -227,7 +227,7 @@ def audit(
     details: dict[str, Any],
     now: float,
 ) -> None:
-    """Notes who did what to whom."""
+    """Note who did what to whom."""
     row = {"actor": actor, "action": action, "subject": subject, "details": details}
     db.execute(insert(audit_log).values(created_at=now, **row))
 
@@ -235,7 +235,7 @@ def audit(
 def read_audit(
     db: Connection, *, subject: str | None = None, limit: int = 100, before: int | None = None
 ) -> list[AuditRow]:
-    """The latest first; those of one subject, and before a number, where these are given."""
+    """Return entries, the latest first; of one subject, and before a number, where given."""
     query = select_rows(AuditRow, audit_log).order_by(audit_log.c.number.desc()).limit(limit)
     if before is not None:
         query = query.where(audit_log.c.number < before)

@@ -42,7 +42,7 @@ def record_comparison(
     idempotency_key: str | None,
     now: float,
 ) -> ComparisonRow:
-    """Keeps a comparison and its preference; the same comparison twice is one.
+    """Keep a comparison and its preference; the same comparison twice is one.
 
     Nothing is learned where a side was cancelled, whatever `will_learn` says.
     *Raises*: InputError where the sides are not two answers to one prompt of one user;
@@ -82,20 +82,20 @@ def record_comparison(
 
 
 def find_comparison(db: Connection, comparison_id: str) -> ComparisonRow | None:
-    """The comparison of that id."""
+    """Return the comparison of that id."""
     return find_row(db, ComparisonRow, comparisons, comparisons.c.id == comparison_id)
 
 
 def comparisons_of(
     db: Connection, user_id: str, *, limit: int, before: str | None = None
 ) -> list[ComparisonRow]:
-    """A user's, newest first; with `before`, those older than the comparison of that id."""
+    """Return a user's, newest first; with `before`, those older than the comparison of that id."""
     theirs = [comparisons.c.user_id == user_id]
     return page_of(db, ComparisonRow, comparisons, theirs, limit=limit, before=before)
 
 
 def chosen_drafts(db: Connection, preference_ids: Sequence[str]) -> dict[str, str]:
-    """The draft that was preferred, for each of these preferences that is a comparison's."""
+    """Return the draft that was preferred, for each of these preferences that is a comparison's."""
     columns = comparisons.c.preference_id, comparisons.c.chosen_draft_id
     of_them = comparisons.c.preference_id.in_(preference_ids)
     return {row[0]: row[1] for row in db.execute(select(*columns).where(of_them))}

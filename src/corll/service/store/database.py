@@ -61,7 +61,7 @@ class Database:
 
     @classmethod
     def open(cls, url: str | None, data_dir: Path | str) -> Self:
-        """Opens the database and brings its tables up to date.
+        """Open the database and bring its tables up to date.
 
         Without a URL it is the file `corll.db` in `data_dir`, which is created where it is missing.
         *Raises*: ConfigError for a URL that cannot be used; StoreError where the database cannot be
@@ -79,12 +79,12 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection that sees one state of the database and cannot change it."""
+        """Yield a connection that sees one state of the database and cannot change it."""
         with self._translated(), self._reader.connect() as db:
             yield db
 
     def write(self, work: Callable[[Connection], _T]) -> _T:
-        """Runs `work` in a transaction of its own; once this returns, the disk has it."""
+        """Run `work` in a transaction of its own; once this returns, the disk has it."""
         with self._translated(), self._writer.begin() as db:
             return work(db)
 
@@ -96,7 +96,7 @@ class Database:
         return self.folder / name
 
     def close(self) -> None:
-        """Closes every connection that is not in use."""
+        """Close every connection that is not in use."""
         self._reader.dispose()
         self._writer.dispose()
 
@@ -162,7 +162,7 @@ class Database:
             raise self.explain(error) from None
 
     def explain(self, error: BaseException) -> BaseException:
-        """What to raise for an error: for one of the database, what to do, and no user's text."""
+        """Return what to raise for an error: it says what to do, and holds no user's text."""
         if not isinstance(error, SQLAlchemyError):
             return error
         said = str(error.orig) if isinstance(error, StatementError) else str(error)
@@ -203,7 +203,7 @@ class _Job(Generic[_T]):
     future: Future[_T]
 
     def run(self, database: Database, db: Connection) -> Callable[[], None]:
-        """Does the work in a savepoint; returns what tells its future once that is durable."""
+        """Do the work in a savepoint; return what tells its future once that is durable."""
         cause: BaseException | None = None
         try:
             with db.begin_nested():
@@ -232,7 +232,7 @@ class Writer:
         self._thread.start()
 
     def submit(self, work: Callable[[Connection], _T]) -> Future[_T]:
-        """Runs `work` on a connection; its future resolves once the disk has what it wrote.
+        """Run `work` on a connection; its future resolves once the disk has what it wrote.
 
         What `work` raises undoes only its own changes and comes out of its future.
         *Raises*: StoreError after `close`.
@@ -245,7 +245,7 @@ class Writer:
         return future
 
     def close(self) -> None:
-        """Writes what was submitted, then ends the thread."""
+        """Write what was submitted, then end the thread."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -312,7 +312,7 @@ def _make_private_folder(folder: Path) -> None:
 
 
 def _make_private_file(path: Path) -> None:
-    """SQLite gives the files beside the database the permissions of the database."""
+    """Create the database with private permissions, which SQLite gives its other files too."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         path.chmod(0o600)

@@ -53,7 +53,7 @@ class DraftRow:
     blind: bool = False
 
     def choice(self, number: int) -> dict[str, Any]:
-        """The candidate that was shown as that choice, counted from 0."""
+        """Return the candidate that was shown as that choice, counted from 0."""
         return self.candidates[self.shown[number]]
 
 
@@ -93,23 +93,23 @@ class Answer(NamedTuple):
 
 
 def add_draft(db: Connection, row: DraftRow) -> None:
-    """Keeps a draft."""
+    """Keep a draft."""
     add_row(db, drafts, row)
 
 
 def add_draft_once(db: Connection, row: DraftRow) -> None:
-    """Keeps a draft, unless it is kept already."""
+    """Keep a draft, unless it is kept already."""
     if find_draft(db, row.id) is None:
         add_draft(db, row)
 
 
 def find_draft(db: Connection, draft_id: str) -> DraftRow | None:
-    """The draft of that id."""
+    """Return the draft of that id."""
     return find_row(db, DraftRow, drafts, drafts.c.id == draft_id)
 
 
 def kinds_of_complete(db: Connection, draft_ids: Sequence[str]) -> dict[str, str]:
-    """`chat` or `text` for each of these drafts that was not cancelled."""
+    """Return `chat` or `text` for each of these drafts that was not cancelled."""
     complete = drafts.c.id.in_(draft_ids) & (drafts.c.status == "complete")
     return {
         row.id: row.kind for row in db.execute(select(drafts.c.id, drafts.c.kind).where(complete))
@@ -119,7 +119,7 @@ def kinds_of_complete(db: Connection, draft_ids: Sequence[str]) -> dict[str, str
 def drafts_of(
     db: Connection, user_id: str, *, limit: int, before: str | None = None
 ) -> list[DraftRow]:
-    """A user's drafts, newest first; with `before`, those older than the draft of that id."""
+    """Return a user's drafts, newest first; with `before`, those older than that draft."""
     theirs = [drafts.c.user_id == user_id]
     return page_of(db, DraftRow, drafts, theirs, limit=limit, before=before)
 
@@ -137,7 +137,7 @@ def record_edit(
     idempotency_key: str | None,
     now: float,
 ) -> RecordedEdit:
-    """Keeps an edit and, unless it accepts the draft, the preference that it expresses.
+    """Keep an edit and, unless it accepts the draft, the preference that it expresses.
 
     The same edit twice is one edit. Another edit of the same choice replaces the earlier one, but
     what was learned stays learned: then the new one is a further preference.
@@ -177,32 +177,32 @@ def record_edit(
 
 
 def find_edit(db: Connection, edit_id: str) -> EditRow | None:
-    """The edit of that id."""
+    """Return the edit of that id."""
     return find_row(db, EditRow, edits, edits.c.id == edit_id)
 
 
 def edits_of(
     db: Connection, user_id: str, *, limit: int, before: str | None = None
 ) -> list[EditRow]:
-    """A user's edits, newest first; with `before`, those older than the edit of that id."""
+    """Return a user's edits, newest first; with `before`, those older than the edit of that id."""
     theirs = [edits.c.user_id == user_id]
     return page_of(db, EditRow, edits, theirs, limit=limit, before=before)
 
 
 def edits_of_drafts(db: Connection, draft_ids: Sequence[str]) -> list[EditRow]:
-    """The edits of these drafts, oldest first."""
+    """Return the edits of these drafts, oldest first."""
     query = select_rows(EditRow, edits).where(edits.c.draft_id.in_(draft_ids))
     return all_rows(db, EditRow, query.order_by(edits.c.number))
 
 
 def latest_edit_of(db: Connection, draft_id: str) -> EditRow | None:
-    """The newest edit of any choice of a draft."""
+    """Return the newest edit of any choice of a draft."""
     query = select_rows(EditRow, edits).where(edits.c.draft_id == draft_id)
     return first_row(db, EditRow, query.order_by(edits.c.number.desc()))
 
 
 def answers_of(db: Connection, user_id: str, *, source: Source = "live") -> list[Answer]:
-    """How a user's drafts were answered, in order; what was replaced is left out."""
+    """Return how a user's drafts were answered, in order; what was replaced is left out."""
     query = (
         select(
             edits.c.created_at,
@@ -239,7 +239,7 @@ def _under_same_key(db: Connection, row: EditRow) -> EditRow | None:
 
 
 def _standing(db: Connection, row: EditRow) -> list[EditRow]:
-    """What was said of the same choice and was not replaced, the latest first."""
+    """Return what was said of the same choice and was not replaced, the latest first."""
     query = select_rows(EditRow, edits).where(
         edits.c.draft_id == row.draft_id,
         edits.c.choice == row.choice,

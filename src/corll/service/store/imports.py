@@ -120,7 +120,7 @@ def add_import(
 
 
 def held_out_numbers(total: int) -> frozenset[int]:
-    """Which of the items 1 … `total` are held out: a fifth, 4 to 20, evenly; none of under 12."""
+    """Return which items of 1 … `total` are held out: a fifth, 4 to 20; none of under 12."""
     if total < _FEWEST_TO_HOLD_OUT_OF:
         return frozenset()
     count = min(max(total // 5, _FEWEST_HELD_OUT), _MOST_HELD_OUT)
@@ -128,7 +128,7 @@ def held_out_numbers(total: int) -> frozenset[int]:
 
 
 def next_import(db: Connection, *, but: Collection[str] = ()) -> ImportRow | None:
-    """The job to work on: the oldest that was begun, or else the oldest that waits.
+    """Return the job to work on: the oldest that was begun, or else the oldest that waits.
 
     `but` are the ids of jobs that are not to be tried yet.
     """
@@ -139,14 +139,14 @@ def next_import(db: Connection, *, but: Collection[str] = ()) -> ImportRow | Non
 
 
 def find_import(db: Connection, import_id: str) -> ImportRow | None:
-    """The job of that id, unless it was deleted."""
+    """Return the job of that id, unless it was deleted."""
     return find_row(db, ImportRow, imports, imports.c.id == import_id, _THERE)
 
 
 def imports_of(
     db: Connection, user_id: str, *, limit: int, before: str | None = None
 ) -> list[ImportRow]:
-    """A user's jobs, newest first; with `before`, those older than the job of that id."""
+    """Return a user's jobs, newest first; with `before`, those older than the job of that id."""
     theirs = [imports.c.user_id == user_id, _THERE]
     return page_of(db, ImportRow, imports, theirs, limit=limit, before=before)
 
@@ -154,14 +154,14 @@ def imports_of(
 def items_of(
     db: Connection, import_id: str, *, after: int = 0, limit: int | None = None
 ) -> list[ImportItem]:
-    """The items of a job, in order of number; those with a number over `after`."""
+    """Return the items of a job, in order of number; those with a number over `after`."""
     of_it = (import_items.c.import_id == import_id) & (import_items.c.number > after)
     query = select_rows(ImportItem, import_items).where(of_it)
     return all_rows(db, ImportItem, query.order_by(import_items.c.number).limit(limit))
 
 
 def update_import(db: Connection, import_id: str, **changes: Any) -> None:
-    """Sets columns of a job: `state`, `used`, `result`, `error`, `finished_at`.
+    """Set columns of a job: `state`, `used`, `result`, `error`, `finished_at`.
 
     Nothing is noted of one that was deleted.
     """
@@ -171,7 +171,7 @@ def update_import(db: Connection, import_id: str, **changes: Any) -> None:
 def mark_item(
     db: Connection, import_id: str, number: int, *, state: ItemState, reason: str | None = None
 ) -> None:
-    """Sets the state of an item, and counts anew how many of its job were used."""
+    """Set the state of an item, and count anew how many of its job were used."""
     items = import_items.c
     of_it = (items.import_id == import_id) & (items.number == number)
     db.execute(update(import_items).where(of_it).values(state=state, reason=reason))
@@ -182,7 +182,7 @@ def mark_item(
 def add_imported_preference(
     db: Connection, *, draft: DraftRow, text: str, import_id: str, now: float
 ) -> str:
-    """Keeps a text that was sent as the edit of a draft, and the preference, whose id it returns.
+    """Keep a text that was sent as the edit of a draft, and the preference, whose id it returns.
 
     The draft is kept too, where it is not yet.
     *Raises*: InputError where the text is the draft itself, and thus no preference.
@@ -220,7 +220,7 @@ def add_imported_preference(
 
 
 def delete_import(db: Connection, import_id: str, *, actor: str, now: float) -> None:
-    """Forgets a job's texts, and what came of them, save what was learned already.
+    """Forget a job's texts, and what came of them, save what was learned already.
 
     What was learned keeps its link to the job, and does not wait again once it is unlearned.
     """
@@ -245,7 +245,7 @@ def delete_import(db: Connection, import_id: str, *, actor: str, now: float) -> 
 
 
 def _unused(draft_id: str) -> list[Any]:
-    """Conditions: no edit, comparison or preference names the draft."""
+    """Return the condition that no edit, comparison or preference names the draft."""
     naming = [
         edits.c.draft_id,
         preferences.c.draft_id,

@@ -104,7 +104,7 @@ class Version:
 def get_or_create_base_reference(
     db: Connection, *, base_model: str, base_fingerprint: str, now: float
 ) -> Reference:
-    """The base model itself as a reference; one for each fingerprint, whatever its name."""
+    """Return the base model as a reference; one for each fingerprint, whatever its name."""
     return _known_or_added(
         db,
         kind="base",
@@ -127,7 +127,7 @@ def add_reference(
     base_fingerprint: str,
     now: float,
 ) -> Reference:
-    """An imported adapter as a reference; the same adapter of the same base is one reference."""
+    """Keep an imported adapter as a reference; the same adapter of the same base is one."""
     return _known_or_added(
         db,
         kind="adapter",
@@ -141,35 +141,35 @@ def add_reference(
 
 
 def find_reference(db: Connection, reference_id: str) -> Reference | None:
-    """The reference of that id."""
+    """Return the reference of that id."""
     return find_row(db, Reference, references, references.c.id == reference_id)
 
 
 def all_references(db: Connection) -> list[Reference]:
-    """Every reference, in order of number."""
+    """Return every reference, in order of number."""
     return all_rows(db, Reference, select_rows(Reference, references).order_by("number"))
 
 
 def current_lineage(db: Connection, user_id: str) -> Lineage | None:
-    """The lineage that a user's versions belong to now."""
+    """Return the lineage that a user's versions belong to now."""
     theirs = (lineages.c.user_id == user_id) & lineages.c.ended_at.is_(None)
     return find_row(db, Lineage, lineages, theirs)
 
 
 def current_reference(db: Connection, user_id: str) -> Reference | None:
-    """π_0 of a user's current lineage; None where they have none, and the base is it."""
+    """Return π_0 of a user's current lineage; None where they have none, and the base is it."""
     lineage = current_lineage(db, user_id)
     return None if lineage is None else find_reference(db, lineage.reference_id)
 
 
 def lineages_of(db: Connection, user_id: str) -> list[Lineage]:
-    """All of a user's lineages, oldest first."""
+    """Return all of a user's lineages, oldest first."""
     query = select_rows(Lineage, lineages).where(lineages.c.user_id == user_id)
     return all_rows(db, Lineage, query.order_by(lineages.c.created_at, lineages.c.id))
 
 
 def start_lineage(db: Connection, *, user_id: str, reference_id: str, now: float) -> Lineage:
-    """Starts over from a reference: the former lineage ends, and what it learned waits again."""
+    """Start over from a reference: the former lineage ends, and what it learned waits again."""
     ended = (lineages.c.user_id == user_id) & lineages.c.ended_at.is_(None)
     db.execute(update(lineages).where(ended).values(ended_at=now))
     _serve(db, user_id, None, unlearned=waiting_state(db, user_id), now=now)
@@ -185,13 +185,13 @@ def start_lineage(db: Connection, *, user_id: str, reference_id: str, now: float
 
 
 def serving_version(db: Connection, user_id: str) -> Version | None:
-    """The version that the alias names; None where the reference itself serves."""
+    """Return the version that the alias names; None where the reference itself serves."""
     query = select_rows(Version, versions).join(aliases, aliases.c.version_id == versions.c.id)
     return first_row(db, Version, query.where(aliases.c.user_id == user_id))
 
 
 def next_number(db: Connection, user_id: str) -> int:
-    """The number of a user's next version, counted from 1 over all lineages."""
+    """Return the number of a user's next version, counted from 1 over all lineages."""
     latest = select(func.max(versions.c.number)).where(versions.c.user_id == user_id)
     return (db.execute(latest).scalar() or 0) + 1
 
@@ -205,7 +205,7 @@ def register_version(
     serve: bool = False,
     now: float,
 ) -> Version:
-    """Commits a version and what it was taught.
+    """Commit a version and what it was taught.
 
     With `serve` the alias moves to it and its preferences are learned. Those of a version whose
     state is "rejected" are set aside; those of a candidate go on waiting.
@@ -234,18 +234,18 @@ def register_version(
 
 
 def find_version(db: Connection, version_id: str) -> Version | None:
-    """The version of that id."""
+    """Return the version of that id."""
     return find_row(db, Version, versions, versions.c.id == version_id)
 
 
 def find_version_by_number(db: Connection, user_id: str, number: int) -> Version | None:
-    """A user's version of that number."""
+    """Return a user's version of that number."""
     theirs = (versions.c.user_id == user_id) & (versions.c.number == number)
     return find_row(db, Version, versions, theirs)
 
 
 def versions_of(db: Connection, user_id: str) -> list[Version]:
-    """Every version of a user's, of all lineages, in order of number."""
+    """Return every version of a user's, of all lineages, in order of number."""
     query = select_rows(Version, versions).where(versions.c.user_id == user_id)
     return all_rows(db, Version, query.order_by(versions.c.number))
 
@@ -257,7 +257,7 @@ def known_folders(db: Connection) -> list[str]:
 
 
 def ancestry(db: Connection, version_id: str) -> list[Version]:
-    """A version, its parent, its parent's parent, and so on to the first of the lineage."""
+    """Return a version, its parent, its parent's parent, and so on to the first of the lineage."""
     line = (
         select(versions.c.id, versions.c.parent_id, literal(0, Integer).label("generation"))
         .where(versions.c.id == version_id)
@@ -272,7 +272,7 @@ def ancestry(db: Connection, version_id: str) -> list[Version]:
 def rollback(
     db: Connection, user_id: str, *, to: int, requeue: bool, actor: str, now: float
 ) -> Version | None:
-    """Serves an earlier version again, or with `to=0` the reference; returns what serves now.
+    """Serve an earlier version again, or with `to=0` the reference; return what serves now.
 
     It may also go forward to a version that was rolled back. What the versions left behind had
     learned is set aside or, with `requeue`, waits to be learned again.
@@ -288,7 +288,7 @@ def rollback(
 
 
 def requeue_set_aside(db: Connection, user_id: str, *, actor: str, now: float) -> int:
-    """Lets what was set aside be learned again; says how many preferences that were."""
+    """Let what was set aside be learned again; say how many preferences that were."""
     count = release_set_aside(db, user_id)
     details = {"preferences": count}
     audit(db, actor=actor, action="requeue", subject=user_id, details=details, now=now)
@@ -298,7 +298,7 @@ def requeue_set_aside(db: Connection, user_id: str, *, actor: str, now: float) -
 def prunable(
     db: Connection, user_id: str, *, keep_before: int = 3, keep_every: int = 10
 ) -> tuple[list[Version], list[Version]]:
-    """The versions whose folder may go, and those that may go on without their optimiser.
+    """Return the versions whose folder may go, and those that may go on without their optimiser.
 
     Whole stay the version that serves and the `keep_before` before it, so that learning can go on
     from them; of each `keep_every`th number the weights stay (0: of none).
@@ -315,18 +315,18 @@ def prunable(
 
 
 def forget_folder(db: Connection, version_id: str) -> None:
-    """Notes that a version's folder is gone, and its optimiser with it."""
+    """Note that a version's folder is gone, and its optimiser with it."""
     gone = {"folder": None, "has_optimizer": False}
     db.execute(update(versions).where(versions.c.id == version_id).values(gone))
 
 
 def forget_optimizer(db: Connection, version_id: str) -> None:
-    """Notes that a version's optimiser is gone."""
+    """Note that a version's optimiser is gone."""
     db.execute(update(versions).where(versions.c.id == version_id).values(has_optimizer=False))
 
 
 def _known_or_added(db: Connection, **about: Any) -> Reference:
-    """The reference of this kind and these weights; a new one gets an id and the next number."""
+    """Return the reference of these weights; a new one gets an id and the next number."""
     same = ("kind", "fingerprint", "base_fingerprint")
     known = find_row(db, Reference, references, *(references.c[n] == about[n] for n in same))
     if known is not None:
@@ -377,7 +377,7 @@ def _rollback_target(db: Connection, user_id: str, number: int) -> Version:
 def _serve(
     db: Connection, user_id: str, version_id: str | None, *, unlearned: PreferenceState, now: float
 ) -> None:
-    """Points the alias, and makes `learned` mean: taught to the serving ancestry."""
+    """Point the alias, and make `learned` mean: taught to the serving ancestry."""
     moved = {"version_id": version_id, "updated_at": now}
     theirs = aliases.c.user_id == user_id
     if db.execute(update(aliases).where(theirs).values(moved)).rowcount == 0:

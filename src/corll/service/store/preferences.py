@@ -82,7 +82,7 @@ class Waiting(NamedTuple):
 
 
 def add_preference(db: Connection, new: NewPreference, *, will_learn: bool, now: float) -> str:
-    """Keeps a preference; its id. It waits where it is to be learned and its user lets it be.
+    """Keep a preference; return its id. It waits where it is to be learned and its user lets it be.
 
     What is withheld because the caller says so has no `reason` here: the caller knows it.
     """
@@ -106,12 +106,12 @@ def add_preference(db: Connection, new: NewPreference, *, will_learn: bool, now:
 
 
 def find_preference(db: Connection, preference_id: str) -> PreferenceRow | None:
-    """The preference of that id."""
+    """Return the preference of that id."""
     return find_row(db, PreferenceRow, preferences, preferences.c.id == preference_id)
 
 
 def waiting_preferences(db: Connection, user_id: str, *, limit: int) -> list[PreferenceRow]:
-    """What is to be learned next, in the order in which it came."""
+    """Return what is to be learned next, in the order in which it came."""
     query = _of_state(user_id, "waiting").order_by(preferences.c.number).limit(limit)
     return all_rows(db, PreferenceRow, query)
 
@@ -130,7 +130,7 @@ def find_preferences(db: Connection, ids: Sequence[str]) -> dict[str, Preference
 
 
 def users_with_waiting(db: Connection) -> list[Waiting]:
-    """The users whose preferences wait and who let them be learned; longest wait first."""
+    """Return the users whose preferences wait and who let them be learned; longest wait first."""
     oldest = func.min(preferences.c.created_at)
     query = (
         select(preferences.c.user_id, func.count(), oldest)
@@ -143,13 +143,13 @@ def users_with_waiting(db: Connection) -> list[Waiting]:
 
 
 def count_waiting(db: Connection, user_id: str) -> int:
-    """How many preferences of a user's wait."""
+    """Return how many preferences of a user's wait."""
     theirs = (preferences.c.user_id == user_id) & (preferences.c.state == "waiting")
     return db.execute(select(func.count()).select_from(preferences).where(theirs)).scalar_one()
 
 
 def preferences_of(db: Connection, user_id: str) -> list[PreferenceRow]:
-    """All of a user's, in the order in which they came."""
+    """Return all of a user's preferences, in the order in which they came."""
     query = select_rows(PreferenceRow, preferences).where(preferences.c.user_id == user_id)
     return all_rows(db, PreferenceRow, query.order_by(preferences.c.number))
 
@@ -157,25 +157,25 @@ def preferences_of(db: Connection, user_id: str) -> list[PreferenceRow]:
 def preferences_page(
     db: Connection, user_id: str, *, limit: int, before: str | None = None
 ) -> list[PreferenceRow]:
-    """A user's preferences, newest first; with `before`, those older than the one of that id."""
+    """Return a user's preferences, newest first; with `before`, those older than that one."""
     theirs = [preferences.c.user_id == user_id]
     return page_of(db, PreferenceRow, preferences, theirs, limit=limit, before=before)
 
 
 def ask_to_learn(db: Connection, user_id: str, *, now: float) -> None:
-    """Notes that a step was asked for on all that waits for a user, though fewer than N do."""
+    """Note that a step was asked for on all that waits for a user, though fewer than N do."""
     theirs = learn_requests.c.user_id == user_id
     if db.execute(update(learn_requests).where(theirs).values(asked_at=now)).rowcount == 0:
         db.execute(insert(learn_requests).values(user_id=user_id, asked_at=now))
 
 
 def users_who_asked(db: Connection) -> set[str]:
-    """The users for whom a step was asked that is not done yet."""
+    """Return the users for whom a step was asked that is not done yet."""
     return set(db.execute(select(learn_requests.c.user_id)).scalars())
 
 
 def forget_fulfilled_requests(db: Connection) -> None:
-    """Ends the requests of users for whom nothing waits any more."""
+    """End the requests of users for whom nothing waits any more."""
     waits = select(preferences.c.id).where(
         preferences.c.user_id == learn_requests.c.user_id, preferences.c.state == "waiting"
     )
@@ -183,37 +183,37 @@ def forget_fulfilled_requests(db: Connection) -> None:
 
 
 def set_one_aside(db: Connection, preference_id: str, reason: str) -> None:
-    """Takes out of the queue what cannot be learned from."""
+    """Take out of the queue what cannot be learned from."""
     waits = (preferences.c.id == preference_id) & (preferences.c.state == "waiting")
     db.execute(update(preferences).where(waits).values(state="set_aside", reason=reason))
 
 
 def keep_reference(db: Connection, preference_id: str, reference: dict[str, Any]) -> None:
-    """Keeps log π_0 of both sides beside the preference, so that it is computed once."""
+    """Keep log π_0 of both sides beside the preference, so that it is computed once."""
     of_it = preferences.c.id == preference_id
     db.execute(update(preferences).where(of_it).values(reference=reference))
 
 
 def withhold_waiting(db: Connection, user_id: str) -> int:
-    """What waited is no longer to be learned; says how many."""
+    """Withhold what waited to be learned; say how many."""
     theirs = _of_user(user_id, "waiting")
     return _move(db, theirs, "withheld", reason=_WITHDRAWN)
 
 
 def release_withheld(db: Connection, user_id: str) -> int:
-    """What was withheld may be learned after all; says how many."""
+    """Release what was withheld, to be learned after all; say how many."""
     return _move(db, _of_user(user_id, "withheld") & ~_gone_for_good(), "waiting")
 
 
 def release_set_aside(db: Connection, user_id: str) -> int:
-    """What was set aside is to be learned again, where the user lets it be; says how many."""
+    """Requeue what was set aside, where the user lets it be learned; say how many."""
     theirs = _of_user(user_id, "set_aside") & ~_gone_for_good()
     state = waiting_state(db, user_id)
     return _move(db, theirs, state, reason=None if state == "waiting" else _WITHDRAWN)
 
 
 def set_aside(db: Connection, version_id: str, reason: str) -> None:
-    """Keeps what a rejected version was taught from being learned by the next."""
+    """Keep what a rejected version was taught from being learned by the next."""
     waiting = preferences.c.state == "waiting"
     taught = preferences.c.id.in_(_taught([version_id]))
     _move(db, waiting & taught, "set_aside", reason=reason)
@@ -222,7 +222,7 @@ def set_aside(db: Connection, version_id: str, reason: str) -> None:
 def settle_learned(
     db: Connection, user_id: str, line: Sequence[str], *, unlearned: PreferenceState
 ) -> None:
-    """Makes `learned` what the versions of a serving ancestry were taught, and nothing else.
+    """Make `learned` what the versions of a serving ancestry were taught, and nothing else.
 
     What was learned elsewhere gets the state `unlearned`.
     """
@@ -248,7 +248,7 @@ def settle_learned(
 
 
 def waiting_state(db: Connection, user_id: str) -> PreferenceState:
-    """The state of what is to be learned: it waits, unless its user withdrew consent."""
+    """Return the state of what is to be learned: it waits, unless its user withdrew consent."""
     learn = db.execute(select(users.c.learn).where(users.c.id == user_id)).scalar_one_or_none()
     return "withheld" if learn is False else "waiting"
 
@@ -265,7 +265,7 @@ def _of_user(user_id: str, state: PreferenceState) -> ColumnElement[bool]:
 
 
 def _gone_for_good() -> ColumnElement[bool]:
-    """A draft on either side was cancelled, or the import that brought it was deleted."""
+    """Return the condition that a side was cancelled, or its import was deleted."""
     cancelled = select(drafts.c.id).where(drafts.c.status == "cancelled")
     compared = select(comparisons.c.preference_id).where(
         comparisons.c.chosen_draft_id.in_(cancelled)

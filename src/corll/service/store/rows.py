@@ -18,7 +18,7 @@ _LENGTH = 24
 
 
 def new_id(prefix: str) -> str:
-    """`prefix_` and 24 random letters and digits; a prefix that ends in "-" takes no underscore."""
+    """Return `prefix_` and 24 random letters and digits; after "-" there is no underscore."""
     separator = "" if prefix.endswith("-") else "_"
     return prefix + separator + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
 
@@ -30,35 +30,35 @@ def is_id(prefix: str, text: str) -> bool:
 
 
 def hash_secret(secret: str) -> str:
-    """What is kept of a secret: long and random, so that a slow hash would guard nothing more."""
+    """Return what is kept of a secret, which is so random that a slow hash adds nothing."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def add_row(db: Connection, table: Table, row: object) -> None:
-    """Inserts a row as it is."""
+    """Insert a row as it is."""
     db.execute(insert(table), {name: getattr(row, name) for name in _columns(type(row))})
 
 
 def select_rows(row_type: type[Row], table: Table) -> Select[Any]:
-    """A query for the columns that the row type names."""
+    """Return a query for the columns that the row type names."""
     return select(*(table.c[name] for name in _columns(row_type)))
 
 
 def find_row(
     db: Connection, row_type: type[Row], table: Table, *where: ColumnElement[bool]
 ) -> Row | None:
-    """The row that fulfils the conditions, or None."""
+    """Return the row that fulfils the conditions, or None."""
     return first_row(db, row_type, select_rows(row_type, table).where(*where))
 
 
 def first_row(db: Connection, row_type: type[Row], query: Select[Any]) -> Row | None:
-    """The first row of a query of `select_rows`, or None."""
+    """Return the first row of a query of `select_rows`, or None."""
     found = db.execute(query.limit(1)).mappings().first()
     return None if found is None else row_type(**found)
 
 
 def all_rows(db: Connection, row_type: type[Row], query: Select[Any]) -> list[Row]:
-    """Every row of a query of `select_rows`."""
+    """Return every row of a query of `select_rows`."""
     return [row_type(**row) for row in db.execute(query).mappings()]
 
 
@@ -71,7 +71,7 @@ def page_of(
     limit: int,
     before: str | None,
 ) -> list[Row]:
-    """The newest rows first; with `before`, those older than the row of that id."""
+    """Return the newest rows first; with `before`, those older than the row of that id."""
     query = select_rows(row_type, table).where(*where)
     if before is not None:
         number = select(table.c.number).where(table.c.id == before).scalar_subquery()

@@ -31,7 +31,7 @@ class Session:
 
 
 def create_link(db: Connection, user_id: str, *, actor: str, now: float) -> str:
-    """The token of a link that signs a browser in for a user, once, within a quarter of an hour."""
+    """Make a link that signs a browser in, once, within a quarter of an hour; return its token."""
     token = secrets.token_urlsafe(32)
     db.execute(
         insert(sign_in_links).values(
@@ -46,7 +46,7 @@ def create_link(db: Connection, user_id: str, *, actor: str, now: float) -> str:
 
 
 def redeem_link(db: Connection, token: str, *, now: float) -> tuple[Session, str] | None:
-    """A new session and its secret; None where the link is unknown, used or too old."""
+    """Start a session and return its secret too; None for a link that is unknown, used or old."""
     fresh = (
         (sign_in_links.c.token_sha256 == hash_secret(token))
         & sign_in_links.c.used_at.is_(None)
@@ -80,7 +80,7 @@ def redeem_link(db: Connection, token: str, *, now: float) -> tuple[Session, str
 
 
 def find_session(db: Connection, secret: str, *, now: float) -> Session | None:
-    """The session of that secret, unless it has ended."""
+    """Return the session of that secret, unless it has ended."""
     return find_row(
         db,
         Session,
@@ -92,5 +92,5 @@ def find_session(db: Connection, secret: str, *, now: float) -> Session | None:
 
 
 def end_session(db: Connection, session_id: str, *, now: float) -> None:
-    """Signs a browser out."""
+    """Sign a browser out."""
     db.execute(update(sessions).where(sessions.c.id == session_id).values(ended_at=now))

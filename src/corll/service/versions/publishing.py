@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 
 
 def publish(folder: Path, save: Callable[[Path], None]) -> str:
-    """Writes a folder by `save`; returns its manifest's SHA-256.
+    """Write a folder by `save`; return its manifest's SHA-256.
 
     A crash leaves the folder whole or absent. *Raises*: OSError where the disk is full.
     """
@@ -35,7 +35,7 @@ def publish(folder: Path, save: Callable[[Path], None]) -> str:
 
 
 def write_manifest(folder: Path) -> None:
-    """Lists every file of a folder but the manifest itself."""
+    """List every file of a folder but the manifest itself."""
     files = {
         str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         for path in sorted(folder.rglob("*"))
@@ -45,7 +45,7 @@ def write_manifest(folder: Path) -> None:
 
 
 def verify(folder: Path, manifest_sha256: str, *, without: Iterable[str] = ()) -> None:
-    """*Raises*: AdapterError where a folder is not, to the byte, what was published.
+    """Check that a folder is what was published, to the byte. *Raises*: AdapterError.
 
     `without` names files that may have been dropped since.
     """
@@ -64,7 +64,7 @@ def verify(folder: Path, manifest_sha256: str, *, without: Iterable[str] = ()) -
 
 
 def sweep(root: Path, known: Iterable[str | Path]) -> list[Path]:
-    """Removes the folders of `root` that no version names; returns them."""
+    """Remove the folders of `root` that no version names; return them."""
     if not root.is_dir():
         return []
     kept = {Path(path).name for path in known}
@@ -75,6 +75,6 @@ def sweep(root: Path, known: Iterable[str | Path]) -> list[Path]:
 
 
 def file_sha256(path: Path) -> str:
-    """Of a file's content."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

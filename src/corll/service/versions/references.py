@@ -26,7 +26,7 @@ _UNKNOWN = "unknown"
 def import_reference(
     database: Database, folder: Path, *, name: str, actor: str, now: float
 ) -> Reference:
-    """Copies a PEFT folder into the data folder and numbers it; the same weights are one reference.
+    """Copy a PEFT folder into the data folder and number it; the same weights are one reference.
 
     *Raises*: AdapterError where it is no LoRA adapter, or one of another base than the service's.
     """
@@ -81,7 +81,7 @@ def start_from(
     now: float,
     base_fingerprint: str = _UNKNOWN,
 ) -> Reference:
-    """Begins a user's new lineage from a reference; what was learned waits to be learned again.
+    """Begin a user's new lineage from a reference; what was learned waits to be learned again.
 
     *Raises*: InputError where there is no such reference, or where it is of another base than that
     with `base_fingerprint`.
@@ -103,7 +103,7 @@ def start_from(
 
 
 def _base_of(folder: Path) -> tuple[str, str]:
-    """The base that the adapter says it belongs to: its name and fingerprint."""
+    """Return the base that the adapter says it belongs to: its name and fingerprint."""
     try:
         config = json.loads((folder / file_names.ADAPTER_CONFIG).read_text(encoding="utf-8"))
         if config.get("peft_type") != "LORA":
@@ -118,7 +118,7 @@ def _base_of(folder: Path) -> tuple[str, str]:
 
 
 def _check_base(db: Connection, folder: Path, fingerprint: str) -> None:
-    """An adapter that names its base must name the one that is served here."""
+    """Check that an adapter which names its base names the one that is served here."""
     served = {one.base_fingerprint for one in lineages.all_references(db) if one.kind == "base"}
     if served and fingerprint not in served | {_UNKNOWN}:
         raise AdapterError(

@@ -15,7 +15,7 @@ from corll.service.store.lineages import Version
 
 
 def remove_pruned(database: Database, user_id: str, *, actor: str = "retention") -> list[Version]:
-    """Removes what retention does not keep; returns the versions whose folders went."""
+    """Remove what retention does not keep; return the versions whose folders went."""
 
     # What may go is found in the transaction that forgets it, so that no rollback comes between;
     # first the rows, then the files: a row must not name a folder that is gone.
