@@ -59,7 +59,8 @@ SUBJECTS = (
     Subject("policy", ("test_policy.py", "test_draft.py"), sample=80),
     # Plain ground.
     Subject("records", ("test_records.py", "test_algorithm.py")),
-    Subject("edits", ("test_edits.py", "test_feedback.py"), sample=80),
+    Subject("text", ("test_text.py",), sample=80),
+    Subject("edits", ("test_edits.py",)),
     Subject("evaluation", ("test_evaluation.py",), sample=80),
     Subject("model/tokens", ("model/test_tokens.py",), sample=100),
     Subject("compute/packing", ("compute/test_packing.py",), sample=100),
