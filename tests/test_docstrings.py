@@ -23,16 +23,18 @@ NAMED = {"laboratory", "simulation", "past_texts", "files", "evaluation", "recor
 
 VERBS = frozenset(
     """
-    accept add align allow answer append apply ask attend begin build call carry change check choose clear close commit
-    compare compute convert copy count create cut decode delete derive describe divide do draft draw drop
-    edit encode end estimate evaluate examine export fill find finish fit forget format free gather
-    give group guess halve hand handle hash hold ignore import insert join judge keep label lay learn leave let list
-    listen load lock look make mark mask match measure merge move name note open order overwrite pack parse
-    pick place plan play post prefer prepare print propose prune publish put raise read recognise record
-    refuse release remember remove rename render repair replace report requeue request reserve reset resolve
-    restore resume retire return revoke rewrite roll rotate run sample save say score send serve set share
-    show sign skip sort split start step stop store style sum summarise switch tabulate take tell train trim try
-    turn undo unpack update use validate wait watch withdraw withhold work wrap write yield
+    accept add align allow answer append apply ask attend begin build call carry change check
+    choose clear close commit compare compute convert copy count create cut decode delete derive
+    describe divide do draft draw drop edit encode end estimate evaluate examine export fill find
+    finish fit forget format free gather give group guess halve hand handle hash hold ignore import
+    insert join judge keep label lay learn leave let list listen load lock look make mark mask
+    match measure merge move name note open order overwrite pack parse pick place plan play post
+    prefer prepare print propose prune publish put raise read recognise record refuse release
+    remember remove rename render repair replace report request requeue reserve reset resolve
+    restore resume retire return revoke rewrite roll rotate run sample save say score send serve
+    set share show sign skip sort split start step stop store style sum summarise switch tabulate
+    take tell train trim try turn undo unpack update use validate wait watch withdraw withhold work
+    wrap write yield
     """.split()
 )
 QUESTION_WORDS = frozenset("how what when where which who whose why".split())

@@ -17,8 +17,9 @@ router = APIRouter(tags=["models"])
 
 
 async def resolve_model(name: str, user_name: str | None, caller: Caller) -> Serving:
-    """Say whose weights a model's name means: `corll` is the user's serving version, `base` the plain base, `NAME@7` that version.
+    """Say whose weights a model's name means.
 
+    `corll` is the user's serving version, `base` the plain base, `NAME@7` that version.
     A named version drafts for its owner alone; `user_name` may be left out then.
     *Raises*: ApiError (404) for any other name, for a version that is not the caller's to see, and
     for one of another user than the named one.

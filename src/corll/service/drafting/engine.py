@@ -44,7 +44,7 @@ class AdaptersInMemory:
         self._loaded: OrderedDict[str, Policy] = OrderedDict()
 
     def get(self, version: VersionFolder, in_use: set[str | None]) -> Policy:
-        """Return the version's policy, loaded if need be. *Raises*: AdapterError where the folder cannot be loaded."""
+        """Return the version's policy, loaded if need be. *Raises*: AdapterError."""
         policy = self._loaded.get(version.id)
         if policy is None:
             policy = self._base.with_adapter(version.folder, reference=version.reference)
