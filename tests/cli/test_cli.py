@@ -127,7 +127,7 @@ def test_the_list_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, shown.splitlines())) <= 80
     assert main([]) == 2
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out.endswith("corll 0.1.0\n")
+    assert capsys.readouterr().out.endswith("corll 0.2.0\n")
     assert main(["unlearn"]) == 2
     assert "no command 'unlearn'" in capsys.readouterr().err
 

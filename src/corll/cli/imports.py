@@ -18,6 +18,7 @@ from tyro.conf import Positional, arg
 
 from corll.cli.parsing import parse
 from corll.cli.settings import OptionalName, OptionalNumber
+from corll.client.calls import DEFAULT_BASE_URL
 from corll.config import Config
 from corll.errors import ConfigError, InputError, TrainingError
 from corll.past_texts.reading import PastText, read_past_texts
@@ -59,8 +60,7 @@ class ImportSettings(Config):
     )
     base_url: OptionalName = Field(
         None,
-        description="Where the service answers; by default CORLL_BASE_URL or "
-        "http://127.0.0.1:8377.",
+        description=f"Where the service answers; by default CORLL_BASE_URL or {DEFAULT_BASE_URL}.",
     )
     max_import_mb: int = Field(
         ServiceSettings.model_fields["max_import_mb"].default,

@@ -9,13 +9,14 @@ from pydantic import Field
 
 from corll.cli.parsing import parse
 from corll.cli.store import UserSettings, actor
+from corll.client.calls import DEFAULT_BASE_URL
 from corll.service.store import sign_ins
 
 
 class LinkSettings(UserSettings):
     """Print a link that signs a browser in for a user. It works once, for a quarter of an hour."""
 
-    url: str = Field("http://127.0.0.1:8377", description="Where the service answers.")
+    url: str = Field(DEFAULT_BASE_URL, description="Where the service answers.")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -20,6 +20,9 @@ from corll.schemas.bodies import Answer
 
 Result = TypeVar("Result", bound=Answer)
 
+DEFAULT_BASE_URL = "http://127.0.0.1:8377"
+"""Where a service on this machine answers."""
+
 
 def __getattr__(name: str) -> Any:
     return from_elsewhere(__name__, name)

@@ -25,11 +25,9 @@ except ImportError as error:
     ) from error
 
 from corll.client import calls
-from corll.client.calls import Call
+from corll.client.calls import DEFAULT_BASE_URL, Call
 from corll.schemas.answers import Learning
 from corll.schemas.bodies import Answer
-
-DEFAULT_BASE_URL = "http://127.0.0.1:8377"
 
 P = ParamSpec("P")
 Result = TypeVar("Result", bound=Answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from corll.config import EMBEDDED_MODEL
 from corll.schemas.administration import Model, Models
 from corll.schemas.answers import (
     Comparison,
@@ -115,7 +116,7 @@ _ANSWERS: dict[tuple[str, str], Answer] = {
     ("post", "/v1/learn"): Learning(object="learn", queued=True, waiting=1, learner="ready"),
     ("get", "/v1/models"): Models(
         object="list",
-        data=[Model(id="corll", object="model", created=0, owned_by="corll", base="smollm2-135m")],
+        data=[Model(id="corll", object="model", created=0, owned_by="corll", base=EMBEDDED_MODEL)],
     ),
     ("post", "/v1/imports"): _IMPORT,
     ("get", "/v1/imports/{import_id}"): _IMPORT.model_copy(update=_DONE),
