@@ -133,6 +133,17 @@ def test_without_consent_to_learn_an_edit_is_kept_and_says_why(
     assert (same.progress.state, same.progress.will_learn) == ("accepted", False)
 
 
+def test_what_waits_after_all_has_no_reason_any_more(
+    db: Connection, ada: User, drafter: Engine
+) -> None:
+    answer = edited(db, drafter, kept_draft(db, ada), consents(db, ada, learn=False), "Hi there")
+    assert "not agreed" in (answer.progress.reason or "")
+    consents(db, ada, learn=True, include_past=True)
+    assert now_of(db, answer) == LearningProgress("recorded", will_learn=True, reason=None)
+    consents(db, ada, learn=False)
+    assert "withdrew consent" in (now_of(db, answer).reason or "")
+
+
 def test_of_a_cancelled_draft_nothing_is_learned(
     db: Connection, ada: User, drafter: Engine
 ) -> None:

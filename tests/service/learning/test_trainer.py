@@ -221,8 +221,12 @@ def test_an_edit_that_cannot_be_encoded_is_set_aside_and_the_rest_learned(
     assert states(trainer, user) == ["set_aside", "learned"]
     with trainer.database.read() as db:
         too_long, learned = preferences.preferences_of(db, user.id)
+        (entry,) = accounts.read_audit(db, subject=too_long.id)
+        assert accounts.read_audit(db, subject=learned.id) == []
     assert "Shorten the response" in str(too_long.reason)
     assert learned.reason is None
+    assert (entry.actor, entry.action) == ("learner", "set_aside")
+    assert entry.details == {"reason": too_long.reason}
 
 
 @pytest.mark.parametrize("cancelled", ["chosen", "rejected"])

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from sqlalchemy import text
-from store_samples import note, noted
+from sqlalchemy import Connection, text
+from store_samples import NOW, back, note, noted, preference_from_edit, publish
 
 from corll.errors import StoreError
+from corll.service.store.accounts import (
+    AuditRow,
+    User,
+    create_key,
+    read_audit,
+    revoke_key,
+    set_consent,
+)
 from corll.service.store.database import Database
+from corll.service.store.imports import add_import, delete_import
+from corll.service.store.lineages import requeue_set_aside
+from corll.service.store.sign_ins import create_link
 
 
 @pytest.mark.parametrize(
@@ -24,3 +37,35 @@ def test_what_is_in_the_audit_log_stays_as_it_is(database: Database, change: str
         database.write(lambda db: db.execute(text(change)))
     database.write(lambda db: note(db, "bob"))
     assert noted(database) == {"ann", "bob"}
+
+
+def of_subject(db: Connection, subject: str) -> list[tuple[str, str]]:
+    """Who did what to a subject, the first first."""
+    rows: list[AuditRow] = read_audit(db, subject=subject)
+    return [(row.actor, row.action) for row in rows[::-1]]
+
+
+def test_each_entry_names_whom_it_is_about(db: Connection, ada: User) -> None:
+    """Whatever is done to a user is found under the user, and to a key under the key."""
+    about: dict[str, Any] = {"namespace": "home", "label": "k", "actor": "a", "now": NOW}
+    key, _ = create_key(db, scope="user", user_id=ada.id, **about)
+    other, _ = create_key(db, scope="admin", **about)
+    assert revoke_key(db, key.id, actor="b", now=NOW)
+    assert of_subject(db, key.id) == [("a", "key created"), ("b", "key revoked")]
+    assert of_subject(db, other.id) == [("a", "key created")]
+    set_consent(db, ada.id, share=True, actor="c", now=NOW)
+    publish(db, ada, preference_from_edit(db, ada))
+    back(db, ada, 0)
+    requeue_set_aside(db, ada.id, actor="d", now=NOW)
+    items = [([{"role": "user", "content": "Hi"}], None, "Hello.")]
+    row = add_import(db, user_id=ada.id, items=items, actor="e", now=NOW)
+    delete_import(db, row.id, actor="f", now=NOW)
+    create_link(db, ada.id, actor="g", now=NOW)
+    assert of_subject(db, ada.id) == [
+        ("c", "consent"),
+        ("key_1", "rollback"),
+        ("d", "requeue"),
+        ("e", "import"),
+        ("f", "import deleted"),
+        ("g", "link created"),
+    ]

@@ -1,0 +1,97 @@
+"""What a version must pass before it serves, against numbers worked by hand, and real weights."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from corll.policy import Policy
+from corll.records import Preference
+from corll.service.learning.checks import (
+    Examined,
+    changes_the_logits,
+    reasons_against,
+    stays_finite,
+    stays_within_budget,
+)
+
+PROMPT = "The parcel is late."
+
+
+def scored(
+    policy: Policy,
+    *,
+    learned: tuple[list[float], list[float]] = ([-8.0], [-9.0]),
+    probes: tuple[list[float], list[float], list[float]] = ([-5.0], [-5.0], [4.0]),
+    max_drift: float = 4.0,
+) -> Examined:
+    """A version with log π and log π_0 of its edits, and of its reference's texts with lengths."""
+    version = Examined(policy, [], max_drift)
+    vars(version)["learned_scores"] = tuple(map(torch.tensor, learned))
+    vars(version)["probe_scores"] = tuple(map(torch.tensor, probes))
+    return version
+
+
+def test_a_version_that_changed_and_stayed_near_may_serve(policy: Policy) -> None:
+    assert reasons_against(scored(policy)) == []
+
+
+@pytest.mark.parametrize(
+    ("differences", "passes"),
+    [
+        ([0.0, 0.0], False),
+        ([0.00009, -0.00009], False),
+        ([0.00011, 0.0], True),  # one edit that changed is enough
+        ([-0.00011, 0.0], True),  # and be it for the worse
+        ([0.0, -3.0], True),
+    ],
+)
+def test_a_change_is_of_the_edit_that_changed_most(
+    policy: Policy, differences: list[float], passes: bool
+) -> None:
+    version = scored(policy, learned=(differences, [0.0, 0.0]))
+    reason = changes_the_logits(version)
+    assert reason is None if passes else "same log-probabilities" in str(reason)
+
+
+@pytest.mark.parametrize(("budget", "passes"), [(2.51, True), (2.5, True), (2.49, False)])
+def test_drift_is_in_nats_a_token_over_all_texts(
+    policy: Policy, budget: float, passes: bool
+) -> None:
+    # (6 + 14) nats over 2 + 6 tokens; a mean of means, or of texts, would be another number.
+    probes = ([-10.0, -20.0], [-4.0, -6.0], [2.0, 6.0])
+    reason = stays_within_budget(scored(policy, probes=probes, max_drift=budget))
+    assert reason is None if passes else "2.5 nats a token unlikelier" in str(reason)
+
+
+def test_texts_that_became_likelier_are_no_drift(policy: Policy) -> None:
+    version = scored(policy, probes=([-1.0], [-9.0], [2.0]), max_drift=0.1)
+    assert stays_within_budget(version) is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", range(4))
+def test_one_number_that_is_not_finite_is_found_wherever_it_is(
+    policy: Policy, bad: float, place: int
+) -> None:
+    columns = [[-8.0, -3.0], [-9.0, -4.0], [-5.0, -6.0], [-5.0, -7.0]]
+    columns[place][1] = bad
+    version = scored(
+        policy, learned=(columns[0], columns[1]), probes=(columns[2], columns[3], [4.0, 4.0])
+    )
+    assert stays_finite(version) == "its log-probabilities are not finite"
+    assert "its log-probabilities are not finite" in reasons_against(version)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.01])
+def test_a_version_of_nan_never_serves(policy: Policy, share: float) -> None:
+    preference = Preference(PROMPT, "Sorry, it is late.", "No.")
+    broken = policy.with_adapter()
+    generator = torch.Generator().manual_seed(0)
+    for weight in broken.trainable_parameters().values():
+        hit = torch.rand(weight.shape, generator=generator) <= share
+        weight.data[hit.to(weight.device)] = math.nan
+    reasons = reasons_against(Examined(broken, [preference], 4.0))
+    assert "its log-probabilities are not finite" in reasons
