@@ -29,7 +29,7 @@ ROUNDS = 50
 FLAGS = (
     *("--user", "letter", "--rounds", str(ROUNDS), "--held-out-count", "3", "--dtype", "float32"),
     *("--preferences-per-step", "2", "--drafts-at-once", "3", "--max-completion-length", "8"),
-    *("--num-candidates", "2", "--learning-rate", "0.01", "--tolerance", "0.7"),
+    *("--num-candidates", "2", "--learning-rate", "0.01", "--tolerance", "0.6"),
     *("--temperature", "1.0", "--lr-scheduler-type", "constant", "--keep-weight", "0.5"),
 )
 
