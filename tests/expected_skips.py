@@ -24,7 +24,7 @@ EXPECTED_SKIPS = {
 
 def in_ci() -> bool:
     """Say whether a skip must be an expected one."""
-    return os.environ.get("CI") == "true" or os.environ.get("CORLL_CI") == "1"
+    return os.environ.get("CI") == "true"
 
 
 def is_expected(reason: str) -> bool:

@@ -29,9 +29,12 @@ def own_server(
 
 
 def sent(service: Any, user: str) -> list[str]:
-    """The texts of the user that the server has, newest first."""
+    """The texts of the user that the server has, newest first.
+
+    An edit begins with the white space that its draft began with.
+    """
     rows = service.get(f"users/{user}/drafts")["data"]
-    return [edit["text"] for row in rows for edit in row["edits"]]
+    return [edit["text"].lstrip() for row in rows for edit in row["edits"]]
 
 
 def test_a_reload_in_mid_edit(service: RunningService, open_desk: OpenDesk) -> None:
