@@ -26,6 +26,7 @@ from corll.config import LoraConfig
 from corll.errors import AdapterError
 from corll.model import file_names
 from corll.model.loading import LoadedModel
+from corll.model.turns import Turns
 from corll.version import __version__
 
 POLICY = "policy"
@@ -43,10 +44,11 @@ _PLAIN_LORA: dict[str, Any] = {
 }
 
 
-class AdapterSet:
+class AdapterSet(Turns):
     """The adapters on one base model: one for each policy, and the frozen references."""
 
     def __init__(self, base: LoadedModel, model: Any, lora: dict[str, LoraConfig]) -> None:
+        super().__init__(POLICY)
         self.base, self.model, self._lora = base, model, lora
         self.reference: str | None = None
         """The frozen adapter that is π_0 of the first policy; None where that is the base."""
@@ -58,8 +60,7 @@ class AdapterSet:
             for name, module in model.named_modules()
             if isinstance(module, peft_lora.LoraLayer)
         }
-        self._active: str | None = POLICY
-        self._added = self._held = self._references_added = 0
+        self._added = self._references_added = 0
 
     @classmethod
     def create(
@@ -171,22 +172,6 @@ class AdapterSet:
         if adapter != self._active:
             activate(self._layers.values(), adapter)
             self._active = adapter
-
-    @contextmanager
-    def held(self, adapter: str | None) -> Iterator[None]:
-        """Let the model run with an adapter within the context, or with none.
-
-        Where contexts are nested, the outer one's adapter runs again when the inner one ends.
-        """
-        outer = self._active
-        self.switch_to(adapter)
-        self._held += 1
-        try:
-            yield
-        finally:
-            self._held -= 1
-            if self._held:
-                self.switch_to(outer)
 
     def lora(self, adapter: str) -> LoraConfig:
         """Return the shape of an adapter."""

@@ -8,8 +8,6 @@ the parameters of one copy at a time are put: so both run through the very same 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +19,7 @@ from corll.errors import AdapterError, ConfigError
 from corll.model import file_names
 from corll.model.adapters import POLICY, check_base, write_base
 from corll.model.loading import LoadedModel, load_model, no_progress_bars
+from corll.model.turns import Turns
 
 _NO_ADAPTER = LoraConfig(lora_target_modules=())
 
@@ -39,7 +38,7 @@ def holds_whole_copy(folder: str | os.PathLike[str]) -> bool:
     return (path / "config.json").is_file() and not (path / file_names.ADAPTER_CONFIG).is_file()
 
 
-class WholeCopies:
+class WholeCopies(Turns):
     """Copies of a model's weights, one for each policy, beside π_0: those it was loaded with.
 
     It stands in for an `AdapterSet`, whose methods it has. π_0's own weights never change.
@@ -50,6 +49,7 @@ class WholeCopies:
     reference_name = "base"
 
     def __init__(self, base: LoadedModel) -> None:
+        super().__init__(None)
         self.base = base
         names = {id(parameter): name for name, parameter in base.model.named_parameters()}
         self._slots = [
@@ -61,8 +61,7 @@ class WholeCopies:
         self._copies: dict[str | None, dict[str, nn.Parameter]] = {
             None: dict(base.model.named_parameters())
         }
-        self._active: str | None = None
-        self._added = self._held = 0
+        self._added = 0
 
     @classmethod
     def create(
@@ -145,19 +144,6 @@ class WholeCopies:
         for slot in self._slots:
             slot.module._parameters[slot.key] = parameters[slot.name]
         self._active = copy
-
-    @contextmanager
-    def held(self, copy: str | None) -> Iterator[None]:
-        """Put a copy's parameters into the model within the context; as `AdapterSet.held`."""
-        outer = self._active
-        self.switch_to(copy)
-        self._held += 1
-        try:
-            yield
-        finally:
-            self._held -= 1
-            if self._held:
-                self.switch_to(outer)
 
     def lora(self, copy: str) -> LoraConfig:
         """Return the shape of an adapter on no layers, since there is none."""
