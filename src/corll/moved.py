@@ -135,9 +135,6 @@ class _Loader(Loader):
         found = vars(importlib.import_module(new))
         own = {"__name__", "__spec__", "__loader__", "__package__", "__file__", "__path__"}
         vars(module).update({name: value for name, value in found.items() if name not in own})
-        module.__getattr__ = lambda name: getattr(  # type: ignore[method-assign]
-            importlib.import_module(new), name
-        )
 
 
 def _warn(old: str, new: str, *, stacklevel: int) -> None:

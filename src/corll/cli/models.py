@@ -39,11 +39,9 @@ def main(arguments: Sequence[str]) -> None:
 
 def _check(name: str, dtype: str | None) -> None:
     """Print how a model is computed on this machine, and what it takes."""
-    from corll.model.loading import no_progress_bars
     from corll.policy import Policy
 
-    with no_progress_bars():
-        policy = Policy.load(name, dtype=dtype)
+    policy = Policy.load(name, dtype=dtype)
     table = Table("part", "path", box=None, header_style="bold", pad_edge=False)
     for part, path in policy.describe().items():
         table.add_row(part, path)

@@ -36,13 +36,11 @@ _ALLOWED_DIFFERENCE = {torch.float32: 1e-4, torch.float64: 1e-4}
 class LayerOperations:
     """What a fused layer is made of, by torch's own operations on any device.
 
-    `attention` names the implementations of `transformers` that a layer may have. A backend whose
-    layers take rows one after another says so by `flattens_rows` and overrides `attend_rows`; one
-    with a cache of its own overrides `attend_token`.
+    `attention` names the implementations of `transformers` that a layer may have. A backend that
+    flattens rows overrides `attend_rows`; one with a cache of its own overrides `attend_token`.
     """
 
     attention: tuple[str, ...] = ("sdpa", "eager")
-    flattens_rows = False
 
     def joined_linear(self, modules: Sequence[nn.Module]) -> JoinedLinear:
         """Return linear layers of the same input as one product."""

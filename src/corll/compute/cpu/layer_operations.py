@@ -21,7 +21,6 @@ class CpuLayerOperations(LayerOperations):
     """`prepacks`: whether weights may be kept a second and third time, laid out for products."""
 
     attention = ("sdpa", "eager", GROUPED)
-    flattens_rows = True
 
     def __init__(self, *, prepacks: bool) -> None:
         self.prepacks = prepacks

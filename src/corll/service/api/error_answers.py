@@ -61,10 +61,6 @@ def model_not_found(name: str) -> ApiError:
     )
 
 
-def consent_required(message: str) -> ApiError:
-    return ApiError(403, "consent_required", message, retry=False)
-
-
 def bad_request(message: str, *, param: str | None = None, code: str = "invalid_value") -> ApiError:
     return ApiError(400, code, message, param=param)
 

@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from corll.schemas.answers import Deleted, Import, ImportResult
 from corll.schemas.requests import ImportRequest
 from corll.service.api.callers import Caller, CurrentCaller
-from corll.service.api.error_answers import consent_required, not_found
+from corll.service.api.error_answers import not_found
+from corll.service.feedback import ConsentRequiredError
 from corll.service.store import imports
 from corll.service.store.imports import ImportRow
 
@@ -25,7 +26,7 @@ async def create_import(body: ImportRequest, caller: CurrentCaller) -> Import:
     """Of 12 texts or more a fifth is held out, to measure edit cost before and after."""
     user = await caller.user(body.user)
     if not (user.store and user.learn):
-        raise consent_required(
+        raise ConsentRequiredError(
             "An import is stored and learned from. PUT /v1/users/{id}/consent "
             '{"store": true, "learn": true} allows it.'
         )

@@ -209,8 +209,7 @@ class Trainer:
     def _optimizer(self, policy: Policy, serving: Version | None) -> PreferenceOptimizer:
         """Return an optimiser that goes on from the version that serves."""
         config = self.settings.coactive
-        within = policy.within(config.memory_limit_gb)
-        optimizer = PreferenceOptimizer(within, config, give_way=self.give_way)
+        optimizer = PreferenceOptimizer(policy, config, give_way=self.give_way)
         if serving is not None:
             optimizer.steps_taken = serving.steps
             if serving.has_optimizer and serving.folder is not None:
