@@ -46,10 +46,7 @@ def flat_rows(*, quick: bool) -> Iterator[Contest]:
     batch = attention._Batch(*_angles(STEP_ROWS, 2), rows, G, SCALING)
     yield layout(batch)
     yield layout_back(batch)
-    for back in (False, True):
-        yield regrouping(rows.block_pieces, back=back)
     yield block_softmax(rows)
-    yield block_softmax_gradient(rows)
     for with_gradient in (True,) if quick else (False, True):
         yield whole_attention(batch, visible, with_gradient=with_gradient)
 
@@ -126,36 +123,6 @@ def _inverse(pieces: Pieces, heads: int) -> Tensor:
     return (token * heads + head).argsort().view(-1, heads)
 
 
-def regrouping(blocks: Pieces, *, back: bool) -> Contest:
-    """Compare the copy between tokens × heads and blocks × heads × tokens."""
-    values = random(STEP_ROWS, H, D)
-    target = torch.empty_like(values) if back else values.new_empty(STEP_ROWS * H, D)
-    token, head = _places(blocks, H)
-    order = _inverse(blocks, H).view(-1) if back else token * H + head
-
-    def regroup(values: Tensor) -> Tensor:
-        by_block = values.view(-1, D) if back else target
-        attention._regroup(target if back else values, by_block, blocks, back=back)
-        return target.view(-1, D)
-
-    def gathered(values: Tensor) -> Tensor:
-        return values.view(-1, D)[order]
-
-    def selected(values: Tensor) -> Tensor:
-        return torch.index_select(values.view(-1, D), 0, order, out=target.view(-1, D))
-
-    return Contest(
-        "regroup",
-        f"{STEP_ROWS} tokens{', back' if back else ''}",
-        regroup,
-        regroup,
-        lambda: (values,),
-        LAYERS,
-        compiled={"compiled": gathered},
-        others={"index_select": selected},
-    )
-
-
 def block_softmax(rows: FlatRows) -> Contest:
     """Compare the softmax of a block's scores under its mask: of the second block of each row."""
     block = rows.spans[0].blocks[-1]
@@ -181,28 +148,6 @@ def block_softmax(rows: FlatRows) -> Contest:
         LAYERS * len(rows.spans),
         compiled={"compiled": formula},
         others={"torch._masked_softmax": lambda scores: fused(scores).view(scores.shape)},
-    )
-
-
-def block_softmax_gradient(rows: FlatRows) -> Contest:
-    """Compare the gradient of that softmax; torch's own fused operation is the eager one."""
-    block = rows.spans[0].blocks[-1]
-    shape = G, H // G * (block.stop - block.start), block.stop
-    grad = random(*shape, seed=1)
-    weights = attention._masked_softmax(random(*shape), block)
-
-    def formula(grad: Tensor, weights: Tensor) -> Tensor:
-        wide, outer = weights.float(), grad.float()
-        return (wide * (outer - (wide * outer).sum(-1, keepdim=True))).bfloat16()
-
-    return Contest(
-        "softmax_backward",
-        f"{H} × {block.stop - block.start} × {block.stop}",
-        lambda grad, weights: attention._softmax_backward(grad, weights, block),
-        lambda grad, weights: attention._softmax_backward(grad, weights, block),
-        lambda: (grad.clone(), weights),
-        LAYERS * len(rows.spans),
-        compiled={"compiled": formula},
     )
 
 

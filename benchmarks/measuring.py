@@ -203,14 +203,17 @@ class Products:
         return self._own[key](x, decoding=True)
 
 
-def write(cases: Iterable[Case], benchmark: str, *, keep: bool) -> None:
-    """Prints the cases and, to `keep` them, adds them to the benchmark's file and to the latest."""
+def write(cases: Iterable[Case], benchmark: str, *, keep: bool, latest: bool = True) -> None:
+    """Prints the cases and, to `keep` them, adds them to the benchmark's file and to the latest.
+
+    `latest` holds what the table of all benchmarks shows.
+    """
     for case in cases:
         line = case.line()
         print(summary(line), flush=True)
         if keep:
             RESULTS.mkdir(exist_ok=True)
-            for name in (benchmark, "latest"):
+            for name in (benchmark, "latest") if latest else (benchmark,):
                 with (RESULTS / f"{name}.jsonl").open("a") as file:
                     file.write(json.dumps(line) + "\n")
 

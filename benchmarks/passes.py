@@ -77,7 +77,7 @@ def main() -> None:
             cases.append(case)
             yield case
 
-    write(measured(), "passes", keep=chosen.keep)
+    write(measured(), "passes", keep=chosen.keep, latest=False)
     print("\n" + markdown([HEADER, ["---"] * len(HEADER), *map(row, cases)]))
 
 

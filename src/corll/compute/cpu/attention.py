@@ -152,7 +152,7 @@ class _RowAttention(torch.autograd.Function):
             )
             grad_values.baddbmm_(weights.transpose(1, 2), grad)
             grad_weights = torch.bmm(grad, values.transpose(1, 2))
-            grad_scores = _softmax_backward(grad_weights, weights, block)
+            grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
             torch.bmm(grad_scores, keys, out=batch.piece(grads.queries, *places))
             queries = batch.piece(heads.queries, *places)
             grad_keys.baddbmm_(grad_scores.transpose(1, 2), queries)
@@ -199,9 +199,6 @@ def _take_back(grads: _LaidOut, batch: _Batch) -> Tensor:
 
 def _regroup(by_token: Tensor, by_piece: Tensor, pieces: Pieces, *, back: bool) -> None:
     """Write M × N × D as M · N × D, in each piece head by head; or `back`."""
-    if (kernels := kernels_for(by_piece)) is not None:
-        kernels.regroup(by_token, by_piece, pieces, back=back)
-        return
     N, D = by_token.shape[1:]
     for start, stop in zip(pieces.starts.tolist(), pieces.stops.tolist(), strict=True):
         heads_first = by_piece[start * N : stop * N].view(N, stop - start, D)
@@ -217,14 +214,6 @@ def _masked_softmax(scores: Tensor, block: QueryBlock) -> Tensor:
         return scores
     by_head[..., block.masked_from :].add_(block.mask)
     return scores.softmax(-1)
-
-
-def _softmax_backward(grad: Tensor, weights: Tensor, block: QueryBlock) -> Tensor:
-    """Return the gradient by the scores, perhaps in the place of the one by the weights."""
-    if (kernels := kernels_for(grad)) is not None:
-        kernels.softmax_backward_(_by_head(grad, block), _by_head(weights, block), block)
-        return grad
-    return torch._softmax_backward_data(grad, weights, -1, weights.dtype)
 
 
 def _by_head(scores: Tensor, block: QueryBlock) -> Tensor:

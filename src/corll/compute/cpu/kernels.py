@@ -2,10 +2,11 @@
 
 Between the products of a step stand norms, rotations, gates and softmaxes. As torch's operations
 each is several passes over memory with a rounding in each; in `kernels.c` it is one pass in
-float32, rounded once. The library is built at its first use, in half a second, and kept in the
-cache folder. Without a compiler, on a GPU, or in another dtype, torch's operations do the same
-work. `CORLL_CPU_KERNELS` forces one way: `off` takes torch's operations, `plain` the compiled
-passes without a processor's tiles, `tiles` those with them, and `auto`, the default, the quickest.
+float32, rounded once. The first lines of `kernels.c` say what each buys. The library is built at
+its first use, in half a second, and kept in the cache folder. Without a compiler, on a GPU, or in
+another dtype, torch's operations do the same work. `CORLL_CPU_KERNELS` forces one way: `off` takes
+torch's operations, `plain` the compiled passes without a processor's tiles, `tiles` those with
+them, and `auto`, the default, the quickest.
 """
 
 from __future__ import annotations
@@ -202,21 +203,12 @@ class CpuKernels:
         places = (*blocks, *rows)
         self._call("lay_out_heads", heads, cos, sin, *parts, *sizes, *places, scaling, int(back))
 
-    def regroup(self, by_token: Tensor, by_block: Tensor, blocks: Pieces, *, back: bool) -> None:
-        """Write M × H × D as M · H · D by block, head by head, or `back`."""
-        self._call("regroup", by_token, by_block, *by_token.shape, *blocks, int(back))
-
     def masked_softmax_(self, scores: Tensor, block: QueryBlock) -> Tensor:
         """Compute softmax(scores + mask) in place. *Shapes*: H × Q × keys up to the block's end."""
         self._call(
             "masked_softmax", scores, block.mask, *scores.shape, block.masked_from, block.start
         )
         return scores
-
-    def softmax_backward_(self, grad: Tensor, weights: Tensor, block: QueryBlock) -> Tensor:
-        """Compute the gradient by the scores, in place of the one by the weights."""
-        self._call("softmax_backward", grad, weights, *grad.shape, block.start)
-        return grad
 
     def attend_token(
         self,
