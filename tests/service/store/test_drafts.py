@@ -30,6 +30,7 @@ from corll.service.store.preferences import (
     find_preferences,
     keep_reference,
     learned_ids,
+    set_one_aside,
     users_with_waiting,
     waiting_preferences,
 )
@@ -353,3 +354,17 @@ def test_a_draft_that_was_not_kept_cannot_be_edited(database: Database, tmp_path
     ada = database.write(add_user)
     with pytest.raises(StoreError):
         database.write(lambda db: edit(db, draft_of(ada), "Hi"))
+
+
+def test_only_what_waits_is_set_aside(db: Connection) -> None:
+    ada = add_user(db)
+    bad, other, learned = (preference_of(db, edit(db, kept_draft(db, ada), "Hi")) for _ in "123")
+    publish(db, ada, learned.id)
+    for one in (bad, learned):
+        set_one_aside(db, one.id, "It is empty.")
+    found = find_preferences(db, [bad.id, other.id, learned.id])
+    assert [(found[one.id].state, found[one.id].reason) for one in (bad, other, learned)] == [
+        ("set_aside", "It is empty."),
+        ("waiting", None),
+        ("learned", None),
+    ]
