@@ -121,5 +121,5 @@ def test_a_step_s_result_still_gives_its_metrics_by_name_with_a_warning() -> Non
             None,
             2.0,
         )
-    with pytest.warns(DeprecationWarning), pytest.raises(KeyError):
+    with pytest.warns(DeprecationWarning, match="metrics"), pytest.raises(KeyError):
         result["accuracy"]
