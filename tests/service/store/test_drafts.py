@@ -12,7 +12,7 @@ from store_samples import NOW, add_user, draft_of, edit, kept_draft, publish
 
 from corll.errors import IdempotencyError, InputError, StoreError
 from corll.service.store.accounts import get_or_create_user, set_consent
-from corll.service.store.comparisons import ComparisonRow, find_comparison, record_comparison
+from corll.service.store.comparisons import ComparisonRow, comparisons_of, record_comparison
 from corll.service.store.database import Database
 from corll.service.store.drafts import (
     DraftRow,
@@ -22,7 +22,6 @@ from corll.service.store.drafts import (
     edits_of,
     find_draft,
     find_edit,
-    latest_edit_of,
 )
 from corll.service.store.preferences import (
     PreferenceRow,
@@ -74,7 +73,7 @@ def test_an_edit_makes_a_preference_of_edit_over_draft(db: Connection) -> None:
     draft = kept_draft(db, add_user(db))
     row = edit(db, draft, "Hi Tom", choice=1, idempotency_key="k", edit_cost=0.75)
     assert (row.state, row.edit_cost, row.idempotency_key) == ("recorded", 0.75, "k")
-    assert find_edit(db, row.id) == latest_edit_of(db, draft.id) == row
+    assert find_edit(db, row.id) == row
     preference = preference_of(db, row)
     assert (preference.source, preference.state) == ("edit", "waiting")
     assert preference.prompt == draft.prompt
@@ -141,7 +140,7 @@ def test_after_it_was_learned_a_new_edit_is_a_further_preference(db: Connection)
     assert preference_of(db, second).state == "replaced"
     assert preference_of(db, third).state == "waiting"
     assert find_edit(db, first.id) == first
-    assert latest_edit_of(db, draft.id) == third
+    assert edits_of(db, third.user_id, limit=9)[0] == third
 
 
 def test_a_key_that_comes_again_gives_the_same_edit(db: Connection) -> None:
@@ -244,7 +243,7 @@ def test_a_comparison_makes_a_preference_of_one_sample_over_the_other(db: Connec
     assert preference is not None
     assert (preference.source, preference.state) == ("comparison", "waiting")
     assert (preference.chosen, preference.rejected) == tuple(draft.candidates[::-1])
-    assert find_comparison(db, row.id) == row
+    assert comparisons_of(db, row.user_id, limit=9) == [row]
 
 
 def test_the_same_comparison_twice_is_one(db: Connection) -> None:
