@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,14 @@ class ToyBackend:
 
     def prepare(self, *, frozen: bool) -> None:
         self._counted("prepare")
+
+    def use_int8_drafts(self, wanted: bool | None) -> None:
+        self._counted("use_int8_drafts")
+
+    drafts_exactly = True
+
+    def drafting(self, *, exactly: bool) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def describe(self) -> Mapping[str, str]:
         return {"layers": "the toy's"}

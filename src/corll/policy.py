@@ -54,6 +54,7 @@ class Policy(AdaptedModel):
         memory_limit_gb: float = 4.0,
         shared_weights: str | os.PathLike[str] | None = None,
         backend: str | None = None,
+        int8_drafts: bool | None = False,
     ) -> Policy:
         """Load a base model and give it an adapter to learn with, or a copy of all its weights.
 
@@ -67,7 +68,8 @@ class Policy(AdaptedModel):
         rendered as a conversation, by default wherever the tokenizer can. `shared_weights` names a
         folder for a file of the base's weights: processes on one CPU that name the same folder have
         them in memory once. `backend` names who computes (`corll.compute.choose`), by default
-        whatever is quickest on the device.
+        whatever is quickest on the device. With `int8_drafts` texts are drawn by weights in int8,
+        with None where that is quicker; scores and steps are by the model's own.
 
         *Raises*: ModelNotFoundError, AdapterError, ConfigError.
         """
@@ -82,6 +84,7 @@ class Policy(AdaptedModel):
         kind = WholeCopies if trains == "all" else AdapterSet
         adapters = kind.create(base, lora=lora, adapter=adapter, reference=reference)
         engine = backend_for(base.model, backend)
+        engine.use_int8_drafts(int8_drafts if trains == "adapter" else False)
         engine.prepare(frozen=trains == "adapter")
         network = examine(base.model, engine)
         return cls(base, adapters, codec, network, memory_limit_gb=memory_limit_gb)
@@ -162,15 +165,19 @@ class Policy(AdaptedModel):
         seeds: Sequence[int],
         *,
         sampling: SamplingConfig = DEFAULT_SAMPLING,
+        exactly: bool = False,
     ) -> Decoding:
         """Begin the responses that `sample` would draw, for a caller who wants them by the token.
 
-        They go on by `advance`, of this policy. *Raises*: InputError, PromptTooLongError.
+        They go on by `advance`, of this policy. `exactly`: by the weights that score them, though
+        others are drafted in int8. *Raises*: InputError, PromptTooLongError.
         """
         _check_prompts(prompts)
         encoded = [self.codec.encode_prompt(prompt) for prompt in prompts]
         self.codec.check_room(encoded, max_new_tokens)
-        return self.begin(encoded, num_samples, max_new_tokens, seeds, sampling=sampling)
+        return self.begin(
+            encoded, num_samples, max_new_tokens, seeds, sampling=sampling, exactly=exactly
+        )
 
     def logprobs(self, prompts: Sequence[Prompt], responses: Sequence[Response]) -> Tensor:
         """Return log π(y|x), one a pair of prompt and response.

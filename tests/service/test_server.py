@@ -33,9 +33,9 @@ def test_the_thread_that_loads_the_base_keeps_no_processor_from_drafting(
 ) -> None:
     load, loaders = server.load_base, []
 
-    def noting(settings: ServiceSettings) -> Policy:
+    def noting(settings: ServiceSettings, *, drafts: bool) -> Policy:
         loaders.append(threading.current_thread())
-        return load(settings)
+        return load(settings, drafts=drafts)
 
     monkeypatch.setattr(server, "load_base", noting)
     settings = settings_for(tiny_model_folder, tmp_path, learn=False)

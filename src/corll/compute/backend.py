@@ -9,6 +9,7 @@ and is chosen by `Policy.load(backend="package.module:MyBackend")` or CORLL_BACK
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
@@ -50,6 +51,22 @@ class Backend(Protocol):
 
         `frozen` says that the base's weights do not learn, so that they may be laid out anew.
         """
+        ...
+
+    def use_int8_drafts(self, wanted: bool | None) -> None:
+        """Draft by weights in int8, or not; None: where that is quicker.
+
+        It is said before `prepare`. *Raises*: ConfigError where it is wanted and cannot be had.
+        """
+        ...
+
+    @property
+    def drafts_exactly(self) -> bool:
+        """Whether texts are drafted by the weights that score them."""
+        ...
+
+    def drafting(self, *, exactly: bool) -> AbstractContextManager[None]:
+        """Return a context for passes that draft: `exactly`, or however is quickest."""
         ...
 
     def describe(self) -> Mapping[str, str]:

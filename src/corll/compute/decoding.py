@@ -24,10 +24,13 @@ from corll.config import SamplingConfig
 
 @dataclass(frozen=True)
 class Branch:
-    """One sampled response. *Units*: `logprob` in nats, of the full distribution."""
+    """One sampled response. *Units*: `logprob` in nats, of the full distribution.
+
+    `logprob` is None where the text was not drawn by the weights that score it.
+    """
 
     token_ids: Ids
-    logprob: float
+    logprob: float | None
     finished: bool
 
 
@@ -62,7 +65,8 @@ class Decoding:
 
     Several of them may take turns on one network. The adapter that the network runs with must be
     the same at each call: keys and values of the tokens before were computed with it.
-    `begun_with` is its name.
+    `begun_with` is its name. `exactly`: the weights that score draw, whatever is quicker; by others
+    log-probabilities are near, and the branches have none.
     *Shapes*: `token_ids`, `logprobs` N × T, where N is P · K and T the longest response; `lengths`
     and `finished` N. *Units*: `logprobs` in nats, one a token, of the full distribution.
     """
@@ -78,10 +82,12 @@ class Decoding:
         sampling: SamplingConfig,
         end_ids: Sequence[int],
         begun_with: str | None = None,
+        exactly: bool = False,
     ) -> None:
         self.begun_with = begun_with
+        self.exactly = exactly or network.backend.drafts_exactly
         streams = _uniforms(prompts, seeds, num_samples, max_new_tokens)
-        with torch.no_grad():
+        with torch.no_grad(), network.backend.drafting(exactly=self.exactly):
             self._state = _prefill(network, prompts, num_samples, max_new_tokens)
         device = self._state.logits.device
         self.network, self.sampling = network, sampling
@@ -102,7 +108,8 @@ class Decoding:
         if not self.going:
             return False
         if self._drawn is not None:
-            self._feed(self._drawn)
+            with self.network.backend.drafting(exactly=self.exactly):
+                self._feed(self._drawn)
         rows, step = self._state.rows, self.steps
         uniforms, backend = self._uniforms[rows, step], self.network.backend
         drawn, logprobs = draw(self._state.logits, uniforms, self.sampling, backend)
@@ -141,7 +148,7 @@ class Decoding:
         totals = self.logprobs.sum(-1)
         columns = (self.token_ids, self.lengths, totals, self.finished)
         return [
-            Branch(tuple(ids[:length]), total, end)
+            Branch(tuple(ids[:length]), total if self.exactly else None, end)
             for ids, length, total, end in zip(*(c.tolist() for c in columns), strict=True)
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from corll.compute.backend import Item, OutputLayer, Result
 from corll.compute.branching_cache import BranchingCache
 from corll.compute.frozen_linear import FrozenLinear
 from corll.compute.fused_layers import LayerOperations, fuse_layers
+from corll.errors import ConfigError
 
 
 class PlainBackend:
@@ -33,6 +35,22 @@ class PlainBackend:
             self.not_fused = fuse_layers(self.model, self.layer_operations())
         else:
             self.not_fused = "all weights learn"
+
+    def use_int8_drafts(self, wanted: bool | None) -> None:
+        """Refuse drafts in int8. *Raises*: ConfigError where they are wanted."""
+        if wanted:
+            raise ConfigError(
+                "Drafts in int8 are computed by the CPU's backend alone; leave that setting."
+            )
+
+    @property
+    def drafts_exactly(self) -> bool:
+        """Whether texts are drafted by the weights that score them: always."""
+        return True
+
+    def drafting(self, *, exactly: bool) -> AbstractContextManager[None]:
+        """Return a context that changes nothing."""
+        return nullcontext()
 
     def layer_operations(self) -> LayerOperations:
         """Return what fused layers are made of here."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -174,13 +175,16 @@ class AdaptedModel:
         *,
         sampling: SamplingConfig = DEFAULT_SAMPLING,
     ) -> list[list[Branch]]:
-        """Draw what may follow on each row of ids, a list of `num_samples` for each."""
+        """Draw what may follow on each row of ids, a list of `num_samples` for each.
+
+        What was drawn by weights in int8 is scored by the model's own.
+        """
         if not beginnings:
             return []
         longest = max(map(len, beginnings)) + max_new_tokens
         size = max(1, self.branches_at_once(longest) // num_samples)
         with self.active() as network:
-            return [
+            rows = [
                 row
                 for start in range(0, len(beginnings), size)
                 for row in sample_branches(
@@ -193,6 +197,16 @@ class AdaptedModel:
                     end_ids=self.codec.end_ids,
                 )
             ]
+        return rows if network.backend.drafts_exactly else self._scored(beginnings, rows)
+
+    def _scored(
+        self, beginnings: Sequence[Ids], rows: Sequence[Sequence[Branch]]
+    ) -> list[list[Branch]]:
+        """Return branches with their log-probabilities."""
+        prompts = [prompt for prompt, row in zip(beginnings, rows, strict=True) for _ in row]
+        responses = [branch.token_ids for row in rows for branch in row]
+        found = iter(self.score(prompts, responses).tolist())
+        return [[replace(branch, logprob=next(found)) for branch in row] for row in rows]
 
     def branches_at_once(self, length: int) -> int:
         """Return how many responses of `length` tokens, prompt included, fit the memory limit."""
@@ -206,8 +220,12 @@ class AdaptedModel:
         seeds: Sequence[int],
         *,
         sampling: SamplingConfig = DEFAULT_SAMPLING,
+        exactly: bool = False,
     ) -> Decoding:
-        """Begin what `continuations` would draw, for a caller who wants it by the token."""
+        """Begin what `continuations` would draw, for a caller who wants it by the token.
+
+        `exactly`: by the weights that score, whatever else is quicker.
+        """
         with self.active() as network:
             return Decoding(
                 network,
@@ -218,6 +236,7 @@ class AdaptedModel:
                 sampling=sampling,
                 end_ids=self.codec.end_ids,
                 begun_with=self._running,
+                exactly=exactly,
             )
 
     def advance(self, decoding: Decoding) -> bool:

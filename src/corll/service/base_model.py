@@ -6,10 +6,13 @@ from corll.model.loading import no_progress_bars
 from corll.policy import Policy
 from corll.service.settings import ServiceSettings
 
+_INT8_DRAFTS = {"auto": None, "on": True, "off": False}
 
-def load_base(settings: ServiceSettings) -> Policy:
+
+def load_base(settings: ServiceSettings, *, drafts: bool = False) -> Policy:
     """Return π_0 with all weights in a file of the data folder, which server and learner both map.
 
+    What `drafts` may have them in int8 besides, as the settings say.
     *Raises*: ModelNotFoundError, ConfigError.
     """
     with no_progress_bars():
@@ -21,4 +24,5 @@ def load_base(settings: ServiceSettings) -> Policy:
             lora=settings.lora,
             memory_limit_gb=settings.coactive.memory_limit_gb,
             shared_weights=settings.data_dir / "base",
+            int8_drafts=_INT8_DRAFTS[settings.int8_drafts] if drafts else False,
         )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -146,7 +147,7 @@ def _loaded(settings: ServiceSettings) -> Policy:
     costs the drafting thread as long as the operations do.
     """
     with ThreadPoolExecutor(1) as loader:
-        return loader.submit(load_base, settings).result()
+        return loader.submit(partial(load_base, settings, drafts=True)).result()
 
 
 def _uvicorn_config(settings: ServiceSettings, app: FastAPI) -> uvicorn.Config:

@@ -81,6 +81,11 @@ class ServiceSettings(Config):
         description="Who computes: plain, cpu, or package.module:attribute of a backend of your "
         "own; by default the quickest on the device.",
     )
+    int8_drafts: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether drafts are drawn by the weights in int8: where that is quicker, "
+        "always, never. Scores and steps are computed in --dtype.",
+    )
     admin_key: Annotated[SecretStr | None, Suppress] = Field(
         None, description="The first key, from CORLL_ADMIN_KEY alone; else one is made and shown."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,10 +17,17 @@ from corll.compute.cpu.attention import use_grouped_attention
 from corll.compute.cpu.compiled_cache import CompiledBranchingLayer, attention_kernels
 from corll.compute.cpu.kernels import FEWEST_PER_LIKELIEST, compiled_kernels, kernels_for
 from corll.compute.cpu.layer_operations import CpuLayerOperations
-from corll.compute.cpu.packed_linear import PackedLinear, can_prepack, may_prepack
+from corll.compute.cpu.packed_linear import (
+    DraftPrecision,
+    PackedLinear,
+    can_prepack,
+    may_prepack,
+)
+from corll.compute.cpu.quantized_weight import can_quantize, quantized_bytes
 from corll.compute.cpu.side_by_side import side_by_side, sides
 from corll.compute.fused_layers import LayerOperations
 from corll.compute.plain import PlainBackend
+from corll.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +41,7 @@ class CpuBackend(PlainBackend):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self._prepacks = False
+        self._drafts = DraftPrecision()
 
     @property
     def flattens_rows(self) -> bool:
@@ -46,9 +55,37 @@ class CpuBackend(PlainBackend):
         super().prepare(frozen=frozen)
         self._warn(frozen=frozen)
 
+    def use_int8_drafts(self, wanted: bool | None) -> None:
+        """Draft by weights in int8, or not; None: where that is quicker. To be said before
+        `prepare`. *Raises*: ConfigError where it is wanted and cannot be had.
+        """
+        possible = can_quantize(self._weight())
+        if wanted and not possible:
+            raise ConfigError(
+                "Drafts in int8 need a processor with AVX-512 VNNI, a C compiler and a model in "
+                "bfloat16 or float32 whose layers have a multiple of 64 inputs."
+            )
+        kernels = compiled_kernels()
+        by_tiles = kernels is not None and kernels.have_tiles
+        self._drafts.may_be_int8 = possible and (not by_tiles if wanted is None else wanted)
+
+    @property
+    def drafts_exactly(self) -> bool:
+        """Whether texts are drafted by the weights that score them."""
+        return not self._drafts.may_be_int8
+
+    @contextmanager
+    def drafting(self, *, exactly: bool) -> Iterator[None]:
+        """Let the passes within draft in int8, where that is allowed and not `exactly` wanted."""
+        before, self._drafts.in_int8 = self._drafts.in_int8, not (exactly or self.drafts_exactly)
+        try:
+            yield
+        finally:
+            self._drafts.in_int8 = before
+
     def layer_operations(self) -> LayerOperations:
         """Return what fused layers are made of here."""
-        return CpuLayerOperations(prepacks=self._prepacks)
+        return CpuLayerOperations(prepacks=self._prepacks, drafts=self._drafts)
 
     def describe(self) -> Mapping[str, str]:
         """Return which path each part of the model takes, by the part's name."""
@@ -60,12 +97,15 @@ class CpuBackend(PlainBackend):
             **super().describe(),
             "products": "tiles" if tiles else "oneDNN, laid out" if lays_out else "torch",
             "between products": between if self.not_fused is None else "the model's own",
+            "drafts": "the same" if self.drafts_exactly else "weights in int8",
             "threads": str(torch.get_num_threads()),
         }
 
     def output_layer(self, layer: Any) -> OutputLayer:
         """Return the product with the weights of a linear output layer, laid out at first use."""
-        return PackedLinear(layer.weight.data, layer.bias, prepacks=self._prepacks)
+        return PackedLinear(
+            layer.weight.data, layer.bias, prepacks=self._prepacks, drafts=self._drafts
+        )
 
     def rows_at_once(self, logits: Tensor) -> int:
         """Return how many rows of logits, in float32, the processor's cache holds."""
@@ -116,11 +156,14 @@ class CpuBackend(PlainBackend):
         return side_by_side(work, items, sides=sides)
 
     def copied_bytes(self, weights: Sequence[Tensor]) -> int:
-        """Return the bytes of both further copies: for the first draft, and for the first step."""
+        """Return the bytes of further copies: for the first draft, for the first step, in int8."""
         matrices = [weight for weight in weights if weight.dim() == 2]
+        in_int8 = 0
+        if not self.drafts_exactly:
+            in_int8 = sum(quantized_bytes(matrix) for matrix in matrices if can_quantize(matrix))
         if not (self._prepacks and self.not_fused is None and all(map(can_prepack, matrices))):
-            return 0
-        return 2 * sum(matrix.nbytes for matrix in matrices)
+            return in_int8
+        return in_int8 + 2 * sum(matrix.nbytes for matrix in matrices)
 
     def _weight(self) -> Tensor:
         weight: Tensor = self.model.get_input_embeddings().weight

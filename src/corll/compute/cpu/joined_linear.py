@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from corll.compute.cpu.kernels import LANES, CpuKernels, kernels_for
-from corll.compute.cpu.packed_linear import PackedLinear
+from corll.compute.cpu.packed_linear import EXACTLY, DraftPrecision, PackedLinear
 from corll.compute.cpu.tiled_products import TiledFactors
 from corll.compute.joined_linear import Adapted, JoinedLinear, SettledAdapters
 
@@ -30,18 +30,20 @@ class _Way(NamedTuple):
 
 
 class CpuJoinedLinear(JoinedLinear):
-    """Linear layers of the same input as one product; `prepacks` allows laid-out weights."""
+    """Linear layers of the same input as one product; as `PackedLinear` multiplies."""
 
     base: PackedLinear
 
-    def __init__(self, modules: Sequence[nn.Module], *, prepacks: bool) -> None:
-        self._prepacks = prepacks
+    def __init__(
+        self, modules: Sequence[nn.Module], *, prepacks: bool, drafts: DraftPrecision = EXACTLY
+    ) -> None:
+        self._prepacks, self._drafts = prepacks, drafts
         self._tiled: TiledFactors | None = None
         super().__init__(modules)
 
     def freeze(self, weight: Tensor, bias: Tensor | None) -> PackedLinear:
         """Return the product with the layers' joined weight, laid out at its first use."""
-        return PackedLinear(weight, bias, prepacks=self._prepacks)
+        return PackedLinear(weight, bias, prepacks=self._prepacks, drafts=self._drafts)
 
     def settled(self, x: Tensor, settled: SettledAdapters, *, decoding: bool) -> Any:
         """Return what `prepare` kept for so many rows."""

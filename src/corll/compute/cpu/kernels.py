@@ -37,7 +37,9 @@ log = logging.getLogger(__name__)
 
 _VARIABLE = "CORLL_CPU_KERNELS"
 _MODES = ("auto", "off", "plain", "tiles")
-_SOURCES = (Path(__file__).with_suffix(".c"), Path(__file__).with_name("tiles.c"))
+_SOURCES = tuple(
+    Path(__file__).with_name(f"{name}.c") for name in ("kernels", "tiles", "quantized")
+)
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 _LONGEST_BUILD_S = 60
 LANES = 16
@@ -46,6 +48,9 @@ FEWEST_PER_LIKELIEST = 64
 """Of so many logits one can be asked for."""
 TILE_COLUMNS = 32
 """Of a product by tiles: its weight's rows and columns, and an adapter's rank, are multiples."""
+INT8_COLUMNS, INT8_GROUP = 16, 64
+"""Of a product in int8: its outputs are a multiple of the one, its inputs of the other, which share
+a scale."""
 
 
 def kernels_for(x: Tensor) -> CpuKernels | None:
@@ -122,12 +127,13 @@ class CpuKernels:
     """The functions of the C files beside it on tensors: bf16, on a CPU, laid out in one piece.
 
     `have_tiles`: the processor has them (AMX), the system lets this process use them, and the mode
-    allows it.
+    allows it. `have_int8`: the processor multiplies bytes (AVX-512 VNNI).
     """
 
     def __init__(self, library: ctypes.CDLL, *, may_use_tiles: bool = True) -> None:
         self._library = library
         self.have_tiles = may_use_tiles and bool(library.tiles_allowed())
+        self.have_int8 = bool(library.quantized_allowed())
 
     def tiled_product(
         self,
@@ -153,6 +159,34 @@ class CpuKernels:
         tensors = (x, weight, A, B, bias, residual, low, out)
         self._call("tiled_product", *tensors, rows, width, rank, columns)
         return out, low
+
+    def quantized_product(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        scales: Tensor,
+        *,
+        bias: Tensor | None = None,
+        added: Tensor | None = None,
+        into: Tensor | None = None,
+    ) -> Tensor:
+        """Return x Wᵀ + added + bias, both sides rounded to eight bits, summed in float32.
+
+        *Shapes*: `x` M × K, in bf16 or float32, and of its dtype `bias` N, `added` and `into`,
+        where the result goes if it is given, M × N; `weight` and `scales` as `quantized` lays them
+        out → M × N.
+        """
+        M, K = x.shape
+        N, groups = len(weight) * INT8_COLUMNS, K // INT8_GROUP
+        out = x.new_empty(M, N) if into is None else into
+        rounded = x.new_empty(M, K, dtype=torch.int8)
+        of_x = (
+            x.new_empty(M, groups, dtype=torch.float32),
+            x.new_empty(M, groups, dtype=torch.int32),
+        )
+        tensors = (x, weight, scales, added, bias, out, rounded, *of_x)
+        self._call("quantized_product", *tensors, M, K, N, int(x.dtype == torch.float32))
+        return out
 
     def rms_norm(self, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
         """Return x / rms(x) · weight. *Shapes*: M × D, D → M × D."""

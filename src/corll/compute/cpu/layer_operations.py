@@ -13,21 +13,24 @@ from corll.compute.cpu.attention import GROUPED, attend_rows, grouped_attention
 from corll.compute.cpu.compiled_cache import CompiledBranchingLayer
 from corll.compute.cpu.joined_linear import CpuJoinedLinear
 from corll.compute.cpu.kernels import CpuKernels, kernels_for
+from corll.compute.cpu.packed_linear import EXACTLY, DraftPrecision
 from corll.compute.fused_layers import LayerOperations, Norm
 from corll.compute.packing import FlatRows
 
 
 class CpuLayerOperations(LayerOperations):
-    """`prepacks`: whether weights may be kept a second and third time, laid out for products."""
+    """`prepacks`: whether weights may be kept a second and third time, laid out for products;
+    `drafts`: by which of them texts are drafted.
+    """
 
     attention = ("sdpa", "eager", GROUPED)
 
-    def __init__(self, *, prepacks: bool) -> None:
-        self.prepacks = prepacks
+    def __init__(self, *, prepacks: bool, drafts: DraftPrecision = EXACTLY) -> None:
+        self.prepacks, self.drafts = prepacks, drafts
 
     def joined_linear(self, modules: Sequence[nn.Module]) -> CpuJoinedLinear:
         """Return linear layers of the same input as one product."""
-        return CpuJoinedLinear(modules, prepacks=self.prepacks)
+        return CpuJoinedLinear(modules, prepacks=self.prepacks, drafts=self.drafts)
 
     def norm(self, module: Any) -> Norm:
         """Return the norm of a layer's module. *Shapes*: M × D → M × D."""

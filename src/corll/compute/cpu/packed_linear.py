@@ -8,12 +8,14 @@ are in their order, and the products are `tiled_products`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from corll.compute.cpu.quantized_weight import QuantizedWeight
 from corll.compute.cpu.tiled_products import TiledFactors, TiledWeight
 from corll.compute.frozen_linear import FrozenLinear
 
@@ -43,11 +45,37 @@ def can_prepack(weight: Tensor) -> bool:
     )
 
 
-class PackedLinear(FrozenLinear):
-    """x Wᵀ + b, for a weight that does not learn; `prepacks` allows it the further copies."""
+@dataclass
+class DraftPrecision:
+    """How a model's texts are drafted: by its own weights, or by theirs in int8.
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, prepacks: bool) -> None:
+    `may_be_int8` is settled once; `in_int8` is switched from pass to pass.
+    """
+
+    may_be_int8: bool = False
+    in_int8: bool = False
+
+
+EXACTLY = DraftPrecision()
+
+
+class PackedLinear(FrozenLinear):
+    """x Wᵀ + b, for a weight that does not learn; `prepacks` allows it the further copies.
+
+    While `drafts` are in int8, few rows of a text under way are multiplied so.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        *,
+        prepacks: bool,
+        drafts: DraftPrecision = EXACTLY,
+    ) -> None:
         super().__init__(weight, bias)
+        self._drafts = drafts
+        self._quantized = QuantizedWeight.of(weight) if drafts.may_be_int8 else None
         self.prepacks = prepacks and can_prepack(weight)
         self._tiled = TiledWeight.of(weight) if self.prepacks else None
         self._tiled_transposed = TiledWeight.of(weight.t()) if self.prepacks else None
@@ -61,6 +89,8 @@ class PackedLinear(FrozenLinear):
         into: Tensor | None = None,
     ) -> Tensor:
         """Return the product and what is `added`, rounded once; as `FrozenLinear`."""
+        if decoding and (quantized := self._in_int8(x)) is not None:
+            return quantized.product(x, bias=self.bias, added=added, into=into)
         lays_out = self._lays_out(x, decoding=decoding)
         if lays_out and self._tiled is not None:
             return self._tiled.product(x, bias=self.bias, residual=added, into=into)[0]
@@ -78,6 +108,8 @@ class PackedLinear(FrozenLinear):
 
     def takes_adapter(self, x: Tensor, *, decoding: bool = False) -> bool:
         """Say whether products of such rows are by tiles, which take an adapter in one pass."""
+        if decoding and self._in_int8(x) is not None:
+            return False
         both = self._tiled is not None and (decoding or self._tiled_transposed is not None)
         return both and self._lays_out(x, decoding=decoding)
 
@@ -98,6 +130,12 @@ class PackedLinear(FrozenLinear):
         """
         assert self._tiled_transposed is not None
         return self._tiled_transposed.product(grad, factors.backward)
+
+    def _in_int8(self, x: Tensor) -> QuantizedWeight | None:
+        """Return the weight in int8, where such rows are multiplied by it."""
+        quantized = self._quantized
+        takes = quantized is not None and self._drafts.in_int8 and len(x) <= quantized.most_rows
+        return quantized if takes else None
 
     @cached_property
     def _packed(self) -> Any:

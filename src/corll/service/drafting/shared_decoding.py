@@ -55,7 +55,9 @@ class Session:
             [job.request.seed for job in jobs],
         )
         with self._weights() as drawing:
-            self._decoding = drawing.start(*arguments, sampling=first.sampling)
+            # Log-probabilities that somebody reads are those of the weights that score.
+            exactly = any(job.request.top_logprobs is not None for job in jobs)
+            self._decoding = drawing.start(*arguments, sampling=first.sampling, exactly=exactly)
         numbers = iter(range(len(jobs) * first.branches))
         self._rows = [[_Row(next(numbers)) for _ in range(first.branches)] for _ in jobs]
         self._over = [False] * len(jobs)
@@ -171,7 +173,8 @@ class Session:
             ids, logprob = branch.token_ids, branch.logprob
             if row.stopped:
                 ids = self._ids_within(ids, row.text)
-                logprob = float(self._decoding.logprobs[row.number, : len(ids)].sum())
+                if logprob is not None:
+                    logprob = float(self._decoding.logprobs[row.number, : len(ids)].sum())
             samples.append(Sample(row.text, ids, logprob, branch.finished))
         shown, scores, config = tuple(range(request.choices)), None, request.config
         if not cancelled and (request.scored or not request.streams):
