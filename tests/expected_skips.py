@@ -15,6 +15,8 @@ import pytest
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 EXPECTED_SKIPS = {
+    "(AVX-512 VNNI)": "a processor multiplies bytes or not; where it does, nothing is skipped",
+    "process of low priority": "CI may run at one",
     "has no tiles (AMX)": "a processor has them or not; where it has, nothing is skipped",
     "CORLL_SCREENSHOTS=1 makes the pictures": "the README's pictures are made by hand",
     "needs dialogues of hh-rlhf": "the dialogues are not in the repository",

@@ -27,6 +27,7 @@ ROOMS = {
     "schemas": "edits text",
     "losses": "config errors",
     "compute": "config errors",
+    "compute.free_processors": "",
     "compute.choose": "config errors compute compute.cpu",
     "compute.cpu": "config errors cache compute",
     "model": "ground compute",
@@ -42,12 +43,12 @@ ROOMS = {
     "client": "errors moved records schemas",
     "past_texts": "ground files",
     "service": "ground schemas service.store service.drafting service.learning service.versions "
-    "service.api model policy",
+    "service.api model policy compute.free_processors",
     "service.store": "ground schemas",
     "service.versions": "ground files model service service.store",
     "service.drafting": "ground model policy draft service service.store",
     "service.learning": "ground schemas files model policy draft gradient step learner service "
-    "service.store service.versions",
+    "service.store service.versions compute.free_processors",
     "service.api": "ground schemas model service service.store service.versions "
     "service.drafting.requests service.drafting.serving",
     "service.web": "",

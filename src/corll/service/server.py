@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
+from corll.compute.free_processors import GivingThreads
 from corll.errors import ConfigError
 from corll.policy import Policy
 from corll.service.api.app import create_app
@@ -128,6 +129,7 @@ def running_app(
             max_branches=settings.max_branches,
             max_adapters=settings.max_adapters,
             on_busy=supervisor.set_drafting,
+            threads=GivingThreads.of(settings.threads).settle,
         )
         stack.callback(supervisor.stop)
         stack.callback(engine.close, _FINISH_WITHIN_S)

@@ -81,6 +81,12 @@ class ServiceSettings(Config):
         description="Who computes: plain, cpu, or package.module:attribute of a backend of your "
         "own; by default the quickest on the device.",
     )
+    threads: OptionalNumber = Field(
+        None,
+        ge=1,
+        description="Threads to draft and to learn with; by default as many as other programs "
+        "leave processors free, looked at again and again.",
+    )
     int8_drafts: Literal["auto", "on", "off"] = Field(
         "auto",
         description="Whether drafts are drawn by the weights in int8: where that is quicker, "

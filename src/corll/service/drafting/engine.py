@@ -84,7 +84,8 @@ class _Trial:
 class Engine:
     """Answers drafting requests in a thread of its own. `base` may be used by nobody else.
 
-    `on_busy` is told when drawing begins and when it ends, so that learning can give way.
+    `on_busy` is told when drawing begins and when it ends, so that learning can give way. The thread
+    sets its number of `threads` before each token.
     """
 
     def __init__(
@@ -95,10 +96,11 @@ class Engine:
         max_branches: int = 32,
         max_adapters: int = 32,
         on_busy: Callable[[bool], None] = lambda _: None,
+        threads: Callable[[], object] = lambda: None,
     ) -> None:
         self.model, self.fingerprint = base.name, base.base.fingerprint
         self.context_length = base.codec.context_length
-        self._base, self._on_busy = base, on_busy
+        self._base, self._on_busy, self._settle_threads = base, on_busy, threads
         self._max_waiting, self._max_branches = max_waiting, max_branches
         self._adapters = AdaptersInMemory(base, max_adapters)
         self._waiting: deque[DraftJob] = deque()
@@ -187,6 +189,7 @@ class Engine:
             while self._waiting or self._sessions or self._trials:
                 while self._trials:
                     self._trials.popleft().run(self._base)
+                self._settle_threads()
                 self._admit()
                 self._sessions = [session for session in self._sessions if self._advance(session)]
             self._on_busy(False)

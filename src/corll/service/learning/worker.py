@@ -16,6 +16,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Protocol
 
+from corll.compute.free_processors import GivingThreads
 from corll.errors import StoreError
 from corll.schemas.events import Event, ImportEvent, VersionEvent
 from corll.service.base_model import load_base
@@ -88,10 +89,15 @@ class Inbox:
 
 
 class Pacer:
-    """Keeps learning out of the way of drafting, and of the service's end."""
+    """Keeps learning out of the way of drafting, of other programs, and of the service's end.
 
-    def __init__(self, drafting: Flag, inbox: Inbox) -> None:
-        self._drafting, self._inbox = drafting, inbox
+    Before each pass the number of `threads` is set.
+    """
+
+    def __init__(
+        self, drafting: Flag, inbox: Inbox, threads: Callable[[], object] = lambda: None
+    ) -> None:
+        self._drafting, self._inbox, self._settle_threads = drafting, inbox, threads
 
     def give_way(self) -> None:
         """Wait while a draft is being drawn, up to a limit, so that learning never starves.
@@ -104,6 +110,7 @@ class Pacer:
             time.sleep(0.01)
         if self._inbox.stopping:
             raise SystemExit
+        self._settle_threads()
 
 
 class Retries:
@@ -248,7 +255,8 @@ def learn_in_background(settings: ServiceSettings, channel: Connection, drafting
 
     inbox = Inbox(channel, keep)
     base = load_base(settings)
-    trainer = Trainer(base, database, settings, give_way=Pacer(drafting, inbox).give_way)
+    pacer = Pacer(drafting, inbox, GivingThreads.of(settings.threads).settle)
+    trainer = Trainer(base, database, settings, give_way=pacer.give_way)
     _sweep(trainer)
     channel.send(("ready", None))
     Worker(trainer, inbox, channel).run()
