@@ -84,8 +84,8 @@ class _Trial:
 class Engine:
     """Answers drafting requests in a thread of its own. `base` may be used by nobody else.
 
-    `on_busy` is told when drawing begins and when it ends, so that learning can give way. The thread
-    sets its number of `threads` before each token.
+    `on_busy` is told when drawing begins and when it ends, so that learning can give way. The
+    thread sets its number of `threads` before each token.
     """
 
     def __init__(
