@@ -17,11 +17,14 @@ from corll.service.store.database import Database
 from corll.service.store.drafts import (
     DraftRow,
     EditRow,
+    add_draft_once,
     answers_of,
     drafts_of,
     edits_of,
+    edits_of_drafts,
     find_draft,
     find_edit,
+    kinds_of_complete,
 )
 from corll.service.store.preferences import (
     PreferenceRow,
@@ -67,6 +70,31 @@ def test_a_draft_of_nobody_is_refused(database: Database) -> None:
     ada = database.write(add_user)
     with pytest.raises(StoreError):
         database.write(lambda db: kept_draft(db, ada, user_id="nobody"))
+
+
+def test_a_draft_that_is_kept_already_is_kept_once(db: Connection) -> None:
+    ada = add_user(db)
+    row = draft_of(ada)
+    for _ in range(2):
+        add_draft_once(db, row)
+    assert drafts_of(db, ada.id, limit=5) == [row]
+
+
+def test_kinds_are_of_those_that_were_asked_for_and_drawn_to_their_end(db: Connection) -> None:
+    ada = add_user(db)
+    chat, text = kept_draft(db, ada), kept_draft(db, ada, kind="text", prompt="Dear")
+    cancelled = kept_draft(db, ada, status="cancelled")
+    kept_draft(db, ada)
+    found = kinds_of_complete(db, [chat.id, text.id, cancelled.id, "nothing"])
+    assert found == {chat.id: "chat", text.id: "text"}
+
+
+def test_edits_of_several_drafts_stand_in_the_order_of_their_coming(db: Connection) -> None:
+    ada = add_user(db)
+    first, second, other = (kept_draft(db, ada) for _ in "123")
+    made = [edit(db, draft, f"Hi {n}") for n, draft in enumerate([second, first, other, second])]
+    found = edits_of_drafts(db, [first.id, second.id])
+    assert [row.id for row in found] == [made[n].id for n in (0, 1, 3)]
 
 
 def test_an_edit_makes_a_preference_of_edit_over_draft(db: Connection) -> None:
