@@ -72,6 +72,7 @@ SUBJECTS = (
         f"{_STORE}/preferences",
         (
             f"{_STORE}/test_drafts.py",
+            f"{_STORE}/test_comparisons.py",
             f"{_STORE}/test_lineages.py",
             f"{_STORE}/test_accounts.py",
             f"{_STORE}/test_imports.py",
@@ -94,7 +95,7 @@ SUBJECTS = (
     Subject(f"{_STORE}/imports", (f"{_STORE}/test_imports.py",)),
     Subject(
         f"{_STORE}/comparisons",
-        (f"{_STORE}/test_drafts.py", f"{_STORE}/test_any_order.py"),
+        (f"{_STORE}/test_comparisons.py", f"{_STORE}/test_any_order.py"),
     ),
     Subject(f"{_STORE}/database", (f"{_STORE}/test_database.py", f"{_STORE}/test_writer.py")),
     Subject(

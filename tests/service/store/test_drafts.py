@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, func, select
 from store_samples import NOW, add_user, draft_of, edit, kept_draft, publish
 
-from corll.errors import IdempotencyError, InputError, StoreError
+from corll.errors import IdempotencyError, StoreError
 from corll.service.store.accounts import get_or_create_user, set_consent
-from corll.service.store.comparisons import ComparisonRow, comparisons_of, record_comparison
 from corll.service.store.database import Database
 from corll.service.store.drafts import (
     DraftRow,
@@ -246,53 +245,6 @@ def test_the_scores_of_the_reference_are_kept_beside_it(db: Connection) -> None:
     scores = {"chosen_tokens": [-0.1], "rejected_tokens": [-0.2, -0.3], "computed_with": "r1"}
     keep_reference(db, str(row.preference_id), scores)
     assert preference_of(db, row).reference == scores
-
-
-def compare(
-    db: Connection, chosen: DraftRow, rejected: DraftRow, **changes: object
-) -> ComparisonRow:
-    fields = {
-        "chosen": chosen,
-        "chosen_choice": 0,
-        "rejected": rejected,
-        "rejected_choice": 1,
-        "will_learn": True,
-        "reason": None,
-        "idempotency_key": None,
-        "now": NOW,
-    }
-    return record_comparison(db, **{**fields, **changes})  # type: ignore[arg-type]
-
-
-def test_a_comparison_makes_a_preference_of_one_sample_over_the_other(db: Connection) -> None:
-    draft = kept_draft(db, add_user(db))
-    row = compare(db, draft, draft)
-    preference = find_preference(db, row.preference_id)
-    assert preference is not None
-    assert (preference.source, preference.state) == ("comparison", "waiting")
-    assert (preference.chosen, preference.rejected) == tuple(draft.candidates[::-1])
-    assert comparisons_of(db, row.user_id, limit=9) == [row]
-
-
-def test_the_same_comparison_twice_is_one(db: Connection) -> None:
-    ada = add_user(db)
-    first, second = kept_draft(db, ada), kept_draft(db, ada)
-    row = compare(db, first, second, idempotency_key="k")
-    assert compare(db, first, second, idempotency_key="k") == row
-    assert compare(db, first, second) == row
-    with pytest.raises(IdempotencyError, match="another comparison"):
-        compare(db, second, first, idempotency_key="k")
-
-
-def test_only_two_answers_to_one_prompt_of_one_user_are_compared(db: Connection) -> None:
-    ada, bob = add_user(db), add_user(db, "bob")
-    draft = kept_draft(db, ada)
-    with pytest.raises(InputError, match="not of one user"):
-        compare(db, draft, kept_draft(db, bob))
-    with pytest.raises(InputError, match="different prompts"):
-        compare(db, draft, kept_draft(db, ada, prompt="Another"))
-    with pytest.raises(InputError, match="no better than itself"):
-        compare(db, draft, draft, rejected_choice=0)
 
 
 # What may happen to one draft: an edit of a choice, with or without a key, or a step of learning.
