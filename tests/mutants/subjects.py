@@ -114,7 +114,12 @@ SUBJECTS = (
     ),
     Subject(
         "service/api/feedback_routes",
-        ("service/api/test_feedback.py", "service/api/test_drafts.py"),
+        (
+            "service/api/test_feedback.py",
+            "service/api/test_drafts.py",
+            "service/api/test_access.py",
+            "service/api/test_api.py",
+        ),
     ),
 )
 """One entry a module. A module that becomes a folder keeps its entry; its files are all changed."""
