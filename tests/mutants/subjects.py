@@ -118,7 +118,7 @@ SUBJECTS = (
             "service/api/test_feedback.py",
             "service/api/test_drafts.py",
             "service/api/test_access.py",
-            "service/api/test_api.py",
+            "service/api/test_browser.py",
         ),
     ),
 )
