@@ -97,7 +97,10 @@ SUBJECTS = (
         f"{_STORE}/comparisons",
         (f"{_STORE}/test_comparisons.py", f"{_STORE}/test_any_order.py"),
     ),
-    Subject(f"{_STORE}/database", (f"{_STORE}/test_database.py", f"{_STORE}/test_writer.py")),
+    Subject(
+        f"{_STORE}/database",
+        (f"{_STORE}/test_database.py", f"{_STORE}/test_writer.py", f"{_STORE}/test_migrations.py"),
+    ),
     Subject(
         "service/learning/checks",
         ("service/learning/test_checks.py", "service/learning/test_trainer.py"),
