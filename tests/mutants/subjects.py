@@ -72,6 +72,7 @@ SUBJECTS = (
         f"{_STORE}/preferences",
         (
             f"{_STORE}/test_drafts.py",
+            f"{_STORE}/test_comparisons.py",
             f"{_STORE}/test_lineages.py",
             f"{_STORE}/test_accounts.py",
             f"{_STORE}/test_imports.py",
@@ -94,9 +95,12 @@ SUBJECTS = (
     Subject(f"{_STORE}/imports", (f"{_STORE}/test_imports.py",)),
     Subject(
         f"{_STORE}/comparisons",
-        (f"{_STORE}/test_drafts.py", f"{_STORE}/test_any_order.py"),
+        (f"{_STORE}/test_comparisons.py", f"{_STORE}/test_any_order.py"),
     ),
-    Subject(f"{_STORE}/database", (f"{_STORE}/test_database.py", f"{_STORE}/test_writer.py")),
+    Subject(
+        f"{_STORE}/database",
+        (f"{_STORE}/test_database.py", f"{_STORE}/test_writer.py", f"{_STORE}/test_migrations.py"),
+    ),
     Subject(
         "service/learning/checks",
         ("service/learning/test_checks.py", "service/learning/test_trainer.py"),
@@ -113,7 +117,12 @@ SUBJECTS = (
     ),
     Subject(
         "service/api/feedback_routes",
-        ("service/api/test_feedback.py", "service/api/test_drafts.py"),
+        (
+            "service/api/test_feedback.py",
+            "service/api/test_drafts.py",
+            "service/api/test_access.py",
+            "service/api/test_browser.py",
+        ),
     ),
 )
 """One entry a module. A module that becomes a folder keeps its entry; its files are all changed."""

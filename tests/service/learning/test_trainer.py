@@ -50,6 +50,17 @@ def test_n_edits_make_a_version_that_serves(trainer: Trainer, user: User) -> Non
     assert not any(b"parcel" in path.read_bytes() for path in folder.iterdir())
 
 
+def test_what_was_loaded_to_learn_and_to_examine_is_freed(trainer: Trainer, user: User) -> None:
+    def loaded() -> set[str]:
+        names = [name for name, _ in trainer.base.base.model.named_parameters() if "lora_" in name]
+        return {name.split(".")[-2] for name in names}
+
+    before = loaded()
+    add_edit(trainer, user, "Sorry about the parcel.")
+    assert trainer.learn(user.id, all_that_waits=True) is not None
+    assert loaded() == before
+
+
 def test_all_that_waits_is_learned_where_it_is_asked_for(trainer: Trainer, user: User) -> None:
     add_edit(trainer, user, "Sorry about the parcel.")
     version = trainer.learn(user.id, all_that_waits=True)
