@@ -43,6 +43,7 @@ def sample_branches(
     max_new_tokens: int,
     sampling: SamplingConfig,
     end_ids: Sequence[int],
+    exactly: bool = False,
 ) -> list[list[Branch]]:
     """Draw `num_samples` responses to each prompt. *Shapes*: prompts P → P lists of K branches."""
     decoding = Decoding(
@@ -53,6 +54,7 @@ def sample_branches(
         max_new_tokens=max_new_tokens,
         sampling=sampling,
         end_ids=end_ids,
+        exactly=exactly,
     )
     while decoding.advance():
         pass

@@ -1,0 +1,143 @@
+"""Drafts by weights in int8 against the model's own: how quick they are, and how near.
+
+    python benchmarks/int8_drafts.py [--model NAME] [--quick] [--keep]
+
+A draft of 150 tokens after a prompt of 300, alone and eight at a time, by corll in int8, by corll
+in the model's own dtype, and by `transformers.generate`. Then the divergence KL(own ‖ int8) of the
+next token, in nats, along drafts of the writing prompts: both are fed the same tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from corll import Policy
+from corll.compute.decoding import sample_branches
+from corll.config import SamplingConfig
+from corll.model.loading import EMBEDDED_MODEL
+from corll.simulation.writing_prompts import writing_prompts
+from edits import random_text, single_token_words
+from measuring import LORA, Case, interleaved, new_parser, parse, write
+
+PROMPT_LENGTH, NEW_TOKENS, AT_ONCE, DIVERGENCE_TOKENS = 300, 150, 8, 32
+
+
+def cases(model: str, *, quick: bool) -> Iterator[Case]:
+    policy = Policy.load(model, lora=LORA, int8_drafts=True)
+    dtype = str(policy.dtype).removeprefix("torch.")
+    words = single_token_words(policy.tokenizer)
+    prompt = policy.codec.encode_prompt(random_text(random.Random(0), words, PROMPT_LENGTH))
+    for count in (1,) if quick else (1, AT_ONCE):
+        works = [
+            partial(draft, policy, prompt, count, exactly=exactly) for exactly in (False, True)
+        ]
+        ours, own = interleaved(*works, pairs=1 if quick else 3)
+        yield Case(
+            f"int8 drafts: {model}, 1 × {count} against {dtype}",
+            ours,
+            own,
+            f"corll in {dtype}",
+            dtype=dtype,
+            more={"tokens_per_second": count * NEW_TOKENS / statistics.median(ours)},
+        )
+    yield divergence(policy, model, dtype, prompts=16 if quick else 160)
+    if not quick:
+        yield against_generate(policy, prompt, model, dtype)
+
+
+def against_generate(policy: Policy, prompt: tuple[int, ...], model: str, dtype: str) -> Case:
+    """The same single draft by transformers, of the base alone."""
+    peer = AutoModelForCausalLM.from_pretrained(policy.folder, dtype=policy.dtype).eval()
+    ours, theirs = interleaved(
+        partial(draft, policy, prompt, 1, exactly=False),
+        partial(generate, peer, prompt),
+        pairs=2,
+    )
+    name = f"int8 drafts: {model}, 1 × 1"
+    return Case(name, ours, theirs, "generate", target="≥ 2×", dtype=dtype)
+
+
+def draft(policy: Policy, prompt: tuple[int, ...], count: int, *, exactly: bool) -> Any:
+    with policy.active() as network:
+        return sample_branches(
+            network,
+            [prompt],
+            seeds=[0],
+            num_samples=count,
+            max_new_tokens=NEW_TOKENS,
+            sampling=SamplingConfig(),
+            end_ids=(),
+            exactly=exactly,
+        )
+
+
+@torch.no_grad()
+def generate(model: Any, prompt: tuple[int, ...]) -> Any:
+    return model.generate(
+        input_ids=torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+        do_sample=True,
+        temperature=1.0,
+        top_k=50,
+        top_p=1.0,
+        max_new_tokens=NEW_TOKENS,
+        min_new_tokens=NEW_TOKENS,
+        pad_token_id=0,
+    )
+
+
+def divergence(policy: Policy, model: str, dtype: str, *, prompts: int) -> Case:
+    """KL of the next token, on average over the tokens of drafts; its time is of no interest."""
+    texts = (writing_prompts("train") + writing_prompts("held_out"))[:prompts]
+    found: list[float] = []
+    begun = time.perf_counter()
+    for start in range(0, len(texts), AT_ONCE):
+        found += divergences(policy, texts[start : start + AT_ONCE])
+    took = time.perf_counter() - begun
+    found.sort()
+    return Case(
+        f"int8 drafts: {model}, divergence on {len(texts)} prompts",
+        [took],
+        dtype=dtype,
+        more={
+            "kl_mean": statistics.mean(found),
+            "kl_median": statistics.median(found),
+            "kl_99th": found[int(0.99 * len(found))],
+            "kl_tokens": len(found),
+        },
+    )
+
+
+def divergences(policy: Policy, prompts: list[str]) -> list[float]:
+    """KL(own ‖ int8) at each token of drafts that the model's own weights draw."""
+    seeds = list(range(len(prompts)))
+    own, int8 = (
+        policy.start(prompts, 1, DIVERGENCE_TOKENS, seeds, exactly=exactly)
+        for exactly in (True, False)
+    )
+    found = []
+    while own.going:
+        policy.advance(own)
+        policy.advance(int8)
+        if len(own.rows) != len(int8.rows):
+            break  # one has dropped rows that ended
+        p, q = (decoding.logits.float().log_softmax(-1) for decoding in (own, int8))
+        found += (p.exp() * (p - q)).sum(-1)[own._going[own.rows]].tolist()
+        int8._drawn, int8._going = own._drawn, own._going.clone()
+    return found
+
+
+if __name__ == "__main__":
+    parser: argparse.ArgumentParser = new_parser(__doc__)
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
+    chosen = parse(parser)
+    write(cases(chosen.model, quick=chosen.quick), "int8_drafts", keep=chosen.keep, latest=False)
