@@ -21,7 +21,6 @@ _LLAMA_LIKE: Mapping[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 512,
-    "initializer_range": 0.3,
 }
 _GPT_LIKE: Mapping[str, Any] = {
     **_LLAMA_LIKE,
@@ -48,7 +47,7 @@ ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "phi-3": ("Phi3", {**_LLAMA_LIKE, "sliding_window": 16}),
     "phi-4": ("Phi3", {**_LLAMA_LIKE, "partial_rotary_factor": 0.5, "sliding_window": None}),
     "phi": ("Phi", {**_LLAMA_LIKE, "partial_rotary_factor": 0.5}),
-    "gpt-2": ("GPT2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.3}),
+    "gpt-2": ("GPT2", {"n_embd": 32, "n_layer": 2, "n_head": 4}),
     "gpt-neo": (
         "GPTNeo",
         {
@@ -58,7 +57,6 @@ ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "attention_types": [[["global", "local"], 1]],
             "window_size": 16,
             "max_position_embeddings": 512,
-            "initializer_range": 0.3,
         },
     ),
     "gpt-neox": ("GPTNeoX", {**_GPT_LIKE, "rotary_pct": 0.5}),
@@ -71,10 +69,9 @@ ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "num_attention_heads": 4,
             "max_position_embeddings": 512,
             "word_embed_proj_dim": 32,
-            "init_std": 0.3,
         },
     ),
-    "bloom": ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.3}),
+    "bloom": ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}),
     "falcon": (
         "Falcon",
         {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
@@ -122,7 +119,7 @@ ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ),
     "mamba": (
         "Mamba",
-        {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "initializer_range": 0.3},
+        {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8},
     ),
     "mamba-2": (
         "Mamba2",
@@ -134,7 +131,6 @@ ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "head_dim": 16,
             "n_groups": 2,
             "chunk_size": 16,
-            "initializer_range": 0.3,
         },
     ),
     "rwkv": (
@@ -193,18 +189,23 @@ _KEEP_AS_BUILT = ("A_log", "dt_", "time_", ".D", "recurrent_param", "e_score_cor
 
 
 def build(name: str) -> Any:
-    """Return the model in float32, every bias and norm off its neutral value."""
+    """Return the model in float32, with matrices that make each token count."""
     kind, settings = ARCHITECTURES[name]
-    tokenizer = build_tokenizer(chat=False)
     ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
-    config = getattr(transformers, f"{kind}Config")(vocab_size=len(tokenizer), **ids, **settings)
+    vocab_size = len(build_tokenizer(chat=False))
+    config = getattr(transformers, f"{kind}Config")(vocab_size=vocab_size, **ids, **settings)
     torch.manual_seed(1)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
-            if parameter.ndim == 1 and not any(k in parameter_name for k in _KEEP_AS_BUILT):
-                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+            if any(part in parameter_name for part in _KEEP_AS_BUILT):
+                continue
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim == 1:
+                parameter.add_(noise, alpha=0.2)  # biases and norms off their neutral value
+            else:
+                parameter.copy_(noise).mul_(0.3)
     return model.eval()
 
 

@@ -214,7 +214,7 @@ def _drawn_logprobs(network: Network, prompts: list[Ids], drawn: list[Ids]) -> T
     """Return log π of responses to each prompt, from the logits that they would be drawn from."""
     growing = growing_rows(network, prompts, len(drawn), _DRAWN)
     ids = torch.tensor(drawn, device=growing.logits.device).repeat(len(prompts), 1)
-    found = []
+    found: list[Tensor] = []
     for column in ids.unbind(-1):
         if found:
             growing.feed(ids[:, len(found) - 1])

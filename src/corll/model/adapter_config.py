@@ -39,6 +39,10 @@ _FIRST_VALUES = (True, False, "gaussian", "orthogonal", "eva")
 _MAMBA_TYPES = {"mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"}
 """Model types in which PEFT refuses `out_proj`, whose weight is read without the layer."""
 
+_READ_WITHOUT_THE_LAYER = {"dt_proj"}
+"""Names of linear layers of state-space models that are never called, so that an adapter on them
+would do nothing: the model multiplies by their weights itself."""
+
 _TAKEN_FOR_EXPERTS = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
 """Names that PEFT takes for a tensor of all experts, wherever a model has such tensors."""
 
@@ -109,20 +113,20 @@ def _all_linear(model: Any) -> str | tuple[str, ...]:
     themselves, where bf16 rounds a small one away; and where a model has them, PEFT takes the names
     of a dense feed-forward for theirs.
     """
-    left_out: set[str] = set()
-    if model.config.model_type in _MAMBA_TYPES:
-        left_out |= {"out_proj"}
-    if any(name.endswith(".gate_up_proj") and p.dim() == 3 for name, p in model.named_parameters()):
-        left_out |= _TAKEN_FOR_EXPERTS
-    if not left_out:
-        return "all-linear"
     output, kinds = model.get_output_embeddings(), (torch.nn.Linear, Conv1D)
     names = {
         name.rsplit(".", 1)[-1]
         for name, module in model.named_modules()
         if isinstance(getattr(module, "base_layer", module), kinds) and module is not output
     }
-    return tuple(sorted(names - left_out))
+    left_out = names & _READ_WITHOUT_THE_LAYER
+    if model.config.model_type in _MAMBA_TYPES:
+        left_out |= names & {"out_proj"}
+    parameters = model.named_parameters()
+    has_experts = any(name.endswith(".gate_up_proj") and p.dim() == 3 for name, p in parameters)
+    if has_experts:
+        left_out |= names & _TAKEN_FOR_EXPERTS
+    return tuple(sorted(names - left_out)) if left_out or has_experts else "all-linear"
 
 
 def _check_kind(fields: dict[str, Any]) -> None:

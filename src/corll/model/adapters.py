@@ -354,7 +354,11 @@ def _added_by_peft(base: LoadedModel, shape: AdapterShape) -> Iterator[None]:
 def _without_peft_warnings() -> Iterator[None]:
     """Silence what PEFT says of its own doing, which a user can do nothing about."""
     with warnings.catch_warnings():
-        for message in ("`is_gradient_checkpointing` is deprecated", "fan_in_fan_out is set to"):
+        for message in (
+            "`is_gradient_checkpointing` is deprecated",
+            "fan_in_fan_out is set to",
+            "The following (rank|alpha)_pattern keys",  # it looks for tensors among modules
+        ):
             warnings.filterwarnings("ignore", message=message)
         yield
 
