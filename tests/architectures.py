@@ -117,6 +117,26 @@ ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "layer_types": ["sliding_attention", "full_attention"],
         },
     ),
+    "llama-4": (
+        "Llama4Text",
+        {
+            **_LLAMA_LIKE,
+            "head_dim": 8,
+            "num_local_experts": 2,
+            "intermediate_size_mlp": 48,
+            "attention_chunk_size": 16,
+        },
+    ),
+    "gpt-oss": (
+        "GptOss",
+        {
+            **_LLAMA_LIKE,
+            "head_dim": 8,
+            "num_local_experts": 4,
+            "num_experts_per_tok": 2,
+            "sliding_window": 16,
+        },
+    ),
     "mamba": (
         "Mamba",
         {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8},

@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import (
+    BertConfig,
+    BertLMHeadModel,
     BloomConfig,
     BloomForCausalLM,
     FalconConfig,
@@ -123,6 +125,23 @@ class TestArchitectures:
         assert network_of(model).takes_trees
         with wrong_trees(monkeypatch, fault):
             assert not network_of(model).takes_trees
+
+    def test_tokens_that_see_later_ones_are_refused(self) -> None:
+        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+        config = BertConfig(
+            vocab_size=V, intermediate_size=48, initializer_range=0.3, is_decoder=True, **sizes
+        )
+        model = built(lambda: BertLMHeadModel(config), torch.float32)
+        assert network_of(model).drafting == "batch"
+        config = BertConfig(vocab_size=V, intermediate_size=48, initializer_range=0.3, **sizes)
+        with pytest.raises(ConfigError, match="its tokens see those after them"):
+            network_of(built(lambda: BertLMHeadModel(config), torch.float32))
+
+    def test_a_model_that_gives_no_logits_is_refused(self) -> None:
+        model = built(lambda: build_llama(V), torch.float32)
+        model.model.layers[1].self_attn.q_proj = None
+        with pytest.raises(ConfigError, match="of a kind that corll does not support"):
+            network_of(model)
 
     def test_a_short_context_is_enough_to_try_a_model_on(self) -> None:
         model = built(lambda: build_llama(V), torch.float32)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from os.path import commonprefix
 from typing import Any
 
 import torch
@@ -82,6 +83,7 @@ def examine(model: Any, backend: Backend) -> Network:
     plain = Network(model, backend, takes_trees=False, head_is_linear=False)
     prompt, responses = _texts(model)
     expected = _plain_logprobs(plain, prompt, responses)
+    _check_causal(plain, responses, expected)
     linear = replace(plain, head_is_linear=True)
     head_is_linear = _agrees(linear, expected, lambda: _logprobs(linear, prompt, responses))
     network = replace(plain, head_is_linear=head_is_linear)
@@ -170,6 +172,19 @@ def _plain_logprobs(plain: Network, prompt: Ids, responses: list[Ids]) -> Tensor
         ) from error
 
 
+def _check_causal(plain: Network, responses: list[Ids], expected: Tensor) -> None:
+    """Check that what responses share is as likely in one as in another. *Raises*: ConfigError."""
+    shared = len(commonprefix(responses))
+    beginnings = [row[:shared] for row in torch.split(expected, [len(ids) for ids in responses])]
+    for other in beginnings[1:]:
+        if not _close(other, beginnings[0], expected, plain.model.dtype):
+            raise ConfigError(
+                f"{type(plain.model).__name__} is of a kind that corll does not support: its "
+                "tokens see those after them. Use a causal language model; of one that may be "
+                "both, set is_decoder in its config.json."
+            )
+
+
 def _is_fused(network: Network) -> bool:
     return getattr(network.backend, "not_fused", "no fused layers") is None
 
@@ -230,8 +245,13 @@ def _agrees(network: Network, expected: Tensor, compute: Callable[[], Tensor]) -
     except _FAILURES as error:
         log.debug("%s cannot take this shortcut: %s", type(network.model).__name__, error)
         return False
+    return _close(found, expected, expected, network.model.dtype)
+
+
+def _close(found: Tensor, expected: Tensor, spread: Tensor, dtype: torch.dtype) -> bool:
+    """Say whether two are the same up to a dtype's rounding of what spreads as `spread` does."""
     differences = found.sub(expected).abs()
-    rounding = torch.finfo(network.model.dtype).eps * float(expected.std())
+    rounding = torch.finfo(dtype).eps * float(spread.std())
     limits = zip(_LEAST_ALLOWED, _ALLOWED_ROUNDINGS, strict=True)
     most, on_average = (max(least, count * rounding) for least, count in limits)
     return bool(differences.max() <= most) and bool(differences.mean() <= on_average)

@@ -114,12 +114,15 @@ def _all_linear(model: Any) -> str | tuple[str, ...]:
     of a dense feed-forward for theirs.
     """
     output, kinds = model.get_output_embeddings(), (torch.nn.Linear, Conv1D)
-    names = {
-        name.rsplit(".", 1)[-1]
+    linear = {
+        name.rsplit(".", 1)[-1]: type(getattr(module, "base_layer", module))
         for name, module in model.named_modules()
         if isinstance(getattr(module, "base_layer", module), kinds) and module is not output
     }
-    left_out = names & _READ_WITHOUT_THE_LAYER
+    names = linear.keys()
+    # Routers of experts return more than a product, which PEFT does not know.
+    left_out = {name for name, kind in linear.items() if "Router" in kind.__name__}
+    left_out |= names & _READ_WITHOUT_THE_LAYER
     if model.config.model_type in _MAMBA_TYPES:
         left_out |= names & {"out_proj"}
     parameters = model.named_parameters()
