@@ -208,11 +208,14 @@ _KEEP_AS_BUILT = ("A_log", "dt_", "time_", ".D", "recurrent_param", "e_score_cor
 """Parameters that a recurrence needs in its range."""
 
 
-def build(name: str) -> Any:
-    """Return the model in float32, with matrices that make each token count."""
+def build(name: str, vocab_size: int | None = None) -> Any:
+    """Return the model in float32, with matrices that make each token count.
+
+    Its vocabulary is the tokenizer's by default.
+    """
     kind, settings = ARCHITECTURES[name]
     ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
-    vocab_size = len(build_tokenizer(chat=False))
+    vocab_size = vocab_size or len(build_tokenizer(chat=False))
     config = getattr(transformers, f"{kind}Config")(vocab_size=vocab_size, **ids, **settings)
     torch.manual_seed(1)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)

@@ -18,12 +18,14 @@ from transformers import (
     BloomForCausalLM,
     FalconConfig,
     FalconForCausalLM,
+    GPT2LMHeadModel,
     GPTNeoConfig,
     GPTNeoForCausalLM,
     MptConfig,
     MptForCausalLM,
 )
 
+from architectures import build
 from corll.compute import packing
 from corll.compute.choose import backend_for, short_window
 from corll.compute.cpu.backend import CpuBackend
@@ -166,6 +168,34 @@ class TestArchitectures:
         for name, value in settings.items():
             setattr(config, name, value)
         assert short_window(config) == expected
+
+
+class Forgetful(GPT2LMHeadModel):
+    """Takes a cache, and neither fills nor reads it."""
+
+    def forward(self, *args: Any, past_key_values: Any = None, **inputs: Any) -> Any:
+        return super().forward(*args, **inputs | {"use_cache": False})
+
+
+class TestDrafting:
+    @pytest.mark.parametrize(
+        ("name", "drafting"),
+        [("llama", "batch"), ("bloom", "batch"), ("mamba", "prompt"), ("lfm2", "prompt")],
+    )
+    def test_a_state_goes_on_prompt_by_prompt(self, name: str, drafting: str) -> None:
+        assert network_of(build(name).requires_grad_(False).to(DEVICE)).drafting == drafting
+
+    def test_a_cache_that_gives_other_numbers_is_not_used(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        model = built(lambda: build_gpt2(V), torch.float32)
+        model.__class__ = Forgetful
+        with caplog.at_level(logging.WARNING, logger="corll"):
+            net = network_of(model)
+        assert net.takes_trees
+        assert net.drafting == "recomputed"
+        (message,) = [record.getMessage() for record in caplog.records]
+        assert message.startswith("Forgetful gives other numbers with its cache than without")
 
 
 @contextmanager
