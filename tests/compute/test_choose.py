@@ -180,7 +180,14 @@ class Forgetful(GPT2LMHeadModel):
 class TestDrafting:
     @pytest.mark.parametrize(
         ("name", "drafting"),
-        [("llama", "batch"), ("bloom", "batch"), ("mamba", "prompt"), ("lfm2", "prompt")],
+        [
+            ("llama", "batch"),
+            ("bloom", "batch"),
+            ("mamba", "prompt"),
+            ("lfm2", "prompt"),
+            ("rwkv", "row"),  # transformers mixes the rows of a batch up
+            ("recurrent-gemma", "recomputed"),  # its state lies in its modules
+        ],
     )
     def test_a_state_goes_on_prompt_by_prompt(self, name: str, drafting: str) -> None:
         assert network_of(build(name).requires_grad_(False).to(DEVICE)).drafting == drafting

@@ -84,7 +84,8 @@ def ids_of(rows: list[list[Branch]]) -> list[list[Ids]]:
 # Many ids end a text, so that rows finish at different steps and are dropped midway.
 MANY_ENDS = tuple(range(0, V, 5))
 MODELS = pytest.mark.parametrize(
-    "name", ["llama", "gpt2", "bloom", "llama, prompt", "llama, recomputed", "mamba", "rwkv"]
+    "name",
+    ["llama", "gpt2", "bloom", "llama, prompt", "llama, row", "llama, recomputed", "mamba", "rwkv"],
 )
 
 

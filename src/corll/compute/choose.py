@@ -210,8 +210,8 @@ def _drafting(network: Network, prompt: Ids, responses: list[Ids]) -> Drafting:
     drawn = [ids[:_DRAWN] for ids in responses[1:]]
     plain = replace(network, takes_trees=False, head_is_linear=False)
     expected = torch.cat([_logprobs(plain, own, drawn) for own in prompts])
-    ways: list[Drafting] = ["prompt"] if carries_state(network.model) else ["batch", "prompt"]
-    for way in ways:
+    ways: tuple[Drafting, ...] = ("batch", "prompt", "row")
+    for way in ways[1:] if carries_state(network.model) else ways:
         # The output layer was tried already, and is not to be laid out for a trial.
         tried = replace(network, head_is_linear=False, drafting=way)
         if _agrees(tried, expected, partial(_drawn_logprobs, tried, prompts, drawn)):

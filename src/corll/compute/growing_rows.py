@@ -2,7 +2,8 @@
 
 `PaddedRows` are one batch over one cache, of models that allow it. Models that carry a state from
 token to token know no padding: `RowsByPrompt` go on over the model's own cache, one prompt after
-another. `RecomputedRows` have no cache, which is slow, and right for every causal model.
+another, or one row after another. `RecomputedRows` have no cache, which is slow, and right for
+every causal model.
 """
 
 from __future__ import annotations
@@ -47,8 +48,11 @@ def growing_rows(
     """Return rows after their prompts, in the way that the network allows."""
     if network.drafting == "batch":
         return PaddedRows(network, prompts, num_samples, max_new_tokens)
-    kind = RowsByPrompt if network.drafting == "prompt" else RecomputedRows
-    return kind(network, prompts, num_samples)
+    if network.drafting == "recomputed":
+        return RecomputedRows(network, prompts, num_samples)
+    if network.drafting == "row":
+        prompts, num_samples = [prompt for prompt in prompts for _ in range(num_samples)], 1
+    return RowsByPrompt(network, prompts, num_samples)
 
 
 class PaddedRows(GrowingRows):

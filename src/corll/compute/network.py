@@ -22,9 +22,9 @@ from corll.compute.packing import (
     collate,
 )
 
-Drafting: TypeAlias = Literal["batch", "prompt", "recomputed"]
-"""How rows grow: all in one batch over one cache, prompt by prompt over the model's own cache, or
-without a cache."""
+Drafting: TypeAlias = Literal["batch", "prompt", "row", "recomputed"]
+"""How rows grow: all in one batch over one cache, prompt by prompt or row by row over the model's
+own cache, or without a cache."""
 
 
 @dataclass(frozen=True)
