@@ -105,7 +105,13 @@ ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "starcoder-2": ("Starcoder2", {**_LLAMA_LIKE, "sliding_window": 16}),
     "granite": (
         "Granite",
-        {**_LLAMA_LIKE, "residual_multiplier": 0.5, "attention_multiplier": 0.3},
+        {
+            **_LLAMA_LIKE,
+            "residual_multiplier": 0.5,
+            "attention_multiplier": 0.3,
+            "embedding_multiplier": 2.0,
+            "logits_scaling": 2.0,
+        },
     ),
     "cohere": ("Cohere", {**_LLAMA_LIKE, "logit_scale": 0.5}),
     "cohere-2": (

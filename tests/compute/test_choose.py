@@ -128,6 +128,23 @@ class TestArchitectures:
         with wrong_trees(monkeypatch, fault):
             assert not network_of(model).takes_trees
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    @pytest.mark.parametrize(
+        ("name", "linear"),
+        [
+            ("llama", True),
+            ("phi", True),  # with a bias
+            ("gemma-2", False),
+            ("recurrent-gemma", False),
+            ("cohere", False),
+            ("granite", False),
+        ],
+    )
+    def test_logits_that_are_capped_or_scaled_are_the_models_own(
+        self, name: str, linear: bool, dtype: torch.dtype
+    ) -> None:
+        assert network_of(built(lambda: build(name), dtype)).head_is_linear == linear
+
     def test_tokens_that_see_later_ones_are_refused(self) -> None:
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
         config = BertConfig(
