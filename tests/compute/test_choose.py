@@ -174,6 +174,8 @@ class TestArchitectures:
             ({"sliding_window": 16}, 16),
             ({"sliding_window": 512}, None),
             ({"window_size": 100}, 100),
+            ({"attention_chunk_size": 100}, 100),
+            ({"local_attention": 100}, 100),
             ({"max_window_layers": 2}, None),
             ({"sliding_window": None}, None),
         ],

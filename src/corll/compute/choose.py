@@ -49,6 +49,9 @@ _PROMPT, _SHARED, _BRANCH = 24, 6, 20
 _DRAWN = 4
 """Tokens of a response that drafting is tried on, one after another."""
 
+_WINDOWS = ("window", "window_size", "window_len", "attention_chunk_size", "local_attention")
+"""How the names of settings end that say how many tokens attention sees."""
+
 _ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 """Kinds of layers that keep keys and values."""
 
@@ -124,7 +127,7 @@ def short_window(config: Any) -> int | None:
     declared = [
         value
         for name, value in text.to_dict().items()
-        if name.endswith(("window", "window_size")) and isinstance(value, int) and value > 0
+        if name.endswith(_WINDOWS) and isinstance(value, int) and value > 0
     ]
     short = [value for value in declared if longest is None or value < longest]
     return min(short, default=None)
