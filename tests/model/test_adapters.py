@@ -267,12 +267,17 @@ class TestDamage:
         "change",
         [
             {"use_dora": True},
-            {"use_rslora": True},
             {"lora_bias": True},
             {"bias": "all"},
             {"peft_type": "IA3"},
-            {"rank_pattern": {"q_proj": 8}},
-            {"alpha_pattern": {"q_proj": 99}},
+            {"init_lora_weights": "pissa"},
+            {"init_lora_weights": "pissa_niter_4"},
+            {"init_lora_weights": "olora"},
+            {"alora_invocation_tokens": [7, 8]},
+            {"modules_to_save": ["lm_head"]},
+            {"trainable_token_indices": [3]},
+            {"layer_replication": [[0, 2]]},
+            {"a_field_of_tomorrow": True},
         ],
     )
     def test_an_adapter_of_another_kind_is_refused(
@@ -282,6 +287,13 @@ class TestDamage:
         path = saved / "adapter_config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
         with pytest.raises(AdapterError, match=next(iter(change))):
+            self.load(tiny_model_folder, saved)
+
+    def test_what_a_kind_is_turned_into_is_said(self, saved: Path, tiny_model_folder: Path) -> None:
+        path = saved / "adapter_config.json"
+        fields = json.loads(path.read_text()) | {"init_lora_weights": "olora"}
+        path.write_text(json.dumps(fields))
+        with pytest.raises(AdapterError, match="path_initial_model_for_weight_conversion"):
             self.load(tiny_model_folder, saved)
 
     def test_a_failed_restore_leaves_the_weights(self, saved: Path, policy: Policy) -> None:

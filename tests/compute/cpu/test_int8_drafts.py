@@ -111,8 +111,8 @@ def test_what_does_not_divide_into_groups_is_not_quantized(kernels: CpuKernels) 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_drafts_are_near_and_scores_the_same(kernels: CpuKernels, folder: Path, dtype: str) -> None:
     int8, plain = policies(folder, dtype)
-    assert int8.describe()["drafts"] == "weights in int8"
-    assert plain.describe()["drafts"] == "the same"
+    assert int8.describe()["weights of drafts"] == "int8"
+    assert plain.describe()["weights of drafts"] == "the model's own"
     likeliest = SamplingConfig(top_k=1)
     drawn = [policy.start(PROMPTS, 1, 8, [1, 2], sampling=likeliest) for policy in (int8, plain)]
     for policy, decoding in zip((int8, plain), drawn, strict=True):
@@ -165,8 +165,8 @@ def test_by_itself_int8_is_chosen_where_there_are_no_tiles(
     kernels: CpuKernels, folder: Path
 ) -> None:
     policy = Policy.load(folder, dtype="bfloat16", int8_drafts=None)
-    wanted = "the same" if kernels.have_tiles else "weights in int8"
-    assert policy.describe()["drafts"] == wanted
+    wanted = "the model's own" if kernels.have_tiles else "int8"
+    assert policy.describe()["weights of drafts"] == wanted
 
 
 def test_where_it_cannot_be_had_it_is_refused(folder: Path) -> None:

@@ -97,7 +97,7 @@ class CpuBackend(PlainBackend):
             **super().describe(),
             "products": "tiles" if tiles else "oneDNN, laid out" if lays_out else "torch",
             "between products": between if self.not_fused is None else "the model's own",
-            "drafts": "the same" if self.drafts_exactly else "weights in int8",
+            "weights of drafts": "the model's own" if self.drafts_exactly else "int8",
             "threads": str(torch.get_num_threads()),
         }
 
