@@ -76,7 +76,8 @@ def test_a_loss_of_the_edit_alone_learns_from_an_edit_that_is_its_draft(policy: 
     same = [Preference("Write to Anna.", " Dear Anna.", " Dear Anna.")]
     with pytest.raises(InputError, match="same text"):
         PreferenceOptimizer(policy, CONFIG).step(same)
-    supervised = CONFIG.model_copy(update={"preference_weight": 0.0, "sft_weight": 1.0})
+    alone = {"preference_weight": 0.0, "sft_weight": 1.0, "sft_tokens": "all"}
+    supervised = CONFIG.model_copy(update=alone)
     assert PreferenceOptimizer(policy, supervised).step(same).number == 1
 
 
