@@ -322,6 +322,22 @@ class TestFrozenReferences:
         assert again.reference_name == held[0].adapters.reference_name_of(again.adapter)
         assert torch.equal(again.reference_logprobs(["Hello."], [" Dear Anna."]), before)
 
+    def test_one_goes_where_the_adapter_to_be_held_to_it_cannot_be_added(
+        self, policy: Policy, saved: Path, tmp_path: Path
+    ) -> None:
+        def references() -> set[str]:
+            names = (name for name, _ in policy.base.model.named_parameters() if "lora_" in name)
+            return {name.split(".")[-2] for name in names if ".reference-" in name}
+
+        with pytest.raises(AdapterError):
+            policy.with_adapter(tmp_path / "nothing", reference=saved)
+        assert references() == set()
+        held = policy.with_adapter(reference=saved)
+        with pytest.raises(AdapterError):
+            policy.with_adapter(tmp_path / "nothing", reference=saved)
+        assert references() == {"reference-2"}
+        assert held.reference_name != "base"
+
     def test_the_first_policys_reference_stays(self, tiny_model_folder: Path, saved: Path) -> None:
         first = Policy.load(tiny_model_folder, dtype="float32", reference=saved)
         other = first.with_adapter()

@@ -117,12 +117,18 @@ class AdapterSet(Turns):
     ) -> str:
         """Add another policy's adapter, new or from a folder; return its name.
 
-        `reference` is the frozen adapter that is its π_0, by default the first policy's.
+        `reference` is the frozen adapter that is its π_0, by default the first policy's; it goes
+        where the other cannot be added and none is held to it.
         *Raises*: AdapterError where it is of another base, or on layers that the first is not on.
         """
         name = f"{POLICY}-{self._added + 1}"
         if folder is not None:
-            self._insert(name, folder)
+            try:
+                self._insert(name, folder)
+            except AdapterError:
+                if reference is not None:
+                    self._release(reference)
+                raise
         else:
             self._draw(name, self._on_layers_of_the_first(lora or self.lora(POLICY)))
             self._settle()
@@ -139,7 +145,12 @@ class AdapterSet(Turns):
             self.switch_to(POLICY)
         self._delete(adapter)
         reference = self._reference_of.pop(adapter, None)
-        if reference is not None and reference not in self._reference_of.values():
+        if reference is not None:
+            self._release(reference)
+
+    def _release(self, reference: str) -> None:
+        """Free a frozen adapter that was added, unless a policy is held to it."""
+        if reference not in self._reference_of.values():
             self._delete(reference)
             del self._frozen[reference]
             self._frozen_from = {f: n for f, n in self._frozen_from.items() if n != reference}

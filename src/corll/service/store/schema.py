@@ -5,6 +5,8 @@ A change here needs a migration in `migrations/versions`; a test compares the tw
 
 from __future__ import annotations
 
+from typing import get_args
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -23,6 +25,20 @@ from sqlalchemy import (
     UniqueConstraint,
     event,
     false,
+)
+
+from corll.schemas.states import (
+    DraftKind,
+    DraftSource,
+    DraftStatus,
+    EditState,
+    ImportItemState,
+    ImportState,
+    KeyScope,
+    PreferenceSource,
+    PreferenceState,
+    ReferenceKind,
+    VersionState,
 )
 
 metadata = MetaData(
@@ -44,8 +60,8 @@ def _number() -> Column[int]:
     return Column("number", _Counter, primary_key=True, autoincrement=True)
 
 
-def _one_of(column: str, *values: str) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
+def _one_of(column: str, allowed: object) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in get_args(allowed))
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
@@ -75,7 +91,7 @@ keys = Table(
     Column("rate_per_minute", Integer),
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
-    _one_of("scope", "admin", "backend", "user"),
+    _one_of("scope", KeyScope),
 )
 
 # Links that sign a browser in, once; and the browsers that are signed in. Secrets are hashes.
@@ -149,7 +165,7 @@ references = Table(
     Column("base_fingerprint", String, nullable=False),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("kind", "fingerprint", "base_fingerprint"),
-    _one_of("kind", "base", "adapter"),
+    _one_of("kind", ReferenceKind),
 )
 
 lineages = Table(
@@ -181,7 +197,7 @@ versions = Table(
     Column("created_at", Float, nullable=False),
     Column("served_at", Float),
     UniqueConstraint("user_id", "number"),
-    _one_of("state", "candidate", "serving", "retired", "rejected"),
+    _one_of("state", VersionState),
 )
 
 # Which version of a user's serves; no row, or no version: the reference itself.
@@ -215,9 +231,9 @@ drafts = Table(
     Column("created_at", Float, nullable=False),
     # Drawn while the blind holdback was on.
     Column("blind", Boolean, nullable=False, server_default=false()),
-    _one_of("kind", "chat", "text"),
-    _one_of("status", "complete", "cancelled"),
-    _one_of("source", "live", "import"),
+    _one_of("kind", DraftKind),
+    _one_of("status", DraftStatus),
+    _one_of("source", DraftSource),
     Index(None, "user_id", "number"),
     sqlite_autoincrement=True,
 )
@@ -237,7 +253,7 @@ imports = Table(
     Column("finished_at", Float),
     # A deleted import keeps its row, by which what was learned from it is found.
     Column("deleted_at", Float),
-    _one_of("state", "waiting", "running", "done", "failed"),
+    _one_of("state", ImportState),
     sqlite_autoincrement=True,
 )
 
@@ -252,7 +268,7 @@ import_items = Table(
     Column("held_out", Boolean, nullable=False),
     Column("state", String, nullable=False),
     Column("reason", Text),
-    _one_of("state", "waiting", "used", "skipped"),
+    _one_of("state", ImportItemState),
 )
 
 preferences = Table(
@@ -273,8 +289,8 @@ preferences = Table(
     Column("created_at", Float, nullable=False),
     # Why it is withheld or set aside.
     Column("reason", Text),
-    _one_of("source", "edit", "comparison", "import"),
-    _one_of("state", "waiting", "learned", "withheld", "set_aside", "replaced"),
+    _one_of("source", PreferenceSource),
+    _one_of("state", PreferenceState),
     Index(None, "user_id", "state", "number"),
     sqlite_autoincrement=True,
 )
@@ -311,7 +327,7 @@ edits = Table(
     Column("reason", Text),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("user_id", "idempotency_key"),
-    _one_of("state", "accepted", "recorded", "replaced"),
+    _one_of("state", EditState),
     Index(None, "draft_id", "choice"),
     Index(None, "user_id", "number"),
     sqlite_autoincrement=True,
