@@ -14,6 +14,7 @@ from typing import Any
 import peft
 import pytest
 import torch
+from packaging.version import Version
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
@@ -44,6 +45,9 @@ PREFERENCES = [
 ]
 GREEDY = SamplingConfig(top_k=1)
 PER_TOKEN = 1e-4
+MIXTURES = {"qwen3-moe", "mixtral", "deepseek-v3", "qwen3-next", "jamba"}
+PEFT_LOADS_MIXTURES = Version(peft.__version__) >= Version("0.20")
+"""Before, it asks transformers' converter for what that has under another name: a TypeError."""
 WINDOW = 16
 
 
@@ -143,6 +147,8 @@ def test_an_adapter_learns_and_is_the_same_wherever_it_is_loaded(
         Policy.load(folders(name), dtype="float32", adapter=tmp_path),
     ):
         assert_close(again.logprobs([PROMPT] * 2, RESPONSES), learned, responses)
+    if name in MIXTURES and not PEFT_LOADS_MIXTURES:
+        return
     theirs = peft.PeftModel.from_pretrained(
         plain_model(folders(name)), tmp_path, is_trainable=True
     ).eval()

@@ -20,9 +20,8 @@ _EXACT, _ROUNDED = 1e-4, 0.05
 without asking further. Rounding to 16 bits makes up to a hundredth in most layers."""
 
 _FURTHER_FROM_FLOAT32 = 1.5
-"""How much further from float32 a fused layer may be. Right ones were 0.89 to 1.13 times as far
-over so many tokens, with key biases of a standard deviation of 20 to 300; one without them 8 times.
-"""
+"""How much further from float32 a fused layer may be. Right ones were 0.89 to 1.13 times as far,
+with key biases of a standard deviation of 20 to 300; one without its biases 8 times."""
 
 _FEW, _MANY = 8, 128
 """Tokens of a first trial, and of one that tells two errors apart."""

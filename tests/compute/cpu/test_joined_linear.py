@@ -109,6 +109,13 @@ def learning(joined: CpuJoinedLinear, x: Tensor, residual: Tensor | None) -> Ten
     return joined(x, residual).detach()
 
 
+def with_dropout(joined: CpuJoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
+    for module in joined.modules:
+        if isinstance(module, LoraLinear):
+            module.lora_dropout["default"] = nn.Dropout(0.5).train()
+    return joined(x.requires_grad_(), residual).detach()
+
+
 def layer_by_layer(joined: CpuJoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
     out = torch.cat([module(x) for module in joined.modules], dim=-1).detach()
     return out if residual is None else residual + out
@@ -155,6 +162,8 @@ def test_a_small_adapter_is_not_rounded_away(
         (scoring, 40),
         (layer_by_layer, 1024),
         (layer_by_layer, 40),
+        (with_dropout, 1024),
+        (with_dropout, 40),
     ],
 )
 def test_an_adapter_that_is_0_changes_no_digit(
