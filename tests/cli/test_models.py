@@ -15,7 +15,7 @@ def test_it_lists_what_can_be_loaded(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_model_is_checked(tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "--check", str(tiny_model_folder), "--dtype", "float32"]) == 0
+    assert main(["models", "check", str(tiny_model_folder), "--dtype", "float32"]) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
     assert rows["layers"].strip() == "fused"
     assert rows["rows"].strip() == "shared between responses"

@@ -13,6 +13,7 @@ from typing import get_args
 
 from rich.console import Console
 
+from corll.cli.dialogue import terminal_dialogue
 from corll.cli.learn_settings import LearnSettings, read_settings
 from corll.cli.settings import listed
 from corll.cli.terminal_user import TerminalUser, typed_prompts
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str]) -> None:
         )
     # Cheap checks come first, before a model is loaded.
     prompts, held_out = _training_prompts(settings), _held_out_prompts(settings)
+    settings = _with_model_here(settings)
     with _open_folder(settings, _inputs(prompts, held_out)) as folder:
         for notice in folder.notices:
             console.print(notice, style="yellow")
@@ -48,6 +50,16 @@ def main(arguments: Sequence[str]) -> None:
                 file=sys.stderr,
             )
             raise
+
+
+def _with_model_here(settings: LearnSettings) -> LearnSettings:
+    """Return the settings with the name of a model that is here, as the run's folder keeps it."""
+    # Choosing needs torch, and what was checked before must not wait for it.
+    from corll.auto.resolve import resolve
+
+    dialogue = terminal_dialogue(yes=settings.yes)
+    model = resolve(settings.model, dialogue, device=settings.device, dtype=settings.dtype)
+    return settings.model_copy(update={"model": model})
 
 
 def _play(

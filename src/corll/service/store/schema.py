@@ -160,6 +160,21 @@ lineages = Table(
     Column("reference_id", String, ForeignKey("model_references.id"), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("ended_at", Float),
+    # The version that served when it ended; none where the reference did.
+    Column("ended_with", String),
+)
+
+# The base models that were served, one after the other; the last one is.
+served_bases = Table(
+    "served_bases",
+    metadata,
+    _number(),
+    Column("name", String, nullable=False),
+    Column("reference_id", String, ForeignKey("model_references.id"), nullable=False),
+    Column("reason", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    _one_of("reason", "auto", "named", "switched", "found"),
+    sqlite_autoincrement=True,
 )
 
 versions = Table(
@@ -215,6 +230,8 @@ drafts = Table(
     Column("created_at", Float, nullable=False),
     # Drawn while the blind holdback was on.
     Column("blind", Boolean, nullable=False, server_default=false()),
+    # Of the base model whose token ids the candidates hold.
+    Column("base_fingerprint", String),
     _one_of("kind", "chat", "text"),
     _one_of("status", "complete", "cancelled"),
     _one_of("source", "live", "import"),
