@@ -25,7 +25,7 @@ VERBS = frozenset(
     """
     accept add align allow answer append apply ask attend begin build call carry change check
     choose clear close commit compare compute convert copy count create cut decode delete derive
-    describe divide do draft draw drop edit encode end estimate evaluate examine export fetch fill find
+    describe divide do draft draw drop edit encode end estimate evaluate examine export fill find
     finish fit forget format free gather give group guess halve hand handle hash hold ignore import
     insert join judge keep label lay learn leave let list listen load lock look make mark mask
     match measure merge move name note open order overwrite pack parse pick place plan play post

