@@ -306,12 +306,13 @@ def prunable(
 ) -> tuple[list[Version], list[Version]]:
     """Return the versions whose folder may go, and those that may go on without their optimiser.
 
-    Whole stay the version that serves and the `keep_before` before it, so that learning can go on
-    from them; of each `keep_every`th number the weights stay (0: of none).
+    Whole stay the version that serves, the `keep_before` before it and what served when a lineage
+    ended, so that learning can go on from them; of each `keep_every`th number the weights stay (0: of none).
     """
     serving = serving_version(db, user_id)
     line = [] if serving is None else ancestry(db, serving.id)
     whole = {version.id for version in line[: keep_before + 1]}
+    whole.update(one.ended_with for one in lineages_of(db, user_id) if one.ended_with)
     others = [version for version in versions_of(db, user_id) if version.id not in whole]
     others = [version for version in others if version.folder is not None]
     marked = {row.id for row in others if keep_every and row.number % keep_every == 0}
