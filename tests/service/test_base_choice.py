@@ -155,6 +155,12 @@ class TestSwitch:
             until(lambda: service.get("users/ben")["waiting"] < 2)
             drafted = service.draft(user="ben", seed=7, max_tokens=12)
             assert drafted["corll"]["version"] >= 4
+            # A version of the former base is not there to be asked for.
+            named = [model["id"] for model in service.get("models?user=ben")["data"]]
+            assert "ben@3" not in named
+            assert f"ben@{drafted['corll']['version']}" in named
+            body = {"model": "ben@3", "messages": [{"role": "user", "content": "Hello"}]}
+            assert service.http.post("/v1/chat/completions", json=body).status_code == 404
         database = Database.open(None, older / "data")
         with database.read() as db:
             ben = accounts.find_user(db, facts["users"]["ben"]["id"])

@@ -307,7 +307,8 @@ def prunable(
     """Return the versions whose folder may go, and those that may go on without their optimiser.
 
     Whole stay the version that serves, the `keep_before` before it and what served when a lineage
-    ended, so that learning can go on from them; of each `keep_every`th number the weights stay (0: of none).
+    ended, so that learning can go on from them. Of each `keep_every`th number the weights stay (0:
+    of none).
     """
     serving = serving_version(db, user_id)
     line = [] if serving is None else ancestry(db, serving.id)
