@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from corll.auto import machine
-from corll.auto.machine import machine_here, measure_speeds
+from corll.auto.machine import machine_here, measure_speeds, too_little_to_learn
 from corll.errors import ConfigError
 from corll.model.system_memory import available_bytes
 
@@ -63,3 +63,13 @@ def test_a_containers_limit_counts(tmp_path: Path) -> None:
     assert available_bytes(tmp_path) == 600_000 < free
     (tmp_path / "memory.max").write_text("max\n")
     assert available_bytes(tmp_path) > 600_000
+
+
+def test_it_is_said_before_where_memory_may_not_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert too_little_to_learn("/some/folder", "cpu", None) is None
+    monkeypatch.setattr(machine, "free_memory", lambda _: 3.4e9)
+    said = too_little_to_learn("smollm2-135m", "cpu", "float32")
+    assert said is not None
+    assert "takes up to 3.5 GB, and 3.4 GB are free" in said
+    monkeypatch.setattr(machine, "free_memory", lambda _: 3.6e9)
+    assert too_little_to_learn("smollm2-135m", "cpu", "float32") is None

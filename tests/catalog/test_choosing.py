@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from corll.catalog.choosing import judge, order
 from corll.catalog.entries import CATALOG, CatalogModel, get_model
-from corll.catalog.memory import check_memory, to_convert, to_load
+from corll.catalog.memory import check_memory, to_convert, to_draft
 from corll.catalog.needs import LONGEST_DRAFT_S, Machine, needs_of
 from corll.errors import DeviceMemoryError, ModelNotFoundError
 
@@ -146,7 +146,7 @@ class TestMemoryBefore:
 
     def test_a_conversion_takes_more_than_the_model(self) -> None:
         shape = get_model("qwen2.5-coder-0.5b-instruct").shape
-        assert to_convert(shape) > to_load(shape, 2)
+        assert to_convert(shape) > to_draft(shape, 2)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from corll.cache import cache_folder
+from corll.catalog.entries import find_model
+from corll.catalog.memory import to_learn
 from corll.catalog.needs import Machine
 from corll.compute.backend import MOST_COPIED_BYTES
 from corll.compute.choose import drafting_product
@@ -51,9 +53,33 @@ def machine_here(device: str | None = None, dtype: str | None = None) -> Machine
         itemsize=precision.itemsize,
         memory=free_memory(chosen),
         system_memory=available_bytes(),
-        copied_up_to=MOST_COPIED_BYTES if on_cpu and precision == torch.bfloat16 else 0.0,
+        copied_up_to=copied_up_to(chosen, precision),
         gpu=not on_cpu,
         **speeds,
+    )
+
+
+def copied_up_to(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the bytes up to which weights are kept several times on a device."""
+    return MOST_COPIED_BYTES if is_cpu(device) and dtype == torch.bfloat16 else 0.0
+
+
+def too_little_to_learn(name: str, device: str | None, dtype: str | None) -> str | None:
+    """Say what is too little where memory may not suffice for server and learner; else None.
+
+    What they take at most is known of the catalogue's models alone.
+    """
+    model, chosen = find_model(name), choose_device(device)
+    if model is None:
+        return None
+    precision, free = choose_dtype(dtype, chosen), free_memory(chosen)
+    most = copied_up_to(chosen, precision)
+    needed = to_learn(model.shape, precision.itemsize, copied_up_to=most, gpu=not is_cpu(chosen))
+    if needed <= free:
+        return None
+    return (
+        f"Memory may not suffice: to draft and learn, {name} takes up to {needed / 1e9:.1f} GB, "
+        f"and {free / 1e9:.1f} GB are free. `corll models recommend` tells what fits."
     )
 
 

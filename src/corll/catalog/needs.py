@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from corll.catalog.memory import PROCESS_BYTES, WORK_BYTES, to_convert, to_load
+from corll.catalog import memory
 from corll.catalog.shapes import Shape
 
 DRAFT_TOKENS, PROMPT_TOKENS = 150, 300
@@ -16,10 +16,6 @@ DRAFT_TOKENS, PROMPT_TOKENS = 150, 300
 LONGEST_DRAFT_S = 20.0
 
 _GB = 1e9
-_RANK = 8
-_LEARNING_VALUES = 4
-"""An adapter's weight, its gradient and Adam's two moments, in float32."""
-_FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -81,16 +77,15 @@ def needs_of(shape: Shape, machine: Machine) -> Needs:
     all weights once for each new token:
     seconds = 300 · 2 · weights / flops + 150 · weights · itemsize / bandwidth.
     """
-    weights = shape.parameters * machine.itemsize
-    is_copied = weights <= machine.copied_up_to
-    copy = weights if is_copied else 0
+    size, copied_up_to = machine.itemsize, machine.copied_up_to
+    is_copied = shape.parameters * size <= copied_up_to
     bandwidth = machine.copied_bandwidth if is_copied else machine.bandwidth
-    adapter = _LEARNING_VALUES * _FLOAT32_BYTES * shape.adapter_parameters(_RANK)
-    to_draft = to_load(shape, machine.itemsize) + copy
-    # On a GPU no file can stand for the weights: the learner has its own.
-    shared = 2 * weights if machine.gpu else weights
-    to_learn = shared + 3 * copy + adapter + 2 * (PROCESS_BYTES + WORK_BYTES)
     read = shape.read_each_token
     draft_s = PROMPT_TOKENS * 2 * read / machine.flops
-    draft_s += DRAFT_TOKENS * read * machine.itemsize / bandwidth
-    return Needs(to_draft, to_learn, to_convert(shape), draft_s)
+    draft_s += DRAFT_TOKENS * read * size / bandwidth
+    return Needs(
+        to_draft=memory.to_draft(shape, size, copied_up_to=copied_up_to),
+        to_learn=memory.to_learn(shape, size, copied_up_to=copied_up_to, gpu=machine.gpu),
+        to_convert=memory.to_convert(shape),
+        draft_s=draft_s,
+    )

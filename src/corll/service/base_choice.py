@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
 from corll.auto.dialogue import Dialogue
+from corll.auto.machine import too_little_to_learn
 from corll.auto.resolve import resolve
 from corll.config import AUTO
 from corll.errors import ConfigError
@@ -40,6 +41,9 @@ def with_base_named(
             served = bases.served_base(db)
         name = AUTO if served is None else served.name
     name = resolve(name, dialogue, device=settings.device, dtype=settings.dtype)
+    warning = too_little_to_learn(name, settings.device, settings.dtype)
+    if warning is not None and settings.learn:
+        dialogue.say(warning)
     return settings.model_copy(update={"model": name})
 
 
