@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import gguf
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from corll.cache import cache_folder
 from corll.catalog import entries
 from corll.catalog.entries import get_model
 from corll.catalog.here import file_here
-from corll.errors import ConfigError, ModelNotFoundError
+from corll.errors import ConfigError, DeviceMemoryError, ModelNotFoundError
 from corll.model import loading
 from corll.model.loading import (
     EMBEDDED_MODEL,
@@ -26,6 +27,7 @@ from corll.model.loading import (
     load_model,
     locate,
 )
+from corll.model.stored_weights import parameters_in
 from tiny_gguf import write_tiny_gguf
 
 
@@ -152,6 +154,46 @@ class TestGguf:
         file = write_tiny_gguf(tmp_path / "tiny.gguf")
         with pytest.raises(ModelNotFoundError, match="another folder by CORLL_CACHE"):
             load_model(file)
+
+
+class TestBeforeLoading:
+    def test_weights_are_counted_without_loading_them(self, tiny_model_folder: Path) -> None:
+        loaded = load_model(tiny_model_folder, dtype="float32", device="cpu")
+        counted = sum(weight.numel() for _, weight in loaded.weights())
+        assert parameters_in(tiny_model_folder) == counted
+
+    def test_too_little_memory_is_said_with_the_numbers(
+        self, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        needed = 4 * parameters_in(tiny_model_folder)
+        monkeypatch.setattr(loading, "available_bytes", lambda: needed)
+        load_model(tiny_model_folder, dtype="float32", device="cpu")
+        monkeypatch.setattr(loading, "available_bytes", lambda: needed - 1)
+        with pytest.raises(DeviceMemoryError, match=r"needs 0\.0 GB of memory, and 0\.0 GB"):
+            load_model(tiny_model_folder, dtype="float32", device="cpu")
+        load_model(tiny_model_folder, dtype="bfloat16", device="cpu")
+
+    def test_a_half_written_file_of_weights_is_named(self, broken_copy: Path) -> None:
+        file = broken_copy / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:-1])
+        with pytest.raises(ModelNotFoundError, match=r"model\.safetensors is damaged or half"):
+            load_model(broken_copy)
+
+    def test_auto_is_no_models_name(self) -> None:
+        with pytest.raises(ModelNotFoundError, match="is for the command line"):
+            load_model("auto")
+
+    def test_a_gguf_of_an_architecture_that_is_not_read_is_one_error(
+        self, tmp_path: Path, empty_cache: Path
+    ) -> None:
+        writer = gguf.GGUFWriter(tmp_path / "odd.gguf", "no-such-architecture")
+        writer.add_block_count(1)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        with pytest.raises(ModelNotFoundError, match="architecture that is not supported"):
+            load_model(tmp_path / "odd.gguf")
 
 
 class TestEmbedded:
