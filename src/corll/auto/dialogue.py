@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from corll.catalog.fetching import Progress
 
@@ -27,6 +27,10 @@ class Dialogue:
     agrees: Callable[[str], bool] = lambda _: False
     someone_is_there: bool = False
     shows: Callable[[str], AbstractContextManager[Progress]] = unseen
+
+    def agreeing(self) -> Dialogue:
+        """Return the same, where whoever started the command has agreed beforehand."""
+        return replace(self, agrees=lambda _: True, someone_is_there=True)
 
 
 NOBODY = Dialogue()

@@ -15,17 +15,18 @@ from corll.catalog.fetching import Progress as Told
 _ANSWERS = {"y": True, "yes": True, "n": False, "no": False}
 
 
-def terminal_dialogue(*, yes: bool, say: Callable[[str], None] | None = None) -> Dialogue:
+def terminal_dialogue(*, yes: bool = False, say: Callable[[str], None] | None = None) -> Dialogue:
     """Return how a command talks: at a terminal it asks, with `yes` it goes on.
 
     What is said goes to standard error by default, so that a pipe gets the drafts alone.
     """
-    return Dialogue(
+    dialogue = Dialogue(
         say=say or _to_stderr,
-        agrees=(lambda _: True) if yes else ask,
-        someone_is_there=yes or (sys.stdin.isatty() and sys.stderr.isatty()),
+        agrees=ask,
+        someone_is_there=sys.stdin.isatty() and sys.stderr.isatty(),
         shows=_progress_bar,
     )
+    return dialogue.agreeing() if yes else dialogue
 
 
 def ask(question: str) -> bool:

@@ -37,11 +37,11 @@ def main(arguments: Sequence[str]) -> None:
         )
     # Cheap checks come first, before a model is loaded.
     prompts, held_out = _training_prompts(settings), _held_out_prompts(settings)
-    settings = _with_model_here(settings)
     with _open_folder(settings, _inputs(prompts, held_out)) as folder:
         for notice in folder.notices:
             console.print(notice, style="yellow")
         try:
+            settings = _with_model_here(settings, folder)
             _play(settings, folder, prompts, held_out, console)
         except KeyboardInterrupt:
             print(
@@ -52,14 +52,16 @@ def main(arguments: Sequence[str]) -> None:
             raise
 
 
-def _with_model_here(settings: LearnSettings) -> LearnSettings:
-    """Return the settings with the name of a model that is here, as the run's folder keeps it."""
+def _with_model_here(settings: LearnSettings, folder: RunFolder) -> LearnSettings:
+    """Return the settings with the name of a model that is here, which the run's folder keeps."""
     # Choosing needs torch, and what was checked before must not wait for it.
     from corll.auto.resolve import resolve
 
     dialogue = terminal_dialogue(yes=settings.yes)
     model = resolve(settings.model, dialogue, device=settings.device, dtype=settings.dtype)
-    return settings.model_copy(update={"model": model})
+    settings = settings.model_copy(update={"model": model})
+    folder.write_config({**read_config(folder.path), "settings": settings.stored()})
+    return settings
 
 
 def _play(

@@ -32,4 +32,4 @@ def main(arguments: Sequence[str]) -> None:
         ) from error
     # A pipe would keep the first key to itself until the end.
     say = partial(print, flush=True)
-    serve(settings, say=say, dialogue=terminal_dialogue(yes=settings.yes, say=say))
+    serve(settings, say=say, dialogue=terminal_dialogue(say=say))

@@ -36,6 +36,7 @@ def with_base_named(
     this machine. *Raises*: ModelNotFoundError.
     """
     name = settings.model
+    dialogue = dialogue.agreeing() if settings.yes else dialogue
     if name == AUTO:
         with database.read() as db:
             served = bases.served_base(db)
