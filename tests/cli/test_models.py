@@ -10,6 +10,7 @@ import pytest
 from corll.catalog.entries import CatalogModel
 from corll.cli import main
 from corll.cli.dialogue import ask, terminal_dialogue
+from corll.files.run_folder import read_config
 from tiny_catalog import model_of, of_the_hub, use_catalog, write_wheels_of
 from tiny_gguf import write_tiny_gguf
 
@@ -132,3 +133,17 @@ def test_what_falls_back_is_told_with_the_reason(
 def test_a_model_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--check", "./nowhere"]) == 2
     assert "There is no folder" in capsys.readouterr().err
+
+
+def test_a_run_keeps_the_name_that_was_chosen(
+    model: CatalogModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "fetch", "tiny", "--yes")
+    folder = tmp_path / "run"
+    flags = ["--rounds", "1", "--held-out-count", "0", "--max-completion-length", "4"]
+    (tmp_path / "prompts.txt").write_text("The parcel is late.\n")
+    more = ["--prompts", str(tmp_path / "prompts.txt"), "--dtype", "float32"]
+    assert main(["learn", "--user", "letter", "--output", str(folder), *flags, *more]) == 0
+    assert read_config(folder)["settings"]["model"] == "tiny"
+    # On the way back `auto` is what the run began with.
+    assert main(["learn", "--resume", str(folder), "--model", "auto"]) == 0

@@ -113,8 +113,11 @@ def _recommend(arguments: Sequence[str]) -> None:
         machine = machine_here(settings.device, settings.dtype)
         verdicts = judged(machine)
     console.print(str(machine), soft_wrap=True)
-    columns = ("model", "to draft", "to learn too", "a draft", "verdict")
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    columns = ("to draft", "to learn too", "a draft", "verdict")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for column in columns:
+        table.add_column(column)
     for one in verdicts:
         needs = one.needs
         memory = f"{needs.to_draft / 1e9:.1f} GB", f"{needs.to_learn / 1e9:.1f} GB"
