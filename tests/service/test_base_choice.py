@@ -14,9 +14,11 @@ from corll.cli import main
 from corll.config import LoraConfig
 from corll.errors import ConfigError, ModelNotFoundError
 from corll.model.loading import load_model
+from corll.records import Sample
+from corll.service.feedback import judge_edit
 from corll.service.server import running_app
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, bases, lineages, preferences
+from corll.service.store import accounts, bases, drafts, lineages, preferences
 from corll.service.store.database import Database
 from running_service import RunningService, running_service, settings_for, until
 from tiny_models import build_llama, build_tokenizer
@@ -194,6 +196,42 @@ class TestSwitch:
         with running_service(settings_of("auto", older / "data", learn=False)) as service:
             edit = {"draft_id": draft["id"], "text": "Sorry, it is on its way."}
             assert service.post("edits", edit)["will_learn"] is True
+        database = Database.open(None, older / "data")
+        with database.read() as db:
+            row = drafts.find_draft(db, draft["id"])
+        database.close()
+        assert row is not None
+        judged = Judged()
+        for fingerprint in (row.base_fingerprint, load_model(other).fingerprint):
+            judged.fingerprint = str(fingerprint)
+            judge_edit(judged, row, USER, "Sorry, it is on its way.")  # type: ignore[arg-type]
+        (of_the_former, of_the_other) = judged.drafted
+        assert of_the_former.token_ids
+        assert (of_the_other.text, of_the_other.token_ids) == (of_the_former.text, ())
+
+
+USER = accounts.User(
+    id="u",
+    namespace="local",
+    name="u",
+    store=True,
+    learn=True,
+    share=False,
+    holdback=0.0,
+    created_at=0.0,
+)
+
+
+class Judged:
+    """A drafter of some base, who notes which draft is judged."""
+
+    fingerprint = ""
+
+    def __init__(self) -> None:
+        self.drafted: list[Sample] = []
+
+    def why_not_learnable(self, prompt: Any, drafted: Sample, text: str) -> None:
+        self.drafted.append(drafted)
 
 
 def _drafted(service: RunningService, user: str) -> str:
