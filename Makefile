@@ -66,6 +66,8 @@ schemas: $(INSTALLED)  ## the OpenAPI document and the desk's types, from the sc
 
 desk: $(DESK)  ## the writing desk's front end, into the package
 
+# At a terminal it asks before it fetches the model that suits the machine; else it takes the best
+# that is here.
 run: install  ## the service: prints its address, its first key, and a link that signs a browser in
 	$(BIN)/corll serve
 
@@ -73,7 +75,7 @@ demo: install  ## a simulated writer, a service that learns from it, and a page 
 	$(BIN)/corll demo
 
 learn: install  ## watch a model learn from edits in the terminal, about five minutes
-	$(BIN)/corll learn --user letter
+	$(BIN)/corll learn --user letter --model smollm2-135m
 
 test: install $(POSTGRES)  ## the test suite, of the desk's front end too
 	$(NPM) test --silent

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import torch
 
-from corll.model.loading import embedded_gguf
+from corll.catalog.entries import get_model
+from corll.catalog.here import file_here
+from corll.config import EMBEDDED_MODEL
 
 
 class LlamaCpp:
@@ -46,7 +48,7 @@ class LlamaCpp:
 
 def start(prompt: Sequence[int]) -> LlamaCpp | None:
     """llama.cpp, once it has drawn a token; None where it is not here or does not run, and why."""
-    gguf = embedded_gguf()
+    gguf = file_here(get_model(EMBEDDED_MODEL))
     if gguf is None or find_spec("llama_cpp") is None:
         print("llama.cpp is not compared with: pip install llama-cpp-python", flush=True)
         return None

@@ -26,6 +26,7 @@ from typing import Any
 
 import httpx
 
+from corll.config import EMBEDDED_MODEL
 from measuring import Case, new_parser, parse, write
 
 KEY = "the-key-of-the-benchmark"
@@ -78,7 +79,7 @@ def started(folder: Path, *, learns: bool = True) -> Iterator[tuple[Service, flo
         "CORLL_LEARN": str(learns).lower(),
     }
     command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
-    flags = ["--port", str(port), "--data-dir", str(folder)]
+    flags = ["--port", str(port), "--data-dir", str(folder), "--model", EMBEDDED_MODEL]
     start = time.perf_counter()
     quiet = subprocess.DEVNULL
     with subprocess.Popen([*command, *flags], env=environment, stdout=quiet) as process:

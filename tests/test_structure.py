@@ -25,12 +25,14 @@ ROOMS = {
     **dict.fromkeys(GROUND.split(), "ground"),
     "files": "ground",
     "schemas": "edits text",
+    "catalog": "cache config errors files",
     "losses": "config errors",
     "compute": "config errors",
     "compute.free_processors": "",
     "compute.choose": "config errors compute compute.cpu",
     "compute.cpu": "config errors cache compute",
-    "model": "ground compute",
+    "model": "ground compute catalog",
+    "auto": "ground files compute compute.choose catalog model",
     "policy": "ground losses compute compute.choose model",
     "draft": "ground policy",
     "gradient": "ground losses policy",
@@ -43,7 +45,7 @@ ROOMS = {
     "client": "errors moved records schemas",
     "past_texts": "ground files",
     "service": "ground schemas service.store service.drafting service.learning service.versions "
-    "service.api model policy compute.free_processors",
+    "service.api catalog auto model policy compute.free_processors",
     "service.store": "ground schemas",
     "service.versions": "ground files model service service.store",
     "service.drafting": "ground model policy draft service service.store",
@@ -52,8 +54,8 @@ ROOMS = {
     "service.api": "ground schemas model service service.store service.versions "
     "service.drafting.requests service.drafting.serving",
     "service.web": "",
-    "cli": "ground schemas files model policy draft learner algorithm simulation laboratory "
-    "client past_texts service service.store service.versions",
+    "cli": "ground schemas files catalog auto model policy draft learner algorithm simulation "
+    "laboratory client past_texts service service.store service.versions",
 }
 
 WITHOUT_TORCH = [
@@ -62,6 +64,9 @@ WITHOUT_TORCH = [
     "algorithm",
     "client",
     "client.calls",
+    "catalog.choosing",
+    "catalog.here",
+    "auto.dialogue",
     "files.formats",
     "files.run_folder",
     "past_texts.reading",
@@ -80,6 +85,7 @@ WITHOUT_TORCH = [
     "cli.keys",
     "cli.adapters",
     "cli.imports",
+    "cli.models",
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 

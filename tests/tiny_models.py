@@ -41,13 +41,13 @@ CORPUS = (
 )
 
 
-def build_tokenizer(*, chat: bool) -> PreTrainedTokenizerFast:
+def build_tokenizer(*, chat: bool, vocab_size: int = 400) -> PreTrainedTokenizerFast:
     """A byte-level BPE of about 400 entries, trained on a few sentences."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400,
+        vocab_size=vocab_size,
         special_tokens=[END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

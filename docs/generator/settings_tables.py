@@ -19,6 +19,7 @@ from corll.cli import (
     keys,
     link,
     models,
+    switch,
 )
 from corll.cli.learn_settings import LearnSettings
 from corll.config import CoactiveConfig, Config, LoraConfig
@@ -48,7 +49,12 @@ SETTINGS: dict[str, type[Config]] = {
     "adapters prune": adapters.PruneSettings,
     "adapters import": adapters.ImportAdapterSettings,
     "adapters start": adapters.StartSettings,
-    "models": models.ModelsSettings,
+    "models list": models.ListModelsSettings,
+    "models recommend": models.RecommendSettings,
+    "models fetch": models.FetchModelSettings,
+    "models remove": models.RemoveModelSettings,
+    "models switch": switch.SwitchModelSettings,
+    "models check": models.CheckModelSettings,
 }
 """The settings of each command; `experiment list` has none."""
 

@@ -11,7 +11,10 @@ from corll.errors import ConfigError
 _DEFAULT_WARMUP = 4
 
 EMBEDDED_MODEL = "smollm2-135m"
-"""The small instruction model that needs no hub; what is used where no model is named."""
+"""The small instruction model that needs no hub, for trying the loop."""
+
+AUTO = "auto"
+"""The name for: the model of the catalogue that suits this machine."""
 
 Selection = Literal["implicit_reward", "logprob", "mean_logprob", "first"]
 DraftSource = Literal["policy", "reference"]

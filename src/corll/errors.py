@@ -12,7 +12,7 @@ CorllError
 ├── IdempotencyError     (ValueError)         an idempotency key that came with another request
 ├── StaleParentError     (RuntimeError)       a step started from what no longer serves or waits
 ├── TrainingError        (ArithmeticError)    a step gave no finite loss or gradient
-└── DeviceMemoryError    (MemoryError)        not even one preference fits in memory
+└── DeviceMemoryError    (MemoryError)        a model, or a single preference, does not fit
 
 A message says what was found and what to do about it.
 """
@@ -74,4 +74,4 @@ class TrainingError(CorllError, ArithmeticError):
 
 
 class DeviceMemoryError(CorllError, MemoryError):
-    """A single preference does not fit into the device's memory."""
+    """A model, or a single preference, does not fit into the memory that is free."""

@@ -36,7 +36,14 @@ from corll.cli.imports import ImportSettings
 from corll.cli.keys import CreateKeySettings, ListKeysSettings, RevokeKeySettings
 from corll.cli.learn_settings import LearnSettings, read_settings
 from corll.cli.link import LinkSettings
-from corll.cli.models import ModelsSettings
+from corll.cli.models import (
+    CheckModelSettings,
+    FetchModelSettings,
+    ListModelsSettings,
+    RecommendSettings,
+    RemoveModelSettings,
+)
+from corll.cli.switch import SwitchModelSettings
 from corll.cli.trackers import open_tracker
 from corll.config import CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
@@ -59,7 +66,13 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "learn": (LearnSettings, CoactiveConfig, LoraConfig),
     "draft": (DraftSettings,),
     "export": (ExportSettings,),
-    "models": (ModelsSettings,),
+    "models": (),
+    "models list": (ListModelsSettings,),
+    "models recommend": (RecommendSettings,),
+    "models fetch": (FetchModelSettings,),
+    "models remove": (RemoveModelSettings,),
+    "models switch": (SwitchModelSettings,),
+    "models check": (CheckModelSettings,),
     "serve": (ServiceSettings, ServedConfig, LoraConfig),
     "import": (ImportSettings,),
     "link": (LinkSettings,),
@@ -86,7 +99,7 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
 NOT_FLAGS = {
     *("coactive", "lora", "prompts", "folder", "as_json"),
     *("task", "settings", "folders", "canary"),
-    *("file", "key", "number", "learn"),
+    *("file", "key", "number", "learn", "model_name"),
 }
 
 

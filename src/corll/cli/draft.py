@@ -14,17 +14,19 @@ from rich.console import Console
 from rich.rule import Rule
 from tyro.conf import Positional, arg
 
+from corll.cli.dialogue import terminal_dialogue
 from corll.cli.parsing import parse
 from corll.cli.settings import (
     WHICH_DEVICE,
     WHICH_DTYPE,
     WHICH_MODEL,
+    YES,
     OptionalDType,
     OptionalFolder,
     OptionalName,
 )
 from corll.cli.terminal_user import visible
-from corll.config import EMBEDDED_MODEL, CoactiveConfig, SamplingConfig
+from corll.config import AUTO, CoactiveConfig, SamplingConfig
 from corll.errors import AdapterError, InputError
 from corll.model import file_names
 from corll.records import Draft
@@ -38,8 +40,8 @@ class DraftSettings(SamplingConfig):
     ] = Field(description="Prompts to draft for; - reads one from standard input.")
     model: OptionalName = Field(
         None,
-        description=f"{WHICH_MODEL}. By default the "
-        f"one that the adapter was trained on, or {EMBEDDED_MODEL}.",
+        description=f"{WHICH_MODEL}. By default the one that the adapter was trained on, or "
+        f"{AUTO}: what suits this machine.",
     )
     adapter: OptionalFolder = Field(
         None, description="An adapter's folder, such as the one in a run's folder."
@@ -54,6 +56,7 @@ class DraftSettings(SamplingConfig):
     )
     dtype: OptionalDType = Field(None, description=WHICH_DTYPE)
     device: OptionalName = Field(None, description=WHICH_DEVICE)
+    yes: bool = Field(False, description=YES)
 
     def coactive(self) -> CoactiveConfig:
         """Return the same choices as the loop's configuration."""
@@ -73,11 +76,14 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
-    model = settings.model or _base_of(settings.adapter)
+    named = settings.model or _base_of(settings.adapter)
     # The policy needs torch, and --help must not wait for it.
+    from corll.auto.resolve import resolve
     from corll.draft import make_drafts
     from corll.policy import Policy
 
+    dialogue = terminal_dialogue(yes=settings.yes)
+    model = resolve(named, dialogue, device=settings.device, dtype=settings.dtype)
     policy = Policy.load(
         model, dtype=settings.dtype, device=settings.device, adapter=settings.adapter
     )
@@ -101,7 +107,7 @@ def _show(draft: Draft, *, with_prompt: bool) -> None:
 def _base_of(adapter: Path | None) -> str:
     """Return the base model that an adapter was trained on, as its folder says."""
     if adapter is None:
-        return EMBEDDED_MODEL
+        return AUTO
     try:
         config = json.loads((adapter / file_names.ADAPTER_CONFIG).read_text(encoding="utf-8"))
         name = config["base_model_name_or_path"]

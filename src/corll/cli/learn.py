@@ -13,6 +13,7 @@ from typing import get_args
 
 from rich.console import Console
 
+from corll.cli.dialogue import terminal_dialogue
 from corll.cli.learn_settings import LearnSettings, read_settings
 from corll.cli.settings import listed
 from corll.cli.terminal_user import TerminalUser, typed_prompts
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str]) -> None:
         for notice in folder.notices:
             console.print(notice, style="yellow")
         try:
+            settings = _with_model_here(settings, folder)
             _play(settings, folder, prompts, held_out, console)
         except KeyboardInterrupt:
             print(
@@ -48,6 +50,18 @@ def main(arguments: Sequence[str]) -> None:
                 file=sys.stderr,
             )
             raise
+
+
+def _with_model_here(settings: LearnSettings, folder: RunFolder) -> LearnSettings:
+    """Return the settings with the name of a model that is here, which the run's folder keeps."""
+    # Choosing needs torch, and what was checked before must not wait for it.
+    from corll.auto.resolve import resolve
+
+    dialogue = terminal_dialogue(yes=settings.yes)
+    model = resolve(settings.model, dialogue, device=settings.device, dtype=settings.dtype)
+    settings = settings.model_copy(update={"model": model})
+    folder.write_config({**read_config(folder.path), "settings": settings.stored()})
+    return settings
 
 
 def _play(

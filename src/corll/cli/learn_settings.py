@@ -9,12 +9,14 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from corll.catalog.entries import find_model
 from corll.cli.parsing import parse, peek
 from corll.cli.settings import (
     RUNS,
     WHICH_DEVICE,
     WHICH_DTYPE,
     WHICH_MODEL,
+    YES,
     OptionalDType,
     OptionalFile,
     OptionalFolder,
@@ -23,7 +25,7 @@ from corll.cli.settings import (
     listed,
 )
 from corll.config import (
-    EMBEDDED_MODEL,
+    AUTO,
     CoactiveConfig,
     Config,
     EditorName,
@@ -38,7 +40,7 @@ UserName = Literal["you", EditorName]
 _ROUNDS, _DRAFTS_AT_ONCE = 128, 8
 """By default, with a simulated user."""
 
-_FREE_ON_RESUME = frozenset({"rounds", "output", "resume", "device", "report_to"})
+_FREE_ON_RESUME = frozenset({"rounds", "output", "resume", "device", "report_to", "yes"})
 """What may differ when a run is resumed: none of it decides what has been learned so far."""
 
 
@@ -49,7 +51,7 @@ class LearnSettings(Config):
     moment, goes on with --resume FOLDER as if it had not been.
     """
 
-    model: str = Field(EMBEDDED_MODEL, description=f"{WHICH_MODEL}.")
+    model: str = Field(AUTO, description=f"{WHICH_MODEL}; {AUTO}: what suits this machine.")
     user: UserName = Field(
         "you", description="Who edits: you, at this terminal, or a simulated user with one rule."
     )
@@ -102,6 +104,7 @@ class LearnSettings(Config):
     report_to: Literal["none", "tensorboard", "wandb"] = Field(
         "none", description="Where metrics go besides the run's folder."
     )
+    yes: bool = Field(False, description=YES)
     coactive: CoactiveConfig = Field(
         default_factory=CoactiveConfig, description="How drafts are made and edits learned from."
     )
@@ -138,7 +141,7 @@ class LearnSettings(Config):
 
     def stored(self) -> dict[str, Any]:
         """Return plain data for the run's config.json, without the folder's own place."""
-        return self.model_dump(mode="json", exclude={"output", "resume"})
+        return self.model_dump(mode="json", exclude={"output", "resume", "yes"})
 
 
 def read_settings(arguments: Sequence[str]) -> LearnSettings:
@@ -155,6 +158,8 @@ def read_settings(arguments: Sequence[str]) -> LearnSettings:
         return parse(LearnSettings, arguments, command="learn", default=default).resolved()
     stored = LearnSettings(**read_config(resume)["settings"])
     asked = parse(LearnSettings, arguments, command="learn", default=stored).resolved()
+    if asked.model == AUTO:  # It was resolved when the run began.
+        asked = asked.model_copy(update={"model": stored.model})
     _check_resumable(stored, asked)
     return asked
 
@@ -184,7 +189,7 @@ def _flat(settings: LearnSettings) -> dict[str, Any]:
 
 
 def _is_here(model: str) -> bool:
-    return model != EMBEDDED_MODEL and Path(model).exists()
+    return model != AUTO and find_model(model) is None and Path(model).exists()
 
 
 def _absolute(path: Path | None) -> Path | None:

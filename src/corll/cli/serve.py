@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
+from corll.cli.dialogue import terminal_dialogue
 from corll.cli.parsing import parse
 from corll.errors import ConfigError
 from corll.service.settings import ServiceSettings
@@ -30,4 +31,5 @@ def main(arguments: Sequence[str]) -> None:
             f"corll serve needs the package {error.name}: pip install 'corll[serve]'"
         ) from error
     # A pipe would keep the first key to itself until the end.
-    serve(settings, say=partial(print, flush=True))
+    say = partial(print, flush=True)
+    serve(settings, say=say, dialogue=terminal_dialogue(say=say))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, get_args
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from corll.config import DType
 
@@ -22,7 +22,10 @@ OptionalDType = Annotated[
     DType | None, arg(metavar=f"{{{','.join(get_args(DType))}}}", help_behavior_hint="")
 ]
 
+ModelName = Annotated[Positional[str], arg(metavar="NAME")]
+
 WHICH_MODEL = "The base model: a name of `corll models`, a hub id, a folder"
+YES = "Fetch the model without asking, where it is not here."
 WHICH_DTYPE = "Precision of the base model; by default what suits the device."
 WHICH_DEVICE = "Such as cpu or cuda:0; by default the best there is."
 

@@ -18,6 +18,9 @@ from transformers.cache_utils import Cache
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+MOST_COPIED_BYTES = 2 * 2**30
+"""Weights of more than this are not kept a second and third time in the order of a processor."""
+
 
 class OutputLayer(Protocol):
     """A model's output layer with frozen weights, from hidden states to logits.

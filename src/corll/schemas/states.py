@@ -42,3 +42,6 @@ ImportItemState = Literal["waiting", "used", "skipped"]
 
 ReferenceKind = Literal["base", "adapter"]
 """Whether a reference is the base model or an imported adapter of it."""
+
+BaseReason = Literal["auto", "named", "switched", "found"]
+"""Why a base model is served: chosen for the machine, named, switched to, found in the folder."""

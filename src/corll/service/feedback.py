@@ -7,7 +7,7 @@ functions with a database's connection and a drafter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -127,7 +127,7 @@ def judge_edit(
             "This user's texts are not stored, so edits cannot be taken. PUT "
             '/v1/users/{id}/consent {"store": true} allows it.'
         )
-    shown = Sample.from_dict(draft.choice(choice))
+    shown = _shown(drafter, draft, choice)
     accepted = same_text(shown.text, text)
     text = normalize(shown.text) if accepted else clean_edit(text, shown.text)
     reason = _why_not(draft, user) or (_ACCEPTED if accepted else None)
@@ -135,6 +135,13 @@ def judge_edit(
         reason = drafter.why_not_learnable(as_prompt(draft.prompt, draft.kind), shown, text)
     cost = 0.0 if accepted else edit_cost(shown.text, text)
     return JudgedEdit(draft, choice, text, accepted, cost, reason)
+
+
+def _shown(drafter: Drafter, draft: DraftRow, choice: int) -> Sample:
+    """Return the choice that was shown; without its ids where another base has drawn it."""
+    shown = Sample.from_dict(draft.choice(choice))
+    is_foreign = draft.base_fingerprint not in (None, drafter.fingerprint)
+    return replace(shown, token_ids=()) if is_foreign else shown
 
 
 def record_edit(

@@ -15,15 +15,16 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
+from corll.auto.dialogue import NOBODY, Dialogue
 from corll.compute.free_processors import GivingThreads
 from corll.errors import ConfigError
 from corll.policy import Policy
 from corll.service.api.app import create_app
 from corll.service.api.services import Services
 from corll.service.api.sign_in_routes import link_path
+from corll.service.base_choice import keep_base, only_server, with_base_named
 from corll.service.base_model import load_base
 from corll.service.drafting.engine import Engine
 from corll.service.event_hub import EventHub
@@ -31,7 +32,7 @@ from corll.service.learning.supervisor import Supervisor
 from corll.service.logs import set_up_logging
 from corll.service.metrics import Metrics
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, lineages, preferences, sign_ins
+from corll.service.store import accounts, preferences, sign_ins
 from corll.service.store.database import PRIVATE_UMASK, Database, Writer
 
 log = logging.getLogger(__name__)
@@ -40,11 +41,16 @@ _FINISH_WITHIN_S = 60
 """How long a clean stop waits for the drafts that are under way."""
 
 
-def serve(settings: ServiceSettings, *, say: Callable[[str], None] = print) -> None:
+def serve(
+    settings: ServiceSettings,
+    *,
+    say: Callable[[str], None] = print,
+    dialogue: Dialogue = NOBODY,
+) -> None:
     """Serve until SIGINT or SIGTERM, then finish the drafts that are under way.
 
-    `say` is told what a person at the terminal wants to know. All files that are made meanwhile
-    are their owner's alone.
+    `say` is told what a person at the terminal wants to know, who is asked by `dialogue` before a
+    model is fetched. All files that are made meanwhile are their owner's alone.
     *Raises*: ConfigError where the address or the data folder is taken; StoreError;
     ModelNotFoundError.
     """
@@ -52,12 +58,12 @@ def serve(settings: ServiceSettings, *, say: Callable[[str], None] = print) -> N
     with ExitStack() as stack:
         stack.callback(os.umask, os.umask(PRIVATE_UMASK))
         listener = stack.enter_context(_listener(settings))
-        app = stack.enter_context(running_app(settings, say=say))
+        app = stack.enter_context(running_app(settings, say=say, dialogue=dialogue))
         scheme = "https" if settings.tls_certificate else "http"
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         address = f"{scheme}://{shown}:{port}"
-        say(f"corll serves {settings.model} at {address}/v1 (stop with Ctrl-C)")
+        say(f"corll serves {app.state.services.settings.model} at {address}/v1 (stop with Ctrl-C)")
         say(f"Write at {address}{_sign_in_path(app.state.services)}")
         say("(the link signs your browser in, once; `corll link` makes another)")
         with _signals_end_the_server_only():
@@ -105,22 +111,23 @@ def _signals_end_the_server_only() -> Iterator[None]:
 
 @contextmanager
 def running_app(
-    settings: ServiceSettings, *, say: Callable[[str], None] = print
+    settings: ServiceSettings,
+    *,
+    say: Callable[[str], None] = print,
+    dialogue: Dialogue = NOBODY,
 ) -> Iterator[FastAPI]:
     """Yield the application with all that works behind it, stopped in order at the end."""
+    asked_for = settings.model
     with ExitStack() as stack:
         database = Database.open(settings.database, settings.data_dir)
         stack.callback(database.close)
-        stack.enter_context(_only_server(settings))
+        stack.enter_context(only_server(settings.data_dir))
         writer = Writer(database)
         stack.callback(writer.close)
         _ensure_admin_key(settings, database, say)
+        settings = with_base_named(settings, database, dialogue)
         base = _loaded(settings)
-        database.write(
-            lambda db: lineages.get_or_create_base_reference(
-                db, base_model=base.name, base_fingerprint=base.base.fingerprint, now=time.time()
-            )
-        )
+        keep_base(database, base, asked_for=asked_for)
         events = EventHub()
         supervisor = Supervisor(settings, on_news=events.publish)
         engine = Engine(
@@ -178,22 +185,6 @@ def _listener(settings: ServiceSettings) -> Iterator[socket.socket]:
         ) from error
     with listener:
         yield listener
-
-
-@contextmanager
-def _only_server(settings: ServiceSettings) -> Iterator[None]:
-    """Hold the data folder for one server. No child process inherits the lock."""
-    lock = FileLock(settings.data_dir / "server.lock", timeout=0, mode=0o600)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(
-            f"Another server uses {settings.data_dir}; stop it, or choose another --data-dir."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _ensure_admin_key(

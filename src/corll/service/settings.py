@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from tyro.conf import Suppress, arg
 
-from corll.config import EMBEDDED_MODEL, CoactiveConfig, Config, LoraConfig
+from corll.config import AUTO, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
@@ -68,8 +68,11 @@ class ServiceSettings(Config):
         None, description="URL of a PostgreSQL database; by default SQLite in the data folder."
     )
     model: str = Field(
-        EMBEDDED_MODEL, description="The base model: a name of `corll models`, a hub id, a folder."
+        AUTO,
+        description="The base model: a name of `corll models`, a hub id, a folder; auto: the one "
+        "that the data folder was served with, at first what suits this machine.",
     )
+    yes: bool = Field(False, description="Fetch the model without asking, where it is not here.")
     dtype: OptionalDType = Field(
         None, description="Precision of the base model; by default what suits the device."
     )

@@ -23,7 +23,7 @@ from corll.service.store.drafts import (
     edits_of_drafts,
     find_draft,
     find_edit,
-    kinds_of_complete,
+    origins_of_complete,
 )
 from corll.service.store.preferences import (
     PreferenceRow,
@@ -79,13 +79,13 @@ def test_a_draft_that_is_kept_already_is_kept_once(db: Connection) -> None:
     assert drafts_of(db, ada.id, limit=5) == [row]
 
 
-def test_kinds_are_of_those_that_were_asked_for_and_drawn_to_their_end(db: Connection) -> None:
+def test_origins_are_of_those_that_were_asked_for_and_drawn_to_their_end(db: Connection) -> None:
     ada = add_user(db)
     chat, text = kept_draft(db, ada), kept_draft(db, ada, kind="text", prompt="Dear")
     cancelled = kept_draft(db, ada, status="cancelled")
     kept_draft(db, ada)
-    found = kinds_of_complete(db, [chat.id, text.id, cancelled.id, "nothing"])
-    assert found == {chat.id: "chat", text.id: "text"}
+    found = origins_of_complete(db, [chat.id, text.id, cancelled.id, "nothing"])
+    assert {one: origin.kind for one, origin in found.items()} == {chat.id: "chat", text.id: "text"}
 
 
 def test_edits_of_several_drafts_stand_in_the_order_of_their_coming(db: Connection) -> None:

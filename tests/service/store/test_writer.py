@@ -86,7 +86,9 @@ def test_where_the_commit_fails_all_fail(
     def lose_parent(db: Connection) -> None:
         # A foreign key that is looked at only at the commit.
         db.execute(text("PRAGMA defer_foreign_keys = ON"))
-        db.execute(text("INSERT INTO lineages VALUES ('l', 'no user', 'no reference', 0.0, NULL)"))
+        db.execute(
+            text("INSERT INTO lineages VALUES ('l', 'no user', 'no reference', 0, NULL, NULL)")
+        )
 
     with Writer(database) as writer:
         futures = together(writer, [lambda db: note(db, "a"), lose_parent])

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from corll.compute.backend import MOST_COPIED_BYTES
 from corll.compute.cpu.quantized_weight import QuantizedWeight
 from corll.compute.cpu.tiled_products import TiledFactors, TiledWeight
 from corll.compute.frozen_linear import FrozenLinear
@@ -25,13 +26,11 @@ _ROWS = 128
 _FEWEST_SCORED_ROWS = 64
 """A short text that is scored is not worth laying the weights out for."""
 
-_MOST_BYTES = 2 * 2**30
-
 
 def may_prepack(model: Any) -> bool:
     """Say whether a model is small enough for its weights to be kept several times."""
     size: int = model.get_memory_footprint()
-    return size <= _MOST_BYTES
+    return size <= MOST_COPIED_BYTES
 
 
 def can_prepack(weight: Tensor) -> bool:

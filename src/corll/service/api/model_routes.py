@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from corll.schemas.administration import Model, Models
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import model_not_found
-from corll.service.drafting.serving import Serving, can_draft, named_serving, serving_for
+from corll.service.drafting.serving import Serving, draftable, named_serving, serving_for
 from corll.service.store import lineages
 
 OWN, BASE = "corll", "base"
@@ -56,8 +56,9 @@ async def list_models(
     owner = None if is_anyone else await caller.existing_user(user)
     names = [(OWN, 0.0), (BASE, 0.0)]
     if owner is not None and owner.learn:
-        versions = await caller.services.read(lambda db: lineages.versions_of(db, owner.id))
-        kept = filter(can_draft, versions)
+        kept = await caller.services.read(
+            lambda db: draftable(db, lineages.versions_of(db, owner.id))
+        )
         names += [(f"{owner.name}@{v.number}", v.created_at) for v in kept]
     return Models(object="list", data=[_model(name, at, caller) for name, at in names])
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from corll.service.drafting.requests import VersionFolder
-from corll.service.store import accounts, lineages
+from corll.service.store import accounts, bases, lineages
 from corll.service.store.accounts import User
 from corll.service.store.lineages import Reference, Version
 
@@ -71,11 +71,27 @@ def named_serving(
     if owner is None or not may_see(owner) or not owner.learn:
         return None
     version = lineages.find_version_by_number(db, owner.id, int(number))
-    if version is None or not can_draft(version):
+    if version is None or not draftable(db, [version]):
         return None
     return Serving(owner, version, reference=lineages.find_reference(db, version.reference_id))
 
 
-def can_draft(version: Version) -> bool:
-    """Say whether a version may be asked for: it served, and still has its weights."""
-    return version.folder is not None and version.state in ("serving", "retired")
+def draftable(db: Connection, versions: Sequence[Version]) -> list[Version]:
+    """Return those that may be asked for: they served, still have their weights, and fit the base.
+
+    A version of a base that was served before fits again once the folder is switched back to it.
+    """
+    served = bases.served_fingerprint(db)
+    fit = {
+        reference.id
+        for reference in lineages.all_references(db)
+        if served in (None, reference.base_fingerprint)
+        or reference.base_fingerprint == bases.UNKNOWN_BASE
+    }
+    return [
+        version
+        for version in versions
+        if version.folder is not None
+        and version.state in ("serving", "retired")
+        and version.reference_id in fit
+    ]

@@ -30,6 +30,7 @@ from corll.service.prompts import as_prompt
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
 from corll.service.store.database import Database
+from corll.service.store.drafts import Origin
 from corll.service.store.lineages import Lineage, Reference, Version
 from corll.service.store.preferences import PreferenceRow
 from corll.service.store.rows import new_id
@@ -130,31 +131,43 @@ class Trainer:
         with self.database.read() as db:
             preferred = comparisons.chosen_drafts(db, [row.id for row in rows])
             sides = [row.draft_id for row in rows] + list(preferred.values())
-            kinds = drafts.kinds_of_complete(db, sides)
+            origins = drafts.origins_of_complete(db, sides)
         found: list[Preference | InputError] = []
         for row in rows:
-            complete = preferred.get(row.id, row.draft_id) in kinds
+            chosen_draft = preferred.get(row.id, row.draft_id)
             try:
                 found.append(
-                    self._to_preference(row, kinds.get(row.draft_id) if complete else None)
+                    self._to_preference(row, origins.get(row.draft_id), origins.get(chosen_draft))
                 )
             except InputError as error:
                 found.append(error)
         return found
 
-    def _to_preference(self, row: PreferenceRow, kind: str | None) -> Preference:
+    def _to_preference(
+        self, row: PreferenceRow, draft: Origin | None, chosen_draft: Origin | None
+    ) -> Preference:
         """*Raises*: InputError where the edit cannot be encoded, or is the draft to the id."""
-        if kind is None:
+        if draft is None or chosen_draft is None:
             raise InputError("A draft was cancelled before its end.")
-        rejected = Sample.from_dict(row.rejected)
+        rejected = self._sample(row.rejected, draft)
         if "token_ids" in row.chosen:
-            chosen = Sample.from_dict(row.chosen)
+            chosen = self._sample(row.chosen, chosen_draft)
         else:
             chosen = self.base.codec.encode_edit(rejected, row.chosen["text"])
         scored = None if row.reference is None else ReferenceLogprobs.from_dict(row.reference)
-        preference = Preference(as_prompt(row.prompt, kind), chosen, rejected, scored)
+        preference = Preference(as_prompt(row.prompt, draft.kind), chosen, rejected, scored)
         encode_pair(self.base, preference)
         return preference
+
+    def _sample(self, fields: Mapping[str, Any], draft: Origin) -> Sample:
+        """Return a stored sample: by its ids, or by its text where another base has drawn it.
+
+        *Raises*: InputError where that text cannot be encoded.
+        """
+        sample = Sample.from_dict(fields)
+        if draft.base_fingerprint in (None, self.base.base.fingerprint):
+            return sample
+        return self.base.codec.encode_edit(replace(sample, token_ids=()), sample.text)
 
     def _start(self, user_id: str) -> _Start | None:
         """Read what a version starts from; None where its user does not let anything be learned.

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select, update
 from corll.errors import IdempotencyError
 from corll.records import Prompt
 from corll.schemas.states import DraftKind, DraftSource, DraftStatus, EditState
+from corll.service.store.bases import served_fingerprint
 from corll.service.store.preferences import NewPreference, add_preference
 from corll.service.store.rows import (
     add_row,
@@ -27,8 +28,9 @@ from corll.service.store.schema import drafts, edits, preferences, versions
 class DraftRow:
     """A draft with all its candidates; `shown` numbers them in the order of `choices`.
 
-    `candidates` are the fields of `Sample`s; `version_id` is None where the reference wrote. Of
-    `blind` ones it was drawn at random whether it should: those are `held_back`.
+    `candidates` are the fields of `Sample`s, with ids of the base that `base_fingerprint` names.
+    `version_id` is None where the reference wrote. Of `blind` ones it was drawn at random whether
+    it should: those are `held_back`.
     """
 
     id: str
@@ -48,6 +50,7 @@ class DraftRow:
     source: DraftSource
     created_at: float
     blind: bool = False
+    base_fingerprint: str | None = None
 
     def choice(self, number: int) -> dict[str, Any]:
         """Return the candidate that was shown as that choice, counted from 0."""
@@ -90,8 +93,8 @@ class Answer(NamedTuple):
 
 
 def add_draft(db: Connection, row: DraftRow) -> None:
-    """Keep a draft."""
-    add_row(db, drafts, row)
+    """Keep a draft, of the base that is served."""
+    add_row(db, drafts, replace(row, base_fingerprint=served_fingerprint(db)))
 
 
 def add_draft_once(db: Connection, row: DraftRow) -> None:
@@ -105,12 +108,18 @@ def find_draft(db: Connection, draft_id: str) -> DraftRow | None:
     return find_row(db, DraftRow, drafts, drafts.c.id == draft_id)
 
 
-def kinds_of_complete(db: Connection, draft_ids: Sequence[str]) -> dict[str, str]:
-    """Return `chat` or `text` for each of these drafts that was not cancelled."""
+class Origin(NamedTuple):
+    """What must be known of a draft to learn from it: its kind, and whose token ids it holds."""
+
+    kind: DraftKind
+    base_fingerprint: str | None
+
+
+def origins_of_complete(db: Connection, draft_ids: Sequence[str]) -> dict[str, Origin]:
+    """Return the origin of each of these drafts that was not cancelled."""
     complete = drafts.c.id.in_(draft_ids) & (drafts.c.status == "complete")
-    return {
-        row.id: row.kind for row in db.execute(select(drafts.c.id, drafts.c.kind).where(complete))
-    }
+    query = select(drafts.c.id, drafts.c.kind, drafts.c.base_fingerprint).where(complete)
+    return {row.id: Origin(row.kind, row.base_fingerprint) for row in db.execute(query)}
 
 
 def drafts_of(

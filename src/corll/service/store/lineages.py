@@ -65,13 +65,17 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """A user's weights from one reference on; π_0 is that reference as long as it lasts."""
+    """A user's weights from one reference on; π_0 is that reference as long as it lasts.
+
+    `ended_with` is the version that served when it ended.
+    """
 
     id: str
     user_id: str
     reference_id: str
     created_at: float
     ended_at: float | None
+    ended_with: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +173,10 @@ def lineages_of(db: Connection, user_id: str) -> list[Lineage]:
 def start_lineage(db: Connection, *, user_id: str, reference_id: str, now: float) -> Lineage:
     """Start over from a reference: the former lineage ends, and what it learned waits again."""
     ended = (lineages.c.user_id == user_id) & lineages.c.ended_at.is_(None)
-    db.execute(update(lineages).where(ended).values(ended_at=now))
-    _serve(db, user_id, None, unlearned=waiting_state(db, user_id), now=now)
+    former = serving_version(db, user_id)
+    ended_with = None if former is None else former.id
+    db.execute(update(lineages).where(ended).values(ended_at=now, ended_with=ended_with))
+    serve_version(db, user_id, None, unlearned=waiting_state(db, user_id), now=now)
     lineage = Lineage(
         id=new_id("lineage"),
         user_id=user_id,
@@ -222,7 +228,7 @@ def register_version(
         link = {"version_id": version.id, "preference_id": preference_id}
         db.execute(insert(version_preferences).values(link))
     if serve:
-        _serve(db, version.user_id, version.id, unlearned="set_aside", now=now)
+        serve_version(db, version.user_id, version.id, unlearned="set_aside", now=now)
     elif version.state == "rejected":
         why = "; ".join(version.reasons) or "no reason was given"
         set_aside(db, version.id, f"Version {version.number} was rejected: {why}.")
@@ -279,7 +285,7 @@ def rollback(
     former = serving_version(db, user_id)
     target = None if to == 0 else _rollback_target(db, user_id, to)
     unlearned = waiting_state(db, user_id) if requeue else "set_aside"
-    _serve(db, user_id, None if target is None else target.id, unlearned=unlearned, now=now)
+    serve_version(db, user_id, None if target is None else target.id, unlearned=unlearned, now=now)
     details = {"from": 0 if former is None else former.number, "to": to, "requeue": requeue}
     audit(db, actor=actor, action="rollback", subject=user_id, details=details, now=now)
     return serving_version(db, user_id)
@@ -298,12 +304,14 @@ def prunable(
 ) -> tuple[list[Version], list[Version]]:
     """Return the versions whose folder may go, and those that may go on without their optimiser.
 
-    Whole stay the version that serves and the `keep_before` before it, so that learning can go on
-    from them; of each `keep_every`th number the weights stay (0: of none).
+    Whole stay the version that serves, the `keep_before` before it and what served when a lineage
+    ended, so that learning can go on from them. Of each `keep_every`th number the weights stay (0:
+    of none).
     """
     serving = serving_version(db, user_id)
     line = [] if serving is None else ancestry(db, serving.id)
     whole = {version.id for version in line[: keep_before + 1]}
+    whole.update(one.ended_with for one in lineages_of(db, user_id) if one.ended_with)
     others = [version for version in versions_of(db, user_id) if version.id not in whole]
     others = [version for version in others if version.folder is not None]
     marked = {row.id for row in others if keep_every and row.number % keep_every == 0}
@@ -321,6 +329,23 @@ def forget_folder(db: Connection, version_id: str) -> None:
 def forget_optimizer(db: Connection, version_id: str) -> None:
     """Note that a version's optimiser is gone."""
     db.execute(update(versions).where(versions.c.id == version_id).values(has_optimizer=False))
+
+
+def serve_version(
+    db: Connection, user_id: str, version_id: str | None, *, unlearned: PreferenceState, now: float
+) -> None:
+    """Serve a version, or none; make `learned` mean: taught to the serving ancestry."""
+    moved = {"version_id": version_id, "updated_at": now}
+    theirs = aliases.c.user_id == user_id
+    if db.execute(update(aliases).where(theirs).values(moved)).rowcount == 0:
+        db.execute(insert(aliases).values(user_id=user_id, **moved))
+    former = (versions.c.user_id == user_id) & (versions.c.state == "serving")
+    db.execute(update(versions).where(former).values(state="retired"))
+    serving = versions.c.id == version_id
+    served_at = func.coalesce(versions.c.served_at, now)
+    db.execute(update(versions).where(serving).values(state="serving", served_at=served_at))
+    line = [] if version_id is None else [version.id for version in ancestry(db, version_id)]
+    settle_learned(db, user_id, line, unlearned=unlearned)
 
 
 def _known_or_added(db: Connection, **about: Any) -> Reference:
@@ -370,20 +395,3 @@ def _rollback_target(db: Connection, user_id: str, number: int) -> Version:
     if target.folder is None:
         raise InputError(f"the weights of version {number} were pruned; {_ADVICE}")
     return target
-
-
-def _serve(
-    db: Connection, user_id: str, version_id: str | None, *, unlearned: PreferenceState, now: float
-) -> None:
-    """Point the alias, and make `learned` mean: taught to the serving ancestry."""
-    moved = {"version_id": version_id, "updated_at": now}
-    theirs = aliases.c.user_id == user_id
-    if db.execute(update(aliases).where(theirs).values(moved)).rowcount == 0:
-        db.execute(insert(aliases).values(user_id=user_id, **moved))
-    former = (versions.c.user_id == user_id) & (versions.c.state == "serving")
-    db.execute(update(versions).where(former).values(state="retired"))
-    serving = versions.c.id == version_id
-    served_at = func.coalesce(versions.c.served_at, now)
-    db.execute(update(versions).where(serving).values(state="serving", served_at=served_at))
-    line = [] if version_id is None else [version.id for version in ancestry(db, version_id)]
-    settle_learned(db, user_id, line, unlearned=unlearned)

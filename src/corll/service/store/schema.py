@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from corll.schemas.states import (
+    BaseReason,
     DraftKind,
     DraftSource,
     DraftStatus,
@@ -176,6 +177,21 @@ lineages = Table(
     Column("reference_id", String, ForeignKey("model_references.id"), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("ended_at", Float),
+    # The version that served when it ended; none where the reference did.
+    Column("ended_with", String),
+)
+
+# The base models that were served, one after the other; the last one is.
+served_bases = Table(
+    "served_bases",
+    metadata,
+    _number(),
+    Column("name", String, nullable=False),
+    Column("reference_id", String, ForeignKey("model_references.id"), nullable=False),
+    Column("reason", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    _one_of("reason", BaseReason),
+    sqlite_autoincrement=True,
 )
 
 versions = Table(
@@ -231,6 +247,8 @@ drafts = Table(
     Column("created_at", Float, nullable=False),
     # Drawn while the blind holdback was on.
     Column("blind", Boolean, nullable=False, server_default=false()),
+    # Of the base model whose token ids the candidates hold.
+    Column("base_fingerprint", String),
     _one_of("kind", DraftKind),
     _one_of("status", DraftStatus),
     _one_of("source", DraftSource),

@@ -14,13 +14,13 @@ from sqlalchemy import Connection
 
 from corll.errors import AdapterError, InputError
 from corll.model import file_names
-from corll.service.store import lineages
+from corll.service.store import bases, lineages
 from corll.service.store.accounts import audit
 from corll.service.store.database import Database
 from corll.service.store.lineages import Reference
 from corll.service.versions import publishing
 
-_UNKNOWN = "unknown"
+_UNKNOWN = bases.UNKNOWN_BASE
 
 
 def import_reference(
@@ -119,8 +119,8 @@ def _base_of(folder: Path) -> tuple[str, str]:
 
 def _check_base(db: Connection, folder: Path, fingerprint: str) -> None:
     """Check that an adapter which names its base names the one that is served here."""
-    served = {one.base_fingerprint for one in lineages.all_references(db) if one.kind == "base"}
-    if served and fingerprint not in served | {_UNKNOWN}:
+    served = bases.served_fingerprint(db)
+    if served is not None and fingerprint not in (served, _UNKNOWN):
         raise AdapterError(
             f"The adapter in {folder} was trained on another base model than this service has; "
             "import one of the same base."

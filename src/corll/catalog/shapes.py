@@ -1,0 +1,45 @@
+"""The size of a model of the Llama and Qwen families, by the numbers of its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder of the Llama family. *Source*: each model's `config.json`.
+
+    `inner` is the feed-forward size and `kv_heads` the heads of keys and values; `biased` says that
+    queries, keys and values have biases, `tied` that the output layer is the embedding.
+    """
+
+    layers: int
+    hidden: int
+    inner: int
+    heads: int
+    kv_heads: int
+    vocab: int
+    head_dim: int = 64
+    biased: bool = False
+    tied: bool = True
+
+    @property
+    def parameters(self) -> int:
+        """Count the weights."""
+        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        attention = 2 * self.hidden * queries + 2 * self.hidden * keys
+        attention += self.biased * (queries + 2 * keys)
+        layer = attention + 3 * self.hidden * self.inner + 2 * self.hidden
+        embeddings = self.vocab * self.hidden * (1 if self.tied else 2)
+        return self.layers * layer + embeddings + self.hidden
+
+    @property
+    def read_each_token(self) -> int:
+        """Count the weights that a new token reads: all but an embedding that is no output."""
+        return self.parameters - (0 if self.tied else self.vocab * self.hidden)
+
+    def adapter_parameters(self, rank: int) -> int:
+        """Count LoRA's weights on all linear layers: rank · (inputs + outputs)."""
+        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        attention = 2 * (self.hidden + queries) + 2 * (self.hidden + keys)
+        return rank * self.layers * (attention + 3 * (self.hidden + self.inner))
