@@ -7,7 +7,7 @@ weights learn instead (`trains="all"`), the policy is a copy of them and π_0 th
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +51,7 @@ class Policy(AdaptedModel):
         lora: LoraConfig | None = None,
         trains: Trains | None = None,
         chat_template: bool | None = None,
+        enable_thinking: bool = False,
         memory_limit_gb: float = 4.0,
         shared_weights: str | os.PathLike[str] | None = None,
         backend: str | None = None,
@@ -64,7 +65,9 @@ class Policy(AdaptedModel):
         is no adapter: a copy of all weights learns, in float32, π_0 is the model that was named,
         and `adapter` the folder of a saved copy; by default that folder says which of both it is.
         `dtype` and `device` are chosen for the machine; `chat_template` says whether prompts are
-        rendered as a conversation, by default wherever the tokenizer can. `shared_weights` names a
+        rendered as a conversation, by default wherever the tokenizer can. `enable_thinking` is what
+        the templates of hybrid thinkers (Qwen3) are told; a prompt of messages with
+        `chat_template_kwargs` says it for itself. `shared_weights` names a
         folder for a file of the base's weights: processes on one CPU that name the same folder have
         them in memory once. `backend` names who computes (`corll.compute.choose`), by default
         whatever is quickest on the device.
@@ -78,7 +81,9 @@ class Policy(AdaptedModel):
         base = load_model(name_or_path, dtype=dtype, device=device)
         if shared_weights is not None and trains == "adapter":
             map_weights(base, Path(shared_weights))
-        codec = TokenCodec.for_model(base.tokenizer, base.model, chat=chat_template)
+        codec = TokenCodec.for_model(
+            base.tokenizer, base.model, chat=chat_template, enable_thinking=enable_thinking
+        )
         kind = WholeCopies if trains == "all" else AdapterSet
         adapters = kind.create(base, lora=lora, adapter=adapter, reference=reference)
         engine = backend_for(base.model, backend)
@@ -235,5 +240,8 @@ class Policy(AdaptedModel):
 
 
 def _check_prompts(prompts: Sequence[Prompt]) -> None:
-    if isinstance(prompts, str) or (prompts and isinstance(prompts[0], dict)):
+    is_one = isinstance(prompts, str | Mapping) or (
+        prompts and isinstance(prompts[0], Mapping) and "messages" not in prompts[0]
+    )
+    if is_one:
         raise InputError("Give a list of prompts; for a single one, a list of one.")

@@ -122,8 +122,8 @@ export interface ChatMessage {
   role: "system" | "developer" | "user" | "assistant";
   /** What is said, whole or in parts. */
   content: string | TextPart[];
-  /** Not supported: null, empty, or left out. */
-  name?: null | unknown[];
+  /** Who speaks, of several with one role: handed to the chat template, and kept with the draft. Most templates do not write it. */
+  name?: string | null;
   /** Not supported: null, empty, or left out. */
   refusal?: null | unknown[];
   /** Not supported: null, empty, or left out. */
@@ -178,12 +178,24 @@ export interface ChatRequest {
   logprobs?: boolean | null;
   /** How many of the likeliest tokens in place of each. */
   top_logprobs?: number | null;
+  /** What the model's chat template is told beside the messages, as in vLLM's API, such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets itself, such as `messages`, is refused. */
+  chat_template_kwargs?: Record<string, unknown> | null;
   /** Text alone. */
   response_format?: TextFormat | null;
   /** False keeps this draft nowhere; left out, consent says what is stored. */
   store?: false | null;
   /** Changes nothing. */
   service_tier?: "auto" | "default" | null;
+  /** Text alone. */
+  modalities?: "text"[] | null;
+  /** Not supported: null, empty, or left out. */
+  tools?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  functions?: null | unknown[];
+  /** Changes nothing, since there are no tools. */
+  tool_choice?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  parallel_tool_calls?: boolean | null;
 }
 
 /** One choice, preferred to another. */

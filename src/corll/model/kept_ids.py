@@ -10,20 +10,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from os.path import commonprefix
 from typing import NamedTuple
 
-from rapidfuzz.distance import Levenshtein
-
+from corll.edits import Stretch, shared_stretches
 from corll.model.spelling import Speller, is_unspaced
-
-
-class Stretch(NamedTuple):
-    """Text that draft and edit share: where it begins in each, and how long it is."""
-
-    in_draft: int
-    in_edit: int
-    length: int
 
 
 class _Kept(NamedTuple):
@@ -62,20 +52,6 @@ def ids_of_edit(speller: Speller, drafted: Sequence[int], edited: str) -> tuple[
         if speller.decode(ids) == edited:
             return ids
     return spelling.ids
-
-
-def shared_stretches(draft: str, edited: str) -> list[Stretch]:
-    """Return what two texts share, in order: beginning and end first, then the most between."""
-    beginning = len(commonprefix([draft, edited]))
-    rest, edited_rest = draft[beginning:], edited[beginning:]
-    end = len(commonprefix([rest[::-1], edited_rest[::-1]]))
-    between = Levenshtein.editops(
-        rest[: len(rest) - end], edited_rest[: len(edited_rest) - end]
-    ).as_matching_blocks()
-    stretches = [Stretch(0, 0, beginning)]
-    stretches += [Stretch(beginning + b.a, beginning + b.b, b.size) for b in between]
-    stretches.append(Stretch(len(draft) - end, len(edited) - end, end))
-    return [one for one in stretches if one.length]
 
 
 class _Places(NamedTuple):

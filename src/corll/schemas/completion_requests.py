@@ -1,10 +1,20 @@
-"""Requests for drafts, which are OpenAI's. A field that is not here is refused, never ignored."""
+"""Requests for drafts, which are OpenAI's.
+
+A field that is not here is refused, never ignored, unless it is null: typed clients and proxies
+send along what they leave out.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from corll.schemas.bodies import RequestBody, Text, example
 
@@ -31,6 +41,18 @@ Absent = Annotated[
 """A field of OpenAI's that clients send along empty."""
 
 
+class _NullIsLeftOut(RequestBody):
+    """A shape of OpenAI's, of whose many optional fields some are not here."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_unknown_nulls(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        known = cls.model_fields
+        return {name: it for name, it in fields.items() if it is not None or name in known}
+
+
 class TextPart(RequestBody):
     """A piece of a message; only text is understood."""
 
@@ -38,14 +60,19 @@ class TextPart(RequestBody):
     text: Text = Field(description="The text.")
 
 
-class ChatMessage(RequestBody):
+class ChatMessage(_NullIsLeftOut):
     """A turn of a conversation. A reply's message can be sent back as the client holds it."""
 
     role: Literal["system", "developer", "user", "assistant"] = Field(
         description="Who speaks; developer is read as system."
     )
     content: Text | list[TextPart] = Field(description="What is said, whole or in parts.")
-    name: Absent
+    name: Text | None = Field(
+        None,
+        max_length=64,
+        description="Who speaks, of several with one role: handed to the chat template, and kept "
+        "with the draft. Most templates do not write it.",
+    )
     refusal: Absent
     audio: Absent
     function_call: Absent
@@ -56,7 +83,8 @@ class ChatMessage(RequestBody):
         """Return the message as chat templates read it."""
         content = self.content
         text = content if isinstance(content, str) else "".join(part.text for part in content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+        role = "system" if self.role == "developer" else self.role
+        return {"role": role, "content": text} | ({"name": self.name} if self.name else {})
 
 
 class StreamOptions(RequestBody):
@@ -72,7 +100,7 @@ class TextFormat(RequestBody):
     type: Literal["text"] = Field(description="Only text is drafted.")
 
 
-class Generation(RequestBody):
+class Generation(_NullIsLeftOut):
     """What both kinds of completion share."""
 
     model: str = Field(max_length=200, description="`corll`, `base`, or a version: NAME@7.")
@@ -142,6 +170,11 @@ class Generation(RequestBody):
         return False
 
     @property
+    def template_kwargs(self) -> dict[str, Any]:
+        """Return what the chat template is told beside the messages: nothing where none is used."""
+        return {}
+
+    @property
     def user_name(self) -> str | None:
         """Return whom a backend speaks for; `user` is the older name."""
         return self.safety_identifier or self.user
@@ -170,11 +203,26 @@ class ChatRequest(Generation):
     top_logprobs: int | None = Field(
         None, ge=0, le=20, description="How many of the likeliest tokens in place of each."
     )
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        None,
+        description="What the model's chat template is told beside the messages, as in vLLM's API, "
+        'such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets '
+        "itself, such as `messages`, is refused.",
+    )
     response_format: TextFormat | None = Field(None, description="Text alone.")
     store: Literal[False] | None = Field(
         None, description="False keeps this draft nowhere; left out, consent says what is stored."
     )
     service_tier: Literal["auto", "default"] | None = Field(None, description="Changes nothing.")
+    modalities: list[Literal["text"]] | None = Field(None, description="Text alone.")
+    tools: Absent
+    functions: Absent
+    tool_choice: Literal["none", "auto"] | None = Field(
+        None, description="Changes nothing, since there are no tools."
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="Changes nothing, since there are no tools."
+    )
 
     @model_validator(mode="after")
     def _chat_consistent(self) -> Self:
@@ -196,8 +244,13 @@ class ChatRequest(Generation):
 
     @property
     def stored_prompt(self) -> list[dict[str, str]]:
-        """Return the prompt as a draft keeps it."""
+        """Return the conversation as a draft keeps it, beside what its template is told."""
         return [message.as_plain() for message in self.messages]
+
+    @property
+    def template_kwargs(self) -> dict[str, Any]:
+        """Return what the chat template is told beside the messages."""
+        return self.chat_template_kwargs or {}
 
     @property
     def longest(self) -> int | None:

@@ -19,6 +19,7 @@ def load_base(settings: ServiceSettings) -> Policy:
             device=settings.device,
             backend=settings.backend,
             lora=settings.lora,
+            enable_thinking=settings.enable_thinking,
             memory_limit_gb=settings.coactive.memory_limit_gb,
             shared_weights=settings.data_dir / "base",
         )

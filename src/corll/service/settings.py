@@ -81,6 +81,11 @@ class ServiceSettings(Config):
         description="Who computes: plain, cpu, or package.module:attribute of a backend of your "
         "own; by default the quickest on the device.",
     )
+    enable_thinking: bool = Field(
+        False,
+        description="What the chat templates of hybrid thinkers (Qwen3) are told, unless a "
+        "request's chat_template_kwargs say it.",
+    )
     admin_key: Annotated[SecretStr | None, Suppress] = Field(
         None, description="The first key, from CORLL_ADMIN_KEY alone; else one is made and shown."
     )

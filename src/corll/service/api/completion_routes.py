@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from corll.config import CoactiveConfig
-from corll.records import Prompt
+from corll.records import Prompt, Verbatim
 from corll.schemas.completion_requests import ChatRequest, CompletionRequest, TextRequest
 from corll.schemas.completions import ChatCompletion, DraftFacts, TextCompletion
 from corll.service.api.callers import Caller, CurrentCaller
@@ -37,7 +37,6 @@ from corll.service.drafting.requests import (
     Progress,
 )
 from corll.service.drafting.serving import Serving
-from corll.service.prompts import as_prompt
 from corll.service.store import drafts
 from corll.service.store.drafts import DraftRow
 from corll.service.store.rows import new_id
@@ -192,7 +191,7 @@ class _DraftUnderWay:
             key_id=self.key_id,
             kind=self.body.kind,
             model=self.body.model,
-            prompt=self.body.stored_prompt,
+            prompt=self.request.prompt,
             version_id=None if version is None else version.id,
             candidates=[asdict(sample) for sample in drawn.candidates],
             shown=list(drawn.shown),
@@ -234,7 +233,10 @@ _abandoned: set[asyncio.Task[None]] = set()
 
 def _request(body: CompletionRequest, serving: Serving, services: Services) -> DraftRequest:
     config = _config(body, services.settings.coactive)
-    prompt = as_prompt(body.stored_prompt, body.kind)
+    asked = body.stored_prompt
+    prompt = services.drafter.settled(
+        Verbatim(asked) if isinstance(asked, str) else asked, body.template_kwargs
+    )
     choices = body.n or 1
     most = services.settings.max_choices
     for name, value in (("n", choices), ("num_candidates", config.num_candidates)):

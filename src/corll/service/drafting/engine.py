@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +116,10 @@ class Engine:
     @property
     def under_way(self) -> int:
         return len(self._waiting) + sum(len(session.jobs) for session in list(self._sessions))
+
+    def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
+        """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
+        return self._base.codec.settled(prompt, template_kwargs)
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Count the tokens of a rendered prompt. *Raises*: InputError, PromptTooLongError."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.errors import CorllError
@@ -163,6 +163,10 @@ class Drafter(Protocol):
     """Of its weights."""
 
     context_length: int | None
+
+    def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
+        """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
+        ...
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Count the tokens of a rendered prompt. *Raises*: InputError, PromptTooLongError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,9 @@ def go_on(trainer: Trainer, row: ImportRow) -> None:
 def _chunk(trainer: Trainer, row: ImportRow) -> None:
     with trainer.database.read() as db:
         _check_wanted(db, row)
-        items = imports.items_of(db, row.id)
+        kept = imports.items_of(db, row.id)
+    settled = trainer.base.codec.settled
+    items = [replace(item, prompt=settled(item.prompt)) for item in kept]
     held_out = [item for item in items if item.held_out and item.state != "skipped"]
     result: dict[str, Any] = dict(row.result or {})
     if "before" not in result:
