@@ -167,13 +167,19 @@ class Policy(AdaptedModel):
         seeds: Sequence[int],
         *,
         sampling: SamplingConfig = DEFAULT_SAMPLING,
+        beginnings: Sequence[Ids] | None = None,
     ) -> Decoding:
         """Begin the responses that `sample` would draw, for a caller who wants them by the token.
 
-        They go on by `advance`, of this policy. *Raises*: InputError, PromptTooLongError.
+        `beginnings` are ids of responses, one a prompt, that are gone on with. The decoding goes on
+        by `advance`, of this policy. *Raises*: InputError, PromptTooLongError.
         """
         _check_prompts(prompts)
-        encoded = [self.codec.encode_prompt(prompt) for prompt in prompts]
+        begun = [()] * len(prompts) if beginnings is None else beginnings
+        encoded = [
+            (*self.codec.encode_prompt(prompt), *ids)
+            for prompt, ids in zip(prompts, begun, strict=True)
+        ]
         self.codec.check_room(encoded, max_new_tokens)
         return self.begin(encoded, num_samples, max_new_tokens, seeds, sampling=sampling)
 

@@ -170,7 +170,7 @@ export interface ChatRequest {
   presence_penalty?: number | null;
   /** Not supported: empty, null, or left out. */
   logit_bias?: Record<string, number> | null;
-  /** The conversation so far. */
+  /** The conversation so far. Where the assistant's message is the last, the draft goes on with it, and the edit of that draft is the whole text. */
   messages: ChatMessage[];
   /** The most tokens of a choice. */
   max_completion_tokens?: number | null;
@@ -180,6 +180,14 @@ export interface ChatRequest {
   top_logprobs?: number | null;
   /** What the model's chat template is told beside the messages, as in vLLM's API, such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets itself, such as `messages`, is refused. */
   chat_template_kwargs?: Record<string, unknown> | null;
+  /** What the model is told around the user's last message: `reply`, that it is a message which the draft answers as the user; `write`, that it says what to write; `none`, nothing. The framed message is the draft's prompt. */
+  frame?: "none" | "reply" | "write" | null;
+  /** With a frame: a few words that the draft carries out, "yes, Fri, no refund". */
+  hint?: string | null;
+  /** With a frame: how the user signs. */
+  sign_as?: string | null;
+  /** With a frame: words in place of its own, with {message}, and {hint} and {name} where these are given. A line whose field is empty is left out. */
+  frame_template?: string | null;
   /** Text alone. */
   response_format?: TextFormat | null;
   /** False keeps this draft nowhere; left out, consent says what is stored. */
@@ -306,6 +314,8 @@ export interface DraftFacts {
   stored: boolean;
   /** The number of the version that drafted, null for the reference; left out while blind. */
   version?: number | null;
+  /** True where the draft goes on with the assistant's last message: the draft, and with it its edit, is the whole text. Left out otherwise. */
+  goes_on?: boolean;
   /** True where chance decided whether a version drafts; left out otherwise. */
   blind?: boolean;
 }

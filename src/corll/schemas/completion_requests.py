@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from corll.frames import LONGEST_HINT, LONGEST_NAME, LONGEST_TEMPLATE, FrameName, Framing
+from corll.records import Message
 from corll.schemas.bodies import RequestBody, Text, example
 
 _MOST_STOPS = 4
@@ -175,6 +177,16 @@ class Generation(_NullIsLeftOut):
         return {}
 
     @property
+    def framing(self) -> Framing:
+        """Return the frame around what is asked: none where there is no conversation."""
+        return Framing()
+
+    @property
+    def beginning(self) -> str:
+        """Return the text that the draft goes on with, as its first part."""
+        return ""
+
+    @property
     def user_name(self) -> str | None:
         """Return whom a backend speaks for; `user` is the older name."""
         return self.safety_identifier or self.user
@@ -194,7 +206,10 @@ class ChatRequest(Generation):
     )
 
     messages: list[ChatMessage] = Field(
-        min_length=1, max_length=1000, description="The conversation so far."
+        min_length=1,
+        max_length=1000,
+        description="The conversation so far. Where the assistant's message is the last, the draft "
+        "goes on with it, and the edit of that draft is the whole text.",
     )
     max_completion_tokens: int | None = Field(
         None, ge=1, le=1_000_000, description="The most tokens of a choice."
@@ -208,6 +223,26 @@ class ChatRequest(Generation):
         description="What the model's chat template is told beside the messages, as in vLLM's API, "
         'such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets '
         "itself, such as `messages`, is refused.",
+    )
+    frame: FrameName | None = Field(
+        "none",
+        description="What the model is told around the user's last message: `reply`, that it is a "
+        "message which the draft answers as the user; `write`, that it says what to write; "
+        "`none`, nothing. The framed message is the draft's prompt.",
+    )
+    hint: Text | None = Field(
+        None,
+        max_length=LONGEST_HINT,
+        description='With a frame: a few words that the draft carries out, "yes, Fri, no refund".',
+    )
+    sign_as: Text | None = Field(
+        None, max_length=LONGEST_NAME, description="With a frame: how the user signs."
+    )
+    frame_template: Text | None = Field(
+        None,
+        max_length=LONGEST_TEMPLATE,
+        description="With a frame: words in place of its own, with {message}, and {hint} and "
+        "{name} where these are given. A line whose field is empty is left out.",
     )
     response_format: TextFormat | None = Field(None, description="Text alone.")
     store: Literal[False] | None = Field(
@@ -230,7 +265,17 @@ class ChatRequest(Generation):
             raise ValueError("top_logprobs has a meaning only with logprobs=true")
         if self.max_tokens and self.max_completion_tokens:
             raise ValueError("give max_completion_tokens or max_tokens, not both")
+        self.framing.around_last([message.as_plain() for message in self.messages])
+        if self.goes_on and self.messages[-1].name:
+            raise ValueError("a message that is gone on with cannot have a name")
         return self
+
+    @property
+    def framing(self) -> Framing:
+        """Return the frame with what is filled in. *Raises*: InputError where that is not right."""
+        return Framing(
+            self.frame or "none", self.hint or "", self.sign_as or "", self.frame_template
+        )
 
     @property
     def kind(self) -> Literal["chat", "text"]:
@@ -243,9 +288,24 @@ class ChatRequest(Generation):
         return self.store is False
 
     @property
-    def stored_prompt(self) -> list[dict[str, str]]:
-        """Return the conversation as a draft keeps it, beside what its template is told."""
-        return [message.as_plain() for message in self.messages]
+    def stored_prompt(self) -> list[Message]:
+        """Return the conversation as a draft keeps it, beside what its template is told.
+
+        The user's last message stands in its frame. A turn of the assistant that is gone on with
+        is a part of the draft.
+        """
+        framed = self.framing.around_last([message.as_plain() for message in self.messages])
+        return framed[:-1] if self.goes_on else framed
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the last message is the assistant's, and so is gone on with."""
+        return self.messages[-1].role == "assistant"
+
+    @property
+    def beginning(self) -> str:
+        """Return the text that the draft goes on with."""
+        return self.messages[-1].as_plain()["content"] if self.goes_on else ""
 
     @property
     def template_kwargs(self) -> dict[str, Any]:

@@ -40,6 +40,12 @@ class ServedConfig(CoactiveConfig):
     drafts_from: Annotated[Literal["policy"], Suppress] = Field(
         "policy", description="A service drafts from what it learned; `base` and holdback do not."
     )
+    max_completion_length: int = Field(
+        512,
+        ge=1,
+        description="Longest response where a request does not say, in tokens; less where the "
+        "context leaves less.",
+    )
     memory_limit_gb: float = Field(
         1.0, gt=0, description="Working memory of drafts, and of steps, beside the weights."
     )

@@ -107,11 +107,11 @@ def test_an_import_gives_way_to_drafts_before_each_pass(trainer: Trainer) -> Non
 def test_prompts_that_are_too_long_are_skipped_and_the_rest_is_learned(
     policy: Policy, database: Database, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
+    """Those that leave less room than the longest draft takes are not too long."""
     short = "The parcel is late."
     limit = len(policy.codec.encode_prompt([{"role": "user", "content": short}]))
-    settings = settings_for(
-        tiny_model_folder, tmp_path / "data", coactive={"max_prompt_length": limit}
-    )
+    coactive = {"max_prompt_length": limit, "max_completion_length": 512}
+    settings = settings_for(tiny_model_folder, tmp_path / "data", coactive=coactive)
     trainer = Trainer(policy, database, settings)
     user = add_user(database, "ann")
     held_out = min(imports.held_out_numbers(12))

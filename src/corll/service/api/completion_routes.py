@@ -223,6 +223,7 @@ class _DraftUnderWay:
             candidates=len(drawn.candidates),
             user=user.id,
             stored=self.stored,
+            **({"goes_on": True} if self.request.beginning else {}),
             **({"implicit_reward": None, "blind": True} if self.serving.blind else told),
         )
 
@@ -233,6 +234,14 @@ _abandoned: set[asyncio.Task[None]] = set()
 
 def _request(body: CompletionRequest, serving: Serving, services: Services) -> DraftRequest:
     config = _config(body, services.settings.coactive)
+    if body.framing.frame != "none" and not services.drafter.has_chat_template:
+        raise bad_request(
+            f"This server's model, {services.drafter.model}, has no chat template, so it does not "
+            f"follow what a frame ({body.framing.frame}) tells it. Serve an instruction model "
+            "(`corll models` lists some), or ask without a frame at POST /v1/completions, which "
+            "continues a text.",
+            param="frame",
+        )
     asked = body.stored_prompt
     prompt = services.drafter.settled(
         Verbatim(asked) if isinstance(asked, str) else asked, body.template_kwargs
@@ -256,6 +265,7 @@ def _request(body: CompletionRequest, serving: Serving, services: Services) -> D
         tells=bool(body.stream),
         scored=bool(body.implicit_reward),
         blind=serving.blind,
+        beginning=body.beginning,
     )
 
 
@@ -272,7 +282,7 @@ def _length(body: CompletionRequest, prompt: Prompt, services: Services) -> int:
     limit = services.drafter.context_length
     if limit is None:
         return default
-    return max(1, min(default, limit - services.drafter.count_tokens(prompt)))
+    return max(1, min(default, limit - services.drafter.count_tokens(prompt, body.beginning)))
 
 
 def _config(body: CompletionRequest, default: CoactiveConfig) -> CoactiveConfig:

@@ -98,6 +98,7 @@ class Engine:
     ) -> None:
         self.model, self.fingerprint = base.name, base.base.fingerprint
         self.context_length = base.codec.context_length
+        self.has_chat_template = base.codec.chat
         self._base, self._on_busy = base, on_busy
         self._max_waiting, self._max_branches = max_waiting, max_branches
         self._adapters = AdaptersInMemory(base, max_adapters)
@@ -121,9 +122,22 @@ class Engine:
         """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
         return self._base.codec.settled(prompt, template_kwargs)
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        """Count the tokens of a rendered prompt. *Raises*: InputError, PromptTooLongError."""
-        return len(self._base.codec.encode_prompt(prompt))
+    def count_tokens(self, prompt: Prompt, beginning: str = "") -> int:
+        """Count the tokens of a rendered prompt, with those of a response that has begun.
+
+        *Raises*: InputError, PromptTooLongError.
+        """
+        begun = self._begun(beginning)
+        ids = self._base.codec.encode_prompt(prompt)
+        return len(ids) + (0 if begun is None else len(begun.token_ids))
+
+    def _begun(self, beginning: str) -> Sample | None:
+        """Return the beginning of a response in the ids that learning scores it on."""
+        if not beginning:
+            return None
+        codec = self._base.codec
+        ids = codec.encode_response(beginning).token_ids[:-1]
+        return Sample(codec.decode(ids), ids, None, finished=False)
 
     def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:
         """Return why an edit of a draft could not be learned from; None where it can."""
@@ -144,8 +158,11 @@ class Engine:
         """
         codec, limit = self._base.codec, request.config.max_prompt_length
         prompt_ids = codec.encode_prompt(request.prompt, limit=limit)
+        beginning = self._begun(request.beginning)
+        if beginning is not None:
+            prompt_ids += beginning.token_ids
         codec.check_room([prompt_ids], request.max_new_tokens)
-        job = DraftJob(request, len(prompt_ids), on_event)
+        job = DraftJob(request, len(prompt_ids), on_event, beginning)
         room = max(1, self._base.branches_at_once(longest_row([job])))
         if request.branches > room:
             raise InputError(

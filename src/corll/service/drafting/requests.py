@@ -46,6 +46,8 @@ class DraftRequest:
     of them are shown. `top_logprobs` is None where no log-probabilities are wanted; `tells` says
     whether anybody reads the text before its end; `scored`, whether R_π is wanted though nothing
     is ranked by it; `blind`, that nothing may tell a version from π_0, so that π_0 draws as many.
+    `beginning` is the text of a response that is gone on with: it is a part of each candidate, but
+    not of what is told.
     """
 
     prompt: Prompt
@@ -59,6 +61,7 @@ class DraftRequest:
     tells: bool = True
     scored: bool = False
     blind: bool = False
+    beginning: str = ""
 
     @property
     def sampling(self) -> SamplingConfig:
@@ -117,7 +120,8 @@ class Drawn:
 
     `scores` are what `selection` maximises, None where nothing was ranked and none were wanted.
     `cut` are the choices that ended at their longest; `cancelled` says that nobody waited for the
-    end.
+    end. Each candidate begins with `beginning`, where a response was gone on with; its ids are
+    among the tokens of the prompt.
     """
 
     candidates: tuple[Sample, ...]
@@ -127,6 +131,18 @@ class Drawn:
     logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()
     cut: frozenset[int] = frozenset()
     cancelled: bool = False
+    beginning: Sample | None = None
+
+    def text(self, choice: int) -> str:
+        """Return what was drawn of a choice, without what it began with."""
+        begun = 0 if self.beginning is None else len(self.beginning.text)
+        return self.candidates[self.shown[choice]].text[begun:]
+
+    @property
+    def completion_tokens(self) -> int:
+        """Count the tokens that were drawn of all choices."""
+        begun = 0 if self.beginning is None else len(self.beginning.token_ids)
+        return sum(len(self.candidates[shown].token_ids) - begun for shown in self.shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +157,15 @@ DraftEvent: TypeAlias = Delta | Progress | Drawn | Failed
 
 @dataclass(eq=False)
 class DraftJob:
-    """A request under way. `on_event` is called from the engine's thread, its end last."""
+    """A request under way. `on_event` is called from the engine's thread, its end last.
+
+    `beginning` is that of the request in ids, which are among the `prompt_tokens`; None for none.
+    """
 
     request: DraftRequest
     prompt_tokens: int
     on_event: Callable[[DraftEvent], None]
+    beginning: Sample | None = None
     cancelled: bool = field(default=False, init=False)
 
     def cancel(self) -> None:
@@ -164,12 +184,18 @@ class Drafter(Protocol):
 
     context_length: int | None
 
+    has_chat_template: bool
+    """Whether conversations can be drafted for."""
+
     def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
         """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
         ...
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        """Count the tokens of a rendered prompt. *Raises*: InputError, PromptTooLongError."""
+    def count_tokens(self, prompt: Prompt, beginning: str = "") -> int:
+        """Count the tokens of a rendered prompt, with those of a response that has begun.
+
+        *Raises*: InputError, PromptTooLongError.
+        """
         ...
 
     def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:

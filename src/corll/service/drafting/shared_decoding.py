@@ -15,7 +15,6 @@ from corll.service.drafting.requests import (
     Delta,
     DraftEvent,
     DraftJob,
-    DraftRequest,
     Drawn,
     Progress,
     TokenLogprob,
@@ -55,7 +54,11 @@ class Session:
             [job.request.seed for job in jobs],
         )
         with self._weights() as drawing:
-            self._decoding = drawing.start(*arguments, sampling=first.sampling)
+            self._decoding = drawing.start(
+                *arguments,
+                sampling=first.sampling,
+                beginnings=[job.beginning.token_ids if job.beginning else () for job in jobs],
+            )
         numbers = iter(range(len(jobs) * first.branches))
         self._rows = [[_Row(next(numbers)) for _ in range(first.branches)] for _ in jobs]
         self._over = [False] * len(jobs)
@@ -107,7 +110,7 @@ class Session:
         before = sum(row.ended for row in rows)
         for row in rows:
             if not row.ended:
-                self._read(row, request, is_last=cancelled)
+                self._read(row, job, is_last=cancelled)
         done = sum(row.ended for row in rows)
         if cancelled:
             self._decoding.stop([row.number for row in rows])
@@ -117,21 +120,21 @@ class Session:
             self._over[number] = True
             self._finish(number, job, cancelled=cancelled)
 
-    def _read(self, row: _Row, request: DraftRequest, *, is_last: bool) -> None:
+    def _read(self, row: _Row, job: DraftJob, *, is_last: bool) -> None:
         """Return where a candidate stands; its text where that is told, searched, or at an end."""
-        decoding = self._decoding
+        decoding, request = self._decoding, job.request
         length = int(decoding.lengths[row.number])
         ids = tuple(decoding.token_ids[row.number, :length].tolist())
         finished = bool(decoding.finished[row.number])
         at_end = finished or length >= request.max_new_tokens
         wanted = at_end or is_last or request.tells or bool(request.stop)
-        text = self.base.codec.decode(ids) if wanted else ""
+        text = self._text_of(ids, job) if wanted else ""
         if request.top_logprobs is not None and not finished:
             row.logprobs.append(self._token_logprob(row, ids[-1], request.top_logprobs))
         ends = [at for stop in request.stop if (at := text.find(stop)) >= 0]
         if ends:
             text, row.stopped = text[: min(ends)], True
-            del row.logprobs[len(self._ids_within(ids, text)) if text else 0 :]
+            del row.logprobs[len(self._ids_within(ids, text, job)) if text else 0 :]
         row.ended = bool(ends) or at_end
         row.text = text
         if row.ended and not finished:
@@ -170,9 +173,10 @@ class Session:
             branch = branches[row.number]
             ids, logprob = branch.token_ids, branch.logprob
             if row.stopped:
-                ids = self._ids_within(ids, row.text)
+                ids = self._ids_within(ids, row.text, job)
                 logprob = float(self._decoding.logprobs[row.number, : len(ids)].sum())
-            samples.append(Sample(row.text, ids, logprob, branch.finished))
+            sample = Sample(row.text, ids, logprob, branch.finished)
+            samples.append(sample if job.beginning is None else _joined(job.beginning, sample))
         shown, scores, config = tuple(range(request.choices)), None, request.config
         if not cancelled and (request.scored or not request.streams):
             with self._weights() as drawing:
@@ -200,15 +204,29 @@ class Session:
                     if not (samples[candidate].finished or rows[candidate].stopped)
                 ),
                 cancelled,
+                job.beginning,
             )
         )
 
-    def _ids_within(self, ids: tuple[int, ...], text: str) -> tuple[int, ...]:
+    def _text_of(self, ids: tuple[int, ...], job: DraftJob) -> str:
+        """Return the text of ids that were drawn; after a beginning they may read otherwise."""
+        decode, beginning = self.base.codec.decode, job.beginning
+        if beginning is None:
+            return decode(ids)
+        return decode((*beginning.token_ids, *ids))[len(beginning.text) :]
+
+    def _ids_within(self, ids: tuple[int, ...], text: str, job: DraftJob) -> tuple[int, ...]:
         """Return the ids whose text is within `text`, cut by a stop sequence; at least one."""
         for count in range(len(ids), 1, -1):
-            if text.startswith(self.base.codec.decode(ids[:count])):
+            if text.startswith(self._text_of(ids[:count], job)):
                 return ids[:count]
         return ids[:1]
+
+
+def _joined(beginning: Sample, drawn: Sample) -> Sample:
+    """Return a whole response: no policy sampled all of it."""
+    ids = beginning.token_ids + drawn.token_ids
+    return Sample(beginning.text + drawn.text, ids, None, drawn.finished)
 
 
 def longest_row(jobs: Sequence[DraftJob]) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
-from corll.draft import make_drafts
+from corll.draft import make_drafts, within_context
 from corll.errors import InputError
 from corll.evaluation import Evaluation, compare, evaluate, mean_interval
 from corll.records import Draft, Prompt
@@ -144,7 +144,8 @@ def _measured(
             sent = [clean_edit(item.sent) for item in chunk]
             seeds = [_HELD_OUT_SEED + item.number for item in chunk]
             trainer.give_way()
-            made += make_drafts(policy, prompts, config, seeds=seeds)
+            fitting = within_context(policy, prompts, config)
+            made += make_drafts(policy, prompts, fitting, seeds=seeds)
             trainer.give_way()
             logprobs = policy.logprobs(prompts, sent).tolist()
             lengths = [len(codec.encode_response(text).token_ids) for text in sent]
@@ -189,9 +190,9 @@ def _drafts(
     """Yield each item with its old draft, or a new one."""
     missing = [item for item in items if item.draft is None]
     if missing:
-        config = trainer.settings.coactive
         prompts = [item.prompt for item in missing]
         with trainer.serving_policy(user_id) as policy:
+            config = within_context(policy, prompts, trainer.settings.coactive)
             trainer.give_way()
             made = make_drafts(policy, prompts, config, seeds=[item.number for item in missing])
         yield from zip(missing, made, strict=True)
