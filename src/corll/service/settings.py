@@ -122,6 +122,11 @@ class ServiceSettings(Config):
         description="Most tokens that a request may ask for; beyond it a 400. By default the "
         "context alone limits it.",
     )
+    guards: bool = Field(
+        True,
+        description="Whether drafts without a seed are stopped where they repeat themselves and, "
+        "while nobody reads along, drawn anew, as are those that open as an AI's.",
+    )
     max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
     max_import_mb: int = Field(32, ge=1, description="Largest body of an import of past texts.")
     max_adapter_mb: int = Field(

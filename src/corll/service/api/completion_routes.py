@@ -197,7 +197,7 @@ class _DraftUnderWay:
             shown=list(drawn.shown),
             scores=None if drawn.scores is None else list(drawn.scores),
             sampling=self.request.sampling.model_dump(),
-            seed=self.request.seed,
+            seed=drawn.seed,
             status="cancelled" if drawn.cancelled else "complete",
             held_back=self.serving.held_back,
             blind=self.serving.blind,
@@ -223,9 +223,18 @@ class _DraftUnderWay:
             candidates=len(drawn.candidates),
             user=user.id,
             stored=self.stored,
-            **({"goes_on": True} if self.request.beginning else {}),
+            **self._exceptional(drawn),
             **({"implicit_reward": None, "blind": True} if self.serving.blind else told),
         )
+
+    def _exceptional(self, drawn: Drawn) -> dict[str, Any]:
+        """Return what most replies have nothing to say of."""
+        told = {
+            "goes_on": bool(self.request.beginning),
+            "thrown_away": drawn.thrown_away,
+            "looped": list(drawn.looped),
+        }
+        return {name: value for name, value in told.items() if value}
 
 
 _abandoned: set[asyncio.Task[None]] = set()
@@ -266,6 +275,7 @@ def _request(body: CompletionRequest, serving: Serving, services: Services) -> D
         scored=bool(body.implicit_reward),
         blind=serving.blind,
         beginning=body.beginning,
+        guarded=services.settings.guards and body.seed is None,
     )
 
 

@@ -223,7 +223,7 @@ class Engine:
                     return
                 alike = [first]
                 for job in list(self._waiting)[1:]:
-                    if _shares(job.request, first.request) and self._fits([*alike, job]):
+                    if _kind(job) == _kind(first) and self._fits([*alike, job]):
                         alike.append(job)
                 for job in alike:
                     self._waiting.remove(job)
@@ -232,7 +232,7 @@ class Engine:
     def _fits(self, jobs: Sequence[DraftJob]) -> bool:
         """Say whether these, drawn together, find room and memory beside what is under way."""
         under_way = sum(session.branches for session in self._sessions)
-        branches = under_way + sum(job.request.branches for job in jobs)
+        branches = under_way + sum(job.branches for job in jobs)
         longest = max(longest_row(jobs), *(session.longest for session in self._sessions), 0)
         return branches <= min(self._max_branches, self._base.branches_at_once(longest))
 
@@ -249,21 +249,21 @@ class Engine:
 
     def _advance(self, session: Session) -> bool:
         try:
-            return session.advance()
+            goes_on = session.advance()
         except Exception as error:
             _report(error)
             session.fail(Failed(error))
-            return False
+            goes_on = False
+        with self._changed:
+            self._waiting.extendleft(session.to_redraw)
+        session.to_redraw.clear()
+        return goes_on
 
 
-def _shares(one: DraftRequest, other: DraftRequest) -> bool:
-    """Say whether two requests can be drawn in one decoding."""
-    return _kind(one) == _kind(other)
-
-
-def _kind(request: DraftRequest) -> tuple[Any, ...]:
-    version = None if request.version is None else request.version.id
-    return version, request.sampling, request.branches
+def _kind(job: DraftJob) -> tuple[Any, ...]:
+    """Return what two requests have in common that can be drawn in one decoding."""
+    version = job.request.version
+    return None if version is None else version.id, job.request.sampling, job.branches
 
 
 def _report(error: Exception) -> None:

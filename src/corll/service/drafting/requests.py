@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any, Protocol, TypeAlias
 
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.errors import CorllError
 from corll.records import Prompt, Sample
+
+MOST_REDRAWS = 2
+"""How often a candidate that nobody can use is drawn anew."""
 
 
 class EngineBusyError(CorllError, RuntimeError):
@@ -47,7 +51,8 @@ class DraftRequest:
     whether anybody reads the text before its end; `scored`, whether R_π is wanted though nothing
     is ranked by it; `blind`, that nothing may tell a version from π_0, so that π_0 draws as many.
     `beginning` is the text of a response that is gone on with: it is a part of each candidate, but
-    not of what is told.
+    not of what is told. `guarded` says whether candidates that nobody can use are stopped and,
+    where nobody saw them, thrown away and drawn anew.
     """
 
     prompt: Prompt
@@ -62,6 +67,7 @@ class DraftRequest:
     scored: bool = False
     blind: bool = False
     beginning: str = ""
+    guarded: bool = False
 
     @property
     def sampling(self) -> SamplingConfig:
@@ -83,6 +89,11 @@ class DraftRequest:
     def streams(self) -> bool:
         """Whether its text can be shown while it is drawn, since nothing has to be chosen."""
         return self.branches == self.choices
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether somebody reads its text before its end."""
+        return self.tells and self.streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +126,30 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A candidate that is drawn.
+
+    `text` is that of `sample` without what a response began with. `ended` says that it came to an
+    end of its own or at a stop sequence, `looped` that it was stopped since it repeated itself.
+    """
+
+    sample: Sample
+    text: str
+    ended: bool
+    looped: bool = False
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """The end of a request: all candidates, and which of them are shown, the best first.
 
     `scores` are what `selection` maximises, None where nothing was ranked and none were wanted.
     `cut` are the choices that ended at their longest; `cancelled` says that nobody waited for the
     end. Each candidate begins with `beginning`, where a response was gone on with; its ids are
-    among the tokens of the prompt.
+    among the tokens of the prompt. `looped` are the choices that were stopped since they repeated
+    themselves, `thrown_away` counts candidates that guards threw away unseen, and `seed` is that
+    of the latest draw.
     """
 
     candidates: tuple[Sample, ...]
@@ -132,6 +160,9 @@ class Drawn:
     cut: frozenset[int] = frozenset()
     cancelled: bool = False
     beginning: Sample | None = None
+    looped: tuple[int, ...] = ()
+    thrown_away: int = 0
+    seed: int = 0
 
     def text(self, choice: int) -> str:
         """Return what was drawn of a choice, without what it began with."""
@@ -160,6 +191,7 @@ class DraftJob:
     """A request under way. `on_event` is called from the engine's thread, its end last.
 
     `beginning` is that of the request in ids, which are among the `prompt_tokens`; None for none.
+    `kept` are candidates of earlier draws, where others of them were thrown away.
     """
 
     request: DraftRequest
@@ -167,6 +199,27 @@ class DraftJob:
     on_event: Callable[[DraftEvent], None]
     beginning: Sample | None = None
     cancelled: bool = field(default=False, init=False)
+    kept: list[Candidate] = field(default_factory=list, init=False)
+    redraws: int = field(default=0, init=False)
+    thrown_away: int = field(default=0, init=False)
+
+    @property
+    def branches(self) -> int:
+        """Candidates that are still to be drawn."""
+        return self.request.branches - len(self.kept)
+
+    @property
+    def seed(self) -> int:
+        """The seed of the present draw: the request's, then others that follow from it."""
+        if not self.redraws:
+            return self.request.seed
+        return Random(f"{self.request.seed}/{self.redraws}").getrandbits(62)
+
+    @property
+    def can_redraw(self) -> bool:
+        """Whether a candidate that nobody can use may be thrown away: unseen, and not for ever."""
+        request = self.request
+        return request.guarded and not request.is_seen and self.redraws < MOST_REDRAWS
 
     def cancel(self) -> None:
         """Say that nobody waits any more; what was drawn so far still arrives, as cancelled."""
