@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer
-from transformers import PreTrainedTokenizerFast
+from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
-from tiny_models import CORPUS
+from corll.model.tokens import TokenCodec
+from corll.records import Sample
+from tiny_models import CORPUS, build_tokenizer
+
+END_ID = 0
+"""The end of the tokenizers that `build_tokenizer` makes."""
 
 BOS, EOS, TURN, DONE = "<s>", "</s>", "<|turn|>", "<|done|>"
 SPECIAL = ["<unk>", BOS, EOS, TURN, DONE]
@@ -147,3 +153,53 @@ ALL: dict[str, Callable[..., Any]] = {
     "Llama 2, legacy": llama2_legacy,
     "Gemma": gemma,
 }
+
+
+def codec_of(tokenizer: Any, *, eos: int | list[int] | None = None, **settings: Any) -> TokenCodec:
+    """The codec of a model with this tokenizer; `eos` as in its generation settings."""
+    model = SimpleNamespace(
+        config=SimpleNamespace(max_position_embeddings=2048),
+        generation_config=SimpleNamespace(eos_token_id=eos),
+    )
+    return TokenCodec.for_model(tokenizer, model, **settings)
+
+
+@cache
+def chat_codec() -> TokenCodec:
+    return TokenCodec(build_tokenizer(chat=True), True, (END_ID,), 512)
+
+
+@cache
+def base_codec() -> TokenCodec:
+    return TokenCodec(build_tokenizer(chat=False), False, (END_ID,), 512)
+
+
+@cache
+def byte_fallback_codec() -> TokenCodec:
+    """As SentencePiece models are: no pre-tokenizer, spaces inside tokens, bytes for the rest."""
+    letters = ["▁", *"abcdefghijklmnopqrstuvwxyz.,'"]
+    pairs = [("▁", "p"), ("a", "r"), ("▁p", "ar"), ("c", "e"), ("ce", "l"), ("▁par", "cel")]
+    pieces = [f"<0x{byte:02X}>" for byte in range(256)] + letters + ["".join(p) for p in pairs]
+    vocab = {"</s>": 0, **{piece: n for n, piece in enumerate(pieces, start=1)}}
+    backend = Tokenizer(models.BPE(vocab=vocab, merges=pairs, byte_fallback=True))
+    backend.normalizer = normalizers.Replace(" ", "▁")
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>")
+    return TokenCodec(tokenizer, False, (0,), None)
+
+
+@cache
+def slow_codec() -> TokenCodec:
+    """A tokenizer written in Python, which knows no offsets: one id a byte."""
+    return TokenCodec(ByT5Tokenizer(), False, (1,), None)
+
+
+def ids_of(codec: TokenCodec, text: str) -> tuple[int, ...]:
+    return tuple(codec.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def sampled(codec: TokenCodec, ids: Sequence[int], *, finished: bool = True) -> Sample:
+    ids = (*ids, *((codec.end_ids[0],) if finished else ()))
+    return Sample(codec.decode(ids), ids, -1.0, finished)

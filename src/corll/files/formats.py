@@ -186,12 +186,15 @@ def _message(record: Record, field: str, value: Any) -> dict[str, str]:
         record.fail(field, f"a message with role and content is expected, not {_kind(value)}")
     # Null stands for "not there" in what other tools export (tool_calls, name).
     given = {key: item for key, item in value.items() if item is not None}
-    for key in ("role", "content"):
+    keys = ["role", "content", *({"name"} & given.keys())]
+    for key in keys:
         if not isinstance(given.get(key), str):
             record.fail(f"{field}.{key}", f"a text is expected, not {_kind(given.get(key))}")
-    if unknown := sorted(set(given) - {"role", "content"}):
-        record.fail(f"{field}.{unknown[0]}", "is not supported; messages have role and content")
-    return {key: _storable(record, f"{field}.{key}", given[key]) for key in ("role", "content")}
+    if unknown := sorted(set(given) - set(keys)):
+        record.fail(
+            f"{field}.{unknown[0]}", "is not supported; messages have role, content and name"
+        )
+    return {key: _storable(record, f"{field}.{key}", given[key]) for key in keys}
 
 
 def _reply(record: Record, field: str) -> str:

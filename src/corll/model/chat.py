@@ -58,7 +58,6 @@ class ChatTemplate:
         *Raises*: InputError with the template's own words where it refuses the conversation.
         """
         told = self.defaults if kwargs is None else kwargs
-        self._check(told)
         try:
             rendered: str = self.tokenizer.apply_chat_template(
                 [dict(message) for message in messages],
@@ -73,7 +72,11 @@ class ChatTemplate:
             ) from error
         return rendered
 
-    def _check(self, kwargs: Mapping[str, Any]) -> None:
+    def check(self, kwargs: Mapping[str, Any]) -> None:
+        """Check what a prompt tells the template beside the messages.
+
+        *Raises*: InputError for a name that the renderer sets itself, and for what is not JSON.
+        """
         for name in sorted(self.reserved & set(kwargs)):
             raise InputError(
                 f"chat_template_kwargs holds {name!r}, which the renderer sets itself; leave it "

@@ -92,6 +92,8 @@ class TokenCodec:
         if isinstance(content, Verbatim):
             return content
         kwargs = template_kwargs_of(prompt)
+        if self.chat:
+            self.template.check(kwargs or {})
         self._refuse_control_tokens("\n".join(texts_in([*messages, kwargs])), "prompt")
         return self.template.render(messages, kwargs) if self.chat else str(content)
 

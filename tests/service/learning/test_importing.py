@@ -161,3 +161,23 @@ def test_line_ends_and_pasted_control_characters_of_an_import_teach_nothing(
     assert "the draft itself" in str(same.reason)
     assert preference.chosen == {"text": "It’s late.\nBob"}
     assert preference.rejected["text"] == "It is late.\nBob"
+
+
+def test_what_is_stored_of_an_import_says_how_its_prompts_were_rendered(
+    policy: Policy, database: Database, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    """Whatever the default becomes, their preferences are learned from the prompts drafted for."""
+    policy.base.tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }}\n{% endfor %}"
+        "{% if not enable_thinking %}Shortly:{% endif %}"
+    )
+    trainer = Trainer(policy, database, settings_for(tiny_model_folder, tmp_path / "data"))
+    user = add_user(database, "ann")
+    gone_on(trainer, begun(trainer, user, 2))
+    with database.read() as db:
+        prompts = [draft.prompt for draft in drafts_of(db, user.id, limit=9)]
+        rows = preferences.preferences_of(db, user.id)
+    told = {"enable_thinking": False}
+    talks = [[{"role": "user", "content": f"Parcel {n} is late."}] for n in (1, 0)]
+    assert prompts == [{"messages": talk, "chat_template_kwargs": told} for talk in talks]
+    assert [preference.prompt for preference in rows] == prompts[::-1]
