@@ -316,6 +316,10 @@ export interface DraftFacts {
   version?: number | null;
   /** True where the draft goes on with the assistant's last message: the draft, and with it its edit, is the whole text. Left out otherwise. */
   goes_on?: boolean;
+  /** How many drafts were thrown away unseen, since they repeated themselves or opened as an AI's; left out where none was. */
+  thrown_away?: number;
+  /** The choices that were stopped since they repeated themselves; left out where none was. */
+  looped?: number[];
   /** True where chance decided whether a version drafts; left out otherwise. */
   blind?: boolean;
 }
