@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from corll.config import CoactiveConfig
-from corll.draft import best_first, make_drafts, scores_of
+from corll.draft import best_first, make_drafts, scores_of, within_context
 from corll.errors import PromptTooLongError
 from corll.policy import Policy
 from corll.records import Draft, Sample
@@ -182,3 +182,13 @@ def test_ranked_drafts_know_their_prompts_and_seeds(policy: Policy) -> None:
     drafts = make_drafts(policy, PROMPTS, FOUR, seeds=SEEDS)
     assert [draft.prompt for draft in drafts] == PROMPTS
     assert [draft.seed for draft in drafts] == SEEDS
+
+
+def test_no_response_is_longer_than_the_context_leaves(policy: Policy) -> None:
+    config = CoactiveConfig(max_completion_length=512)
+    longest = max(len(policy.codec.encode_prompt(prompt)) for prompt in PROMPTS)
+    fitting = within_context(policy, PROMPTS, config)
+    assert fitting.max_completion_length == 512 - longest
+    assert make_drafts(policy, PROMPTS, fitting, seeds=SEEDS)
+    short = CoactiveConfig(max_completion_length=9)
+    assert within_context(policy, PROMPTS, short) is short

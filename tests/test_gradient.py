@@ -290,6 +290,19 @@ def test_references_computed_otherwise_are_recomputed(policy: Policy) -> None:
     assert float(found.metrics["rewards/margins"]) == pytest.approx(0, abs=1e-5)
 
 
+def test_references_of_other_ids_are_recomputed(policy: Policy) -> None:
+    """As many of them, but of another end or another prompt: a later release may encode so."""
+    (preference,) = text_preferences(policy)[:1]
+    (kept,) = accumulated(policy, [preference])[0].references
+    chosen = policy.codec.encode_response(preference.chosen)
+    other_end = replace(chosen, token_ids=(*chosen.token_ids[:-1], 5))
+    for changed in (replace(preference, chosen=other_end), replace(preference, prompt="Hi there.")):
+        (expected,) = accumulated(policy, [changed])[0].references
+        (found,) = accumulated(policy, [changed.with_reference(kept)])[0].references
+        assert len(found.chosen_tokens) == len(kept.chosen_tokens)
+        assert found == expected != kept
+
+
 def test_the_label_names_what_the_numbers_hang_on(
     policy: Policy, tiny_model_folder: Path, tmp_path: Path
 ) -> None:

@@ -23,8 +23,9 @@ from corll.config import CoactiveConfig, LoraConfig
 from corll.errors import AdapterError, DeviceMemoryError, InputError, TrainingError
 from corll.gradient import accumulate_gradient, encode_pair
 from corll.learner import CoactiveLearner
+from corll.model import file_names
 from corll.policy import Policy
-from corll.records import Acceptance, Draft, Learned, Preference, Sample
+from corll.records import Acceptance, Draft, Learned, Preference, Prompt, Sample
 from tiny_models import perturb_adapter, weights
 
 # PEFT says these of its own doing, wherever a test calls it as a user of PEFT would.
@@ -590,6 +591,28 @@ def test_waiting_preferences_of_every_kind_are_kept(
         learner.buffer.add(preference)
     learner.save(tmp_path)
     assert list(CoactiveLearner.load(tmp_path).buffer) == waiting
+
+
+@pytest.mark.parametrize("thinks", [False, True])
+def test_prompts_are_rendered_as_before(
+    tiny_model_folder: Path, tmp_path: Path, thinks: bool
+) -> None:
+    """With the same default of thinking; learners of before 0.2 told their templates nothing."""
+    policy = Policy.load(tiny_model_folder, dtype="float32", enable_thinking=thinks)
+    learner = CoactiveLearner(policy, QUICK)
+    prompt: Prompt = {
+        "messages": [{"role": "user", "content": "Hello."}],
+        "chat_template_kwargs": {"enable_thinking": not thinks},
+    }
+    learner.learn(learner.draft(prompt), "Hello, Anna.")
+    learner.save(tmp_path)
+    resumed = CoactiveLearner.load(tmp_path)
+    assert resumed.policy.codec.enable_thinking == thinks
+    assert [waiting.prompt for waiting in resumed.buffer] == [prompt]
+    state = json.loads((tmp_path / file_names.LEARNER).read_text())
+    del state["enable_thinking"]
+    (tmp_path / file_names.LEARNER).write_text(json.dumps(state))
+    assert CoactiveLearner.load(tmp_path).policy.codec.enable_thinking
 
 
 def test_it_can_be_loaded_onto_a_policy_that_is_there(

@@ -227,12 +227,27 @@ class TestSamples:
     def test_no_prompts_give_no_samples(self, policy: Policy) -> None:
         assert policy.sample([]) == []
 
-    @pytest.mark.parametrize("single", ["Coming?", [{"role": "user", "content": "Coming?"}]])
+    @pytest.mark.parametrize(
+        "single",
+        [
+            "Coming?",
+            [{"role": "user", "content": "Coming?"}],
+            {"messages": [{"role": "user", "content": "Coming?"}], "chat_template_kwargs": {}},
+        ],
+    )
     def test_a_single_prompt_is_not_a_list(self, policy: Policy, single: Any) -> None:
         with pytest.raises(InputError, match="list of one"):
             policy.sample(single)
         with pytest.raises(InputError, match="list of one"):
             policy.logprobs(single, ["Yes."])
+
+    def test_a_conversation_with_what_its_template_is_told_is_one_prompt(
+        self, policy: Policy
+    ) -> None:
+        talk = [{"role": "user", "content": "Coming?"}]
+        prompts: list[Prompt] = [talk, {"messages": talk, "chat_template_kwargs": {"style": 1}}]
+        plain, told = policy.sample(prompts, max_new_tokens=4, seed=1)
+        assert plain == told  # this template asks for nothing
 
     def test_a_limit_on_prompts_holds(self, policy: Policy) -> None:
         with pytest.raises(PromptTooLongError, match="max_prompt_length=2"):

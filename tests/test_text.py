@@ -158,6 +158,37 @@ def test_white_space_that_a_client_stripped_from_a_draft_is_put_back(
     assert clean_edit(learned, draft) == learned
 
 
+@pytest.mark.parametrize(
+    ("draft", "sent", "learned"),
+    [
+        # Decomposed letters, of which the user changes one word, and a client composes all.
+        ("Cafe\u0301 a\u0300 la carte", "Caf\u00e9 \u00e0 la mode", "Cafe\u0301 a\u0300 la mode"),
+        ("Cafe\u0301 noir", "Th\u00e9 noir", "The\u0301 noir"),
+        # Letters that NFC itself writes decomposed, as in Hindi.
+        ("\u0958\u093f\u0932\u093e \u095b", "\u0958\u093f\u0932\u093e", "\u0958\u093f\u0932\u093e"),
+        # Hangul in its parts.
+        ("\u1112\u1161\u11ab \u1100", "\ud55c \u1102", "\u1112\u1161\u11ab \u1102"),
+        # What the user wrote is in NFC, but for a mark on a letter that stands.
+        ("Cafe\u0301 e", "Caf\u00e9 \u00e9", "Cafe\u0301 \u00e9"),
+        ("a\u0323 b", "a\u0323\u0301 b", "a\u0323\u0301 b"),
+        ("e\u0301\r\nA", "\u00e9\nB", "e\u0301\nB"),
+    ],
+)
+def test_what_stands_of_a_draft_stays_in_its_form_of_unicode(
+    draft: str, sent: str, learned: str
+) -> None:
+    assert clean_edit(sent, draft) == learned
+    assert clean_edit(learned, draft) == learned
+    assert unicodedata.normalize("NFC", learned) == normalize(sent)
+
+
+@given(TEXTS, TEXTS.filter(lambda text: visible(normalize(text)) != []))
+def test_the_form_of_a_draft_changes_nothing_to_a_reader(draft: str, edited: str) -> None:
+    found = clean_edit(edited, draft)
+    assert normalize(found).strip() == normalize(edited).strip()
+    assert clean_edit(found, draft) == found
+
+
 @given(TEXTS, TEXTS.filter(lambda text: visible(normalize(text)) != []))
 def test_whoever_strips_an_edit_says_the_same(draft: str, edited: str) -> None:
     begun = normalize(draft)

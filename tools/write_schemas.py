@@ -104,6 +104,8 @@ def type_of(schema: Schema) -> str:
         return f"({items})[]" if " | " in items else f"{items}[]"
     if kind == "object" and isinstance(schema.get("additionalProperties"), Mapping):
         return f"Record<string, {type_of(schema['additionalProperties'])}>"
+    if kind == "object" and schema.get("additionalProperties") is True:
+        return "Record<string, unknown>"
     if kind == "null":
         return "null"
     if kind not in _PLAIN:

@@ -52,6 +52,22 @@ def make_drafts(
     ]
 
 
+def within_context(
+    policy: Policy, prompts: Sequence[Prompt], config: CoactiveConfig
+) -> CoactiveConfig:
+    """Return the configuration with responses no longer than the context leaves after any prompt.
+
+    *Raises*: InputError, PromptTooLongError where it leaves none.
+    """
+    if policy.codec.context_length is None or not prompts:
+        return config
+    longest = max(len(policy.codec.encode_prompt(prompt)) for prompt in prompts)
+    room = policy.codec.context_length - longest
+    if room >= config.max_completion_length:
+        return config
+    return config.with_settings(max_completion_length=room)
+
+
 def scores_of(
     policy: Policy,
     prompts: Sequence[Prompt],

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from itertools import pairwise
+from os.path import commonprefix
 from typing import Any, Literal, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -97,6 +98,28 @@ def word_diff(draft: str, edited: str) -> Iterator[Change]:
             yield Change("delete", "".join(before[a0:a1]))
         if b1 > b0:
             yield Change("insert", "".join(after[b0:b1]))
+
+
+class Stretch(NamedTuple):
+    """Text that draft and edit share: where it begins in each, and how long it is."""
+
+    in_draft: int
+    in_edit: int
+    length: int
+
+
+def shared_stretches(draft: str, edited: str) -> list[Stretch]:
+    """Return what two texts share, in order: beginning and end first, then the most between."""
+    beginning = len(commonprefix([draft, edited]))
+    rest, edited_rest = draft[beginning:], edited[beginning:]
+    end = len(commonprefix([rest[::-1], edited_rest[::-1]]))
+    between = Levenshtein.editops(
+        rest[: len(rest) - end], edited_rest[: len(edited_rest) - end]
+    ).as_matching_blocks()
+    stretches = [Stretch(0, 0, beginning)]
+    stretches += [Stretch(beginning + b.a, beginning + b.b, b.size) for b in between]
+    stretches.append(Stretch(len(draft) - end, len(edited) - end, end))
+    return [one for one in stretches if one.length]
 
 
 def _words_and_spaces(text: str) -> list[str]:

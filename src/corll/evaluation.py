@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from corll.edits import content_kept, distinct_2, edit_cost
 from corll.errors import InputError
 from corll.feedback import User, is_acceptance
-from corll.records import Draft, Edit, Prompt
+from corll.records import Draft, Edit, Prompt, messages_of
 from corll.text import clean_edit
 
 RESAMPLES = 4000
@@ -137,9 +137,10 @@ def compare(before: Evaluation, after: Evaluation, *, seed: int) -> Interval | N
 
 def question(prompt: Prompt) -> str:
     """Return what a prompt asks: its text, or the last message of its user."""
-    if isinstance(prompt, str):
-        return prompt
-    asked = [message["content"] for message in prompt if message["role"] == "user"]
+    content = messages_of(prompt)
+    if isinstance(content, str):
+        return content
+    asked = [message["content"] for message in content if message["role"] == "user"]
     return asked[-1] if asked else ""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ class EncodedPair:
     """A preference as ids, laid out in one shared row or two plain ones."""
 
     preference: Preference
+    prompt_ids: tuple[int, ...]
     chosen_ids: tuple[int, ...]
     rejected_ids: tuple[int, ...]
     rows: PackedItem
@@ -50,7 +52,8 @@ def encode_pair(policy: Policy, preference: Preference, *, needs_pair: bool = Tr
         raise InputError("Chosen and rejected are the same text: there is nothing to prefer.")
     for ids in (chosen, rejected):
         codec.check_fits(prompt_ids, ids)
-    return EncodedPair(preference, chosen, rejected, policy.pack(prompt_ids, [chosen, rejected]))
+    rows = policy.pack(prompt_ids, [chosen, rejected])
+    return EncodedPair(preference, prompt_ids, chosen, rejected, rows)
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,8 @@ def accumulate_gradient(
     objective = Objective.of(config)
     shared_grad = not objective.shared_terms_cancel
     passes = policy.passes([pair.rows for pair in pairs], max_tokens, before=before)
-    label = _computed_with(policy)
-    known = {n: kept for n, pair in enumerate(pairs) if (kept := _kept_reference(pair, label))}
+    labels = [_computed_with(policy, pair) for pair in pairs]
+    known = {n: kept for n, pair in enumerate(pairs) if (kept := _kept_reference(pair, labels[n]))}
     missing = set(range(len(pairs))) - known.keys()
     # From the same rows as the policy's, so that at step 0 the log-ratios are exactly 0.
     if missing:
@@ -89,7 +92,7 @@ def accumulate_gradient(
             scored = passes.forward(only=missing, shared_grad=shared_grad)
         for n, responses in scored.items():
             chosen, rejected = (tuple(response.tolist()) for response in responses)
-            known[n] = ReferenceLogprobs(chosen, rejected, label)
+            known[n] = ReferenceLogprobs(chosen, rejected, labels[n])
 
     def loss_of(
         numbers: Sequence[int], responses: Sequence[Sequence[Tensor]]
@@ -126,8 +129,11 @@ def _kept_reference(pair: EncodedPair, label: str) -> ReferenceLogprobs | None:
     return kept if lengths == (len(pair.chosen_ids), len(pair.rejected_ids)) else None
 
 
-def _computed_with(policy: Policy) -> str:
-    """Return what a reference log-probability depends on, in words that are stored with it."""
+def _computed_with(policy: Policy, pair: EncodedPair) -> str:
+    """Return what reference log-probabilities depend on, in words that are stored with them."""
+    ids = repr((pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)).encode()
     rows = "shared rows" if policy.shares_prefixes else "plain rows"
-    prompts = "chat prompts" if policy.codec.chat else "plain prompts"
-    return f"{policy.name}, reference {policy.reference_name}, {policy.dtype}, {prompts}, {rows}"
+    return (
+        f"{policy.name}, reference {policy.reference_name}, {policy.dtype}, {rows}, "
+        f"ids {sha256(ids).hexdigest()[:16]}"
+    )

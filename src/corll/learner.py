@@ -150,6 +150,7 @@ class CoactiveLearner:
             "base_model": self.policy.name,
             "dtype": str(self.policy.dtype).removeprefix("torch."),
             "chat_template": self.policy.codec.chat,
+            "enable_thinking": self.policy.codec.enable_thinking,
             "reference": self.policy.reference_name,
             "config": self.config.model_dump(),
             "drafts_made": self.drafts_made,
@@ -186,6 +187,8 @@ class CoactiveLearner:
                 adapter=source,
                 reference=None if state["reference"] == "base" else source / _REFERENCE_FOLDER,
                 chat_template=state["chat_template"],
+                # Templates think by default, as learners of before 0.2 had them.
+                enable_thinking=state.get("enable_thinking", True),
             )
         if policy.reference_name != state["reference"]:
             raise AdapterError(

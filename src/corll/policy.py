@@ -7,7 +7,7 @@ weights learn instead (`trains="all"`), the policy is a copy of them and π_0 th
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +51,7 @@ class Policy(AdaptedModel):
         lora: LoraConfig | None = None,
         trains: Trains | None = None,
         chat_template: bool | None = None,
+        enable_thinking: bool = False,
         memory_limit_gb: float = 4.0,
         shared_weights: str | os.PathLike[str] | None = None,
         backend: str | None = None,
@@ -65,7 +66,9 @@ class Policy(AdaptedModel):
         is no adapter: a copy of all weights learns, in float32, π_0 is the model that was named,
         and `adapter` the folder of a saved copy; by default that folder says which of both it is.
         `dtype` and `device` are chosen for the machine; `chat_template` says whether prompts are
-        rendered as a conversation, by default wherever the tokenizer can. `shared_weights` names a
+        rendered as a conversation, by default wherever the tokenizer can. `enable_thinking` is what
+        the templates of hybrid thinkers (Qwen3) are told; a prompt of messages with
+        `chat_template_kwargs` says it for itself. `shared_weights` names a
         folder for a file of the base's weights: processes on one CPU that name the same folder have
         them in memory once. `backend` names who computes (`corll.compute.choose`), by default
         whatever is quickest on the device. With `int8_drafts` texts are drawn by weights in int8,
@@ -80,7 +83,9 @@ class Policy(AdaptedModel):
         base = load_model(name_or_path, dtype=dtype, device=device)
         if shared_weights is not None and trains == "adapter":
             map_weights(base, Path(shared_weights))
-        codec = TokenCodec.for_model(base.tokenizer, base.model, chat=chat_template)
+        codec = TokenCodec.for_model(
+            base.tokenizer, base.model, chat=chat_template, enable_thinking=enable_thinking
+        )
         kind = WholeCopies if trains == "all" else AdapterSet
         adapters = kind.create(base, lora=lora, adapter=adapter, reference=reference)
         engine = backend_for(base.model, backend)
@@ -165,15 +170,21 @@ class Policy(AdaptedModel):
         seeds: Sequence[int],
         *,
         sampling: SamplingConfig = DEFAULT_SAMPLING,
+        beginnings: Sequence[Ids] | None = None,
         exactly: bool = False,
     ) -> Decoding:
         """Begin the responses that `sample` would draw, for a caller who wants them by the token.
 
-        They go on by `advance`, of this policy. `exactly`: by the weights that score them, though
-        others are drafted in int8. *Raises*: InputError, PromptTooLongError.
+        `beginnings` are ids of responses, one a prompt, that are gone on with. The decoding goes on
+        by `advance`, of this policy. `exactly`: by the weights that score, though others are
+        drafted in int8. *Raises*: InputError, PromptTooLongError.
         """
         _check_prompts(prompts)
-        encoded = [self.codec.encode_prompt(prompt) for prompt in prompts]
+        begun = [()] * len(prompts) if beginnings is None else beginnings
+        encoded = [
+            (*self.codec.encode_prompt(prompt), *ids)
+            for prompt, ids in zip(prompts, begun, strict=True)
+        ]
         self.codec.check_room(encoded, max_new_tokens)
         return self.begin(
             encoded, num_samples, max_new_tokens, seeds, sampling=sampling, exactly=exactly
@@ -242,5 +253,8 @@ class Policy(AdaptedModel):
 
 
 def _check_prompts(prompts: Sequence[Prompt]) -> None:
-    if isinstance(prompts, str) or (prompts and isinstance(prompts[0], dict)):
+    is_one = isinstance(prompts, str | Mapping) or (
+        prompts and isinstance(prompts[0], Mapping) and "messages" not in prompts[0]
+    )
+    if is_one:
         raise InputError("Give a list of prompts; for a single one, a list of one.")

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import fsum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 from warnings import warn
 
 Message: TypeAlias = Mapping[str, str]
 """One turn of a conversation: `{"role": …, "content": …}`."""
 
-Prompt: TypeAlias = str | Sequence[Message]
+
+class Conversation(TypedDict):
+    """Messages, and all that their chat template is told beside them.
+
+    A plain dict, so that a prompt is kept and read as JSON, and rendered as it was the first time.
+    """
+
+    messages: Sequence[Message]
+    chat_template_kwargs: Mapping[str, Any]
+
+
+Prompt: TypeAlias = str | Sequence[Message] | Conversation
 """A text, or a conversation whose last turn is to be answered."""
 
 
@@ -227,6 +238,20 @@ class Round:
     @property
     def accepted(self) -> bool:
         return isinstance(self.outcome, Acceptance)
+
+
+def messages_of(prompt: Prompt) -> str | Sequence[Message]:
+    """Return the text of a prompt, or its messages without what else their template is told."""
+    if isinstance(prompt, Mapping) and "messages" in prompt:
+        return prompt["messages"]
+    return prompt
+
+
+def template_kwargs_of(prompt: Prompt) -> Mapping[str, Any] | None:
+    """Return what the chat template is told beside the messages; None where that is not said."""
+    if isinstance(prompt, Mapping) and "messages" in prompt:
+        return prompt.get("chat_template_kwargs", {})
+    return None
 
 
 def text_of(response: Response) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from corll.edits import shared_stretches
 from corll.errors import InputError
 
 _ALLOWED_CONTROLS = "\n\t\r"
@@ -45,10 +46,12 @@ def normalize(text: str) -> str:
 
 
 def clean_edit(edited_text: str, draft_text: str = "") -> str:
-    """Return the edit of a draft as it is learned from: normalized.
+    """Return the edit of a draft as it is learned from: normalized, but with what the draft has.
 
     Where it begins without the white space that its draft begins with, a client has stripped that,
-    and it is put back. *Raises*: InputError where the text is empty, or holds half of a character.
+    and it is put back. Where the draft's text stands, so does the draft's form of Unicode: that NFC
+    would write it otherwise is a change that nobody made. *Raises*: InputError where the text is
+    empty, or holds half of a character.
     """
     text = normalize(edited_text)
     if not text.strip():
@@ -60,7 +63,41 @@ def clean_edit(edited_text: str, draft_text: str = "") -> str:
     draft = normalize(draft_text)
     if not text[0].isspace():
         text = draft[: len(draft) - len(draft.lstrip())] + text
-    return text
+    return _in_form_of(draft_text, text)
+
+
+def _in_form_of(draft_text: str, text: str) -> str:
+    """Return an edit in NFC with the draft's own characters wherever it keeps their text."""
+    draft = _LINE_ENDS.sub("\n", repair_controls(draft_text))
+    composed = unicodedata.normalize("NFC", draft)
+    if composed == draft:
+        return text
+    parts, done = [], 0
+    pieces = _composable_pieces(draft)
+    for in_draft, in_edit, length in shared_stretches(composed, text):
+        for start, end, piece in pieces:
+            if in_draft <= start and end <= in_draft + length:
+                place = start - in_draft + in_edit
+                parts += [text[done:place], piece]
+                done = place + end - start
+    restored = "".join(parts) + text[done:]
+    return restored if unicodedata.normalize("NFC", restored) == text else text
+
+
+def _composable_pieces(text: str) -> list[tuple[int, int, str]]:
+    """Return the pieces of a text that NFC rewrites, with their places in its NFC."""
+    pieces, place, piece = [], 0, ""
+    for character in [*text, ""]:
+        before, alone, both = (
+            unicodedata.normalize("NFC", part) for part in (piece, character, piece + character)
+        )
+        if character and (unicodedata.combining(character) or both != before + alone):
+            piece += character
+            continue
+        if before != piece:
+            pieces.append((place, place + len(before), piece))
+        place, piece = place + len(before), character
+    return pieces
 
 
 def repair_controls(text: str) -> str:

@@ -51,6 +51,18 @@ class Desk:
         return self.page.get_by_label("What are you answering?")
 
     @property
+    def frame(self) -> Any:
+        return self.page.get_by_label("This is")
+
+    @property
+    def hint(self) -> Any:
+        return self.page.get_by_label("What shall it say?")
+
+    @property
+    def sign_as(self) -> Any:
+        return self.page.get_by_label("Sign as")
+
+    @property
     def editor(self) -> Any:
         return self.page.get_by_role("textbox", name="Your text")
 

@@ -19,11 +19,18 @@ from corll.records import Preference, Sample
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
 SAID = TEXTS.filter(str.strip)
 CONVERSATIONS = st.lists(
-    st.fixed_dictionaries({"role": st.sampled_from(["system", "user"]), "content": TEXTS}),
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["system", "user"]), "content": TEXTS}, optional={"name": TEXTS}
+    ),
     min_size=1,
     max_size=3,
 )
 PREFERENCES = st.builds(Preference, SAID | CONVERSATIONS, chosen=SAID, rejected=TEXTS)
+TOLD = st.dictionaries(TEXTS, TEXTS | st.booleans() | st.none(), min_size=1, max_size=3)
+RENDERED = st.builds(
+    lambda messages, told: {"messages": messages, "chat_template_kwargs": told}, CONVERSATIONS, TOLD
+)
+TOLD_PREFERENCES = st.builds(Preference, RENDERED, chosen=SAID, rejected=TEXTS)
 same_folder = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
 )
@@ -37,7 +44,7 @@ def write(path: Path, rows: list[Any], *, ascii_only: bool = False) -> Path:
 
 class TestRoundTrips:
     @same_folder
-    @given(st.lists(PREFERENCES, min_size=1, max_size=4), st.booleans())
+    @given(st.lists(PREFERENCES | TOLD_PREFERENCES, min_size=1, max_size=4), st.booleans())
     def test_trl(self, tmp_path: Path, preferences: list[Preference], ascii_only: bool) -> None:
         rows = [to_trl(preference) for preference in preferences]
         path = write(tmp_path / "trl.jsonl", rows, ascii_only=ascii_only)

@@ -13,7 +13,7 @@ from corll.client import calls
 from corll.client.calls import Call
 from corll.schemas import requests
 from corll.schemas.answers import ImportResult, Interval
-from corll.schemas.completion_requests import ChatRequest
+from corll.schemas.completion_requests import ChatRequest, TextRequest
 from corll.schemas.completions import DraftFacts
 
 HEAVY = "{'fastapi', 'sqlalchemy', 'openai', 'torch', 'transformers', 'numpy'}"
@@ -77,3 +77,40 @@ def test_a_request_refuses_what_it_does_not_know() -> None:
     assert ChatRequest.model_validate(body).stored_prompt == body["messages"]
     with pytest.raises(ValidationError, match="extra_forbidden"):
         ChatRequest.model_validate(body | {"unheard_of": 1})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[(field, None) for field in sorted({*ChatRequest.model_fields} - {"model", "messages"})],
+        *[(field, None) for field in ("audio", "metadata", "prediction", "reasoning_effort")],
+        *[(field, None) for field in ("verbosity", "web_search_options", "unheard_of")],
+        ("tools", []),
+        ("modalities", ["text"]),
+        ("tool_choice", "none"),
+        ("parallel_tool_calls", False),
+    ],
+)
+def test_null_and_what_changes_nothing_are_as_left_out(field: str, value: Any) -> None:
+    body = {"model": "corll", "messages": [{"role": "user", "content": "Hi", "weight": None}]}
+    found, plain = (ChatRequest.model_validate(b) for b in (body | {field: value}, body))
+    assert found.stored_prompt == plain.stored_prompt == [{"role": "user", "content": "Hi"}]
+    assert found.template_kwargs == plain.template_kwargs == {}
+    text = {"model": "corll", "prompt": "Hi", "unheard_of": None}
+    assert TextRequest.model_validate(text).stored_prompt == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("tools", [{}]), ("modalities", ["audio"]), ("tool_choice", "required"), ("audio", {})],
+)
+def test_what_would_change_something_is_refused(field: str, value: Any) -> None:
+    body = {"model": "corll", "messages": [{"role": "user", "content": "Hi"}], field: value}
+    with pytest.raises(ValidationError):
+        ChatRequest.model_validate(body)
+
+
+def test_who_speaks_is_part_of_the_prompt() -> None:
+    message = {"role": "developer", "content": "Hi", "name": "anna"}
+    body = ChatRequest.model_validate({"model": "corll", "messages": [message]})
+    assert body.stored_prompt == [{"role": "system", "content": "Hi", "name": "anna"}]

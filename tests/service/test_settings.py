@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from corll.config import CoactiveConfig
 from corll.errors import ConfigError
 from corll.service.settings import ServiceSettings
 
@@ -136,3 +137,8 @@ def test_an_admin_key_is_what_a_header_can_carry(key: str, fits: bool) -> None:
 )
 def test_a_databases_password_is_not_printed(database: str, shown: str) -> None:
     assert ServiceSettings(database=database).printable()["database"] == shown
+
+
+def test_drafts_are_whole_by_default_in_the_service_alone() -> None:
+    assert ServiceSettings().coactive.max_completion_length == 512
+    assert CoactiveConfig().max_completion_length == 128

@@ -31,17 +31,18 @@ SERVER = """
     host port data_dir database model dtype device backend int8_drafts threads admin_key
     tls_certificate tls_key behind_proxy learn max_waiting max_branches max_adapters max_body_kb
     max_import_mb max_adapter_mb requests_per_minute log_level lora_r lora_alpha lora_dropout
-    lora_target_modules lora_seed memory_limit_gb yes
+    lora_target_modules lora_seed memory_limit_gb yes enable_thinking
 """
 DRAFTING = """
-    public_hosts store_by_default max_choices max_output_tokens log_texts temperature top_k top_p
-    num_candidates selection beta allow_unfinished max_prompt_length max_completion_length
+    public_hosts store_by_default guards max_choices max_output_tokens log_texts temperature top_k
+    top_p num_candidates selection beta allow_unfinished max_prompt_length max_completion_length
 """
 LEARNING = """
     data_dir database model dtype device backend lora_r lora_alpha lora_dropout lora_target_modules
     lora_seed memory_limit_gb flush_after_hours max_drift preferences_per_step replay_per_step beta
     loss_type label_smoothing preference_weight sft_weight sft_tokens keep_weight learning_rate
     lr_scheduler_type warmup_steps warmup_ratio total_steps adam_beta1 adam_beta2 max_grad_norm seed
+    enable_thinking
 """
 HEEDED = {
     place: set(names.split())

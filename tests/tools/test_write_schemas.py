@@ -63,6 +63,7 @@ def test_a_schema_becomes_an_interface() -> None:
         ({"anyOf": [{"type": "integer"}, {"type": "number"}]}, "number"),
         ({"type": "array", "items": {"enum": ["a", "b"]}}, '("a" | "b")[]'),
         ({"type": "object", "additionalProperties": {"type": "number"}}, "Record<string, number>"),
+        ({"type": "object", "additionalProperties": True}, "Record<string, unknown>"),
         ({"title": "Name", "description": "Anything."}, "unknown"),
     ],
 )

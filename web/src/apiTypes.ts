@@ -122,8 +122,8 @@ export interface ChatMessage {
   role: "system" | "developer" | "user" | "assistant";
   /** What is said, whole or in parts. */
   content: string | TextPart[];
-  /** Not supported: null, empty, or left out. */
-  name?: null | unknown[];
+  /** Who speaks, of several with one role: handed to the chat template, and kept with the draft. Most templates do not write it. */
+  name?: string | null;
   /** Not supported: null, empty, or left out. */
   refusal?: null | unknown[];
   /** Not supported: null, empty, or left out. */
@@ -170,7 +170,7 @@ export interface ChatRequest {
   presence_penalty?: number | null;
   /** Not supported: empty, null, or left out. */
   logit_bias?: Record<string, number> | null;
-  /** The conversation so far. */
+  /** The conversation so far. Where the assistant's message is the last, the draft goes on with it, and the edit of that draft is the whole text. */
   messages: ChatMessage[];
   /** The most tokens of a choice. */
   max_completion_tokens?: number | null;
@@ -178,12 +178,32 @@ export interface ChatRequest {
   logprobs?: boolean | null;
   /** How many of the likeliest tokens in place of each. */
   top_logprobs?: number | null;
+  /** What the model's chat template is told beside the messages, as in vLLM's API, such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets itself, such as `messages`, is refused. */
+  chat_template_kwargs?: Record<string, unknown> | null;
+  /** What the model is told around the user's last message: `reply`, that it is a message which the draft answers as the user; `write`, that it says what to write; `none`, nothing. The framed message is the draft's prompt. */
+  frame?: "none" | "reply" | "write" | null;
+  /** With a frame: a few words that the draft carries out, "yes, Fri, no refund". */
+  hint?: string | null;
+  /** With a frame: how the user signs. */
+  sign_as?: string | null;
+  /** With a frame: words in place of its own, with {message}, and {hint} and {name} where these are given. A line whose field is empty is left out. */
+  frame_template?: string | null;
   /** Text alone. */
   response_format?: TextFormat | null;
   /** False keeps this draft nowhere; left out, consent says what is stored. */
   store?: false | null;
   /** Changes nothing. */
   service_tier?: "auto" | "default" | null;
+  /** Text alone. */
+  modalities?: "text"[] | null;
+  /** Not supported: null, empty, or left out. */
+  tools?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  functions?: null | unknown[];
+  /** Changes nothing, since there are no tools. */
+  tool_choice?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  parallel_tool_calls?: boolean | null;
 }
 
 /** One choice, preferred to another. */
@@ -294,6 +314,12 @@ export interface DraftFacts {
   stored: boolean;
   /** The number of the version that drafted, null for the reference; left out while blind. */
   version?: number | null;
+  /** True where the draft goes on with the assistant's last message: the draft, and with it its edit, is the whole text. Left out otherwise. */
+  goes_on?: boolean;
+  /** How many drafts were thrown away unseen, since they repeated themselves or opened as an AI's; left out where none was. */
+  thrown_away?: number;
+  /** The choices that were stopped since they repeated themselves; left out where none was. */
+  looped?: number[];
   /** True where chance decided whether a version drafts; left out otherwise. */
   blind?: boolean;
 }

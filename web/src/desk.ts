@@ -4,6 +4,7 @@ import { changeConsent, refreshUser, user } from "./account";
 import { say, warn } from "./announcer";
 import { isAbort, Refused, sayError, SignedOut, Unreachable } from "./api";
 import type { Session } from "./apiTypes";
+import { Asking } from "./asking";
 import { ChangeList } from "./changeList";
 import { copy } from "./clipboard";
 import { standing } from "./connection";
@@ -11,11 +12,22 @@ import { draw } from "./drafting";
 import { DraftEditor, MOST_CHARACTERS } from "./editor";
 import { button, el, replaceChildren } from "./elements";
 import { onEvent, onMissed } from "./events";
-import { newId } from "./kept";
 import { PromptBox } from "./promptBox";
 import { QuietLine } from "./quietLine";
 import { lettersFor } from "./sending";
-import { isEmpty, newSheet, shownDraft, Sheets, type Sheet, type SheetDraft } from "./sheet";
+import {
+  canGoOn,
+  hasCome,
+  isEmpty,
+  newDraft,
+  newSheet,
+  sameAsked,
+  shownDraft,
+  Sheets,
+  type Asked,
+  type Sheet,
+  type SheetDraft,
+} from "./sheet";
 import { Outbox, type Taken, type Unsent } from "./unsent";
 import { countWords, summary } from "./wordSummary";
 import { percent } from "./wording";
@@ -27,7 +39,7 @@ const SLOW_AFTER_MS = 8000;
 export async function deskPage(main: HTMLElement, session: Session, outbox: Outbox): Promise<void> {
   const sheets = new Sheets(session.user.id);
   const sheet = await sheets.open();
-  const desk = new Desk(sheets, outbox);
+  const desk = new Desk(sheets, outbox, session.user.id);
   main.append(desk.element);
   desk.open(sheet);
 }
@@ -38,6 +50,7 @@ class Desk {
     changed: (text) => this.promptChanged(text),
     done: () => void this.draft(),
   });
+  private readonly asking: Asking;
   private readonly invitation = el("div", { class: "invitation" });
   private readonly tabs = el("div", { class: "drafts", role: "group", "aria-label": "Drafts" });
   private readonly sheetOfPaper = el("div", { class: "editor" });
@@ -49,6 +62,7 @@ class Desk {
   private readonly draftButton = button("Draft", () => void this.draft(), { class: "primary" });
   private readonly sendButton = button("Send", () => void this.send(), { class: "primary" });
   private readonly anotherButton = button("Another draft", () => void this.draft());
+  private readonly goOnButton = button("Go on", () => void this.goOn());
   private readonly stopButton = button("Stop", () => this.stopping?.abort());
   private readonly newButton = button("New sheet", () => void this.newSheet());
   private readonly backButton = button("Bring back what was sent", () => void this.bringBack());
@@ -63,7 +77,12 @@ class Desk {
   constructor(
     private readonly sheets: Sheets,
     private readonly outbox: Outbox,
+    userId: string,
   ) {
+    this.asking = new Asking(userId, {
+      changed: () => this.askedChanged(),
+      done: () => void this.draft(),
+    });
     const calls = {
       edited: (text: string) => this.edited(text),
       send: () => void this.send(),
@@ -82,6 +101,7 @@ class Desk {
   open(sheet: Sheet): void {
     this.sheet = sheet;
     this.prompt.show(sheet.prompt);
+    this.asking.show(sheet.hint ?? "");
     this.editor.clear();
     this.showDraft();
     if (isEmpty(sheet)) this.prompt.focus();
@@ -98,6 +118,7 @@ class Desk {
         { class: "asked", "aria-label": "What is answered" },
         this.invitation,
         this.prompt.element,
+        this.asking.element,
         el("div", { class: "buttons" }, this.draftButton, this.newButton, this.backButton),
       ),
       el(
@@ -105,7 +126,7 @@ class Desk {
         { class: "written", "aria-labelledby": "text-label" },
         el("div", { class: "above" }, el("h2", { id: "text-label" }, "Your text"), this.tabs),
         this.sheetOfPaper,
-        el("div", { class: "buttons" }, this.sendButton, this.anotherButton, this.stopButton),
+        el("div", { class: "buttons" }, this.sendButton, this.anotherButton, this.goOnButton, this.stopButton),
         this.counted,
         this.quietLine.element,
         this.waitingLine,
@@ -161,6 +182,18 @@ class Desk {
     this.renderButtons();
   }
 
+  private askedChanged(): void {
+    this.sheet.hint = this.asking.hint;
+    this.keepSoon();
+    this.renderButtons();
+  }
+
+  /** What a draft would be asked for with. */
+  private get asked(): Asked {
+    const { frame, hint, signAs } = this.asking;
+    return { prompt: this.sheet.prompt, frame, hint, signAs };
+  }
+
   private edited(text: string): void {
     const draft = shownDraft(this.sheet);
     if (!draft) return;
@@ -182,38 +215,42 @@ class Desk {
 
   /** Draws a draft; those there are stay. */
   private async draft(): Promise<void> {
-    const prompt = this.sheet.prompt;
     if (this.stopping !== null) return;
-    if (prompt.trim() === "") {
+    if (this.sheet.prompt.trim() === "") {
       say("First say what you are answering.");
       return this.prompt.focus();
     }
-    const draft: SheetDraft = {
-      key: newId(),
-      id: "",
-      prompt,
-      text: "",
-      edited: "",
-      state: "coming",
-      stored: true,
-      cut: false,
-    };
+    await this.draw(newDraft(this.asked));
+  }
+
+  /** Draws what follows a draft that was cut, as a draft that begins with the text as it stands. */
+  private async goOn(): Promise<void> {
+    const before = shownDraft(this.sheet);
+    if (this.stopping !== null || !before || !canGoOn(before)) return;
+    before.edited = this.editor.text;
+    const { prompt, frame, hint, signAs, key, edited } = before;
+    await this.draw(newDraft({ prompt, frame, hint, signAs }, { key, text: edited }));
+  }
+
+  private async draw(draft: SheetDraft): Promise<void> {
     this.sheet.drafts.push(draft);
     this.sheet.shown = this.sheet.drafts.length - 1;
     const sheet = this.sheet;
+    const begun = draft.text;
     this.stopping = new AbortController();
     this.showDraft();
     say("Drafting.");
     const slow = window.setTimeout(() => say("Still drafting."), SLOW_AFTER_MS);
     try {
       const { signal } = this.stopping;
+      const { prompt, frame, hint, signAs } = draft;
       const made = await draw({
-        prompt,
-        signal,
+        ...{ prompt, frame, hint, signAs, begun, signal },
         onPiece: (piece, id) => this.comes(draft, piece, id),
       });
-      Object.assign(draft, { ...made, edited: made.text, state: "whole" });
-      say(`The draft is there: ${countWords(made.text)} words.`);
+      const text = begun + made.text;
+      Object.assign(draft, { ...made, text, edited: text, state: "whole" });
+      say(`The draft is there: ${countWords(text)} words.`);
     } catch (error) {
       this.brokeOff(sheet, draft, error);
     } finally {
@@ -235,11 +272,11 @@ class Desk {
 
   private brokeOff(sheet: Sheet, draft: SheetDraft, error: unknown): void {
     draft.state = "broken off";
-    if (draft.text === "") {
+    if (!hasCome(draft)) {
       sheet.drafts = sheet.drafts.filter((one) => one !== draft);
       sheet.shown = Math.max(0, sheet.drafts.length - 1);
     }
-    const kept = draft.text === "" ? "" : " What came of the draft is kept.";
+    const kept = !hasCome(draft) ? "" : " What came of the draft is kept.";
     if (isAbort(error)) return say(`Stopped.${kept}`);
     if (error instanceof Unreachable || error instanceof SignedOut || error instanceof Refused) {
       return warn(`${sayError(error)}${kept} Draft again when you like.`);
@@ -279,8 +316,9 @@ class Desk {
     const coming = this.stopping !== null;
     const hasPrompt = this.sheet.prompt.trim() !== "";
     this.draftButton.disabled = coming || !hasPrompt;
-    this.draftButton.hidden = draft !== undefined && draft.prompt === this.sheet.prompt;
+    this.draftButton.hidden = draft !== undefined && sameAsked(draft, this.asked);
     this.anotherButton.hidden = !this.draftButton.hidden || coming;
+    this.goOnButton.hidden = coming || !draft || !canGoOn(draft);
     this.sendButton.hidden = !draft || draft.state === "coming";
     this.stopButton.hidden = !coming;
     this.newButton.hidden = isEmpty(this.sheet);

@@ -5,6 +5,7 @@ import type { ChatChunk, ChatRequest, Error as ErrorAnswer } from "./apiTypes";
 import { noteAway } from "./connection";
 import { LineEnds } from "./lineEnds";
 import { EventReader } from "./serverSentEvents";
+import type { Asked } from "./sheet";
 
 export interface Drafted {
   id: string;
@@ -12,12 +13,14 @@ export interface Drafted {
   /** A version's number; null for the base, undefined where the server does not tell. */
   version: number | null | undefined;
   stored: boolean;
-  /** Ended by the limit on its length. */
+  /** Ended by the limit on its length, or in a loop. */
   cut: boolean;
+  looped: boolean;
 }
 
-export interface Wanted {
-  prompt: string;
+export interface Wanted extends Asked {
+  /** The text that is gone on with: what comes follows it. */
+  begun?: string;
   /** `corll`, `base`, or a version: NAME@7. */
   model?: string;
   seed?: number;
@@ -28,7 +31,7 @@ export interface Wanted {
 /** *Raises*: Refused; Unreachable where the draft breaks off; AbortError by the signal. */
 export async function draw(wanted: Wanted): Promise<Drafted> {
   const response = await answerTo("POST", "/v1/chat/completions", bodyOf(wanted), wanted.signal);
-  const made: Drafted = { id: "", text: "", version: undefined, stored: true, cut: false };
+  const made: Drafted = { id: "", text: "", version: undefined, stored: true, cut: false, looped: false };
   const lines = new LineEnds();
   const take = (piece: string): void => {
     if (piece === "") return;
@@ -44,17 +47,23 @@ export async function draw(wanted: Wanted): Promise<Drafted> {
     if (chunk.corll) {
       made.version = chunk.corll.version;
       made.stored = chunk.corll.stored;
+      made.looped = (chunk.corll.looped ?? []).length > 0;
     }
   }
   take(lines.rest());
   return made;
 }
 
-function bodyOf(wanted: Wanted): ChatRequest {
+function bodyOf({ prompt, begun, frame, hint, signAs, ...wanted }: Wanted): ChatRequest {
+  const messages: ChatRequest["messages"] = [{ role: "user", content: prompt }];
+  if (begun) messages.push({ role: "assistant", content: begun });
   return {
     model: wanted.model ?? "corll",
-    messages: [{ role: "user", content: wanted.prompt }],
+    messages,
     stream: true,
+    ...(frame && frame !== "none" ? { frame } : {}),
+    ...(hint ? { hint } : {}),
+    ...(signAs ? { sign_as: signAs } : {}),
     ...(wanted.seed === undefined ? {} : { seed: wanted.seed }),
   };
 }

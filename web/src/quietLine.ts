@@ -45,7 +45,12 @@ function drafter(draft: SheetDraft): string {
       : "The draft broke off.";
   }
   const who = draft.version === null ? "the base model" : `your version ${draft.version}`;
-  return `Drafted by ${who}.${draft.cut ? " It was cut at the longest length." : ""}`;
+  return `Drafted by ${who}.${howItEnded(draft)}`;
+}
+
+function howItEnded(draft: SheetDraft): string {
+  if (draft.looped) return " It repeated itself, so it was stopped.";
+  return draft.cut ? " It was cut at the longest length." : "";
 }
 
 export function untilNext(about: UserAndLearner): string {

@@ -42,3 +42,46 @@ test("what the server does not know cannot teach", () => {
   expect(said([], draft("", "one"))).toEqual([]);
   expect(said([], draft("a", "one", { stored: false }))).toEqual([]);
 });
+
+test("what was told otherwise was not the same choice", () => {
+  const sent = draft("a", "one", { frame: "reply", hint: "yes" });
+  const others = [
+    draft("other hint", "two", { frame: "reply", hint: "no" }),
+    draft("other name", "three", { frame: "reply", hint: "yes", signAs: "Anna" }),
+    draft("other frame", "four", { frame: "write", hint: "yes" }),
+    draft("same", "five", { frame: "reply", hint: "yes", signAs: "" }),
+  ];
+  expect(said([...others, sent], sent).slice(1)).toEqual([{ kind: "comparison", than: "same" }]);
+  const older = draft("older", "six");
+  const bare = draft("bare", "seven", { frame: "none" });
+  expect(said([older, bare], bare).slice(1)).toEqual([{ kind: "comparison", than: "older" }]);
+});
+
+test("a draft that goes on is edited as a whole, and is not better than its beginning", () => {
+  const first = draft("a", "Dear Tom, we", { cut: true });
+  const whole = draft("b", "Dear Tom, we come.", {
+    goesOn: { key: "a", text: "Dear Tom, we" },
+    edited: "Dear Tom, I come.",
+  });
+  const other = draft("c", "Hi.");
+  expect(said([first, whole, other], whole)).toEqual([
+    { kind: "edit", id: "b", text: "Dear Tom, I come." },
+    { kind: "comparison", than: "c" },
+  ]);
+  // Its beginning was no choice of its own.
+  expect(said([first, whole, other], other).slice(1)).toEqual([{ kind: "comparison", than: "b" }]);
+});
+
+test("what was changed before going on is an edit of the beginning, if its ending stood", () => {
+  const first = draft("a", "Dear Tom, we", { cut: true });
+  const goesOn = { key: "a", text: "Hello Tim, we" };
+  const whole = draft("b", "Hello Tim, we come.", { goesOn });
+  expect(said([first, whole], whole)).toEqual([
+    { kind: "edit", id: "b", text: "Hello Tim, we come." },
+    { kind: "edit", id: "a", text: "Hello Tim, we" },
+  ]);
+  const otherEnd = draft("b", "Hello Tim, I come.", { goesOn: { key: "a", text: "Hello Tim, I" } });
+  expect(said([first, otherEnd], otherEnd)).toEqual([
+    { kind: "edit", id: "b", text: "Hello Tim, I come." },
+  ]);
+});

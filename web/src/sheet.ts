@@ -3,11 +3,21 @@
 import { Kept, newId } from "./kept";
 import { hold, type Release } from "./locks";
 
-export interface SheetDraft {
+export type Frame = "reply" | "write" | "none";
+
+/** What a draft is asked for with. */
+export interface Asked {
+  prompt: string;
+  /** Undefined in sheets of before there were frames. */
+  frame?: Frame;
+  hint?: string;
+  signAs?: string;
+}
+
+export interface SheetDraft extends Asked {
   key: string;
   /** What the server calls it; empty until the first piece of it has come. */
   id: string;
-  prompt: string;
   /** As it was drafted. */
   text: string;
   /** As it stands on the desk. */
@@ -18,11 +28,16 @@ export interface SheetDraft {
   /** Whether the server keeps it; what is not kept cannot teach. */
   stored: boolean;
   cut: boolean;
+  /** Whether it was stopped since it repeated itself. */
+  looped?: boolean;
+  /** The draft that it goes on with, and that one's text as it stood: the beginning of this one. */
+  goesOn?: { key: string; text: string };
 }
 
 export interface Sheet {
   id: string;
   prompt: string;
+  hint?: string;
   drafts: SheetDraft[];
   shown: number;
   changedAt: number;
@@ -34,6 +49,48 @@ export function newSheet(): Sheet {
 
 export function isEmpty(sheet: Sheet): boolean {
   return sheet.prompt.trim() === "" && sheet.drafts.length === 0;
+}
+
+export function newDraft(asked: Asked, goesOn?: SheetDraft["goesOn"]): SheetDraft {
+  const begun = goesOn?.text ?? "";
+  return {
+    ...asked,
+    ...(goesOn === undefined ? {} : { goesOn }),
+    key: newId(),
+    id: "",
+    text: begun,
+    edited: begun,
+    state: "coming",
+    stored: true,
+    cut: false,
+  };
+}
+
+/** A draft that was cut; one that repeated itself would only go on to do so. */
+export function canGoOn(draft: SheetDraft): boolean {
+  return draft.state === "whole" && draft.cut && draft.looped !== true && draft.edited.trim() !== "";
+}
+
+/** Whether two drafts answer the same words, told the same. */
+export function sameAsked(one: Asked, other: Asked): boolean {
+  const frames = [one, other].map(({ frame }) => frame ?? "none");
+  return (
+    one.prompt === other.prompt &&
+    frames[0] === frames[1] &&
+    (one.hint ?? "") === (other.hint ?? "") &&
+    (one.signAs ?? "") === (other.signAs ?? "")
+  );
+}
+
+/** Whether anything of a draft has come. */
+export function hasCome(draft: SheetDraft): boolean {
+  return draft.text !== (draft.goesOn?.text ?? "");
+}
+
+/** The drafts that a draft goes on with, the latest first. */
+export function begunWith(sheet: Sheet, draft: SheetDraft): SheetDraft[] {
+  const before = sheet.drafts.find(({ key }) => key === draft.goesOn?.key);
+  return before === undefined ? [] : [before, ...begunWith(sheet, before)];
 }
 
 export function shownDraft(sheet: Sheet): SheetDraft | undefined {
@@ -122,7 +179,7 @@ export class Sheets {
 /** A draft that was coming when the page went away will not come any further. */
 function mended(sheet: Sheet): Sheet {
   for (const draft of sheet.drafts) if (draft.state === "coming") draft.state = "broken off";
-  sheet.drafts = sheet.drafts.filter((draft) => draft.text !== "" || draft.edited !== "");
+  sheet.drafts = sheet.drafts.filter((draft) => hasCome(draft) || (draft.edited !== "" && !draft.goesOn));
   sheet.shown = Math.max(0, Math.min(sheet.shown, sheet.drafts.length - 1));
   return sheet;
 }

@@ -22,14 +22,16 @@ from corll.cli.settings import (
     WHICH_MODEL,
     YES,
     OptionalDType,
+    OptionalFile,
     OptionalFolder,
     OptionalName,
 )
 from corll.cli.terminal_user import visible
 from corll.config import AUTO, CoactiveConfig, SamplingConfig
 from corll.errors import AdapterError, InputError
+from corll.frames import FrameName, Framing
 from corll.model import file_names
-from corll.records import Draft
+from corll.records import Draft, Prompt
 
 
 class DraftSettings(SamplingConfig):
@@ -49,7 +51,26 @@ class DraftSettings(SamplingConfig):
     num_candidates: int = Field(
         1, ge=1, description="Samples to draw; the one of the highest implicit reward is shown."
     )
-    max_completion_length: int = Field(80, ge=1, description="Longest response, in tokens.")
+    frame: FrameName = Field(
+        "none",
+        description="What the model is told around each prompt: reply, that it is a message which "
+        "the draft answers in your name; write, that it says what to write; none, nothing.",
+    )
+    hint: str = Field(
+        "",
+        description='With a frame: a few words that the draft carries out, "yes, Fri, no refund".',
+    )
+    sign_as: str = Field("", description="With a frame: how you sign.")
+    frame_file: OptionalFile = Field(
+        None,
+        description="With a frame: a text file in place of its words, with {message}, {hint} and "
+        "{name}; a line whose field is empty is left out.",
+    )
+    max_completion_length: int = Field(
+        512,
+        ge=1,
+        description="Longest response, in tokens; less where the context leaves less.",
+    )
     seed: int = Field(0, ge=0, description="Seed of the sampling: another seed, another draft.")
     as_json: Annotated[bool, arg(name="json")] = Field(
         False, description="Print one JSON object a draft, with every candidate and its ids."
@@ -57,6 +78,10 @@ class DraftSettings(SamplingConfig):
     dtype: OptionalDType = Field(None, description=WHICH_DTYPE)
     device: OptionalName = Field(None, description=WHICH_DEVICE)
     yes: bool = Field(False, description=YES)
+
+    def framing(self) -> Framing:
+        """Return the frame around each prompt. *Raises*: InputError where that is not right."""
+        return Framing(self.frame, self.hint, self.sign_as, _read_template(self.frame_file))
 
     def coactive(self) -> CoactiveConfig:
         """Return the same choices as the loop's configuration."""
@@ -76,10 +101,11 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
+    framing = settings.framing()
     named = settings.model or _base_of(settings.adapter)
     # The policy needs torch, and --help must not wait for it.
     from corll.auto.resolve import resolve
-    from corll.draft import make_drafts
+    from corll.draft import make_drafts, within_context
     from corll.policy import Policy
 
     dialogue = terminal_dialogue(yes=settings.yes)
@@ -87,8 +113,16 @@ def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     policy = Policy.load(
         model, dtype=settings.dtype, device=settings.device, adapter=settings.adapter
     )
+    if framing.frame != "none" and not policy.codec.chat:
+        raise InputError(
+            f"{policy.name} has no chat template, so it does not follow what --frame "
+            f"{framing.frame} tells it; name an instruction model by --model, or draft with "
+            "--frame none."
+        )
+    framed: list[Prompt] = [framing.around(prompt) for prompt in prompts]
     seeds = [settings.seed] * len(prompts)
-    return make_drafts(policy, prompts, settings.coactive(), seeds=seeds)
+    config = within_context(policy, framed, settings.coactive())
+    return make_drafts(policy, framed, config, seeds=seeds)
 
 
 def _show(draft: Draft, *, with_prompt: bool) -> None:
@@ -102,6 +136,15 @@ def _show(draft: Draft, *, with_prompt: bool) -> None:
     console.print(visible(draft.text), markup=False)
     if not draft.sample.finished:
         console.print("(cut at --max-completion-length)", style="dim")
+
+
+def _read_template(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--frame-file {file} cannot be read as text ({error}).") from error
 
 
 def _base_of(adapter: Path | None) -> str:

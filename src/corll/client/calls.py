@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from corll.errors import ConfigError
 from corll.moved import from_elsewhere
-from corll.records import Prompt
+from corll.records import Prompt, messages_of
 from corll.schemas.answers import Comparison, Edit, Import, Learning, User
 from corll.schemas.bodies import Answer
 
@@ -134,7 +134,8 @@ def update_consent(
 
 def as_item(prompt: Prompt, sent: str, draft: str | None = None) -> dict[str, Any]:
     """Return a past text as `create_import` takes it."""
-    asked = prompt if isinstance(prompt, str) else [dict(message) for message in prompt]
+    content = messages_of(prompt)
+    asked = content if isinstance(content, str) else [dict(message) for message in content]
     # The API takes no empty draft; the service draws one of its own in its place.
     return {"prompt": asked, "sent": sent} | ({"draft": draft} if draft else {})
 

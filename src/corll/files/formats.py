@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from corll.errors import InputError, RecordError
-from corll.records import Preference, Prompt, text_of
+from corll.records import Preference, Prompt, messages_of, template_kwargs_of, text_of
+
+_TEMPLATE_KWARGS = "chat_template_kwargs"
 
 
 def read_prompts(path: str | Path) -> list[Prompt]:
@@ -62,21 +64,27 @@ def read_records(path: str | Path) -> Iterator[Record]:
 
 
 def to_trl(preference: Preference) -> dict[str, Any]:
-    """Return a preference as a row of TRL's datasets, conversational for a prompt of messages."""
+    """Return a preference as a row of TRL's datasets, conversational for a prompt of messages.
+
+    What its chat template is told beside the messages is in TRL's column for that.
+    """
     chosen, rejected = text_of(preference.chosen), text_of(preference.rejected)
-    if isinstance(preference.prompt, str):
-        return {"prompt": preference.prompt, "chosen": chosen, "rejected": rejected}
+    content = messages_of(preference.prompt)
+    if isinstance(content, str):
+        return {"prompt": content, "chosen": chosen, "rejected": rejected}
+    told = template_kwargs_of(preference.prompt)
     return {
-        "prompt": [dict(message) for message in preference.prompt],
+        "prompt": [dict(message) for message in content],
         "chosen": [_assistant(chosen)],
         "rejected": [_assistant(rejected)],
+        **({_TEMPLATE_KWARGS: dict(told)} if told else {}),
     }
 
 
 def to_openai(preference: Preference) -> dict[str, Any]:
     """Return a preference as a line of OpenAI's DPO files; a plain prompt becomes a message."""
-    prompt = preference.prompt
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    content = messages_of(preference.prompt)
+    messages = [{"role": "user", "content": content}] if isinstance(content, str) else content
     return {
         "input": {"messages": [dict(message) for message in messages]},
         "preferred_output": [_assistant(text_of(preference.chosen))],
@@ -125,6 +133,11 @@ class Record:
 
 def _from_trl(record: Record) -> Preference:
     prompt = prompt_of(record, "prompt")
+    told = record.fields.get(_TEMPLATE_KWARGS)
+    if told and not isinstance(told, dict):
+        record.fail(_TEMPLATE_KWARGS, f"an object is expected, not {_kind(told)}")
+    if told and isinstance(prompt, list):
+        prompt = {"messages": prompt, "chat_template_kwargs": told}
     read = Record.text if isinstance(prompt, str) else _reply
     chosen, rejected = read(record, "chosen"), read(record, "rejected")
     return _preference(record, prompt, chosen=("chosen", chosen), rejected=rejected)
@@ -173,12 +186,15 @@ def _message(record: Record, field: str, value: Any) -> dict[str, str]:
         record.fail(field, f"a message with role and content is expected, not {_kind(value)}")
     # Null stands for "not there" in what other tools export (tool_calls, name).
     given = {key: item for key, item in value.items() if item is not None}
-    for key in ("role", "content"):
+    keys = ["role", "content", *({"name"} & given.keys())]
+    for key in keys:
         if not isinstance(given.get(key), str):
             record.fail(f"{field}.{key}", f"a text is expected, not {_kind(given.get(key))}")
-    if unknown := sorted(set(given) - {"role", "content"}):
-        record.fail(f"{field}.{unknown[0]}", "is not supported; messages have role and content")
-    return {key: _storable(record, f"{field}.{key}", given[key]) for key in ("role", "content")}
+    if unknown := sorted(set(given) - set(keys)):
+        record.fail(
+            f"{field}.{unknown[0]}", "is not supported; messages have role, content and name"
+        )
+    return {key: _storable(record, f"{field}.{key}", given[key]) for key in keys}
 
 
 def _reply(record: Record, field: str) -> str:

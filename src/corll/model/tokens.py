@@ -7,18 +7,24 @@ draft's ids as far as it keeps its text.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
-from os.path import commonprefix
 from typing import Any
 
-from jinja2 import TemplateError
-
 from corll.errors import InputError, ModelNotFoundError, PromptTooLongError
-from corll.records import Prompt, Response, Sample, Verbatim
+from corll.model.chat import ChatTemplate, texts_in
+from corll.model.kept_ids import ids_of_edit
+from corll.model.spelling import Speller
+from corll.records import (
+    Prompt,
+    Response,
+    Sample,
+    Verbatim,
+    messages_of,
+    template_kwargs_of,
+)
 from corll.text import check_characters
 
 
@@ -28,23 +34,34 @@ class TokenCodec:
 
     `tokenizer` is a Hugging Face tokenizer; `chat` says whether prompts go through its chat
     template; `end_ids` are the ids that end a text, the first of which ends the texts that we
-    encode ourselves; `context_length` is the longest row in tokens, None if there is no limit.
+    encode ourselves; `context_length` is the longest row in tokens, None if there is no limit;
+    `enable_thinking` is what a template that asks for it is told where a prompt says nothing.
     """
 
     tokenizer: Any
     chat: bool
     end_ids: tuple[int, ...]
     context_length: int | None
+    enable_thinking: bool = False
 
     @classmethod
-    def for_model(cls, tokenizer: Any, model: Any, *, chat: bool | None = None) -> TokenCodec:
-        """Return the codec of a model; by default, chat if the tokenizer has a template."""
+    def for_model(
+        cls, tokenizer: Any, model: Any, *, chat: bool | None = None, enable_thinking: bool = False
+    ) -> TokenCodec:
+        """Return the codec of a model; by default, chat if the tokenizer has a template.
+
+        A text ends with the token that the template ends a turn with, else with the tokenizer's
+        end. All of these and the ends of the model's generation settings end a draft.
+        """
         has_template = getattr(tokenizer, "chat_template", None) is not None
         if chat and not has_template:
             raise InputError("chat_template=True, but the model's tokenizer has no chat template.")
+        chat = has_template if chat is None else chat
+        turn_end = ChatTemplate(tokenizer, enable_thinking).turn_end if chat else None
         generation = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-        others = generation if isinstance(generation, list) else [generation]
-        ids = dict.fromkeys(i for i in [tokenizer.eos_token_id, *others] if i is not None)
+        others = generation if isinstance(generation, list | tuple) else [generation]
+        ends = [turn_end, tokenizer.eos_token_id, *others]
+        ids = dict.fromkeys(i for i in ends if i is not None)
         if not ids:
             raise ModelNotFoundError(
                 "The model's tokenizer has no end-of-text token, so no response could ever end; "
@@ -52,32 +69,49 @@ class TokenCodec:
             )
         return cls(
             tokenizer=tokenizer,
-            chat=has_template if chat is None else chat,
+            chat=chat,
             end_ids=tuple(ids),
             context_length=getattr(model.config, "max_position_embeddings", None),
+            enable_thinking=enable_thinking,
         )
 
     def render(self, prompt: Prompt) -> str:
-        """Return the text that the model continues: the prompt, in its chat template if any."""
-        if not isinstance(prompt, str) and not self.chat:
+        """Return the text that the model continues: the prompt, in its chat template if any.
+
+        *Raises*: InputError for a conversation where there is no template, for one that the
+        template refuses, and for control tokens in anything but a `Verbatim` prompt.
+        """
+        content = messages_of(prompt)
+        if not isinstance(content, str) and not self.chat:
             raise InputError(
-                "The prompt is a conversation, but this model has no chat template; give a text."
+                "The prompt is a conversation, but this model has no chat template; give a text, "
+                "which it continues (in the API: POST /v1/completions)."
             )
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        messages = [{"role": "user", "content": content}] if isinstance(content, str) else content
         _check_messages(messages)
-        if not self._is_templated(prompt):
-            return str(prompt)
-        for message in messages:
-            self._refuse_special_tokens(message["content"], "prompt")
-        try:
-            rendered: str = self.tokenizer.apply_chat_template(
-                [dict(message) for message in messages], add_generation_prompt=True, tokenize=False
-            )
-        except TemplateError as error:
-            raise InputError(
-                f"The model's chat template refuses this conversation: {error}"
-            ) from error
-        return rendered
+        if isinstance(content, Verbatim):
+            return content
+        kwargs = template_kwargs_of(prompt)
+        if self.chat:
+            self.template.check(kwargs or {})
+        self._refuse_control_tokens("\n".join(texts_in([*messages, kwargs])), "prompt")
+        return self.template.render(messages, kwargs) if self.chat else str(content)
+
+    def settled(self, prompt: Prompt, kwargs: Mapping[str, Any] | None = None) -> Prompt:
+        """Return a prompt that is rendered as now wherever it is read again.
+
+        `kwargs` is what the chat template is told beside the conversation, over this codec's own
+        defaults; both become part of the prompt. *Raises*: InputError as `render`.
+        """
+        content = messages_of(prompt)
+        if isinstance(content, Verbatim) or not self.chat:
+            return prompt
+        said = template_kwargs_of(prompt)
+        told = dict(self.template.defaults if said is None else said) | dict(kwargs or {})
+        if not told:
+            return content
+        messages = [{"role": "user", "content": content}] if isinstance(content, str) else content
+        return {"messages": messages, "chat_template_kwargs": told}
 
     def encode_prompt(self, prompt: Prompt, *, limit: int | None = None) -> tuple[int, ...]:
         """Return the ids of a rendered prompt.
@@ -85,9 +119,11 @@ class TokenCodec:
         *Raises*: PromptTooLongError where it has more than `limit` tokens, or more than the
         model's context leaves for at least one token of a response; InputError where it is empty.
         """
-        text = self.render(prompt)
-        plain = not self._is_templated(prompt)
-        ids = tuple(self.tokenizer(text, add_special_tokens=plain)["input_ids"])
+        ids = self._speller.encode(self.render(prompt))
+        is_plain = not self.chat or isinstance(prompt, Verbatim)
+        # A rendered template that is continued verbatim has its beginning already.
+        if is_plain and ids[: len(self._beginning)] != self._beginning:
+            ids = (*self._beginning, *ids)
         if self.context_length is not None and len(ids) >= self.context_length:
             raise PromptTooLongError(
                 f"The prompt has {len(ids)} tokens; the model's context holds "
@@ -99,10 +135,6 @@ class TokenCodec:
                 "Shorten the prompt or raise the limit."
             )
         return ids
-
-    def _is_templated(self, prompt: Prompt) -> bool:
-        """Say whether the prompt goes through the chat template."""
-        return self.chat and not isinstance(prompt, Verbatim)
 
     def check_room(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
         """Check that each prompt and its response fit together. *Raises*: PromptTooLongError."""
@@ -126,10 +158,8 @@ class TokenCodec:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of a response; end-of-text and other special tokens have none."""
-        text: str = self.tokenizer.decode(
-            list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+        ends = bool(token_ids) and token_ids[-1] in self.end_ids
+        return self._speller.decode(token_ids[:-1] if ends else token_ids)
 
     def encode_response(self, response: Response) -> Sample:
         """Return a response with ids: a Sample is taken as it is, a string as a finished text."""
@@ -138,73 +168,72 @@ class TokenCodec:
                 raise InputError("A response without token ids cannot be scored.")
             return response
         check_characters(response, "response")
-        self._refuse_special_tokens(response, "response")
-        ids = tuple(self.tokenizer(response, add_special_tokens=False)["input_ids"])
+        self._refuse_control_tokens(response, "response")
+        ids = self._speller.spell(response).ids
         return Sample(response, (*ids, self.end_ids[0]), None, finished=True)
 
     def encode_edit(self, draft: Sample, edited_text: str) -> Sample:
-        """Return the edit of a draft, keeping the draft's ids up to where the text first changes.
+        """Return the edit of a draft, with the draft's ids wherever the edit keeps its text.
 
-        Precisely: up to the last pre-token boundary before the first changed character, the rest
-        encoded afresh. An edit is finished, unless the draft was cut at its length limit and its
-        ending is untouched: then nobody has said that the text ends there.
+        It ends with the end that the draft had, else as an own text does. It is finished, unless
+        the draft was cut at its length limit and its ending is untouched: then nobody has said that
+        the text ends there. Its ids decode to its text wherever this tokenizer can spell that.
         """
         check_characters(edited_text, "edit")
-        self._refuse_special_tokens(edited_text, "edit")
-        kept, rest = self._split_at_first_change(draft, edited_text)
+        self._refuse_control_tokens(edited_text, "edit")
+        drafted = tuple(takewhile(lambda i: i not in self.end_ids, draft.token_ids))
+        ids = ids_of_edit(self._speller, drafted, edited_text)
         finished = draft.finished or not _same_ending(draft.text, edited_text)
-        ids = (*kept, *rest, *((self.end_ids[0],) if finished else ()))
+        if finished:
+            drafted_end = draft.token_ids[len(drafted) : len(drafted) + 1]
+            ids += drafted_end or self.end_ids[:1]
         return Sample(edited_text, ids, None, finished)
 
-    def _split_at_first_change(
-        self, draft: Sample, edited: str
-    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        encoding = self.tokenizer(
-            edited, add_special_tokens=False, return_offsets_mapping=self.tokenizer.is_fast
-        )
-        afresh = tuple(encoding["input_ids"])
-        if not self.tokenizer.is_fast:
-            return (), afresh
-        starts = [start for start, _ in encoding["offset_mapping"]] + [len(edited)]
-        boundaries = self._pre_token_boundaries(edited, starts)
-        drafted = tuple(takewhile(lambda i: i not in self.end_ids, draft.token_ids))
-        first_change = len(commonprefix([draft.text, edited]))
-        # The text of more ids is never shorter, so the ids that end before the change are found
-        # by bisection; from there, back to the nearest boundary.
-        count = bisect_right(
-            range(len(drafted) + 1), first_change, key=lambda n: len(self.decode(drafted[:n]))
-        )
-        for n in range(count - 1, 0, -1):
-            text = self.decode(drafted[:n])
-            if len(text) in boundaries and edited.startswith(text):
-                rest = afresh[starts.index(len(text)) :]
-                if self.decode((*drafted[:n], *rest)) == self.decode(afresh):
-                    return drafted[:n], rest
-        return (), afresh
-
-    def _pre_token_boundaries(self, text: str, token_starts: Sequence[int]) -> set[int]:
-        """Return where both a pre-token of `text` and a token of its encoding begin."""
-        if self._pre_tokenizer is None:
-            return set(token_starts)
-        pieces = self._pre_tokenizer.pre_tokenize_str(text)
-        return {start for _, (start, _) in pieces} & set(token_starts) | {len(text)}
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The chat template of the tokenizer."""
+        return ChatTemplate(self.tokenizer, self.enable_thinking)
 
     @cached_property
-    def _pre_tokenizer(self) -> Any:
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        return getattr(backend, "pre_tokenizer", None)
+    def _speller(self) -> Speller:
+        if not self.chat:
+            return Speller(self.tokenizer)
+        template = self.template
+        return Speller(self.tokenizer, template.generation_prompt, template.before_response)
 
     @cached_property
-    def _special_texts(self) -> tuple[str, ...]:
-        return tuple(token for token in self.tokenizer.all_special_tokens if token)
+    def _beginning(self) -> tuple[int, ...]:
+        """The ids that the tokenizer puts before a text; those that some put after it are not."""
+        bare = self._speller.encode("a")
+        whole = tuple(self.tokenizer("a")["input_ids"])
+        for count in range(len(whole)):
+            if whole[count : count + len(bare)] == bare:
+                return whole[:count]
+        return ()
 
-    def _refuse_special_tokens(self, text: str, what: str) -> None:
-        for token in self._special_texts:
-            if token in text:
-                raise InputError(
-                    f"The {what} contains {token!r}, which this model reads as a control token; "
-                    "remove it."
-                )
+    @cached_property
+    def _control_texts(self) -> tuple[str, ...]:
+        added = getattr(self.tokenizer, "added_tokens_decoder", {})
+        ids = self._speller.control_ids | (set(self.end_ids) & set(added))
+        texts = [str(self.tokenizer.convert_ids_to_tokens(token_id)) for token_id in sorted(ids)]
+        return tuple(text for text in texts if text)
+
+    @cached_property
+    def _control_ids(self) -> frozenset[int]:
+        # Any text may hold what stands for an unknown character, or is added to every text.
+        harmless = {self.tokenizer.unk_token_id, *self._speller.encode("a")}
+        return self._speller.control_ids - harmless
+
+    def _refuse_control_tokens(self, text: str, what: str) -> None:
+        """Refuse what the model reads as a control token, in whatever form of Unicode."""
+        found = next((token for token in self._control_texts if token in text), None)
+        if found is None and (ids := self._control_ids.intersection(self._speller.encode(text))):
+            found = self.tokenizer.convert_ids_to_tokens(min(ids))
+        if found is not None:
+            raise InputError(
+                f"The {what} contains {found!r}, which this model reads as a control token; "
+                "remove it."
+            )
 
 
 def _check_messages(messages: Sequence[Any]) -> None:

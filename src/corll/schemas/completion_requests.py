@@ -1,11 +1,23 @@
-"""Requests for drafts, which are OpenAI's. A field that is not here is refused, never ignored."""
+"""Requests for drafts, which are OpenAI's.
+
+A field that is not here is refused, never ignored, unless it is null: typed clients and proxies
+send along what they leave out.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from corll.frames import LONGEST_HINT, LONGEST_NAME, LONGEST_TEMPLATE, FrameName, Framing
+from corll.records import Message
 from corll.schemas.bodies import RequestBody, Text, example
 from corll.schemas.states import DraftKind
 
@@ -32,6 +44,18 @@ Absent = Annotated[
 """A field of OpenAI's that clients send along empty."""
 
 
+class _NullIsLeftOut(RequestBody):
+    """A shape of OpenAI's, of whose many optional fields some are not here."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_unknown_nulls(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        known = cls.model_fields
+        return {name: it for name, it in fields.items() if it is not None or name in known}
+
+
 class TextPart(RequestBody):
     """A piece of a message; only text is understood."""
 
@@ -39,14 +63,19 @@ class TextPart(RequestBody):
     text: Text = Field(description="The text.")
 
 
-class ChatMessage(RequestBody):
+class ChatMessage(_NullIsLeftOut):
     """A turn of a conversation. A reply's message can be sent back as the client holds it."""
 
     role: Literal["system", "developer", "user", "assistant"] = Field(
         description="Who speaks; developer is read as system."
     )
     content: Text | list[TextPart] = Field(description="What is said, whole or in parts.")
-    name: Absent
+    name: Text | None = Field(
+        None,
+        max_length=64,
+        description="Who speaks, of several with one role: handed to the chat template, and kept "
+        "with the draft. Most templates do not write it.",
+    )
     refusal: Absent
     audio: Absent
     function_call: Absent
@@ -57,7 +86,8 @@ class ChatMessage(RequestBody):
         """Return the message as chat templates read it."""
         content = self.content
         text = content if isinstance(content, str) else "".join(part.text for part in content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+        role = "system" if self.role == "developer" else self.role
+        return {"role": role, "content": text} | ({"name": self.name} if self.name else {})
 
 
 class StreamOptions(RequestBody):
@@ -73,7 +103,7 @@ class TextFormat(RequestBody):
     type: Literal["text"] = Field(description="Only text is drafted.")
 
 
-class Generation(RequestBody):
+class Generation(_NullIsLeftOut):
     """What both kinds of completion share."""
 
     model: str = Field(max_length=200, description="`corll`, `base`, or a version: NAME@7.")
@@ -143,6 +173,21 @@ class Generation(RequestBody):
         return False
 
     @property
+    def template_kwargs(self) -> dict[str, Any]:
+        """Return what the chat template is told beside the messages: nothing where none is used."""
+        return {}
+
+    @property
+    def framing(self) -> Framing:
+        """Return the frame around what is asked: none where there is no conversation."""
+        return Framing()
+
+    @property
+    def beginning(self) -> str:
+        """Return the text that the draft goes on with, as its first part."""
+        return ""
+
+    @property
     def user_name(self) -> str | None:
         """Return whom a backend speaks for; `user` is the older name."""
         return self.safety_identifier or self.user
@@ -162,7 +207,10 @@ class ChatRequest(Generation):
     )
 
     messages: list[ChatMessage] = Field(
-        min_length=1, max_length=1000, description="The conversation so far."
+        min_length=1,
+        max_length=1000,
+        description="The conversation so far. Where the assistant's message is the last, the draft "
+        "goes on with it, and the edit of that draft is the whole text.",
     )
     max_completion_tokens: int | None = Field(
         None, ge=1, le=1_000_000, description="The most tokens of a choice."
@@ -171,11 +219,46 @@ class ChatRequest(Generation):
     top_logprobs: int | None = Field(
         None, ge=0, le=20, description="How many of the likeliest tokens in place of each."
     )
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        None,
+        description="What the model's chat template is told beside the messages, as in vLLM's API, "
+        'such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets '
+        "itself, such as `messages`, is refused.",
+    )
+    frame: FrameName | None = Field(
+        "none",
+        description="What the model is told around the user's last message: `reply`, that it is a "
+        "message which the draft answers as the user; `write`, that it says what to write; "
+        "`none`, nothing. The framed message is the draft's prompt.",
+    )
+    hint: Text | None = Field(
+        None,
+        max_length=LONGEST_HINT,
+        description='With a frame: a few words that the draft carries out, "yes, Fri, no refund".',
+    )
+    sign_as: Text | None = Field(
+        None, max_length=LONGEST_NAME, description="With a frame: how the user signs."
+    )
+    frame_template: Text | None = Field(
+        None,
+        max_length=LONGEST_TEMPLATE,
+        description="With a frame: words in place of its own, with {message}, and {hint} and "
+        "{name} where these are given. A line whose field is empty is left out.",
+    )
     response_format: TextFormat | None = Field(None, description="Text alone.")
     store: Literal[False] | None = Field(
         None, description="False keeps this draft nowhere; left out, consent says what is stored."
     )
     service_tier: Literal["auto", "default"] | None = Field(None, description="Changes nothing.")
+    modalities: list[Literal["text"]] | None = Field(None, description="Text alone.")
+    tools: Absent
+    functions: Absent
+    tool_choice: Literal["none", "auto"] | None = Field(
+        None, description="Changes nothing, since there are no tools."
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="Changes nothing, since there are no tools."
+    )
 
     @model_validator(mode="after")
     def _chat_consistent(self) -> Self:
@@ -183,7 +266,17 @@ class ChatRequest(Generation):
             raise ValueError("top_logprobs has a meaning only with logprobs=true")
         if self.max_tokens and self.max_completion_tokens:
             raise ValueError("give max_completion_tokens or max_tokens, not both")
+        self.framing.around_last([message.as_plain() for message in self.messages])
+        if self.goes_on and self.messages[-1].name:
+            raise ValueError("a message that is gone on with cannot have a name")
         return self
+
+    @property
+    def framing(self) -> Framing:
+        """Return the frame with what is filled in. *Raises*: InputError where that is not right."""
+        return Framing(
+            self.frame or "none", self.hint or "", self.sign_as or "", self.frame_template
+        )
 
     @property
     def kind(self) -> DraftKind:
@@ -196,9 +289,29 @@ class ChatRequest(Generation):
         return self.store is False
 
     @property
-    def stored_prompt(self) -> list[dict[str, str]]:
-        """Return the prompt as a draft keeps it."""
-        return [message.as_plain() for message in self.messages]
+    def stored_prompt(self) -> list[Message]:
+        """Return the conversation as a draft keeps it, beside what its template is told.
+
+        The user's last message stands in its frame. A turn of the assistant that is gone on with
+        is a part of the draft.
+        """
+        framed = self.framing.around_last([message.as_plain() for message in self.messages])
+        return framed[:-1] if self.goes_on else framed
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the last message is the assistant's, and so is gone on with."""
+        return self.messages[-1].role == "assistant"
+
+    @property
+    def beginning(self) -> str:
+        """Return the text that the draft goes on with."""
+        return self.messages[-1].as_plain()["content"] if self.goes_on else ""
+
+    @property
+    def template_kwargs(self) -> dict[str, Any]:
+        """Return what the chat template is told beside the messages."""
+        return self.chat_template_kwargs or {}
 
     @property
     def longest(self) -> int | None:

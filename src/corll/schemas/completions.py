@@ -67,6 +67,17 @@ class DraftFacts(Answer):
     version: int | None = left_out(
         "The number of the version that drafted, null for the reference; left out while blind."
     )
+    goes_on: bool | SkipJsonSchema[None] = left_out(
+        "True where the draft goes on with the assistant's last message: the draft, and with it "
+        "its edit, is the whole text. Left out otherwise."
+    )
+    thrown_away: int | SkipJsonSchema[None] = left_out(
+        "How many drafts were thrown away unseen, since they repeated themselves or opened as an "
+        "AI's; left out where none was."
+    )
+    looped: list[int] | SkipJsonSchema[None] = left_out(
+        "The choices that were stopped since they repeated themselves; left out where none was."
+    )
     blind: bool | SkipJsonSchema[None] = left_out(
         "True where chance decided whether a version drafts; left out otherwise."
     )

@@ -22,6 +22,7 @@ def load_base(settings: ServiceSettings, *, drafts: bool = False) -> Policy:
             device=settings.device,
             backend=settings.backend,
             lora=settings.lora,
+            enable_thinking=settings.enable_thinking,
             memory_limit_gb=settings.coactive.memory_limit_gb,
             shared_weights=settings.data_dir / "base",
             int8_drafts=_INT8_DRAFTS[settings.int8_drafts] if drafts else False,

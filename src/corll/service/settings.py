@@ -40,6 +40,12 @@ class ServedConfig(CoactiveConfig):
     drafts_from: Annotated[Literal["policy"], Suppress] = Field(
         "policy", description="A service drafts from what it learned; `base` and holdback do not."
     )
+    max_completion_length: int = Field(
+        512,
+        ge=1,
+        description="Longest response where a request does not say, in tokens; less where the "
+        "context leaves less.",
+    )
     memory_limit_gb: float = Field(
         1.0, gt=0, description="Working memory of drafts, and of steps, beside the weights."
     )
@@ -95,6 +101,11 @@ class ServiceSettings(Config):
         description="Whether drafts are drawn by the weights in int8: where that is quicker, "
         "always, never. Scores and steps are computed in --dtype.",
     )
+    enable_thinking: bool = Field(
+        False,
+        description="What the chat templates of hybrid thinkers (Qwen3) are told, unless a "
+        "request's chat_template_kwargs say it.",
+    )
     admin_key: Annotated[SecretStr | None, Suppress] = Field(
         None, description="The first key, from CORLL_ADMIN_KEY alone; else one is made and shown."
     )
@@ -124,6 +135,11 @@ class ServiceSettings(Config):
         ge=1,
         description="Most tokens that a request may ask for; beyond it a 400. By default the "
         "context alone limits it.",
+    )
+    guards: bool = Field(
+        True,
+        description="Whether drafts without a seed are stopped where they repeat themselves and, "
+        "while nobody reads along, drawn anew, as are those that open as an AI's.",
     )
     max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
     max_import_mb: int = Field(32, ge=1, description="Largest body of an import of past texts.")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from corll.errors import ConfigError
 from corll.evaluation import question
-from corll.records import Draft
+from corll.records import Draft, messages_of
 from corll.text import repair_controls, same_text
 
 _MOST_PASSES = 1000
@@ -134,8 +134,8 @@ class RuleEditor(ABC):
 
     def _chance(self, draft: Draft) -> float:
         """Draw a number in [0, 1) from (seed, prompt, text of the draft) by hashing."""
-        prompt = draft.prompt
-        plain = prompt if isinstance(prompt, str) else [dict(message) for message in prompt]
+        content = messages_of(draft.prompt)
+        plain = content if isinstance(content, str) else [dict(message) for message in content]
         key = json.dumps([self.seed, plain, draft.text], sort_keys=True)
         digest = hashlib.sha256(key.encode()).digest()
         return int.from_bytes(digest[:6], "big") / 2**48

@@ -126,7 +126,7 @@ def test_temperature_0_is_the_likeliest_text_whatever_the_seed(client: openai.Op
         ("n", 99),
         ("stop", ["a"] * 9),
         ("messages", []),
-        ("messages", [{"role": "user", "content": "x", "name": "ann"}]),
+        ("messages", [{"role": "user", "content": "x", "name": ["ann"]}]),
         ("messages", [{"role": "assistant", "content": "x", "tool_calls": [{"id": "1"}]}]),
         ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
         ("stream_options", {"include_usage": True}),

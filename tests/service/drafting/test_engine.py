@@ -10,27 +10,22 @@ from typing import Any
 
 import pytest
 import torch
+from asking import PLAIN, PROMPTS, Listener, request
 
-from corll.config import CoactiveConfig, SamplingConfig
+from corll.config import CoactiveConfig
 from corll.draft import best_first, make_drafts
 from corll.errors import InputError, PromptTooLongError
 from corll.policy import Policy
 from corll.records import Verbatim
 from corll.service.drafting.engine import AdaptersInMemory, Engine
 from corll.service.drafting.requests import (
-    Delta,
     DraftEvent,
-    DraftRequest,
-    Drawn,
     EngineBusyError,
     Failed,
     Progress,
     VersionFolder,
 )
 from patience import PATIENCE_S
-
-PLAIN = CoactiveConfig(**SamplingConfig().model_dump())
-PROMPTS = ["The parcel is late.", "Write to Ms Lopez about the kettle, please.", "Hello"]
 
 
 @pytest.fixture
@@ -52,40 +47,9 @@ def saved_version(policy: Policy, folder: Path, *, seed: int) -> VersionFolder:
     return VersionFolder(folder.name, folder)
 
 
-def request(prompt: str = PROMPTS[0], **changes: object) -> DraftRequest:
-    made = DraftRequest(prompt, None, 12, seed=3, config=PLAIN)
-    return replace(made, **changes)  # type: ignore[arg-type]
-
-
 def candidates(count: int, **settings: object) -> CoactiveConfig:
     """The plain sampler, with so many candidates."""
     return PLAIN.with_settings(num_candidates=count, **settings)
-
-
-class Listener:
-    """What the engine told of one request, and a way to wait for its end."""
-
-    def __init__(self) -> None:
-        self.events: list[DraftEvent] = []
-        self.ended = threading.Event()
-
-    def __call__(self, event: DraftEvent) -> None:
-        self.events.append(event)
-        if isinstance(event, Drawn | Failed):
-            self.ended.set()
-
-    @property
-    def drawn(self) -> Drawn:
-        assert self.ended.wait(PATIENCE_S)
-        last = self.events[-1]
-        if isinstance(last, Failed):
-            raise last.error
-        assert isinstance(last, Drawn)
-        return last
-
-    def told(self, choice: int = 0) -> str:
-        found = [e for e in self.events if isinstance(e, Delta) and e.choice == choice]
-        return "".join(event.text for event in found)
 
 
 def test_requests_at_once_get_what_the_policy_alone_draws(

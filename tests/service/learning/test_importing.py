@@ -107,11 +107,11 @@ def test_an_import_gives_way_to_drafts_before_each_pass(trainer: Trainer) -> Non
 def test_prompts_that_are_too_long_are_skipped_and_the_rest_is_learned(
     policy: Policy, database: Database, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
+    """Those that leave less room than the longest draft takes are not too long."""
     short = "The parcel is late."
     limit = len(policy.codec.encode_prompt([{"role": "user", "content": short}]))
-    settings = settings_for(
-        tiny_model_folder, tmp_path / "data", coactive={"max_prompt_length": limit}
-    )
+    coactive = {"max_prompt_length": limit, "max_completion_length": 512}
+    settings = settings_for(tiny_model_folder, tmp_path / "data", coactive=coactive)
     trainer = Trainer(policy, database, settings)
     user = add_user(database, "ann")
     held_out = min(imports.held_out_numbers(12))
@@ -184,7 +184,8 @@ def test_an_import_keeps_what_it_drafted_and_measures_what_was_held_out(
         assert draft.id.startswith("chatcmpl-")
         assert (draft.status, draft.held_back) == ("complete", False)
         assert draft.sampling == trainer.settings.coactive.sampling.model_dump()
-        assert draft.seed == items[draft.prompt[0]["content"]].number  # type: ignore[index]
+        (message,) = draft.prompt["messages"]  # type: ignore[call-overload]
+        assert draft.seed == items[message["content"]].number
 
 
 def test_a_draft_of_the_past_was_drawn_by_nobody(trainer: Trainer, user: User) -> None:
@@ -199,3 +200,23 @@ def test_a_draft_of_the_past_was_drawn_by_nobody(trainer: Trainer, user: User) -
         (draft,) = drafts_of(db, user.id, limit=9)
     assert (draft.sampling, draft.version_id) == ({}, None)
     assert draft.choice(0)["text"] == "It is late."
+
+
+def test_what_is_stored_of_an_import_says_how_its_prompts_were_rendered(
+    policy: Policy, database: Database, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    """Whatever the default becomes, their preferences are learned from the prompts drafted for."""
+    policy.base.tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }}\n{% endfor %}"
+        "{% if not enable_thinking %}Shortly:{% endif %}"
+    )
+    trainer = Trainer(policy, database, settings_for(tiny_model_folder, tmp_path / "data"))
+    user = add_user(database, "ann")
+    gone_on(trainer, begun(trainer, user, 2))
+    with database.read() as db:
+        prompts = [draft.prompt for draft in drafts_of(db, user.id, limit=9)]
+        rows = preferences.preferences_of(db, user.id)
+    told = {"enable_thinking": False}
+    talks = [[{"role": "user", "content": f"Parcel {n} is late."}] for n in (1, 0)]
+    assert prompts == [{"messages": talk, "chat_template_kwargs": told} for talk in talks]
+    assert [preference.prompt for preference in rows] == prompts[::-1]

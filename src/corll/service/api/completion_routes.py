@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from corll.config import CoactiveConfig
-from corll.records import Prompt
+from corll.records import Prompt, Verbatim
 from corll.schemas.completion_requests import ChatRequest, CompletionRequest, TextRequest
 from corll.schemas.completions import ChatCompletion, DraftFacts, TextCompletion
 from corll.service.api.callers import Caller, CurrentCaller
@@ -37,7 +37,6 @@ from corll.service.drafting.requests import (
     Progress,
 )
 from corll.service.drafting.serving import Serving
-from corll.service.prompts import as_prompt
 from corll.service.store import drafts
 from corll.service.store.drafts import DraftRow
 from corll.service.store.rows import new_id
@@ -192,13 +191,13 @@ class _DraftUnderWay:
             key_id=self.key_id,
             kind=self.body.kind,
             model=self.body.model,
-            prompt=self.body.stored_prompt,
+            prompt=self.request.prompt,
             version_id=None if version is None else version.id,
             candidates=[asdict(sample) for sample in drawn.candidates],
             shown=list(drawn.shown),
             scores=None if drawn.scores is None else list(drawn.scores),
             sampling=self.request.sampling.model_dump(),
-            seed=self.request.seed,
+            seed=drawn.seed,
             status="cancelled" if drawn.cancelled else "complete",
             held_back=self.serving.held_back,
             blind=self.serving.blind,
@@ -224,8 +223,18 @@ class _DraftUnderWay:
             candidates=len(drawn.candidates),
             user=user.id,
             stored=self.stored,
+            **self._exceptional(drawn),
             **({"implicit_reward": None, "blind": True} if self.serving.blind else told),
         )
+
+    def _exceptional(self, drawn: Drawn) -> dict[str, Any]:
+        """Return what most replies have nothing to say of."""
+        told = {
+            "goes_on": bool(self.request.beginning),
+            "thrown_away": drawn.thrown_away,
+            "looped": list(drawn.looped),
+        }
+        return {name: value for name, value in told.items() if value}
 
 
 _abandoned: set[asyncio.Task[None]] = set()
@@ -234,7 +243,18 @@ _abandoned: set[asyncio.Task[None]] = set()
 
 def _request(body: CompletionRequest, serving: Serving, services: Services) -> DraftRequest:
     config = _config(body, services.settings.coactive)
-    prompt = as_prompt(body.stored_prompt, body.kind)
+    if body.framing.frame != "none" and not services.drafter.has_chat_template:
+        raise bad_request(
+            f"This server's model, {services.drafter.model}, has no chat template, so it does not "
+            f"follow what a frame ({body.framing.frame}) tells it. Serve an instruction model "
+            "(`corll models` lists some), or ask without a frame at POST /v1/completions, which "
+            "continues a text.",
+            param="frame",
+        )
+    asked = body.stored_prompt
+    prompt = services.drafter.settled(
+        Verbatim(asked) if isinstance(asked, str) else asked, body.template_kwargs
+    )
     choices = body.n or 1
     most = services.settings.max_choices
     for name, value in (("n", choices), ("num_candidates", config.num_candidates)):
@@ -254,6 +274,8 @@ def _request(body: CompletionRequest, serving: Serving, services: Services) -> D
         tells=bool(body.stream),
         scored=bool(body.implicit_reward),
         blind=serving.blind,
+        beginning=body.beginning,
+        guarded=services.settings.guards and body.seed is None,
     )
 
 
@@ -270,7 +292,7 @@ def _length(body: CompletionRequest, prompt: Prompt, services: Services) -> int:
     limit = services.drafter.context_length
     if limit is None:
         return default
-    return max(1, min(default, limit - services.drafter.count_tokens(prompt)))
+    return max(1, min(default, limit - services.drafter.count_tokens(prompt, body.beginning)))
 
 
 def _config(body: CompletionRequest, default: CoactiveConfig) -> CoactiveConfig:

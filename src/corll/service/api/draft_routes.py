@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from sqlalchemy import Connection
 
+from corll.records import messages_of
 from corll.schemas.answers import DraftRecord, Drafts, EditRecord, PromptMessage, ShownText
 from corll.service.api.callers import CurrentCaller
 from corll.service.store import drafts, lineages
@@ -64,8 +65,8 @@ def _with_edits(
 def _mentions(wanted: str, draft: DraftRow, edits: Iterable[EditRow]) -> bool:
     if not wanted:
         return True
-    prompt = draft.prompt
-    texts = [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt]
+    content = messages_of(draft.prompt)
+    texts = [content] if isinstance(content, str) else [message["content"] for message in content]
     texts += [draft.choice(number)["text"] for number in range(len(draft.shown))]
     texts += [edit.text for edit in edits]
     return any(wanted in text.casefold() for text in texts)
@@ -89,9 +90,10 @@ def _about(draft: DraftRow, edits: list[EditRow], numbers: dict[str, int]) -> Dr
 
 
 def _prompt(draft: DraftRow) -> str | list[PromptMessage]:
-    if isinstance(draft.prompt, str):
-        return draft.prompt
-    return [PromptMessage(role=turn["role"], content=turn["content"]) for turn in draft.prompt]
+    content = messages_of(draft.prompt)
+    if isinstance(content, str):
+        return content
+    return [PromptMessage(role=turn["role"], content=turn["content"]) for turn in content]
 
 
 def _edit_record(edit: EditRow) -> EditRecord:

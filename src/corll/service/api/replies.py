@@ -128,9 +128,7 @@ class Reply:
 def _chat_choice(drawn: Drawn, index: int) -> schemas.ChatChoice:
     return schemas.ChatChoice(
         index=index,
-        message=schemas.AssistantMessage(
-            role="assistant", content=_shown_text(drawn, index), refusal=None
-        ),
+        message=schemas.AssistantMessage(role="assistant", content=drawn.text(index), refusal=None),
         logprobs=_chat_logprobs(_shown_logprobs(drawn, index)),
         finish_reason=finish_reason(drawn, index),
     )
@@ -139,14 +137,10 @@ def _chat_choice(drawn: Drawn, index: int) -> schemas.ChatChoice:
 def _text_choice(drawn: Drawn, index: int) -> schemas.TextChoice:
     return schemas.TextChoice(
         index=index,
-        text=_shown_text(drawn, index),
+        text=drawn.text(index),
         logprobs=_text_logprobs(_shown_logprobs(drawn, index)),
         finish_reason=finish_reason(drawn, index),
     )
-
-
-def _shown_text(drawn: Drawn, index: int) -> str:
-    return drawn.candidates[drawn.shown[index]].text
 
 
 def _shown_logprobs(drawn: Drawn, index: int) -> Sequence[TokenLogprob]:
@@ -202,7 +196,7 @@ def finish_reason(drawn: Drawn, index: int) -> FinishReason:
 
 def usage(drawn: Drawn) -> schemas.Usage:
     """Count tokens of the prompt and of the choices; candidates that are not shown cost nobody."""
-    completion = sum(len(drawn.candidates[candidate].token_ids) for candidate in drawn.shown)
+    completion = drawn.completion_tokens
     return schemas.Usage(
         prompt_tokens=drawn.prompt_tokens,
         completion_tokens=completion,

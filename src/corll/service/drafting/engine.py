@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +100,7 @@ class Engine:
     ) -> None:
         self.model, self.fingerprint = base.name, base.base.fingerprint
         self.context_length = base.codec.context_length
+        self.has_chat_template = base.codec.chat
         self._base, self._on_busy, self._settle_threads = base, on_busy, threads
         self._max_waiting, self._max_branches = max_waiting, max_branches
         self._adapters = AdaptersInMemory(base, max_adapters)
@@ -119,9 +120,26 @@ class Engine:
     def under_way(self) -> int:
         return len(self._waiting) + sum(len(session.jobs) for session in list(self._sessions))
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        """Count the tokens of a rendered prompt. *Raises*: InputError, PromptTooLongError."""
-        return len(self._base.codec.encode_prompt(prompt))
+    def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
+        """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
+        return self._base.codec.settled(prompt, template_kwargs)
+
+    def count_tokens(self, prompt: Prompt, beginning: str = "") -> int:
+        """Count the tokens of a rendered prompt, with those of a response that has begun.
+
+        *Raises*: InputError, PromptTooLongError.
+        """
+        begun = self._begun(beginning)
+        ids = self._base.codec.encode_prompt(prompt)
+        return len(ids) + (0 if begun is None else len(begun.token_ids))
+
+    def _begun(self, beginning: str) -> Sample | None:
+        """Return the beginning of a response in the ids that learning scores it on."""
+        if not beginning:
+            return None
+        codec = self._base.codec
+        ids = codec.encode_response(beginning).token_ids[:-1]
+        return Sample(codec.decode(ids), ids, None, finished=False)
 
     def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:
         """Return why an edit of a draft could not be learned from; None where it can."""
@@ -142,8 +160,11 @@ class Engine:
         """
         codec, limit = self._base.codec, request.config.max_prompt_length
         prompt_ids = codec.encode_prompt(request.prompt, limit=limit)
+        beginning = self._begun(request.beginning)
+        if beginning is not None:
+            prompt_ids += beginning.token_ids
         codec.check_room([prompt_ids], request.max_new_tokens)
-        job = DraftJob(request, len(prompt_ids), on_event)
+        job = DraftJob(request, len(prompt_ids), on_event, beginning)
         room = max(1, self._base.branches_at_once(longest_row([job])))
         if request.branches > room:
             raise InputError(
@@ -205,7 +226,7 @@ class Engine:
                     return
                 alike = [first]
                 for job in list(self._waiting)[1:]:
-                    if _shares(job.request, first.request) and self._fits([*alike, job]):
+                    if _kind(job) == _kind(first) and self._fits([*alike, job]):
                         alike.append(job)
                 for job in alike:
                     self._waiting.remove(job)
@@ -214,7 +235,7 @@ class Engine:
     def _fits(self, jobs: Sequence[DraftJob]) -> bool:
         """Say whether these, drawn together, find room and memory beside what is under way."""
         under_way = sum(session.branches for session in self._sessions)
-        branches = under_way + sum(job.request.branches for job in jobs)
+        branches = under_way + sum(job.branches for job in jobs)
         longest = max(longest_row(jobs), *(session.longest for session in self._sessions), 0)
         return branches <= min(self._max_branches, self._base.branches_at_once(longest))
 
@@ -231,21 +252,21 @@ class Engine:
 
     def _advance(self, session: Session) -> bool:
         try:
-            return session.advance()
+            goes_on = session.advance()
         except Exception as error:
             _report(error)
             session.fail(Failed(error))
-            return False
+            goes_on = False
+        with self._changed:
+            self._waiting.extendleft(session.to_redraw)
+        session.to_redraw.clear()
+        return goes_on
 
 
-def _shares(one: DraftRequest, other: DraftRequest) -> bool:
-    """Say whether two requests can be drawn in one decoding."""
-    return _kind(one) == _kind(other)
-
-
-def _kind(request: DraftRequest) -> tuple[Any, ...]:
-    version = None if request.version is None else request.version.id
-    return version, request.sampling, request.branches
+def _kind(job: DraftJob) -> tuple[Any, ...]:
+    """Return what two requests have in common that can be drawn in one decoding."""
+    version = job.request.version
+    return None if version is None else version.id, job.request.sampling, job.branches
 
 
 def _report(error: Exception) -> None:

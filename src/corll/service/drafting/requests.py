@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from random import Random
+from typing import Any, Protocol, TypeAlias
 
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.errors import CorllError
 from corll.records import Prompt, Sample
+
+MOST_REDRAWS = 2
+"""How often a candidate that nobody can use is drawn anew."""
 
 
 class EngineBusyError(CorllError, RuntimeError):
@@ -46,6 +50,9 @@ class DraftRequest:
     of them are shown. `top_logprobs` is None where no log-probabilities are wanted; `tells` says
     whether anybody reads the text before its end; `scored`, whether R_π is wanted though nothing
     is ranked by it; `blind`, that nothing may tell a version from π_0, so that π_0 draws as many.
+    `beginning` is the text of a response that is gone on with: it is a part of each candidate, but
+    not of what is told. `guarded` says whether candidates that nobody can use are stopped and,
+    where nobody saw them, thrown away and drawn anew.
     """
 
     prompt: Prompt
@@ -59,6 +66,8 @@ class DraftRequest:
     tells: bool = True
     scored: bool = False
     blind: bool = False
+    beginning: str = ""
+    guarded: bool = False
 
     @property
     def sampling(self) -> SamplingConfig:
@@ -80,6 +89,11 @@ class DraftRequest:
     def streams(self) -> bool:
         """Whether its text can be shown while it is drawn, since nothing has to be chosen."""
         return self.branches == self.choices
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether somebody reads its text before its end."""
+        return self.tells and self.streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +126,30 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A candidate that is drawn.
+
+    `text` is that of `sample` without what a response began with. `ended` says that it came to an
+    end of its own or at a stop sequence, `looped` that it was stopped since it repeated itself.
+    """
+
+    sample: Sample
+    text: str
+    ended: bool
+    looped: bool = False
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """The end of a request: all candidates, and which of them are shown, the best first.
 
     `scores` are what `selection` maximises, None where nothing was ranked and none were wanted.
     `cut` are the choices that ended at their longest; `cancelled` says that nobody waited for the
-    end.
+    end. Each candidate begins with `beginning`, where a response was gone on with; its ids are
+    among the tokens of the prompt. `looped` are the choices that were stopped since they repeated
+    themselves, `thrown_away` counts candidates that guards threw away unseen, and `seed` is that
+    of the latest draw.
     """
 
     candidates: tuple[Sample, ...]
@@ -127,6 +159,21 @@ class Drawn:
     logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()
     cut: frozenset[int] = frozenset()
     cancelled: bool = False
+    beginning: Sample | None = None
+    looped: tuple[int, ...] = ()
+    thrown_away: int = 0
+    seed: int = 0
+
+    def text(self, choice: int) -> str:
+        """Return what was drawn of a choice, without what it began with."""
+        begun = 0 if self.beginning is None else len(self.beginning.text)
+        return self.candidates[self.shown[choice]].text[begun:]
+
+    @property
+    def completion_tokens(self) -> int:
+        """Count the tokens that were drawn of all choices."""
+        begun = 0 if self.beginning is None else len(self.beginning.token_ids)
+        return sum(len(self.candidates[shown].token_ids) - begun for shown in self.shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +188,38 @@ DraftEvent: TypeAlias = Delta | Progress | Drawn | Failed
 
 @dataclass(eq=False)
 class DraftJob:
-    """A request under way. `on_event` is called from the engine's thread, its end last."""
+    """A request under way. `on_event` is called from the engine's thread, its end last.
+
+    `beginning` is that of the request in ids, which are among the `prompt_tokens`; None for none.
+    `kept` are candidates of earlier draws, where others of them were thrown away.
+    """
 
     request: DraftRequest
     prompt_tokens: int
     on_event: Callable[[DraftEvent], None]
+    beginning: Sample | None = None
     cancelled: bool = field(default=False, init=False)
+    kept: list[Candidate] = field(default_factory=list, init=False)
+    redraws: int = field(default=0, init=False)
+    thrown_away: int = field(default=0, init=False)
+
+    @property
+    def branches(self) -> int:
+        """Candidates that are still to be drawn."""
+        return self.request.branches - len(self.kept)
+
+    @property
+    def seed(self) -> int:
+        """The seed of the present draw: the request's, then others that follow from it."""
+        if not self.redraws:
+            return self.request.seed
+        return Random(f"{self.request.seed}/{self.redraws}").getrandbits(62)
+
+    @property
+    def can_redraw(self) -> bool:
+        """Whether a candidate that nobody can use may be thrown away: unseen, and not for ever."""
+        request = self.request
+        return request.guarded and not request.is_seen and self.redraws < MOST_REDRAWS
 
     def cancel(self) -> None:
         """Say that nobody waits any more; what was drawn so far still arrives, as cancelled."""
@@ -164,8 +237,18 @@ class Drafter(Protocol):
 
     context_length: int | None
 
-    def count_tokens(self, prompt: Prompt) -> int:
-        """Count the tokens of a rendered prompt. *Raises*: InputError, PromptTooLongError."""
+    has_chat_template: bool
+    """Whether conversations can be drafted for."""
+
+    def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
+        """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
+        ...
+
+    def count_tokens(self, prompt: Prompt, beginning: str = "") -> int:
+        """Count the tokens of a rendered prompt, with those of a response that has begun.
+
+        *Raises*: InputError, PromptTooLongError.
+        """
         ...
 
     def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:

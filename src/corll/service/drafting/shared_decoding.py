@@ -11,11 +11,12 @@ import torch
 from corll.draft import best_first, scores_of
 from corll.policy import Policy
 from corll.records import Sample
+from corll.service.drafting.guards import OPENING, is_disclaimer, is_loop
 from corll.service.drafting.requests import (
+    Candidate,
     Delta,
     DraftEvent,
     DraftJob,
-    DraftRequest,
     Drawn,
     Progress,
     TokenLogprob,
@@ -34,6 +35,8 @@ class _Row:
     told: int = 0
     ended: bool = False
     stopped: bool = False
+    looped: bool = False
+    unusable: bool = False
     logprobs: list[TokenLogprob] = field(default_factory=list)
     logprobs_told: int = 0
 
@@ -50,17 +53,23 @@ class Session:
         self._prompt_tokens = [job.prompt_tokens for job in jobs]
         arguments = (
             [job.request.prompt for job in jobs],
-            first.branches,
+            jobs[0].branches,
             max(job.request.max_new_tokens for job in jobs),
-            [job.request.seed for job in jobs],
+            [job.seed for job in jobs],
         )
         with self._weights() as drawing:
-            # Log-probabilities that somebody reads are those of the weights that score.
-            exactly = any(job.request.top_logprobs is not None for job in jobs)
-            self._decoding = drawing.start(*arguments, sampling=first.sampling, exactly=exactly)
-        numbers = iter(range(len(jobs) * first.branches))
-        self._rows = [[_Row(next(numbers)) for _ in range(first.branches)] for _ in jobs]
+            self._decoding = drawing.start(
+                *arguments,
+                sampling=first.sampling,
+                beginnings=[job.beginning.token_ids if job.beginning else () for job in jobs],
+                # Log-probabilities that somebody reads are those of the weights that score.
+                exactly=any(job.request.top_logprobs is not None for job in jobs),
+            )
+        numbers = iter(range(len(jobs) * jobs[0].branches))
+        self._rows = [[_Row(next(numbers)) for _ in range(jobs[0].branches)] for _ in jobs]
         self._over = [False] * len(jobs)
+        self.to_redraw: list[DraftJob] = []
+        """Jobs that are over here, but of which candidates have to be drawn anew."""
 
     @property
     def branches(self) -> int:
@@ -109,7 +118,7 @@ class Session:
         before = sum(row.ended for row in rows)
         for row in rows:
             if not row.ended:
-                self._read(row, request, is_last=cancelled)
+                self._read(row, job, is_last=cancelled)
         done = sum(row.ended for row in rows)
         if cancelled:
             self._decoding.stop([row.number for row in rows])
@@ -119,25 +128,36 @@ class Session:
             self._over[number] = True
             self._finish(number, job, cancelled=cancelled)
 
-    def _read(self, row: _Row, request: DraftRequest, *, is_last: bool) -> None:
+    def _read(self, row: _Row, job: DraftJob, *, is_last: bool) -> None:
         """Return where a candidate stands; its text where that is told, searched, or at an end."""
-        decoding = self._decoding
+        decoding, request = self._decoding, job.request
         length = int(decoding.lengths[row.number])
         ids = tuple(decoding.token_ids[row.number, :length].tolist())
         finished = bool(decoding.finished[row.number])
         at_end = finished or length >= request.max_new_tokens
         wanted = at_end or is_last or request.tells or bool(request.stop)
-        text = self.base.codec.decode(ids) if wanted else ""
+        text = self._text_of(ids, job) if wanted else ""
         if request.top_logprobs is not None and not finished:
             row.logprobs.append(self._token_logprob(row, ids[-1], request.top_logprobs))
         ends = [at for stop in request.stop if (at := text.find(stop)) >= 0]
         if ends:
             text, row.stopped = text[: min(ends)], True
-            del row.logprobs[len(self._ids_within(ids, text)) if text else 0 :]
+            del row.logprobs[len(self._ids_within(ids, text, job)) if text else 0 :]
         row.ended = bool(ends) or at_end
         row.text = text
+        if request.guarded:
+            self._guard(row, ids, job)
         if row.ended and not finished:
             self._decoding.stop([row.number])
+
+    def _guard(self, row: _Row, ids: tuple[int, ...], job: DraftJob) -> None:
+        """Stop a candidate that goes round in a loop or, where it can be drawn anew, disclaims."""
+        row.looped = not row.ended and is_loop(ids, self.base.codec.decode)
+        row.unusable = row.looped
+        if job.can_redraw and (row.ended or len(ids) == OPENING):
+            row.unusable = row.unusable or is_disclaimer(row.text or self._text_of(ids, job))
+        if (row.looped or (row.unusable and job.can_redraw)) and not row.ended:
+            row.ended, row.text = True, self._text_of(ids, job)
 
     def _tell(self, job: DraftJob, rows: Sequence[_Row], *, progressed: bool) -> None:
         """Tell what of the texts cannot change any more or, where one is to be chosen, how many
@@ -165,53 +185,87 @@ class Session:
         return TokenLogprob(decode([token_id]), logprob, tuple((decode([t]), p) for t, p in top))
 
     def _finish(self, number: int, job: DraftJob, *, cancelled: bool) -> None:
-        request, rows = job.request, self._rows[number]
-        branches = self._decoding.branches()
-        samples = []
-        for row in rows:
-            branch = branches[row.number]
-            ids, logprob = branch.token_ids, branch.logprob
-            if row.stopped:
-                ids = self._ids_within(ids, row.text)
-                if logprob is not None:
-                    logprob = float(self._decoding.logprobs[row.number, : len(ids)].sum())
-            samples.append(Sample(row.text, ids, logprob, branch.finished))
-        shown, scores, config = tuple(range(request.choices)), None, request.config
-        if not cancelled and (request.scored or not request.streams):
-            with self._weights() as drawing:
-                scores = tuple(scores_of(drawing, [request.prompt], [samples], config)[0])
-        if scores is not None and not request.streams:
-            ended = [
-                replace(sample, finished=sample.finished or row.stopped)
-                for sample, row in zip(samples, rows, strict=True)
-            ]
-            ranked = best_first(ended, scores, allow_unfinished=config.allow_unfinished)
-            shown = tuple(ranked[: request.choices])
-            for choice, candidate in enumerate(shown):
-                row = rows[candidate]
-                job.on_event(Delta(choice, row.text, tuple(row.logprobs)))
+        rows = self._rows[number]
+        if job.can_redraw and not cancelled and (useless := [row for row in rows if row.unusable]):
+            job.kept += [self._candidate(row, job) for row in rows if not row.unusable]
+            job.thrown_away += len(useless)
+            job.redraws += 1
+            self.to_redraw.append(job)
+            return
+        candidates = [*job.kept, *(self._candidate(row, job) for row in rows)]
+        shown, scores = self._ranked(job, candidates, cancelled=cancelled)
+        chosen = [candidates[candidate] for candidate in shown]
+        if scores is not None and not job.request.streams:
+            for choice, candidate in enumerate(chosen):
+                job.on_event(Delta(choice, candidate.text, candidate.logprobs))
         job.on_event(
             Drawn(
-                tuple(samples),
+                tuple(candidate.sample for candidate in candidates),
                 shown,
                 scores,
                 self._prompt_tokens[number],
-                tuple(tuple(rows[candidate].logprobs) for candidate in shown),
-                frozenset(
-                    choice
-                    for choice, candidate in enumerate(shown)
-                    if not (samples[candidate].finished or rows[candidate].stopped)
-                ),
+                tuple(candidate.logprobs for candidate in chosen),
+                frozenset(choice for choice, one in enumerate(chosen) if not one.ended),
                 cancelled,
+                job.beginning,
+                tuple(choice for choice, one in enumerate(chosen) if one.looped),
+                job.thrown_away,
+                job.seed,
             )
         )
 
-    def _ids_within(self, ids: tuple[int, ...], text: str) -> tuple[int, ...]:
+    def _candidate(self, row: _Row, job: DraftJob) -> Candidate:
+        """Return what a row came to."""
+        branch = self._decoding.branches()[row.number]
+        ids, logprob = branch.token_ids, branch.logprob
+        if row.stopped:
+            ids = self._ids_within(ids, row.text, job)
+            if logprob is not None:
+                logprob = float(self._decoding.logprobs[row.number, : len(ids)].sum())
+        sample = Sample(row.text, ids, logprob, branch.finished)
+        return Candidate(
+            sample if job.beginning is None else _joined(job.beginning, sample),
+            row.text,
+            branch.finished or row.stopped,
+            row.looped,
+            tuple(row.logprobs),
+        )
+
+    def _ranked(
+        self, job: DraftJob, candidates: Sequence[Candidate], *, cancelled: bool
+    ) -> tuple[tuple[int, ...], tuple[float, ...] | None]:
+        """Return which candidates are shown, and their scores where they were asked for."""
+        request, config = job.request, job.request.config
+        if cancelled or not (request.scored or not request.streams):
+            return tuple(range(request.choices)), None
+        samples = [candidate.sample for candidate in candidates]
+        with self._weights() as drawing:
+            scores = tuple(scores_of(drawing, [request.prompt], [samples], config)[0])
+        if request.streams:
+            return tuple(range(request.choices)), scores
+        ended = [replace(one.sample, finished=one.ended) for one in candidates]
+        ranked = best_first(ended, scores, allow_unfinished=config.allow_unfinished)
+        return tuple(ranked[: request.choices]), scores
+
+    def _text_of(self, ids: tuple[int, ...], job: DraftJob) -> str:
+        """Return the text of ids that were drawn; after a beginning they may read otherwise."""
+        decode, beginning = self.base.codec.decode, job.beginning
+        if beginning is None:
+            return decode(ids)
+        return decode((*beginning.token_ids, *ids))[len(beginning.text) :]
+
+    def _ids_within(self, ids: tuple[int, ...], text: str, job: DraftJob) -> tuple[int, ...]:
         """Return the ids whose text is within `text`, cut by a stop sequence; at least one."""
         for count in range(len(ids), 1, -1):
-            if text.startswith(self.base.codec.decode(ids[:count])):
+            if text.startswith(self._text_of(ids[:count], job)):
                 return ids[:count]
         return ids[:1]
+
+
+def _joined(beginning: Sample, drawn: Sample) -> Sample:
+    """Return a whole response: no policy sampled all of it."""
+    ids = beginning.token_ids + drawn.token_ids
+    return Sample(beginning.text + drawn.text, ids, None, drawn.finished)
 
 
 def longest_row(jobs: Sequence[DraftJob]) -> int:

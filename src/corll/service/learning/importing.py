@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection
 
-from corll.draft import make_drafts
+from corll.draft import make_drafts, within_context
 from corll.errors import InputError
 from corll.evaluation import Evaluation, compare, evaluate, mean_interval
 from corll.records import Draft, Prompt
@@ -64,7 +64,9 @@ def go_on(trainer: Trainer, row: ImportRow) -> None:
 def _chunk(trainer: Trainer, row: ImportRow) -> None:
     with trainer.database.read() as db:
         _check_wanted(db, row)
-        items = imports.items_of(db, row.id)
+        kept = imports.items_of(db, row.id)
+    settled = trainer.base.codec.settled
+    items = [replace(item, prompt=settled(item.prompt)) for item in kept]
     held_out = [item for item in items if item.held_out and item.state != "skipped"]
     result: dict[str, Any] = dict(row.result or {})
     if "before" not in result:
@@ -142,7 +144,8 @@ def _measured(
             sent = [clean_edit(item.sent) for item in chunk]
             seeds = [_HELD_OUT_SEED + item.number for item in chunk]
             trainer.give_way()
-            made += make_drafts(policy, prompts, config, seeds=seeds)
+            fitting = within_context(policy, prompts, config)
+            made += make_drafts(policy, prompts, fitting, seeds=seeds)
             trainer.give_way()
             logprobs = policy.logprobs(prompts, sent).tolist()
             lengths = [len(codec.encode_response(text).token_ids) for text in sent]
@@ -187,9 +190,9 @@ def _drafts(
     """Yield each item with its old draft, or a new one."""
     missing = [item for item in items if item.draft is None]
     if missing:
-        config = trainer.settings.coactive
         prompts = [item.prompt for item in missing]
         with trainer.serving_policy(user_id) as policy:
+            config = within_context(policy, prompts, trainer.settings.coactive)
             trainer.give_way()
             made = make_drafts(policy, prompts, config, seeds=[item.number for item in missing])
         yield from zip(missing, made, strict=True)

@@ -1,0 +1,150 @@
+"""Frames: what an instruction model is told around a text, so that it writes as the user.
+
+A message that is pasted alone asks for nothing, and a model answers it as it likes. A frame is a
+text with fields, which says whose answer is wanted. The framed text becomes the prompt, so it is
+what is drafted from, stored, and learned from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from corll.errors import InputError
+from corll.records import Message
+from corll.text import check_characters, normalize
+
+FrameName = Literal["none", "reply", "write"]
+
+LONGEST_HINT = 500
+LONGEST_NAME = 100
+LONGEST_TEMPLATE = 4000
+
+FRAMES: Mapping[FrameName, str] = {
+    "reply": """\
+I received this message:
+
+\"\"\"
+{message}
+\"\"\"
+
+Write my reply to it. You write as me, in the first person, to the person who sent the message.
+Say in the reply: {hint}
+Sign the reply with my name: {name}
+Write the reply alone, without remarks about it.""",
+    "write": """\
+Write a text for me. You write as me, in the first person. It is about this:
+
+\"\"\"
+{message}
+\"\"\"
+
+Say in the text: {hint}
+Sign it with my name: {name}
+Write the text alone, without remarks about it.""",
+}
+"""The frames by name. `none` is not among them: the prompt is left as it is."""
+
+_FIELDS = ("message", "hint", "name")
+_FIELD = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """A frame, and what is filled in beside the message.
+
+    `hint` is a few words of the user that the text carries out, `name` how the user signs, and
+    `template` takes the place of the frame's own words. It holds {message} once or more, and
+    {hint} and {name} where these are given. A line with a field that is empty is left out.
+    *Raises*: InputError for what does not fit together.
+    """
+
+    frame: FrameName = "none"
+    hint: str = ""
+    name: str = ""
+    template: str | None = None
+
+    def __post_init__(self) -> None:
+        for field, longest in (("hint", LONGEST_HINT), ("name", LONGEST_NAME)):
+            text = getattr(self, field)
+            check_characters(text, field)
+            one_line = " ".join(normalize(text).split())
+            if len(one_line) > longest:
+                raise InputError(
+                    f"The {field} has {len(one_line)} characters; at most {longest} are taken. "
+                    "What is longer belongs into the message."
+                )
+            object.__setattr__(self, field, one_line)
+        if self.frame == "none":
+            self._check_nothing_is_filled_in()
+        else:
+            self._check_template()
+
+    def _check_nothing_is_filled_in(self) -> None:
+        for field in ("hint", "name", "template"):
+            if getattr(self, field):
+                raise InputError(
+                    f"There is a {field} but no frame, so nothing would say it to the model; "
+                    f"choose a frame: {' or '.join(FRAMES)}."
+                )
+
+    def _check_template(self) -> None:
+        template = self._template
+        check_characters(template, "frame's template")
+        if len(template) > LONGEST_TEMPLATE:
+            raise InputError(
+                f"The frame's template has {len(template)} characters; at most "
+                f"{LONGEST_TEMPLATE} are taken."
+            )
+        fields = set(_FIELD.findall(template))
+        if unknown := sorted(fields - set(_FIELDS)):
+            known = ", ".join(f"{{{field}}}" for field in _FIELDS)
+            raise InputError(
+                f"The frame's template has a field {{{unknown[0]}}}; there are {known}."
+            )
+        for field in _FIELDS:
+            if field not in fields and (field == "message" or getattr(self, field)):
+                raise InputError(
+                    f"The frame's template has no place for the {field}; write {{{field}}} where "
+                    "it belongs."
+                )
+
+    @property
+    def _template(self) -> str:
+        return FRAMES[self.frame] if self.template is None else normalize(self.template)
+
+    def around(self, message: str) -> str:
+        """Return a message in its frame. *Raises*: InputError where the message is empty."""
+        if self.frame == "none":
+            return message
+        if not message.strip():
+            raise InputError("There is no message to put a frame around; paste or write one.")
+        filled = {"message": message, "hint": self.hint, "name": self.name}
+        lines = [
+            _FIELD.sub(lambda found: filled[found[1]], line)
+            for line in self._template.split("\n")
+            if all(filled[field] for field in _FIELD.findall(line))
+        ]
+        return "\n".join(lines)
+
+    def around_last(self, messages: Sequence[Message]) -> list[Message]:
+        """Return a conversation with the frame around its user's last message.
+
+        After that message a turn of the assistant may be open. *Raises*: InputError where the
+        conversation does not end so.
+        """
+        framed = list(messages)
+        if self.frame == "none":
+            return framed
+        roles = [message["role"] for message in messages]
+        ends = len(roles) - (roles[-1:] == ["assistant"])
+        if ends < 1 or roles[ends - 1] != "user":
+            raise InputError(
+                f"A frame ({self.frame}) stands around the user's last message, and this "
+                "conversation does not end with one; send it last, or without a frame."
+            )
+        last = framed[ends - 1]
+        framed[ends - 1] = {**last, "content": self.around(last["content"])}
+        return framed

@@ -1,0 +1,133 @@
+"""What the desk asks for: a frame, a hint and a name, and what follows a draft that was cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from writing_desk import Desk
+
+from corll.frames import Framing
+from running_service import RunningService, running_service, settings_for, until
+
+OpenDesk = Callable[..., Desk]
+expect: Any = pytest.importorskip("playwright.sync_api").expect
+PROMPT = "The parcel is late."
+
+
+def stored(service: RunningService, user: str) -> list[dict[str, Any]]:
+    """The user's drafts, newest first."""
+    drafts: list[dict[str, Any]] = service.get(f"users/{user}/drafts")["data"]
+    return drafts
+
+
+def asked(service: RunningService, user: str) -> str:
+    """What the newest draft was drafted for."""
+    (message,) = stored(service, user)[0]["prompt"]
+    return str(message["content"])
+
+
+def test_a_message_is_answered_as_the_user_with_a_hint_and_their_name(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "asks", learn=False)
+    desk.hint.fill(" yes,  Fri ")
+    desk.sign_as.fill("Anna")
+    desk.draft()
+    assert asked(service, "asks") == Framing("reply", "yes, Fri", "Anna").around(PROMPT)
+    expect(desk.button("Draft")).to_be_hidden()
+    desk.hint.fill("no")
+    expect(desk.button("Draft")).to_be_visible()
+    desk.frame.select_option("What I want written")
+    desk.hint.press("Enter")
+    expect(desk.button("Draft 2")).to_be_visible()
+    desk.drafted()
+    assert asked(service, "asks") == Framing("write", "no", "Anna").around(PROMPT)
+    assert desk.errors == []
+
+
+def test_the_frame_and_the_name_are_remembered_and_the_hint_with_its_sheet(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "remembers", learn=False)
+    expect(desk.frame).to_have_value("reply")
+    desk.frame.select_option("What I want written")
+    desk.sign_as.fill("Anna")
+    desk.prompt.fill(PROMPT)
+    desk.hint.fill("three lines")
+    desk.page.reload()
+    expect(desk.prompt).to_have_value(PROMPT)
+    expect(desk.frame).to_have_value("write")
+    expect(desk.sign_as).to_have_value("Anna")
+    expect(desk.hint).to_have_value("three lines")
+    desk.button("New sheet").click()
+    expect(desk.hint).to_have_value("")
+    expect(desk.sign_as).to_have_value("Anna")
+
+
+def test_without_a_frame_the_prompt_goes_word_for_word(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "bare", learn=False)
+    desk.hint.fill("yes")
+    desk.frame.select_option("The whole prompt, word for word")
+    expect(desk.hint).to_be_hidden()
+    desk.draft()
+    assert asked(service, "bare") == PROMPT
+
+
+@pytest.fixture
+def cut_short(chromium: Any, tiny_model_folder: Path, tmp_path: Path) -> Iterator[RunningService]:
+    """A service whose drafts are the likeliest text, cut after a few tokens."""
+    coactive = {"max_completion_length": 6, "top_k": 1}
+    settings = settings_for(tiny_model_folder, tmp_path, learn=False, coactive=coactive)
+    with running_service(settings) as service:
+        yield service
+
+
+def test_a_draft_that_was_cut_says_so_and_is_gone_on_with(
+    cut_short: RunningService, open_desk: OpenDesk
+) -> None:
+    """The edit that is recorded is compared with the whole text."""
+    desk = open_desk(cut_short, "goes-on", learn=False)
+    first = desk.draft()
+    expect(desk.quiet_line).to_contain_text("It was cut at the longest length.")
+    bodies: list[Any] = []
+    desk.page.on("request", lambda sent: bodies.append(sent.post_data))
+    desk.button("Go on").click()
+    expect(desk.button("Draft 2")).to_be_visible()
+    whole = desk.drafted()
+    assert whole.startswith(first)
+    assert len(whole) > len(first)
+    sent = next(json.loads(body) for body in bodies if body and '"messages"' in body)
+    assert sent["messages"][1] == {"role": "assistant", "content": first}
+    expect(desk.page.get_by_text("Nothing changed so far")).to_be_visible()
+    desk.button("Send").click()
+    expect(desk.said).to_contain_text("The draft was accepted.")
+    newest, beginning = stored(cut_short, "goes-on")
+    assert newest["prompt"] == beginning["prompt"]
+    assert [edit["accepted"] for edit in newest["edits"]] == [True]
+    assert beginning["edits"] == []
+    assert desk.errors == []
+
+
+def test_what_was_changed_before_going_on_is_not_lost(
+    cut_short: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(cut_short, "changes", learn=False)
+    first = desk.draft()
+    desk.editor.press("Control+Home")
+    desk.page.keyboard.type("Hello! ")
+    desk.button("Go on").click()
+    expect(desk.button("Draft 2")).to_be_visible()
+    assert desk.drafted().startswith(f"Hello! {first}")
+    desk.button("Send").click()
+    expect(desk.said).to_contain_text("Recorded.")
+    expect(desk.prompt).to_have_value("")
+    (edit,) = until(lambda: stored(cut_short, "changes")[1]["edits"])
+    (of_the_whole,) = stored(cut_short, "changes")[0]["edits"]
+    assert of_the_whole["accepted"]
+    assert edit["text"].strip() == f"Hello! {first}".strip()

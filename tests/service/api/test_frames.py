@@ -1,0 +1,82 @@
+"""Frames and hints over HTTP: the framed message is the prompt that is drafted from and stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corll.frames import FRAMES, Framing
+from corll.policy import Policy
+from running_service import RunningService, running_service, settings_for
+
+MESSAGE = "Is the red one in stock?"
+FRAMED = {"frame": "reply", "hint": "yes, two", "sign_as": "Anna"}
+
+
+def asked(service: RunningService, **fields: Any) -> Any:
+    messages = [{"role": "user", "content": MESSAGE}]
+    body = {"model": "corll", "messages": messages, **fields}
+    return service.http.post("/v1/chat/completions", json=body)
+
+
+def stored_prompt(service: RunningService, user: str) -> Any:
+    return service.get(f"users/{user}/drafts")["data"][0]["prompt"]
+
+
+def test_what_is_framed_is_drafted_from_and_stored(service: RunningService) -> None:
+    reply = asked(service, **FRAMED, seed=5, user="framed").json()
+    prompt = [{"role": "user", "content": Framing("reply", "yes, two", "Anna").around(MESSAGE)}]
+    policy = Policy.load(service.settings.model, dtype="float32")
+    sampling = service.settings.coactive.sampling
+    expected = policy.sample([prompt], 1, 12, 5, sampling=sampling)[0][0]
+    assert reply["choices"][0]["message"]["content"] == expected.text
+    assert stored_prompt(service, "framed") == prompt
+
+
+@pytest.mark.parametrize("frame", [{}, {"frame": None}, {"frame": "none"}])
+def test_without_a_frame_nothing_changes(service: RunningService, frame: dict[str, Any]) -> None:
+    reply = asked(service, **frame, seed=6, user="bare").json()
+    assert reply["choices"] == service.draft(MESSAGE, seed=6)["choices"]
+    assert stored_prompt(service, "bare") == [{"role": "user", "content": MESSAGE}]
+
+
+def test_a_frame_of_the_users_own_words(service: RunningService) -> None:
+    own = "Answer as me: {message}\nSay: {hint}"
+    assert asked(service, **{**FRAMED, "sign_as": None}, frame_template=own, user="own").is_success
+    wanted = f"Answer as me: {MESSAGE}\nSay: yes, two"
+    assert stored_prompt(service, "own") == [{"role": "user", "content": wanted}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"hint": "yes"}, "hint but no frame"),
+        ({"frame": "none", "hint": "yes"}, "hint but no frame"),
+        ({"sign_as": "Anna"}, "name but no frame"),
+        ({"frame": "poem"}, "'none', 'reply' or 'write'"),
+        ({"frame": "reply", "hint": "x" * 501}, "at most 500"),
+        ({"frame": "reply", "frame_template": "Answer."}, "no place for the message"),
+        ({"frame": "reply", "messages": [{"role": "system", "content": "Hi."}]}, "last message"),
+        ({"frame": "reply", "messages": [{"role": "user", "content": " "}]}, "no message"),
+    ],
+)
+def test_what_does_not_fit_is_a_400_that_says_so(
+    service: RunningService, fields: dict[str, Any], said: str
+) -> None:
+    response = asked(service, **fields)
+    assert response.status_code == 400
+    assert said in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_model_without_a_chat_template_cannot_be_told(
+    frame: str, tiny_gpt2_folder: Path, tmp_path: Path
+) -> None:
+    with running_service(settings_for(tiny_gpt2_folder, tmp_path, learn=False)) as service:
+        response = asked(service, frame=frame)
+    error = response.json()["error"]
+    assert (response.status_code, error["param"]) == (400, "frame")
+    assert "no chat template" in error["message"]
+    assert "corll models" in error["message"]

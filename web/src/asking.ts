@@ -1,0 +1,110 @@
+/** How a draft is asked for: what the text above is, what to say in the draft, how to sign it. */
+
+import { say } from "./announcer";
+import { el, labelled } from "./elements";
+import { Kept } from "./kept";
+import type { Frame } from "./sheet";
+
+export const MOST_HINT = 500;
+const MOST_NAME = 100;
+
+const FRAMES: { name: Frame; label: string; hint: string }[] = [
+  {
+    name: "reply",
+    label: "A message to me, which the draft answers",
+    hint: "A few words are enough: yes, Fri, no refund",
+  },
+  { name: "write", label: "What I want written", hint: "What it has to say, in a few words" },
+  { name: "none", label: "The whole prompt, word for word", hint: "" },
+];
+
+interface Habits {
+  frame: Frame;
+  signAs: string;
+}
+
+const FIRST: Habits = { frame: "reply", signAs: "" };
+
+/** The frame and the name are remembered for the user; the hint belongs to the sheet. */
+export class Asking {
+  readonly element: HTMLElement;
+  private readonly kept: Kept<Habits>;
+  private readonly habits: Habits;
+  private readonly frames: HTMLSelectElement;
+  private readonly hintBox: HTMLInputElement;
+  private readonly nameBox: HTMLInputElement;
+  private readonly filledIn: HTMLElement;
+
+  constructor(userId: string, calls: { changed: () => void; done: () => void }) {
+    this.kept = new Kept<Habits>(userId, "asking");
+    this.habits = { ...FIRST, ...this.kept.get("habits") };
+    const options = FRAMES.map(({ name, label }) => el("option", { value: name }, label));
+    this.frames = el("select", { on: { change: () => this.choose(calls.changed) } }, ...options);
+    const keydown = (event: KeyboardEvent): void => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      calls.done();
+    };
+    const typed = { type: "text", dir: "auto", autocomplete: "off" };
+    this.hintBox = el("input", {
+      ...typed,
+      maxlength: MOST_HINT,
+      on: { input: () => calls.changed(), keydown },
+    });
+    this.nameBox = el("input", {
+      ...typed,
+      maxlength: MOST_NAME,
+      on: { input: () => this.sign(calls.changed), keydown },
+    });
+    this.filledIn = el(
+      "div",
+      { class: "filled-in" },
+      labelled("What shall it say?", this.hintBox),
+      labelled("Sign as", this.nameBox),
+    );
+    this.element = el("div", { class: "asking" }, labelled("This is", this.frames), this.filledIn);
+    this.frames.value = this.habits.frame;
+    this.nameBox.value = this.habits.signAs;
+    this.render();
+  }
+
+  get frame(): Frame {
+    return this.habits.frame;
+  }
+
+  /** Empty where no frame would carry it. */
+  get hint(): string {
+    return this.frame === "none" ? "" : this.hintBox.value.trim();
+  }
+
+  get signAs(): string {
+    return this.frame === "none" ? "" : this.habits.signAs.trim();
+  }
+
+  show(hint: string): void {
+    this.hintBox.value = hint;
+  }
+
+  private choose(changed: () => void): void {
+    this.habits.frame = FRAMES.find(({ name }) => name === this.frames.value)?.name ?? FIRST.frame;
+    this.remember();
+    this.render();
+    changed();
+  }
+
+  private sign(changed: () => void): void {
+    this.habits.signAs = this.nameBox.value;
+    this.remember();
+    changed();
+  }
+
+  private remember(): void {
+    if (!this.kept.put("habits", this.habits)) say("This browser cannot remember the choice.");
+  }
+
+  private render(): void {
+    const chosen = FRAMES.find(({ name }) => name === this.habits.frame) ?? FRAMES[0]!;
+    this.hintBox.placeholder = chosen.hint;
+    this.filledIn.hidden = chosen.name === "none";
+  }
+}
