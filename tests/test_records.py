@@ -17,6 +17,7 @@ from corll.records import (
     ReferenceLogprobs,
     Round,
     Sample,
+    StepResult,
     text_of,
 )
 
@@ -108,3 +109,17 @@ def test_records_are_frozen() -> None:
 def test_the_text_of_a_response_with_or_without_ids() -> None:
     assert text_of("yes") == "yes"
     assert text_of(SHORT) == "yes"
+
+
+def test_a_step_s_result_still_gives_its_metrics_by_name_with_a_warning() -> None:
+    result = StepResult(1, {"loss": 0.5}, ())
+    with pytest.warns(DeprecationWarning, match="metrics"):
+        assert result["loss"] == 0.5
+    with pytest.warns(DeprecationWarning, match="metrics"):
+        assert (result.get("loss"), result.get("accuracy"), result.get("x", 2.0)) == (
+            0.5,
+            None,
+            2.0,
+        )
+    with pytest.warns(DeprecationWarning, match="metrics"), pytest.raises(KeyError):
+        result["accuracy"]

@@ -70,3 +70,19 @@ def test_a_step_on_nothing_is_refused(policy: Policy) -> None:
     with pytest.raises(InputError, match="at least one preference"):
         optimizer.step([])
     assert optimizer.steps_taken == 0
+
+
+def test_a_loss_of_the_edit_alone_learns_from_an_edit_that_is_its_draft(policy: Policy) -> None:
+    same = [Preference("Write to Anna.", " Dear Anna.", " Dear Anna.")]
+    with pytest.raises(InputError, match="same text"):
+        PreferenceOptimizer(policy, CONFIG).step(same)
+    alone = {"preference_weight": 0.0, "sft_weight": 1.0, "sft_tokens": "all"}
+    supervised = CONFIG.model_copy(update=alone)
+    assert PreferenceOptimizer(policy, supervised).step(same).number == 1
+
+
+def test_it_gives_way_before_each_pass(policy: Policy) -> None:
+    passes: list[int] = []
+    optimizer = PreferenceOptimizer(policy, CONFIG, give_way=lambda: passes.append(1))
+    optimizer.step(PREFERENCES)
+    assert passes

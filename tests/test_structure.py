@@ -45,7 +45,7 @@ ROOMS = {
     "past_texts": "ground files",
     "service": "ground schemas service.store service.drafting service.learning service.versions "
     "service.api catalog auto model policy",
-    "service.store": "ground",
+    "service.store": "ground schemas",
     "service.versions": "ground files model service service.store",
     "service.drafting": "ground model policy draft service service.store",
     "service.learning": "ground schemas files model policy draft gradient step learner service "

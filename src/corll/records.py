@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import fsum
 from typing import Any, TypeAlias
+from warnings import warn
 
 Message: TypeAlias = Mapping[str, str]
 """One turn of a conversation: `{"role": …, "content": …}`."""
@@ -191,6 +192,16 @@ class StepResult:
     number: int
     metrics: Mapping[str, float]
     learned: tuple[Preference, ...]
+
+    def __getitem__(self, name: str) -> float:
+        """Return a metric, as the dictionary did that a step returned in 0.1; deprecated."""
+        warn("Ask a StepResult for its metrics[name].", DeprecationWarning, stacklevel=2)
+        return self.metrics[name]
+
+    def get(self, name: str, default: float | None = None) -> float | None:
+        """Return a metric or the default, as a dictionary does; deprecated."""
+        warn("Ask a StepResult for its metrics.get(name).", DeprecationWarning, stacklevel=2)
+        return self.metrics.get(name, default)
 
 
 @dataclass(frozen=True, slots=True)

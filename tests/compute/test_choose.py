@@ -12,16 +12,20 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import (
+    BertConfig,
+    BertLMHeadModel,
     BloomConfig,
     BloomForCausalLM,
     FalconConfig,
     FalconForCausalLM,
+    GPT2LMHeadModel,
     GPTNeoConfig,
     GPTNeoForCausalLM,
     MptConfig,
     MptForCausalLM,
 )
 
+from architectures import build
 from corll.compute import packing
 from corll.compute.choose import backend_for, short_window
 from corll.compute.cpu.backend import CpuBackend
@@ -124,6 +128,40 @@ class TestArchitectures:
         with wrong_trees(monkeypatch, fault):
             assert not network_of(model).takes_trees
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    @pytest.mark.parametrize(
+        ("name", "linear"),
+        [
+            ("llama", True),
+            ("phi", True),  # with a bias
+            ("gemma-2", False),
+            ("recurrent-gemma", False),
+            ("cohere", False),
+            ("granite", False),
+        ],
+    )
+    def test_logits_that_are_capped_or_scaled_are_the_models_own(
+        self, name: str, linear: bool, dtype: torch.dtype
+    ) -> None:
+        assert network_of(built(lambda: build(name), dtype)).head_is_linear == linear
+
+    def test_tokens_that_see_later_ones_are_refused(self) -> None:
+        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+        config = BertConfig(
+            vocab_size=V, intermediate_size=48, initializer_range=0.3, is_decoder=True, **sizes
+        )
+        model = built(lambda: BertLMHeadModel(config), torch.float32)
+        assert network_of(model).drafting == "batch"
+        config = BertConfig(vocab_size=V, intermediate_size=48, initializer_range=0.3, **sizes)
+        with pytest.raises(ConfigError, match="its tokens see those after them"):
+            network_of(built(lambda: BertLMHeadModel(config), torch.float32))
+
+    def test_a_model_that_gives_no_logits_is_refused(self) -> None:
+        model = built(lambda: build_llama(V), torch.float32)
+        model.model.layers[1].self_attn.q_proj = None
+        with pytest.raises(ConfigError, match="of a kind that corll does not support"):
+            network_of(model)
+
     def test_a_short_context_is_enough_to_try_a_model_on(self) -> None:
         model = built(lambda: build_llama(V), torch.float32)
         model.config.max_position_embeddings = 8
@@ -136,6 +174,8 @@ class TestArchitectures:
             ({"sliding_window": 16}, 16),
             ({"sliding_window": 512}, None),
             ({"window_size": 100}, 100),
+            ({"attention_chunk_size": 100}, 100),
+            ({"local_attention": 100}, 100),
             ({"max_window_layers": 2}, None),
             ({"sliding_window": None}, None),
         ],
@@ -147,6 +187,41 @@ class TestArchitectures:
         for name, value in settings.items():
             setattr(config, name, value)
         assert short_window(config) == expected
+
+
+class Forgetful(GPT2LMHeadModel):
+    """Takes a cache, and neither fills nor reads it."""
+
+    def forward(self, *args: Any, past_key_values: Any = None, **inputs: Any) -> Any:
+        return super().forward(*args, **inputs | {"use_cache": False})
+
+
+class TestDrafting:
+    @pytest.mark.parametrize(
+        ("name", "drafting"),
+        [
+            ("llama", "batch"),
+            ("bloom", "batch"),
+            ("mamba", "prompt"),
+            ("lfm2", "prompt"),
+            ("rwkv", "row"),  # transformers mixes the rows of a batch up
+            ("recurrent-gemma", "recomputed"),  # its state lies in its modules
+        ],
+    )
+    def test_a_state_goes_on_prompt_by_prompt(self, name: str, drafting: str) -> None:
+        assert network_of(build(name).requires_grad_(False).to(DEVICE)).drafting == drafting
+
+    def test_a_cache_that_gives_other_numbers_is_not_used(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        model = built(lambda: build_gpt2(V), torch.float32)
+        model.__class__ = Forgetful
+        with caplog.at_level(logging.WARNING, logger="corll"):
+            net = network_of(model)
+        assert net.takes_trees
+        assert net.drafting == "recomputed"
+        (message,) = [record.getMessage() for record in caplog.records]
+        assert message.startswith("Forgetful gives other numbers with its cache than without")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from scipy.stats import chisquare
 from torch import Tensor
 from transformers import BloomConfig, BloomForCausalLM
 
+from architectures import build
 from corll.compute.choose import backend_for
 from corll.compute.decoding import Branch, draw, sample_branches
 from corll.compute.network import Network
@@ -47,8 +48,12 @@ def build_bloom(vocab_size: int) -> Any:
 
 @cache
 def network(name: str) -> Network:
+    """Of that model; `llama, prompt` is one that drafts prompt by prompt."""
+    name, _, drafting = name.partition(", ")
     builders: dict[str, Any] = {"llama": build_llama, "gpt2": build_gpt2, "bloom": build_bloom}
-    return network_of(builders[name](V).eval().requires_grad_(False))
+    model = builders[name](V) if name in builders else build(name, V).to(DEVICE)
+    found = network_of(model.eval().requires_grad_(False))
+    return replace(found, drafting=drafting) if drafting else found
 
 
 def sample(
@@ -78,7 +83,10 @@ def ids_of(rows: list[list[Branch]]) -> list[list[Ids]]:
 
 # Many ids end a text, so that rows finish at different steps and are dropped midway.
 MANY_ENDS = tuple(range(0, V, 5))
-MODELS = pytest.mark.parametrize("name", ["llama", "gpt2", "bloom"])
+MODELS = pytest.mark.parametrize(
+    "name",
+    ["llama", "gpt2", "bloom", "llama, prompt", "llama, row", "llama, recomputed", "mamba", "rwkv"],
+)
 
 
 class TestSamples:

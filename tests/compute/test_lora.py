@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from corll.compute.lora import LoraLinear, set_dropout
+from corll.compute.lora import LoraLinear, activate, set_dropout
 from tiny_models import build_llama
 
 # PEFT says these of its own doing, wherever a test calls it as a user of PEFT would.
@@ -106,6 +106,20 @@ def test_switching_the_adapter_off_leaves_the_base_exactly() -> None:
     with model.disable_adapter():
         assert torch.equal(layer(x), layer.base_layer(x))
     assert not torch.equal(layer(x), layer.base_layer(x))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_one_that_is_0_or_on_other_layers_changes_no_digit_in_bf16(dropout: float) -> None:
+    model, layer = adapted(lean=True, bias=True, dtype=torch.bfloat16, lora_dropout=dropout)
+    set_dropout(model, active=True)
+    x = some_input(50, 6, dtype=torch.bfloat16)
+    with model.disable_adapter():
+        off = layer(x)
+    with torch.no_grad():
+        layer.lora_B["default"].weight.zero_()
+    assert torch.equal(layer(x), off)
+    activate([layer], "an adapter that this layer has not")
+    assert torch.equal(layer(x), off)
 
 
 def test_the_adapter_that_is_active_is_the_one_used() -> None:

@@ -267,12 +267,17 @@ class TestDamage:
         "change",
         [
             {"use_dora": True},
-            {"use_rslora": True},
             {"lora_bias": True},
             {"bias": "all"},
             {"peft_type": "IA3"},
-            {"rank_pattern": {"q_proj": 8}},
-            {"alpha_pattern": {"q_proj": 99}},
+            {"init_lora_weights": "pissa"},
+            {"init_lora_weights": "pissa_niter_4"},
+            {"init_lora_weights": "olora"},
+            {"alora_invocation_tokens": [7, 8]},
+            {"modules_to_save": ["lm_head"]},
+            {"trainable_token_indices": [3]},
+            {"layer_replication": [[0, 2]]},
+            {"a_field_of_tomorrow": True},
         ],
     )
     def test_an_adapter_of_another_kind_is_refused(
@@ -282,6 +287,13 @@ class TestDamage:
         path = saved / "adapter_config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
         with pytest.raises(AdapterError, match=next(iter(change))):
+            self.load(tiny_model_folder, saved)
+
+    def test_what_a_kind_is_turned_into_is_said(self, saved: Path, tiny_model_folder: Path) -> None:
+        path = saved / "adapter_config.json"
+        fields = json.loads(path.read_text()) | {"init_lora_weights": "olora"}
+        path.write_text(json.dumps(fields))
+        with pytest.raises(AdapterError, match="path_initial_model_for_weight_conversion"):
             self.load(tiny_model_folder, saved)
 
     def test_a_failed_restore_leaves_the_weights(self, saved: Path, policy: Policy) -> None:
@@ -309,6 +321,22 @@ class TestFrozenReferences:
         again = policy.with_adapter(reference=saved)
         assert again.reference_name == held[0].adapters.reference_name_of(again.adapter)
         assert torch.equal(again.reference_logprobs(["Hello."], [" Dear Anna."]), before)
+
+    def test_one_goes_where_the_adapter_to_be_held_to_it_cannot_be_added(
+        self, policy: Policy, saved: Path, tmp_path: Path
+    ) -> None:
+        def references() -> set[str]:
+            names = (name for name, _ in policy.base.model.named_parameters() if "lora_" in name)
+            return {name.split(".")[-2] for name in names if ".reference-" in name}
+
+        with pytest.raises(AdapterError):
+            policy.with_adapter(tmp_path / "nothing", reference=saved)
+        assert references() == set()
+        held = policy.with_adapter(reference=saved)
+        with pytest.raises(AdapterError):
+            policy.with_adapter(tmp_path / "nothing", reference=saved)
+        assert references() == {"reference-2"}
+        assert held.reference_name != "base"
 
     def test_the_first_policys_reference_stays(self, tiny_model_folder: Path, saved: Path) -> None:
         first = Policy.load(tiny_model_folder, dtype="float32", reference=saved)

@@ -95,6 +95,18 @@ def test_a_text_equal_to_its_draft_accepts_it(db: Connection, ada: User, drafter
     assert preferences_of(db, ada.id) == []
 
 
+@pytest.mark.parametrize("kind", ["chat", "text"])
+def test_an_edit_behind_a_prompt_that_fills_the_context_is_kept_and_not_learned_from(
+    db: Connection, ada: User, drafter: Engine, policy: Policy, kind: str
+) -> None:
+    words = "very " * (policy.codec.context_length or 0)
+    prompt = words if kind == "text" else [{"role": "user", "content": words}]
+    answer = edited(db, drafter, kept_draft(db, ada, kind=kind, prompt=prompt), ada, "Hi there")
+    assert answer.edit.text == "Hi there"
+    assert answer.progress.will_learn is False
+    assert "tokens" in (answer.progress.reason or "")
+
+
 @pytest.mark.parametrize("choice", [2, 7, -1])
 def test_a_choice_that_is_not_there_is_refused_by_name(
     db: Connection, ada: User, drafter: Engine, choice: int

@@ -28,14 +28,15 @@ from corll.cli.store import (
     when,
 )
 from corll.errors import ConfigError
+from corll.schemas.states import KeyScope
 from corll.service.store import accounts
-from corll.service.store.accounts import LOCAL_NAMESPACE, Key, Scope, User
+from corll.service.store.accounts import LOCAL_NAMESPACE, Key, User
 
 
 class CreateKeySettings(StoreSettings):
     """Make a key and print it. It cannot be shown again: only its hash is kept."""
 
-    scope: Scope = Field(
+    scope: KeyScope = Field(
         "user",
         description="What it may do: `user` speaks for one user, `backend` for all users of its "
         "name space, `admin` for all.",

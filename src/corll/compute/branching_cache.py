@@ -70,5 +70,5 @@ class BranchingCache(Cache):  # type: ignore[misc]
         capacity: int,
         layer: Callable[[int, int], BranchingLayer] = BranchingLayer,
     ) -> None:
-        count = config.num_hidden_layers
+        count = config.get_text_config().num_hidden_layers
         super().__init__(layers=[layer(branches, capacity) for _ in range(count)])

@@ -6,7 +6,9 @@ import importlib
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from os.path import commonprefix
 from typing import Any
 
 import torch
@@ -18,7 +20,8 @@ from corll.compute.cpu.backend import CpuBackend
 from corll.compute.cpu.layer_operations import CpuLayerOperations
 from corll.compute.cpu.packed_linear import PackedLinear
 from corll.compute.fused_layers import LayerOperations
-from corll.compute.network import Network
+from corll.compute.growing_rows import growing_rows
+from corll.compute.network import Drafting, Network
 from corll.compute.packing import Ids, Tree
 from corll.compute.plain import PlainBackend
 from corll.compute.scoring import token_logprobs
@@ -37,8 +40,25 @@ spread. A right shortcut makes up to 12 roundings and 4 on average (SmolLM2 in b
 one 33 and more at most.
 """
 
+_HEAD_ROUNDINGS = (6, 1)
+"""The same for logits from the same hidden states. An output layer with a bias makes up to 2 and a
+quarter, all others none; logits that are capped softly (Gemma 2) 6 and more, or 1.3 on average.
+"""
+
 _PROMPT, _SHARED, _BRANCH = 24, 6, 20
 """Tokens that a model is tried on: a prompt, what its responses share, and each response's rest."""
+
+_DRAWN = 4
+"""Tokens of a response that drafting is tried on, one after another."""
+
+_WINDOWS = ("window", "window_size", "window_len", "attention_chunk_size", "local_attention")
+"""How the names of settings end that say how many tokens attention sees."""
+
+_ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
+"""Kinds of layers that keep keys and values."""
+
+_FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError)
+"""What a model raises that cannot take its inputs."""
 
 
 def backend_for(model: Any, name: str | None = None) -> Backend:
@@ -75,30 +95,41 @@ def examine(model: Any, backend: Backend) -> Network:
     """Find out what a model's architecture allows, by trying it on rows of some length.
 
     What a shortcut gives is compared token by token with what plain rows give, as closely as the
-    dtype allows. A model that declares a window of attention shorter than its context gets plain
-    rows without a trial, since rows of trees know no windows.
+    dtype allows; fused layers in 16 bits are known to take trees. A model that declares a window of
+    attention shorter than its context, or carries a state from token to token, gets plain rows
+    without a trial: rows of trees know neither.
+    *Raises*: ConfigError for a model that cannot be scored at all.
     """
     plain = Network(model, backend, takes_trees=False, head_is_linear=False)
     prompt, responses = _texts(model)
-    expected = _logprobs(plain, prompt, responses)
-    linear = Network(model, backend, takes_trees=False, head_is_linear=True)
-    head_is_linear = _agrees(linear, prompt, responses, expected)
-    packed = Network(model, backend, takes_trees=True, head_is_linear=head_is_linear)
-    window = short_window(model.config)
+    expected = _plain_logprobs(plain, prompt, responses)
+    _check_causal(plain, responses, expected)
+    linear = replace(plain, head_is_linear=True)
+    head_is_linear = _agrees(
+        linear, expected, lambda: _logprobs(linear, prompt, responses), _HEAD_ROUNDINGS
+    )
+    network = replace(plain, head_is_linear=head_is_linear)
+    packed = replace(network, takes_trees=True)
+    kind, window = type(model).__name__, short_window(model.config)
     if window is not None:
-        log.warning(
-            "%s attends within a window of %d tokens, so each response gets a plain row.",
-            type(model).__name__,
-            window,
-        )
-    elif _agrees(packed, prompt, responses, expected):
-        return packed
+        said = f"{kind} attends within a window of {window} tokens"
+    elif carries_state(model):
+        said = f"{kind} carries a state from token to token"
+    elif _knows_trees(network) or _agrees(
+        packed, expected, lambda: _logprobs(packed, prompt, responses)
+    ):
+        network, said = packed, ""
     else:
-        log.warning(
-            "%s does not take a tree-shaped attention mask; each response gets a plain row.",
-            type(model).__name__,
-        )
-    return Network(model, backend, takes_trees=False, head_is_linear=head_is_linear)
+        said = f"{kind} does not take a tree-shaped attention mask"
+    if said:
+        log.warning("%s; each response gets a plain row.", said)
+    return replace(network, drafting=_drafting(network, prompt, responses))
+
+
+def carries_state(model: Any) -> bool:
+    """Say whether what a model knows of earlier tokens is a state, not their keys and values."""
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
+    return bool(getattr(model, "_is_stateful", False)) or not kinds <= _ATTENTION
 
 
 def short_window(config: Any) -> int | None:
@@ -108,7 +139,7 @@ def short_window(config: Any) -> int | None:
     declared = [
         value
         for name, value in text.to_dict().items()
-        if name.endswith(("window", "window_size")) and isinstance(value, int) and value > 0
+        if name.endswith(_WINDOWS) and isinstance(value, int) and value > 0
     ]
     short = [value for value in declared if longest is None or value < longest]
     return min(short, default=None)
@@ -146,21 +177,114 @@ def _ids(part: Tensor) -> Ids:
 
 
 @torch.no_grad()
-def _logprobs(network: Network, prompt: Ids, responses: list[Ids]) -> list[Tensor]:
+def _logprobs(network: Network, prompt: Ids, responses: list[Ids]) -> Tensor:
+    """Return log π of the responses' tokens, one after another."""
     trees: list[Tree] = network.trees(prompt, responses)
-    return token_logprobs(network, trees)
+    return torch.cat(token_logprobs(network, trees))
 
 
-def _agrees(network: Network, prompt: Ids, responses: list[Ids], expected: list[Tensor]) -> bool:
+def _plain_logprobs(plain: Network, prompt: Ids, responses: list[Ids]) -> Tensor:
+    try:
+        return _logprobs(plain, prompt, responses)
+    except _FAILURES as error:
+        raise ConfigError(
+            f"{type(plain.model).__name__} is of a kind that corll does not support: it gives no "
+            f"logits for a plain row of tokens ({type(error).__name__}: {error}). Use a causal "
+            "language model of `transformers`."
+        ) from error
+
+
+def _check_causal(plain: Network, responses: list[Ids], expected: Tensor) -> None:
+    """Check that what responses share is as likely in one as in another. *Raises*: ConfigError."""
+    shared = len(commonprefix(responses))
+    beginnings = [row[:shared] for row in torch.split(expected, [len(ids) for ids in responses])]
+    for other in beginnings[1:]:
+        if not _close(other, beginnings[0], expected, plain.model.dtype):
+            raise ConfigError(
+                f"{type(plain.model).__name__} is of a kind that corll does not support: its "
+                "tokens see those after them. Use a causal language model; of one that may be "
+                "both, set is_decoder in its config.json."
+            )
+
+
+def _is_fused(network: Network) -> bool:
+    return getattr(network.backend, "not_fused", "no fused layers") is None
+
+
+def _knows_trees(network: Network) -> bool:
+    """Say whether a model takes trees by its layers' construction, where no trial could tell.
+
+    In 16 bits two right orders of operations may differ by more than the limits, where layers have
+    large biases (Qwen2). Fused layers were held to the model's own; they attend by mask and
+    position alone.
+    """
+    return _is_fused(network) and network.model.dtype.itemsize < 4
+
+
+def _drafting(network: Network, prompt: Ids, responses: list[Ids]) -> Drafting:
+    """Return the quickest way to draft that gives what plain rows give.
+
+    Layers that were fused are known to allow a batch; others are tried.
+    """
+    if network.takes_trees and _is_fused(network):
+        return "batch"
+    prompts = [prompt, prompt[len(prompt) // 3 :]]
+    drawn = [ids[:_DRAWN] for ids in responses[1:]]
+    plain = replace(network, takes_trees=False, head_is_linear=False)
+    expected = torch.cat([_logprobs(plain, own, drawn) for own in prompts])
+    ways: tuple[Drafting, ...] = ("batch", "prompt", "row")
+    for way in ways[1:] if carries_state(network.model) else ways:
+        # The output layer was tried already, and is not to be laid out for a trial.
+        tried = replace(network, head_is_linear=False, drafting=way)
+        if _agrees(tried, expected, partial(_drawn_logprobs, tried, prompts, drawn)):
+            return way
+    log.warning(
+        "%s gives other numbers with its cache than without, or takes none, so drafts compute "
+        "each text anew for each token, which is slow.",
+        type(network.model).__name__,
+    )
+    return "recomputed"
+
+
+@torch.no_grad()
+def _drawn_logprobs(network: Network, prompts: list[Ids], drawn: list[Ids]) -> Tensor:
+    """Return log π of responses to each prompt, from the logits that they would be drawn from."""
+    growing = growing_rows(network, prompts, len(drawn), _DRAWN)
+    ids = torch.tensor(drawn, device=growing.logits.device).repeat(len(prompts), 1)
+    found: list[Tensor] = []
+    for column in ids.unbind(-1):
+        if found:
+            growing.feed(ids[:, len(found) - 1])
+        logprobs = growing.logits.float().log_softmax(-1)
+        found.append(logprobs.gather(-1, column[:, None]).squeeze(-1))
+    return torch.stack(found, dim=-1).flatten()
+
+
+def _agrees(
+    network: Network,
+    expected: Tensor,
+    compute: Callable[[], Tensor],
+    roundings: tuple[int, int] = _ALLOWED_ROUNDINGS,
+) -> bool:
     """Say whether a shortcut gives what plain rows give, up to the dtype's rounding."""
     try:
-        found = _logprobs(network, prompt, responses)
-    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        found = compute()
+    except _FAILURES as error:
         log.debug("%s cannot take this shortcut: %s", type(network.model).__name__, error)
         return False
-    plain = torch.cat(expected)
-    differences = torch.cat(found).sub(plain).abs()
-    rounding = torch.finfo(network.model.dtype).eps * float(plain.std())
-    limits = zip(_LEAST_ALLOWED, _ALLOWED_ROUNDINGS, strict=True)
+    return _close(found, expected, expected, network.model.dtype, roundings)
+
+
+def _close(
+    found: Tensor,
+    expected: Tensor,
+    spread: Tensor,
+    dtype: torch.dtype,
+    roundings: tuple[int, int] = _ALLOWED_ROUNDINGS,
+) -> bool:
+    """Say whether two are the same up to a dtype's rounding of what spreads as `spread` does."""
+    differences = found.sub(expected).abs()
+    rounding = torch.finfo(dtype).eps * float(spread.std())
+    limits = zip(_LEAST_ALLOWED, roundings, strict=True)
     most, on_average = (max(least, count * rounding) for least, count in limits)
     return bool(differences.max() <= most) and bool(differences.mean() <= on_average)

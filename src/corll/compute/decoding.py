@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache
 
 from corll.compute.backend import Backend
+from corll.compute.growing_rows import growing_rows
 from corll.compute.network import Network
 from corll.compute.packing import Ids
 from corll.config import SamplingConfig
@@ -82,8 +81,8 @@ class Decoding:
         self.begun_with = begun_with
         streams = _uniforms(prompts, seeds, num_samples, max_new_tokens)
         with torch.no_grad():
-            self._state = _prefill(network, prompts, num_samples, max_new_tokens)
-        device = self._state.logits.device
+            self._growing = growing_rows(network, prompts, num_samples, max_new_tokens)
+        device = self._growing.logits.device
         self.network, self.sampling = network, sampling
         self._uniforms = streams.to(device)
         self._ends = torch.tensor(tuple(end_ids), device=device)
@@ -103,9 +102,9 @@ class Decoding:
             return False
         if self._drawn is not None:
             self._feed(self._drawn)
-        rows, step = self._state.rows, self.steps
+        rows, step = self._growing.rows, self.steps
         uniforms, backend = self._uniforms[rows, step], self.network.backend
-        drawn, logprobs = draw(self._state.logits, uniforms, self.sampling, backend)
+        drawn, logprobs = draw(self._growing.logits, uniforms, self.sampling, backend)
         going = self._going[rows]
         self.token_ids[rows, step] = torch.where(going, drawn, 0)
         self.logprobs[rows, step] = torch.where(going, logprobs, 0.0)
@@ -125,12 +124,12 @@ class Decoding:
     @property
     def logits(self) -> Tensor:
         """Those that the latest tokens were drawn from, until more are. *Shapes*: `rows` × V."""
-        return self._state.logits
+        return self._growing.logits
 
     @property
     def rows(self) -> Tensor:
         """Which responses the logits belong to; some of them may have ended."""
-        return self._state.rows
+        return self._growing.rows
 
     def stop(self, rows: Sequence[int]) -> None:
         """End responses that nobody waits for any more; they stay unfinished."""
@@ -147,26 +146,12 @@ class Decoding:
 
     def _feed(self, drawn: Tensor) -> None:
         """Feed the tokens just drawn; drop the rows that ended once these are half of all."""
-        alive = self._going[self._state.rows]
+        alive = self._going[self._growing.rows]
         if int(alive.sum()) <= len(alive) // 2:
             keep = alive.nonzero().squeeze(-1)
-            self._state, drawn = _keep_rows(self._state, keep), drawn[keep]
-        _advance(self.network, self._state, drawn)
-
-
-@dataclass
-class _State:
-    """Where the network stands. *Shapes*: `logits` N × V, `positions` N, `padding` N × L (L:
-    longest prompt); `rows` N: which of the original rows each row still going is. `more` goes to
-    the network's every pass.
-    """
-
-    cache: Cache
-    logits: Tensor
-    positions: Tensor
-    padding: Tensor
-    rows: Tensor
-    more: dict[str, Any]
+            self._growing.keep(keep)
+            drawn = drawn[keep]
+        self._growing.feed(drawn)
 
 
 def draw(
@@ -206,81 +191,3 @@ def _uniforms(
             generator = np.random.Generator(np.random.Philox(key=key))
             streams.append(generator.random(length, dtype=np.float32))
     return torch.from_numpy(np.stack(streams))
-
-
-def _prefill(
-    network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
-) -> _State:
-    """Compute each prompt once, padded on the left so that all rows grow at the same place."""
-    model = network.model
-    P, L = len(prompts), max(map(len, prompts))
-    token_ids = torch.zeros(P, L, dtype=torch.long)
-    padding = torch.zeros(P, L, dtype=torch.bool)
-    for row, prompt in enumerate(prompts):
-        token_ids[row, L - len(prompt) :] = torch.tensor(prompt)
-        padding[row, : L - len(prompt)] = True
-    positions = ((~padding).cumsum(-1) - 1).clamp(min=0)
-    token_ids, padding = token_ids.to(model.device), padding.to(model.device)
-    cache = network.new_cache(num_samples, L + max_new_tokens)
-    logits = network.next_logits(
-        input_ids=token_ids,
-        position_ids=positions.to(model.device),
-        attention_mask=_prompt_mask(network, padding),
-        past_key_values=cache,
-        use_cache=True,
-    )
-    if not network.takes_trees:
-        cache.batch_repeat_interleave(num_samples)
-    lengths = (~padding).sum(-1)
-    return _State(
-        cache,
-        logits.repeat_interleave(num_samples, dim=0),
-        lengths.repeat_interleave(num_samples),
-        padding.repeat_interleave(num_samples, dim=0),
-        torch.arange(P * num_samples, device=model.device),
-        network.backend.decode_arguments(),
-    )
-
-
-def _advance(network: Network, state: _State, drawn: Tensor) -> None:
-    """Feed the tokens just drawn, so that `state.logits` predict the next ones."""
-    seen = state.cache.get_seq_length() + 1
-    grown = seen - state.padding.shape[1]
-    visible = torch.nn.functional.pad(~state.padding, (0, grown), value=True)
-    mask = visible.long()
-    if network.takes_trees:
-        dtype = network.model.dtype
-        mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
-        mask = mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None, None]
-    state.logits = network.next_logits(
-        into=state.logits[: len(drawn)],
-        input_ids=drawn[:, None],
-        position_ids=state.positions[:, None],
-        attention_mask=mask,
-        past_key_values=state.cache,
-        use_cache=True,
-        **state.more,
-    )
-    state.positions = state.positions + 1
-
-
-def _keep_rows(state: _State, keep: Tensor) -> _State:
-    state.cache.batch_select_indices(keep)
-    return replace(
-        state,
-        positions=state.positions[keep],
-        padding=state.padding[keep],
-        rows=state.rows[keep],
-    )
-
-
-def _prompt_mask(network: Network, padding: Tensor) -> Tensor:
-    if not network.takes_trees:
-        return (~padding).long()
-    P, L = padding.shape
-    dtype = network.model.dtype
-    causal = torch.ones(L, L, dtype=torch.bool, device=padding.device).tril()
-    visible = causal & ~padding[:, None, :]
-    visible |= torch.eye(L, dtype=torch.bool, device=padding.device)
-    mask = torch.zeros(P, 1, L, L, dtype=dtype, device=padding.device)
-    return mask.masked_fill_(~visible[:, None], torch.finfo(dtype).min)

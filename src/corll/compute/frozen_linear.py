@@ -23,16 +23,18 @@ class FrozenLinear:
         decoding: bool = False,
         into: Tensor | None = None,
     ) -> Tensor:
-        """Return the product and what is `added`, rounded once.
+        """Return the product and what is `added`, rounded once, then the bias.
 
-        It depends on the number of rows and not on whether gradients are wanted. Within autograd it
-        is for who has its own backward pass. *Shapes*: `x` M × in, `added` M × out → M × out, in
-        the memory of `into` where the product can write there.
+        It is the same whether 0 or nothing is added. It depends on the number of rows and not on
+        whether gradients are wanted. Within autograd it is for who has its own backward pass.
+        *Shapes*: `x` M × in, `added` M × out → M × out, in the memory of `into` where the product
+        can write there.
         """
         if added is None and into is None:
-            return linear(x, self.weight, self.bias)
-        transposed = self.weight.t()
-        out = mm(x, transposed, out=into) if added is None else added.addmm(x, transposed)
+            out = linear(x, self.weight)
+        else:
+            transposed = self.weight.t()
+            out = mm(x, transposed, out=into) if added is None else added.addmm(x, transposed)
         return out if self.bias is None else out.add_(self.bias)
 
     def backward(self, grad: Tensor, added: Tensor | None = None) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -21,6 +22,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import eager_attention_forward
 
 from corll.compute.joined_linear import JoinedLinear, SettledAdapters, base_of
+from corll.compute.layer_trial import why_other_numbers
 from corll.compute.packing import FlatRows
 from corll.compute.rotation import rotate
 
@@ -29,8 +31,6 @@ log = logging.getLogger(__name__)
 Norm: TypeAlias = Callable[[Tensor], Tensor]
 
 _LLAMA_LIKE = ("LlamaDecoderLayer", "Qwen2DecoderLayer", "MistralDecoderLayer")
-_ALLOWED_DIFFERENCE = {torch.float32: 1e-4, torch.float64: 1e-4}
-"""Of what a layer adds, as a share of it; rounding to 16 bits makes up to a hundredth."""
 
 
 class LayerOperations:
@@ -109,27 +109,14 @@ def fuse_layers(model: Any, operations: LayerOperations) -> str | None:
     if reason := _why_not_like_llama(layers, model.config, operations):
         return reason
     rotary = getattr(model, model.base_model_prefix).rotary_emb
-    fused = [FusedLayer(layer, operations) for layer in layers]
+    fuse = partial(FusedLayer, operations=operations)
+    fused = [fuse(layer) for layer in layers]
     for number, (layer, leaner) in enumerate(zip(layers, fused, strict=True)):
-        difference = _difference(layer, leaner, rotary)
-        if difference > _ALLOWED_DIFFERENCE.get(model.dtype, 0.05):
-            return f"layer {number} fused gives numbers that differ by {difference:.1g} of its own"
+        if reason := why_other_numbers(layer, leaner, fuse, rotary):
+            return f"layer {number} fused {reason}"
     for layer, leaner in zip(layers, fused, strict=True):
         layer.forward = leaner.forward
     return None
-
-
-@torch.no_grad()
-def _difference(layer: Any, fused: FusedLayer, rotary: Any) -> float:
-    """Return how far both differ in what they add to a small input, as a share of it."""
-    weight = layer.input_layernorm.weight
-    generator = torch.Generator().manual_seed(0)
-    hidden = torch.randn(1, 8, len(weight), generator=generator).to(weight.device, weight.dtype)
-    positions = torch.arange(8, device=weight.device)[None]
-    inputs = {"position_ids": positions, "position_embeddings": rotary(hidden, positions)}
-    expected = (layer(hidden, **inputs) - hidden).float()
-    difference = (fused.forward(hidden, **inputs) - hidden).float() - expected
-    return float(difference.norm() / expected.norm())
 
 
 def _decoder_layers(model: Any) -> Any:

@@ -73,11 +73,14 @@ class JoinedLinear:
                 return self.share_of(x, residual, known, decoding=decoding)
         adapted = self.adapted()
         if adapted is None:
-            out = torch.cat([module(x) for module in self.modules], dim=-1)
-            return out if residual is None else residual + out
+            shares = self._shares(x)
+            if shares is None:
+                out = torch.cat([module(x) for module in self.modules], dim=-1)
+                return out if residual is None else residual + out
+            return self._unadapted(x, residual, decoding=decoding) + shares
+        if not adapted:
+            return self._unadapted(x, residual, decoding=decoding)
         learns = torch.is_grad_enabled() and x.requires_grad
-        if not adapted and not learns:
-            return self.plain(x, residual, decoding=decoding)
         if learns or any(factors.learn for _, factors in adapted):
             matrices = [matrix for _, factors in adapted for matrix in (factors.A, factors.B)]
             result: Tensor = _AdaptedLinear.apply(  # type: ignore[no-untyped-call]
@@ -87,8 +90,27 @@ class JoinedLinear:
         prepared = self.prepare(x, adapted, settled, decoding=decoding)
         return self.share_of(x, residual, prepared, decoding=decoding)
 
+    def _unadapted(self, x: Tensor, residual: Tensor | None, *, decoding: bool) -> Tensor:
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return self.plain(x, residual, decoding=decoding)
+        result: Tensor = _AdaptedLinear.apply(x, residual, self, ())  # type: ignore[no-untyped-call]
+        return result
+
+    def _shares(self, x: Tensor) -> Tensor | None:
+        """Return what adapters with dropout add; None where only PEFT knows what to do."""
+        shares = []
+        for module, size in zip(self.modules, self.sizes, strict=True):
+            share = x.new_zeros(len(x), size)
+            if isinstance(module, LoraLinear):
+                factors = module.active_factors(dropping=True)
+                if factors is None:
+                    return None
+                share = module.share(x, factors) if factors else share
+            shares.append(share)
+        return torch.cat(shares, dim=-1)
+
     def adapted(self) -> Adapted | None:
-        """Return its layers' adapters; None where only PEFT knows what to do."""
+        """Return its layers' adapters; None where they have dropout, or only PEFT knows of them."""
         factors = [m.active_factors() if isinstance(m, LoraLinear) else () for m in self.modules]
         if any(adapter is None for adapter in factors):
             return None

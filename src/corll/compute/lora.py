@@ -92,26 +92,32 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return base(x) + (alpha / r) · B A x. *Shapes*: … × in → … × out."""
         base = self.base_layer
-        factors = None if args or kwargs else self.active_factors()
+        factors = None if args or kwargs else self.active_factors(dropping=True)
         if factors is None or type(base) is not nn.Linear:
             result: Tensor = super().forward(x, *args, **kwargs)
             return result
         if not factors:
-            plain: Tensor = base(x)
-            return plain
-        join = self._joined.join if factors.learn else self._joined.kept
-        A, B = join([(0, factors)], x.dtype)
+            return with_bias(nn.functional.linear(x, base.weight), base.bias)
         rows = x.reshape(-1, x.shape[-1])
         # The adapter's share first: added to an output that is rounded, a small one would be lost.
-        out = torch.addmm(rows @ A.t() @ B.t(), rows, base.weight.t())
-        out = out if base.bias is None else out + base.bias
-        return out.reshape(*x.shape[:-1], len(B))
+        out = torch.addmm(self.share(rows, factors), rows, base.weight.t())
+        return with_bias(out, base.bias).reshape(*x.shape[:-1], self.out_features)
 
-    def active_factors(self) -> tuple[()] | Factors | None:
-        """Return the active adapter, empty where it is off; None where only PEFT knows what to do.
+    def share(self, rows: Tensor, factors: Factors) -> Tensor:
+        """Return what the active adapter adds, after its dropout. *Shapes*: M × in → M × out."""
+        A, B = (self._joined.join if factors.learn else self._joined.kept)(
+            [(0, factors)], rows.dtype
+        )
+        (name,) = self.active_adapters
+        dropped: Tensor = self.lora_dropout[name](rows)
+        return dropped @ A.t() @ B.t()
 
-        That is with several adapters at once, dropout, or a variant of LoRA. Each layer asks at
-        each token, so this reads what `nn.Module` would look up.
+    def active_factors(self, *, dropping: bool = False) -> tuple[()] | Factors | None:
+        """Return the active adapter, empty where it is off or on other layers only.
+
+        None where the layer must be asked: with several adapters at once, a variant of LoRA, or
+        dropout, unless it is asked for factors of `dropping` ones. Each layer asks at each token,
+        so this reads what `nn.Module` would look up.
         """
         if self.merged_adapters:
             return None
@@ -120,10 +126,14 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
         active = self._active_adapter
         name = active if isinstance(active, str) else active[0] if len(active) == 1 else None
         parts = self._modules
-        A = parts["lora_A"]._modules.get(name)
-        if A is None or name in self.lora_variant or self.lora_bias[name]:
+        if name is None:
             return None
-        if _drops(parts["lora_dropout"]._modules[name]):
+        A = parts["lora_A"]._modules.get(name)
+        if A is None:
+            return ()
+        if name in self.lora_variant or self.lora_bias[name]:
+            return None
+        if not dropping and _drops(parts["lora_dropout"]._modules[name]):
             return None
         B = parts["lora_B"]._modules[name]
         return Factors(A._parameters["weight"], B._parameters["weight"], self.scaling[name])
@@ -131,6 +141,16 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
     @cached_property
     def _joined(self) -> JoinedFactors:
         return JoinedFactors([self.out_features])
+
+
+def with_bias(product: Tensor, bias: Tensor | None) -> Tensor:
+    """Return a product and its bias, which is added after the product is rounded.
+
+    So it is with an adapter and without: a sum of both would be rounded once without an adapter
+    alone, and in bf16 one that is 0 would change digits. And a share that is small beside the bias
+    is in the product before that is rounded.
+    """
+    return product if bias is None else product + bias
 
 
 def activate(layers: Iterable[peft_lora.LoraLayer], adapter: str | None) -> None:

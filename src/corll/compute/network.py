@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -22,6 +22,10 @@ from corll.compute.packing import (
     collate,
 )
 
+Drafting: TypeAlias = Literal["batch", "prompt", "row", "recomputed"]
+"""How rows grow: all in one batch over one cache, prompt by prompt or row by row over the model's
+own cache, or without a cache."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -30,12 +34,14 @@ class Network:
     `takes_trees`: its attention takes a 4-D mask and explicit positions; otherwise each response
     gets a plain row. `head_is_linear`: its logits are its output layer applied to its last hidden
     states and nothing else; otherwise they are taken from the model as it computes them.
+    `drafting`: how rows grow while responses are drawn.
     """
 
     model: Any
     backend: Backend
     takes_trees: bool
     head_is_linear: bool
+    drafting: Drafting = "batch"
 
     @property
     def flattens_rows(self) -> bool:
@@ -75,6 +81,22 @@ class Network:
         if self.frozen_head is not None:
             return self.frozen_head(hidden, decoding=True, into=into)
         return self.head(hidden)
+
+    def logits_after(
+        self, token_ids: Tensor, ends: Tensor | None = None, **inputs: Any
+    ) -> tuple[Tensor, Any]:
+        """Return the logits after the token at `ends` of each row, by default the last, and what
+        the model gave beside them. Rows have no mask: padding may stand on their right alone.
+
+        *Shapes*: `token_ids` N × T, `ends` N → N × V.
+        """
+        rows = torch.arange(len(token_ids), device=token_ids.device)
+        at = (rows, rows.new_full((len(rows),), token_ids.shape[1] - 1) if ends is None else ends)
+        if not self.head_is_linear:
+            out = self.model(input_ids=token_ids, **inputs)
+            return out.logits[at], out
+        out = self.backbone(input_ids=token_ids, **inputs)
+        return self.head(out.last_hidden_state[at]), out
 
     def hidden_states(self, batch: TreeBatch) -> Tensor:
         """Return the last ones, which the output layer reads. *Shapes*: rows × tokens, D."""

@@ -34,6 +34,14 @@ DEFAULT_SAMPLING = SamplingConfig()
 _SCORED_TOKENS = 4096
 """Tokens of padded rows that are scored in one pass at most; more make it no quicker."""
 
+_DRAFTS = {
+    "batch": "in one batch",
+    "prompt": "prompt by prompt",
+    "row": "one after another",
+    "recomputed": "computed anew for each token",
+}
+"""How responses are drawn, for people."""
+
 
 class AdaptedModel:
     """A base model that runs with an adapter, or with none as its reference π_0.
@@ -152,7 +160,8 @@ class AdaptedModel:
         network = self._network
         rows = "shared between responses" if self.shares_prefixes else "one for each response"
         head = "only where needed" if network.head_is_linear else "as the model computes them"
-        return {**network.backend.describe(), "rows": rows, "logits": head}
+        drafts = _DRAFTS[network.drafting]
+        return {**network.backend.describe(), "rows": rows, "logits": head, "drafts": drafts}
 
     def working_set(self) -> WorkingSet:
         """Return what this policy keeps in memory and at most works with, before it is taken."""

@@ -21,10 +21,11 @@ from peft.tuners.lora import layer as peft_lora
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from corll.compute.lora import Factors, LoraLinear, activate, insert_adapter
+from corll.compute.lora import Factors, activate, insert_adapter
 from corll.config import LoraConfig
 from corll.errors import AdapterError
 from corll.model import file_names
+from corll.model.adapter_config import AdapterShape, read_shape, to_peft
 from corll.model.loading import LoadedModel
 from corll.model.turns import Turns
 from corll.version import __version__
@@ -32,24 +33,13 @@ from corll.version import __version__
 POLICY = "policy"
 REFERENCE = "reference"
 
-# Read as plain LoRA, an adapter with other values than these would load and give other numbers.
-_PLAIN_LORA: dict[str, Any] = {
-    "peft_type": "LORA",
-    "use_dora": False,
-    "use_rslora": False,
-    "lora_bias": False,
-    "bias": "none",
-    "rank_pattern": {},
-    "alpha_pattern": {},
-}
-
 
 class AdapterSet(Turns):
     """The adapters on one base model: one for each policy, and the frozen references."""
 
-    def __init__(self, base: LoadedModel, model: Any, lora: dict[str, LoraConfig]) -> None:
+    def __init__(self, base: LoadedModel, model: Any, shapes: dict[str, AdapterShape]) -> None:
         super().__init__(POLICY)
-        self.base, self.model, self._lora = base, model, lora
+        self.base, self.model, self._shapes = base, model, shapes
         self.reference: str | None = None
         """The frozen adapter that is π_0 of the first policy; None where that is the base."""
         self._frozen: dict[str, str] = {}
@@ -73,18 +63,15 @@ class AdapterSet(Turns):
     ) -> AdapterSet:
         """Add the first policy's adapter (new, or from a folder) and the reference's, if named."""
         start = adapter if adapter is not None else reference
-        shape = (lora or LoraConfig()) if start is None else read_lora_config(start, base)
-        with _seeded(shape), _without_peft_warnings():
-            try:
-                model = peft.get_peft_model(base.model, _to_peft(base, shape), adapter_name=POLICY)
-            except ValueError as error:
-                raise AdapterError(f"The adapter does not fit {base.name}: {error}") from error
+        shape = AdapterShape(lora or LoraConfig()) if start is None else _read_shape(start, base)
+        with _added_by_peft(base, shape):
+            model = peft.get_peft_model(base.model, to_peft(base, shape), adapter_name=POLICY)
         shapes = {POLICY: shape}
         if reference is not None:
             # By PEFT, since it may be on layers that the policy's adapter is not on.
-            shapes[REFERENCE] = read_lora_config(reference, base)
-            with _seeded(shape), _without_peft_warnings():
-                model.add_adapter(REFERENCE, _to_peft(base, shapes[REFERENCE]))
+            shapes[REFERENCE] = _read_shape(reference, base)
+            with _added_by_peft(base, shape):
+                model.add_adapter(REFERENCE, to_peft(base, shapes[REFERENCE]))
         adapters = cls(base, model, shapes)
         if start is not None:
             adapters._overwrite(POLICY, start)
@@ -130,17 +117,20 @@ class AdapterSet(Turns):
     ) -> str:
         """Add another policy's adapter, new or from a folder; return its name.
 
-        `reference` is the frozen adapter that is its π_0, by default the first policy's.
+        `reference` is the frozen adapter that is its π_0, by default the first policy's; it goes
+        where the other cannot be added and none is held to it.
         *Raises*: AdapterError where it is of another base, or on layers that the first is not on.
         """
         name = f"{POLICY}-{self._added + 1}"
         if folder is not None:
-            self._insert(name, folder)
+            try:
+                self._insert(name, folder)
+            except AdapterError:
+                if reference is not None:
+                    self._release(reference)
+                raise
         else:
-            shape = self._on_layers_of_the_first(lora or self._lora[POLICY])
-            with _seeded(shape), _without_peft_warnings():
-                self.model.add_adapter(name, _to_peft(self.base, shape))
-            self._lora[name] = shape
+            self._draw(name, self._on_layers_of_the_first(lora or self.lora(POLICY)))
             self._settle()
         if reference is not None:
             self._reference_of[name] = reference
@@ -155,7 +145,12 @@ class AdapterSet(Turns):
             self.switch_to(POLICY)
         self._delete(adapter)
         reference = self._reference_of.pop(adapter, None)
-        if reference is not None and reference not in self._reference_of.values():
+        if reference is not None:
+            self._release(reference)
+
+    def _release(self, reference: str) -> None:
+        """Free a frozen adapter that was added, unless a policy is held to it."""
+        if reference not in self._reference_of.values():
             self._delete(reference)
             del self._frozen[reference]
             self._frozen_from = {f: n for f, n in self._frozen_from.items() if n != reference}
@@ -163,11 +158,11 @@ class AdapterSet(Turns):
     def _delete(self, adapter: str) -> None:
         for layer in self._layers.values():
             layer.delete_adapter(adapter)
-        del self.model.peft_config[adapter], self._lora[adapter]
+        del self.model.peft_config[adapter], self._shapes[adapter]
 
     def switch_to(self, adapter: str | None) -> None:
         """Make an adapter the one that the model runs with; None switches all off."""
-        if adapter is not None and adapter not in self._lora:
+        if adapter is not None and adapter not in self._shapes:
             raise AdapterError("This policy's adapter was unloaded; make another by with_adapter.")
         if adapter != self._active:
             activate(self._layers.values(), adapter)
@@ -175,7 +170,7 @@ class AdapterSet(Turns):
 
     def lora(self, adapter: str) -> LoraConfig:
         """Return the shape of an adapter."""
-        return self._lora[adapter]
+        return self._shapes[adapter].lora
 
     def parameters(self, adapter: str) -> dict[str, torch.nn.Parameter]:
         """Return the parameters of an adapter, under the names they have in its file."""
@@ -209,7 +204,7 @@ class AdapterSet(Turns):
 
         *Raises*: AdapterError where the folder is incomplete or of another base.
         """
-        read_lora_config(folder, self.base)
+        _read_shape(folder, self.base)
         self._overwrite(adapter, folder)
 
     def _overwrite(self, adapter: str, folder: str | os.PathLike[str]) -> None:
@@ -223,8 +218,12 @@ class AdapterSet(Turns):
 
     def _insert(self, adapter: str, folder: str | os.PathLike[str]) -> None:
         """Add a saved adapter without drawing initial weights for it first."""
-        lora = read_lora_config(folder, self.base)
+        shape = _read_shape(folder, self.base)
         weights = _read_weights(folder, self.base)
+        if not shape.is_uniform:
+            self._insert_by_peft(adapter, folder, shape, weights)
+            return
+        lora = shape.lora
         wanted: dict[str, tuple[int, ...]] = {}
         layers = [n for n in self._layers if f"{n}.lora_A.weight" in weights]
         for prefix in layers:
@@ -236,17 +235,43 @@ class AdapterSet(Turns):
             A, B = (weights[f"{prefix}.{kind}.weight"] for kind in ("lora_A", "lora_B"))
             factors = Factors(A, B, lora.lora_alpha / lora.lora_r)
             insert_adapter(self._layers[prefix], adapter, lora, factors)
-        self.model.peft_config[adapter] = _to_peft(self.base, lora)
-        self._lora[adapter] = lora
+        self.model.peft_config[adapter] = to_peft(self.base, shape)
+        self._shapes[adapter] = shape
 
-    def _on_layers_of_the_first(self, lora: LoraConfig) -> LoraConfig:
-        targets, first = lora.lora_target_modules, self._lora[POLICY].lora_target_modules
+    def _insert_by_peft(
+        self,
+        adapter: str,
+        folder: str | os.PathLike[str],
+        shape: AdapterShape,
+        weights: dict[str, torch.Tensor],
+    ) -> None:
+        """Add a saved adapter whose layers differ in rank, scaling or kind, as PEFT makes it."""
+        for name, weight in weights.items():
+            if name.partition(".lora_")[0] not in self._layers:
+                self._check_shapes(folder, {}, {name: weight})
+        self._draw(adapter, shape)
+        try:
+            self._overwrite(adapter, folder)
+        except AdapterError:
+            self._delete(adapter)
+            raise
+
+    def _draw(self, adapter: str, shape: AdapterShape) -> None:
+        """Add an adapter with initial weights."""
+        with _added_by_peft(self.base, shape):
+            self.model.add_adapter(adapter, to_peft(self.base, shape))
+        self._shapes[adapter] = shape
+
+    def _on_layers_of_the_first(self, lora: LoraConfig) -> AdapterShape:
+        first_shape = self._shapes[POLICY]
+        targets, first = lora.lora_target_modules, first_shape.lora.lora_target_modules
         if targets not in (first, LoraConfig().lora_target_modules):
             raise AdapterError(
                 f"A further adapter must be on the layers of the first ({first}), not {targets}; "
                 "load the base a second time for other layers."
             )
-        return lora.model_copy(update={"lora_target_modules": first})
+        on_the_same = lora.model_copy(update={"lora_target_modules": first})
+        return AdapterShape(on_the_same, first_shape.further)
 
     def _check_shapes(
         self,
@@ -269,10 +294,17 @@ class AdapterSet(Turns):
     def _settle(self) -> None:
         """Set what PEFT switched while it added an adapter: which one runs, and which learn."""
         self.model.eval()
-        for adapter in self._lora:
+        for adapter in self._shapes:
             for parameter in self.parameters(adapter).values():
                 parameter.requires_grad_(adapter not in self._frozen)
         activate(self._layers.values(), self._active)
+
+
+def _read_shape(folder: str | os.PathLike[str], base: LoadedModel) -> AdapterShape:
+    """Return the shape of a saved adapter, after checking that it belongs to this base."""
+    shape = read_shape(folder)
+    check_base(Path(folder), base)
+    return shape
 
 
 def _read_weights(folder: str | os.PathLike[str], base: LoadedModel) -> dict[str, torch.Tensor]:
@@ -281,37 +313,6 @@ def _read_weights(folder: str | os.PathLike[str], base: LoadedModel) -> dict[str
         return dict(load_file(path, device=str(base.device)))
     except (OSError, SafetensorError) as error:
         raise AdapterError(f"The adapter's weights in {path} cannot be read: {error}") from error
-
-
-def read_lora_config(folder: str | os.PathLike[str], base: LoadedModel) -> LoraConfig:
-    """Return the shape of a saved adapter, after checking that it belongs to this base.
-
-    *Raises*: AdapterError.
-    """
-    path = Path(folder) / file_names.ADAPTER_CONFIG
-    try:
-        fields = json.loads(path.read_text())
-        targets = fields["target_modules"]
-        _check_plain(fields)
-        config = LoraConfig(
-            lora_r=fields["r"],
-            lora_alpha=fields["lora_alpha"],
-            lora_dropout=fields["lora_dropout"],
-            lora_target_modules=targets if isinstance(targets, str) else tuple(targets),
-        )
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise AdapterError(
-            f"{folder} is not a LoRA adapter's folder: {file_names.ADAPTER_CONFIG} cannot be used "
-            f"({error})."
-        ) from error
-    check_base(Path(folder), base)
-    return config
-
-
-def _check_plain(fields: dict[str, Any]) -> None:
-    for name, plain in _PLAIN_LORA.items():
-        if fields.get(name) not in (None, plain):
-            raise ValueError(f"{name} is {fields[name]!r}; only plain LoRA is supported")
 
 
 def fingerprint(parameters: dict[str, torch.nn.Parameter]) -> str:
@@ -346,33 +347,29 @@ def check_base(folder: Path, base: LoadedModel) -> None:
         )
 
 
-def _to_peft(base: LoadedModel, lora: LoraConfig) -> Any:
-    targets = lora.lora_target_modules
-    config = peft.LoraConfig(
-        r=lora.lora_r,
-        lora_alpha=lora.lora_alpha,
-        lora_dropout=lora.lora_dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        task_type="CAUSAL_LM",
-        base_model_name_or_path=str(base.folder) if Path(base.folder).is_dir() else base.name,
-    )
-    config._register_custom_module({torch.nn.Linear: LoraLinear})
-    return config
-
-
 @contextmanager
-def _seeded(lora: LoraConfig) -> Iterator[None]:
-    """Draw initial weights from a stream of their own within the context."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(lora.lora_seed)
-        yield
+def _added_by_peft(base: LoadedModel, shape: AdapterShape) -> Iterator[None]:
+    """Let PEFT draw initial weights from a stream of their own, quietly, within the context.
+
+    *Raises*: AdapterError for what PEFT does not put on this model.
+    """
+    with torch.random.fork_rng(devices=[]), _without_peft_warnings():
+        torch.manual_seed(shape.lora.lora_seed)
+        try:
+            yield
+        except ValueError as error:
+            raise AdapterError(f"The adapter does not fit {base.name}: {error}") from error
 
 
 @contextmanager
 def _without_peft_warnings() -> Iterator[None]:
     """Silence what PEFT says of its own doing, which a user can do nothing about."""
     with warnings.catch_warnings():
-        for message in ("`is_gradient_checkpointing` is deprecated", "fan_in_fan_out is set to"):
+        for message in (
+            "`is_gradient_checkpointing` is deprecated",
+            "fan_in_fan_out is set to",
+            "The following (rank|alpha)_pattern keys",  # it looks for tensors among modules
+        ):
             warnings.filterwarnings("ignore", message=message)
         yield
 

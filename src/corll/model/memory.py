@@ -79,7 +79,7 @@ def activation_bytes_per_token(model: Any) -> int:
     expansions over heads, the attention's output, residuals) and 6 of the feed-forward size,
     in the model's dtype.
     """
-    config = model.config
+    config = model.config.get_text_config()
     hidden = config.hidden_size
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
     values = config.num_hidden_layers * (24 * hidden + 6 * inner)
@@ -93,10 +93,14 @@ def branches_within(limit_gb: float, model: Any, length: int) -> int:
 
 
 def cache_bytes_per_token(model: Any) -> int:
-    """Return the bytes of the keys and values of one token in all layers."""
+    """Return the bytes of the keys and values of one token in all layers.
+
+    Of a model without attention heads, which keeps a state of one size, this is more than it takes.
+    """
     config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    query_heads = getattr(config, "num_attention_heads", None) or 1
+    heads = getattr(config, "num_key_value_heads", None) or query_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // query_heads
     return int(2 * config.num_hidden_layers * heads * size * model.dtype.itemsize)
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from corll.schemas.answers import Listed
 from corll.schemas.bodies import Answer
-from corll.schemas.states import KeyScope, LearnerState, VersionState
+from corll.schemas.states import KeyScope, LearnerState, ReferenceKind, VersionState
 
 
 class Version(Answer):
@@ -66,7 +66,7 @@ class Reference(Answer):
 
     object: Literal["reference"] = Field(description="What this is.")
     number: int = Field(description="Its number among all references, counted from 1.")
-    kind: Literal["base", "adapter"] = Field(description="Whether it is the base or an adapter.")
+    kind: ReferenceKind = Field(description="Whether it is the base or an adapter.")
     name: str = Field(description="What it is called.")
     id: str = Field(description="The reference's id.")
     fingerprint: str = Field(description="The fingerprint of its weights.")

@@ -9,10 +9,14 @@ from pydantic.json_schema import SkipJsonSchema
 
 from corll.schemas.bodies import Answer, left_out
 from corll.schemas.states import (
+    DraftKind,
+    DraftSource,
     DraftStatus,
+    EditState,
     FeedbackState,
     ImportState,
     LearnerState,
+    ReferenceKind,
     VersionState,
 )
 
@@ -145,7 +149,7 @@ class ReferenceName(Answer):
     """The frozen model that a user's versions start from."""
 
     number: int = Field(description="Its number among all references, counted from 1.")
-    kind: Literal["base", "adapter"] = Field(description="Whether it is the base or an adapter.")
+    kind: ReferenceKind = Field(description="Whether it is the base or an adapter.")
     name: str = Field(description="What it is called.")
 
 
@@ -193,7 +197,7 @@ class EditRecord(Answer):
     id: str = Field(description="The edit's id.")
     choice: int = Field(description="Which of the draft's choices, counted from 0.")
     text: str = Field(description="The text that was sent in the end.")
-    state: Literal["accepted", "recorded", "replaced"] = Field(description="As it was taken.")
+    state: EditState = Field(description="As it was taken.")
     accepted: bool = Field(description="Whether the draft was sent as it was.")
     edit_cost: float = Field(description="Characters changed per character sent.")
     created_at: float = Field(description="When it was taken, in seconds since 1970.")
@@ -205,7 +209,7 @@ class DraftRecord(Answer):
     id: str = Field(description="The draft's id.")
     object: Literal["draft"] = Field(description="What this is.")
     created_at: float = Field(description="When it was asked for, in seconds since 1970.")
-    kind: Literal["chat", "text"] = Field(description="Whether it answers or continues.")
+    kind: DraftKind = Field(description="Whether it answers or continues.")
     prompt: str | list[PromptMessage] = Field(description="What was answered.")
     version: int | None = Field(
         description="The version that drafted; null for the reference, and until a blind draft "
@@ -214,7 +218,7 @@ class DraftRecord(Answer):
     blind: bool = Field(description="Whether chance decided who drafted.")
     choices: list[ShownText] = Field(description="The choices, the best first.")
     status: DraftStatus = Field(description="Whether it was drawn to its end.")
-    source: Literal["live", "import"] = Field(description="Where it came from.")
+    source: DraftSource = Field(description="Where it came from.")
     edits: list[EditRecord] = Field(description="Its edits.")
 
 

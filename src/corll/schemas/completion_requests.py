@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from corll.schemas.bodies import RequestBody, Text, example
+from corll.schemas.states import DraftKind
 
 _MOST_STOPS = 4
 _LONGEST_STOP = 200
@@ -185,7 +186,7 @@ class ChatRequest(Generation):
         return self
 
     @property
-    def kind(self) -> Literal["chat", "text"]:
+    def kind(self) -> DraftKind:
         """Return what a draft of this is."""
         return "chat"
 
@@ -226,7 +227,7 @@ class TextRequest(Generation):
     suffix: Absent
 
     @property
-    def kind(self) -> Literal["chat", "text"]:
+    def kind(self) -> DraftKind:
         """Return what a draft of this is."""
         return "text"
 

@@ -1,4 +1,4 @@
-"""The states that things of the service are in, by the names that answers call them."""
+"""The states and kinds that things of the service are of, in its answers and in its database."""
 
 from __future__ import annotations
 
@@ -21,3 +21,27 @@ DraftStatus = Literal["complete", "cancelled"]
 
 KeyScope = Literal["admin", "backend", "user"]
 """What a key may do: everything, all of its own users, or one user."""
+
+BaseReason = Literal["auto", "named", "switched", "found"]
+"""Why a base model is served: chosen for the machine, named, switched to, or served before."""
+
+DraftKind = Literal["chat", "text"]
+"""Whether a draft answers a conversation or continues a text."""
+
+DraftSource = Literal["live", "import"]
+"""Whether a draft was asked for, or made beside an imported text."""
+
+EditState = Literal["accepted", "recorded", "replaced"]
+"""How an edit was taken."""
+
+PreferenceSource = Literal["edit", "comparison", "import"]
+"""What expressed a preference."""
+
+PreferenceState = Literal["waiting", "learned", "withheld", "set_aside", "replaced"]
+"""Whether a preference is to be learned, was, or will not be."""
+
+ImportItemState = Literal["waiting", "used", "skipped"]
+"""Whether a text of an import became a preference."""
+
+ReferenceKind = Literal["base", "adapter"]
+"""Whether a reference is the base model or an imported adapter of it."""

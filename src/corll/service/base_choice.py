@@ -20,9 +20,9 @@ from corll.auto.resolve import resolve
 from corll.config import AUTO
 from corll.errors import ConfigError
 from corll.policy import Policy
+from corll.schemas.states import BaseReason
 from corll.service.settings import ServiceSettings
 from corll.service.store import bases, lineages
-from corll.service.store.bases import BaseReason
 from corll.service.store.database import Database
 from corll.service.store.lineages import Reference
 

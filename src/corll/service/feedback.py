@@ -15,15 +15,13 @@ from sqlalchemy import Connection
 from corll.edits import edit_cost
 from corll.errors import CorllError, InputError
 from corll.records import Sample
-from corll.schemas.states import FeedbackState
+from corll.schemas.states import FeedbackState, PreferenceState, VersionState
 from corll.service.drafting.requests import Drafter
 from corll.service.prompts import as_prompt
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
 from corll.service.store.accounts import User
 from corll.service.store.comparisons import ComparisonRow
 from corll.service.store.drafts import DraftRow, EditRow
-from corll.service.store.lineages import VersionState
-from corll.service.store.preferences import PreferenceState
 from corll.text import clean_edit, normalize, same_text
 
 _STATES: Mapping[PreferenceState, FeedbackState] = {

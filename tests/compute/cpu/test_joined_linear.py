@@ -23,19 +23,26 @@ pytestmark = [
 
 # Tiles take the first alone.
 WIDTHS = pytest.mark.parametrize("width", [96, 90])
+BIASES = pytest.mark.parametrize("bias", [False, True])
 
 
-def layers(width: int, *, scale: float) -> list[LoraLinear]:
-    """Two layers of one input, in bf16, with adapters whose matrices are of this scale."""
+def layers(width: int, *, scale: float, bias: bool = False) -> list[LoraLinear]:
+    """Two layers of one input, in bf16, with adapters whose matrices are of this scale.
+
+    Biases are as large as what they are added to.
+    """
     torch.manual_seed(0)
     config = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["0", "1"])
     config._register_custom_module({nn.Linear: LoraLinear})
-    plain = [nn.Linear(width, size, bias=False).bfloat16() for size in (64, 32)]
+    plain = [nn.Linear(width, size, bias=bias).bfloat16() for size in (64, 32)]
     model: Any = peft.get_peft_model(nn.Sequential(*plain), config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.normal_(std=scale)
+        for layer in plain:
+            if layer.bias is not None:
+                layer.bias.normal_(std=0.6)
     return [getattr(model.base_model.model, name) for name in ("0", "1")]
 
 
@@ -102,19 +109,30 @@ def learning(joined: CpuJoinedLinear, x: Tensor, residual: Tensor | None) -> Ten
     return joined(x, residual).detach()
 
 
+def with_dropout(joined: CpuJoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
+    for module in joined.modules:
+        if isinstance(module, LoraLinear):
+            module.lora_dropout["default"] = nn.Dropout(0.5).train()
+    return joined(x.requires_grad_(), residual).detach()
+
+
 def layer_by_layer(joined: CpuJoinedLinear, x: Tensor, residual: Tensor | None) -> Tensor:
     out = torch.cat([module(x) for module in joined.modules], dim=-1).detach()
     return out if residual is None else residual + out
 
 
 @WIDTHS
+@BIASES
 @pytest.mark.parametrize("has_residual", [False, True])
 @pytest.mark.parametrize("way", [in_one_go, a_few_rows_at_a_time, learning, layer_by_layer])
 def test_a_small_adapter_is_not_rounded_away(
-    way: Callable[[CpuJoinedLinear, Tensor, Tensor | None], Tensor], has_residual: bool, width: int
+    way: Callable[[CpuJoinedLinear, Tensor, Tensor | None], Tensor],
+    has_residual: bool,
+    bias: bool,
+    width: int,
 ) -> None:
     """Its share is a twentieth of the outputs' last digits, and shows in their mean."""
-    adapted, x = layers(width, scale=0.0017), random(1024, width)
+    adapted, x = layers(width, scale=0.0017, bias=bias), random(1024, width)
     residual = random(1024, 96, seed=2) if has_residual else None
     joined = CpuJoinedLinear(adapted, prepacks=True)
     parts = zip(factors(adapted)[::2], factors(adapted)[1::2], strict=True)
@@ -133,14 +151,31 @@ def test_a_small_adapter_is_not_rounded_away(
 
 
 @WIDTHS
+@BIASES
 @pytest.mark.parametrize("has_residual", [False, True])
-@pytest.mark.parametrize("way", [in_one_go, a_few_rows_at_a_time, scoring])
+@pytest.mark.parametrize(
+    ("way", "rows"),
+    [
+        (in_one_go, 1024),
+        (a_few_rows_at_a_time, 1024),
+        (scoring, 1024),
+        (scoring, 40),
+        (layer_by_layer, 1024),
+        (layer_by_layer, 40),
+        (with_dropout, 1024),
+        (with_dropout, 40),
+    ],
+)
 def test_an_adapter_that_is_0_changes_no_digit(
-    way: Callable[[CpuJoinedLinear, Tensor, Tensor | None], Tensor], has_residual: bool, width: int
+    way: Callable[[CpuJoinedLinear, Tensor, Tensor | None], Tensor],
+    rows: int,
+    has_residual: bool,
+    bias: bool,
+    width: int,
 ) -> None:
     """So that a new policy's log-ratios are exactly 0, whether it learns or drafts."""
-    adapted, x = layers(width, scale=0.3), random(1024, width)
-    residual = random(1024, 96, seed=2) if has_residual else None
+    adapted, x = layers(width, scale=0.3, bias=bias), random(rows, width)
+    residual = random(rows, 96, seed=2) if has_residual else None
     joined = CpuJoinedLinear(adapted, prepacks=True)
     with torch.no_grad():
         for layer in adapted:

@@ -38,7 +38,7 @@ def test_a_product_is_the_plain_one(rows: int, bias: bool, any_dtype: str) -> No
 def test_only_bf16_weights_on_a_cpu_get_a_second_copy() -> None:
     _, weight, _ = tensors(1, bias=False, dtype=torch.float32)
     assert not can_prepack(weight)
-    assert can_prepack(weight.bfloat16()) == torch.backends.mkldnn.is_available()
+    assert can_prepack(weight.bfloat16()) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
     assert not PackedLinear(weight.bfloat16(), None, prepacks=False).prepacks
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from corll.service.learning.supervisor import Supervisor
 from running_service import RunningService
 
 
@@ -215,6 +216,23 @@ def test_an_edit_is_answered_with_all_that_there_is_to_say(service: RunningServi
     text = accepted["choices"][0]["message"]["content"]
     answer = service.post("edits", {"draft_id": accepted["id"], "text": text})
     assert (answer["state"], answer["accepted"], answer["edit_cost"]) == ("accepted", True, 0)
+
+
+def test_a_learner_that_is_there_is_asked_where_something_waits(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Supervisor, "state", property(lambda self: "ready"))
+    monkeypatch.setattr(Supervisor, "ask_to_learn", lambda self, user_id: asked.append(user_id))
+    asked: list[str] = []
+    draft = service.draft(user="pia")
+    service.put("users/pia/consent", {"learn": True})
+    nothing = service.post("learn", {"user": "pia"})
+    assert (nothing["queued"], nothing["waiting"], nothing["learner"]) == (False, 0, "ready")
+    assert asked == []
+    service.post("edits", {"draft_id": draft["id"], "text": "Sorry for the delay."})
+    one = service.post("learn", {"user": "pia"})
+    assert (one["queued"], one["waiting"]) == (True, 1)
+    assert asked == [draft["corll"]["user"]]
 
 
 def test_a_learner_that_is_off_takes_no_request(service: RunningService) -> None:

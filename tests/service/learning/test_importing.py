@@ -161,3 +161,41 @@ def test_line_ends_and_pasted_control_characters_of_an_import_teach_nothing(
     assert "the draft itself" in str(same.reason)
     assert preference.chosen == {"text": "It’s late.\nBob"}
     assert preference.rejected["text"] == "It is late.\nBob"
+
+
+def test_an_import_keeps_what_it_drafted_and_measures_what_was_held_out(
+    trainer: Trainer, user: User
+) -> None:
+    row = begun(trainer, user, 12)
+    while row.state in ("waiting", "running"):
+        row = gone_on(trainer, row) or row
+    assert row.state == "done"
+    assert row.result is not None
+    found = row.result
+    before, after = found["surprisal_before"]["mean"], found["surprisal_after"]["mean"]
+    assert 0 < after < before
+    assert found["surprisal_change"]["mean"] == pytest.approx(after - before)
+    assert found["change"]["low"] <= found["change"]["mean"] <= found["change"]["high"]
+    with trainer.database.read() as db:
+        items = {item.prompt[0]["content"]: item for item in imports.items_of(db, row.id)}
+        kept = [draft for draft in drafts_of(db, user.id, limit=99) if draft.source == "import"]
+    assert len(kept) == sum(item.state == "used" for item in items.values())
+    for draft in kept:
+        assert draft.id.startswith("chatcmpl-")
+        assert (draft.status, draft.held_back) == ("complete", False)
+        assert draft.sampling == trainer.settings.coactive.sampling.model_dump()
+        assert draft.seed == items[draft.prompt[0]["content"]].number  # type: ignore[index]
+
+
+def test_a_draft_of_the_past_was_drawn_by_nobody(trainer: Trainer, user: User) -> None:
+    prompt = [{"role": "user", "content": "Where is it?"}]
+    row = trainer.database.write(
+        lambda db: imports.add_import(
+            db, user_id=user.id, items=[(prompt, "It is late.", "It is here.")], actor="a", now=NOW
+        )
+    )
+    gone_on(trainer, row)
+    with trainer.database.read() as db:
+        (draft,) = drafts_of(db, user.id, limit=9)
+    assert (draft.sampling, draft.version_id) == ({}, None)
+    assert draft.choice(0)["text"] == "It is late."

@@ -50,6 +50,17 @@ def test_n_edits_make_a_version_that_serves(trainer: Trainer, user: User) -> Non
     assert not any(b"parcel" in path.read_bytes() for path in folder.iterdir())
 
 
+def test_what_was_loaded_to_learn_and_to_examine_is_freed(trainer: Trainer, user: User) -> None:
+    def loaded() -> set[str]:
+        names = [name for name, _ in trainer.base.base.model.named_parameters() if "lora_" in name]
+        return {name.split(".")[-2] for name in names}
+
+    before = loaded()
+    add_edit(trainer, user, "Sorry about the parcel.")
+    assert trainer.learn(user.id, all_that_waits=True) is not None
+    assert loaded() == before
+
+
 def test_all_that_waits_is_learned_where_it_is_asked_for(trainer: Trainer, user: User) -> None:
     add_edit(trainer, user, "Sorry about the parcel.")
     version = trainer.learn(user.id, all_that_waits=True)
@@ -209,6 +220,30 @@ def test_nothing_is_learned_without_consent(trainer: Trainer, user: User) -> Non
         lambda db: accounts.set_consent(db, user.id, learn=False, actor="a", now=NOW)
     )
     assert trainer.learn(user.id, all_that_waits=True) is None
+    with trainer.database.read() as db:
+        assert lineages.current_lineage(db, user.id) is None
+
+
+def test_nothing_is_learned_for_a_user_who_is_gone(trainer: Trainer) -> None:
+    assert trainer.learn("user_gone", all_that_waits=True) is None
+
+
+def test_two_learners_that_begin_at_once_begin_one_lineage(trainer: Trainer, user: User) -> None:
+    first, second = (
+        trainer.database.write(lambda db: trainer._first_lineage(db, user.id)) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_steps_are_counted_on_where_the_optimizer_is_gone(trainer: Trainer, user: User) -> None:
+    add_edit(trainer, user, "Sorry about the parcel.", number=0)
+    first = trainer.learn(user.id, all_that_waits=True)
+    assert first is not None
+    trainer.database.write(lambda db: lineages.forget_optimizer(db, first.id))
+    add_edit(trainer, user, "It will arrive on Friday.", number=1)
+    second = trainer.learn(user.id, all_that_waits=True)
+    assert second is not None
+    assert (first.steps, second.steps) == (1, 2)
 
 
 def test_an_edit_that_cannot_be_encoded_is_set_aside_and_the_rest_learned(

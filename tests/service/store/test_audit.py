@@ -69,3 +69,12 @@ def test_each_entry_names_whom_it_is_about(db: Connection, ada: User) -> None:
         ("f", "import deleted"),
         ("g", "link created"),
     ]
+
+
+def test_entries_are_read_page_by_page(db: Connection) -> None:
+    for subject in ("ann", "bob", "cem"):
+        note(db, subject)
+    newest, older = read_audit(db, limit=2)
+    assert (newest.subject, older.subject) == ("cem", "bob")
+    (oldest,) = read_audit(db, limit=2, before=older.number)
+    assert oldest.subject == "ann"

@@ -10,19 +10,20 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, func, select
 from store_samples import NOW, add_user, draft_of, edit, kept_draft, publish
 
-from corll.errors import IdempotencyError, InputError, StoreError
+from corll.errors import IdempotencyError, StoreError
 from corll.service.store.accounts import get_or_create_user, set_consent
-from corll.service.store.comparisons import ComparisonRow, find_comparison, record_comparison
 from corll.service.store.database import Database
 from corll.service.store.drafts import (
     DraftRow,
     EditRow,
+    add_draft_once,
     answers_of,
     drafts_of,
     edits_of,
+    edits_of_drafts,
     find_draft,
     find_edit,
-    latest_edit_of,
+    kinds_of_complete,
 )
 from corll.service.store.preferences import (
     PreferenceRow,
@@ -30,6 +31,7 @@ from corll.service.store.preferences import (
     find_preferences,
     keep_reference,
     learned_ids,
+    set_one_aside,
     users_with_waiting,
     waiting_preferences,
 )
@@ -69,11 +71,36 @@ def test_a_draft_of_nobody_is_refused(database: Database) -> None:
         database.write(lambda db: kept_draft(db, ada, user_id="nobody"))
 
 
+def test_a_draft_that_is_kept_already_is_kept_once(db: Connection) -> None:
+    ada = add_user(db)
+    row = draft_of(ada)
+    for _ in range(2):
+        add_draft_once(db, row)
+    assert drafts_of(db, ada.id, limit=5) == [row]
+
+
+def test_kinds_are_of_those_that_were_asked_for_and_drawn_to_their_end(db: Connection) -> None:
+    ada = add_user(db)
+    chat, text = kept_draft(db, ada), kept_draft(db, ada, kind="text", prompt="Dear")
+    cancelled = kept_draft(db, ada, status="cancelled")
+    kept_draft(db, ada)
+    found = kinds_of_complete(db, [chat.id, text.id, cancelled.id, "nothing"])
+    assert found == {chat.id: "chat", text.id: "text"}
+
+
+def test_edits_of_several_drafts_stand_in_the_order_of_their_coming(db: Connection) -> None:
+    ada = add_user(db)
+    first, second, other = (kept_draft(db, ada) for _ in "123")
+    made = [edit(db, draft, f"Hi {n}") for n, draft in enumerate([second, first, other, second])]
+    found = edits_of_drafts(db, [first.id, second.id])
+    assert [row.id for row in found] == [made[n].id for n in (0, 1, 3)]
+
+
 def test_an_edit_makes_a_preference_of_edit_over_draft(db: Connection) -> None:
     draft = kept_draft(db, add_user(db))
     row = edit(db, draft, "Hi Tom", choice=1, idempotency_key="k", edit_cost=0.75)
     assert (row.state, row.edit_cost, row.idempotency_key) == ("recorded", 0.75, "k")
-    assert find_edit(db, row.id) == latest_edit_of(db, draft.id) == row
+    assert find_edit(db, row.id) == row
     preference = preference_of(db, row)
     assert (preference.source, preference.state) == ("edit", "waiting")
     assert preference.prompt == draft.prompt
@@ -140,7 +167,7 @@ def test_after_it_was_learned_a_new_edit_is_a_further_preference(db: Connection)
     assert preference_of(db, second).state == "replaced"
     assert preference_of(db, third).state == "waiting"
     assert find_edit(db, first.id) == first
-    assert latest_edit_of(db, draft.id) == third
+    assert edits_of(db, third.user_id, limit=9)[0] == third
 
 
 def test_a_key_that_comes_again_gives_the_same_edit(db: Connection) -> None:
@@ -218,53 +245,6 @@ def test_the_scores_of_the_reference_are_kept_beside_it(db: Connection) -> None:
     scores = {"chosen_tokens": [-0.1], "rejected_tokens": [-0.2, -0.3], "computed_with": "r1"}
     keep_reference(db, str(row.preference_id), scores)
     assert preference_of(db, row).reference == scores
-
-
-def compare(
-    db: Connection, chosen: DraftRow, rejected: DraftRow, **changes: object
-) -> ComparisonRow:
-    fields = {
-        "chosen": chosen,
-        "chosen_choice": 0,
-        "rejected": rejected,
-        "rejected_choice": 1,
-        "will_learn": True,
-        "reason": None,
-        "idempotency_key": None,
-        "now": NOW,
-    }
-    return record_comparison(db, **{**fields, **changes})  # type: ignore[arg-type]
-
-
-def test_a_comparison_makes_a_preference_of_one_sample_over_the_other(db: Connection) -> None:
-    draft = kept_draft(db, add_user(db))
-    row = compare(db, draft, draft)
-    preference = find_preference(db, row.preference_id)
-    assert preference is not None
-    assert (preference.source, preference.state) == ("comparison", "waiting")
-    assert (preference.chosen, preference.rejected) == tuple(draft.candidates[::-1])
-    assert find_comparison(db, row.id) == row
-
-
-def test_the_same_comparison_twice_is_one(db: Connection) -> None:
-    ada = add_user(db)
-    first, second = kept_draft(db, ada), kept_draft(db, ada)
-    row = compare(db, first, second, idempotency_key="k")
-    assert compare(db, first, second, idempotency_key="k") == row
-    assert compare(db, first, second) == row
-    with pytest.raises(IdempotencyError, match="another comparison"):
-        compare(db, second, first, idempotency_key="k")
-
-
-def test_only_two_answers_to_one_prompt_of_one_user_are_compared(db: Connection) -> None:
-    ada, bob = add_user(db), add_user(db, "bob")
-    draft = kept_draft(db, ada)
-    with pytest.raises(InputError, match="not of one user"):
-        compare(db, draft, kept_draft(db, bob))
-    with pytest.raises(InputError, match="different prompts"):
-        compare(db, draft, kept_draft(db, ada, prompt="Another"))
-    with pytest.raises(InputError, match="no better than itself"):
-        compare(db, draft, draft, rejected_choice=0)
 
 
 # What may happen to one draft: an edit of a choice, with or without a key, or a step of learning.
@@ -353,3 +333,17 @@ def test_a_draft_that_was_not_kept_cannot_be_edited(database: Database, tmp_path
     ada = database.write(add_user)
     with pytest.raises(StoreError):
         database.write(lambda db: edit(db, draft_of(ada), "Hi"))
+
+
+def test_only_what_waits_is_set_aside(db: Connection) -> None:
+    ada = add_user(db)
+    bad, other, learned = (preference_of(db, edit(db, kept_draft(db, ada), "Hi")) for _ in "123")
+    publish(db, ada, learned.id)
+    for one in (bad, learned):
+        set_one_aside(db, one.id, "It is empty.")
+    found = find_preferences(db, [bad.id, other.id, learned.id])
+    assert [(found[one.id].state, found[one.id].reason) for one in (bad, other, learned)] == [
+        ("set_aside", "It is empty."),
+        ("waiting", None),
+        ("learned", None),
+    ]

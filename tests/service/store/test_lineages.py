@@ -27,15 +27,18 @@ from corll.service.store.lineages import (
     all_references,
     ancestry,
     current_lineage,
+    current_reference,
     find_reference,
     find_version,
     find_version_by_number,
     forget_folder,
     forget_optimizer,
     get_or_create_base_reference,
+    lineages_of,
     next_number,
     prunable,
     requeue_set_aside,
+    rollback,
     serving_version,
     start_lineage,
     versions_of,
@@ -71,6 +74,17 @@ def test_a_base_is_one_reference_by_its_fingerprint(db: Connection) -> None:
     adapter = add_reference(db, base_fingerprint="f", now=NOW, **fields)
     assert add_reference(db, base_fingerprint="f", now=NOW, **fields) == adapter
     assert all_references(db) == [first, other, adapter]
+    assert all(one.id.startswith("reference_") for one in (first, other, adapter))
+
+
+def test_lineages_stand_in_the_order_of_their_beginning(db: Connection, ada: User) -> None:
+    assert current_reference(db, ada.id) is None
+    base = get_or_create_base_reference(db, base_model="big", base_fingerprint="g", now=NOW)
+    started = [
+        start_lineage(db, user_id=ada.id, reference_id=base.id, now=NOW + n).id for n in range(9)
+    ]
+    assert [one.id for one in lineages_of(db, ada.id)] == started
+    assert current_reference(db, ada.id) == base
 
 
 def test_a_new_lineage_ends_the_former_and_its_preferences_wait_again(
@@ -129,6 +143,8 @@ def test_a_candidate_changes_nothing(db: Connection, ada: User) -> None:
     assert (candidate.state, candidate.served_at) == ("candidate", None)
     assert serving_version(db, ada.id) == first
     assert states(db, waiting) == ["waiting"]
+    late = register(db, replace(candidate, id="late", number=3, parent_id=None), serve=False)
+    assert (late.state, serving_version(db, ada.id)) == ("candidate", first)
 
 
 def test_what_a_rejected_version_was_taught_is_set_aside(db: Connection, ada: User) -> None:
@@ -141,7 +157,8 @@ def test_what_a_rejected_version_was_taught_is_set_aside(db: Connection, ada: Us
     assert requeue_set_aside(db, ada.id, actor="key_1", now=NOW) == 1
     assert states(db, bad, other) == ["waiting", "waiting"]
     assert reasons(db, bad, other) == [None, None]
-    assert read_audit(db, subject=ada.id)[0].details == {"preferences": 1}
+    entry = read_audit(db, subject=ada.id)[0]
+    assert (entry.action, entry.details) == ("requeue", {"preferences": 1})
     with pytest.raises(InputError, match="rejected and never served"):
         back(db, ada, 1)
 
@@ -238,6 +255,15 @@ def test_rolling_back_unlearns_what_came_later(
     assert said == [None, *[None if requeue else True] * 2]
     entry = read_audit(db, subject=ada.id)[0]
     assert (entry.action, entry.details) == ("rollback", {"from": 3, "to": 1, "requeue": requeue})
+
+
+def test_a_version_that_serves_again_has_served_since_its_first_time(
+    db: Connection, ada: User
+) -> None:
+    taught(db, ada, 2)
+    again = rollback(db, ada.id, to=1, requeue=False, actor="key_1", now=NOW + 5)
+    assert again is not None
+    assert (again.number, again.served_at) == (1, NOW)
 
 
 def test_rolling_back_to_the_reference_unlearns_all(db: Connection, ada: User) -> None:

@@ -29,7 +29,9 @@ _UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 def use_grouped_attention(model: Any) -> None:
     """Switch a model from torch's fused kernel, if it uses that, to `grouped_attention`."""
-    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+    settings = model.config.get_text_config().to_dict()
+    capped = settings.get("attn_logit_softcapping")
+    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa" and not capped:
         AttentionInterface.register(GROUPED, grouped_attention)
         AttentionMaskInterface.register(GROUPED, eager_mask)
         model.set_attn_implementation(GROUPED)

@@ -32,13 +32,14 @@ def may_prepack(model: Any) -> bool:
 
 
 def can_prepack(weight: Tensor) -> bool:
-    """Say whether this torch and this weight have the layout: bf16 on a CPU."""
+    """Say whether this torch, processor and weight have the layout: bf16 on a CPU with AVX-512."""
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.bfloat16
         and torch._C._has_mkldnn
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from fastapi.responses import StreamingResponse
 
 from corll.schemas import completions as schemas
 from corll.schemas.bodies import Answer
 from corll.schemas.completions import DraftFacts, FinishReason
+from corll.schemas.states import DraftKind
 from corll.service.drafting.requests import Drawn, TokenLogprob
-
-Kind = Literal["chat", "text"]
 
 DONE = "data: [DONE]\n\n"
 
@@ -22,7 +21,7 @@ DONE = "data: [DONE]\n\n"
 class Reply:
     """Makes the reply to one request. `model` is echoed as it was asked for."""
 
-    kind: Kind
+    kind: DraftKind
     id: str
     model: str
     created: int

@@ -75,11 +75,6 @@ class Supervisor:
         """How the learner is."""
         return self._state
 
-    @property
-    def process_id(self) -> int | None:
-        """Of the learner, while it runs."""
-        return None if self._process is None else self._process.pid
-
     def stop(self) -> None:
         """Ask the learner to end after what it is doing, and end it where that takes too long."""
         self._stopping.set()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, insert, update
 
 from corll.errors import ConfigError, InputError
+from corll.schemas.states import KeyScope
 from corll.service.store.preferences import release_withheld, withhold_waiting
 from corll.service.store.rows import (
     add_row,
@@ -19,9 +20,6 @@ from corll.service.store.rows import (
     select_rows,
 )
 from corll.service.store.schema import audit_log, keys, users
-
-Scope = Literal["admin", "backend", "user"]
-
 
 LOCAL_NAMESPACE = "local"
 """That of the first key, which `corll serve` makes."""
@@ -53,7 +51,7 @@ class Key:
     """A bearer key; its secret is shown once and kept as a hash only."""
 
     id: str
-    scope: Scope
+    scope: KeyScope
     namespace: str
     user_id: str | None
     label: str
@@ -158,7 +156,7 @@ def set_consent(
 def create_key(
     db: Connection,
     *,
-    scope: Scope,
+    scope: KeyScope,
     namespace: str,
     label: str,
     user_id: str | None = None,

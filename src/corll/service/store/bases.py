@@ -7,14 +7,14 @@ the one that they had there before; nothing of the former base is lost.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from corll.schemas.states import BaseReason
 from corll.service.store.rows import first_row, select_rows
 from corll.service.store.schema import lineages, references, served_bases, versions
 
-BaseReason = Literal["auto", "named", "switched", "found"]
 UNKNOWN_BASE = "unknown"
 """The fingerprint of the base of an adapter that does not say it."""
 

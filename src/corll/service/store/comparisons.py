@@ -81,11 +81,6 @@ def record_comparison(
     return row
 
 
-def find_comparison(db: Connection, comparison_id: str) -> ComparisonRow | None:
-    """Return the comparison of that id."""
-    return find_row(db, ComparisonRow, comparisons, comparisons.c.id == comparison_id)
-
-
 def comparisons_of(
     db: Connection, user_id: str, *, limit: int, before: str | None = None
 ) -> list[ComparisonRow]:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select, update
 
 from corll.errors import IdempotencyError
 from corll.records import Prompt
+from corll.schemas.states import DraftKind, DraftSource, DraftStatus, EditState
 from corll.service.store.bases import served_fingerprint
 from corll.service.store.preferences import NewPreference, add_preference
 from corll.service.store.rows import (
     add_row,
     all_rows,
     find_row,
-    first_row,
     new_id,
     page_of,
     select_rows,
 )
 from corll.service.store.schema import drafts, edits, preferences, versions
-
-Source = Literal["live", "import"]
-EditState = Literal["accepted", "recorded", "replaced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ class DraftRow:
     id: str
     user_id: str
     key_id: str | None
-    kind: Literal["chat", "text"]
+    kind: DraftKind
     model: str
     prompt: Prompt
     version_id: str | None
@@ -48,9 +45,9 @@ class DraftRow:
     scores: list[float] | None
     sampling: dict[str, Any]
     seed: int
-    status: Literal["complete", "cancelled"]
+    status: DraftStatus
     held_back: bool
-    source: Source
+    source: DraftSource
     created_at: float
     blind: bool = False
     base_fingerprint: str | None = None
@@ -114,7 +111,7 @@ def find_draft(db: Connection, draft_id: str) -> DraftRow | None:
 class Origin(NamedTuple):
     """What must be known of a draft to learn from it: its kind, and whose token ids it holds."""
 
-    kind: Literal["chat", "text"]
+    kind: DraftKind
     base_fingerprint: str | None
 
 
@@ -204,13 +201,7 @@ def edits_of_drafts(db: Connection, draft_ids: Sequence[str]) -> list[EditRow]:
     return all_rows(db, EditRow, query.order_by(edits.c.number))
 
 
-def latest_edit_of(db: Connection, draft_id: str) -> EditRow | None:
-    """Return the newest edit of any choice of a draft."""
-    query = select_rows(EditRow, edits).where(edits.c.draft_id == draft_id)
-    return first_row(db, EditRow, query.order_by(edits.c.number.desc()))
-
-
-def answers_of(db: Connection, user_id: str, *, source: Source = "live") -> list[Answer]:
+def answers_of(db: Connection, user_id: str, *, source: DraftSource = "live") -> list[Answer]:
     """Return how a user's drafts were answered, in order; what was replaced is left out."""
     query = (
         select(

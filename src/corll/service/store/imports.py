@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
 from corll.edits import edit_cost
 from corll.errors import InputError
 from corll.records import Prompt
+from corll.schemas.states import ImportItemState, ImportState
 from corll.service.store.accounts import audit
 from corll.service.store.drafts import DraftRow, EditRow, add_draft, find_draft
 from corll.service.store.preferences import NewPreference, add_preference
@@ -36,9 +37,6 @@ from corll.service.store.schema import (
     version_preferences,
 )
 from corll.text import normalize, same_text
-
-ImportState = Literal["waiting", "running", "done", "failed"]
-ItemState = Literal["waiting", "used", "skipped"]
 
 _FEWEST_TO_HOLD_OUT_OF = 12
 _FEWEST_HELD_OUT, _MOST_HELD_OUT = 4, 20
@@ -73,7 +71,7 @@ class ImportItem:
     draft: str | None
     sent: str
     held_out: bool
-    state: ItemState
+    state: ImportItemState
     reason: str | None
 
 
@@ -169,7 +167,12 @@ def update_import(db: Connection, import_id: str, **changes: Any) -> None:
 
 
 def mark_item(
-    db: Connection, import_id: str, number: int, *, state: ItemState, reason: str | None = None
+    db: Connection,
+    import_id: str,
+    number: int,
+    *,
+    state: ImportItemState,
+    reason: str | None = None,
 ) -> None:
     """Set the state of an item, and count anew how many of its job were used."""
     items = import_items.c

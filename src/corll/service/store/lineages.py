@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Integer, func, insert, literal, select, update
 
 from corll.errors import InputError, StaleParentError
+from corll.schemas.states import PreferenceState, ReferenceKind, VersionState
 from corll.service.store.accounts import audit
 from corll.service.store.preferences import (
-    PreferenceState,
     release_set_aside,
     set_aside,
     settle_learned,
@@ -44,8 +44,6 @@ _ADVICE = "choose one that served and still has its folder, or 0 for the referen
 VERSIONS, REFERENCES = "versions", "references"
 """Where the weights of versions and of imported references lie in the data folder."""
 
-VersionState = Literal["candidate", "serving", "retired", "rejected"]
-
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -56,7 +54,7 @@ class Reference:
 
     id: str
     number: int
-    kind: Literal["base", "adapter"]
+    kind: ReferenceKind
     name: str
     fingerprint: str
     folder: str | None

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from corll.records import Prompt
+from corll.schemas.states import PreferenceSource, PreferenceState
 from corll.service.store.rows import all_rows, find_row, new_id, page_of, select_rows
 from corll.service.store.schema import (
     comparisons,
@@ -26,9 +27,6 @@ from corll.service.store.schema import (
     users,
     version_preferences,
 )
-
-PreferenceSource = Literal["edit", "comparison", "import"]
-PreferenceState = Literal["waiting", "learned", "withheld", "set_aside", "replaced"]
 
 _WITHDRAWN = "The user withdrew consent to be learned from (consent: learn)."
 _ROLLED_BACK = "The version that had learned it was rolled back; a requeue lets it wait again."

@@ -5,6 +5,8 @@ A change here needs a migration in `migrations/versions`; a test compares the tw
 
 from __future__ import annotations
 
+from typing import get_args
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -23,6 +25,21 @@ from sqlalchemy import (
     UniqueConstraint,
     event,
     false,
+)
+
+from corll.schemas.states import (
+    BaseReason,
+    DraftKind,
+    DraftSource,
+    DraftStatus,
+    EditState,
+    ImportItemState,
+    ImportState,
+    KeyScope,
+    PreferenceSource,
+    PreferenceState,
+    ReferenceKind,
+    VersionState,
 )
 
 metadata = MetaData(
@@ -44,8 +61,8 @@ def _number() -> Column[int]:
     return Column("number", _Counter, primary_key=True, autoincrement=True)
 
 
-def _one_of(column: str, *values: str) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
+def _one_of(column: str, allowed: object) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in get_args(allowed))
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
@@ -75,7 +92,7 @@ keys = Table(
     Column("rate_per_minute", Integer),
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
-    _one_of("scope", "admin", "backend", "user"),
+    _one_of("scope", KeyScope),
 )
 
 # Links that sign a browser in, once; and the browsers that are signed in. Secrets are hashes.
@@ -149,7 +166,7 @@ references = Table(
     Column("base_fingerprint", String, nullable=False),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("kind", "fingerprint", "base_fingerprint"),
-    _one_of("kind", "base", "adapter"),
+    _one_of("kind", ReferenceKind),
 )
 
 lineages = Table(
@@ -173,7 +190,7 @@ served_bases = Table(
     Column("reference_id", String, ForeignKey("model_references.id"), nullable=False),
     Column("reason", String, nullable=False),
     Column("created_at", Float, nullable=False),
-    _one_of("reason", "auto", "named", "switched", "found"),
+    _one_of("reason", BaseReason),
     sqlite_autoincrement=True,
 )
 
@@ -196,7 +213,7 @@ versions = Table(
     Column("created_at", Float, nullable=False),
     Column("served_at", Float),
     UniqueConstraint("user_id", "number"),
-    _one_of("state", "candidate", "serving", "retired", "rejected"),
+    _one_of("state", VersionState),
 )
 
 # Which version of a user's serves; no row, or no version: the reference itself.
@@ -232,9 +249,9 @@ drafts = Table(
     Column("blind", Boolean, nullable=False, server_default=false()),
     # Of the base model whose token ids the candidates hold.
     Column("base_fingerprint", String),
-    _one_of("kind", "chat", "text"),
-    _one_of("status", "complete", "cancelled"),
-    _one_of("source", "live", "import"),
+    _one_of("kind", DraftKind),
+    _one_of("status", DraftStatus),
+    _one_of("source", DraftSource),
     Index(None, "user_id", "number"),
     sqlite_autoincrement=True,
 )
@@ -254,7 +271,7 @@ imports = Table(
     Column("finished_at", Float),
     # A deleted import keeps its row, by which what was learned from it is found.
     Column("deleted_at", Float),
-    _one_of("state", "waiting", "running", "done", "failed"),
+    _one_of("state", ImportState),
     sqlite_autoincrement=True,
 )
 
@@ -269,7 +286,7 @@ import_items = Table(
     Column("held_out", Boolean, nullable=False),
     Column("state", String, nullable=False),
     Column("reason", Text),
-    _one_of("state", "waiting", "used", "skipped"),
+    _one_of("state", ImportItemState),
 )
 
 preferences = Table(
@@ -290,8 +307,8 @@ preferences = Table(
     Column("created_at", Float, nullable=False),
     # Why it is withheld or set aside.
     Column("reason", Text),
-    _one_of("source", "edit", "comparison", "import"),
-    _one_of("state", "waiting", "learned", "withheld", "set_aside", "replaced"),
+    _one_of("source", PreferenceSource),
+    _one_of("state", PreferenceState),
     Index(None, "user_id", "state", "number"),
     sqlite_autoincrement=True,
 )
@@ -328,7 +345,7 @@ edits = Table(
     Column("reason", Text),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("user_id", "idempotency_key"),
-    _one_of("state", "accepted", "recorded", "replaced"),
+    _one_of("state", EditState),
     Index(None, "draft_id", "choice"),
     Index(None, "user_id", "number"),
     sqlite_autoincrement=True,

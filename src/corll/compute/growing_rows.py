@@ -1,0 +1,202 @@
+"""Rows that grow by a token at a time, and the logits that follow each: three ways.
+
+`PaddedRows` are one batch over one cache, of models that allow it. Models that carry a state from
+token to token know no padding: `RowsByPrompt` go on over the model's own cache, one prompt after
+another, or one row after another. `RecomputedRows` have no cache, which is slow, and right for
+every causal model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from corll.compute.network import Network
+from corll.compute.packing import Ids
+
+_OWN_CACHES = ("past_key_values", "cache_params", "state")
+"""What models of `transformers` call the cache that they take and return."""
+
+
+class GrowingRows(ABC):
+    """Where a network stands in each row, each prompt in so many of them.
+
+    *Shapes*: `logits` N × V, what follows each row; `rows` N, which of the first rows each is.
+    """
+
+    def __init__(self, network: Network, prompts: Sequence[Ids], num_samples: int) -> None:
+        self.network = network
+        self.rows = torch.arange(len(prompts) * num_samples, device=network.model.device)
+        self.logits: Tensor
+
+    @abstractmethod
+    def feed(self, drawn: Tensor) -> None:
+        """Take one more token for each row. *Shapes*: N."""
+
+    def keep(self, indices: Tensor) -> None:
+        """Keep some of the rows, in rising order, and drop the others."""
+        self.rows = self.rows[indices]
+
+
+def growing_rows(
+    network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
+) -> GrowingRows:
+    """Return rows after their prompts, in the way that the network allows."""
+    if network.drafting == "batch":
+        return PaddedRows(network, prompts, num_samples, max_new_tokens)
+    if network.drafting == "recomputed":
+        return RecomputedRows(network, prompts, num_samples)
+    if network.drafting == "row":
+        prompts, num_samples = [prompt for prompt in prompts for _ in range(num_samples)], 1
+    return RowsByPrompt(network, prompts, num_samples)
+
+
+class PaddedRows(GrowingRows):
+    """All rows in one batch, padded on the left so that they grow at the same place."""
+
+    def __init__(
+        self, network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
+    ) -> None:
+        super().__init__(network, prompts, num_samples)
+        device = network.model.device
+        P, L = len(prompts), max(map(len, prompts))
+        token_ids = torch.zeros(P, L, dtype=torch.long)
+        padding = torch.zeros(P, L, dtype=torch.bool)
+        for row, prompt in enumerate(prompts):
+            token_ids[row, L - len(prompt) :] = torch.tensor(prompt)
+            padding[row, : L - len(prompt)] = True
+        positions = ((~padding).cumsum(-1) - 1).clamp(min=0)
+        padding = padding.to(device)
+        self._cache = network.new_cache(num_samples, L + max_new_tokens)
+        logits = network.next_logits(
+            input_ids=token_ids.to(device),
+            position_ids=positions.to(device),
+            attention_mask=_prompt_mask(network, padding),
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        if not network.takes_trees:
+            self._cache.batch_repeat_interleave(num_samples)
+        self.logits = logits.repeat_interleave(num_samples, dim=0)
+        self._positions = (~padding).sum(-1).repeat_interleave(num_samples)
+        self._padding = padding.repeat_interleave(num_samples, dim=0)
+        self._more = network.backend.decode_arguments()
+
+    def feed(self, drawn: Tensor) -> None:
+        """Take one more token for each row. *Shapes*: N."""
+        network = self.network
+        seen = self._cache.get_seq_length() + 1
+        grown = seen - self._padding.shape[1]
+        visible = torch.nn.functional.pad(~self._padding, (0, grown), value=True)
+        mask = visible.long()
+        if network.takes_trees:
+            dtype = network.model.dtype
+            mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+            mask = mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None, None]
+        self.logits = network.next_logits(
+            into=self.logits[: len(drawn)],
+            input_ids=drawn[:, None],
+            position_ids=self._positions[:, None],
+            attention_mask=mask,
+            past_key_values=self._cache,
+            use_cache=True,
+            **self._more,
+        )
+        self._positions = self._positions + 1
+
+    def keep(self, indices: Tensor) -> None:
+        """Keep some of the rows."""
+        super().keep(indices)
+        self._cache.batch_select_indices(indices)
+        self._positions, self._padding = self._positions[indices], self._padding[indices]
+
+
+class RowsByPrompt(GrowingRows):
+    """The rows of each prompt by themselves, over the cache that the model makes for them."""
+
+    def __init__(self, network: Network, prompts: Sequence[Ids], num_samples: int) -> None:
+        super().__init__(network, prompts, num_samples)
+        device = self.rows.device
+        copies = torch.zeros(num_samples, dtype=torch.long, device=device)
+        self._caches, self._counts, logits = [], [num_samples] * len(prompts), []
+        for prompt in prompts:
+            after, cache = self._pass(torch.tensor([prompt], device=device), {})
+            self._caches.append(_selected(cache, copies))
+            logits.append(after.expand(num_samples, -1))
+        self.logits = torch.cat(logits)
+
+    def feed(self, drawn: Tensor) -> None:
+        """Take one more token for each row. *Shapes*: N."""
+        logits = []
+        for number, own in enumerate(torch.split(drawn, self._counts)):
+            if len(own):
+                after, self._caches[number] = self._pass(own[:, None], self._caches[number])
+                logits.append(after)
+        self.logits = torch.cat(logits)
+
+    def keep(self, indices: Tensor) -> None:
+        """Keep some of the rows."""
+        super().keep(indices)
+        start = 0
+        for number, count in enumerate(self._counts):
+            own = indices[(indices >= start) & (indices < start + count)] - start
+            self._caches[number] = _selected(self._caches[number], own)
+            self._counts[number], start = len(own), start + count
+
+    def _pass(self, token_ids: Tensor, cache: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+        logits, out = self.network.logits_after(token_ids, use_cache=True, **cache)
+        found = {name: getattr(out, name, None) for name in _OWN_CACHES}
+        return logits, {name: value for name, value in found.items() if value is not None}
+
+
+class RecomputedRows(GrowingRows):
+    """Rows that are computed anew for each token; causality hides the padding on their right."""
+
+    def __init__(self, network: Network, prompts: Sequence[Ids], num_samples: int) -> None:
+        super().__init__(network, prompts, num_samples)
+        self._ids = [list(prompt) for prompt in prompts for _ in range(num_samples)]
+        self._compute()
+
+    def feed(self, drawn: Tensor) -> None:
+        """Take one more token for each row. *Shapes*: N."""
+        for ids, token in zip(self._ids, drawn.tolist(), strict=True):
+            ids.append(token)
+        self._compute()
+
+    def keep(self, indices: Tensor) -> None:
+        """Keep some of the rows."""
+        super().keep(indices)
+        self._ids = [self._ids[index] for index in indices.tolist()]
+
+    def _compute(self) -> None:
+        ends = torch.tensor([len(ids) - 1 for ids in self._ids], device=self.rows.device)
+        token_ids = torch.zeros(len(ends), int(ends.max()) + 1, dtype=torch.long)
+        for row, ids in enumerate(self._ids):
+            token_ids[row, : len(ids)] = torch.tensor(ids)
+        token_ids = token_ids.to(self.rows.device)
+        self.logits, _ = self.network.logits_after(token_ids, ends, use_cache=False)
+
+
+def _selected(cache: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+    """Return a model's own cache for some of its rows, each perhaps several times."""
+    (name, kept), *_ = cache.items()
+    if isinstance(kept, list | tuple):
+        return {name: [tensor.index_select(0, rows) for tensor in kept]}
+    kept.reorder_cache(rows)
+    return {name: kept}
+
+
+def _prompt_mask(network: Network, padding: Tensor) -> Tensor:
+    if not network.takes_trees:
+        return (~padding).long()
+    P, L = padding.shape
+    dtype = network.model.dtype
+    causal = torch.ones(L, L, dtype=torch.bool, device=padding.device).tril()
+    visible = causal & ~padding[:, None, :]
+    visible |= torch.eye(L, dtype=torch.bool, device=padding.device)
+    mask = torch.zeros(P, 1, L, L, dtype=dtype, device=padding.device)
+    return mask.masked_fill_(~visible[:, None], torch.finfo(dtype).min)
