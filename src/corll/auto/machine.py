@@ -18,7 +18,7 @@ from corll.catalog.entries import find_model
 from corll.catalog.memory import to_learn
 from corll.catalog.needs import Machine
 from corll.compute.backend import MOST_COPIED_BYTES
-from corll.compute.choose import drafting_product
+from corll.compute.choose import draft_copy_bytes, drafting_product
 from corll.files import durable
 from corll.model.loading import choose_device, choose_dtype, free_memory, is_cpu
 from corll.model.system_memory import available_bytes
@@ -54,6 +54,7 @@ def machine_here(device: str | None = None, dtype: str | None = None) -> Machine
         memory=free_memory(chosen),
         system_memory=available_bytes(),
         copied_up_to=copied_up_to(chosen, precision),
+        draft_copy=draft_copy_bytes(chosen, precision),
         gpu=not on_cpu,
         **speeds,
     )
@@ -74,7 +75,13 @@ def too_little_to_learn(name: str, device: str | None, dtype: str | None) -> str
         return None
     precision, free = choose_dtype(dtype, chosen), free_memory(chosen)
     most = copied_up_to(chosen, precision)
-    needed = to_learn(model.shape, precision.itemsize, copied_up_to=most, gpu=not is_cpu(chosen))
+    needed = to_learn(
+        model.shape,
+        precision.itemsize,
+        copied_up_to=most,
+        draft_copy=draft_copy_bytes(chosen, precision),
+        gpu=not is_cpu(chosen),
+    )
     if needed <= free:
         return None
     return (

@@ -19,22 +19,37 @@ _CONVERSION_BYTES = 6
 """For each weight, in float32 and for a while once more (seen: 5.7)."""
 
 
-def to_draft(shape: Shape, itemsize: int, *, copied_up_to: float = 0.0) -> float:
-    """Return the most bytes that a process takes which drafts with a model."""
+def to_draft(
+    shape: Shape, itemsize: int, *, copied_up_to: float = 0.0, draft_copy: float = 0.0
+) -> float:
+    """Return the most bytes that a process takes which drafts with a model.
+
+    `draft_copy` is what a weight takes in the copy in int8 that drafts are drawn by, if they are.
+    """
     weights = shape.parameters * itemsize
-    return PROCESS_BYTES + WORK_BYTES + weights * (2 if weights <= copied_up_to else 1)
+    kept = weights * (2 if weights <= copied_up_to else 1) + shape.parameters * draft_copy
+    return PROCESS_BYTES + WORK_BYTES + kept
 
 
-def to_learn(shape: Shape, itemsize: int, *, copied_up_to: float = 0.0, gpu: bool = False) -> float:
+def to_learn(
+    shape: Shape,
+    itemsize: int,
+    *,
+    copied_up_to: float = 0.0,
+    draft_copy: float = 0.0,
+    gpu: bool = False,
+) -> float:
     """Return the most bytes that a server and its learner take together.
 
     Weights of up to `copied_up_to` the server keeps twice, and the learner three times, of which
-    both have one in common on a CPU. On a GPU no file can stand for the weights.
+    both have one in common on a CPU; the server has those in int8 besides, `draft_copy` bytes
+    each. On a GPU no file can stand for the weights.
     """
     weights = shape.parameters * itemsize
     copies = 3 if weights <= copied_up_to else 0
+    kept = weights * (copies + (2 if gpu else 1)) + shape.parameters * draft_copy
     adapter = _LEARNING_VALUES * _FLOAT32_BYTES * shape.adapter_parameters(_RANK)
-    return weights * (copies + (2 if gpu else 1)) + adapter + 2 * (PROCESS_BYTES + WORK_BYTES)
+    return kept + adapter + 2 * (PROCESS_BYTES + WORK_BYTES)
 
 
 def to_convert(shape: Shape) -> float:

@@ -26,7 +26,8 @@ class Machine:
     `itemsize` the bytes of a weight in the dtype that would be used. `bandwidth` is how quickly
     weights pass through a product with one row, `flops` the speed of products with many. Weights of
     up to `copied_up_to` are kept once more for drafts, and once more for steps, in the order that
-    products read: then the bandwidth is `copied_bandwidth`.
+    products read: then the bandwidth is `copied_bandwidth`. Of `draft_copy` bytes is each weight of
+    a copy in int8, where drafts are drawn by one.
     """
 
     device: str
@@ -38,6 +39,7 @@ class Machine:
     flops: float
     copied_up_to: float = 0.0
     copied_bandwidth: float = 0.0
+    draft_copy: float = 0.0
     gpu: bool = False
 
     def __str__(self) -> str:
@@ -85,9 +87,10 @@ def needs_of(shape: Shape, machine: Machine) -> Needs:
     read = shape.read_each_token
     draft_s = PROMPT_TOKENS * 2 * read / machine.flops
     draft_s += DRAFT_TOKENS * read * size / bandwidth
+    copies = {"copied_up_to": copied_up_to, "draft_copy": machine.draft_copy}
     return Needs(
-        to_draft=memory.to_draft(shape, size, copied_up_to=copied_up_to),
-        to_learn=memory.to_learn(shape, size, copied_up_to=copied_up_to, gpu=machine.gpu),
+        to_draft=memory.to_draft(shape, size, **copies),
+        to_learn=memory.to_learn(shape, size, **copies, gpu=machine.gpu),
         to_convert=memory.to_convert(shape),
         draft_s=draft_s,
     )

@@ -18,7 +18,8 @@ from torch.nn.functional import linear
 from corll.compute.backend import Backend
 from corll.compute.cpu.backend import CpuBackend
 from corll.compute.cpu.layer_operations import CpuLayerOperations
-from corll.compute.cpu.packed_linear import PackedLinear
+from corll.compute.cpu.packed_linear import DraftPrecision, PackedLinear
+from corll.compute.cpu.quantized_weight import int8_is_quicker, quantized_bytes
 from corll.compute.fused_layers import LayerOperations
 from corll.compute.growing_rows import growing_rows
 from corll.compute.network import Drafting, Network
@@ -82,13 +83,21 @@ def layer_operations(device: torch.device) -> LayerOperations:
 
 
 def drafting_product(weight: Tensor, *, copied: bool) -> Callable[[Tensor], Tensor]:
-    """Return the product with a frozen weight, as drafts compute it on the weight's device.
+    """Return the product with a frozen weight, as drafts compute it by default on its device.
 
     `copied` allows a copy of the weight in the order that products read, made at the first use.
     """
     if weight.device.type != "cpu":
         return partial(linear, weight=weight)
-    return partial(PackedLinear(weight, None, prepacks=copied), decoding=True)
+    in_int8 = int8_is_quicker(weight)
+    drafts = DraftPrecision(may_be_int8=in_int8, in_int8=in_int8)
+    return partial(PackedLinear(weight, None, prepacks=copied, drafts=drafts), decoding=True)
+
+
+def draft_copy_bytes(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the bytes of a weight in the copy that drafts are drawn by; 0 where there is none."""
+    weight = torch.empty(128, 128, dtype=dtype, device=device)
+    return quantized_bytes(weight) / weight.numel() if int8_is_quicker(weight) else 0.0
 
 
 def examine(model: Any, backend: Backend) -> Network:

@@ -22,6 +22,9 @@ DraftStatus = Literal["complete", "cancelled"]
 KeyScope = Literal["admin", "backend", "user"]
 """What a key may do: everything, all of its own users, or one user."""
 
+BaseReason = Literal["auto", "named", "switched", "found"]
+"""Why a base model is served: chosen for the machine, named, switched to, or served before."""
+
 DraftKind = Literal["chat", "text"]
 """Whether a draft answers a conversation or continues a text."""
 
@@ -42,6 +45,3 @@ ImportItemState = Literal["waiting", "used", "skipped"]
 
 ReferenceKind = Literal["base", "adapter"]
 """Whether a reference is the base model or an imported adapter of it."""
-
-BaseReason = Literal["auto", "named", "switched", "found"]
-"""Why a base model is served: chosen for the machine, named, switched to, found in the folder."""

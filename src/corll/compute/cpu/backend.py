@@ -23,7 +23,7 @@ from corll.compute.cpu.packed_linear import (
     can_prepack,
     may_prepack,
 )
-from corll.compute.cpu.quantized_weight import can_quantize, quantized_bytes
+from corll.compute.cpu.quantized_weight import can_quantize, int8_is_quicker, quantized_bytes
 from corll.compute.cpu.side_by_side import side_by_side, sides
 from corll.compute.fused_layers import LayerOperations
 from corll.compute.plain import PlainBackend
@@ -65,9 +65,7 @@ class CpuBackend(PlainBackend):
                 "Drafts in int8 need a processor with AVX-512 VNNI, a C compiler and a model in "
                 "bfloat16 or float32 whose layers have a multiple of 64 inputs."
             )
-        kernels = compiled_kernels()
-        by_tiles = kernels is not None and kernels.have_tiles
-        self._drafts.may_be_int8 = possible and (not by_tiles if wanted is None else wanted)
+        self._drafts.may_be_int8 = int8_is_quicker(self._weight()) if wanted is None else wanted
 
     @property
     def drafts_exactly(self) -> bool:

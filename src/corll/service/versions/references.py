@@ -119,8 +119,10 @@ def _base_of(folder: Path) -> tuple[str, str]:
 
 def _check_base(db: Connection, folder: Path, fingerprint: str) -> None:
     """Check that an adapter which names its base names the one that is served here."""
-    served = bases.served_fingerprint(db)
-    if served is not None and fingerprint not in (served, _UNKNOWN):
+    served = {bases.served_fingerprint(db)} - {None}
+    if not served:
+        served = {one.base_fingerprint for one in lineages.all_references(db) if one.kind == "base"}
+    if served and fingerprint not in served | {_UNKNOWN}:
         raise AdapterError(
             f"The adapter in {folder} was trained on another base model than this service has; "
             "import one of the same base."
