@@ -72,5 +72,5 @@ def test_it_is_said_before_where_memory_may_not_suffice(monkeypatch: pytest.Monk
     said = too_little_to_learn("smollm2-135m", "cpu", "float32")
     assert said is not None
     assert re.search(r"takes up to 3\.[5-9] GB, and 3\.4 GB are free", said)  # int8 or not
-    monkeypatch.setattr(machine, "free_memory", lambda _: 3.6e9)
+    monkeypatch.setattr(machine, "free_memory", lambda _: 3.9e9)
     assert too_little_to_learn("smollm2-135m", "cpu", "float32") is None
