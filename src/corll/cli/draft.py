@@ -31,7 +31,6 @@ from corll.frames import FrameName, Framing
 from corll.model import file_names
 from corll.records import Draft, Prompt
 
-
 Words = Annotated[str, arg(metavar="TEXT", help_behavior_hint="")]
 
 
