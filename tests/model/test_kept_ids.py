@@ -354,3 +354,17 @@ def test_text_that_moves_to_a_beginning_or_away_from_it_reads_as_it_is(
     for draft_text, edited in ((before + text, text + after), (text + after, before + text)):
         draft = codec.encode_response(draft_text)
         assert codec.decode(codec.encode_edit(draft, edited).token_ids) == edited
+
+
+@pytest.mark.parametrize("make", ALL.values(), ids=ALL)
+@settings(max_examples=60)
+@given(data=st.data())
+def test_any_ids_may_have_been_edited_anywhere(make: Any, data: st.DataObject) -> None:
+    """Broken characters and spellings of no tokenizer stand beside what the user wrote."""
+    codec = codec_of(make(None))
+    text_ids = sorted(set(range(len(codec.tokenizer))) - codec._speller.control_ids)
+    ids = data.draw(st.lists(st.sampled_from(text_ids), max_size=14))
+    draft = Sample(codec.decode(ids), tuple(ids), -1.0, finished=False)
+    start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(draft.text))] * 2)))
+    edited = draft.text[:start] + data.draw(ANY_TEXT) + draft.text[end:]
+    assert codec.decode(codec.encode_edit(draft, edited).token_ids) == edited

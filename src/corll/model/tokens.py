@@ -101,7 +101,7 @@ class TokenCodec:
         """Return a prompt that is rendered as now wherever it is read again.
 
         `kwargs` is what the chat template is told beside the conversation, over this codec's own
-        defaults; both become part of the prompt. *Raises*: InputError as `render`.
+        defaults; both become part of the prompt. Nothing is checked here; `render` does that.
         """
         content = messages_of(prompt)
         if isinstance(content, Verbatim) or not self.chat:
