@@ -86,7 +86,7 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
 NOT_FLAGS = {
     *("coactive", "lora", "prompts", "folder", "as_json"),
     *("task", "settings", "folders", "canary"),
-    *("file", "key", "number", "learn", "guards"),
+    *("file", "key", "number", "learn", "guards", "model_sampling"),
 }
 
 

@@ -40,12 +40,15 @@ def main(arguments: Sequence[str]) -> None:
 def _check(name: str, dtype: str | None) -> None:
     """Print how a model is computed on this machine, and what it takes."""
     from corll.policy import Policy
+    from corll.service.base_model import models_sampling
 
     policy = Policy.load(name, dtype=dtype)
     table = Table("part", "path", box=None, header_style="bold", pad_edge=False)
     for part, path in policy.describe().items():
         table.add_row(part, path)
     table.add_row("prompts", "chat template" if policy.codec.chat else "plain text")
+    own = ", ".join(f"{name} {value:g}" for name, value in models_sampling(policy).items())
+    table.add_row("sampling", f"{own} (its own, in the service)" if own else "the service's")
     table.add_row("memory", str(policy.working_set()))
     Console().print(table, highlight=False)
 

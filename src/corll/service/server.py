@@ -22,7 +22,7 @@ from corll.policy import Policy
 from corll.service.api.app import create_app
 from corll.service.api.services import Services
 from corll.service.api.sign_in_routes import link_path
-from corll.service.base_model import load_base
+from corll.service.base_model import load_base, with_models_sampling
 from corll.service.drafting.engine import Engine
 from corll.service.event_hub import EventHub
 from corll.service.learning.supervisor import Supervisor
@@ -114,6 +114,7 @@ def running_app(
         stack.callback(writer.close)
         _ensure_admin_key(settings, database, say)
         base = _loaded(settings)
+        settings = with_models_sampling(settings, base)
         database.write(
             lambda db: lineages.get_or_create_base_reference(
                 db, base_model=base.name, base_fingerprint=base.base.fingerprint, now=time.time()
