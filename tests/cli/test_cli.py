@@ -99,7 +99,7 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
 NOT_FLAGS = {
     *("coactive", "lora", "prompts", "folder", "as_json"),
     *("task", "settings", "folders", "canary"),
-    *("file", "key", "number", "learn", "model_name"),
+    *("file", "key", "number", "learn", "model_name", "guards", "model_sampling"),
 }
 
 

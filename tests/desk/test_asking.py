@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from writing_desk import Desk
 
-from corll.frames import Framing
+from corll.frames import FRAMES, Framing
 from running_service import RunningService, running_service, settings_for, until
 
 OpenDesk = Callable[..., Desk]
@@ -77,6 +77,29 @@ def test_without_a_frame_the_prompt_goes_word_for_word(
     expect(desk.hint).to_be_hidden()
     desk.draft()
     assert asked(service, "bare") == PROMPT
+
+
+def test_the_frames_words_can_be_the_users_own(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "rewords", learn=False)
+    desk.page.get_by_text("What the model is told").click()
+    words = desk.page.get_by_label("Around the message")
+    expect(words).to_have_value(FRAMES["reply"])
+    words.fill("Answer {message} with {hint} as {name}")
+    desk.hint.fill("yes")
+    desk.sign_as.fill("Anna")
+    desk.draft()
+    assert asked(service, "rewords") == f"Answer {PROMPT} with yes as Anna"
+    words.fill("Answer.")
+    desk.button("Draft").click()
+    expect(desk.said).to_contain_text("no place for the message")
+    desk.button("Take the usual words").click()
+    expect(words).to_have_value(FRAMES["reply"])
+    desk.button("Draft").click()
+    expect(desk.button("Draft 2")).to_be_visible()
+    desk.drafted()
+    assert asked(service, "rewords") == Framing("reply", "yes", "Anna").around(PROMPT)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ SERVER = """
     host port data_dir database model dtype device backend int8_drafts threads admin_key
     tls_certificate tls_key behind_proxy learn max_waiting max_branches max_adapters max_body_kb
     max_import_mb max_adapter_mb requests_per_minute log_level lora_r lora_alpha lora_dropout
-    lora_target_modules lora_seed memory_limit_gb yes enable_thinking
+    lora_target_modules lora_seed memory_limit_gb yes enable_thinking model_sampling
 """
 DRAFTING = """
     public_hosts store_by_default guards max_choices max_output_tokens log_texts temperature top_k

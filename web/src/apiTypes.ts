@@ -473,6 +473,24 @@ export interface ExportLine {
   [more: string]: unknown;
 }
 
+/** What a model is told around a message. */
+export interface Frame {
+  /** Its name, for `frame` of a chat completion. */
+  id: string;
+  /** What this is. */
+  object: "frame";
+  /** Its words, with {message}, {hint} and {name}; a line whose field is empty is left out. */
+  template: string;
+}
+
+/** The frames around a message. */
+export interface Frames {
+  /** What this is. */
+  object: "list";
+  /** The things, in order. */
+  data: Frame[];
+}
+
 /** The process answers. */
 export interface Health {
   /** Always ok. */

@@ -1,12 +1,18 @@
 /** How a draft is asked for: what the text above is, what to say in the draft, how to sign it. */
 
-import { say } from "./announcer";
-import { el, labelled } from "./elements";
+import { say, warn } from "./announcer";
+import { ask, sayError } from "./api";
+import type { Frames } from "./apiTypes";
+import { button, el, labelled } from "./elements";
 import { Kept } from "./kept";
 import type { Frame } from "./sheet";
 
 export const MOST_HINT = 500;
 const MOST_NAME = 100;
+const MOST_TEMPLATE = 4000;
+const WORDS_HINT =
+  "{message} stands for the text above, {hint} for what it shall say, {name} for how you sign. A " +
+  "line whose field is empty is left out.";
 
 const FRAMES: { name: Frame; label: string; hint: string }[] = [
   {
@@ -21,9 +27,11 @@ const FRAMES: { name: Frame; label: string; hint: string }[] = [
 interface Habits {
   frame: Frame;
   signAs: string;
+  /** The user's words in place of a frame's, by its name. */
+  templates: Partial<Record<Frame, string>>;
 }
 
-const FIRST: Habits = { frame: "reply", signAs: "" };
+const FIRST: Habits = { frame: "reply", signAs: "", templates: {} };
 
 /** The frame and the name are remembered for the user; the hint belongs to the sheet. */
 export class Asking {
@@ -34,6 +42,9 @@ export class Asking {
   private readonly hintBox: HTMLInputElement;
   private readonly nameBox: HTMLInputElement;
   private readonly filledIn: HTMLElement;
+  private readonly wordsBox: HTMLTextAreaElement;
+  private readonly words: HTMLDetailsElement;
+  private usual: Partial<Record<string, string>> = {};
 
   constructor(userId: string, calls: { changed: () => void; done: () => void }) {
     this.kept = new Kept<Habits>(userId, "asking");
@@ -62,7 +73,30 @@ export class Asking {
       labelled("What shall it say?", this.hintBox),
       labelled("Sign as", this.nameBox),
     );
-    this.element = el("div", { class: "asking" }, labelled("This is", this.frames), this.filledIn);
+    this.wordsBox = el("textarea", {
+      dir: "auto",
+      rows: 8,
+      maxlength: MOST_TEMPLATE,
+      on: { input: () => this.reword(this.wordsBox.value, calls.changed) },
+    });
+    const forget = (): void => {
+      this.reword("", calls.changed);
+      this.render();
+    };
+    this.words = el(
+      "details",
+      { on: { toggle: () => void this.readUsual() } },
+      el("summary", {}, "What the model is told"),
+      labelled("Around the message", this.wordsBox, WORDS_HINT),
+      button("Take the usual words", forget, { class: "quiet" }),
+    );
+    this.element = el(
+      "div",
+      { class: "asking" },
+      labelled("This is", this.frames),
+      this.filledIn,
+      this.words,
+    );
     this.frames.value = this.habits.frame;
     this.nameBox.value = this.habits.signAs;
     this.render();
@@ -79,6 +113,11 @@ export class Asking {
 
   get signAs(): string {
     return this.frame === "none" ? "" : this.habits.signAs.trim();
+  }
+
+  /** Undefined where the frame's own words are to be used. */
+  get template(): string | undefined {
+    return this.habits.templates[this.frame];
   }
 
   show(hint: string): void {
@@ -98,6 +137,25 @@ export class Asking {
     changed();
   }
 
+  private reword(text: string, changed: () => void): void {
+    const { [this.frame]: _, ...others } = this.habits.templates;
+    const isOwn = text.trim() !== "" && text !== this.usual[this.frame];
+    this.habits.templates = isOwn ? { ...others, [this.frame]: text } : others;
+    this.remember();
+    changed();
+  }
+
+  private async readUsual(): Promise<void> {
+    if (!this.words.open || Object.keys(this.usual).length > 0) return;
+    try {
+      const { data } = await ask<Frames>("GET", "/v1/frames");
+      this.usual = Object.fromEntries(data.map(({ id, template }) => [id, template]));
+      this.render();
+    } catch (error) {
+      warn(sayError(error));
+    }
+  }
+
   private remember(): void {
     if (!this.kept.put("habits", this.habits)) say("This browser cannot remember the choice.");
   }
@@ -105,6 +163,7 @@ export class Asking {
   private render(): void {
     const chosen = FRAMES.find(({ name }) => name === this.habits.frame) ?? FRAMES[0]!;
     this.hintBox.placeholder = chosen.hint;
-    this.filledIn.hidden = chosen.name === "none";
+    this.filledIn.hidden = this.words.hidden = chosen.name === "none";
+    this.wordsBox.value = this.template ?? this.usual[this.frame] ?? "";
   }
 }

@@ -190,8 +190,8 @@ class Desk {
 
   /** What a draft would be asked for with. */
   private get asked(): Asked {
-    const { frame, hint, signAs } = this.asking;
-    return { prompt: this.sheet.prompt, frame, hint, signAs };
+    const { frame, hint, signAs, template } = this.asking;
+    return { prompt: this.sheet.prompt, frame, hint, signAs, template };
   }
 
   private edited(text: string): void {
@@ -228,8 +228,8 @@ class Desk {
     const before = shownDraft(this.sheet);
     if (this.stopping !== null || !before || !canGoOn(before)) return;
     before.edited = this.editor.text;
-    const { prompt, frame, hint, signAs, key, edited } = before;
-    await this.draw(newDraft({ prompt, frame, hint, signAs }, { key, text: edited }));
+    const { prompt, frame, hint, signAs, template, key, edited } = before;
+    await this.draw(newDraft({ prompt, frame, hint, signAs, template }, { key, text: edited }));
   }
 
   private async draw(draft: SheetDraft): Promise<void> {
@@ -243,9 +243,9 @@ class Desk {
     const slow = window.setTimeout(() => say("Still drafting."), SLOW_AFTER_MS);
     try {
       const { signal } = this.stopping;
-      const { prompt, frame, hint, signAs } = draft;
+      const { prompt, frame, hint, signAs, template } = draft;
       const made = await draw({
-        ...{ prompt, frame, hint, signAs, begun, signal },
+        ...{ prompt, frame, hint, signAs, template, begun, signal },
         onPiece: (piece, id) => this.comes(draft, piece, id),
       });
       const text = begun + made.text;

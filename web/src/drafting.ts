@@ -54,7 +54,7 @@ export async function draw(wanted: Wanted): Promise<Drafted> {
   return made;
 }
 
-function bodyOf({ prompt, begun, frame, hint, signAs, ...wanted }: Wanted): ChatRequest {
+function bodyOf({ prompt, begun, frame, hint, signAs, template, ...wanted }: Wanted): ChatRequest {
   const messages: ChatRequest["messages"] = [{ role: "user", content: prompt }];
   if (begun) messages.push({ role: "assistant", content: begun });
   return {
@@ -64,6 +64,7 @@ function bodyOf({ prompt, begun, frame, hint, signAs, ...wanted }: Wanted): Chat
     ...(frame && frame !== "none" ? { frame } : {}),
     ...(hint ? { hint } : {}),
     ...(signAs ? { sign_as: signAs } : {}),
+    ...(template ? { frame_template: template } : {}),
     ...(wanted.seed === undefined ? {} : { seed: wanted.seed }),
   };
 }

@@ -12,6 +12,8 @@ export interface Asked {
   frame?: Frame;
   hint?: string;
   signAs?: string;
+  /** The user's words in place of the frame's. */
+  template?: string | undefined;
 }
 
 export interface SheetDraft extends Asked {
@@ -78,7 +80,8 @@ export function sameAsked(one: Asked, other: Asked): boolean {
     one.prompt === other.prompt &&
     frames[0] === frames[1] &&
     (one.hint ?? "") === (other.hint ?? "") &&
-    (one.signAs ?? "") === (other.signAs ?? "")
+    (one.signAs ?? "") === (other.signAs ?? "") &&
+    one.template === other.template
   );
 }
 

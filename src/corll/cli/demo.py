@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from corll.client import Corll
 
 _STARTS_WITHIN_S = 120
+_LONGEST = 128
+"""Tokens of a draft; the writer's prompts ask for a few sentences."""
+
 _RECENT = 16
 """The number of latest answers that the running figure is about."""
 
@@ -83,6 +86,7 @@ def _write(client: Corll, writer: str, settings: DemoSettings) -> Iterator[str]:
             messages=[{"role": "user", "content": prompt}],
             safety_identifier=writer,
             seed=number,
+            max_completion_tokens=_LONGEST,
         )
         text = reply.choices[0].message.content or ""
         sent = editor.edit(Draft(prompt, (Sample(text, (), None, True),)))

@@ -33,6 +33,8 @@ from corll.frames import FrameName, Framing
 from corll.model import file_names
 from corll.records import Draft, Prompt
 
+Words = Annotated[str, arg(metavar="TEXT", help_behavior_hint="")]
+
 
 class DraftSettings(SamplingConfig):
     """Print a draft for each prompt; nothing is learned."""
@@ -56,11 +58,11 @@ class DraftSettings(SamplingConfig):
         description="What the model is told around each prompt: reply, that it is a message which "
         "the draft answers in your name; write, that it says what to write; none, nothing.",
     )
-    hint: str = Field(
+    hint: Words = Field(
         "",
         description='With a frame: a few words that the draft carries out, "yes, Fri, no refund".',
     )
-    sign_as: str = Field("", description="With a frame: how you sign.")
+    sign_as: Words = Field("", description="With a frame: how you sign.")
     frame_file: OptionalFile = Field(
         None,
         description="With a frame: a text file in place of its words, with {message}, {hint} and "

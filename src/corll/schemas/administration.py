@@ -125,6 +125,21 @@ class Models(Listed[Model]):
     """The models that can be asked for."""
 
 
+class Frame(Answer):
+    """What a model is told around a message."""
+
+    id: str = Field(description="Its name, for `frame` of a chat completion.")
+    object: Literal["frame"] = Field(description="What this is.")
+    template: str = Field(
+        description="Its words, with {message}, {hint} and {name}; a line whose field is empty is "
+        "left out."
+    )
+
+
+class Frames(Listed[Frame]):
+    """The frames around a message."""
+
+
 class Link(Answer):
     """A link that signs a browser in, once."""
 

@@ -25,7 +25,7 @@ from corll.service.api.app import create_app
 from corll.service.api.services import Services
 from corll.service.api.sign_in_routes import link_path
 from corll.service.base_choice import keep_base, only_server, with_base_named
-from corll.service.base_model import load_base
+from corll.service.base_model import load_base, with_models_sampling
 from corll.service.drafting.engine import Engine
 from corll.service.event_hub import EventHub
 from corll.service.learning.supervisor import Supervisor
@@ -128,6 +128,7 @@ def running_app(
         settings = with_base_named(settings, database, dialogue)
         base = _loaded(settings)
         keep_base(database, base, asked_for=asked_for)
+        settings = with_models_sampling(settings, base)
         events = EventHub()
         supervisor = Supervisor(settings, on_news=events.publish)
         engine = Engine(

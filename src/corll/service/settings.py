@@ -106,6 +106,11 @@ class ServiceSettings(Config):
         description="What the chat templates of hybrid thinkers (Qwen3) are told, unless a "
         "request's chat_template_kwargs say it.",
     )
+    model_sampling: bool = Field(
+        True,
+        description="Whether temperature, top_k and top_p, where they are left at their defaults, "
+        "are those of the model's generation_config, if it has any.",
+    )
     admin_key: Annotated[SecretStr | None, Suppress] = Field(
         None, description="The first key, from CORLL_ADMIN_KEY alone; else one is made and shown."
     )

@@ -49,6 +49,14 @@ def test_a_frame_of_the_users_own_words(service: RunningService) -> None:
     assert stored_prompt(service, "own") == [{"role": "user", "content": wanted}]
 
 
+def test_a_frame_can_be_read_and_sent_back_as_ones_own(service: RunningService) -> None:
+    frames = {frame["id"]: frame["template"] for frame in service.get("frames")["data"]}
+    assert frames == dict(FRAMES)
+    asked(service, **FRAMED, user="usual")
+    asked(service, **FRAMED, frame_template=frames["reply"], user="sent back")
+    assert stored_prompt(service, "usual") == stored_prompt(service, "sent%20back")
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

@@ -19,6 +19,7 @@ from corll.service.api import (
     error_answers,
     event_routes,
     feedback_routes,
+    frame_routes,
     health_routes,
     import_routes,
     key_routes,
@@ -49,6 +50,7 @@ _ABOUT = (
 
 _ROUTES = (
     completion_routes,
+    frame_routes,
     model_routes,
     feedback_routes,
     user_routes,

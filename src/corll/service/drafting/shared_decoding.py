@@ -186,13 +186,15 @@ class Session:
 
     def _finish(self, number: int, job: DraftJob, *, cancelled: bool) -> None:
         rows = self._rows[number]
-        if job.can_redraw and not cancelled and (useless := [row for row in rows if row.unusable]):
-            job.kept += [self._candidate(row, job) for row in rows if not row.unusable]
-            job.thrown_away += len(useless)
+        drawn = self._candidates(rows, job)
+        usable = [one for row, one in zip(rows, drawn, strict=True) if not row.unusable]
+        if job.can_redraw and not cancelled and len(usable) < len(drawn):
+            job.kept += usable
+            job.thrown_away += len(drawn) - len(usable)
             job.redraws += 1
             self.to_redraw.append(job)
             return
-        candidates = [*job.kept, *(self._candidate(row, job) for row in rows)]
+        candidates = [*job.kept, *drawn]
         shown, scores = self._ranked(job, candidates, cancelled=cancelled)
         chosen = [candidates[candidate] for candidate in shown]
         if scores is not None and not job.request.streams:
@@ -214,22 +216,21 @@ class Session:
             )
         )
 
-    def _candidate(self, row: _Row, job: DraftJob) -> Candidate:
-        """Return what a row came to."""
-        branch = self._decoding.branches()[row.number]
-        ids, logprob = branch.token_ids, branch.logprob
-        if row.stopped:
-            ids = self._ids_within(ids, row.text, job)
-            if logprob is not None:
-                logprob = float(self._decoding.logprobs[row.number, : len(ids)].sum())
-        sample = Sample(row.text, ids, logprob, branch.finished)
-        return Candidate(
-            sample if job.beginning is None else _joined(job.beginning, sample),
-            row.text,
-            branch.finished or row.stopped,
-            row.looped,
-            tuple(row.logprobs),
-        )
+    def _candidates(self, rows: Sequence[_Row], job: DraftJob) -> list[Candidate]:
+        """Return what rows came to."""
+        candidates, branches = [], self._decoding.branches()
+        for row in rows:
+            branch = branches[row.number]
+            ids, logprob = branch.token_ids, branch.logprob
+            if row.stopped:
+                ids = self._ids_within(ids, row.text, job)
+                if logprob is not None:
+                    logprob = float(self._decoding.logprobs[row.number, : len(ids)].sum())
+            sample = Sample(row.text, ids, logprob, branch.finished)
+            whole = sample if job.beginning is None else _joined(job.beginning, sample)
+            ended, logprobs = branch.finished or row.stopped, tuple(row.logprobs)
+            candidates.append(Candidate(whole, row.text, ended, row.looped, logprobs))
+        return candidates
 
     def _ranked(
         self, job: DraftJob, candidates: Sequence[Candidate], *, cancelled: bool
