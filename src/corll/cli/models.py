@@ -155,7 +155,8 @@ def _check(arguments: Sequence[str]) -> None:
     from corll.policy import Policy
     from corll.service.base_model import models_sampling
 
-    policy = Policy.load(settings.model_name, dtype=settings.dtype)
+    # As the service loads it.
+    policy = Policy.load(settings.model_name, dtype=settings.dtype, int8_drafts=None)
     table = Table("part", "path", box=None, header_style="bold", pad_edge=False)
     for part, path in policy.describe().items():
         table.add_row(part, path)
