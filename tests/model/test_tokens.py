@@ -130,12 +130,14 @@ class TestResponses:
                 "{% endif %}{% endfor %}"
             )
         codec = codec_of(make(template))
-        if space and codec.decode(ids_of(codec, " We")) != "We":
-            pytest.skip("This tokenizer gives the space back, so it would be a part of the text.")
         prompt = codec.encode_prompt("Are you late?")
         whole = ids_of(codec, codec.render("Are you late?") + space + "We are late, sorry")
         response = codec.encode_response("We are late, sorry")
-        assert (*prompt, *response.token_ids[:-1]) == whole
+        if space and codec.decode(ids_of(codec, " We")) != "We":
+            # Such a tokenizer gives the space back, so it would be a part of the text.
+            assert codec.decode(response.token_ids) == "We are late, sorry"
+        else:
+            assert (*prompt, *response.token_ids[:-1]) == whole
 
     def test_a_sample_is_taken_as_it_is(self) -> None:
         cut = Sample("We", ids_of(base_codec(), "We"), -1.0, finished=False)
