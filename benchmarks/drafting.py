@@ -91,21 +91,35 @@ def make_prompts(policy: Policy, count: int) -> list[tuple[int, ...]]:
     return [policy.codec.encode_prompt(text) for text in texts]
 
 
-def draft(policy: Policy, prompts: list[tuple[int, ...]], num_samples: int) -> Any:
+def draft(
+    policy: Policy,
+    prompts: list[tuple[int, ...]],
+    num_samples: int,
+    *,
+    new_tokens: int = NEW_TOKENS,
+    exactly: bool = False,
+) -> Any:
     with policy.active() as network:
         return sample_branches(
             network,
             prompts,
             seeds=[0] * len(prompts),
             num_samples=num_samples,
-            max_new_tokens=NEW_TOKENS,
+            max_new_tokens=new_tokens,
             sampling=SamplingConfig(),
             end_ids=(),
+            exactly=exactly,
         )
 
 
 @torch.no_grad()
-def generate(model: Any, prompts: list[tuple[int, ...]], num_samples: int) -> Any:
+def generate(
+    model: Any,
+    prompts: list[tuple[int, ...]],
+    num_samples: int,
+    *,
+    new_tokens: int = NEW_TOKENS,
+) -> Any:
     longest = max(map(len, prompts))
     ids = torch.zeros(len(prompts), longest, dtype=torch.long, device=model.device)
     mask = torch.zeros_like(ids)
@@ -119,8 +133,8 @@ def generate(model: Any, prompts: list[tuple[int, ...]], num_samples: int) -> An
         temperature=1.0,
         top_k=50,
         top_p=1.0,
-        max_new_tokens=NEW_TOKENS,
-        min_new_tokens=NEW_TOKENS,
+        max_new_tokens=new_tokens,
+        min_new_tokens=new_tokens,
         num_return_sequences=num_samples,
         pad_token_id=0,
     )

@@ -13,18 +13,16 @@ import argparse
 import random
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import torch
 from transformers import AutoModelForCausalLM
 
 from corll import Policy
-from corll.compute.decoding import sample_branches
-from corll.config import SamplingConfig
 from corll.model.loading import EMBEDDED_MODEL
 from corll.simulation.writing_prompts import writing_prompts
+from drafting import draft, generate
 from edits import random_text, single_token_words
 from measuring import LORA, Case, interleaved, new_parser, parse, write
 
@@ -37,9 +35,7 @@ def cases(model: str, *, quick: bool) -> Iterator[Case]:
     words = single_token_words(policy.tokenizer)
     prompt = policy.codec.encode_prompt(random_text(random.Random(0), words, PROMPT_LENGTH))
     for count in (1,) if quick else (1, AT_ONCE):
-        works = [
-            partial(draft, policy, prompt, count, exactly=exactly) for exactly in (False, True)
-        ]
+        works = [timed(policy, prompt, count, exactly=exactly) for exactly in (False, True)]
         ours, own = interleaved(*works, pairs=1 if quick else 3)
         yield Case(
             f"int8 drafts: {model}, 1 × {count} against {dtype}",
@@ -58,41 +54,19 @@ def against_generate(policy: Policy, prompt: tuple[int, ...], model: str, dtype:
     """The same single draft by transformers, of the base alone."""
     peer = AutoModelForCausalLM.from_pretrained(policy.folder, dtype=policy.dtype).eval()
     ours, theirs = interleaved(
-        partial(draft, policy, prompt, 1, exactly=False),
-        partial(generate, peer, prompt),
+        timed(policy, prompt, 1, exactly=False),
+        partial(generate, peer, [prompt], 1, new_tokens=NEW_TOKENS),
         pairs=2,
     )
     name = f"int8 drafts: {model}, 1 × 1"
     return Case(name, ours, theirs, "generate", target="≥ 2×", dtype=dtype)
 
 
-def draft(policy: Policy, prompt: tuple[int, ...], count: int, *, exactly: bool) -> Any:
-    with policy.active() as network:
-        return sample_branches(
-            network,
-            [prompt],
-            seeds=[0],
-            num_samples=count,
-            max_new_tokens=NEW_TOKENS,
-            sampling=SamplingConfig(),
-            end_ids=(),
-            exactly=exactly,
-        )
-
-
-@torch.no_grad()
-def generate(model: Any, prompt: tuple[int, ...]) -> Any:
-    return model.generate(
-        input_ids=torch.tensor([prompt]),
-        attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
-        do_sample=True,
-        temperature=1.0,
-        top_k=50,
-        top_p=1.0,
-        max_new_tokens=NEW_TOKENS,
-        min_new_tokens=NEW_TOKENS,
-        pad_token_id=0,
-    )
+def timed(
+    policy: Policy, prompt: tuple[int, ...], count: int, *, exactly: bool
+) -> Callable[[], Any]:
+    """The work that is timed: so many drafts of one prompt."""
+    return partial(draft, policy, [prompt], count, new_tokens=NEW_TOKENS, exactly=exactly)
 
 
 def divergence(policy: Policy, model: str, dtype: str, *, prompts: int) -> Case:
