@@ -175,6 +175,11 @@ def test_imitation_alone_needs_no_pair(settings: dict[str, Any], needs_pair: boo
     assert objective_of(**settings).needs_pair == needs_pair
 
 
+def test_beta_is_that_of_trl_by_default() -> None:
+    assert_close(dpo_loss(*LOGPROBS)[0], dpo_loss(*LOGPROBS, beta=0.1)[0])
+    assert not torch.equal(dpo_loss(*LOGPROBS)[0], dpo_loss(*LOGPROBS, beta=0.2)[0])
+
+
 def test_metrics_have_the_names_and_the_meaning_of_trl() -> None:
     _, metrics = dpo_loss(*LOGPROBS, beta=0.1)
     assert {name: round(float(value), 5) for name, value in metrics.items()} == {
