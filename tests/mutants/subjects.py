@@ -42,7 +42,7 @@ SUBJECTS = (
     # The paper.
     Subject("algorithm", ("test_algorithm.py",)),
     Subject("draft", ("test_draft.py",)),
-    Subject("feedback", ("test_feedback.py",)),
+    Subject("feedback", ("test_feedback.py", "test_moved.py")),
     Subject("buffer", ("test_buffer.py",)),
     Subject(
         "losses",
