@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,19 @@ from store_samples import add_user
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from running_service import RunningService, running_service, settings_for
+
+OLDER = Path(__file__).parents[1] / "data" / "service_of_0_1.tar.gz"
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A folder of 0.1, not where it was written.
+
+    anna and ben have learned on the base, cara starts from an adapter.
+    """
+    with tarfile.open(OLDER) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_older_data_folder import ARCHIVE
 
 from corll.cli import main
 from corll.config import LoraConfig
@@ -25,14 +23,6 @@ from tiny_models import build_llama, build_tokenizer
 
 FORMER = "/srv/corll/model"
 """Where the older folder's base lay when it was written."""
-
-
-@pytest.fixture
-def older(tmp_path: Path) -> Path:
-    """A folder of 0.1: anna and ben have learned on the base, cara starts from an adapter."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
-    return tmp_path
 
 
 @pytest.fixture

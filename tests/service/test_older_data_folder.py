@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,6 @@ from corll.config import LoraConfig
 from corll.service.store import accounts, imports, lineages
 from corll.service.store.database import Database
 from running_service import RunningService, running_service, settings_for, until
-
-ARCHIVE = Path(__file__).parents[1] / "data" / "service_of_0_1.tar.gz"
-
-
-@pytest.fixture
-def older(tmp_path: Path) -> Path:
-    """Where the folder lies now: not where it was written."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
-    return tmp_path
 
 
 @pytest.fixture

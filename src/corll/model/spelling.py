@@ -153,10 +153,8 @@ class Speller:
 
     def _repaired(self, text: str) -> Spelling | None:
         """Return the tokenizer's spelling with bytes in place of what it does not give back."""
-        spellings = [
-            Spelling(self._bytes_of(text), (True,) * len(self._bytes_of(text))),
-            Spelling(self._bytes_of(" " + text), (True,) * len(self._bytes_of(" " + text))),
-        ]
+        spelled = [self._bytes_of(text), self._bytes_of(" " + text)]
+        spellings = [Spelling(ids, (True,) * len(ids)) for ids in spelled]
         if self.tokenizer.is_fast:
             spellings.insert(0, self._with_bytes(text))
         return next((one for one in spellings if self.decode(one.ids) == text), None)

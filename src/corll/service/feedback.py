@@ -140,8 +140,8 @@ def judge_edit(
 def _shown(drafter: Drafter, draft: DraftRow, choice: int) -> Sample:
     """Return the choice that was shown; without its ids where another base has drawn it."""
     shown = Sample.from_dict(draft.choice(choice))
-    is_foreign = draft.base_fingerprint not in (None, drafter.fingerprint)
-    return replace(shown, token_ids=()) if is_foreign else shown
+    own = drafts.holds_ids_of(drafter.fingerprint, draft.base_fingerprint)
+    return shown if own else replace(shown, token_ids=())
 
 
 def record_edit(

@@ -165,7 +165,7 @@ class Trainer:
         *Raises*: InputError where that text cannot be encoded.
         """
         sample = Sample.from_dict(fields)
-        if draft.base_fingerprint in (None, self.base.base.fingerprint):
+        if drafts.holds_ids_of(self.base.base.fingerprint, draft.base_fingerprint):
             return sample
         return self.base.codec.encode_edit(replace(sample, token_ids=()), sample.text)
 

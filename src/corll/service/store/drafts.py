@@ -108,6 +108,14 @@ def find_draft(db: Connection, draft_id: str) -> DraftRow | None:
     return find_row(db, DraftRow, drafts, drafts.c.id == draft_id)
 
 
+def holds_ids_of(fingerprint: str, drawn_by: str | None) -> bool:
+    """Say whether the ids of a draft are those of a base.
+
+    One that was kept before bases were recorded says nothing, and is of the base that is served.
+    """
+    return drawn_by in (None, fingerprint)
+
+
 class Origin(NamedTuple):
     """What must be known of a draft to learn from it: its kind, and whose token ids it holds."""
 
