@@ -3,7 +3,9 @@
     python benchmarks/int8_drafts.py [--model NAME] [--quick] [--keep]
 
 A draft of 150 tokens after a prompt of 300, alone and eight at a time, by corll in int8, by corll
-in the model's own dtype, and by `transformers.generate`. Then the divergence KL(own ‖ int8) of the
+in the model's own dtype, by `transformers.generate` and, where `llama-cpp-python` is installed, by
+llama.cpp from the file that the model was converted from and from the same in Q8_0. The first token
+of such a draft against theirs. Then the divergence KL(own ‖ int8) of the
 next token, in nats, along drafts of the writing prompts: both are fed the same tokens.
 """
 
@@ -19,7 +21,10 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM
 
+import llama_cpp_peer
 from corll import Policy
+from corll.catalog.entries import find_model
+from corll.catalog.here import file_here
 from corll.model.loading import EMBEDDED_MODEL
 from corll.simulation.writing_prompts import writing_prompts
 from drafting import draft, generate
@@ -45,28 +50,63 @@ def cases(model: str, *, quick: bool) -> Iterator[Case]:
             dtype=dtype,
             more={"tokens_per_second": count * NEW_TOKENS / statistics.median(ours)},
         )
-    yield divergence(policy, model, dtype, prompts=16 if quick else 160)
+    yield divergence(policy, model, dtype, prompts=16 if quick else 200)
     if not quick:
-        yield against_generate(policy, prompt, model, dtype)
+        yield from against_llama_cpp(policy, prompt, model, dtype)
+        yield from against_generate(policy, prompt, model, dtype)
 
 
-def against_generate(policy: Policy, prompt: tuple[int, ...], model: str, dtype: str) -> Case:
-    """The same single draft by transformers, of the base alone."""
+def against_llama_cpp(
+    policy: Policy, prompt: tuple[int, ...], model: str, dtype: str
+) -> Iterator[Case]:
+    """The same single draft by llama.cpp, and its first token."""
+    known = find_model(model)
+    gguf = None if known is None else file_here(known)
+    if gguf is None:
+        return
+    for name in ("as fetched", "Q8_0"):
+        file = llama_cpp_peer.in_eight_bits(gguf) if name == "Q8_0" else gguf
+        peer = llama_cpp_peer.start(prompt, file)
+        if peer is None:
+            return
+        for count, what in ((NEW_TOKENS, "1 × 1"), (1, "first token")):
+            ours, theirs = interleaved(
+                timed(policy, prompt, 1, new_tokens=count),
+                partial(peer.generate, prompt, count),
+                pairs=3,
+            )
+            target = "≥ 0.7×" if name == "Q8_0" and count > 1 else ""
+            case = f"int8 drafts: {model}, {what}"
+            yield Case(case, ours, theirs, f"llama.cpp, {name}", target=target, dtype=dtype)
+        peer.close()
+
+
+def against_generate(
+    policy: Policy, prompt: tuple[int, ...], model: str, dtype: str
+) -> Iterator[Case]:
+    """The same single draft by transformers, of the base alone, and its first token."""
     peer = AutoModelForCausalLM.from_pretrained(policy.folder, dtype=policy.dtype).eval()
-    ours, theirs = interleaved(
-        timed(policy, prompt, 1, exactly=False),
-        partial(generate, peer, [prompt], 1, new_tokens=NEW_TOKENS),
-        pairs=2,
-    )
-    name = f"int8 drafts: {model}, 1 × 1"
-    return Case(name, ours, theirs, "generate", target="≥ 2×", dtype=dtype)
+    for count, what in ((NEW_TOKENS, "1 × 1"), (1, "first token")):
+        ours, theirs = interleaved(
+            timed(policy, prompt, 1, new_tokens=count),
+            partial(generate, peer, [prompt], 1, new_tokens=count),
+            pairs=2,
+        )
+        case = f"int8 drafts: {model}, {what}"
+        target = "≥ 2×" if count > 1 else ""
+        yield Case(case, ours, theirs, "generate", target=target, dtype=dtype)
 
 
 def timed(
-    policy: Policy, prompt: tuple[int, ...], count: int, *, exactly: bool
+    policy: Policy,
+    prompt: tuple[int, ...],
+    count: int,
+    *,
+    exactly: bool = False,
+    new_tokens: int = NEW_TOKENS,
 ) -> Callable[[], Any]:
     """The work that is timed: so many drafts of one prompt."""
-    return partial(draft, policy, [prompt], count, new_tokens=NEW_TOKENS, exactly=exactly)
+    return partial(draft, policy, [prompt], count, new_tokens=new_tokens, exactly=exactly)
 
 
 def divergence(policy: Policy, model: str, dtype: str, *, prompts: int) -> Case:

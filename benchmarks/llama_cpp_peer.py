@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from pathlib import Path
 
 import torch
 
+from corll.cache import cache_folder
 from corll.catalog.entries import get_model
 from corll.catalog.here import file_here
 from corll.config import EMBEDDED_MODEL
 
 
 class LlamaCpp:
-    """Draws from the file of 4-bit weights that the embedded model is converted from."""
+    """Draws from a file of quantised weights."""
 
     def __init__(self, gguf: Path) -> None:
         self._process = subprocess.Popen(
@@ -46,9 +48,12 @@ class LlamaCpp:
         self._process.wait()
 
 
-def start(prompt: Sequence[int]) -> LlamaCpp | None:
-    """llama.cpp, once it has drawn a token; None where it is not here or does not run, and why."""
-    gguf = file_here(get_model(EMBEDDED_MODEL))
+def start(prompt: Sequence[int], gguf: Path | None = None) -> LlamaCpp | None:
+    """llama.cpp, once it has drawn a token; None where it is not here or does not run, and why.
+
+    Without a file it reads that of the embedded model.
+    """
+    gguf = gguf or file_here(get_model(EMBEDDED_MODEL))
     if gguf is None or find_spec("llama_cpp") is None:
         print("llama.cpp is not compared with: pip install llama-cpp-python", flush=True)
         return None
@@ -58,6 +63,26 @@ def start(prompt: Sequence[int]) -> LlamaCpp | None:
         peer.close()
         return None
     return peer
+
+
+def in_eight_bits(gguf: Path) -> Path:
+    """The same weights in Q8_0, requantised by llama.cpp and kept in the cache folder."""
+    target = cache_folder() / "benchmarks" / f"{gguf.stem}-q8_0.gguf"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_suffix(".part")
+        command = [sys.executable, __file__, "--requantize", str(gguf), str(unfinished)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        unfinished.replace(target)
+    return target
+
+
+def _requantize(source: str, target: str) -> None:
+    llama = import_module("llama_cpp")
+    params = llama.llama_model_quantize_default_params()
+    params.allow_requantize, params.ftype = True, llama.LLAMA_FTYPE_MOSTLY_Q8_0
+    if llama.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(params)):
+        raise SystemExit(f"llama.cpp did not requantise {source}")
 
 
 def _serve(gguf: str, threads: int) -> None:
@@ -72,4 +97,7 @@ def _serve(gguf: str, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2]))
+    if sys.argv[1] == "--requantize":
+        _requantize(*sys.argv[2:])
+    else:
+        _serve(sys.argv[1], int(sys.argv[2]))

@@ -15,7 +15,7 @@ import pytest
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 EXPECTED_SKIPS = {
-    "(AVX-512 VNNI)": "a processor multiplies bytes or not; where it does, nothing is skipped",
+    "(AVX2)": "a processor multiplies bytes or not; where it does, nothing is skipped",
     "process of low priority": "CI may run at one",
     "has no tiles (AMX)": "a processor has them or not; where it has, nothing is skipped",
     "CORLL_SCREENSHOTS=1 makes the pictures": "the README's pictures are made by hand",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor
 
 from corll import LoraConfig, Policy
-from corll.compute.cpu.kernels import CpuKernels, compiled_kernels
-from corll.compute.cpu.quantized_weight import QuantizedWeight, quantized, quantized_bytes
+from corll.compute.cpu.kernels import CpuKernels, build, compiled_kernels
+from corll.compute.cpu.quantized_weight import QuantizedWeight, quantized_bytes
 from corll.config import SamplingConfig
 from corll.errors import ConfigError
 from tiny_models import build_llama, build_tokenizer, perturb_adapter
@@ -24,8 +25,17 @@ PROMPTS = ["Dear Ms Lopez, the parcel is late.", "The hotel was"]
 def kernels() -> CpuKernels:
     kernels = compiled_kernels()
     if kernels is None or not kernels.have_int8:
-        pytest.skip("this processor does not multiply bytes (AVX-512 VNNI), or no compiler is here")
+        pytest.skip("this processor does not multiply bytes (AVX2), or no compiler is here")
     return kernels
+
+
+@pytest.fixture(scope="module", params=["native", "haswell"])
+def product(request: pytest.FixtureRequest) -> CpuKernels:
+    """The product as it is built for this processor, and for one without VNNI."""
+    kernels = compiled_kernels()
+    if kernels is None or not kernels.have_int8:
+        pytest.skip("this processor does not multiply bytes (AVX2), or no compiler is here")
+    return CpuKernels(ctypes.CDLL(str(build(request.param))), may_use_tiles=False)
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +66,10 @@ def rounded_in_groups(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 8, 11])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 8, 11, 70])
 @pytest.mark.parametrize("columns", [16, 48, 80])
 def test_a_product_is_that_of_what_both_sides_are_rounded_to(
-    kernels: CpuKernels, dtype: torch.dtype, rows: int, columns: int
+    product: CpuKernels, dtype: torch.dtype, rows: int, columns: int
 ) -> None:
     torch.manual_seed(rows)
     x, weight = torch.randn(rows, 192).to(dtype), torch.randn(columns, 192).to(dtype)
@@ -68,37 +78,41 @@ def test_a_product_is_that_of_what_both_sides_are_rounded_to(
     weight = (weight * 20).round().clamp(-127, 127) / 32
     weight.view(columns, -1, 64)[..., 0] = 127 / 32
     expected = rounded_in_groups(x) @ weight.double().t()
-    found = kernels.quantized_product(x, *quantized(weight), bias=bias, added=added)
+    found = product.quantized_product(x, *product.quantized(weight), bias=bias, added=added)
     expected = expected + bias.double() + added.double()
     allowed = 1e-5 if dtype == torch.float32 else 2**-8
     assert (found.double() - expected).abs().max() <= allowed * expected.abs().max()
     into = torch.empty_like(found)
-    again = kernels.quantized_product(x, *quantized(weight), bias=bias, added=added, into=into)
+    again = product.quantized_product(
+        x, *product.quantized(weight), bias=bias, added=added, into=into
+    )
     assert again is into
     assert torch.equal(into, found)
-    plain = kernels.quantized_product(x, *quantized(weight))
+    plain = product.quantized_product(x, *product.quantized(weight))
     assert (plain.double() + bias + added - expected).abs().max() <= allowed * expected.abs().max()
 
 
-def test_nothing_and_a_single_value_are_exact(kernels: CpuKernels) -> None:
+def test_nothing_and_a_single_value_are_exact(product: CpuKernels) -> None:
     x, weight = torch.zeros(2, 64), torch.zeros(16, 64)
     x[1, 5], weight[3, 5] = 2.0, 0.5
     expected = torch.zeros(2, 16)
     expected[1, 3] = 1.0
-    assert torch.allclose(kernels.quantized_product(x, *quantized(weight)), expected, atol=0.004)
-    assert torch.equal(kernels.quantized_product(x[:1], *quantized(weight)), expected[:1])
+    assert torch.allclose(
+        product.quantized_product(x, *product.quantized(weight)), expected, atol=0.004
+    )
+    assert torch.equal(product.quantized_product(x[:1], *product.quantized(weight)), expected[:1])
 
 
-def test_a_random_product_is_off_by_a_hundredth(kernels: CpuKernels) -> None:
+def test_a_random_product_is_off_by_a_hundredth(product: CpuKernels) -> None:
     torch.manual_seed(0)
     x, weight = torch.randn(4, 512), torch.randn(64, 512)
-    found, expected = kernels.quantized_product(x, *quantized(weight)), x @ weight.t()
+    found, expected = product.quantized_product(x, *product.quantized(weight)), x @ weight.t()
     assert 1e-3 < float((found - expected).norm() / expected.norm()) < 0.015
 
 
 def test_its_bytes_are_counted(kernels: CpuKernels) -> None:
     weight = torch.randn(32, 128)
-    assert quantized_bytes(weight) == sum(part.nbytes for part in quantized(weight))
+    assert quantized_bytes(weight) == sum(part.nbytes for part in kernels.quantized(weight))
 
 
 def test_what_does_not_divide_into_groups_is_not_quantized(kernels: CpuKernels) -> None:

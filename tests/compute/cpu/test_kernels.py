@@ -308,4 +308,4 @@ class TestWithoutThem:
         compiled_kernels.cache_clear()
         assert compiled_kernels() is not None
         assert library.stat().st_mtime_ns == built
-        assert module._built() == library
+        assert module.build() == library

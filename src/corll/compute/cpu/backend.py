@@ -62,7 +62,7 @@ class CpuBackend(PlainBackend):
         possible = can_quantize(self._weight())
         if wanted and not possible:
             raise ConfigError(
-                "Drafts in int8 need a processor with AVX-512 VNNI, a C compiler and a model in "
+                "Drafts in int8 need a processor with AVX2, a C compiler and a model in "
                 "bfloat16 or float32 whose layers have a multiple of 64 inputs."
             )
         self._drafts.may_be_int8 = int8_is_quicker(self._weight()) if wanted is None else wanted

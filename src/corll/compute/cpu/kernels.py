@@ -40,7 +40,7 @@ _MODES = ("auto", "off", "plain", "tiles")
 _SOURCES = tuple(
     Path(__file__).with_name(f"{name}.c") for name in ("kernels", "tiles", "quantized")
 )
-_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
+_FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 _LONGEST_BUILD_S = 60
 LANES = 16
 """A head's size, and a cache's capacity, must be a multiple of this to be attended to by token."""
@@ -72,7 +72,7 @@ def compiled_kernels() -> CpuKernels | None:
     if mode == "off":
         return None
     try:
-        kernels = CpuKernels(ctypes.CDLL(str(_built())), may_use_tiles=mode != "plain")
+        kernels = CpuKernels(ctypes.CDLL(str(build())), may_use_tiles=mode != "plain")
     except (OSError, subprocess.SubprocessError) as error:
         if mode != "auto":
             raise ConfigError(
@@ -88,12 +88,17 @@ def compiled_kernels() -> CpuKernels | None:
     return kernels
 
 
-def _built() -> Path:
-    """Return where the library lies, for this source, compiler and processor."""
+def build(processor: str = "native") -> Path:
+    """Return where the library lies for a processor that the compiler names; built if need be.
+
+    *Raises*: OSError, subprocess.SubprocessError.
+    """
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None or sys.platform != "linux":
         raise FileNotFoundError("there is no C compiler" if compiler is None else sys.platform)
-    flags = [*_FLAGS, "-mprefer-vector-width=512"] if platform.machine() == "x86_64" else _FLAGS
+    flags = [*_FLAGS, f"-march={processor}"]
+    if platform.machine() == "x86_64":
+        flags.append("-mprefer-vector-width=512")
     sources = [source.read_text() for source in _SOURCES]
     made_from = (*sources, compiler, *flags, platform.machine(), _processor_features())
     key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:16]
@@ -127,7 +132,7 @@ class CpuKernels:
     """The functions of the C files beside it on tensors: bf16, on a CPU, laid out in one piece.
 
     `have_tiles`: the processor has them (AMX), the system lets this process use them, and the mode
-    allows it. `have_int8`: the processor multiplies bytes (AVX-512 VNNI).
+    allows it. `have_int8`: the processor multiplies bytes (x86 with AVX2).
     """
 
     def __init__(self, library: ctypes.CDLL, *, may_use_tiles: bool = True) -> None:
@@ -160,6 +165,18 @@ class CpuKernels:
         self._call("tiled_product", *tensors, rows, width, rank, columns)
         return out, low
 
+    def quantized(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a weight in eight bits, and its scales in bf16, in the order of its product.
+
+        *Shapes*: N × K, in bf16 or float32 → N · K, N · K / 64.
+        """
+        N, K = weight.shape
+        rounded = weight.new_empty(N * K, dtype=torch.uint8)
+        scales = weight.new_empty(N * K // INT8_GROUP, dtype=torch.bfloat16)
+        tensors = (weight.contiguous(), rounded, scales)
+        self._call("quantize_weight", *tensors, N, K, int(weight.dtype == torch.float32))
+        return rounded, scales
+
     def quantized_product(
         self,
         x: Tensor,
@@ -173,11 +190,11 @@ class CpuKernels:
         """Return x Wᵀ + added + bias, both sides rounded to eight bits, summed in float32.
 
         *Shapes*: `x` M × K, in bf16 or float32, and of its dtype `bias` N, `added` and `into`,
-        where the result goes if it is given, M × N; `weight` and `scales` as `quantized` lays them
-        out → M × N.
+        where the result goes if it is given, M × N; `weight` and `scales` as `quantized` gives
+        them → M × N.
         """
         M, K = x.shape
-        N, groups = len(weight) * INT8_COLUMNS, K // INT8_GROUP
+        N, groups = len(weight) // K, K // INT8_GROUP
         out = x.new_empty(M, N) if into is None else into
         rounded = x.new_empty(M, K, dtype=torch.int8)
         of_x = (

@@ -62,7 +62,7 @@ EXACTLY = DraftPrecision()
 class PackedLinear(FrozenLinear):
     """x Wᵀ + b, for a weight that does not learn; `prepacks` allows it the further copies.
 
-    While `drafts` are in int8, few rows of a text under way are multiplied so.
+    While `drafts` are in int8, texts under way are multiplied so.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class PackedLinear(FrozenLinear):
         into: Tensor | None = None,
     ) -> Tensor:
         """Return the product and what is `added`, rounded once; as `FrozenLinear`."""
-        if decoding and (quantized := self._in_int8(x)) is not None:
+        if decoding and (quantized := self._in_int8) is not None:
             return quantized.product(x, bias=self.bias, added=added, into=into)
         lays_out = self._lays_out(x, decoding=decoding)
         if lays_out and self._tiled is not None:
@@ -108,7 +108,7 @@ class PackedLinear(FrozenLinear):
 
     def takes_adapter(self, x: Tensor, *, decoding: bool = False) -> bool:
         """Say whether products of such rows are by tiles, which take an adapter in one pass."""
-        if decoding and self._in_int8(x) is not None:
+        if decoding and self._in_int8 is not None:
             return False
         both = self._tiled is not None and (decoding or self._tiled_transposed is not None)
         return both and self._lays_out(x, decoding=decoding)
@@ -131,11 +131,10 @@ class PackedLinear(FrozenLinear):
         assert self._tiled_transposed is not None
         return self._tiled_transposed.product(grad, factors.backward)
 
-    def _in_int8(self, x: Tensor) -> QuantizedWeight | None:
-        """Return the weight in int8, where such rows are multiplied by it."""
-        quantized = self._quantized
-        takes = quantized is not None and self._drafts.in_int8 and len(x) <= quantized.most_rows
-        return quantized if takes else None
+    @property
+    def _in_int8(self) -> QuantizedWeight | None:
+        """Return the weight in int8, where texts under way are multiplied by it."""
+        return self._quantized if self._drafts.in_int8 else None
 
     @cached_property
     def _packed(self) -> Any:

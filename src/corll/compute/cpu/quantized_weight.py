@@ -1,7 +1,8 @@
-"""Frozen weights in int8, by which few rows are multiplied while a text is drafted.
+"""Frozen weights in int8, by which texts are drafted.
 
 A token of a draft waits for all weights to come from memory. In eight bits they are half of what
-they are in bf16, and processors with VNNI multiply them in one go. Scores are never computed so.
+they are in bf16, a quarter of float32, and processors with VNNI multiply them in one go. Scores
+are never computed so.
 """
 
 from __future__ import annotations
@@ -18,9 +19,6 @@ from corll.compute.cpu.kernels import (
     compiled_kernels,
 )
 
-_MOST_ROWS, _MOST_ROWS_IN_FLOAT32 = 16, 128
-"""Beyond so many rows products in the model's own dtype are as quick."""
-
 
 class QuantizedWeight:
     """A frozen weight in int8, quantised at its first product. *Shapes*: N × K.
@@ -30,8 +28,6 @@ class QuantizedWeight:
 
     def __init__(self, weight: Tensor, kernels: CpuKernels) -> None:
         self._weight, self._kernels = weight, kernels
-        in_float32 = weight.dtype == torch.float32
-        self.most_rows = _MOST_ROWS_IN_FLOAT32 if in_float32 else _MOST_ROWS
 
     @classmethod
     def of(cls, weight: Tensor) -> QuantizedWeight | None:
@@ -49,7 +45,7 @@ class QuantizedWeight:
 
     @cached_property
     def _quantized(self) -> tuple[Tensor, Tensor]:
-        return quantized(self._weight)
+        return self._kernels.quantized(self._weight)
 
 
 def can_quantize(weight: Tensor) -> bool:
@@ -69,18 +65,3 @@ def int8_is_quicker(weight: Tensor) -> bool:
 def quantized_bytes(weight: Tensor) -> int:
     """Return the bytes of a weight in int8 and of its scales."""
     return weight.numel() + 2 * weight.numel() // INT8_GROUP
-
-
-def quantized(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a weight in int8 with 128 added, and its scales in bf16, in the order of the pass.
-
-    *Shapes*: N × K → N / 16 × K / 64 × 16 × 16 × 4, N / 16 × K / 64 × 16.
-    """
-    N, K = weight.shape
-    groups = weight.float().view(N, K // INT8_GROUP, INT8_GROUP)
-    scales = groups.abs().amax(-1).div_(127).bfloat16()
-    rounded = groups.div(scales.float().clamp_min_(1e-30)[..., None]).round_()
-    values = rounded.clamp_(-127, 127).add_(128).to(torch.uint8)
-    blocks = values.view(N // INT8_COLUMNS, INT8_COLUMNS, K // INT8_GROUP, INT8_GROUP // 4, 4)
-    by_block = scales.view(N // INT8_COLUMNS, INT8_COLUMNS, K // INT8_GROUP)
-    return blocks.permute(0, 2, 3, 1, 4).contiguous(), by_block.transpose(1, 2).contiguous()
