@@ -1,6 +1,6 @@
 """One DPO step against TRL's `DPOTrainer`: same model, LoRA, dtype, texts and loss.
 
-    python benchmarks/dpo_step.py [--quick] [--keep] [--people FILE]
+    python benchmarks/dpo_step.py [--quick] [--keep] [--people FILE] [--model NAME]
 
 Steps are interleaved: before each of TRL's the same step is taken by corll, so that both see the
 same machine. Both start from the same adapter, and their losses must agree at every step. corll's
@@ -11,6 +11,9 @@ another two.
 On Linux TRL is much quicker where glibc keeps the memory that was freed, which it does by itself
 only after pieces of such a size have come and gone. So each case is measured a second time with
 `KEEPS_PAGES` in the environment of both, which its line gives as `..._pages_kept`.
+
+`--model` names another model than the embedded one: then only 256/64 and people's edits are
+measured, the peer in batches of two pairs.
 
 `--people`, or `PEOPLES_EDITS` in the environment, names a file of people's edits (gzipped JSON
 lines with `original` and `edited`).
@@ -39,6 +42,7 @@ from datasets import Dataset, disable_progress_bars
 from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback
 
 from corll import CoactiveConfig, CoactiveLearner, Policy, Preference
+from corll.config import EMBEDDED_MODEL
 from corll.gradient import encode_pair
 from edits import PAIRS, continuation_edits, greeting_edits, peoples_edits, random_edits
 from measuring import Case, Products, memory_gb, new_parser, new_policy, parse, write
@@ -76,14 +80,27 @@ class Work(NamedTuple):
     pairs: int = PAIRS
     processes: int = 1
     with_memory: bool = False
+    model: str = EMBEDDED_MODEL
 
     @property
     def case(self) -> str:
-        return f"dpo_step: {self.name}"
+        on_another = "" if self.model == EMBEDDED_MODEL else f"{self.model}, "
+        return f"dpo_step: {on_another}{self.name}"
 
 
-def works(people: Path | None) -> list[Work]:
-    """All cases, the quick one first."""
+def works(people: Path | None, model: str) -> list[Work]:
+    """All cases of a model, the quick one first."""
+    if model != EMBEDDED_MODEL:
+        larger: dict[str, Any] = {
+            "target": "≥ 2.5×, ≥ 1.5× with pages kept, ≤ half the memory",
+            "peer_batch": 2,
+            "with_memory": True,
+            "model": model,
+        }
+        found = [Work("256 / 64", random_edits(256, 64), **larger)]
+        return found + [
+            Work("people's edits", peoples_edits(file), **larger) for file in [people] if file
+        ]
     found = [
         Work("64 / 64", random_edits(64, 64), target="≥ 5×, ≤ half the memory", with_memory=True),
         Work("256 / 64", random_edits(256, 64), target="≥ 6×", with_memory=True),
@@ -105,7 +122,7 @@ def halved(work: Work) -> Work:
 
 def load_corll(work: Work) -> tuple[CoactiveLearner, list[Preference]]:
     """A learner of plain DPO on plain text, as TRL takes it, and what it learns from."""
-    policy = new_policy(work.dtype)
+    policy = new_policy(work.dtype, work.model)
     config = CoactiveConfig(
         preferences_per_step=work.pairs,
         learning_rate=LEARNING_RATE,
@@ -256,18 +273,24 @@ def measured_apart(work: Work, *, people: Path | None) -> Case:
 def _in_new_process(
     work: Work, people: Path | None, *, pairs: int, environment: dict[str, str]
 ) -> Case:
-    command = [sys.executable, __file__, "--case", work.case, "--pairs", str(pairs)]
-    if people is not None:
-        command += ["--people", str(people)]
     run = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment
+        [*_command(work, people), "--pairs", str(pairs)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
     )
     return Case(**json.loads(run.stdout.strip().splitlines()[-1]))
 
 
-def add_memory(case: Case, work: Work) -> Case:
+def _command(work: Work, people: Path | None) -> list[str]:
+    command = [sys.executable, __file__, "--case", work.case, "--model", work.model]
+    return command if people is None else [*command, "--people", str(people)]
+
+
+def add_memory(case: Case, work: Work, people: Path | None) -> Case:
     """The case with the peak memory of both sides, each measured in a process of its own."""
-    ours, peer = (_peak_memory_gb(work, side) for side in ("ours", "peer"))
+    ours, peer = (_peak_memory_gb(work, people, side) for side in ("ours", "peer"))
     case.more |= {
         "peak_memory_gb_ours": ours,
         "peak_memory_gb_peer": peer,
@@ -291,9 +314,9 @@ def floor(policy: Policy, preferences: Sequence[Preference]) -> float:
     return 2 * products.forward(rows, scored) + products.backward(rows, learned)
 
 
-def _peak_memory_gb(work: Work, side: str) -> float:
+def _peak_memory_gb(work: Work, people: Path | None, side: str) -> float:
     """Peak memory of a step, weights included: the GPU's, else that of a whole new process."""
-    command = [sys.executable, __file__, "--memory-of", side, "--case", work.case]
+    command = [*_command(work, people), "--memory-of", side]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(output.strip().splitlines()[-1])
 
@@ -311,12 +334,13 @@ def _report_own_memory(work: Work, side: str) -> None:
 def main() -> None:
     parser = new_parser(__doc__)
     people = os.environ.get("PEOPLES_EDITS")
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--people", type=Path, default=people, help="a file of people's edits")
     parser.add_argument("--memory-of", choices=["ours", "peer"], help=argparse.SUPPRESS)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--pairs", type=int, help=argparse.SUPPRESS)
     chosen = parse(parser)
-    all_works = works(chosen.people)
+    all_works = works(chosen.people, chosen.model)
     if chosen.case:
         work = next(w for w in all_works if w.case == chosen.case)
         if chosen.memory_of:
@@ -331,7 +355,7 @@ def main() -> None:
             return
         for work in all_works:
             case = measured_apart(work, people=chosen.people)
-            yield add_memory(case, work) if work.with_memory else case
+            yield add_memory(case, work, chosen.people) if work.with_memory else case
 
     write(cases(), "dpo_step", keep=chosen.keep)
 

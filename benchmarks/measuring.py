@@ -23,6 +23,7 @@ from torch.nn.functional import linear
 from corll import LoraConfig, Policy
 from corll.compute.cpu.packed_linear import PackedLinear
 from corll.compute.joined_linear import base_of
+from corll.config import EMBEDDED_MODEL
 from corll.version import __version__
 
 RESULTS = Path(__file__).parent / "results"
@@ -140,9 +141,9 @@ def memory_gb(kind: str = "VmRSS") -> float:
     raise SystemExit(f"memory is read from /proc/self/status, which lacks {kind} here")
 
 
-def new_policy(dtype: str) -> Policy:
-    """The embedded model with a new adapter, on plain text, as the peers take it."""
-    return Policy.load("smollm2-135m", dtype=dtype, chat_template=False, lora=LORA)
+def new_policy(dtype: str, model: str = EMBEDDED_MODEL) -> Policy:
+    """A model with a new adapter, on plain text, as the peers take it."""
+    return Policy.load(model, dtype=dtype, chat_template=False, lora=LORA)
 
 
 def taught_policy(dtype: str) -> Policy:

@@ -10,6 +10,7 @@ it has come. There is no peer: nobody else does this (docs name those who come n
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import statistics
@@ -59,16 +60,39 @@ class Service:
         }
         return self.ask("POST", "chat/completions", json=body)
 
+    def first_token(self, text: str) -> float:
+        """Seconds until the first token of a draft that answers a text."""
+        messages = [{"role": "user", "content": text}]
+        body = {"model": "corll", "messages": messages, "max_tokens": TOKENS, "stream": True}
+        start = time.perf_counter()
+        with self.http.stream("POST", "/v1/chat/completions", json=body) as response:
+            response.raise_for_status()
+            for line in response.iter_lines():
+                chunk = line.removeprefix("data: ")
+                if not chunk.startswith("{"):
+                    continue
+                if any(c["delta"].get("content") for c in json.loads(chunk)["choices"]):
+                    return time.perf_counter() - start
+        raise SystemExit("a draft ended without a token")
+
     def edit(self, draft: Any, text: str) -> Any:
         return self.ask("POST", "edits", json={"draft_id": draft["id"], "text": text})
 
     def learner(self) -> str:
         return str(self.http.get("/readyz").json()["learner"])
 
+    def until_learner_is_ready(self) -> None:
+        until(lambda: self.learner() in ("ready", "off"))
+
 
 @contextmanager
-def started(folder: Path, *, learns: bool = True) -> Iterator[tuple[Service, float]]:
-    """A service on an empty data folder, and the seconds until it was ready to draft."""
+def started(
+    folder: Path, *, learns: bool = True, model: str = EMBEDDED_MODEL, settled: bool = True
+) -> Iterator[tuple[Service, float]]:
+    """A service on an empty data folder, and the seconds until it was ready to draft.
+
+    It is `settled` once its learner is ready too.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {
@@ -79,14 +103,15 @@ def started(folder: Path, *, learns: bool = True) -> Iterator[tuple[Service, flo
         "CORLL_LEARN": str(learns).lower(),
     }
     command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
-    flags = ["--port", str(port), "--data-dir", str(folder), "--model", EMBEDDED_MODEL]
+    flags = ["--port", str(port), "--data-dir", str(folder), "--model", model]
     start = time.perf_counter()
     quiet = subprocess.DEVNULL
     with subprocess.Popen([*command, *flags], env=environment, stdout=quiet) as process:
         service = Service(f"http://127.0.0.1:{port}", process)
         until(lambda: _is_ready(service))
         ready = time.perf_counter() - start
-        until(lambda: service.learner() in ("ready", "off"))
+        if settled:
+            service.until_learner_is_ready()
         try:
             yield service, ready
         finally:
