@@ -18,11 +18,9 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from corll.service.drafting.guards import is_disclaimer, is_loop
+from corll.service.drafting.guards import first_loop, is_disclaimer
 
 _ROWS, _SHORTEST, _PIECE = 600, 200, 3000
-_LOOKS_AT = 190
-"""Tokens, of which the guard sees no more than the latest 180."""
 
 
 def main(tokenizer_folder: str, *files: str) -> None:
@@ -40,11 +38,8 @@ def main(tokenizer_folder: str, *files: str) -> None:
 def _stops(tokenizer: Any, text: str) -> str | None:
     """Return the last words before the guard would stop a text; None where it would not."""
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    for end in range(1, len(ids) + 1):
-        latest = ids[max(0, end - _LOOKS_AT) : end]
-        if is_loop(latest, tokenizer.decode):
-            return str(tokenizer.decode(latest[-20:]))
-    return None
+    end = first_loop(ids, tokenizer.decode)
+    return None if end is None else str(tokenizer.decode(ids[max(0, end - 20) : end]))
 
 
 def _texts(path: Path) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corll.service.drafting.guards import is_disclaimer, is_loop
+from corll.service.drafting.guards import first_loop, is_disclaimer, is_loop
 
 ROOT = Path(__file__).parents[3]
 LETTER = """\
@@ -100,7 +100,7 @@ def letters(ids: Sequence[int]) -> str:
 def speaks_at(text: str) -> int | None:
     """After how many tokens a text that is being written is called a loop."""
     ids = tokens(text)
-    return next((n for n in range(1, len(ids) + 1) if is_loop(ids[:n], decode)), None)
+    return first_loop(ids, decode)
 
 
 @pytest.mark.parametrize("told", LOOPS)

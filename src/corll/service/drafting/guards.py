@@ -15,6 +15,7 @@ _ROUNDS = 3
 _SHORTEST_LOOP = 40
 _WINDOW, _PIECE, _OFTEN = 120, 4, 6
 _COVERED = 0.8
+_LOOKS_AT = max(_WINDOW, _ROUNDS * _LONGEST_PERIOD)
 
 OPENING = 24
 """Tokens after which a text has opened, so that a disclaimer shows."""
@@ -41,6 +42,12 @@ def is_loop(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> bool:
     if not (_goes_round(ids) or _says_the_same(ids)):
         return False
     return any(map(str.isalpha, decode(ids[-_SHORTEST_LOOP:])))
+
+
+def first_loop(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> int | None:
+    """Return after how many of a text's ids it would be stopped as a loop; None where it is not."""
+    ends = range(1, len(ids) + 1)
+    return next((n for n in ends if is_loop(ids[max(0, n - _LOOKS_AT) : n], decode)), None)
 
 
 def _goes_round(ids: Sequence[int]) -> bool:
