@@ -6,7 +6,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -101,11 +101,15 @@ def read_prompts(path: Path = PROMPTS) -> dict[str, DraftPrompt]:
 
 @dataclass(frozen=True, slots=True)
 class DraftFrame:
-    """A frame under the name that tables show, `template` in place of the frame's own words."""
+    """A frame under the name that tables show, `template` in place of the frame's own words.
+
+    `begin` is the beginning of each draft, which the model goes on with.
+    """
 
     name: str
     kind: FrameName
     template: str | None = None
+    begin: str = ""
 
     @classmethod
     def of_file(cls, path: Path) -> DraftFrame:
@@ -133,6 +137,10 @@ class DraftFrame:
         framing = Framing(self.kind, prompt.hint, prompt.sign_as, self.template)
         return framing.around(prompt.message)
 
+    def begun(self, begin: str) -> DraftFrame:
+        """Return this frame with drafts that begin so, under a name that says it."""
+        return replace(self, name=f"{self.name}~{begin}", begin=begin) if begin else self
+
 
 def frames_of(names: Sequence[str], files: Iterable[Path]) -> list[DraftFrame]:
     """Return the frames of these names and files. *Raises*: InputError."""
@@ -143,9 +151,10 @@ def frames_of(names: Sequence[str], files: Iterable[Path]) -> list[DraftFrame]:
     return [*own, *map(DraftFrame.of_file, files)]
 
 
-def digest_of(text: str) -> str:
+def digest_of(frame: DraftFrame, prompt: DraftPrompt) -> str:
     """Return by what a prompt in its frame is recognised."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    told = frame.around(prompt) + "\0" + frame.begin
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
 Key = tuple[str, str, str, bool, int]

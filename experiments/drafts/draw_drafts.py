@@ -1,7 +1,8 @@
 """Draws drafts for the prompts of this folder, in frames, as the service draws them.
 
     python experiments/drafts/draw_drafts.py --model NAME --out DIR [--frames reply,write,none]
-        [--frame-file FILE …] [--guards on|off|both] [--seeds N] [--set tuning|held-out|all]
+        [--frame-file FILE …] [--begin TEXT] [--guards on|off|both] [--seeds N]
+        [--set tuning|held-out|all]
 
 One JSON line a draft goes into DIR/MODEL.jsonl. Stopped and started again, it goes on where it was.
 """
@@ -70,7 +71,7 @@ class Plan:
             "frame": self.frame.name,
             "guards": self.guards,
             "seed": self.seed,
-            "framed": digest_of(self.frame.around(self.prompt)),
+            "framed": digest_of(self.frame, self.prompt),
         }
 
 
@@ -158,7 +159,7 @@ class DraftingTable:
         finish = "loop" if drawn.looped else "length" if drawn.cut else "stop"
         return {
             **plan.facts(self.model),
-            "text": drawn.text(0),
+            "text": plan.frame.begin + drawn.text(0),
             "finish": finish,
             "tokens": drawn.completion_tokens,
             "prompt_tokens": drawn.prompt_tokens,
@@ -176,7 +177,9 @@ class DraftingTable:
         )
         length, context = config.max_completion_length, self._engine.context_length
         if context is not None:
-            length = max(1, min(length, context - self._engine.count_tokens(prompt)))
+            length = max(
+                1, min(length, context - self._engine.count_tokens(prompt, plan.frame.begin))
+            )
         return DraftRequest(
             prompt=prompt,
             version=None,
@@ -184,6 +187,7 @@ class DraftingTable:
             seed=plan.sampling_seed,
             config=config,
             tells=False,
+            beginning=plan.frame.begin,
             guarded=plan.guards,
         )
 
@@ -220,6 +224,9 @@ def _parser() -> argparse.ArgumentParser:
         "--frames", default=",".join(["none", *FRAMES]), help="the service's own, by comma; or ''"
     )
     parser.add_argument("--frame-file", type=Path, nargs="*", default=[], help="frames to compare")
+    parser.add_argument(
+        "--begin", default="", help='beginning of each draft, such as "Dear", without a last space'
+    )
     parser.add_argument("--guards", choices=GUARDS, default="on")
     parser.add_argument("--seeds", type=int, default=1, help="drafts of each prompt in each frame")
     parser.add_argument("--set", choices=SETS, default="tuning", help="which prompts")
@@ -243,6 +250,9 @@ def _planned(options: argparse.Namespace) -> list[Plan]:
         if (prompt.id in options.only if options.only else prompt.held_out in SETS[options.set])
     ]
     frames = frames_of([name for name in options.frames.split(",") if name], options.frame_file)
+    if options.begin != options.begin.rstrip():
+        raise InputError("--begin ends with a space, after which models go on badly; leave it out.")
+    frames = [frame.begun(options.begin) for frame in frames]
     planned = list(plans(chosen, frames, GUARDS[options.guards], options.seeds))
     if not planned:
         raise InputError("There is nothing to draw: no frame suits any of these prompts.")

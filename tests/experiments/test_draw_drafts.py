@@ -114,6 +114,20 @@ def test_a_line_is_what_the_base_draws_of_the_framed_message(
     assert line["fingerprint"] == policy.base.fingerprint
 
 
+def test_a_draft_can_be_begun_for_the_model(
+    drawing: DraftingTable, prompts: list[DraftPrompt]
+) -> None:
+    plan = first_plan(prompts)
+    begun = Plan(plan.prompt, plan.frame.begun("Dear Ms"), guards=False, seed=0)
+    plain, line = drawing.draw(plan), drawing.draw(begun)
+    assert line["frame"] == "reply-own~Dear Ms"
+    assert line["text"].startswith("Dear Ms")
+    assert line["text"] != "Dear Ms" + plain["text"]
+    assert line["prompt_tokens"] > plain["prompt_tokens"]
+    assert line["framed"] != plain["framed"]
+    assert plan.frame.begun("") == plan.frame
+
+
 def test_each_prompt_has_a_seed_of_its_own_and_each_frame_the_same(
     prompts: list[DraftPrompt],
 ) -> None:
@@ -228,6 +242,7 @@ def test_the_command_draws_what_it_is_told(
         (["--seeds", "0"], "at least 1"),
         (["--frames", "answer"], "no frame 'answer'"),
         (["--frames", ""], "nothing to draw"),
+        (["--begin", "Dear "], "ends with a space"),
         (["--only", "late", "--frames", "write"], "nothing to draw"),
     ],
 )
