@@ -25,7 +25,7 @@ from corll.gradient import accumulate_gradient, encode_pair
 from corll.learner import CoactiveLearner
 from corll.model import file_names
 from corll.policy import Policy
-from corll.records import Acceptance, Draft, Learned, Preference, Prompt, Sample
+from corll.records import Acceptance, Draft, Learned, Preference, Prompt, Sample, Verbatim
 from tiny_models import perturb_adapter, weights
 
 # PEFT says these of its own doing, wherever a test calls it as a user of PEFT would.
@@ -613,6 +613,20 @@ def test_prompts_are_rendered_as_before(
     del state["enable_thinking"]
     (tmp_path / file_names.LEARNER).write_text(json.dumps(state))
     assert CoactiveLearner.load(tmp_path).policy.codec.enable_thinking
+
+
+def test_prompts_that_are_continued_verbatim_come_back_as_such(
+    policy: Policy, tmp_path: Path
+) -> None:
+    learner = CoactiveLearner(policy, QUICK.with_settings(replay_per_step=2))
+    for past, prompt in ((False, Verbatim("Dear")), (True, Verbatim("Hello")), (True, "Hi")):
+        preference = Preference(prompt, " Anna", " Ben")
+        learner.buffer.past.append(preference) if past else learner.buffer.add(preference)
+    learner.save(tmp_path)
+    again = CoactiveLearner.load(tmp_path, policy=policy)
+    prompts = [preference.prompt for preference in (*again.buffer, *again.buffer.past)]
+    assert prompts == ["Dear", "Hello", "Hi"]
+    assert [type(prompt) for prompt in prompts] == [Verbatim, Verbatim, str]
 
 
 def test_it_can_be_loaded_onto_a_policy_that_is_there(
