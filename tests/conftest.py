@@ -19,6 +19,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+import corll
 from corll.compute.cpu.kernels import compiled_kernels
 from corll.errors import ConfigError
 from corll.policy import Policy
@@ -26,6 +27,11 @@ from expected_skips import pytest_make_collect_report, pytest_runtest_makereport
 from tiny_models import build_gpt2, build_llama, build_tokenizer
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # pytest finds them here
+
+# Processes that tests start see the sources that the tests see, whichever are installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(corll.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 # Examples are the same in every run, and a busy machine is no failure.
 settings.register_profile(
