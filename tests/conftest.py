@@ -22,8 +22,10 @@ from hypothesis import HealthCheck, settings
 import corll
 from corll.compute.cpu.kernels import compiled_kernels
 from corll.errors import ConfigError
+from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from expected_skips import pytest_make_collect_report, pytest_runtest_makereport
+from learners import QUICK
 from tiny_models import build_gpt2, build_llama, build_tokenizer
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # pytest finds them here
@@ -78,6 +80,12 @@ def policy(tiny_model_folder: Path) -> Policy:
 def any_policy(any_model_folder: Path) -> Policy:
     """A fresh policy on each architecture, in float32."""
     return Policy.load(any_model_folder, dtype="float32")
+
+
+@pytest.fixture
+def learner(policy: Policy) -> CoactiveLearner:
+    """A learner of the fresh policy that steps on two preferences."""
+    return CoactiveLearner(policy, QUICK)
 
 
 KERNEL_MODES = ("off", "plain", "tiles")
