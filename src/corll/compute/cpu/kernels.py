@@ -40,6 +40,7 @@ _MODES = ("auto", "off", "plain", "tiles")
 _SOURCES = tuple(
     Path(__file__).with_name(f"{name}.c") for name in ("kernels", "tiles", "quantized")
 )
+_HEADER = Path(__file__).with_name("bf16.h")
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 _LONGEST_BUILD_S = 60
 LANES = 16
@@ -94,7 +95,7 @@ def _built() -> Path:
     if compiler is None or sys.platform != "linux":
         raise FileNotFoundError("there is no C compiler" if compiler is None else sys.platform)
     flags = [*_FLAGS, "-mprefer-vector-width=512"] if platform.machine() == "x86_64" else _FLAGS
-    sources = [source.read_text() for source in _SOURCES]
+    sources = [source.read_text() for source in (*_SOURCES, _HEADER)]
     made_from = (*sources, compiler, *flags, platform.machine(), _processor_features())
     key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:16]
     library = cache_folder() / f"cpu-kernels-{key}.so"

@@ -9,37 +9,26 @@
  * inputs × 16 outputs × 4 inputs. Their scales, in bf16, for each 16 outputs, for each group, 16 outputs.
  */
 
-#include <stdint.h>
-
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
 
 #include <immintrin.h>
-#include <string.h>
 
-typedef uint16_t bf16;
-typedef int64_t size;
+#include "bf16.h"
 
-enum { LANES = 16, GROUP = 64, FOURS = GROUP / 4, BLOCK = LANES * GROUP };
+enum { GROUP = 64, FOURS = GROUP / 4, BLOCK = LANES * GROUP };
 
 int quantized_allowed(void) { return 1; }
 
-static inline __m512 wide(const void *values, size at, size is_float) {
-    if (is_float) return _mm512_loadu_ps((const float *)values + at);
-    __m256i half = _mm256_loadu_si256((const __m256i *)((const bf16 *)values + at));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+static inline __m512 load(const void *values, size at, size is_float) {
+    return is_float ? _mm512_loadu_ps((const float *)values + at)
+                    : (__m512)wide_vector((const bf16 *)values + at);
 }
 
-/* To the nearest, ties to even. */
-static inline void narrow(__m512 values, void *to, size at, size is_float) {
-    if (is_float) {
+static inline void store(__m512 values, void *to, size at, size is_float) {
+    if (is_float)
         _mm512_storeu_ps((float *)to + at, values);
-        return;
-    }
-    __m512i bits = _mm512_castps_si512(values);
-    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    bits = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-    __m256i half = _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
-    _mm256_storeu_si256((__m256i *)((bf16 *)to + at), half);
+    else
+        narrow_vector((vector)values, (bf16 *)to + at);
 }
 
 /* Rounds `rows` × `width` values; for each group its scale, and what its sums start from. */
@@ -48,7 +37,7 @@ static void quantize(const void *x, size is_float, int8_t *quantized, float *sca
     for (size g = 0; g < rows * width / GROUP; g++) {
         __m512 values[GROUP / LANES], most = _mm512_setzero_ps();
         for (size v = 0; v < GROUP / LANES; v++) {
-            values[v] = wide(x, g * GROUP + v * LANES, is_float);
+            values[v] = load(x, g * GROUP + v * LANES, is_float);
             most = _mm512_max_ps(most, _mm512_abs_ps(values[v]));
         }
         float scale = _mm512_reduce_max_ps(most) / 127.0f;
@@ -100,7 +89,7 @@ static inline __attribute__((always_inline)) void some_products(const struct pro
             }
         }
         for (int b = 0; b < P; b++) {
-            __m512 scale = wide(p->scales, ((first + b) * groups + g) * LANES, 0);
+            __m512 scale = load(p->scales, ((first + b) * groups + g) * LANES, 0);
             for (int r = 0; r < R; r++) {
                 __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(p->x_scales[(row + r) * groups + g]));
                 total[r][b] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r][b]), both, total[r][b]);
@@ -111,9 +100,9 @@ static inline __attribute__((always_inline)) void some_products(const struct pro
         for (int b = 0; b < P; b++) {
             size column = (first + b) * LANES, at = (row + r) * p->columns + column;
             __m512 value = total[r][b];
-            if (p->bias) value = _mm512_add_ps(value, wide(p->bias, column, p->is_float));
-            if (p->added) value = _mm512_add_ps(value, wide(p->added, at, p->is_float));
-            narrow(value, p->out, at, p->is_float);
+            if (p->bias) value = _mm512_add_ps(value, load(p->bias, column, p->is_float));
+            if (p->added) value = _mm512_add_ps(value, load(p->added, at, p->is_float));
+            store(value, p->out, at, p->is_float);
         }
 }
 
