@@ -6,7 +6,7 @@ from a prompt, after PROMPT tokens and DRAWN of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -197,29 +197,8 @@ def whole_attention(batch: attention._Batch, visible: Tensor, *, with_gradient: 
 
 def token(kernels: CpuKernels, count: int) -> Contest:
     """Compare attention of one more token; torch.compile gets one length, a draft has many."""
-    prompts = count // 8
-    history = [random(prompts, G, PROMPT, D, seed=n) for n in (1, 2)]
-    ours, plain = CompiledBranchingLayer(8, CAPACITY, kernels), BranchingLayer(8, CAPACITY)
-    for layer in (ours, plain):
-        layer.update(*history)
     mask = torch.zeros(count, 1, 1, PROMPT + DRAWN + 1).bfloat16()
-
-    def attend(layer: BranchingLayer, heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        queries, keys, values = _rotated_token(heads, cos, sin)
-        keys, values = layer.update(keys, values)
-        own = mask[..., : layer.length]
-        module = torch.nn.Identity()
-        return attention.grouped_attention(module, queries, keys, values, own, SCALING)[0][:, 0]
-
-    for n in range(DRAWN):
-        angles = _angles(count, n)
-        heads = random(count, H + 2 * G, D, seed=n)
-        ours.attend_token(heads, *angles, mask[..., : PROMPT + n + 1], SCALING)
-        attend(plain, heads, *angles)
-    kept = [
-        part.detach().clone(memory_format=torch.contiguous_format)
-        for part in (plain.keys, plain.values)
-    ]
+    ours, plain = _grown_caches(kernels, count, mask)
     place = PROMPT + DRAWN
 
     def by_ours(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -228,7 +207,56 @@ def token(kernels: CpuKernels, count: int) -> Contest:
 
     def by_plain(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         plain.length = place
-        return attend(plain, heads, cos, sin)
+        return _attend_plainly(plain, heads, (cos, sin), mask)
+
+    new, angles = random(count, H + 2 * G, D, seed=DRAWN), _angles(count, DRAWN)
+    by_sdpa, formula = _over_kept_keys(plain, count, mask)
+    return Contest(
+        "attend_token",
+        f"{count} rows",
+        by_ours,
+        by_plain,
+        lambda: (new, *angles),
+        LAYERS,
+        compiled={"compiled": formula, "compiled SDPA": by_sdpa},
+        others={"SDPA": by_sdpa},
+    )
+
+
+def _grown_caches(
+    kernels: CpuKernels, count: int, mask: Tensor
+) -> tuple[CompiledBranchingLayer, BranchingLayer]:
+    """Return our cache and the plain one after prompts and `DRAWN` tokens of so many rows."""
+    history = [random(count // 8, G, PROMPT, D, seed=n) for n in (1, 2)]
+    ours, plain = CompiledBranchingLayer(8, CAPACITY, kernels), BranchingLayer(8, CAPACITY)
+    for layer in (ours, plain):
+        layer.update(*history)
+    for n in range(DRAWN):
+        angles = _angles(count, n)
+        heads = random(count, H + 2 * G, D, seed=n)
+        ours.attend_token(heads, *angles, mask[..., : PROMPT + n + 1], SCALING)
+        _attend_plainly(plain, heads, angles, mask)
+    return ours, plain
+
+
+def _attend_plainly(
+    layer: BranchingLayer, heads: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor
+) -> Tensor:
+    queries, keys, values = _rotated_token(heads, *angles)
+    keys, values = layer.update(keys, values)
+    own, module = mask[..., : layer.length], torch.nn.Identity()
+    return attention.grouped_attention(module, queries, keys, values, own, SCALING)[0][:, 0]
+
+
+def _over_kept_keys(
+    plain: BranchingLayer, count: int, mask: Tensor
+) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """Return torch's attention and the formula, both over a contiguous copy of a cache."""
+    place = PROMPT + DRAWN
+    kept = [
+        part.detach().clone(memory_format=torch.contiguous_format)
+        for part in (plain.keys, plain.values)
+    ]
 
     def stored(heads: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         queries, key, value = _rotated_token(heads, cos, sin)
@@ -250,17 +278,7 @@ def token(kernels: CpuKernels, count: int) -> Contest:
         out: Tensor = weights @ values
         return out.reshape(count, H, D)
 
-    new, angles = random(count, H + 2 * G, D, seed=DRAWN), _angles(count, DRAWN)
-    return Contest(
-        "attend_token",
-        f"{count} rows",
-        by_ours,
-        by_plain,
-        lambda: (new, *angles),
-        LAYERS,
-        compiled={"compiled": formula, "compiled SDPA": by_sdpa},
-        others={"SDPA": by_sdpa},
-    )
+    return by_sdpa, formula
 
 
 def _angles(rows: int, seed: int) -> tuple[Tensor, Tensor]:

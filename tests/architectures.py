@@ -5,6 +5,7 @@ Transformers 5.23 has all of them, and runs each on a CPU.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,46 @@ ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 """By name: transformers' class of config, and what it is given beside the vocabulary."""
 
+BORDER = 64
+"""Tokens after which the rope scalings below have other frequencies."""
+
+_LONGROPE: Mapping[str, Any] = {
+    **_LLAMA_LIKE,
+    "original_max_position_embeddings": BORDER,
+    "rope_parameters": {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "original_max_position_embeddings": BORDER,
+        "short_factor": [1.0] * 4,
+        "long_factor": [2.0, 4.0, 8.0, 16.0],
+    },
+}
+_DYNAMIC: Mapping[str, Any] = {
+    "max_position_embeddings": BORDER,
+    "rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0},
+}
+
+ROPE_SCALINGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "llama-longrope": ("Llama", _LONGROPE),
+    "phi-3-longrope": ("Phi3", {**_LONGROPE, "sliding_window": None}),
+    "phi-3-longrope-window": ("Phi3", {**_LONGROPE, "sliding_window": 16}),
+    "llama-dynamic": ("Llama", {**_LLAMA_LIKE, **_DYNAMIC}),
+    "gpt-neox-dynamic": ("GPTNeoX", {**_GPT_LIKE, "rotary_pct": 0.5, **_DYNAMIC}),
+    "gemma-3-dynamic": (
+        "Gemma3Text",
+        {
+            **_GEMMA,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "max_position_embeddings": BORDER,
+            "rope_parameters": {
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+                "full_attention": _DYNAMIC["rope_parameters"],
+            },
+        },
+    ),
+}
+"""Models whose frequencies depend on the length of a text, as `ARCHITECTURES`."""
+
 _KEEP_AS_BUILT = ("A_log", "dt_", "time_", ".D", "recurrent_param", "e_score_correction_bias")
 """Parameters that a recurrence needs in its range."""
 
@@ -219,7 +260,8 @@ def build(name: str, vocab_size: int | None = None) -> Any:
 
     Its vocabulary is the tokenizer's by default.
     """
-    kind, settings = ARCHITECTURES[name]
+    # Configurations write into the dictionaries that they are given.
+    kind, settings = copy.deepcopy({**ARCHITECTURES, **ROPE_SCALINGS}[name])
     ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
     vocab_size = vocab_size or len(build_tokenizer(chat=False))
     config = getattr(transformers, f"{kind}Config")(vocab_size=vocab_size, **ids, **settings)

@@ -19,13 +19,21 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+import corll
 from corll.compute.cpu.kernels import compiled_kernels
 from corll.errors import ConfigError
+from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from expected_skips import pytest_make_collect_report, pytest_runtest_makereport
+from learners import QUICK
 from tiny_models import build_gpt2, build_llama, build_tokenizer
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # pytest finds them here
+
+# Processes that tests start see the sources that the tests see, whichever are installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(corll.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 # Examples are the same in every run, and a busy machine is no failure.
 settings.register_profile(
@@ -72,6 +80,12 @@ def policy(tiny_model_folder: Path) -> Policy:
 def any_policy(any_model_folder: Path) -> Policy:
     """A fresh policy on each architecture, in float32."""
     return Policy.load(any_model_folder, dtype="float32")
+
+
+@pytest.fixture
+def learner(policy: Policy) -> CoactiveLearner:
+    """A learner of the fresh policy that steps on two preferences."""
+    return CoactiveLearner(policy, QUICK)
 
 
 KERNEL_MODES = ("off", "plain", "tiles")

@@ -18,6 +18,7 @@ from corll.records import (
     Round,
     Sample,
     StepResult,
+    Verbatim,
     text_of,
 )
 
@@ -28,9 +29,15 @@ SAMPLES = st.builds(
     logprob=st.none() | st.floats(max_value=0, allow_nan=False, allow_infinity=False),
     finished=st.booleans(),
 )
-PROMPTS = st.text() | st.lists(
-    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": st.text()}),
-    min_size=1,
+PROMPTS = (
+    st.text()
+    | st.text().map(Verbatim)
+    | st.lists(
+        st.fixed_dictionaries(
+            {"role": st.sampled_from(["user", "assistant"]), "content": st.text()}
+        ),
+        min_size=1,
+    )
 )
 DRAFTS = st.builds(
     Draft,
@@ -52,18 +59,22 @@ def test_a_sample_survives_json(sample: Sample) -> None:
 
 @given(DRAFTS)
 def test_a_draft_survives_json(draft: Draft) -> None:
-    assert Draft.from_dict(json.loads(json.dumps(asdict(draft)))) == draft
+    again = Draft.from_dict(json.loads(json.dumps(draft.to_dict())))
+    assert again == draft
+    assert type(again.prompt) is type(draft.prompt)
 
 
 @given(DRAFTS, st.none() | st.text(), st.none() | SAMPLES)
 def test_an_edit_survives_json(draft: Draft, text: str | None, sample: Sample | None) -> None:
     edit = Edit(draft, text, sample)
-    assert Edit.from_dict(json.loads(json.dumps(asdict(edit)))) == edit
+    again = Edit.from_dict(json.loads(json.dumps(edit.to_dict())))
+    assert again == edit
+    assert type(again.draft.prompt) is type(draft.prompt)
 
 
 def test_an_edit_that_knows_no_sample_is_read_too() -> None:
     """Runs of before kept none."""
-    kept = asdict(Edit(Draft("Coming?", (SHORT,)), "no"))
+    kept = Edit(Draft("Coming?", (SHORT,)), "no").to_dict()
     del kept["sample"]
     assert Edit.from_dict(kept) == Edit(Draft("Coming?", (SHORT,)), "no", None)
 
@@ -91,7 +102,7 @@ def test_a_preference_keeps_its_reference_beside_the_rest() -> None:
     assert preference.reference is None
     assert scored == Preference("Coming?", chosen=SHORT, rejected=LONG, reference=reference)
     for kept in (preference, scored, Preference("Coming?", "no", "yes")):
-        assert Preference.from_dict(json.loads(json.dumps(asdict(kept)))) == kept
+        assert Preference.from_dict(json.loads(json.dumps(kept.to_dict()))) == kept
 
 
 def test_a_round_knows_an_acceptance_from_a_preference_and_from_silence() -> None:

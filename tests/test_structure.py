@@ -40,8 +40,8 @@ ROOMS = {
     "learner": "ground step gradient draft model policy",
     "algorithm": "ground learner",
     "simulation": "ground losses model policy draft step learner",
-    "laboratory": "ground files losses compute compute.choose model policy draft step learner "
-    "algorithm simulation",
+    "laboratory": "ground files losses catalog.shapes compute compute.choose model policy draft "
+    "step learner algorithm simulation",
     "client": "errors moved records schemas",
     "past_texts": "ground files",
     "service": "ground schemas service.store service.drafting service.learning service.versions "

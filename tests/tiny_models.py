@@ -28,6 +28,9 @@ from corll.policy import Policy
 DEVICE = choose_device(None)
 """Where `Policy.load` puts a model by itself, and these models are built."""
 
+ROW = torch.tensor([[5, 9, 2, 31, 17, 8]])
+"""A few ids that every tiny vocabulary has."""
+
 END = "<|end|>"
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}" + END + "\n"
@@ -149,6 +152,13 @@ def perturb_adapter(policy: Policy, *, seed: int = 0, scale: float = 0.05) -> No
 def weights(policy: Policy) -> dict[str, Tensor]:
     """A copy of what learns, on the CPU."""
     return {name: p.detach().cpu().clone() for name, p in policy.trainable_parameters().items()}
+
+
+def logits(model: Any) -> Tensor:
+    """What a model gives for `ROW`. *Shapes*: 1 × 6 × V."""
+    with torch.no_grad():
+        result: Tensor = model(ROW).logits
+    return result
 
 
 def plain_logprob(base: LoadedModel, prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> float:

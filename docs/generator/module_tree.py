@@ -39,7 +39,7 @@ def drawn(document: str) -> dict[str, str]:
 
 def on_disk() -> set[str]:
     """Return the modules of the package, Python and C; a folder stands for its `__init__.py`."""
-    files = [path for path in SOURCE.rglob("*") if path.suffix in {".py", ".c"}]
+    files = [path for path in SOURCE.rglob("*") if path.suffix in {".py", ".c", ".h"}]
     paths = {path.relative_to(SOURCE).as_posix() for path in files} - {"__init__.py"}
     return {path.removesuffix("__init__.py") for path in paths}
 

@@ -87,7 +87,7 @@ class Evaluation:
     def records(self) -> list[dict[str, Any]]:
         """Return one plain object a prompt, for JSON lines; `from_records` reads it back."""
         return [
-            {**asdict(edit), **asdict(measures)}
+            {**edit.to_dict(), **asdict(measures)}
             for edit, measures in zip(self.edits, self.measures, strict=True)
         ]
 

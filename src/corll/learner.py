@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +144,7 @@ class CoactiveLearner:
             self.policy.save_reference(target / _REFERENCE_FOLDER)
         self.optimizer.save(target)
         kept = (self.buffer, self.buffer.past) if with_preferences else ((), ())
-        waiting, past = ([asdict(preference) for preference in part] for part in kept)
+        waiting, past = ([preference.to_dict() for preference in part] for part in kept)
         state = {
             "base_model": self.policy.name,
             "dtype": str(self.policy.dtype).removeprefix("torch."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import fsum
 from typing import Any, TypeAlias, TypedDict
 from warnings import warn
@@ -30,6 +30,10 @@ class Verbatim(str):
     """A prompt that is continued as it stands, without the chat template around it."""
 
     __slots__ = ()
+
+
+_VERBATIM = "verbatim"
+"""Under which name JSON holds the text of such a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +89,15 @@ class Draft:
         """The text that is shown."""
         return self.sample.text
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the draft as JSON holds it, for `from_dict`."""
+        return {**asdict(self), "prompt": _stored(self.prompt)}
+
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Draft:
         scores = fields["scores"]
         return cls(
-            prompt=fields["prompt"],
+            prompt=_as_it_was(fields["prompt"]),
             candidates=tuple(Sample.from_dict(sample) for sample in fields["candidates"]),
             choice=fields["choice"],
             scores=None if scores is None else tuple(scores),
@@ -118,6 +126,10 @@ class Edit:
     def of_sample(cls, draft: Draft, sample: Sample) -> Edit:
         """Return the answer of a user who is a policy."""
         return cls(draft, sample.text, sample)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the edit as JSON holds it, for `from_dict`."""
+        return {**asdict(self), "draft": self.draft.to_dict()}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Edit:
@@ -169,6 +181,10 @@ class Preference:
     def with_reference(self, reference: ReferenceLogprobs) -> Preference:
         return replace(self, reference=reference)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the preference as JSON holds it, for `from_dict`."""
+        return {**asdict(self), "prompt": _stored(self.prompt)}
+
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Preference:
         chosen, rejected = (
@@ -178,7 +194,7 @@ class Preference:
         reference = fields["reference"]
         if reference is not None:
             reference = ReferenceLogprobs.from_dict(reference)
-        return cls(fields["prompt"], chosen, rejected, reference)
+        return cls(_as_it_was(fields["prompt"]), chosen, rejected, reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +268,19 @@ def template_kwargs_of(prompt: Prompt) -> Mapping[str, Any] | None:
     if isinstance(prompt, Mapping) and "messages" in prompt:
         return prompt.get("chat_template_kwargs", {})
     return None
+
+
+def _stored(prompt: Prompt) -> Any:
+    """Return a prompt as JSON holds it, where a text that is verbatim has to say so."""
+    return {_VERBATIM: str(prompt)} if isinstance(prompt, Verbatim) else prompt
+
+
+def _as_it_was(stored: Any) -> Prompt:
+    """Return a prompt from what `_stored` made of it."""
+    if isinstance(stored, Mapping) and _VERBATIM in stored:
+        return Verbatim(stored[_VERBATIM])
+    prompt: Prompt = stored
+    return prompt
 
 
 def text_of(response: Response) -> str:

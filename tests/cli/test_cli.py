@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from tyro.conf import Suppress
 
+import corll
 from corll.cli import COMMANDS, main
 from corll.cli.adapters import (
     ImportAdapterSettings,
@@ -103,6 +105,17 @@ NOT_FLAGS = {
 }
 
 
+def test_a_process_runs_the_sources_that_the_tests_see(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import corll; print(corll.__file__)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert done.stdout.strip() == corll.__file__
+
+
 def test_each_command_is_looked_at() -> None:
     assert set(FLAGS_OF) >= set(COMMANDS)
 
@@ -113,7 +126,7 @@ def test_help_names_every_setting_and_imports_nothing_heavy(command: str) -> Non
         [sys.executable, "-c", HELP_WITHOUT_TORCH, *command.split(), "--help"],
         capture_output=True,
         text=True,
-        env={"COLUMNS": "100", "PATH": ""},
+        env={"COLUMNS": "100", "PATH": "", "PYTHONPATH": os.environ["PYTHONPATH"]},
     )
     assert shown.returncode == 0, shown.stderr
     text = " ".join(shown.stdout.replace("│", " ").split())

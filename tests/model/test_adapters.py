@@ -11,7 +11,6 @@ import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from corll.config import LoraConfig
@@ -19,21 +18,13 @@ from corll.errors import AdapterError
 from corll.model.adapters import POLICY, REFERENCE, AdapterSet, fingerprint
 from corll.model.loading import load_model
 from corll.policy import Policy
-from tiny_models import build_llama, perturb_adapter
+from tiny_models import build_llama, logits, perturb_adapter
 
 # PEFT says these of its own doing, wherever a test calls it as a user of PEFT would.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated"),
     pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to"),
 ]
-
-ROW = torch.tensor([[5, 9, 2, 31, 17, 8]])
-
-
-def logits(model: Any) -> Tensor:
-    with torch.no_grad():
-        result: Tensor = model(ROW).logits
-    return result
 
 
 @pytest.fixture

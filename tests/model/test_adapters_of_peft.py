@@ -16,21 +16,13 @@ from architectures import write
 from corll.config import LoraConfig
 from corll.errors import AdapterError
 from corll.policy import Policy
-from tiny_models import perturb_adapter
+from tiny_models import logits, perturb_adapter
 
 # PEFT says these of its own doing, wherever a test calls it as a user of PEFT would.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated"),
     pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys"),
 ]
-
-ROW = torch.tensor([[5, 9, 2, 31, 17, 8]])
-
-
-def logits(model: Any) -> Tensor:
-    with torch.no_grad():
-        result: Tensor = model(ROW).logits
-    return result
 
 
 def logits_of(policy: Policy) -> Tensor:

@@ -51,12 +51,30 @@ SUBJECTS = (
     ),
     Subject(
         "gradient",
-        ("test_gradient.py", "compute/test_passes.py", "test_learner.py"),
+        ("test_gradient.py", "compute/test_passes.py", "test_learner_steps.py"),
         sample=45,
     ),
-    Subject("learner", ("test_learner.py", "test_random_streams.py"), sample=45),
-    Subject("step", ("test_step.py", "test_random_streams.py", "test_learner.py"), sample=45),
-    Subject("policy", ("test_policy.py", "test_draft.py", "model/test_whole_copies.py"), sample=45),
+    Subject(
+        "learner",
+        ("test_learner.py", "test_saved_learner.py", "test_random_streams.py"),
+        sample=45,
+    ),
+    Subject(
+        "step",
+        (
+            *("test_step.py", "test_random_streams.py"),
+            *("test_learner.py", "test_learner_steps.py", "test_saved_learner.py"),
+        ),
+        sample=45,
+    ),
+    Subject(
+        "policy",
+        (
+            *("test_policy.py", "test_policy_reference.py"),
+            *("test_draft.py", "model/test_whole_copies.py"),
+        ),
+        sample=45,
+    ),
     # Plain ground.
     Subject("records", ("test_records.py", "test_algorithm.py")),
     Subject("text", ("test_text.py",), sample=45),

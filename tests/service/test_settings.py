@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -88,11 +89,12 @@ def test_the_data_folder_is_the_same_from_any_working_directory() -> None:
 
 def test_print_config_says_what_flags_and_variables_come_to() -> None:
     command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
+    own = {"CORLL_PORT": "9000", "CORLL_MAX_WAITING": "7", "PATH": "", "HOME": "/home/ann"}
     done = subprocess.run(
         [*command, "--print-config", "--port", "9001"],
         capture_output=True,
         text=True,
-        env={"CORLL_PORT": "9000", "CORLL_MAX_WAITING": "7", "PATH": "", "HOME": "/home/ann"},
+        env={**own, "PYTHONPATH": os.environ["PYTHONPATH"]},
         check=True,
     )
     shown = json.loads(done.stdout)

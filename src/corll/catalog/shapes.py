@@ -40,6 +40,14 @@ class Shape:
 
     def adapter_parameters(self, rank: int) -> int:
         """Count LoRA's weights on all linear layers: rank · (inputs + outputs)."""
-        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        attention = 2 * (self.hidden + queries) + 2 * (self.hidden + keys)
-        return rank * self.layers * (attention + 3 * (self.hidden + self.inner))
+        sizes = self.heads * self.head_dim, self.kv_heads * self.head_dim, self.inner
+        return rank * self.layers * adapted_widths(self.hidden, *sizes)
+
+
+def adapted_widths(hidden: int, queries: int, keys: int, inner: int) -> int:
+    """Return inputs + outputs of a block's linear layers in all: q, k, v, o, gate, up and down.
+
+    `queries` and `keys` are the sizes of all their heads together. LoRA of rank 1 has as many
+    weights.
+    """
+    return 2 * (hidden + queries) + 2 * (hidden + keys) + 3 * (hidden + inner)

@@ -25,6 +25,7 @@ from corll.compute.growing_rows import growing_rows
 from corll.compute.network import Drafting, Network
 from corll.compute.packing import Ids, Tree
 from corll.compute.plain import PlainBackend
+from corll.compute.rope_lengths import turn_rows_by_length
 from corll.compute.scoring import token_logprobs
 from corll.errors import ConfigError
 
@@ -106,11 +107,13 @@ def examine(model: Any, backend: Backend) -> Network:
     What a shortcut gives is compared token by token with what plain rows give, as closely as the
     dtype allows; fused layers in 16 bits are known to take trees. A model that declares a window of
     attention shorter than its context, or carries a state from token to token, gets plain rows
-    without a trial: rows of trees know neither.
+    without a trial: rows of trees know neither. One whose rope scaling depends on the length turns
+    each row by its own from here on.
     *Raises*: ConfigError for a model that cannot be scored at all.
     """
-    plain = Network(model, backend, takes_trees=False, head_is_linear=False)
-    prompt, responses = _texts(model)
+    lengths = turn_rows_by_length(model)
+    plain = Network(model, backend, takes_trees=False, head_is_linear=False, lengths=lengths)
+    prompt, responses = _texts(model, None if lengths is None else lengths.border)
     expected = _plain_logprobs(plain, prompt, responses)
     _check_causal(plain, responses, expected)
     linear = replace(plain, head_is_linear=True)
@@ -165,13 +168,15 @@ def _found_by_path(name: str) -> Callable[[Any], Backend]:
     return found
 
 
-def _texts(model: Any) -> tuple[Ids, list[Ids]]:
+def _texts(model: Any, longest: int | None) -> tuple[Ids, list[Ids]]:
     """Return a prompt and three responses that share a beginning, of ids from all the vocabulary.
 
-    Of the first ids alone, often special ones, bf16 makes mostly noise.
+    None is longer than the context, or than `longest` tokens where that is given. Of the first ids
+    alone, often special ones, bf16 makes mostly noise.
     """
     size = model.config.get_text_config().vocab_size
     room = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 20
+    room = min(room, longest or room)
     scale = min(1.0, room / (_PROMPT + _SHARED + _BRANCH))
     lengths = [max(1, int(scale * length)) for length in (_PROMPT, _SHARED, _BRANCH)]
     generator = torch.Generator().manual_seed(0)

@@ -25,7 +25,8 @@ from corll.config import SamplingConfig
 class Branch:
     """One sampled response. *Units*: `logprob` in nats, of the full distribution.
 
-    `logprob` is None where the text was not drawn by the weights that score it.
+    `logprob` is None where the text was not drawn by the weights that score it, or where it grew
+    to a length at which all of its tokens score otherwise.
     """
 
     token_ids: Ids
@@ -92,6 +93,7 @@ class Decoding:
             self._growing = growing_rows(network, prompts, num_samples, max_new_tokens)
         device = self._growing.logits.device
         self.network, self.sampling = network, sampling
+        self._begun = [len(prompt) for prompt in prompts for _ in range(num_samples)]
         self._uniforms = streams.to(device)
         self._ends = torch.tensor(tuple(end_ids), device=device)
         self._drawn: Tensor | None = None
@@ -149,9 +151,15 @@ class Decoding:
         totals = self.logprobs.sum(-1)
         columns = (self.token_ids, self.lengths, totals, self.finished)
         return [
-            Branch(tuple(ids[:length]), total if self.exactly else None, end)
-            for ids, length, total, end in zip(*(c.tolist() for c in columns), strict=True)
+            Branch(tuple(ids[:length]), total if self._scores(begun, length) else None, end)
+            for begun, ids, length, total, end in zip(
+                self._begun, *(c.tolist() for c in columns), strict=True
+            )
         ]
+
+    def _scores(self, begun: int, length: int) -> bool:
+        """Say whether a response is scored by the numbers that drew it."""
+        return self.exactly and self.network.turns_alike((begun, begun + length))
 
     def _feed(self, drawn: Tensor) -> None:
         """Feed the tokens just drawn; drop the rows that ended once these are half of all."""

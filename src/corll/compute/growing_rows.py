@@ -1,9 +1,10 @@
-"""Rows that grow by a token at a time, and the logits that follow each: three ways.
+"""Rows that grow by a token at a time, and the logits that follow each: three ways, and a change.
 
 `PaddedRows` are one batch over one cache, of models that allow it. Models that carry a state from
 token to token know no padding: `RowsByPrompt` go on over the model's own cache, one prompt after
 another, or one row after another. `RecomputedRows` have no cache, which is slow, and right for
-every causal model.
+every causal model. `RowsAcrossLengths` begin any of these again where the keys before a token
+depend on how long its row has grown.
 """
 
 from __future__ import annotations
@@ -46,6 +47,15 @@ def growing_rows(
     network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
 ) -> GrowingRows:
     """Return rows after their prompts, in the way that the network allows."""
+    grown = (range(len(prompt), len(prompt) + max_new_tokens) for prompt in prompts)
+    if all(map(network.turns_alike, grown)):
+        return _growing_rows(network, prompts, num_samples, max_new_tokens)
+    return RowsAcrossLengths(network, prompts, num_samples, max_new_tokens)
+
+
+def _growing_rows(
+    network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
+) -> GrowingRows:
     if network.drafting == "batch":
         return PaddedRows(network, prompts, num_samples, max_new_tokens)
     if network.drafting == "recomputed":
@@ -178,7 +188,47 @@ class RecomputedRows(GrowingRows):
         for row, ids in enumerate(self._ids):
             token_ids[row, : len(ids)] = torch.tensor(ids)
         token_ids = token_ids.to(self.rows.device)
-        self.logits, _ = self.network.logits_after(token_ids, ends, use_cache=False)
+        placed = {}
+        if self.network.lengths is not None:
+            places = torch.arange(token_ids.shape[1], device=ends.device).expand_as(token_ids)
+            placed["position_ids"] = torch.where(places <= ends[:, None], places, 0)
+        self.logits, _ = self.network.logits_after(token_ids, ends, use_cache=False, **placed)
+
+
+class RowsAcrossLengths(GrowingRows):
+    """Rows whose tokens are all turned otherwise once a row is longer (`RopeLengths`).
+
+    What is known of a row is of its former length then, so that all rows begin again, as scoring
+    would compute them at this length. `transformers` does so for Phi-3, and for others goes on
+    over keys of the former length, which no scoring gives.
+    """
+
+    def __init__(
+        self, network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
+    ) -> None:
+        super().__init__(network, prompts, num_samples)
+        self._ids = [list(prompt) for prompt in prompts for _ in range(num_samples)]
+        self._room = max_new_tokens
+        self._growing = _growing_rows(network, prompts, num_samples, max_new_tokens)
+        self.logits = self._growing.logits
+
+    def feed(self, drawn: Tensor) -> None:
+        """Take one more token for each row. *Shapes*: N."""
+        self._room -= 1
+        for ids, token in zip(self._ids, drawn.tolist(), strict=True):
+            ids.append(token)
+        if all(self.network.turns_alike((len(ids) - 1, len(ids))) for ids in self._ids):
+            self._growing.feed(drawn)
+        else:
+            rows = [tuple(ids) for ids in self._ids]
+            self._growing = _growing_rows(self.network, rows, 1, self._room)
+        self.logits = self._growing.logits
+
+    def keep(self, indices: Tensor) -> None:
+        """Keep some of the rows."""
+        super().keep(indices)
+        self._ids = [self._ids[index] for index in indices.tolist()]
+        self._growing.keep(indices)
 
 
 def _selected(cache: dict[str, Any], rows: Tensor) -> dict[str, Any]:

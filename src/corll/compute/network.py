@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, cast
@@ -21,6 +21,7 @@ from corll.compute.packing import (
     build_tree,
     collate,
 )
+from corll.compute.rope_lengths import RopeLengths
 
 Drafting: TypeAlias = Literal["batch", "prompt", "row", "recomputed"]
 """How rows grow: all in one batch over one cache, prompt by prompt or row by row over the model's
@@ -34,7 +35,8 @@ class Network:
     `takes_trees`: its attention takes a 4-D mask and explicit positions; otherwise each response
     gets a plain row. `head_is_linear`: its logits are its output layer applied to its last hidden
     states and nothing else; otherwise they are taken from the model as it computes them.
-    `drafting`: how rows grow while responses are drawn.
+    `drafting`: how rows grow while responses are drawn. `lengths`: which lengths of rows are turned
+    alike, where that depends on the length.
     """
 
     model: Any
@@ -42,6 +44,7 @@ class Network:
     takes_trees: bool
     head_is_linear: bool
     drafting: Drafting = "batch"
+    lengths: RopeLengths | None = None
 
     @property
     def flattens_rows(self) -> bool:
@@ -115,10 +118,18 @@ class Network:
         return self.backend.new_cache(branches, capacity)
 
     def trees(self, prompt: Ids, responses: Sequence[Ids], *, share: bool = True) -> list[Tree]:
-        """Return one shared row for the responses of a prompt, or a plain row for each."""
-        if share and self.takes_trees:
+        """Return one shared row for the responses of a prompt, or a plain row for each.
+
+        Responses whose rows are turned by their length share one if all are turned alike.
+        """
+        whole = [len(prompt) + len(response) for response in responses]
+        if share and self.takes_trees and self.turns_alike(whole):
             return [build_tree(prompt, responses)]
         return [build_tree(prompt, [response]) for response in responses]
+
+    def turns_alike(self, lengths: Iterable[int]) -> bool:
+        """Say whether rows of these lengths in tokens have the same numbers where they agree."""
+        return self.lengths is None or len(set(map(self.lengths.kind, lengths))) < 2
 
     def collated(self, trees: Sequence[Tree], *, shared_grad: bool = True) -> TreeBatch:
         """Return rows as tensors, in the form that the model takes."""
@@ -147,8 +158,9 @@ class Network:
 
     def _inputs(self, batch: TreeBatch) -> dict[str, Any]:
         inputs: dict[str, Any] = {"input_ids": batch.token_ids}
-        if self.takes_trees:
+        if self.takes_trees or self.lengths is not None:
             inputs["position_ids"] = batch.positions
+        if self.takes_trees:
             inputs["attention_mask"] = batch.mask
         if batch.rows is not None:
             inputs["rows"] = batch.rows

@@ -100,7 +100,7 @@ class RunFolder:
         if edit.text is not None and not is_acceptance(edit.draft, edit.text):
             clean_edit(edit.text)
         with self._writing(f"{self._journal} could not be written"):
-            durable.append_line(self._journal, {"number": len(self.edits) + 1, **asdict(edit)})
+            durable.append_line(self._journal, {"number": len(self.edits) + 1, **edit.to_dict()})
         self.edits.append(edit)
 
     def append_metrics(self, metrics: Mapping[str, Any]) -> None:

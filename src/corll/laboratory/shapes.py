@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from transformers import PreTrainedConfig
 
+from corll.catalog.shapes import adapted_widths
 from corll.config import EMBEDDED_MODEL
 from corll.errors import ConfigError
 
@@ -56,7 +57,7 @@ class ModelShape:
         if self.family == "gpt2":
             widths = (hidden + 3 * hidden) + 2 * hidden + 2 * (hidden + self.inner)
         else:
-            widths = 2 * (2 * hidden) + 2 * (hidden + keys) + 3 * (hidden + self.inner)
+            widths = adapted_widths(hidden, hidden, keys, self.inner)
         return rank * widths * self.layers
 
 

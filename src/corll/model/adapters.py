@@ -27,6 +27,7 @@ from corll.errors import AdapterError
 from corll.model import file_names
 from corll.model.adapter_config import AdapterShape, read_shape, to_peft
 from corll.model.loading import LoadedModel
+from corll.model.name_patterns import check_patterns
 from corll.model.turns import Turns
 from corll.version import __version__
 
@@ -301,9 +302,14 @@ class AdapterSet(Turns):
 
 
 def _read_shape(folder: str | os.PathLike[str], base: LoadedModel) -> AdapterShape:
-    """Return the shape of a saved adapter, after checking that it belongs to this base."""
+    """Return the shape of a saved adapter, after checking that it belongs to this base.
+
+    *Raises*: AdapterError, also for names of layers that would take too long to look for.
+    """
     shape = read_shape(folder)
     check_base(Path(folder), base)
+    names = [name for name, _ in base.model.named_modules()]
+    check_patterns({**shape.further, "target_modules": shape.lora.lora_target_modules}, names)
     return shape
 
 

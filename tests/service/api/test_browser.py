@@ -142,7 +142,8 @@ def test_drafts_are_listed_with_their_edits_and_searched(
     ids = []
     for prompt in prompts:
         messages = [{"role": "user", "content": prompt}]
-        draft = browser.post("/v1/chat/completions", json={**DRAFT, "messages": messages}).json()
+        asked = {**DRAFT, "messages": messages, "seed": 1}
+        draft = browser.post("/v1/chat/completions", json=asked).json()
         ids.append(draft["id"])
     edit = {"draft_id": ids[2], "text": "The Crocodile."}
     assert browser.post("/v1/edits", json=edit).status_code == 200

@@ -15,8 +15,9 @@ from asking import PLAIN, PROMPTS, Listener, request
 from corll.config import CoactiveConfig
 from corll.draft import best_first, make_drafts
 from corll.errors import InputError, PromptTooLongError
+from corll.model.tokens import TokenCodec
 from corll.policy import Policy
-from corll.records import Verbatim
+from corll.records import Prompt, Verbatim
 from corll.service.drafting.engine import AdaptersInMemory, Engine
 from corll.service.drafting.requests import (
     DraftEvent,
@@ -147,7 +148,7 @@ def test_the_engine_shows_the_draft_that_the_library_shows(
 
 
 def test_a_prompt_longer_than_the_server_takes_is_refused(engine: Engine) -> None:
-    length = engine.count_tokens(PROMPTS[1])
+    length = engine.submit(request(PROMPTS[1]), Listener()).prompt_tokens
     enough, too_short = (PLAIN.with_settings(max_prompt_length=length - n) for n in (0, 1))
     listener = Listener()
     engine.submit(request(PROMPTS[1], config=enough), listener)
@@ -341,6 +342,42 @@ def test_a_prompt_over_the_context_is_refused_at_once(engine: Engine) -> None:
         engine.submit(request(max_new_tokens=10_000), Listener())
 
 
+def test_a_text_is_encoded_once_and_shortened_to_the_context_where_that_will_do(
+    engine: Engine, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, encode = [], TokenCodec.encode_prompt
+
+    def noted(codec: TokenCodec, prompt: Prompt, **limit: Any) -> tuple[int, ...]:
+        encoded.append(prompt)
+        return encode(codec, prompt, **limit)
+
+    monkeypatch.setattr(TokenCodec, "encode_prompt", noted)
+    listener, context = Listener(), policy.codec.context_length
+    assert context is not None
+    job = engine.submit(
+        request(max_new_tokens=10_000, shortens=True, beginning="Dear Anna,"), listener
+    )
+    assert job.prompt_tokens + job.request.max_new_tokens == context
+    job.cancel()
+    assert listener.drawn
+    assert encoded == [job.request.prompt]
+
+
+def test_requests_that_fit_the_context_alone_are_not_drawn_in_one_that_does_not(
+    engine: Engine, policy: Policy
+) -> None:
+    """The longest prompt and the longest response of two requests may not fit it together."""
+    context = policy.codec.context_length
+    assert context is not None
+    hold, long_prompt, long_response = Listener(), Listener(), Listener()
+    engine.submit(request(max_new_tokens=30), hold)
+    engine.submit(request(max_new_tokens=5, beginning="kettle " * (context // 8)), long_prompt)
+    job = engine.submit(request(max_new_tokens=context - 60, stop=("e",)), long_response)
+    assert job.prompt_tokens < 60
+    for listener in (hold, long_prompt, long_response):
+        assert listener.drawn
+
+
 def test_a_broken_version_fails_its_own_request_alone(engine: Engine, tmp_path: Path) -> None:
     broken, fine = Listener(), Listener()
     engine.submit(request(version=VersionFolder("gone", tmp_path / "gone")), broken)
@@ -351,7 +388,10 @@ def test_a_broken_version_fails_its_own_request_alone(engine: Engine, tmp_path: 
 
 
 def test_a_plain_text_is_continued_without_the_template(engine: Engine, policy: Policy) -> None:
-    templated, verbatim = (engine.count_tokens(p) for p in ("Dear", Verbatim("Dear")))
+    templated, verbatim = (
+        engine.submit(request(prompt), Listener()).prompt_tokens
+        for prompt in ("Dear", Verbatim("Dear"))
+    )
     assert verbatim == len(policy.tokenizer("Dear")["input_ids"]) < templated
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from store_samples import NOW, add_user, back, new_version, preference_from_edit, publish, register
 
 from corll.service.drafting.serving import Serving, named_serving, serving_for
@@ -85,6 +86,32 @@ def test_a_version_is_named_by_its_owner_and_number(db: Connection, ada: User) -
         assert (found.user, found.version.id) == (ada, version.id)
     back(db, ada, 1)
     assert called(db, "ada@2") is not None  # retired, and still there
+
+
+def test_a_named_version_reads_its_own_reference_alone(db: Connection, ada: User) -> None:
+    publish(db, ada, preference_from_edit(db, ada))
+    for number in range(3):
+        add_reference(
+            db,
+            name=f"shared {number}",
+            fingerprint=f"f{number}",
+            folder=f"references/f{number}",
+            base_model="tiny",
+            base_fingerprint="f0",
+            now=NOW,
+        )
+    read: list[str] = []
+
+    def note(db: Any, cursor: Any, statement: str, *more: Any) -> None:
+        read.append(statement)
+
+    event.listen(db, "before_cursor_execute", note)
+    found = called(db, "ada@1")
+    assert found is not None
+    assert found.reference is not None
+    of_references = [statement for statement in read if "FROM model_references" in statement]
+    assert of_references
+    assert all("WHERE" in statement or "LIMIT" in statement for statement in of_references)
 
 
 @pytest.mark.parametrize(

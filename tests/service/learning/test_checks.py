@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from teaching import add_edit
 
 from corll.policy import Policy
 from corll.records import Preference
@@ -16,6 +17,9 @@ from corll.service.learning.checks import (
     stays_finite,
     stays_within_budget,
 )
+from corll.service.learning.trainer import Trainer
+from corll.service.store import preferences
+from corll.service.store.accounts import User
 
 PROMPT = "The parcel is late."
 
@@ -95,3 +99,29 @@ def test_a_version_of_nan_never_serves(policy: Policy, share: float) -> None:
         weight.data[hit.to(weight.device)] = math.nan
     reasons = reasons_against(Examined(broken, [preference], 4.0))
     assert "its log-probabilities are not finite" in reasons
+
+
+def test_an_adapter_that_changes_nothing_is_found_out(
+    trainer: Trainer, user: User, policy: Policy
+) -> None:
+    row = add_edit(trainer, user, "Sorry about the parcel.")
+    with trainer.database.read() as db:
+        stored = preferences.preferences_of(db, user.id)
+    assert row.preference_id == stored[0].id
+    learned = trainer.to_preferences(stored)
+    reasons = reasons_against(Examined(policy.with_adapter(), learned, 4.0))
+    assert len(reasons) == 1
+    assert "same log-probabilities" in reasons[0]
+
+
+def test_an_adapter_that_went_too_far_is_found_out(
+    trainer: Trainer, user: User, policy: Policy
+) -> None:
+    add_edit(trainer, user, "Sorry about the parcel.")
+    with trainer.database.read() as db:
+        stored = preferences.preferences_of(db, user.id)
+    spoiled = policy.with_adapter()
+    for parameter in spoiled.trainable_parameters().values():
+        parameter.data.normal_(std=3.0)
+    reasons = reasons_against(Examined(spoiled, trainer.to_preferences(stored), 0.5))
+    assert any("over the budget" in reason for reason in reasons)

@@ -8,7 +8,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, update
@@ -29,7 +28,6 @@ from corll.service.store.database import Database
 from corll.service.store.schema import preferences as preference_table
 from corll.service.versions import publishing
 from corll.service.versions.references import import_reference
-from corll.service.versions.retention import remove_pruned
 from running_service import settings_for
 
 
@@ -332,82 +330,6 @@ def test_two_users_have_two_sets_of_weights(trainer: Trainer, user: User) -> Non
             )
     assert scores[0][0] > scores[0][1]
     assert scores[1][0] < scores[1][1]
-
-
-def test_retention_removes_old_weights_and_keeps_what_serves(trainer: Trainer, user: User) -> None:
-    for number in range(12):
-        add_edit(trainer, user, f"Sorry, it is number {number}.", number=number)
-        if number % 2:
-            assert trainer.learn(user.id) is not None
-    with trainer.database.read() as db:
-        versions = lineages.versions_of(db, user.id)
-    assert [version.folder is not None for version in versions] == [False, False] + [True] * 4
-    kept = {path.name for path in trainer.database.path_of("versions").iterdir()}
-    assert kept == {version.id for version in versions[2:]}
-    assert remove_pruned(trainer.database, user.id) == []
-    with trainer.database.read() as db:
-        pruned = [row for row in accounts.read_audit(db, subject=user.id) if row.action == "prune"]
-    assert [row.actor for row in pruned] == ["learner", "learner"]
-    assert [row.details["versions"] for row in pruned] == [[2], [1]]
-
-
-def test_a_rollback_while_weights_are_pruned_keeps_the_folder_it_serves(
-    trainer: Trainer, user: User
-) -> None:
-    for number in range(8):
-        add_edit(trainer, user, f"Sorry, it is number {number}.", number=number)
-        if number % 2:
-            assert trainer.learn(user.id) is not None
-    database = trainer.database
-
-    def back_to(number: int) -> None:
-        database.write(
-            lambda db: lineages.rollback(db, user.id, to=number, requeue=False, actor="a", now=NOW)
-        )
-
-    back_to(3)
-
-    class RolledBackMeanwhile:
-        """What is read of this database is out of date as soon as it is written to."""
-
-        read = database.read
-
-        def write(self, work: Any) -> Any:
-            back_to(4)
-            return database.write(work)
-
-    assert remove_pruned(RolledBackMeanwhile(), user.id) == []  # type: ignore[arg-type]
-    with database.read() as db:
-        serving = lineages.serving_version(db, user.id)
-    assert serving is not None
-    assert serving.folder is not None
-    assert (serving.number, trainer.database.path_of(serving.folder).is_dir()) == (4, True)
-
-
-def test_an_adapter_that_changes_nothing_is_found_out(
-    trainer: Trainer, user: User, policy: Policy
-) -> None:
-    row = add_edit(trainer, user, "Sorry about the parcel.")
-    with trainer.database.read() as db:
-        stored = preferences.preferences_of(db, user.id)
-    assert row.preference_id == stored[0].id
-    learned = trainer.to_preferences(stored)
-    reasons = reasons_against(Examined(policy.with_adapter(), learned, 4.0))
-    assert len(reasons) == 1
-    assert "same log-probabilities" in reasons[0]
-
-
-def test_an_adapter_that_went_too_far_is_found_out(
-    trainer: Trainer, user: User, policy: Policy
-) -> None:
-    add_edit(trainer, user, "Sorry about the parcel.")
-    with trainer.database.read() as db:
-        stored = preferences.preferences_of(db, user.id)
-    spoiled = policy.with_adapter()
-    for parameter in spoiled.trainable_parameters().values():
-        parameter.data.normal_(std=3.0)
-    reasons = reasons_against(Examined(spoiled, trainer.to_preferences(stored), 0.5))
-    assert any("over the budget" in reason for reason in reasons)
 
 
 def test_a_lineage_can_start_from_an_imported_adapter(

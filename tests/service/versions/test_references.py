@@ -148,6 +148,19 @@ def test_an_upload_that_is_too_large_is_refused(service: RunningService, adapter
     assert service.http.post("/v1/users/me/adapters/rollback", json=body).status_code == 413
 
 
+def test_a_pattern_that_never_ends_is_refused_and_the_service_goes_on(
+    service: RunningService, adapter: Path
+) -> None:
+    before = numbers(service)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    hostile = json.dumps(config | {"target_modules": "([a-z_.0-9]+)*x"}).encode()
+    answer = upload(service, adapter, adapter_config=hostile)
+    assert answer.status_code == 400
+    assert "target_modules cannot be tried" in answer.json()["error"]["message"]
+    service.draft(user="eve")
+    assert numbers(service) == before
+
+
 def test_names_of_files_are_not_the_clients(service: RunningService, adapter: Path) -> None:
     folder = service.settings.data_dir
     before = {path for path in folder.parent.rglob("*") if path.is_file()}

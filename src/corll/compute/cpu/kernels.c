@@ -21,57 +21,17 @@
  */
 
 #include <math.h>
-#include <stdint.h>
-#include <string.h>
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
 
-typedef uint16_t bf16;
-typedef int64_t size;
+#include "bf16.h"
 
-/* Values that a vector holds; that are rounded, or looked through, in one go. */
-enum { LANES = 16, BLOCK = 64 };
+/* Values that are rounded, or looked through, in one go. */
+enum { BLOCK = 64 };
 static inline size whole_vectors(size count) { return (count + LANES - 1) / LANES * LANES; }
 
 /* Below this many values a second thread costs more than it saves. */
 #define FEW 16384
 #define PRAGMA(text) _Pragma(#text)
 #define PARALLEL(n) PRAGMA(omp parallel for num_threads(threads) schedule(static) if ((n) > FEW))
-
-static inline float wide(bf16 x) {
-    uint32_t bits = (uint32_t)x << 16;
-    float value;
-    memcpy(&value, &bits, 4);
-    return value;
-}
-
-/* To the nearest, ties to even; NaN stays NaN. */
-static inline bf16 narrow(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    return (bits & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : (bf16)rounded;
-}
-
-typedef float vector __attribute__((vector_size(4 * LANES)));
-typedef uint32_t vector_bits __attribute__((vector_size(4 * LANES)));
-typedef bf16 half_vector __attribute__((vector_size(2 * LANES)));
-
-static inline vector wide_vector(const bf16 *from) {
-    half_vector narrow_values;
-    memcpy(&narrow_values, from, sizeof narrow_values);
-    return (vector)(__builtin_convertvector(narrow_values, vector_bits) << 16);
-}
-
-static inline void narrow_vector(vector values, bf16 *to) {
-#ifdef __AVX512BF16__
-    __m256bh rounded = _mm512_cvtneps_pbh((__m512)values);
-    memcpy(to, &rounded, sizeof rounded);
-#else
-    for (size lane = 0; lane < LANES; lane++) to[lane] = narrow(values[lane]);
-#endif
-}
 
 /* For a `count` of whole vectors. */
 static inline void narrow_vectors(const float *from, bf16 *to, size count) {

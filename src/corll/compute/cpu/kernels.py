@@ -40,6 +40,7 @@ _MODES = ("auto", "off", "plain", "tiles")
 _SOURCES = tuple(
     Path(__file__).with_name(f"{name}.c") for name in ("kernels", "tiles", "quantized")
 )
+_HEADER = Path(__file__).with_name("bf16.h")
 _FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 _LONGEST_BUILD_S = 60
 LANES = 16
@@ -99,7 +100,7 @@ def build(processor: str = "native") -> Path:
     flags = [*_FLAGS, f"-march={processor}"]
     if platform.machine() == "x86_64":
         flags.append("-mprefer-vector-width=512")
-    sources = [source.read_text() for source in _SOURCES]
+    sources = [source.read_text() for source in (*_SOURCES, _HEADER)]
     made_from = (*sources, compiler, *flags, platform.machine(), _processor_features())
     key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:16]
     library = cache_folder() / f"cpu-kernels-{key}.so"

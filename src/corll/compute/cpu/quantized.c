@@ -6,8 +6,8 @@
  * what that adds is the same for all outputs, and the sum of each group starts from its negative.
  * Without VNNI (AVX2) a few instructions do it, by which the signs of x move to the weights.
  *
- * Weights lie in the order in which they are read: for each LANES outputs, for each group, 16 fours of
- * inputs × LANES outputs × 4 inputs; their scales, in bf16, for each LANES outputs, for each group, LANES
+ * Weights lie in the order in which they are read: for each WIDTH outputs, for each group, 16 fours of
+ * inputs × WIDTH outputs × 4 inputs; their scales, in bf16, for each WIDTH outputs, for each group, WIDTH
  * outputs. What x is rounded to lies by groups, in each by rows.
  */
 
@@ -15,49 +15,32 @@
 
 #ifdef __AVX2__
 
+#include "bf16.h"
 #include <immintrin.h>
 #include <math.h>
-#include <string.h>
-
-typedef uint16_t bf16;
-typedef int64_t size;
 
 /* Outputs of a vector, what is added to weights, and how many rows' sums the registers hold. */
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
-enum { LANES = 16, OFFSET = 128, FEW_ROWS = 4, ROWS = 8 };
+enum { WIDTH = 16, OFFSET = 128, FEW_ROWS = 4, ROWS = 8 };
 #elif defined(__AVXVNNI__)
-enum { LANES = 8, OFFSET = 128, FEW_ROWS = 2, ROWS = 4 };
+enum { WIDTH = 8, OFFSET = 128, FEW_ROWS = 2, ROWS = 4 };
 #else
-enum { LANES = 8, OFFSET = 0, FEW_ROWS = 2, ROWS = 4 };
+enum { WIDTH = 8, OFFSET = 0, FEW_ROWS = 2, ROWS = 4 };
 #endif
 
 /* Vectors of outputs that are read at a time, for one row and for several; rows whose sums the first
  * cache holds. */
 enum { FOR_ONE = 4, FOR_SEVERAL = 2, MOST_SUMS = ROWS * FOR_SEVERAL, MOST_ROWS = 64 };
-enum { GROUP = 64, FOURS = GROUP / 4, BLOCK = LANES * GROUP };
+enum { GROUP = 64, FOURS = GROUP / 4, BLOCK = WIDTH * GROUP };
 
-typedef float floats __attribute__((vector_size(4 * LANES)));
-typedef int32_t ints __attribute__((vector_size(4 * LANES)));
-typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
-typedef bf16 halves __attribute__((vector_size(2 * LANES)));
+typedef float floats __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t ints __attribute__((vector_size(4 * WIDTH)));
+typedef uint32_t bits __attribute__((vector_size(4 * WIDTH)));
+typedef bf16 halves __attribute__((vector_size(2 * WIDTH)));
 
 #define INLINE static inline __attribute__((always_inline))
 
 int quantized_allowed(void) { return 1; }
-
-INLINE float wide(bf16 x) {
-    uint32_t all = (uint32_t)x << 16;
-    float value;
-    memcpy(&value, &all, 4);
-    return value;
-}
-
-/* To the nearest, ties to even. */
-INLINE bf16 narrow(float x) {
-    uint32_t all;
-    memcpy(&all, &x, 4);
-    return (bf16)((all + 0x7fff + ((all >> 16) & 1)) >> 16);
-}
 
 INLINE floats load(const void *values, size at, size is_float) {
     floats found;
@@ -128,19 +111,19 @@ void quantize_weight(const void *weight, uint8_t *quantized, bf16 *scales, size 
                      size is_float, int threads) {
     size groups = width / GROUP;
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (size block = 0; block < columns / LANES; block++)
+    for (size block = 0; block < columns / WIDTH; block++)
         for (size g = 0; g < groups; g++) {
             size at = block * groups + g;
-            for (size lane = 0; lane < LANES; lane++) {
+            for (size lane = 0; lane < WIDTH; lane++) {
                 float values[GROUP];
                 int8_t rounded[GROUP];
-                size from = (block * LANES + lane) * width + g * GROUP;
+                size from = (block * WIDTH + lane) * width + g * GROUP;
                 bf16 scale = narrow(read_group(weight, from, is_float, values) / 127.0f);
-                scales[at * LANES + lane] = scale;
+                scales[at * WIDTH + lane] = scale;
                 round_group(values, wide(scale), rounded);
                 for (size k = 0; k < GROUP; k++) rounded[k] = (int8_t)(rounded[k] + OFFSET);
                 for (size four = 0; four < FOURS; four++)
-                    memcpy(quantized + at * BLOCK + (four * LANES + lane) * 4, rounded + four * 4, 4);
+                    memcpy(quantized + at * BLOCK + (four * WIDTH + lane) * 4, rounded + four * 4, 4);
             }
         }
 }
@@ -188,12 +171,12 @@ INLINE void add_group(const struct product *p, size g, size row, size first, flo
 #pragma GCC unroll 4
             for (int v = 0; v < V; v++) {
                 const uint8_t *weights = p->weights + ((first + v) * groups + g) * BLOCK;
-                sums[r * V + v] = add_four(sums[r * V + v], weights + four * 4 * LANES,
+                sums[r * V + v] = add_four(sums[r * V + v], weights + four * 4 * WIDTH,
                                            p->x + (at + r) * GROUP + four * 4);
             }
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) {
-        floats scale = load(p->scales, ((first + v) * groups + g) * LANES, 0);
+        floats scale = load(p->scales, ((first + v) * groups + g) * WIDTH, 0);
 #pragma GCC unroll 16
         for (int r = 0; r < R; r++)
             totals[r * V + v] += __builtin_convertvector(sums[r * V + v], floats) * (scale * p->x_scales[at + r]);
@@ -204,7 +187,7 @@ INLINE void finish(const struct product *p, size row, size first, const floats *
                    const int V) {
     for (int r = 0; r < R; r++)
         for (int v = 0; v < V; v++) {
-            size column = (first + v) * LANES, at = (row + r) * p->columns + column;
+            size column = (first + v) * WIDTH, at = (row + r) * p->columns + column;
             floats value = totals[r * V + v];
             if (p->bias) value += load(p->bias, column, p->is_float);
             if (p->added) value += load(p->added, at, p->is_float);
@@ -244,7 +227,7 @@ void quantized_product(const void *x, const uint8_t *weights, const bf16 *scales
     struct product p = {quantized, x_scales, starts, weights, scales, added,
                         bias,      out,      rows,   width,   columns, is_float};
     round_rows(&p, x, threads);
-    size blocks = columns / LANES, step = rows < FEW_ROWS ? FOR_ONE : FOR_SEVERAL;
+    size blocks = columns / WIDTH, step = rows < FEW_ROWS ? FOR_ONE : FOR_SEVERAL;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (size first = 0; first < blocks; first += step) {
         size stop = first + step < blocks ? first + step : blocks;

@@ -16,13 +16,10 @@
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
 
 #include <immintrin.h>
-#include <stdint.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-typedef uint16_t bf16;
-typedef int64_t size;
+#include "bf16.h"
 
 enum { SIDE = 16, STEP = 32, TILE = SIDE * STEP };
 
@@ -71,14 +68,9 @@ static inline __attribute__((always_inline)) void multiply(
     }
 }
 
-static inline __m512 wide(__m256i values) {
-    return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16);
-}
-
 static inline void add(const bf16 *from, __m512 *left, __m512 *right) {
-    __m512i both = _mm512_loadu_si512(from);
-    *left = _mm512_add_ps(*left, wide(_mm512_castsi512_si256(both)));
-    *right = _mm512_add_ps(*right, wide(_mm512_extracti64x4_epi64(both, 1)));
+    *left = _mm512_add_ps(*left, (__m512)wide_vector(from));
+    *right = _mm512_add_ps(*right, (__m512)wide_vector(from + LANES));
 }
 
 /* Rounds the sums of up to 16 rows by 32 columns. */

@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from corll.config import CoactiveConfig
-from corll.records import Prompt, Verbatim
+from corll.records import Verbatim
 from corll.schemas.completion_requests import ChatRequest, CompletionRequest, TextRequest
 from corll.schemas.completions import ChatCompletion, DraftFacts, TextCompletion
 from corll.service.api.callers import Caller, CurrentCaller
@@ -265,7 +265,7 @@ def _request(body: CompletionRequest, serving: Serving, services: Services) -> D
     return DraftRequest(
         prompt=prompt,
         version=serving.folder_in(services.database.folder),
-        max_new_tokens=_length(body, prompt, services),
+        max_new_tokens=_length(body, services),
         seed=seed,
         config=config,
         choices=choices,
@@ -275,12 +275,13 @@ def _request(body: CompletionRequest, serving: Serving, services: Services) -> D
         scored=bool(body.implicit_reward),
         blind=serving.blind,
         beginning=body.beginning,
+        shortens=body.longest is None,
         guarded=services.settings.guards and body.seed is None,
     )
 
 
-def _length(body: CompletionRequest, prompt: Prompt, services: Services) -> int:
-    """As asked; else the server's own, or what the context leaves if that is less."""
+def _length(body: CompletionRequest, services: Services) -> int:
+    """As asked; else the server's own."""
     most = services.settings.max_output_tokens
     if body.longest is not None:
         if most is not None and body.longest > most:
@@ -288,11 +289,7 @@ def _length(body: CompletionRequest, prompt: Prompt, services: Services) -> int:
             raise bad_request(message, param="max_tokens")
         return body.longest
     default = services.settings.coactive.max_completion_length
-    default = default if most is None else min(default, most)
-    limit = services.drafter.context_length
-    if limit is None:
-        return default
-    return max(1, min(default, limit - services.drafter.count_tokens(prompt, body.beginning)))
+    return default if most is None else min(default, most)
 
 
 def _config(body: CompletionRequest, default: CoactiveConfig) -> CoactiveConfig:

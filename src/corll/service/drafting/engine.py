@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,6 @@ class Engine:
         threads: Callable[[], object] = lambda: None,
     ) -> None:
         self.model, self.fingerprint = base.name, base.base.fingerprint
-        self.context_length = base.codec.context_length
         self.has_chat_template = base.codec.chat
         self._base, self._on_busy, self._settle_threads = base, on_busy, threads
         self._max_waiting, self._max_branches = max_waiting, max_branches
@@ -123,15 +122,6 @@ class Engine:
     def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
         """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
         return self._base.codec.settled(prompt, template_kwargs)
-
-    def count_tokens(self, prompt: Prompt, beginning: str = "") -> int:
-        """Count the tokens of a rendered prompt, with those of a response that has begun.
-
-        *Raises*: InputError, PromptTooLongError.
-        """
-        begun = self._begun(beginning)
-        ids = self._base.codec.encode_prompt(prompt)
-        return len(ids) + (0 if begun is None else len(begun.token_ids))
 
     def _begun(self, beginning: str) -> Sample | None:
         """Return the beginning of a response in the ids that learning scores it on."""
@@ -163,13 +153,16 @@ class Engine:
         beginning = self._begun(request.beginning)
         if beginning is not None:
             prompt_ids += beginning.token_ids
+        if request.shortens and codec.context_length is not None:
+            room = max(1, codec.context_length - len(prompt_ids))
+            request = replace(request, max_new_tokens=min(request.max_new_tokens, room))
         codec.check_room([prompt_ids], request.max_new_tokens)
-        job = DraftJob(request, len(prompt_ids), on_event, beginning)
-        room = max(1, self._base.branches_at_once(longest_row([job])))
-        if request.branches > room:
+        job = DraftJob(request, prompt_ids, on_event, beginning)
+        most = max(1, self._base.branches_at_once(longest_row([job])))
+        if request.branches > most:
             raise InputError(
                 f"{request.branches} candidates of {request.max_new_tokens} tokens do not fit into "
-                f"the memory of this server; at this length it draws {room} at a time."
+                f"the memory of this server; at this length it draws {most} at a time."
             )
         with self._changed:
             if self._closing or len(self._waiting) >= self._max_waiting:
@@ -233,7 +226,13 @@ class Engine:
             self._begin(alike)
 
     def _fits(self, jobs: Sequence[DraftJob]) -> bool:
-        """Say whether these, drawn together, find room and memory beside what is under way."""
+        """Say whether these, drawn together, find room and memory beside what is under way.
+
+        In one decoding the longest prompt has room for the longest response.
+        """
+        context = self._base.codec.context_length
+        if context is not None and longest_row(jobs) > context:
+            return False
         under_way = sum(session.branches for session in self._sessions)
         branches = under_way + sum(job.branches for job in jobs)
         longest = max(longest_row(jobs), *(session.longest for session in self._sessions), 0)

@@ -51,8 +51,9 @@ class DraftRequest:
     whether anybody reads the text before its end; `scored`, whether R_π is wanted though nothing
     is ranked by it; `blind`, that nothing may tell a version from π_0, so that π_0 draws as many.
     `beginning` is the text of a response that is gone on with: it is a part of each candidate, but
-    not of what is told. `guarded` says whether candidates that nobody can use are stopped and,
-    where nobody saw them, thrown away and drawn anew.
+    not of what is told. `shortens` says that fewer than `max_new_tokens` are drawn where the
+    context has no room for as many. `guarded` says whether candidates that nobody can use are
+    stopped and, where nobody saw them, thrown away and drawn anew.
     """
 
     prompt: Prompt
@@ -67,6 +68,7 @@ class DraftRequest:
     scored: bool = False
     blind: bool = False
     beginning: str = ""
+    shortens: bool = False
     guarded: bool = False
 
     @property
@@ -190,18 +192,23 @@ DraftEvent: TypeAlias = Delta | Progress | Drawn | Failed
 class DraftJob:
     """A request under way. `on_event` is called from the engine's thread, its end last.
 
-    `beginning` is that of the request in ids, which are among the `prompt_tokens`; None for none.
+    `prompt_ids` are those of the prompt and of the request's `beginning`, which is None for none.
     `kept` are candidates of earlier draws, where others of them were thrown away.
     """
 
     request: DraftRequest
-    prompt_tokens: int
+    prompt_ids: tuple[int, ...]
     on_event: Callable[[DraftEvent], None]
     beginning: Sample | None = None
     cancelled: bool = field(default=False, init=False)
     kept: list[Candidate] = field(default_factory=list, init=False)
     redraws: int = field(default=0, init=False)
     thrown_away: int = field(default=0, init=False)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt, and of what a response began with."""
+        return len(self.prompt_ids)
 
     @property
     def branches(self) -> int:
@@ -235,20 +242,11 @@ class Drafter(Protocol):
     fingerprint: str
     """Of its weights."""
 
-    context_length: int | None
-
     has_chat_template: bool
     """Whether conversations can be drafted for."""
 
     def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
         """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
-        ...
-
-    def count_tokens(self, prompt: Prompt, beginning: str = "") -> int:
-        """Count the tokens of a rendered prompt, with those of a response that has begun.
-
-        *Raises*: InputError, PromptTooLongError.
-        """
         ...
 
     def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:

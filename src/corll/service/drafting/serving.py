@@ -71,9 +71,12 @@ def named_serving(
     if owner is None or not may_see(owner) or not owner.learn:
         return None
     version = lineages.find_version_by_number(db, owner.id, int(number))
-    if version is None or not draftable(db, [version]):
+    if version is None:
         return None
-    return Serving(owner, version, reference=lineages.find_reference(db, version.reference_id))
+    reference = lineages.find_reference(db, version.reference_id)
+    if not _may_draft(version, reference, bases.served_fingerprint(db)):
+        return None
+    return Serving(owner, version, reference=reference)
 
 
 def draftable(db: Connection, versions: Sequence[Version]) -> list[Version]:
@@ -82,16 +85,13 @@ def draftable(db: Connection, versions: Sequence[Version]) -> list[Version]:
     A version of a base that was served before fits again once the folder is switched back to it.
     """
     served = bases.served_fingerprint(db)
-    fit = {
-        reference.id
-        for reference in lineages.all_references(db)
-        if served in (None, reference.base_fingerprint)
-        or reference.base_fingerprint == bases.UNKNOWN_BASE
-    }
-    return [
-        version
-        for version in versions
-        if version.folder is not None
-        and version.state in ("serving", "retired")
-        and version.reference_id in fit
-    ]
+    references = {reference.id: reference for reference in lineages.all_references(db)}
+    return [one for one in versions if _may_draft(one, references.get(one.reference_id), served)]
+
+
+def _may_draft(version: Version, reference: Reference | None, served: str | None) -> bool:
+    """Say whether a version may be asked for where the base of a fingerprint is served."""
+    if reference is None:
+        return False
+    fits = served is None or reference.base_fingerprint in (served, bases.UNKNOWN_BASE)
+    return fits and version.folder is not None and version.state in ("serving", "retired")

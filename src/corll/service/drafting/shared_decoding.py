@@ -52,16 +52,15 @@ class Session:
         first = jobs[0].request
         self._prompt_tokens = [job.prompt_tokens for job in jobs]
         arguments = (
-            [job.request.prompt for job in jobs],
+            [job.prompt_ids for job in jobs],
             jobs[0].branches,
             max(job.request.max_new_tokens for job in jobs),
             [job.seed for job in jobs],
         )
         with self._weights() as drawing:
-            self._decoding = drawing.start(
+            self._decoding = drawing.begin(
                 *arguments,
                 sampling=first.sampling,
-                beginnings=[job.beginning.token_ids if job.beginning else () for job in jobs],
                 # Log-probabilities that somebody reads are those of the weights that score.
                 exactly=any(job.request.top_logprobs is not None for job in jobs),
             )

@@ -1,0 +1,62 @@
+"""Old weights are removed, and what serves is kept, whoever rolls back meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from teaching import NOW, add_edit
+
+from corll.service.learning.trainer import Trainer
+from corll.service.store import accounts, lineages
+from corll.service.store.accounts import User
+from corll.service.versions.retention import remove_pruned
+
+
+def test_retention_removes_old_weights_and_keeps_what_serves(trainer: Trainer, user: User) -> None:
+    for number in range(12):
+        add_edit(trainer, user, f"Sorry, it is number {number}.", number=number)
+        if number % 2:
+            assert trainer.learn(user.id) is not None
+    with trainer.database.read() as db:
+        versions = lineages.versions_of(db, user.id)
+    assert [version.folder is not None for version in versions] == [False, False] + [True] * 4
+    kept = {path.name for path in trainer.database.path_of("versions").iterdir()}
+    assert kept == {version.id for version in versions[2:]}
+    assert remove_pruned(trainer.database, user.id) == []
+    with trainer.database.read() as db:
+        pruned = [row for row in accounts.read_audit(db, subject=user.id) if row.action == "prune"]
+    assert [row.actor for row in pruned] == ["learner", "learner"]
+    assert [row.details["versions"] for row in pruned] == [[2], [1]]
+
+
+def test_a_rollback_while_weights_are_pruned_keeps_the_folder_it_serves(
+    trainer: Trainer, user: User
+) -> None:
+    for number in range(8):
+        add_edit(trainer, user, f"Sorry, it is number {number}.", number=number)
+        if number % 2:
+            assert trainer.learn(user.id) is not None
+    database = trainer.database
+
+    def back_to(number: int) -> None:
+        database.write(
+            lambda db: lineages.rollback(db, user.id, to=number, requeue=False, actor="a", now=NOW)
+        )
+
+    back_to(3)
+
+    class RolledBackMeanwhile:
+        """What is read of this database is out of date as soon as it is written to."""
+
+        read = database.read
+
+        def write(self, work: Any) -> Any:
+            back_to(4)
+            return database.write(work)
+
+    assert remove_pruned(RolledBackMeanwhile(), user.id) == []  # type: ignore[arg-type]
+    with database.read() as db:
+        serving = lineages.serving_version(db, user.id)
+    assert serving is not None
+    assert serving.folder is not None
+    assert (serving.number, trainer.database.path_of(serving.folder).is_dir()) == (4, True)
