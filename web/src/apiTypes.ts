@@ -511,6 +511,10 @@ export interface Import {
   total: number;
   /** Texts that were learned from or measured with so far. */
   used: number;
+  /** Texts that teach nothing; `skipped_texts` says why. */
+  skipped?: number;
+  /** The first 100 of these, in order of the import. */
+  skipped_texts?: SkippedText[];
   /** What it brought, once it is done. */
   result: ImportResult | null;
   /** Why it failed. */
@@ -851,6 +855,14 @@ export interface SignedInUser {
   id: string;
   /** The user's name. */
   name: string;
+}
+
+/** A text of an import that teaches nothing. */
+export interface SkippedText {
+  /** Which of the texts, counted from 1. */
+  item: number;
+  /** Why. */
+  reason: string;
 }
 
 /** A user's weights start over. */

@@ -383,7 +383,8 @@ class Desk {
     this.sayWaiting();
     if (item.kind !== "edit" || answer?.object === "comparison") return;
     if (answer === null) {
-      return warn(`The server did not take the edit: ${item.refused} It is kept under “Your data”.`);
+      const back = this.lastSent === null ? "" : " “Bring back what was sent” lets you mend it.";
+      return warn(`The server did not take the edit: ${item.refused} It is kept under “Your data”.${back}`);
     }
     const cost = answer.accepted ? "The draft was accepted." : `Edit cost ${percent(answer.edit_cost)}.`;
     const learns = answer.will_learn || answer.accepted ? "" : ` ${answer.reason ?? ""}`;

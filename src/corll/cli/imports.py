@@ -37,6 +37,9 @@ _STATES = {
 _BYTES_AROUND = 1024
 """Room for what a request holds besides its texts."""
 
+_MOST_LISTED = 20
+"""Of the texts that teach nothing."""
+
 
 class ImportSettings(Config):
     """Let a running service learn from texts that you sent before, and measure what it brings.
@@ -87,7 +90,7 @@ def main(arguments: Sequence[str]) -> None:
     if done.state == "failed":
         raise TrainingError(f"The import failed: {done.error or 'the service does not say why'}")
     for line in summary(done):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def summary(done: Import) -> Iterator[str]:
@@ -96,6 +99,7 @@ def summary(done: Import) -> Iterator[str]:
     version = None if result is None else result.version
     served = "" if version is None else f"; version {version} serves now"
     yield f"{done.used} of {done.total} texts were learned from{served}."
+    yield from _skipped(done)
     if result is None or result.edit_cost_before is None or result.edit_cost_after is None:
         yield "Too few texts to hold some out: what it brought was not measured."
         return
@@ -110,6 +114,18 @@ def summary(done: Import) -> Iterator[str]:
     if result.surprisal_before is not None and result.surprisal_after is not None:
         yield f"Surprisal of their tokens, in nats: {_interval(result.surprisal_before)} before,"
         yield f"{_interval(result.surprisal_after)} after; less is nearer to how you write."
+
+
+def _skipped(done: Import) -> Iterator[str]:
+    """Say in lines which texts teach nothing, and why."""
+    if not done.skipped:
+        return
+    yield f"{done.skipped} {'teaches' if done.skipped == 1 else 'teach'} nothing:"
+    listed = done.skipped_texts[:_MOST_LISTED]
+    for text in listed:
+        yield f"  text {text.item}: {text.reason}"
+    if more := done.skipped - len(listed):
+        yield f"  and {more} more."
 
 
 def _interval(figure: Interval) -> str:

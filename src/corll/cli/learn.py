@@ -76,7 +76,9 @@ def _play(
 
     with console.status(f"loading {settings.model}"):
         learning_run = LearningRun.open(settings, folder, held_out=held_out, console=console)
-    user = _editor(settings) if settings.simulated else TerminalUser(console)
+    user = (
+        _editor(settings) if settings.simulated else TerminalUser(console, check=learning_run.check)
+    )
     # The evaluation measures the distance to what the user wants, so the judge makes no mistakes.
     judge = _editor(settings.with_settings(error_probability=0.0)) if held_out else user
     learning_run.play(_prompts_from(prompts, settings, folder, console), user, judge=judge)

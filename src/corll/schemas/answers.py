@@ -122,6 +122,13 @@ class ImportResult(Answer):
     surprisal_change: Interval | SkipJsonSchema[None] = left_out("The difference of the two.")
 
 
+class SkippedText(Answer):
+    """A text of an import that teaches nothing."""
+
+    item: int = Field(description="Which of the texts, counted from 1.")
+    reason: str = Field(description="Why.")
+
+
 class Import(Answer):
     """Past texts that the learner goes through."""
 
@@ -131,6 +138,10 @@ class Import(Answer):
     state: ImportState = Field(description="How far it has come.")
     total: int = Field(description="Texts that were handed over.")
     used: int = Field(description="Texts that were learned from or measured with so far.")
+    skipped: int = Field(0, description="Texts that teach nothing; `skipped_texts` says why.")
+    skipped_texts: list[SkippedText] = Field(
+        [], description="The first 100 of these, in order of the import."
+    )
     result: ImportResult | None = Field(description="What it brought, once it is done.")
     error: str | None = Field(description="Why it failed.")
     created_at: float = Field(description="When it began, in seconds since 1970.")

@@ -18,6 +18,7 @@ from corll.service.store.database import Database
 from corll.service.store.drafts import drafts_of, edits_of
 from corll.service.store.imports import ImportRow
 from running_service import settings_for
+from tiny_models import END
 
 
 def gone_on(trainer: Trainer, row: ImportRow) -> ImportRow | None:
@@ -161,6 +162,39 @@ def test_line_ends_and_pasted_control_characters_of_an_import_teach_nothing(
     assert "the draft itself" in str(same.reason)
     assert preference.chosen == {"text": "It’s late.\nBob"}
     assert preference.rejected["text"] == "It is late.\nBob"
+
+
+def test_a_text_that_the_model_cannot_be_taught_is_skipped_with_its_reason_and_the_others_are_not(
+    trainer: Trainer, user: User
+) -> None:
+    held_out = min(imports.held_out_numbers(12))
+    prompt = [{"role": "user", "content": "Where is it?"}]
+    long = "very " * (trainer.base.codec.context_length or 0)
+    told = {
+        1: (prompt, None, f"It is late.{END}"),
+        3: (prompt, f"It is late.{END}", "It is here."),
+        held_out: (prompt, None, f"Here.{END}"),
+        4: (prompt, None, long),
+        6: (prompt, "It is late.", long),
+    }
+    items = [told.get(n, (prompt, None, f"It comes, number {n}.")) for n in range(1, 13)]
+    row = trainer.database.write(
+        lambda db: imports.add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
+    )
+    while row.state in ("waiting", "running"):
+        row = gone_on(trainer, row) or row
+    assert row.state == "done"
+    assert row.result is not None
+    assert row.result["held_out"] == len(imports.held_out_numbers(12)) - 1
+    with trainer.database.read() as db:
+        skipped = {item.number: item for item in imports.items_of(db, row.id) if item.reason}
+        count, listed = imports.skipped_items(db, row.id, limit=2)
+    assert skipped.keys() == told.keys()
+    for number, what in ((1, "text that was sent"), (3, "draft"), (held_out, "text that was sent")):
+        assert f"{what} contains {END!r}" in str(skipped[number].reason)
+    assert "tokens" in str(skipped[4].reason)
+    assert "tokens" in str(skipped[6].reason)
+    assert (count, [item.number for item in listed]) == (5, sorted(told)[:2])
 
 
 def test_an_import_keeps_what_it_drafted_and_measures_what_was_held_out(

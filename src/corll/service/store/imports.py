@@ -158,6 +158,15 @@ def items_of(
     return all_rows(db, ImportItem, query.order_by(import_items.c.number).limit(limit))
 
 
+def skipped_items(db: Connection, import_id: str, *, limit: int) -> tuple[int, list[ImportItem]]:
+    """Count the items of a job that are skipped, and return the first of them."""
+    items = import_items.c
+    skipped = (items.import_id == import_id) & (items.state == "skipped")
+    query = select_rows(ImportItem, import_items).where(skipped)
+    count = db.execute(select(func.count()).where(skipped)).scalar_one()
+    return count, all_rows(db, ImportItem, query.order_by(items.number).limit(limit))
+
+
 def update_import(db: Connection, import_id: str, **changes: Any) -> None:
     """Set columns of a job: `state`, `used`, `result`, `error`, `finished_at`.
 
