@@ -334,8 +334,10 @@ export interface DraftRecord {
   created_at: number;
   /** Whether it answers or continues. */
   kind: "chat" | "text";
-  /** What was answered. */
+  /** What was answered, as the model was told it. */
   prompt: string | PromptMessage[];
+  /** What the user wrote of a framed prompt; null without a frame, and of drafts from before it was kept. */
+  asked: FramedMessage | null;
   /** The version that drafted; null for the reference, and until a blind draft has its edit. */
   version: number | null;
   /** Whether chance decided who drafted. */
@@ -481,6 +483,20 @@ export interface Frame {
   object: "frame";
   /** Its words, with {message}, {hint} and {name}; a line whose field is empty is left out. */
   template: string;
+}
+
+/** What the user wrote of a framed prompt, by the names of a chat completion's fields. */
+export interface FramedMessage {
+  /** The frame around the message. */
+  frame: "none" | "reply" | "write";
+  /** The user's last message, as it was sent. */
+  message: string;
+  /** What the draft was to carry out; empty for nothing. */
+  hint: string;
+  /** How the user signs; empty for nothing. */
+  sign_as: string;
+  /** The words in place of the frame's own. */
+  frame_template: string | null;
 }
 
 /** The frames around a message. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,38 @@ def test_what_is_framed_is_drafted_from_and_stored(service: RunningService) -> N
     expected = policy.sample([prompt], 1, 12, 5, sampling=sampling)[0][0]
     assert reply["choices"][0]["message"]["content"] == expected.text
     assert stored_prompt(service, "framed") == prompt
+
+
+def test_what_the_user_wrote_is_kept_beside_the_framed_prompt(service: RunningService) -> None:
+    own = "Answer as me: {message}\nSay: {hint}"
+    body = {"frame": "reply", "hint": " yes,  two ", "frame_template": own}
+    asked(service, **body, user="wrote")
+    asked(service, frame="write", sign_as="Anna", user="wrote")
+    asked(service, user="wrote")
+    asked(service, **FRAMED, user="another")
+    bare, usual, reworded = service.get("users/wrote/drafts")["data"]
+    wrote = {"message": MESSAGE, "hint": "", "sign_as": "Anna", "frame_template": None}
+    assert bare["asked"] is None
+    assert usual["asked"] == {"frame": "write", **wrote}
+    told = {"hint": "yes, two", "sign_as": "", "frame_template": own}
+    assert reworded["asked"] == {"frame": "reply", "message": MESSAGE, **told}
+    # A frame's words are not the user's, so a search does not find them.
+    for words, found in (("FIRST PERSON", 0), ("yes, two", 1), ("anna", 1), ("RED ONE", 3)):
+        assert len(service.get(f"users/wrote/drafts?q={words}")["data"]) == found
+    lines = service.http.get("/v1/users/wrote/export").text.splitlines()
+    kept = [line["asked"] for line in map(json.loads, lines) if line["record"] == "draft"]
+    assert [one and one["frame"] for one in kept] == [None, "write", "reply"]
+
+
+def test_of_a_conversation_its_last_message_is_what_the_user_wrote(
+    service: RunningService,
+) -> None:
+    turns = [("system", "Be brief."), ("user", "First."), ("assistant", "Yes."), ("user", MESSAGE)]
+    messages = [{"role": role, "content": text} for role, text in (*turns, ("assistant", "Dear"))]
+    asked(service, **FRAMED, messages=messages, user="talks")
+    (draft,) = service.get("users/talks/drafts")["data"]
+    assert draft["asked"]["message"] == MESSAGE
+    assert len(service.get("users/talks/drafts?q=be brief")["data"]) == 1
 
 
 @pytest.mark.parametrize("frame", [{}, {"frame": None}, {"frame": "none"}])

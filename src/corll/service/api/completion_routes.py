@@ -203,6 +203,7 @@ class _DraftUnderWay:
             blind=self.serving.blind,
             source="live",
             created_at=self.started,
+            asked=self.body.filled,
         )
         if self.stored:
             await self.services.write(lambda db: drafts.add_draft(db, row))
