@@ -115,6 +115,16 @@ def test_what_it_brought(service: Service, file: Path, capsys: pytest.CaptureFix
     ]
 
 
+def test_a_frame_and_what_is_filled_in_are_handed_over(service: Service, tmp_path: Path) -> None:
+    own, file = tmp_path / "frame.txt", tmp_path / "past.csv"
+    own.write_text("Answer {message}: {hint}")
+    file.write_text("prompt,sent,hint\nIs it in?,It is.,yes\n")
+    run(file, "--frame", "reply", "--sign-as", "Anna", "--frame-file", str(own))
+    item = {"prompt": "Is it in?", "sent": "It is.", "hint": "yes"}
+    told = {"frame": "reply", "sign_as": "Anna", "frame_template": own.read_text()}
+    assert service.bodies == [{"items": [item], **told}]
+
+
 def test_it_says_which_texts_teach_nothing_and_why(
     service: Service, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

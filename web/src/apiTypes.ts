@@ -559,6 +559,12 @@ export interface ImportRequest {
   items: PastTextItem[];
   /** For a backend's key: the name of the user it speaks for. */
   user?: string | null;
+  /** What the model is told around the last message of each prompt, as in a chat completion: best what drafts will be asked for with. */
+  frame?: "none" | "reply" | "write" | null;
+  /** With a frame: how the user signs, where an item does not say. */
+  sign_as?: string | null;
+  /** With a frame: words in place of its own, as in a chat completion. */
+  frame_template?: string | null;
 }
 
 /**
@@ -751,6 +757,10 @@ export interface PastTextItem {
   sent: string;
   /** The draft that it was made from. */
   draft?: string | null;
+  /** With a frame: a few words that the text carries out. */
+  hint?: string | null;
+  /** With a frame: how this one is signed. */
+  sign_as?: string | null;
 }
 
 /** A turn of a conversation. */

@@ -19,12 +19,15 @@ from corll.cli.parsing import parse
 from corll.cli.settings import (
     WHICH_DEVICE,
     WHICH_DTYPE,
+    WHICH_FRAME_FILE,
     WHICH_MODEL,
     YES,
     OptionalDType,
     OptionalFile,
     OptionalFolder,
     OptionalName,
+    Words,
+    read_frame,
 )
 from corll.cli.terminal_user import visible
 from corll.config import AUTO, CoactiveConfig, SamplingConfig
@@ -32,8 +35,6 @@ from corll.errors import AdapterError, InputError
 from corll.frames import FrameName, Framing
 from corll.model import file_names
 from corll.records import Draft, Prompt
-
-Words = Annotated[str, arg(metavar="TEXT", help_behavior_hint="")]
 
 
 class DraftSettings(SamplingConfig):
@@ -63,11 +64,7 @@ class DraftSettings(SamplingConfig):
         description='With a frame: a few words that the draft carries out, "yes, Fri, no refund".',
     )
     sign_as: Words = Field("", description="With a frame: how you sign.")
-    frame_file: OptionalFile = Field(
-        None,
-        description="With a frame: a text file in place of its words, with {message}, {hint} and "
-        "{name}; a line whose field is empty is left out.",
-    )
+    frame_file: OptionalFile = Field(None, description=WHICH_FRAME_FILE)
     max_completion_length: int = Field(
         512,
         ge=1,
@@ -83,7 +80,7 @@ class DraftSettings(SamplingConfig):
 
     def framing(self) -> Framing:
         """Return the frame around each prompt. *Raises*: InputError where that is not right."""
-        return Framing(self.frame, self.hint, self.sign_as, _read_template(self.frame_file))
+        return Framing(self.frame, self.hint, self.sign_as, read_frame(self.frame_file))
 
     def coactive(self) -> CoactiveConfig:
         """Return the same choices as the loop's configuration."""
@@ -138,15 +135,6 @@ def _show(draft: Draft, *, with_prompt: bool) -> None:
     console.print(visible(draft.text), markup=False)
     if not draft.sample.finished:
         console.print("(cut at --max-completion-length)", style="dim")
-
-
-def _read_template(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--frame-file {file} cannot be read as text ({error}).") from error
 
 
 def _base_of(adapter: Path | None) -> str:

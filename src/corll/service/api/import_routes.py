@@ -7,14 +7,16 @@ from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 
 from corll.schemas.answers import Deleted, Import, ImportResult, SkippedText
 from corll.schemas.requests import ImportRequest
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import not_found
+from corll.service.api.frame_routes import check_frame
 from corll.service.feedback import ConsentRequiredError
 from corll.service.store import imports
-from corll.service.store.imports import ImportItem, ImportRow
+from corll.service.store.imports import ImportItem, ImportRow, NewItem
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
 
@@ -32,7 +34,8 @@ async def create_import(body: ImportRequest, caller: CurrentCaller) -> Import:
             "An import is stored and learned from. PUT /v1/users/{id}/consent "
             '{"store": true, "learn": true} allows it.'
         )
-    items = [(item.stored_prompt, item.draft, item.sent) for item in body.items]
+    check_frame(body.frame or "none", caller.services.drafter)
+    items = await run_in_threadpool(_framed, body)
     row = await caller.services.write(
         lambda db: imports.add_import(
             db, user_id=user.id, items=items, actor=caller.actor, now=time.time()
@@ -40,6 +43,16 @@ async def create_import(body: ImportRequest, caller: CurrentCaller) -> Import:
     )
     caller.services.learner.wake()
     return _about(row, (0, []))
+
+
+def _framed(body: ImportRequest) -> list[NewItem]:
+    """Return the texts as they are kept, each prompt in its frame."""
+    texts = []
+    for item in body.items:
+        framing, asked = body.framing(item), item.conversation
+        prompt, filled = framing.around_last(asked), framing.filled(asked)
+        texts.append(NewItem(prompt, item.draft, item.sent, filled))
+    return texts
 
 
 @router.get(

@@ -237,6 +237,7 @@ def _record(
         held_back=False,
         source="import",
         created_at=time.time(),
+        asked=item.asked,
     )
 
     text = clean_edit(item.sent, draft.text)
