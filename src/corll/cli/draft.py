@@ -21,6 +21,7 @@ from corll.cli.settings import (
     WHICH_DTYPE,
     WHICH_FRAME_FILE,
     WHICH_MODEL,
+    WHICH_THINKING,
     YES,
     OptionalDType,
     OptionalFile,
@@ -74,6 +75,7 @@ class DraftSettings(SamplingConfig):
     as_json: Annotated[bool, arg(name="json")] = Field(
         False, description="Print one JSON object a draft, with every candidate and its ids."
     )
+    enable_thinking: bool = Field(False, description=WHICH_THINKING)
     dtype: OptionalDType = Field(None, description=WHICH_DTYPE)
     device: OptionalName = Field(None, description=WHICH_DEVICE)
     yes: bool = Field(False, description=YES)
@@ -110,7 +112,11 @@ def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     dialogue = terminal_dialogue(yes=settings.yes)
     model = resolve(named, dialogue, device=settings.device, dtype=settings.dtype)
     policy = Policy.load(
-        model, dtype=settings.dtype, device=settings.device, adapter=settings.adapter
+        model,
+        dtype=settings.dtype,
+        device=settings.device,
+        adapter=settings.adapter,
+        enable_thinking=settings.enable_thinking,
     )
     if framing.frame != "none" and not policy.codec.chat:
         raise InputError(

@@ -53,7 +53,11 @@ class LearningRun:
             learner = CoactiveLearner.load(folder.adapter, dtype=dtype, device=settings.device)
         else:
             policy = Policy.load(
-                settings.model, dtype=dtype, device=settings.device, lora=settings.lora
+                settings.model,
+                dtype=dtype,
+                device=settings.device,
+                lora=settings.lora,
+                enable_thinking=settings.enable_thinking,
             )
             learner = CoactiveLearner(policy, settings.coactive)
         model = {

@@ -33,6 +33,7 @@ WHICH_FRAME_FILE = (
     "With a frame: a text file in place of its words, with {message}, {hint} and {name}; a line "
     "whose field is empty is left out."
 )
+WHICH_THINKING = "Whether hybrid thinkers (Qwen3) think first: what their chat templates are told."
 WHICH_DEVICE = "Such as cpu or cuda:0; by default the best there is."
 
 
