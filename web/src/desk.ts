@@ -190,8 +190,7 @@ class Desk {
 
   /** What a draft would be asked for with. */
   private get asked(): Asked {
-    const { frame, hint, signAs, template } = this.asking;
-    return { prompt: this.sheet.prompt, frame, hint, signAs, template };
+    return { prompt: this.sheet.prompt, ...this.asking.told };
   }
 
   private edited(text: string): void {

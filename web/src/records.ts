@@ -3,6 +3,7 @@
 import { ask, sayError } from "./api";
 import type { DraftRecord, Drafts } from "./apiTypes";
 import { button, el, labelled, replaceChildren } from "./elements";
+import type { Asked } from "./sheet";
 import { count, day, percent, shortened } from "./wording";
 import { marked } from "./wordSummary";
 
@@ -95,6 +96,13 @@ function about(draft: DraftRecord): string {
 function written({ prompt, asked }: DraftRecord): string {
   if (asked === null || typeof prompt === "string") return promptText(prompt);
   return promptText([...prompt.slice(0, -1), { role: "user", content: asked.message }]);
+}
+
+/** What would ask for the same draft again: of a conversation, its last message. */
+export function askedFor({ prompt, asked }: DraftRecord): Asked {
+  if (asked === null) return { prompt: typeof prompt === "string" ? prompt : (prompt.at(-1)?.content ?? "") };
+  const { message, frame, hint, sign_as: signAs, frame_template: template } = asked;
+  return { prompt: message, frame, hint, signAs, template: template ?? undefined };
 }
 
 /** What was filled into the frame, and the whole prompt, a click away. */
