@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,17 @@ def test_a_prompt_is_drafted_for_in_its_frame(
     assert main(["draft", "Coming?", "--model", str(tiny_model_folder), *flags]) == 0
     draft = json.loads(capsys.readouterr().out)
     assert draft["prompt"] == Framing("reply", "yes, Fri", "Anna").around("Coming?")
+
+
+def test_at_a_terminal_each_draft_stands_under_its_prompt_without_the_frame(
+    tiny_model_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    flags = ["--frame", "reply", "--model", str(tiny_model_folder), *SMALL]
+    assert main(["draft", "Coming?", "Is the red one\nin stock?", *flags]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("Coming?") < shown.index("Is the red one in stock?")
+    assert "I received" not in shown
 
 
 def test_a_frame_can_be_a_file(

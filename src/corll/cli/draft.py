@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 from rich.console import Console
 from rich.rule import Rule
+from rich.text import Text
 from tyro.conf import Positional, arg
 
 from corll.cli.dialogue import terminal_dialogue
@@ -94,11 +95,11 @@ def main(arguments: Sequence[str]) -> None:
     if not settings.prompts:
         raise InputError("There is no prompt to draft for; give one, or - to read it from a pipe.")
     prompts = [sys.stdin.read().strip() if text == "-" else text for text in settings.prompts]
-    for draft in _drafts(settings, prompts):
+    for prompt, draft in zip(prompts, _drafts(settings, prompts), strict=True):
         if settings.as_json:
             print(json.dumps(asdict(draft), ensure_ascii=False))
         else:
-            _show(draft, with_prompt=len(prompts) > 1)
+            _show(draft, under=prompt if len(prompts) > 1 else None)
 
 
 def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
@@ -130,14 +131,15 @@ def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     return make_drafts(policy, framed, config, seeds=seeds)
 
 
-def _show(draft: Draft, *, with_prompt: bool) -> None:
+def _show(draft: Draft, *, under: str | None) -> None:
     # A pipe gets the text as it is; a terminal must not be steered by it.
     if not sys.stdout.isatty():
         print(draft.text)
         return
     console = Console(highlight=False)
-    if with_prompt:
-        console.print(Rule(visible(str(draft.prompt)), align="left", style="dim"))
+    if under is not None:
+        title = Text(visible(" ".join(under.split())))
+        console.print(Rule(title, align="left", style="dim"))
     console.print(visible(draft.text), markup=False)
     if not draft.sample.finished:
         console.print("(cut at --max-completion-length)", style="dim")

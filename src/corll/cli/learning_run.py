@@ -142,6 +142,12 @@ class LearningRun:
             f"last step, on the {waiting} preferences that were waiting", style="dim"
         )
 
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Check a prompt. *Raises*: InputError where it could not be drafted for."""
+        codec, config = self.learner.policy.codec, self.learner.config
+        ids = codec.encode_prompt(prompt, limit=config.max_prompt_length)
+        codec.check_room([ids], config.max_completion_length)
+
     def check(self, draft: Draft, text: str) -> None:
         """Check an edit of a draft. *Raises*: InputError where it could not be learned from."""
         self.learner.outcome_of(draft, text)

@@ -104,8 +104,12 @@ class TerminalUser:
                 return text
 
 
-def typed_prompts(console: Console) -> Iterator[Prompt]:
-    """Ask for one prompt after the other, until the person leaves."""
+def typed_prompts(console: Console, *, check: Callable[[Prompt], object]) -> Iterator[Prompt]:
+    """Ask for one prompt after the other, until the person leaves.
+
+    `check` raises InputError for a prompt that cannot be drafted for: the person is told why, and
+    asked for another.
+    """
     session: PromptSession[str] = PromptSession(reserve_space_for_menu=0)
     console.print(Text("Enter drafts your prompt · Ctrl-D leaves", style="dim"))
     while True:
@@ -113,7 +117,13 @@ def typed_prompts(console: Console) -> Iterator[Prompt]:
             text = session.prompt("What shall I draft? ").strip()
         except (EOFError, KeyboardInterrupt):
             return
-        if text:
+        if not text:
+            continue
+        try:
+            check(text)
+        except InputError as error:
+            console.print(Text(str(error), style="yellow"))
+        else:
             yield text
 
 
