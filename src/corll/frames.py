@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from corll.errors import InputError
 from corll.records import Message
@@ -49,6 +49,19 @@ Write the text alone, without remarks about it.""",
 
 _FIELDS = ("message", "hint", "name")
 _FIELD = re.compile(r"\{([a-z_]+)\}")
+
+
+class Filled(TypedDict):
+    """What a user wrote of a framed prompt: the message, and what is filled in beside it.
+
+    `template` is None where the words around it are the frame's own.
+    """
+
+    frame: FrameName
+    message: str
+    hint: str
+    name: str
+    template: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +151,28 @@ class Framing:
         framed = list(messages)
         if self.frame == "none":
             return framed
+        place = self._place(messages)
+        last = framed[place]
+        framed[place] = {**last, "content": self.around(last["content"])}
+        return framed
+
+    def filled(self, messages: Sequence[Message]) -> Filled | None:
+        """Return what stands in the frame of a conversation; None where there is no frame.
+
+        *Raises*: InputError as `around_last`.
+        """
+        if self.frame == "none":
+            return None
+        return Filled(
+            frame=self.frame,
+            message=messages[self._place(messages)]["content"],
+            hint=self.hint,
+            name=self.name,
+            template=self.template,
+        )
+
+    def _place(self, messages: Sequence[Message]) -> int:
+        """Return which message of a conversation the frame stands around."""
         roles = [message["role"] for message in messages]
         ends = len(roles) - (roles[-1:] == ["assistant"])
         if ends < 1 or roles[ends - 1] != "user":
@@ -145,6 +180,4 @@ class Framing:
                 f"A frame ({self.frame}) stands around the user's last message, and this "
                 "conversation does not end with one; send it last, or without a frame."
             )
-        last = framed[ends - 1]
-        framed[ends - 1] = {**last, "content": self.around(last["content"])}
-        return framed
+        return ends - 1

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from corll.cli import main
+from corll.files.run_folder import read_config
 from corll.frames import Framing
+from corll.learner import CoactiveLearner
+from tiny_models import build_llama, build_tokenizer
 
 SMALL = ("--dtype", "float32", "--max-completion-length", "3")
 
@@ -20,6 +24,17 @@ def test_a_prompt_is_drafted_for_in_its_frame(
     assert main(["draft", "Coming?", "--model", str(tiny_model_folder), *flags]) == 0
     draft = json.loads(capsys.readouterr().out)
     assert draft["prompt"] == Framing("reply", "yes, Fri", "Anna").around("Coming?")
+
+
+def test_at_a_terminal_each_draft_stands_under_its_prompt_without_the_frame(
+    tiny_model_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    flags = ["--frame", "reply", "--model", str(tiny_model_folder), *SMALL]
+    assert main(["draft", "Coming?", "Is the red one\nin stock?", *flags]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("Coming?") < shown.index("Is the red one in stock?")
+    assert "I received" not in shown
 
 
 def test_a_frame_can_be_a_file(
@@ -46,3 +61,41 @@ def test_what_cannot_be_framed_is_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+@pytest.fixture
+def thinker(tmp_path: Path) -> Path:
+    """A model whose template refuses to go without thinking."""
+    tokenizer = build_tokenizer(chat=True)
+    tokenizer.chat_template = (
+        "{% if not enable_thinking %}{{ raise_exception('think first') }}{% endif %}"
+        + tokenizer.chat_template
+    )
+    folder = tmp_path / "thinker"
+    build_llama(len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_hybrid_thinker_thinks_where_it_is_told_to(
+    thinker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draft = ["draft", "Coming?", "--model", str(thinker), "--json", *SMALL]
+    assert main(draft) == 2
+    assert "think first" in capsys.readouterr().err
+    assert main([*draft, "--enable-thinking"]) == 0
+    assert json.loads(capsys.readouterr().out)["prompt"] == "Coming?"
+
+
+def test_a_run_thinks_where_it_is_told_to_and_where_it_is_resumed(
+    thinker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    flags = ["--user", "letter", "--held-out-count", "0", *SMALL]
+    begin = ["learn", "--model", str(thinker), "--rounds", "1", "--output", str(run), *flags]
+    assert main([*begin, "--enable-thinking"]) == 0
+    assert read_config(run)["settings"]["enable_thinking"] is True
+    assert main(["learn", "--resume", str(run), "--rounds", "2"]) == 0
+    assert CoactiveLearner.load(run / "adapter").policy.codec.enable_thinking
+    assert main(["learn", "--resume", str(run), "--no-enable-thinking"]) == 2
+    assert "--enable-thinking is True there, not False" in capsys.readouterr().err

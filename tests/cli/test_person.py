@@ -74,6 +74,8 @@ def test_a_person_edits_accepts_skips_leaves_and_comes_back(
         *("--preferences-per-step", "1", "--max-completion-length", "8"),
         editor=editor,
     )
+    run.see("What shall I draft?").press("Write <|end|>" + ENTER).see("remove it")
+    run.see("What shall I draft?").press("very " * 600 + ENTER).see("Shorten")
     run.ask("Write to Anna.").press("v").see("Enter send").press(ENTER)
     run.ask("Write to Tom.").press(ENTER)
     run.ask("Write to Eva.").press("s")

@@ -20,14 +20,18 @@ PROGRAM = """
 import json, os
 from rich.console import Console
 from corll.cli.terminal_user import TerminalUser
+from corll.errors import InputError
 from corll.feedback import UserLeftError
 from corll.records import Draft, Sample
+def check(draft, text):
+    if "<|end|>" in text:
+        raise InputError("The edit contains '<|end|>'; remove it.")
 while True:
     request = json.loads(input("next? "))
     os.environ.update(request["environment"])
     draft = Draft("Write to Anna.", (Sample(request["draft"], (1,), -1.0, True),))
     try:
-        answer = {"text": TerminalUser(Console()).edit(draft)}
+        answer = {"text": TerminalUser(Console(), check=check).edit(draft)}
     except UserLeftError:
         answer = {"left": True}
     print("answer:", json.dumps(answer))
@@ -144,6 +148,14 @@ def test_an_empty_edit_is_explained_and_asked_again(terminal: Terminal) -> None:
 def test_an_unchanged_edit_is_no_acceptance(shown: Terminal) -> None:
     shown.press("e").see("Ctrl-S").press("  " + CTRL_S).see("Nothing was changed").see("b back")
     assert shown.press("\r").press("b").see("q quit").press("s").answer() == {"text": None}
+
+
+def test_an_edit_that_cannot_be_learned_from_is_edited_again_and_not_lost(shown: Terminal) -> None:
+    shown.press("e").see("Ctrl-S or Esc Enter").press(" Sorry<|end|>" + CTRL_S)
+    shown.see("remove it").see("e edit again").press("\r")  # which sends nothing
+    shown.press("e").see("Ctrl-S or Esc Enter").press("\x7f" * 7 + CTRL_S)
+    shown.see("Enter send").press("\r")
+    assert shown.answer() == {"text": DRAFT + " Sorry"}
 
 
 def test_a_control_character_of_the_draft_is_gone_from_its_edit(terminal: Terminal) -> None:

@@ -102,6 +102,75 @@ def test_the_frames_words_can_be_the_users_own(
     assert asked(service, "rewords") == Framing("reply", "yes", "Anna").around(PROMPT)
 
 
+def bodies(desk: Desk, path: str) -> list[dict[str, Any]]:
+    """What the page sends there from now on."""
+    sent: list[dict[str, Any]] = []
+
+    def note(request: Any) -> None:
+        if request.method == "POST" and request.url.endswith(path):
+            sent.append(json.loads(request.post_data))
+
+    desk.page.on("request", note)
+    return sent
+
+
+def test_two_versions_are_compared_as_the_latest_draft_was_asked_for(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "compares", learn=False)
+    desk.hint.fill("yes, Fri")
+    desk.sign_as.fill("Anna")
+    desk.draft()
+    desk.open("/learning")
+    expect(desk.page.get_by_label("Prompt")).to_have_value(PROMPT)
+    expect(desk.hint).to_have_value("yes, Fri")
+    sent = bodies(desk, "/v1/chat/completions")
+    desk.button("Draft both").click()
+    expect(desk.said).to_contain_text("Both drafts are there.")
+    assert len(sent) == 2
+    for body in sent:
+        assert body["messages"] == [{"role": "user", "content": PROMPT}]
+        assert (body["frame"], body["hint"], body["sign_as"]) == ("reply", "yes, Fri", "Anna")
+    desk.frame.select_option("The whole prompt, word for word")
+    desk.button("Draft both").click()
+    until(lambda: len(sent) == 4 or desk.page.wait_for_timeout(50))
+    assert "frame" not in sent[-1]
+    desk.open("/")
+    expect(desk.frame).to_have_value("reply")
+    # Of a draft that was asked for without a frame the whole prompt is shown, and asked again.
+    service.draft("Word for word.", user="compares")
+    desk.open("/learning")
+    expect(desk.page.get_by_label("Prompt")).to_have_value("Word for word.")
+    expect(desk.frame).to_have_value("none")
+    assert desk.errors == []
+
+
+def test_past_texts_are_learned_from_as_the_desk_asks(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "hands over")
+    desk.open("/welcome")
+    rows = b"prompt,sent,hint\nIs it in?,It is. Anna,yes\n"
+    file = {"name": "past.csv", "mimeType": "text/csv", "buffer": rows}
+    desk.page.get_by_label("Or a file of them").set_input_files(file)
+    expect(desk.page.get_by_label("What was answered is")).to_have_value("reply")
+    desk.sign_as.fill("Anna")
+    imports, drafts = bodies(desk, "/v1/imports"), bodies(desk, "/v1/chat/completions")
+    desk.button("Learn from these").click()
+    expect(desk.page.get_by_text("1 text of 1 taught the model")).to_be_visible()
+    item = {"prompt": "Is it in?", "sent": "It is. Anna", "hint": "yes"}
+    assert imports == [{"items": [item], "frame": "reply", "sign_as": "Anna"}]
+    desk.page.reload()
+    desk.button("Draft both").click()
+    expect(desk.said).to_contain_text("Both drafts are there.")
+    told = {"frame": "reply", "hint": "yes", "sign_as": "Anna"}
+    assert [{name: body.get(name) for name in told} for body in drafts] == [told, told]
+    framed = Framing("reply", "yes", "Anna").around("Is it in?")
+    prompts = [draft["prompt"][0]["content"] for draft in stored(service, "hands%20over")]
+    assert prompts == [framed] * 3
+    assert desk.errors == []
+
+
 @pytest.fixture
 def cut_short(chromium: Any, tiny_model_folder: Path, tmp_path: Path) -> Iterator[RunningService]:
     """A service whose drafts are the likeliest text, cut after a few tokens."""

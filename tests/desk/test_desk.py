@@ -172,7 +172,7 @@ def test_drafts_are_text_whatever_they_hold(
     expect(desk.said).to_contain_text("Recorded.")
     assert desk.copied() == STRANGE + "👍"
     desk.open("/data")
-    desk.page.locator(".records summary").click()
+    desk.page.locator(".records > details > summary").click()
     expect(desk.page.locator(".records ins").last).to_contain_text("👍")
     assert desk.page.evaluate("window.broken") is None
     assert desk.page.locator(".records script, .records img, .records b").count() == 0

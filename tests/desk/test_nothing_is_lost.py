@@ -258,3 +258,26 @@ def test_another_user_of_the_same_browser_sees_nothing(
     assert sent(service, "second user") == []
     desk.follow(desk.link())
     until(lambda: sent(service, "first user") == ["A secret text of the first user"])
+
+
+def test_an_edit_with_a_control_token_is_refused_brought_back_and_mended(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "pastes")
+    desk.draft()
+    desk.write("Dear customer, it comes soon.<|end|>")
+    desk.button("Send").click()
+    expect(desk.said).to_contain_text("did not take the edit: The edit contains '<|end|>'")
+    expect(desk.said).to_contain_text("“Bring back what was sent”")
+    other = desk.tab()
+    other.open("/data")
+    expect(other.page.get_by_text("Not taken: The edit contains")).to_be_visible()
+    desk.button("Bring back what was sent").click()
+    desk.write("Dear customer, it comes soon.")
+    desk.button("Send").click()
+    expect(desk.said).to_contain_text("Recorded.")
+    other.page.reload()
+    expect(other.page.get_by_text("Nothing: all that you sent is on the server.")).to_be_visible()
+    (draft,) = service.get("users/pastes/drafts")["data"]
+    assert [edit["text"].strip() for edit in draft["edits"]] == ["Dear customer, it comes soon."]
+    assert desk.errors == []

@@ -58,7 +58,7 @@ def test_axe_finds_nothing_serious(
         desk.page.wait_for_load_state("load")
         desk.page.wait_for_timeout(700)
     if path == "/data":
-        desk.page.locator(".records summary").first.click()
+        desk.page.locator(".records > details > summary").first.click()
     assert serious(desk) == []
     assert desk.errors == []
 
@@ -243,6 +243,31 @@ def test_all_that_is_kept_can_be_searched_and_taken_along(
     assert lines[0]["record"] == "user"
     texts = [line["text"].lstrip() for line in lines if line.get("text")]
     assert "Dear customer, parcel 3 comes soon." in texts
+
+
+def test_of_a_framed_prompt_what_the_user_wrote_is_shown_and_the_whole_is_a_click_away(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "framed", learn=False)
+    desk.hint.fill("yes, two")
+    desk.sign_as.fill("Anna")
+    desk.draft("Is the red one in stock?")
+    service.draft("I received this message: word for word.", user="framed")
+    desk.open("/data")
+    records = desk.page.locator(".records > details")
+    expect(records).to_have_count(2)
+    bare, framed = records.all()
+    expect(bare.locator("summary").first).to_contain_text("I received this message: word for word")
+    expect(bare.locator("details")).to_have_count(0)
+    expect(framed.locator("summary").first).to_contain_text("Is the red one in stock?")
+    framed.locator("summary").first.click()
+    expect(framed.get_by_text("To say: yes, two")).to_be_visible()
+    expect(framed.get_by_text("Signed as: Anna")).to_be_visible()
+    whole = framed.get_by_text("You write as me, in the first person")
+    expect(whole).to_be_hidden()
+    framed.get_by_text("What the model was told").click()
+    expect(whole).to_be_visible()
+    assert desk.errors == []
 
 
 def test_consent_is_given_and_withdrawn(service: RunningService, open_desk: OpenDesk) -> None:

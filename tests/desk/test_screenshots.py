@@ -74,7 +74,7 @@ def test_pictures_of_every_page(taught: RunningService, browser: Callable[..., A
             desk.open(f"/{name}")
             page.wait_for_timeout(1500)
             if name == "data":
-                page.locator(".records summary").nth(1).click()
+                page.locator(".records > details > summary").nth(1).click()
                 page.evaluate("scrollTo(0, 0)")
             picture(desk, name, scheme)
 

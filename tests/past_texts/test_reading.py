@@ -57,6 +57,18 @@ class TestJsonLines:
         path.write_bytes(gzip.compress(content) if packed else content)
         assert read_past_texts(path) == texts
 
+    def test_what_a_frame_says_beside_the_prompt(self, tmp_path: Path) -> None:
+        path = tmp_path / "past.jsonl"
+        path.write_text(
+            '{"prompt": "Hi", "sent": "Hello", "hint": "greet", "sign_as": null}\n'
+            '{"prompt": "Hi", "sent": "Hello", "sign_as": "Bo"}\n'
+        )
+        told = [PastText("Hi", "Hello", hint="greet"), PastText("Hi", "Hello", sign_as="Bo")]
+        assert read_past_texts(path) == told
+        table = tmp_path / "past.csv"
+        table.write_text("Hint,prompt,sent,Sign_as\ngreet,Hi,Hello,\n,Hi,Hello,Bo\n")
+        assert read_past_texts(table) == told
+
     def test_a_draft_of_null_is_none(self, tmp_path: Path) -> None:
         path = tmp_path / "past.jsonl"
         path.write_text('{"prompt": "Hi", "sent": "Hello", "draft": null, "id": 7}\n\n')
@@ -70,6 +82,7 @@ class TestJsonLines:
             ({"prompt": "Hi", "sent": " \n"}, "sent"),
             ({"prompt": "Hi", "sent": 3}, "sent"),
             ({"prompt": "Hi", "sent": "Hello", "draft": ["Yo"]}, "draft"),
+            ({"prompt": "Hi", "sent": "Hello", "hint": 1}, "hint"),
             ({"prompt": "Hi", "sent": "\ud800"}, "sent"),
             ({"prompt": [{"role": "assistant", "content": "Hi"}], "sent": "Hello"}, "prompt"),
         ],

@@ -37,7 +37,13 @@ CALLS: list[tuple[Call[Any], type[BaseModel]]] = [
     ),
     (calls.request_learning("anna"), requests.LearnRequest),
     (
-        calls.create_import([calls.as_item("Greet.", "Hello", "Yo")], user="anna"),
+        calls.create_import(
+            [calls.as_item("Greet.", "Hello", "Yo", hint="kindly", sign_as="Bo")],
+            user="anna",
+            frame="write",
+            sign_as="Anna",
+            frame_template="{message} {hint} {name}",
+        ),
         requests.ImportRequest,
     ),
     (

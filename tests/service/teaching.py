@@ -11,7 +11,7 @@ from corll.service.store import accounts, drafts, imports, preferences
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from corll.service.store.drafts import DraftRow, EditRow
-from corll.service.store.imports import ImportRow
+from corll.service.store.imports import ImportRow, NewItem
 from corll.service.store.rows import new_id
 
 NOW = 1_700_000_000.0
@@ -76,7 +76,9 @@ def states(trainer: Trainer, user: User) -> list[str]:
 
 def begun(trainer: Trainer, user: User, count: int) -> ImportRow:
     items = [
-        ([{"role": "user", "content": f"Parcel {n} is late."}], None, f"A secret, number {n}.")
+        NewItem(
+            [{"role": "user", "content": f"Parcel {n} is late."}], None, f"A secret, number {n}."
+        )
         for n in range(count)
     ]
     return trainer.database.write(

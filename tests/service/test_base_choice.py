@@ -220,6 +220,9 @@ class Judged:
     def __init__(self) -> None:
         self.drafted: list[Sample] = []
 
+    def check_edit(self, text: str) -> None:
+        """Takes every text."""
+
     def why_not_learnable(self, prompt: Any, drafted: Sample, text: str) -> None:
         self.drafted.append(drafted)
 

@@ -115,6 +115,33 @@ def test_what_it_brought(service: Service, file: Path, capsys: pytest.CaptureFix
     ]
 
 
+def test_a_frame_and_what_is_filled_in_are_handed_over(service: Service, tmp_path: Path) -> None:
+    own, file = tmp_path / "frame.txt", tmp_path / "past.csv"
+    own.write_text("Answer {message}: {hint}")
+    file.write_text("prompt,sent,hint\nIs it in?,It is.,yes\n")
+    run(file, "--frame", "reply", "--sign-as", "Anna", "--frame-file", str(own))
+    item = {"prompt": "Is it in?", "sent": "It is.", "hint": "yes"}
+    told = {"frame": "reply", "sign_as": "Anna", "frame_template": own.read_text()}
+    assert service.bodies == [{"items": [item], **told}]
+
+
+def test_it_says_which_texts_teach_nothing_and_why(
+    service: Service, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [{"item": n, "reason": f"It is number {n}."} for n in range(1, 31)]
+    service.states = [
+        {"state": "done", "used": 1, "skipped": 1, "skipped_texts": texts[:1]},
+    ]
+    run(file)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:-1] == ["1 teaches nothing:", "  text 1: It is number 1."]
+    service.states = [{"state": "done", "used": 1, "skipped": 31, "skipped_texts": texts}]
+    run(file)
+    lines = capsys.readouterr().out.splitlines()
+    assert "31 teach nothing:" in lines
+    assert lines[-3:-1] == ["  text 20: It is number 20.", "  and 11 more."]
+
+
 def test_a_terminal_sees_it_move(
     service: Service,
     file: Path,

@@ -334,8 +334,10 @@ export interface DraftRecord {
   created_at: number;
   /** Whether it answers or continues. */
   kind: "chat" | "text";
-  /** What was answered. */
+  /** What was answered, as the model was told it. */
   prompt: string | PromptMessage[];
+  /** What the user wrote of a framed prompt; null without a frame, and of drafts from before it was kept. */
+  asked: FramedMessage | null;
   /** The version that drafted; null for the reference, and until a blind draft has its edit. */
   version: number | null;
   /** Whether chance decided who drafted. */
@@ -483,6 +485,20 @@ export interface Frame {
   template: string;
 }
 
+/** What the user wrote of a framed prompt, by the names of a chat completion's fields. */
+export interface FramedMessage {
+  /** The frame around the message. */
+  frame: "none" | "reply" | "write";
+  /** The user's last message, as it was sent. */
+  message: string;
+  /** What the draft was to carry out; empty for nothing. */
+  hint: string;
+  /** How the user signs; empty for nothing. */
+  sign_as: string;
+  /** The words in place of the frame's own. */
+  frame_template: string | null;
+}
+
 /** The frames around a message. */
 export interface Frames {
   /** What this is. */
@@ -511,6 +527,10 @@ export interface Import {
   total: number;
   /** Texts that were learned from or measured with so far. */
   used: number;
+  /** Texts that teach nothing; `skipped_texts` says why. */
+  skipped?: number;
+  /** The first 100 of these, in order of the import. */
+  skipped_texts?: SkippedText[];
   /** What it brought, once it is done. */
   result: ImportResult | null;
   /** Why it failed. */
@@ -539,6 +559,12 @@ export interface ImportRequest {
   items: PastTextItem[];
   /** For a backend's key: the name of the user it speaks for. */
   user?: string | null;
+  /** What the model is told around the last message of each prompt, as in a chat completion: best what drafts will be asked for with. */
+  frame?: "none" | "reply" | "write" | null;
+  /** With a frame: how the user signs, where an item does not say. */
+  sign_as?: string | null;
+  /** With a frame: words in place of its own, as in a chat completion. */
+  frame_template?: string | null;
 }
 
 /**
@@ -731,6 +757,10 @@ export interface PastTextItem {
   sent: string;
   /** The draft that it was made from. */
   draft?: string | null;
+  /** With a frame: a few words that the text carries out. */
+  hint?: string | null;
+  /** With a frame: how this one is signed. */
+  sign_as?: string | null;
 }
 
 /** A turn of a conversation. */
@@ -851,6 +881,14 @@ export interface SignedInUser {
   id: string;
   /** The user's name. */
   name: string;
+}
+
+/** A text of an import that teaches nothing. */
+export interface SkippedText {
+  /** Which of the texts, counted from 1. */
+  item: number;
+  /** Why. */
+  reason: string;
 }
 
 /** A user's weights start over. */

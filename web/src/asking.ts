@@ -5,7 +5,7 @@ import { ask, sayError } from "./api";
 import type { Frames } from "./apiTypes";
 import { button, el, labelled } from "./elements";
 import { Kept } from "./kept";
-import type { Frame } from "./sheet";
+import type { Asked, Frame } from "./sheet";
 
 export const MOST_HINT = 500;
 const MOST_NAME = 100;
@@ -33,6 +33,14 @@ interface Habits {
 
 const FIRST: Habits = { frame: "reply", signAs: "", templates: {} };
 
+export interface Manner {
+  /** Of the choice of a frame. */
+  label?: string;
+  hasHint?: boolean;
+  /** Whether what is chosen here is the user's habit from then on. */
+  remembers?: boolean;
+}
+
 /** The frame and the name are remembered for the user; the hint belongs to the sheet. */
 export class Asking {
   readonly element: HTMLElement;
@@ -46,7 +54,11 @@ export class Asking {
   private readonly words: HTMLDetailsElement;
   private usual: Partial<Record<string, string>> = {};
 
-  constructor(userId: string, calls: { changed: () => void; done: () => void }) {
+  constructor(
+    userId: string,
+    calls: { changed: () => void; done: () => void },
+    private readonly manner: Manner = {},
+  ) {
     this.kept = new Kept<Habits>(userId, "asking");
     this.habits = { ...FIRST, ...this.kept.get("habits") };
     const options = FRAMES.map(({ name, label }) => el("option", { value: name }, label));
@@ -70,7 +82,7 @@ export class Asking {
     this.filledIn = el(
       "div",
       { class: "filled-in" },
-      labelled("What shall it say?", this.hintBox),
+      (manner.hasHint ?? true) && labelled("What shall it say?", this.hintBox),
       labelled("Sign as", this.nameBox),
     );
     this.wordsBox = el("textarea", {
@@ -93,12 +105,23 @@ export class Asking {
     this.element = el(
       "div",
       { class: "asking" },
-      labelled("This is", this.frames),
+      labelled(manner.label ?? "This is", this.frames),
       this.filledIn,
       this.words,
     );
-    this.frames.value = this.habits.frame;
-    this.nameBox.value = this.habits.signAs;
+    this.render();
+  }
+
+  /** All of it, as a draft is asked for with. */
+  get told(): Omit<Asked, "prompt"> {
+    const { frame, hint, signAs, template } = this;
+    return { frame, hint, signAs, template };
+  }
+
+  /** Shows what an earlier draft was asked for with; what it does not say was not said. */
+  fill({ frame = "none", hint = "", signAs = "", template }: Omit<Asked, "prompt">): void {
+    Object.assign(this.habits, { frame, signAs, templates: template === undefined ? {} : { [frame]: template } });
+    this.show(hint);
     this.render();
   }
 
@@ -157,11 +180,14 @@ export class Asking {
   }
 
   private remember(): void {
+    if (this.manner.remembers === false) return;
     if (!this.kept.put("habits", this.habits)) say("This browser cannot remember the choice.");
   }
 
   private render(): void {
     const chosen = FRAMES.find(({ name }) => name === this.habits.frame) ?? FRAMES[0]!;
+    this.frames.value = this.habits.frame;
+    this.nameBox.value = this.habits.signAs;
     this.hintBox.placeholder = chosen.hint;
     this.filledIn.hidden = this.words.hidden = chosen.name === "none";
     this.wordsBox.value = this.template ?? this.usual[this.frame] ?? "";

@@ -190,8 +190,7 @@ class Desk {
 
   /** What a draft would be asked for with. */
   private get asked(): Asked {
-    const { frame, hint, signAs, template } = this.asking;
-    return { prompt: this.sheet.prompt, frame, hint, signAs, template };
+    return { prompt: this.sheet.prompt, ...this.asking.told };
   }
 
   private edited(text: string): void {
@@ -383,7 +382,8 @@ class Desk {
     this.sayWaiting();
     if (item.kind !== "edit" || answer?.object === "comparison") return;
     if (answer === null) {
-      return warn(`The server did not take the edit: ${item.refused} It is kept under “Your data”.`);
+      const back = this.lastSent === null ? "" : " “Bring back what was sent” lets you mend it.";
+      return warn(`The server did not take the edit: ${item.refused} It is kept under “Your data”.${back}`);
     }
     const cost = answer.accepted ? "The draft was accepted." : `Edit cost ${percent(answer.edit_cost)}.`;
     const learns = answer.will_learn || answer.accepted ? "" : ` ${answer.reason ?? ""}`;

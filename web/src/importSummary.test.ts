@@ -17,7 +17,7 @@ function done(change: { mean: number; low: number; high: number }): Import {
     surprisal_change: change,
   };
   const times = { created_at: 1, finished_at: 2 };
-  return { id: "import_1", object: "import", user: "user_1", state: "done", total: 100, used: 80, result, error: null, ...times };
+  return { id: "import_1", object: "import", user: "user_1", state: "done", total: 100, used: 80, skipped: 0, skipped_texts: [], result, error: null, ...times };
 }
 
 describe("what an import brought", () => {
@@ -30,6 +30,13 @@ describe("what an import brought", () => {
       "The way you wrote them has become more likely to it: " +
         "-0.50 (95 %: -0.70 to -0.30) nats a token.",
     ]);
+  });
+
+  it("names the texts that teach nothing, the first ten with their reasons", () => {
+    const skipped_texts = Array.from({ length: 12 }, (_, at) => ({ item: at + 1, reason: "It is empty." }));
+    const lines = brought({ ...done({ mean: 0, low: 0, high: 0 }), skipped: 12, skipped_texts });
+    expect(lines.slice(1, 3)).toEqual(["Text 1 teaches nothing: It is empty.", "Text 2 teaches nothing: It is empty."]);
+    expect(lines.slice(10, 12)).toEqual(["Text 10 teaches nothing: It is empty.", "2 more texts teach nothing."]);
   });
 
   it("says so where that shows nothing either, or the contrary", () => {

@@ -3,10 +3,12 @@
 import type { Import, Interval } from "./apiTypes";
 import { count } from "./wording";
 
+const MOST_LISTED = 10;
+
 export function brought(done: Import): string[] {
   const { result } = done;
   const served = result?.version ? `; version ${result.version} drafts now` : "";
-  const lines = [`${count(done.used, "text")} of ${done.total} taught the model${served}.`];
+  const lines = [`${count(done.used, "text")} of ${done.total} taught the model${served}.`, ...skipped(done)];
   const { edit_cost_before: before, edit_cost_after: after, change, held_out } = result ?? {};
   if (!before || !after) {
     return [...lines, "With fewer than 12 texts none is held out, so the benefit is not measured."];
@@ -27,6 +29,14 @@ export function brought(done: Import): string[] {
     lines.push(`${says}: ${signed(nearer)} nats a token.`);
   }
   return lines;
+}
+
+/** Which texts teach nothing, and why. */
+function skipped({ skipped: all, skipped_texts: listed }: Import): string[] {
+  if (!all) return [];
+  const lines = (listed ?? []).slice(0, MOST_LISTED).map(({ item, reason }) => `Text ${item} teaches nothing: ${reason}`);
+  const more = all - lines.length;
+  return more > 0 ? [...lines, `${count(more, "more text")} ${more === 1 ? "teaches" : "teach"} nothing.`] : lines;
 }
 
 function signed({ mean, low, high }: Interval): string {

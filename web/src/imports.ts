@@ -3,9 +3,15 @@
 import { ask, Refused } from "./api";
 import type { Import, ImportRequest, PastTextItem } from "./apiTypes";
 import { onEvent } from "./events";
+import type { Asked } from "./sheet";
 
-export function startImport(items: PastTextItem[]): Promise<Import> {
-  const body: ImportRequest = { items };
+export function startImport(items: PastTextItem[], { frame, signAs, template }: Omit<Asked, "prompt">): Promise<Import> {
+  const body: ImportRequest = {
+    items,
+    ...(frame && frame !== "none" ? { frame } : {}),
+    ...(signAs ? { sign_as: signAs } : {}),
+    ...(template ? { frame_template: template } : {}),
+  };
   return ask<Import>("POST", "/v1/imports", body);
 }
 

@@ -4,10 +4,12 @@ import { refreshUser, user } from "./account";
 import { warn } from "./announcer";
 import { ask, sayError } from "./api";
 import type { AnsweredDraft, CostFigure, Drafts, Interval, Learning, LearningReport, Session, Version } from "./apiTypes";
+import { Asking } from "./asking";
 import { Chart } from "./charts";
 import { button, el, labelled, replaceChildren } from "./elements";
 import { onEvent, onMissed } from "./events";
 import { untilNext } from "./quietLine";
+import { askedFor } from "./records";
 import { rollingMean, rollingShare, type Band } from "./rolling";
 import { TwoDrafts, type Drafter } from "./twoDrafts";
 import { fetchVersions, TimeLine } from "./versions";
@@ -18,7 +20,7 @@ const LARGEST_WINDOW = 20;
 const REFRESH_AFTER_MS = 400;
 
 export async function learningPage(main: HTMLElement, session: Session): Promise<void> {
-  const page = new LearningPage(session.user.name);
+  const page = new LearningPage(session.user);
   main.append(page.element);
   await page.refresh();
 }
@@ -35,8 +37,8 @@ class LearningPage {
   private readonly comparing: Comparing;
   private refreshTimer: number | undefined;
 
-  constructor(userName: string) {
-    this.comparing = new Comparing(userName);
+  constructor(who: Session["user"]) {
+    this.comparing = new Comparing(who);
     this.element.append(
       el("h1", {}, "Learning"),
       this.figures,
@@ -188,13 +190,19 @@ class Comparing {
   private readonly first = el("select", {});
   private readonly second = el("select", {});
   private readonly prompt = el("textarea", { rows: 3, dir: "auto" });
+  private readonly asking: Asking;
   private readonly twoDrafts = new TwoDrafts();
   private offered = "";
+  private readonly userName: string;
 
-  constructor(private readonly userName: string) {
+  constructor({ id, name }: Session["user"]) {
+    this.userName = name;
+    const calls = { changed: () => {}, done: () => this.compare() };
+    this.asking = new Asking(id, calls, { remembers: false });
     this.element.append(
       el("div", { class: "choices" }, labelled("One", this.first), labelled("Other", this.second)),
       labelled("Prompt", this.prompt),
+      this.asking.element,
       el("div", { class: "buttons" }, button("Draft both", () => this.compare())),
       this.twoDrafts.element,
     );
@@ -218,12 +226,15 @@ class Comparing {
     }
   }
 
+  /** The latest prompt, to be asked for as it was then. */
   private async suggestPrompt(): Promise<void> {
     try {
       const { data } = await ask<Drafts>("GET", "/v1/users/me/drafts?limit=1");
-      const prompt = data[0]?.prompt;
-      const latest = typeof prompt === "string" ? prompt : prompt?.at(-1)?.content;
-      if (this.prompt.value === "" && latest !== undefined) this.prompt.value = latest;
+      const [latest] = data;
+      if (this.prompt.value !== "" || latest === undefined) return;
+      const { prompt, frame, hint, signAs, template } = askedFor(latest);
+      this.prompt.value = prompt;
+      this.asking.fill({ frame, hint, signAs, template });
     } catch {
       // It is a suggestion only; what is wrong is said where it matters.
     }
@@ -236,6 +247,6 @@ class Comparing {
       name: select.selectedOptions[0]?.textContent ?? "",
       model: select.value,
     }));
-    void this.twoDrafts.show(prompt, [one!, other!]);
+    void this.twoDrafts.show({ prompt, ...this.asking.told }, [one!, other!]);
   }
 }

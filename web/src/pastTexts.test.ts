@@ -26,6 +26,15 @@ test.each([",", ";", "\t"])("CSV is read as spreadsheets write it, with %j", (ma
   ]);
 });
 
+test("what a frame says beside a prompt is read, and an empty cell says nothing", () => {
+  const told = [
+    { prompt: "a", sent: "b", hint: "yes" },
+    { prompt: "a", sent: "b", sign_as: "Bo" },
+  ];
+  expect(fromCsv("prompt,Hint,sent,sign_as\na,yes,b,\na,,b,Bo")).toEqual(told);
+  expect(fromJsonLines(told.map((text) => JSON.stringify({ draft: null, ...text })).join("\n"))).toEqual(told);
+});
+
 test("CSV that is none is refused", () => {
   expect(() => fromCsv("a,b\n1,2")).toThrow("columns");
   expect(() => fromCsv("prompt,sent\n1")).toThrow("Row 2 has 1 cells");

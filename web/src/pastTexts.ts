@@ -2,6 +2,8 @@
 
 import type { PastTextItem } from "./apiTypes";
 
+const OPTIONAL = ["draft", "hint", "sign_as"];
+
 /** What is wrong with a file, and where. */
 export class UnreadableFile extends Error {}
 
@@ -46,8 +48,8 @@ export function fromCsv(text: string): PastTextItem[] {
   const plain = text.replace(/^\uFEFF/, "");
   const rows = cells(plain, delimiterOf(plain));
   const header = (rows.shift() ?? []).map((name) => name.trim().toLowerCase());
-  const [prompt, sent, draft] = ["prompt", "sent", "draft"].map((name) => header.indexOf(name));
-  if (prompt === -1 || sent === -1) {
+  const cell = (row: string[], name: string): string | undefined => row[header.indexOf(name)];
+  if (!header.includes("prompt") || !header.includes("sent")) {
     throw new UnreadableFile("The first row must name the columns “prompt” and “sent”.");
   }
   const found = rows
@@ -56,19 +58,20 @@ export function fromCsv(text: string): PastTextItem[] {
       if (row.length !== header.length) {
         throw new UnreadableFile(`Row ${index + 2} has ${row.length} cells, the header ${header.length}.`);
       }
-      const fields = { prompt: row[prompt!], sent: row[sent!], draft: row[draft!] || null };
-      return checked(fields, index + 2);
+      const optional = OPTIONAL.map((name) => [name, cell(row, name) || null]);
+      return checked({ prompt: cell(row, "prompt"), sent: cell(row, "sent"), ...Object.fromEntries(optional) }, index + 2);
     });
   return notNone(found);
 }
 
 function checked(fields: Record<string, unknown>, number: number): PastTextItem {
-  const { prompt, sent, draft } = fields;
+  const { prompt, sent } = fields;
   if (!isPrompt(prompt)) throw new UnreadableFile(`Line ${number}: “prompt” is missing or empty.`);
   if (typeof sent !== "string" || sent.trim() === "") {
     throw new UnreadableFile(`Line ${number}: “sent” is missing or empty.`);
   }
-  return typeof draft === "string" ? { prompt, sent, draft } : { prompt, sent };
+  const given = OPTIONAL.filter((name) => typeof fields[name] === "string");
+  return { prompt, sent, ...Object.fromEntries(given.map((name) => [name, fields[name]])) };
 }
 
 function isPrompt(prompt: unknown): prompt is PastTextItem["prompt"] {

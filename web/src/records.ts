@@ -3,6 +3,7 @@
 import { ask, sayError } from "./api";
 import type { DraftRecord, Drafts } from "./apiTypes";
 import { button, el, labelled, replaceChildren } from "./elements";
+import type { Asked } from "./sheet";
 import { count, day, percent, shortened } from "./wording";
 import { marked } from "./wordSummary";
 
@@ -57,7 +58,7 @@ export class Records {
 }
 
 function record(draft: DraftRecord): HTMLElement {
-  const prompt = promptText(draft.prompt);
+  const prompt = written(draft);
   const edits = draft.edits.flatMap((edit) => {
     const said = edit.accepted ? "Sent as it was" : `Sent, ${edit.state}, edit cost ${percent(edit.edit_cost)}`;
     const draftText = draft.choices[edit.choice]?.text ?? "";
@@ -75,6 +76,7 @@ function record(draft: DraftRecord): HTMLElement {
     ),
     el("h4", {}, "What was answered"),
     el("p", { class: "text", dir: "auto" }, prompt),
+    ...around(draft),
     ...(edits.length > 0 ? edits : unanswered),
   );
 }
@@ -88,6 +90,31 @@ function about(draft: DraftRecord): string {
     draft.edits.length === 0 && "not sent",
   ];
   return facts.filter(Boolean).join(" · ");
+}
+
+/** What the user wrote: of a framed prompt the message without its frame. */
+function written({ prompt, asked }: DraftRecord): string {
+  if (asked === null || typeof prompt === "string") return promptText(prompt);
+  return promptText([...prompt.slice(0, -1), { role: "user", content: asked.message }]);
+}
+
+/** What would ask for the same draft again: of a conversation, its last message. */
+export function askedFor({ prompt, asked }: DraftRecord): Asked {
+  if (asked === null) return { prompt: typeof prompt === "string" ? prompt : (prompt.at(-1)?.content ?? "") };
+  const { message, frame, hint, sign_as: signAs, frame_template: template } = asked;
+  return { prompt: message, frame, hint, signAs, template: template ?? undefined };
+}
+
+/** What was filled into the frame, and the whole prompt, a click away. */
+function around({ prompt, asked }: DraftRecord): HTMLElement[] {
+  if (asked === null) return [];
+  const { hint, sign_as: name } = asked;
+  const filled = [hint && `To say: ${hint}`, name && `Signed as: ${name}`].filter(Boolean);
+  const whole = el("p", { class: "text", dir: "auto" }, promptText(prompt));
+  return [
+    ...filled.map((line) => el("p", { dir: "auto" }, line)),
+    el("details", {}, el("summary", {}, "What the model was told"), whole),
+  ];
 }
 
 function promptText(prompt: DraftRecord["prompt"]): string {

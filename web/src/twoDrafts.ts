@@ -4,6 +4,7 @@ import { say } from "./announcer";
 import { sayError } from "./api";
 import { draw } from "./drafting";
 import { el, replaceChildren } from "./elements";
+import type { Asked } from "./sheet";
 
 export interface Drafter {
   name: string;
@@ -16,7 +17,7 @@ export class TwoDrafts {
   private stopping: AbortController | null = null;
 
   /** The same seed for both, so that chance differs as little as it can. */
-  async show(prompt: string, drafters: [Drafter, Drafter], sent?: string): Promise<void> {
+  async show(asked: Asked, drafters: [Drafter, Drafter], sent?: string): Promise<void> {
     this.stopping?.abort();
     const stopping = new AbortController();
     this.stopping = stopping;
@@ -28,7 +29,7 @@ export class TwoDrafts {
       const onPiece = (piece: string): void => text.append(piece);
       try {
         const { signal } = stopping;
-        await draw({ prompt, model: drafter.model, seed, signal, onPiece });
+        await draw({ ...asked, model: drafter.model, seed, signal, onPiece });
       } catch (error) {
         if (stopping.signal.aborted) return;
         text.append(sayError(error));

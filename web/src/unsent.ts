@@ -83,6 +83,7 @@ export class Outbox {
     try {
       const answer = await this.sendNow(item);
       this.remove(item);
+      this.forgetMended(item);
       this.tell(item, answer);
       return true;
     } catch (error) {
@@ -98,6 +99,14 @@ export class Outbox {
       this.add(refused);
       this.tell(refused, null);
       return true;
+    }
+  }
+
+  /** What was refused of a draft needs no mending once another text for it was taken. */
+  private forgetMended(taken: Unsent): void {
+    if (taken.kind !== "edit") return;
+    for (const item of this.refused()) {
+      if (item.kind === "edit" && item.body.draft_id === taken.body.draft_id) this.remove(item);
     }
   }
 

@@ -4,12 +4,14 @@ import { refreshUser, user } from "./account";
 import { say, warn } from "./announcer";
 import { ask, sayError } from "./api";
 import type { Import, PastTextItem, Session } from "./apiTypes";
+import { Asking } from "./asking";
 import { consentForm } from "./consentForm";
 import { button, el, labelled, replaceChildren } from "./elements";
 import { brought } from "./importSummary";
 import { follow, startImport } from "./imports";
 import { Kept } from "./kept";
 import { readFile } from "./pastTexts";
+import type { Asked } from "./sheet";
 import { TwoDrafts } from "./twoDrafts";
 import { count, shortened } from "./wording";
 
@@ -26,6 +28,8 @@ interface Begun {
   prompt: string;
   sent: string;
   importId: string | null;
+  /** What the import's prompts stand in; undefined in what was kept before there was a choice. */
+  asked?: Omit<Asked, "prompt">;
 }
 
 class Welcome {
@@ -40,10 +44,13 @@ class Welcome {
   private readonly progress = el("div", { class: "progress", "aria-live": "polite" });
   private readonly comparison = el("div", {});
   private readonly twoDrafts = new TwoDrafts();
+  private readonly asking: Asking;
 
   constructor(userId: string) {
     this.kept = new Kept<Begun>(userId, "welcome");
     this.begun = this.kept.get("begun") ?? { texts: [], prompt: "", sent: "", importId: null };
+    const calls = { changed: () => {}, done: () => {} };
+    this.asking = new Asking(userId, calls, { label: "What was answered is", hasHint: false });
     this.element = this.layOut();
     user.watch(() => this.render());
     if (this.begun.importId !== null) this.followImport(this.begun.importId);
@@ -71,6 +78,8 @@ class Welcome {
       el("div", { class: "buttons" }, button("Add this text", () => this.add())),
       this.fileField(),
       this.list,
+      this.asking.element,
+      el("p", { class: "hint" }, "The desk asks for drafts in this way too, so that what is learned here fits what you ask there."),
       el("h2", {}, "2. What may be done with them"),
       consentForm(["store", "learn", "share"]),
       el("h2", {}, "3. Your first version"),
@@ -90,7 +99,7 @@ class Welcome {
     });
     const hint =
       "JSON lines with “prompt” and “sent”, or CSV with columns of these names; a column “draft” where " +
-      "there was one. Mailboxes are read by the command “corll import”.";
+      "there was one, and “hint” and “sign_as” for what a text was to say. Mailboxes are read by the command “corll import”.";
     return labelled("Or a file of them", input, hint);
   }
 
@@ -165,7 +174,9 @@ class Welcome {
   private async learn(): Promise<void> {
     this.learnButton.disabled = true;
     try {
-      const started = await startImport(this.begun.texts);
+      const asked = this.asking.told;
+      const started = await startImport(this.begun.texts, asked);
+      this.begun.asked = asked;
       this.begun.importId = started.id;
       this.keep();
       this.followImport(started.id);
@@ -229,7 +240,9 @@ class Welcome {
         { name: "Before: the base model", model: "base" },
         { name: "After: your version", model: "corll" },
       ];
-      void this.twoDrafts.show(chosen.prompt as string, drafters, chosen.sent);
+      const { hint, sign_as: signAs } = chosen;
+      const told = { ...this.begun.asked, ...(hint ? { hint } : {}), ...(signAs == null ? {} : { signAs }) };
+      void this.twoDrafts.show({ prompt: chosen.prompt as string, ...told }, drafters, chosen.sent);
     };
     replaceChildren(
       this.comparison,

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 from rich.console import Console
 from rich.rule import Rule
+from rich.text import Text
 from tyro.conf import Positional, arg
 
 from corll.cli.dialogue import terminal_dialogue
@@ -19,12 +20,16 @@ from corll.cli.parsing import parse
 from corll.cli.settings import (
     WHICH_DEVICE,
     WHICH_DTYPE,
+    WHICH_FRAME_FILE,
     WHICH_MODEL,
+    WHICH_THINKING,
     YES,
     OptionalDType,
     OptionalFile,
     OptionalFolder,
     OptionalName,
+    Words,
+    read_frame,
 )
 from corll.cli.terminal_user import visible
 from corll.config import AUTO, CoactiveConfig, SamplingConfig
@@ -32,8 +37,6 @@ from corll.errors import AdapterError, InputError
 from corll.frames import FrameName, Framing
 from corll.model import file_names
 from corll.records import Draft, Prompt
-
-Words = Annotated[str, arg(metavar="TEXT", help_behavior_hint="")]
 
 
 class DraftSettings(SamplingConfig):
@@ -63,11 +66,7 @@ class DraftSettings(SamplingConfig):
         description='With a frame: a few words that the draft carries out, "yes, Fri, no refund".',
     )
     sign_as: Words = Field("", description="With a frame: how you sign.")
-    frame_file: OptionalFile = Field(
-        None,
-        description="With a frame: a text file in place of its words, with {message}, {hint} and "
-        "{name}; a line whose field is empty is left out.",
-    )
+    frame_file: OptionalFile = Field(None, description=WHICH_FRAME_FILE)
     max_completion_length: int = Field(
         512,
         ge=1,
@@ -77,13 +76,14 @@ class DraftSettings(SamplingConfig):
     as_json: Annotated[bool, arg(name="json")] = Field(
         False, description="Print one JSON object a draft, with every candidate and its ids."
     )
+    enable_thinking: bool = Field(False, description=WHICH_THINKING)
     dtype: OptionalDType = Field(None, description=WHICH_DTYPE)
     device: OptionalName = Field(None, description=WHICH_DEVICE)
     yes: bool = Field(False, description=YES)
 
     def framing(self) -> Framing:
         """Return the frame around each prompt. *Raises*: InputError where that is not right."""
-        return Framing(self.frame, self.hint, self.sign_as, _read_template(self.frame_file))
+        return Framing(self.frame, self.hint, self.sign_as, read_frame(self.frame_file))
 
     def coactive(self) -> CoactiveConfig:
         """Return the same choices as the loop's configuration."""
@@ -95,11 +95,11 @@ def main(arguments: Sequence[str]) -> None:
     if not settings.prompts:
         raise InputError("There is no prompt to draft for; give one, or - to read it from a pipe.")
     prompts = [sys.stdin.read().strip() if text == "-" else text for text in settings.prompts]
-    for draft in _drafts(settings, prompts):
+    for prompt, draft in zip(prompts, _drafts(settings, prompts), strict=True):
         if settings.as_json:
             print(json.dumps(asdict(draft), ensure_ascii=False))
         else:
-            _show(draft, with_prompt=len(prompts) > 1)
+            _show(draft, under=prompt if len(prompts) > 1 else None)
 
 
 def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
@@ -113,7 +113,11 @@ def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     dialogue = terminal_dialogue(yes=settings.yes)
     model = resolve(named, dialogue, device=settings.device, dtype=settings.dtype)
     policy = Policy.load(
-        model, dtype=settings.dtype, device=settings.device, adapter=settings.adapter
+        model,
+        dtype=settings.dtype,
+        device=settings.device,
+        adapter=settings.adapter,
+        enable_thinking=settings.enable_thinking,
     )
     if framing.frame != "none" and not policy.codec.chat:
         raise InputError(
@@ -127,26 +131,18 @@ def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     return make_drafts(policy, framed, config, seeds=seeds)
 
 
-def _show(draft: Draft, *, with_prompt: bool) -> None:
+def _show(draft: Draft, *, under: str | None) -> None:
     # A pipe gets the text as it is; a terminal must not be steered by it.
     if not sys.stdout.isatty():
         print(draft.text)
         return
     console = Console(highlight=False)
-    if with_prompt:
-        console.print(Rule(visible(str(draft.prompt)), align="left", style="dim"))
+    if under is not None:
+        title = Text(visible(" ".join(under.split())))
+        console.print(Rule(title, align="left", style="dim"))
     console.print(visible(draft.text), markup=False)
     if not draft.sample.finished:
         console.print("(cut at --max-completion-length)", style="dim")
-
-
-def _read_template(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--frame-file {file} cannot be read as text ({error}).") from error
 
 
 def _base_of(adapter: Path | None) -> str:

@@ -17,10 +17,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import Positional, arg
 
 from corll.cli.parsing import parse
-from corll.cli.settings import OptionalName, OptionalNumber
+from corll.cli.settings import (
+    WHICH_FRAME_FILE,
+    OptionalFile,
+    OptionalName,
+    OptionalNumber,
+    Words,
+    read_frame,
+)
 from corll.client.calls import DEFAULT_BASE_URL
 from corll.config import Config
 from corll.errors import ConfigError, InputError, TrainingError
+from corll.frames import FrameName
 from corll.past_texts.reading import PastText, read_past_texts
 from corll.service.settings import ServiceSettings
 
@@ -37,6 +45,9 @@ _STATES = {
 _BYTES_AROUND = 1024
 """Room for what a request holds besides its texts."""
 
+_MOST_LISTED = 20
+"""Of the texts that teach nothing."""
+
 
 class ImportSettings(Config):
     """Let a running service learn from texts that you sent before, and measure what it brings.
@@ -46,8 +57,8 @@ class ImportSettings(Config):
     """
 
     file: Positional[Path] = Field(
-        description=".jsonl or .jsonl.gz (fields prompt, sent, perhaps draft), .csv (a header with "
-        "these names), or an mbox."
+        description=".jsonl or .jsonl.gz (fields prompt, sent, perhaps draft, hint, sign_as), .csv "
+        "(a header with these names), or an mbox."
     )
     me: Annotated[tuple[str, ...], arg(metavar="ADDRESS…")] = Field(
         (), description="The addresses that you sent from, for an mbox."
@@ -55,6 +66,16 @@ class ImportSettings(Config):
     user: OptionalName = Field(
         None, description="Whose texts they are; by default the key's own user."
     )
+    frame: FrameName = Field(
+        "none",
+        description="What the model is told around each prompt, best as drafts will be asked for: "
+        "reply, that it is a message which the text answers in your name, as the desk asks at "
+        "first; write, that it says what to write; none, nothing.",
+    )
+    sign_as: Words = Field(
+        "", description="With a frame: how you sign, where the file has no sign_as."
+    )
+    frame_file: OptionalFile = Field(None, description=WHICH_FRAME_FILE)
     latest: OptionalNumber = Field(
         None, ge=1, description="Only so many of the texts, the last of the file."
     )
@@ -87,7 +108,7 @@ def main(arguments: Sequence[str]) -> None:
     if done.state == "failed":
         raise TrainingError(f"The import failed: {done.error or 'the service does not say why'}")
     for line in summary(done):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def summary(done: Import) -> Iterator[str]:
@@ -96,6 +117,7 @@ def summary(done: Import) -> Iterator[str]:
     version = None if result is None else result.version
     served = "" if version is None else f"; version {version} serves now"
     yield f"{done.used} of {done.total} texts were learned from{served}."
+    yield from _skipped(done)
     if result is None or result.edit_cost_before is None or result.edit_cost_after is None:
         yield "Too few texts to hold some out: what it brought was not measured."
         return
@@ -110,6 +132,18 @@ def summary(done: Import) -> Iterator[str]:
     if result.surprisal_before is not None and result.surprisal_after is not None:
         yield f"Surprisal of their tokens, in nats: {_interval(result.surprisal_before)} before,"
         yield f"{_interval(result.surprisal_after)} after; less is nearer to how you write."
+
+
+def _skipped(done: Import) -> Iterator[str]:
+    """Say in lines which texts teach nothing, and why."""
+    if not done.skipped:
+        return
+    yield f"{done.skipped} {'teaches' if done.skipped == 1 else 'teach'} nothing:"
+    listed = done.skipped_texts[:_MOST_LISTED]
+    for text in listed:
+        yield f"  text {text.item}: {text.reason}"
+    if more := done.skipped - len(listed):
+        yield f"  and {more} more."
 
 
 def _interval(figure: Interval) -> str:
@@ -149,9 +183,18 @@ def _message(error: Exception) -> str:
 def _start(client: Corll, texts: Sequence[PastText], settings: ImportSettings) -> Import:
     from corll.client.calls import as_item
 
-    items = [as_item(text.prompt, text.sent, text.draft) for text in texts]
+    items = [
+        as_item(text.prompt, text.sent, text.draft, hint=text.hint, sign_as=text.sign_as)
+        for text in texts
+    ]
     _check_size(items, settings.max_import_mb)
-    return client.imports.create(items, user=settings.user)
+    return client.imports.create(
+        items,
+        user=settings.user,
+        frame=None if settings.frame == "none" else settings.frame,
+        sign_as=settings.sign_as or None,
+        frame_template=read_frame(settings.frame_file),
+    )
 
 
 def _check_size(items: Sequence[Mapping[str, Any]], most_mb: int) -> None:

@@ -76,27 +76,20 @@ def _play(
 
     with console.status(f"loading {settings.model}"):
         learning_run = LearningRun.open(settings, folder, held_out=held_out, console=console)
-    user = _editor(settings) if settings.simulated else TerminalUser(console)
+    user = (
+        _editor(settings) if settings.simulated else TerminalUser(console, check=learning_run.check)
+    )
     # The evaluation measures the distance to what the user wants, so the judge makes no mistakes.
     judge = _editor(settings.with_settings(error_probability=0.0)) if held_out else user
-    learning_run.play(_prompts_from(prompts, settings, folder, console), user, judge=judge)
+    typed = typed_prompts(console, check=learning_run.check_prompt)
+    asked = cycle(prompts) if prompts is not None else _answered_then(typed, folder)
+    # All prompts of the run, from its first round; a file is repeated as needed.
+    learning_run.play(islice(asked, settings.rounds), user, judge=judge)
 
 
-def _prompts_from(
-    prompts: Sequence[Prompt] | None,
-    settings: LearnSettings,
-    folder: RunFolder,
-    console: Console,
-) -> Iterator[Prompt]:
-    """Return all prompts of the run, from its first round; a file is repeated as needed."""
-    if prompts is not None:
-        return islice(cycle(prompts), settings.rounds)
-    return islice(_answered_then_typed(folder, console), settings.rounds)
-
-
-def _answered_then_typed(folder: RunFolder, console: Console) -> Iterator[Prompt]:
+def _answered_then(typed: Iterator[Prompt], folder: RunFolder) -> Iterator[Prompt]:
     yield from [edit.draft.prompt for edit in folder.edits]
-    yield from typed_prompts(console)
+    yield from typed
 
 
 def _training_prompts(settings: LearnSettings) -> list[Prompt] | None:

@@ -16,6 +16,7 @@ from corll.cli.settings import (
     WHICH_DEVICE,
     WHICH_DTYPE,
     WHICH_MODEL,
+    WHICH_THINKING,
     YES,
     OptionalDType,
     OptionalFile,
@@ -99,6 +100,7 @@ class LearnSettings(Config):
         description="Drafts drawn together, by one state of the model. By default 1 with --user "
         f"you, else {_DRAFTS_AT_ONCE}, or preferences_per_step where that is more.",
     )
+    enable_thinking: bool = Field(False, description=WHICH_THINKING)
     dtype: OptionalDType = Field(None, description=WHICH_DTYPE)
     device: OptionalName = Field(None, description=WHICH_DEVICE)
     report_to: Literal["none", "tensorboard", "wandb"] = Field(

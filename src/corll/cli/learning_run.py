@@ -23,7 +23,7 @@ from corll.feedback import User
 from corll.files.run_folder import JournalingUser, RunFolder, read_config, round_metrics
 from corll.learner import CoactiveLearner
 from corll.policy import Policy
-from corll.records import Edit, Prompt
+from corll.records import Draft, Edit, Prompt
 
 
 @dataclass
@@ -53,7 +53,11 @@ class LearningRun:
             learner = CoactiveLearner.load(folder.adapter, dtype=dtype, device=settings.device)
         else:
             policy = Policy.load(
-                settings.model, dtype=dtype, device=settings.device, lora=settings.lora
+                settings.model,
+                dtype=dtype,
+                device=settings.device,
+                lora=settings.lora,
+                enable_thinking=settings.enable_thinking,
             )
             learner = CoactiveLearner(policy, settings.coactive)
         model = {
@@ -101,7 +105,7 @@ class LearningRun:
         rounds = run(
             learner,
             prompts,
-            JournalingUser(user, folder, check=self._check),
+            JournalingUser(user, folder, check=self._check_answer),
             drafts_at_once=at_once,
             past=folder.edits[first_round:],
         )
@@ -138,10 +142,19 @@ class LearningRun:
             f"last step, on the {waiting} preferences that were waiting", style="dim"
         )
 
-    def _check(self, edit: Edit) -> None:
-        """Check an edit. *Raises*: InputError where it could not be learned from (too long)."""
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Check a prompt. *Raises*: InputError where it could not be drafted for."""
+        codec, config = self.learner.policy.codec, self.learner.config
+        ids = codec.encode_prompt(prompt, limit=config.max_prompt_length)
+        codec.check_room([ids], config.max_completion_length)
+
+    def check(self, draft: Draft, text: str) -> None:
+        """Check an edit of a draft. *Raises*: InputError where it could not be learned from."""
+        self.learner.outcome_of(draft, text)
+
+    def _check_answer(self, edit: Edit) -> None:
         if edit.text is not None:
-            self.learner.outcome_of(edit.draft, edit.text)
+            self.check(edit.draft, edit.text)
 
     def _evaluated(self, phase: str, judge: User) -> Evaluation | None:
         """Return the held-out evaluation of this phase, from the folder if it is there."""

@@ -30,10 +30,14 @@ _CONFIRM_KEYS = {"enter": "send", "e": "edit", "v": "open", "o": "open", "b": "b
 
 
 class TerminalUser:
-    """A `User` that is a person, who accepts, edits in place or in $EDITOR, skips, or leaves."""
+    """A `User` that is a person, who accepts, edits in place or in $EDITOR, skips, or leaves.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    `check` raises InputError for an edit that could not be learned from: the person is told why,
+    and edits it again.
+    """
+
+    def __init__(self, console: Console, *, check: Callable[[Draft, str], object]) -> None:
+        self._console, self._check = console, check
 
     def edit(self, draft: Draft) -> str | None:
         """Return the text that the person sends, or None for a skipped draft.
@@ -59,7 +63,7 @@ class TerminalUser:
         text = draft.text
         while True:
             text = edit(text)
-            problem = _problem(draft, text)
+            problem = self._problem(draft, text)
             if problem is None:
                 self._console.print(_diff(draft.text, clean_edit(text, draft.text)))
                 question_ = "Enter send · e edit again · v open in $EDITOR · b back to the draft"
@@ -73,6 +77,16 @@ class TerminalUser:
             if action == "back":
                 return None
             edit = _edit_in_place if action == "edit" else self._open
+
+    def _problem(self, draft: Draft, text: str) -> str | None:
+        """Say why an edit cannot be sent; return None where it can."""
+        if same_text(draft.text, text):
+            return "Nothing was changed. To send the draft as it is, go back and accept it."
+        try:
+            self._check(draft, clean_edit(text, draft.text))
+        except InputError as error:
+            return str(error)
+        return None
 
     def _open(self, text: str) -> str:
         """Return the text as it comes back from the person's editor; unchanged where that fails."""
@@ -90,8 +104,12 @@ class TerminalUser:
                 return text
 
 
-def typed_prompts(console: Console) -> Iterator[Prompt]:
-    """Ask for one prompt after the other, until the person leaves."""
+def typed_prompts(console: Console, *, check: Callable[[Prompt], object]) -> Iterator[Prompt]:
+    """Ask for one prompt after the other, until the person leaves.
+
+    `check` raises InputError for a prompt that cannot be drafted for: the person is told why, and
+    asked for another.
+    """
     session: PromptSession[str] = PromptSession(reserve_space_for_menu=0)
     console.print(Text("Enter drafts your prompt · Ctrl-D leaves", style="dim"))
     while True:
@@ -99,7 +117,13 @@ def typed_prompts(console: Console) -> Iterator[Prompt]:
             text = session.prompt("What shall I draft? ").strip()
         except (EOFError, KeyboardInterrupt):
             return
-        if text:
+        if not text:
+            continue
+        try:
+            check(text)
+        except InputError as error:
+            console.print(Text(str(error), style="yellow"))
+        else:
             yield text
 
 
@@ -118,17 +142,6 @@ def _diff(draft: str, edited: str) -> Panel:
     for change in word_diff(draft, edited):
         shown.append(visible(change.text), style=_STYLES[change.kind])
     return Panel(shown, title="Your edit", title_align="left", border_style="dim")
-
-
-def _problem(draft: Draft, text: str) -> str | None:
-    """Say why an edit cannot be sent; return None where it can."""
-    if same_text(draft.text, text):
-        return "Nothing was changed. To send the draft as it is, go back and accept it."
-    try:
-        clean_edit(text)
-    except InputError as error:
-        return str(error)
-    return None
 
 
 def _press(question_: str, keys: Mapping[str, str]) -> str:

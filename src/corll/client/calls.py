@@ -101,9 +101,20 @@ def request_learning(user: str | None = None) -> Call[Learning]:
     return Call("post", "/learn", Learning, {"user": user})
 
 
-def create_import(items: Iterable[Mapping[str, Any]], *, user: str | None = None) -> Call[Import]:
-    """Hand over texts sent before, {"prompt": …, "sent": …, "draft": …}, to be learned from."""
-    body = {"items": [dict(item) for item in items], "user": user}
+def create_import(
+    items: Iterable[Mapping[str, Any]],
+    *,
+    user: str | None = None,
+    frame: str | None = None,
+    sign_as: str | None = None,
+    frame_template: str | None = None,
+) -> Call[Import]:
+    """Hand over texts sent before, {"prompt": …, "sent": …, "draft": …}, to be learned from.
+
+    With a `frame` around its prompts an item may also have a "hint" and a "sign_as" of its own.
+    """
+    body: dict[str, Any] = {"items": [dict(item) for item in items], "user": user}
+    body |= {"frame": frame, "sign_as": sign_as, "frame_template": frame_template}
     return Call("post", "/imports", Import, body, repeats=False)
 
 
@@ -132,12 +143,21 @@ def update_consent(
     return Call("put", f"{_user_path(user)}/consent", User, body)
 
 
-def as_item(prompt: Prompt, sent: str, draft: str | None = None) -> dict[str, Any]:
+def as_item(
+    prompt: Prompt,
+    sent: str,
+    draft: str | None = None,
+    *,
+    hint: str | None = None,
+    sign_as: str | None = None,
+) -> dict[str, Any]:
     """Return a past text as `create_import` takes it."""
     content = messages_of(prompt)
     asked = content if isinstance(content, str) else [dict(message) for message in content]
     # The API takes no empty draft; the service draws one of its own in its place.
-    return {"prompt": asked, "sent": sent} | ({"draft": draft} if draft else {})
+    further = {"draft": draft or None, "hint": hint, "sign_as": sign_as}
+    given = {name: text for name, text in further.items() if text is not None}
+    return {"prompt": asked, "sent": sent, **given}
 
 
 def _choice(side: Mapping[str, Any] | str) -> dict[str, Any]:

@@ -161,14 +161,21 @@ class TokenCodec:
         ends = bool(token_ids) and token_ids[-1] in self.end_ids
         return self._speller.decode(token_ids[:-1] if ends else token_ids)
 
+    def check_response(self, text: str, what: str) -> None:
+        """Check that the model can be taught a text, which messages call `what`.
+
+        *Raises*: InputError for half of a character, and for what it reads as a control token.
+        """
+        check_characters(text, what)
+        self._refuse_control_tokens(text, what)
+
     def encode_response(self, response: Response) -> Sample:
         """Return a response with ids: a Sample is taken as it is, a string as a finished text."""
         if isinstance(response, Sample):
             if not response.token_ids:
                 raise InputError("A response without token ids cannot be scored.")
             return response
-        check_characters(response, "response")
-        self._refuse_control_tokens(response, "response")
+        self.check_response(response, "response")
         ids = self._speller.spell(response).ids
         return Sample(response, (*ids, self.end_ids[0]), None, finished=True)
 
@@ -179,8 +186,7 @@ class TokenCodec:
         the draft was cut at its length limit and its ending is untouched: then nobody has said that
         the text ends there. Its ids decode to its text wherever this tokenizer can spell that.
         """
-        check_characters(edited_text, "edit")
-        self._refuse_control_tokens(edited_text, "edit")
+        self.check_response(edited_text, "edit")
         drafted = tuple(takewhile(lambda i: i not in self.end_ids, draft.token_ids))
         ids = ids_of_edit(self._speller, drafted, edited_text)
         finished = draft.finished or not _same_ending(draft.text, edited_text)

@@ -1,9 +1,10 @@
 """Texts that a user sent before, which an import learns from, read from the files people have.
 
-JSON lines (`.jsonl`, `.jsonl.gz`): objects with "prompt" (a text or messages), "sent" and, where it
-is known, "draft". CSV: a header with these names, in UTF-8, with commas, semicolons or tabs. Any
-other file whose first line begins with "From " is an mbox: each mail that the user sent in reply
-is a text, and the mail that it answers is its prompt. Other fields and columns mean nothing.
+JSON lines (`.jsonl`, `.jsonl.gz`): objects with "prompt" (a text or messages), "sent" and, where
+they are known, "draft", and "hint" and "sign_as" of a frame. CSV: a header with these names, in
+UTF-8, with commas, semicolons or tabs. Any other file whose first line begins with "From " is an
+mbox: each mail that the user sent in reply is a text, and the mail that it answers is its prompt.
+Other fields and columns mean nothing.
 """
 
 from __future__ import annotations
@@ -19,17 +20,23 @@ from corll.files.formats import Record, prompt_of, read_records
 from corll.past_texts.mailbox import is_mbox, read_replies
 from corll.records import Prompt
 
-_NAMES = ("prompt", "sent", "draft")
+_NAMES = ("prompt", "sent", "draft", "hint", "sign_as")
+_OPTIONAL = ("draft", "hint", "sign_as")
 _DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True, slots=True)
 class PastText:
-    """A text that was sent before: its prompt, and the draft it was made of, if any."""
+    """A text that was sent before: its prompt, and the draft it was made of, if any.
+
+    `hint` and `sign_as` are what a frame around the prompt says beside it; None is nothing said.
+    """
 
     prompt: Prompt
     sent: str
     draft: str | None = None
+    hint: str | None = None
+    sign_as: str | None = None
 
 
 def read_past_texts(path: str | Path, *, me: Sequence[str] = ()) -> list[PastText]:
@@ -60,12 +67,14 @@ def _from_record(record: Record) -> PastText:
     if not sent.strip():
         record.fail("sent", "is empty, and would teach the model to say nothing")
     # Null stands for "not there"; an empty text is a draft that said nothing.
-    draft = None if record.fields.get("draft") is None else record.text("draft")
-    return PastText(prompt_of(record, "prompt"), sent, draft)
+    given = [name for name in _OPTIONAL if record.fields.get(name) is not None]
+    return PastText(
+        prompt_of(record, "prompt"), sent, **{name: record.text(name) for name in given}
+    )
 
 
 def _csv_records(path: Path) -> Iterator[Record]:
-    """Yield the rows under the header as records; an empty cell of `draft` is no draft."""
+    """Yield the rows under the header as records; an optional cell that is empty is not there."""
     text = _content(path)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     header: list[str] | None = None
@@ -86,7 +95,8 @@ def _csv_records(path: Path) -> Iterator[Record]:
             problem = f"{len(row)} cells, where the header has {len(header)}"
             raise RecordError(path, line, f"{problem}; are texts with line ends in quotes?")
         fields = dict(zip(header, row, strict=True))
-        yield Record(path, line, {**fields, "draft": fields.get("draft") or None})
+        given = {name: fields.get(name) or None for name in _OPTIONAL}
+        yield Record(path, line, {**fields, **given})
 
 
 def _header(path: Path, line: int, row: list[str]) -> list[str]:

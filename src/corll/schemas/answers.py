@@ -7,6 +7,7 @@ from typing import Generic, Literal, TypeVar
 from pydantic import ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from corll.frames import FrameName
 from corll.schemas.bodies import Answer, left_out
 from corll.schemas.states import (
     DraftKind,
@@ -122,6 +123,13 @@ class ImportResult(Answer):
     surprisal_change: Interval | SkipJsonSchema[None] = left_out("The difference of the two.")
 
 
+class SkippedText(Answer):
+    """A text of an import that teaches nothing."""
+
+    item: int = Field(description="Which of the texts, counted from 1.")
+    reason: str = Field(description="Why.")
+
+
 class Import(Answer):
     """Past texts that the learner goes through."""
 
@@ -131,6 +139,10 @@ class Import(Answer):
     state: ImportState = Field(description="How far it has come.")
     total: int = Field(description="Texts that were handed over.")
     used: int = Field(description="Texts that were learned from or measured with so far.")
+    skipped: int = Field(0, description="Texts that teach nothing; `skipped_texts` says why.")
+    skipped_texts: list[SkippedText] = Field(
+        [], description="The first 100 of these, in order of the import."
+    )
     result: ImportResult | None = Field(description="What it brought, once it is done.")
     error: str | None = Field(description="Why it failed.")
     created_at: float = Field(description="When it began, in seconds since 1970.")
@@ -185,6 +197,16 @@ class PromptMessage(Answer):
     content: str = Field(description="What was said.")
 
 
+class FramedMessage(Answer):
+    """What the user wrote of a framed prompt, by the names of a chat completion's fields."""
+
+    frame: FrameName = Field(description="The frame around the message.")
+    message: str = Field(description="The user's last message, as it was sent.")
+    hint: str = Field(description="What the draft was to carry out; empty for nothing.")
+    sign_as: str = Field(description="How the user signs; empty for nothing.")
+    frame_template: str | None = Field(description="The words in place of the frame's own.")
+
+
 class ShownText(Answer):
     """A choice as it was shown."""
 
@@ -210,7 +232,13 @@ class DraftRecord(Answer):
     object: Literal["draft"] = Field(description="What this is.")
     created_at: float = Field(description="When it was asked for, in seconds since 1970.")
     kind: DraftKind = Field(description="Whether it answers or continues.")
-    prompt: str | list[PromptMessage] = Field(description="What was answered.")
+    prompt: str | list[PromptMessage] = Field(
+        description="What was answered, as the model was told it."
+    )
+    asked: FramedMessage | None = Field(
+        description="What the user wrote of a framed prompt; null without a frame, and of drafts "
+        "from before it was kept."
+    )
     version: int | None = Field(
         description="The version that drafted; null for the reference, and until a blind draft "
         "has its edit."

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from corll.frames import LONGEST_HINT, LONGEST_NAME, LONGEST_TEMPLATE, FrameName, Framing
+from corll.frames import LONGEST_HINT, LONGEST_NAME, LONGEST_TEMPLATE, Filled, FrameName, Framing
 from corll.records import Message
 from corll.schemas.bodies import RequestBody, Text, example
 from corll.schemas.states import DraftKind
@@ -183,6 +183,11 @@ class Generation(_NullIsLeftOut):
         return Framing()
 
     @property
+    def filled(self) -> Filled | None:
+        """Return what stands in the frame; None where there is none."""
+        return None
+
+    @property
     def beginning(self) -> str:
         """Return the text that the draft goes on with, as its first part."""
         return ""
@@ -266,7 +271,7 @@ class ChatRequest(Generation):
             raise ValueError("top_logprobs has a meaning only with logprobs=true")
         if self.max_tokens and self.max_completion_tokens:
             raise ValueError("give max_completion_tokens or max_tokens, not both")
-        self.framing.around_last([message.as_plain() for message in self.messages])
+        self.framing.around_last(self._plain)
         if self.goes_on and self.messages[-1].name:
             raise ValueError("a message that is gone on with cannot have a name")
         return self
@@ -277,6 +282,15 @@ class ChatRequest(Generation):
         return Framing(
             self.frame or "none", self.hint or "", self.sign_as or "", self.frame_template
         )
+
+    @property
+    def filled(self) -> Filled | None:
+        """Return what stands in the frame around the user's last message."""
+        return self.framing.filled(self._plain)
+
+    @property
+    def _plain(self) -> list[Message]:
+        return [message.as_plain() for message in self.messages]
 
     @property
     def kind(self) -> DraftKind:
@@ -295,7 +309,7 @@ class ChatRequest(Generation):
         The user's last message stands in its frame. A turn of the assistant that is gone on with
         is a part of the draft.
         """
-        framed = self.framing.around_last([message.as_plain() for message in self.messages])
+        framed = self.framing.around_last(self._plain)
         return framed[:-1] if self.goes_on else framed
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from corll.schemas.bodies import RequestBody, example
+from corll.frames import LONGEST_HINT, LONGEST_NAME, LONGEST_TEMPLATE, FrameName, Framing
+from corll.records import Message
+from corll.schemas.bodies import RequestBody, Text, example
 from corll.schemas.completion_requests import ChatMessage
 from corll.schemas.states import KeyScope
 
@@ -76,10 +78,18 @@ class PastTextItem(RequestBody):
     )
     sent: PastText = Field(description="The text that was sent.")
     draft: PastText | None = Field(None, description="The draft that it was made from.")
+    hint: Text | None = Field(
+        None,
+        max_length=LONGEST_HINT,
+        description="With a frame: a few words that the text carries out.",
+    )
+    sign_as: Text | None = Field(
+        None, max_length=LONGEST_NAME, description="With a frame: how this one is signed."
+    )
 
     @property
-    def stored_prompt(self) -> list[dict[str, str]]:
-        """Return the prompt as drafts keep it."""
+    def conversation(self) -> list[Message]:
+        """Return what it answered, as messages and without a frame."""
         if isinstance(self.prompt, str):
             return [{"role": "user", "content": self.prompt}]
         return [message.as_plain() for message in self.prompt]
@@ -96,6 +106,35 @@ class ImportRequest(RequestBody):
         min_length=1, max_length=_MOST_ITEMS, description="The texts, in order."
     )
     user: UserName = None
+    frame: FrameName | None = Field(
+        "none",
+        description="What the model is told around the last message of each prompt, as in a chat "
+        "completion: best what drafts will be asked for with.",
+    )
+    sign_as: Text | None = Field(
+        None,
+        max_length=LONGEST_NAME,
+        description="With a frame: how the user signs, where an item does not say.",
+    )
+    frame_template: Text | None = Field(
+        None,
+        max_length=LONGEST_TEMPLATE,
+        description="With a frame: words in place of its own, as in a chat completion.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_the_frame(self) -> Self:
+        for number, item in enumerate(self.items, start=1):
+            try:
+                self.framing(item).around_last(item.conversation)
+            except ValueError as error:
+                raise ValueError(f"text {number}: {error}") from error
+        return self
+
+    def framing(self, item: PastTextItem) -> Framing:
+        """Return the frame of an item. *Raises*: InputError where it is not right."""
+        name = self.sign_as if item.sign_as is None else item.sign_as
+        return Framing(self.frame or "none", item.hint or "", name or "", self.frame_template)
 
 
 class ConsentRequest(RequestBody):

@@ -118,8 +118,8 @@ def judge_edit(
 ) -> JudgedEdit:
     """Judge what a user sent in place of a draft: whether it accepts it, and teaches anything.
 
-    *Raises*: ConsentRequiredError where the user's texts are not stored; InputError for a text or a
-    choice that cannot be used.
+    *Raises*: ConsentRequiredError where the user's texts are not stored; FieldError for a choice
+    that is not there, and for a text that is empty or holds a control token of the served model.
     """
     _check_choice(draft, choice, "choice")
     if not user.store:
@@ -129,12 +129,22 @@ def judge_edit(
         )
     shown = _shown(drafter, draft, choice)
     accepted = same_text(shown.text, text)
-    text = normalize(shown.text) if accepted else clean_edit(text, shown.text)
+    text = normalize(shown.text) if accepted else _sent(drafter, text, shown)
     reason = _why_not(draft, user) or (_ACCEPTED if accepted else None)
     if reason is None:
         reason = drafter.why_not_learnable(as_prompt(draft.prompt, draft.kind), shown, text)
     cost = 0.0 if accepted else edit_cost(shown.text, text)
     return JudgedEdit(draft, choice, text, accepted, cost, reason)
+
+
+def _sent(drafter: Drafter, text: str, shown: Sample) -> str:
+    """Return the text of an edit as it is kept. *Raises*: FieldError where it cannot be one."""
+    try:
+        text = clean_edit(text, shown.text)
+        drafter.check_edit(text)
+    except InputError as error:
+        raise FieldError(f"{error} Nothing was recorded.", field="text") from error
+    return text
 
 
 def _shown(drafter: Drafter, draft: DraftRow, choice: int) -> Sample:

@@ -9,6 +9,7 @@ import pytest
 
 from corll.service.learning.supervisor import Supervisor
 from running_service import RunningService
+from tiny_models import END
 
 
 def refusal(
@@ -72,6 +73,25 @@ def test_an_edit_that_cannot_be_used_is_refused(
     found, code, param, _ = refusal(service, "edits", body)
     assert (found, code) == (status, "invalid_value")
     assert (param == "choice") is (choice > 0)
+
+
+@pytest.mark.parametrize("consent", [{"learn": True}, {"learn": False}])
+def test_an_edit_with_a_control_token_of_the_served_model_is_refused_before_it_is_kept(
+    service: RunningService, consent: dict[str, bool]
+) -> None:
+    draft = service.draft(user="bea")
+    service.put("users/bea/consent", consent)
+    body = {"draft_id": draft["id"], "text": f"It is late.{END} Sorry."}
+    status, code, param, message = refusal(service, "edits", body)
+    assert (status, code, param) == (400, "invalid_value", "text")
+    assert repr(END) in message
+    assert "remove it" in message
+    (kept,) = service.get("users/bea/drafts?limit=1")["data"]
+    assert kept["edits"] == []
+    # Of another model it would be one, and a part of one is a text.
+    for text in ("It is late.<|im_end|> Sorry.", "It is late. <|end| > Sorry."):
+        edit = service.post("edits", {"draft_id": draft["id"], "text": text})
+        assert (edit["text"], edit["will_learn"]) == (text, consent["learn"])
 
 
 def test_the_reason_is_that_of_now(service: RunningService) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,38 @@ def test_what_is_framed_is_drafted_from_and_stored(service: RunningService) -> N
     assert stored_prompt(service, "framed") == prompt
 
 
+def test_what_the_user_wrote_is_kept_beside_the_framed_prompt(service: RunningService) -> None:
+    own = "Answer as me: {message}\nSay: {hint}"
+    body = {"frame": "reply", "hint": " yes,  two ", "frame_template": own}
+    asked(service, **body, user="wrote")
+    asked(service, frame="write", sign_as="Anna", user="wrote")
+    asked(service, user="wrote")
+    asked(service, **FRAMED, user="another")
+    bare, usual, reworded = service.get("users/wrote/drafts")["data"]
+    wrote = {"message": MESSAGE, "hint": "", "sign_as": "Anna", "frame_template": None}
+    assert bare["asked"] is None
+    assert usual["asked"] == {"frame": "write", **wrote}
+    told = {"hint": "yes, two", "sign_as": "", "frame_template": own}
+    assert reworded["asked"] == {"frame": "reply", "message": MESSAGE, **told}
+    # A frame's words are not the user's, so a search does not find them.
+    for words, found in (("FIRST PERSON", 0), ("yes, two", 1), ("anna", 1), ("RED ONE", 3)):
+        assert len(service.get(f"users/wrote/drafts?q={words}")["data"]) == found
+    lines = service.http.get("/v1/users/wrote/export").text.splitlines()
+    kept = [line["asked"] for line in map(json.loads, lines) if line["record"] == "draft"]
+    assert [one and one["frame"] for one in kept] == [None, "write", "reply"]
+
+
+def test_of_a_conversation_its_last_message_is_what_the_user_wrote(
+    service: RunningService,
+) -> None:
+    turns = [("system", "Be brief."), ("user", "First."), ("assistant", "Yes."), ("user", MESSAGE)]
+    messages = [{"role": role, "content": text} for role, text in (*turns, ("assistant", "Dear"))]
+    asked(service, **FRAMED, messages=messages, user="talks")
+    (draft,) = service.get("users/talks/drafts")["data"]
+    assert draft["asked"]["message"] == MESSAGE
+    assert len(service.get("users/talks/drafts?q=be brief")["data"]) == 1
+
+
 @pytest.mark.parametrize("frame", [{}, {"frame": None}, {"frame": "none"}])
 def test_without_a_frame_nothing_changes(service: RunningService, frame: dict[str, Any]) -> None:
     reply = asked(service, **frame, seed=6, user="bare").json()
@@ -55,6 +88,62 @@ def test_a_frame_can_be_read_and_sent_back_as_ones_own(service: RunningService) 
     asked(service, **FRAMED, user="usual")
     asked(service, **FRAMED, frame_template=frames["reply"], user="sent back")
     assert stored_prompt(service, "usual") == stored_prompt(service, "sent%20back")
+
+
+def imported(service: RunningService, user: str, *items: Any, **fields: Any) -> Any:
+    service.put(f"users/{user}/consent", {"store": True, "learn": True})
+    return service.http.post("/v1/imports", json={"items": items, "user": user, **fields})
+
+
+def kept_items(service: RunningService, user: str) -> list[dict[str, Any]]:
+    lines = service.http.get(f"/v1/users/{user}/export").text.splitlines()
+    return [line for line in map(json.loads, lines) if line["record"] == "import_item"]
+
+
+def test_an_import_puts_its_prompts_into_the_frame_that_drafts_are_asked_for_with(
+    service: RunningService,
+) -> None:
+    items = [
+        {"prompt": MESSAGE, "sent": "Two are. Anna", "hint": "yes, two"},
+        {"prompt": [{"role": "user", "content": MESSAGE}], "sent": "No. Bo", "sign_as": "Bo"},
+        {"prompt": MESSAGE, "sent": "No.", "hint": None, "sign_as": ""},
+    ]
+    assert imported(service, "imp", *items, frame="reply", sign_as="Anna").is_success
+    framings = [Framing("reply", *told) for told in (("yes, two", "Anna"), ("", "Bo"), ("", ""))]
+    kept = kept_items(service, "imp")
+    assert [item["prompt"][0]["content"] for item in kept] == [
+        framing.around(MESSAGE) for framing in framings
+    ]
+    assert [item["asked"]["hint"] for item in kept] == ["yes, two", "", ""]
+    assert {item["asked"]["message"] for item in kept} == {MESSAGE}
+
+
+@pytest.mark.parametrize("frame", [{}, {"frame": "none"}, {"frame": None}])
+def test_an_import_without_a_frame_keeps_its_prompts(
+    service: RunningService, frame: dict[str, Any]
+) -> None:
+    user = f"bare {frame.get('frame', 'left out')}"
+    assert imported(service, user, {"prompt": MESSAGE, "sent": "Yes."}, **frame).is_success
+    (item,) = kept_items(service, user)
+    assert item["prompt"] == [{"role": "user", "content": MESSAGE}]
+    assert item["asked"] is None
+
+
+def test_a_text_that_does_not_fit_the_frame_is_named_and_nothing_is_kept(
+    service: RunningService,
+) -> None:
+    fits = {"prompt": MESSAGE, "sent": "Yes."}
+    system = {"prompt": [{"role": "system", "content": "Be brief."}], "sent": "Yes."}
+    for fields, bad, said in (
+        ({}, {**fits, "hint": "yes"}, "text 2: There is a hint but no frame"),
+        ({"frame": "write"}, system, "text 2: A frame (write) stands around the user's last"),
+        ({"frame": "reply", "frame_template": "x"}, fits, "text 1: The frame's template has no"),
+    ):
+        response = imported(service, "unfit", fits, bad, **fields)
+        assert response.status_code == 400
+        assert said in response.json()["error"]["message"]
+        assert not response.json()["error"]["message"].endswith("..")
+    assert kept_items(service, "unfit") == []
 
 
 @pytest.mark.parametrize(
@@ -84,6 +173,9 @@ def test_a_model_without_a_chat_template_cannot_be_told(
 ) -> None:
     with running_service(settings_for(tiny_gpt2_folder, tmp_path, learn=False)) as service:
         response = asked(service, frame=frame)
+        refused = imported(service, "gpt", {"prompt": MESSAGE, "sent": "Yes."}, frame=frame)
+        assert imported(service, "gpt", {"prompt": MESSAGE, "sent": "Yes."}).is_success
+    assert refused.json() == response.json()
     error = response.json()["error"]
     assert (response.status_code, error["param"]) == (400, "frame")
     assert "no chat template" in error["message"]

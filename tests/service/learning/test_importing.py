@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from teaching import NOW, add_user, begun
 
+from corll.frames import Framing
 from corll.policy import Policy
 from corll.service.learning import importing
 from corll.service.learning.trainer import Trainer
@@ -16,8 +17,9 @@ from corll.service.store import accounts, imports, lineages, preferences, schema
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from corll.service.store.drafts import drafts_of, edits_of
-from corll.service.store.imports import ImportRow
+from corll.service.store.imports import ImportRow, NewItem
 from running_service import settings_for
+from tiny_models import END
 
 
 def gone_on(trainer: Trainer, row: ImportRow) -> ImportRow | None:
@@ -117,7 +119,11 @@ def test_prompts_that_are_too_long_are_skipped_and_the_rest_is_learned(
     held_out = min(imports.held_out_numbers(12))
     long = {held_out, min({1, 2} - {held_out})}
     items = [
-        ([{"role": "user", "content": short * (8 if number in long else 1)}], None, f"No. {number}")
+        NewItem(
+            [{"role": "user", "content": short * (8 if number in long else 1)}],
+            None,
+            f"No. {number}",
+        )
         for number in range(1, 13)
     ]
     row = database.write(
@@ -147,8 +153,8 @@ def test_line_ends_and_pasted_control_characters_of_an_import_teach_nothing(
 ) -> None:
     prompt = [{"role": "user", "content": "Where is it?"}]
     items = [
-        (prompt, "It is late.\r\nBob \x96 shop\r\n", "It is late.\nBob – shop"),
-        (prompt, "It is late.\r\nBob", "It\x92s late.\r\nBob\x00"),
+        NewItem(prompt, "It is late.\r\nBob \x96 shop\r\n", "It is late.\nBob – shop"),
+        NewItem(prompt, "It is late.\r\nBob", "It\x92s late.\r\nBob\x00"),
     ]
     row = trainer.database.write(
         lambda db: imports.add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
@@ -161,6 +167,39 @@ def test_line_ends_and_pasted_control_characters_of_an_import_teach_nothing(
     assert "the draft itself" in str(same.reason)
     assert preference.chosen == {"text": "It’s late.\nBob"}
     assert preference.rejected["text"] == "It is late.\nBob"
+
+
+def test_a_text_that_the_model_cannot_be_taught_is_skipped_with_its_reason_and_the_others_are_not(
+    trainer: Trainer, user: User
+) -> None:
+    held_out = min(imports.held_out_numbers(12))
+    prompt = [{"role": "user", "content": "Where is it?"}]
+    long = "very " * (trainer.base.codec.context_length or 0)
+    told = {
+        1: (prompt, None, f"It is late.{END}"),
+        3: (prompt, f"It is late.{END}", "It is here."),
+        held_out: (prompt, None, f"Here.{END}"),
+        4: (prompt, None, long),
+        6: (prompt, "It is late.", long),
+    }
+    items = [NewItem(*told.get(n, (prompt, None, f"It comes, number {n}."))) for n in range(1, 13)]
+    row = trainer.database.write(
+        lambda db: imports.add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
+    )
+    while row.state in ("waiting", "running"):
+        row = gone_on(trainer, row) or row
+    assert row.state == "done"
+    assert row.result is not None
+    assert row.result["held_out"] == len(imports.held_out_numbers(12)) - 1
+    with trainer.database.read() as db:
+        skipped = {item.number: item for item in imports.items_of(db, row.id) if item.reason}
+        count, listed = imports.skipped_items(db, row.id, limit=2)
+    assert skipped.keys() == told.keys()
+    for number, what in ((1, "text that was sent"), (3, "draft"), (held_out, "text that was sent")):
+        assert f"{what} contains {END!r}" in str(skipped[number].reason)
+    assert "tokens" in str(skipped[4].reason)
+    assert "tokens" in str(skipped[6].reason)
+    assert (count, [item.number for item in listed]) == (5, sorted(told)[:2])
 
 
 def test_an_import_keeps_what_it_drafted_and_measures_what_was_held_out(
@@ -187,17 +226,21 @@ def test_an_import_keeps_what_it_drafted_and_measures_what_was_held_out(
         assert draft.seed == items[draft.prompt[0]["content"]].number  # type: ignore[index]
 
 
-def test_a_draft_of_the_past_was_drawn_by_nobody(trainer: Trainer, user: User) -> None:
-    prompt = [{"role": "user", "content": "Where is it?"}]
+def test_a_draft_of_the_past_was_drawn_by_nobody_and_was_asked_for_as_the_import_says(
+    trainer: Trainer, user: User
+) -> None:
+    framing, turns = Framing("reply", "no"), [{"role": "user", "content": "Where is it?"}]
+    prompt, filled = framing.around_last(turns), framing.filled(turns)
+    asked = NewItem(prompt, "It is late.", "It is here.", filled)
     row = trainer.database.write(
-        lambda db: imports.add_import(
-            db, user_id=user.id, items=[(prompt, "It is late.", "It is here.")], actor="a", now=NOW
-        )
+        lambda db: imports.add_import(db, user_id=user.id, items=[asked], actor="a", now=NOW)
     )
     gone_on(trainer, row)
     with trainer.database.read() as db:
         (draft,) = drafts_of(db, user.id, limit=9)
     assert (draft.sampling, draft.version_id) == ({}, None)
+    assert (draft.prompt, draft.asked) == (prompt, filled)
+    assert filled is not None
     assert draft.choice(0)["text"] == "It is late."
 
 

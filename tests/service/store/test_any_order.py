@@ -28,7 +28,7 @@ from corll.service.store.accounts import User, get_or_create_user, set_consent
 from corll.service.store.comparisons import record_comparison
 from corll.service.store.database import Database
 from corll.service.store.drafts import DraftRow
-from corll.service.store.imports import add_import, add_imported_preference, delete_import
+from corll.service.store.imports import NewItem, add_import, add_imported_preference, delete_import
 from corll.service.store.lineages import (
     ancestry,
     current_lineage,
@@ -258,7 +258,7 @@ def compare(db: Connection, chosen: DraftRow, rejected: DraftRow, *, will_learn:
 
 def _import(db: Connection, user: User) -> None:
     draft = draft_of(user, source="import")
-    items = [(draft.prompt, None, "Hi Tom")]
+    items = [NewItem(draft.prompt, None, "Hi Tom")]
     job = add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
     add_imported_preference(db, draft=draft, text="Hi Tom", import_id=job.id, now=NOW)
 

@@ -18,7 +18,7 @@ from corll.service.store.accounts import (
     set_consent,
 )
 from corll.service.store.database import Database
-from corll.service.store.imports import add_import, delete_import
+from corll.service.store.imports import NewItem, add_import, delete_import
 from corll.service.store.lineages import requeue_set_aside
 from corll.service.store.sign_ins import create_link
 
@@ -57,7 +57,7 @@ def test_each_entry_names_whom_it_is_about(db: Connection, ada: User) -> None:
     publish(db, ada, preference_from_edit(db, ada))
     back(db, ada, 0)
     requeue_set_aside(db, ada.id, actor="d", now=NOW)
-    items = [([{"role": "user", "content": "Hi"}], None, "Hello.")]
+    items = [NewItem([{"role": "user", "content": "Hi"}], None, "Hello.")]
     row = add_import(db, user_id=ada.id, items=items, actor="e", now=NOW)
     delete_import(db, row.id, actor="f", now=NOW)
     create_link(db, ada.id, actor="g", now=NOW)

@@ -13,6 +13,7 @@ from corll.service.store.accounts import User, read_audit, set_consent
 from corll.service.store.drafts import DraftRow, edits_of, find_draft
 from corll.service.store.imports import (
     ImportRow,
+    NewItem,
     add_import,
     add_imported_preference,
     delete_import,
@@ -38,7 +39,9 @@ from corll.service.store.schema import (
 
 
 def job(db: Connection, user: User, count: int = 2) -> ImportRow:
-    items = [(f"Prompt {n}", "A draft" if n % 2 else None, f"Sent {n}") for n in range(count)]
+    items = [
+        NewItem(f"Prompt {n}", "A draft" if n % 2 else None, f"Sent {n}") for n in range(count)
+    ]
     return add_import(db, user_id=user.id, items=items, actor="key_1", now=NOW)
 
 

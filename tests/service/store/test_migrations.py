@@ -13,6 +13,7 @@ from sqlalchemy import Connection, create_engine, insert, select
 from corll.service.store import database as database_module
 from corll.service.store.accounts import read_audit
 from corll.service.store.database import Database
+from corll.service.store.drafts import find_draft
 from corll.service.store.imports import find_import
 from corll.service.store.preferences import find_preference
 from corll.service.store.schema import lineages, references, users, versions
@@ -88,7 +89,10 @@ def test_rows_from_before_are_there_afterwards(tmp_path: Path) -> None:
         assert find_import(db, "import_1") is not None
         preference = find_preference(db, "pref_1")
         blind = db.exec_driver_sql("SELECT blind FROM drafts").scalar()
+        draft = find_draft(db, "draft_1")
     assert preference is not None
+    assert draft is not None
+    assert draft.asked is None
     assert (preference.import_id, preference.reason, blind) == ("import_1", None, 0)
     database.close()
 

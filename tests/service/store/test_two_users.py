@@ -18,7 +18,7 @@ from store_samples import (
 )
 
 from corll.service.store.accounts import User, set_consent
-from corll.service.store.imports import add_import, delete_import
+from corll.service.store.imports import NewItem, add_import, delete_import
 from corll.service.store.lineages import (
     current_lineage,
     lineages_of,
@@ -84,7 +84,7 @@ def lineage_starts(db: Connection, user: User) -> None:
 
 
 def import_goes(db: Connection, user: User) -> None:
-    items = [([{"role": "user", "content": "Hi"}], None, "Hello.")]
+    items = [NewItem([{"role": "user", "content": "Hi"}], None, "Hello.")]
     row = add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
     delete_import(db, row.id, actor="a", now=NOW)
 

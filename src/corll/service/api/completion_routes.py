@@ -24,6 +24,7 @@ from corll.schemas.completion_requests import ChatRequest, CompletionRequest, Te
 from corll.schemas.completions import ChatCompletion, DraftFacts, TextCompletion
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import bad_request, error_body, translated
+from corll.service.api.frame_routes import check_frame
 from corll.service.api.model_routes import resolve_model
 from corll.service.api.replies import DONE, Reply, comment, event_stream, sse
 from corll.service.api.services import Services
@@ -203,6 +204,7 @@ class _DraftUnderWay:
             blind=self.serving.blind,
             source="live",
             created_at=self.started,
+            asked=self.body.filled,
         )
         if self.stored:
             await self.services.write(lambda db: drafts.add_draft(db, row))
@@ -243,14 +245,7 @@ _abandoned: set[asyncio.Task[None]] = set()
 
 def _request(body: CompletionRequest, serving: Serving, services: Services) -> DraftRequest:
     config = _config(body, services.settings.coactive)
-    if body.framing.frame != "none" and not services.drafter.has_chat_template:
-        raise bad_request(
-            f"This server's model, {services.drafter.model}, has no chat template, so it does not "
-            f"follow what a frame ({body.framing.frame}) tells it. Serve an instruction model "
-            "(`corll models` lists some), or ask without a frame at POST /v1/completions, which "
-            "continues a text.",
-            param="frame",
-        )
+    check_frame(body.framing.frame, services.drafter)
     asked = body.stored_prompt
     prompt = services.drafter.settled(
         Verbatim(asked) if isinstance(asked, str) else asked, body.template_kwargs

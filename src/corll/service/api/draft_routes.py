@@ -10,7 +10,14 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Connection
 
 from corll.records import messages_of
-from corll.schemas.answers import DraftRecord, Drafts, EditRecord, PromptMessage, ShownText
+from corll.schemas.answers import (
+    DraftRecord,
+    Drafts,
+    EditRecord,
+    FramedMessage,
+    PromptMessage,
+    ShownText,
+)
 from corll.service.api.callers import CurrentCaller
 from corll.service.store import drafts, lineages
 from corll.service.store.drafts import DraftRow, EditRow
@@ -65,11 +72,19 @@ def _with_edits(
 def _mentions(wanted: str, draft: DraftRow, edits: Iterable[EditRow]) -> bool:
     if not wanted:
         return True
-    content = messages_of(draft.prompt)
-    texts = [content] if isinstance(content, str) else [message["content"] for message in content]
+    texts = _written(draft)
     texts += [draft.choice(number)["text"] for number in range(len(draft.shown))]
     texts += [edit.text for edit in edits]
     return any(wanted in text.casefold() for text in texts)
+
+
+def _written(draft: DraftRow) -> list[str]:
+    """Return the texts of a prompt that its user wrote: of a framed one not the frame's words."""
+    content = messages_of(draft.prompt)
+    texts = [content] if isinstance(content, str) else [message["content"] for message in content]
+    if (asked := draft.asked) is None:
+        return texts
+    return [*texts[:-1], asked["message"], asked["hint"], asked["name"]]
 
 
 def _about(draft: DraftRow, edits: list[EditRow], numbers: dict[str, int]) -> DraftRecord:
@@ -80,6 +95,7 @@ def _about(draft: DraftRow, edits: list[EditRow], numbers: dict[str, int]) -> Dr
         created_at=draft.created_at,
         kind=draft.kind,
         prompt=_prompt(draft),
+        asked=_asked(draft),
         version=numbers.get(draft.version_id) if draft.version_id and told else None,
         blind=draft.blind,
         choices=[ShownText(text=draft.choice(n)["text"]) for n in range(len(draft.shown))],
@@ -94,6 +110,18 @@ def _prompt(draft: DraftRow) -> str | list[PromptMessage]:
     if isinstance(content, str):
         return content
     return [PromptMessage(role=turn["role"], content=turn["content"]) for turn in content]
+
+
+def _asked(draft: DraftRow) -> FramedMessage | None:
+    if (asked := draft.asked) is None:
+        return None
+    return FramedMessage(
+        frame=asked["frame"],
+        message=asked["message"],
+        hint=asked["hint"],
+        sign_as=asked["name"],
+        frame_template=asked["template"],
+    )
 
 
 def _edit_record(edit: EditRow) -> EditRecord:

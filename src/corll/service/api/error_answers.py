@@ -149,7 +149,7 @@ def _of_validation(error: RequestValidationError) -> ApiError:
         elif problem["type"] == "json_invalid":
             problems.append(f"the body is not JSON ({problem.get('ctx', {}).get('error', '')})")
         else:
-            message = problem["msg"].removeprefix("Value error, ")
+            message = problem["msg"].removeprefix("Value error, ").removesuffix(".")
             problems.append(f"{name}: {message}" if name else message)
     code = "unsupported_parameter" if unsupported else "invalid_value"
     return bad_request("; ".join(problems) + ".", param=names[0] if names else None, code=code)

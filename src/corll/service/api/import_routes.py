@@ -7,16 +7,20 @@ from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 
-from corll.schemas.answers import Deleted, Import, ImportResult
+from corll.schemas.answers import Deleted, Import, ImportResult, SkippedText
 from corll.schemas.requests import ImportRequest
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import not_found
+from corll.service.api.frame_routes import check_frame
 from corll.service.feedback import ConsentRequiredError
 from corll.service.store import imports
-from corll.service.store.imports import ImportRow
+from corll.service.store.imports import ImportItem, ImportRow, NewItem
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
+
+_MOST_SKIPPED = 100
 
 
 @router.post(
@@ -30,14 +34,25 @@ async def create_import(body: ImportRequest, caller: CurrentCaller) -> Import:
             "An import is stored and learned from. PUT /v1/users/{id}/consent "
             '{"store": true, "learn": true} allows it.'
         )
-    items = [(item.stored_prompt, item.draft, item.sent) for item in body.items]
+    check_frame(body.frame or "none", caller.services.drafter)
+    items = await run_in_threadpool(_framed, body)
     row = await caller.services.write(
         lambda db: imports.add_import(
             db, user_id=user.id, items=items, actor=caller.actor, now=time.time()
         )
     )
     caller.services.learner.wake()
-    return _about(row)
+    return _about(row, (0, []))
+
+
+def _framed(body: ImportRequest) -> list[NewItem]:
+    """Return the texts as they are kept, each prompt in its frame."""
+    texts = []
+    for item in body.items:
+        framing, asked = body.framing(item), item.conversation
+        prompt, filled = framing.around_last(asked), framing.filled(asked)
+        texts.append(NewItem(prompt, item.draft, item.sent, filled))
+    return texts
 
 
 @router.get(
@@ -45,7 +60,11 @@ async def create_import(body: ImportRequest, caller: CurrentCaller) -> Import:
 )
 async def retrieve_import(import_id: str, caller: CurrentCaller) -> Import:
     """waiting → running → done, with edit cost before and after; or failed, with the reason."""
-    return _about(await _find(import_id, caller))
+    row = await _find(import_id, caller)
+    skipped = await caller.services.read(
+        lambda db: imports.skipped_items(db, row.id, limit=_MOST_SKIPPED)
+    )
+    return _about(row, skipped)
 
 
 @router.delete("/{import_id}", summary="Forget an import")
@@ -69,7 +88,7 @@ async def _find(import_id: str, caller: Caller) -> ImportRow:
     return row
 
 
-def _about(row: ImportRow) -> Import:
+def _about(row: ImportRow, skipped: tuple[int, list[ImportItem]]) -> Import:
     done = row.state == "done" and row.result is not None
     return Import(
         id=row.id,
@@ -78,6 +97,10 @@ def _about(row: ImportRow) -> Import:
         state=row.state,
         total=row.total,
         used=row.used,
+        skipped=skipped[0],
+        skipped_texts=[
+            SkippedText(item=item.number, reason=item.reason or "") for item in skipped[1]
+        ],
         result=ImportResult.model_validate(row.result) if done else None,
         error=row.error,
         created_at=row.created_at,

@@ -131,6 +131,10 @@ class Engine:
         ids = codec.encode_response(beginning).token_ids[:-1]
         return Sample(codec.decode(ids), ids, None, finished=False)
 
+    def check_edit(self, text: str) -> None:
+        """Check that a text may be an edit. *Raises*: InputError where it holds a control token."""
+        self._base.codec.check_response(text, "edit")
+
     def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:
         """Return why an edit of a draft could not be learned from; None where it can."""
         codec = self._base.codec

@@ -249,6 +249,10 @@ class Drafter(Protocol):
         """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
         ...
 
+    def check_edit(self, text: str) -> None:
+        """Check that a text may be an edit. *Raises*: InputError where it holds a control token."""
+        ...
+
     def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:
         """Return why an edit of a draft could not be learned from; None where it can."""
         ...

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from corll.draft import make_drafts, within_context
 from corll.errors import InputError
 from corll.evaluation import Evaluation, compare, evaluate, mean_interval
+from corll.model.tokens import TokenCodec
 from corll.records import Draft, Prompt
 from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, imports, lineages
@@ -175,13 +176,23 @@ def _usable(trainer: Trainer, row: ImportRow, items: Sequence[ImportItem]) -> li
     usable, limit = [], trainer.settings.coactive.max_prompt_length
     for item in items:
         try:
-            trainer.base.codec.encode_prompt(item.prompt, limit=limit)
-            clean_edit(item.sent)
+            _check(trainer.base.codec, item, limit)
         except InputError as error:
             _mark(trainer, row, item, str(error))
         else:
             usable.append(item)
     return usable
+
+
+def _check(codec: TokenCodec, item: ImportItem, limit: int | None) -> None:
+    """*Raises*: InputError where the model cannot read the prompt, or be taught the texts."""
+    prompt_ids = codec.encode_prompt(item.prompt, limit=limit)
+    texts = {"text that was sent": clean_edit(item.sent)}
+    if item.draft is not None:
+        texts["draft"] = item.draft
+    for what, text in texts.items():
+        codec.check_response(text, what)
+        codec.check_fits(prompt_ids, codec.encode_response(text).token_ids)
 
 
 def _drafts(
@@ -226,6 +237,7 @@ def _record(
         held_back=False,
         source="import",
         created_at=time.time(),
+        asked=item.asked,
     )
 
     text = clean_edit(item.sent, draft.text)

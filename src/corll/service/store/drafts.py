@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select, update
 
 from corll.errors import IdempotencyError
+from corll.frames import Filled
 from corll.records import Prompt
 from corll.schemas.states import DraftKind, DraftSource, DraftStatus, EditState
 from corll.service.store.bases import served_fingerprint
@@ -30,7 +31,8 @@ class DraftRow:
 
     `candidates` are the fields of `Sample`s, with ids of the base that `base_fingerprint` names.
     `version_id` is None where the reference wrote. Of `blind` ones it was drawn at random whether
-    it should: those are `held_back`.
+    it should: those are `held_back`. `asked` is what the user wrote of a prompt that stands in a
+    frame.
     """
 
     id: str
@@ -51,6 +53,7 @@ class DraftRow:
     created_at: float
     blind: bool = False
     base_fingerprint: str | None = None
+    asked: Filled | None = None
 
     def choice(self, number: int) -> dict[str, Any]:
         """Return the candidate that was shown as that choice, counted from 0."""

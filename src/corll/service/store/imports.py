@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select, update
 
 from corll.edits import edit_cost
 from corll.errors import InputError
+from corll.frames import Filled
 from corll.records import Prompt
 from corll.schemas.states import ImportItemState, ImportState
 from corll.service.store.accounts import audit
@@ -58,11 +59,21 @@ class ImportRow:
     finished_at: float | None
 
 
+class NewItem(NamedTuple):
+    """A text that was sent, as it is handed over; `asked` is as in `DraftRow`."""
+
+    prompt: Prompt
+    draft: str | None
+    sent: str
+    asked: Filled | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ImportItem:
     """One text that was sent; items are numbered from 1. `draft` is what it was made of, if known.
 
-    What is `held_out` is never learned from: it measures what learning brought.
+    What is `held_out` is never learned from: it measures what learning brought. `asked` is as in
+    `DraftRow`.
     """
 
     import_id: str
@@ -73,17 +84,18 @@ class ImportItem:
     held_out: bool
     state: ImportItemState
     reason: str | None
+    asked: Filled | None = None
 
 
 def add_import(
     db: Connection,
     *,
     user_id: str,
-    items: Sequence[tuple[Prompt, str | None, str]],
+    items: Sequence[NewItem],
     actor: str,
     now: float,
 ) -> ImportRow:
-    """Keep a job and its items, each (prompt, draft, sent), and hold out a fifth of them.
+    """Keep a job and its items, and hold out a fifth of them.
 
     Drafts and texts are kept in the one form of edits, so that a file's line ends teach nothing.
     """
@@ -100,16 +112,17 @@ def add_import(
     )
     add_row(db, imports, row)
     held_out = held_out_numbers(len(items))
-    for number, (prompt, draft, sent) in enumerate(items, start=1):
+    for number, text in enumerate(items, start=1):
         item = ImportItem(
             import_id=row.id,
             number=number,
-            prompt=prompt,
-            draft=None if draft is None else normalize(draft),
-            sent=normalize(sent),
+            prompt=text.prompt,
+            draft=None if text.draft is None else normalize(text.draft),
+            sent=normalize(text.sent),
             held_out=number in held_out,
             state="waiting",
             reason=None,
+            asked=text.asked,
         )
         add_row(db, import_items, item)
     details = {"import": row.id, "items": row.total}
@@ -156,6 +169,15 @@ def items_of(
     of_it = (import_items.c.import_id == import_id) & (import_items.c.number > after)
     query = select_rows(ImportItem, import_items).where(of_it)
     return all_rows(db, ImportItem, query.order_by(import_items.c.number).limit(limit))
+
+
+def skipped_items(db: Connection, import_id: str, *, limit: int) -> tuple[int, list[ImportItem]]:
+    """Count the items of a job that are skipped, and return the first of them."""
+    items = import_items.c
+    skipped = (items.import_id == import_id) & (items.state == "skipped")
+    query = select_rows(ImportItem, import_items).where(skipped)
+    count = db.execute(select(func.count()).where(skipped)).scalar_one()
+    return count, all_rows(db, ImportItem, query.order_by(items.number).limit(limit))
 
 
 def update_import(db: Connection, import_id: str, **changes: Any) -> None:

@@ -249,6 +249,8 @@ drafts = Table(
     Column("blind", Boolean, nullable=False, server_default=false()),
     # Of the base model whose token ids the candidates hold.
     Column("base_fingerprint", String),
+    # What the user wrote of a framed prompt: frame, message, hint, name, template.
+    Column("asked", _Json),
     _one_of("kind", DraftKind),
     _one_of("status", DraftStatus),
     _one_of("source", DraftSource),
@@ -286,6 +288,8 @@ import_items = Table(
     Column("held_out", Boolean, nullable=False),
     Column("state", String, nullable=False),
     Column("reason", Text),
+    # As of drafts.
+    Column("asked", _Json),
     _one_of("state", ImportItemState),
 )
 
