@@ -175,18 +175,14 @@ class DraftingTable:
         prompt = self._engine.settled(
             asked if self._engine.has_chat_template else Verbatim(message), {}
         )
-        length, context = config.max_completion_length, self._engine.context_length
-        if context is not None:
-            length = max(
-                1, min(length, context - self._engine.count_tokens(prompt, plan.frame.begin))
-            )
         return DraftRequest(
             prompt=prompt,
             version=None,
-            max_new_tokens=length,
+            max_new_tokens=config.max_completion_length,
             seed=plan.sampling_seed,
             config=config,
             tells=False,
+            shortens=True,
             beginning=plan.frame.begin,
             guarded=plan.guards,
         )

@@ -21,16 +21,16 @@
 
 /* Outputs of a vector, what is added to weights, and how many rows' sums the registers hold. */
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
-enum { WIDTH = 16, OFFSET = 128, FEW_ROWS = 4, ROWS = 8 };
+enum { WIDTH = 16, OFFSET = 128, FEW_ROWS = 4, ROWS = 6, FOR_MANY = 4 };
 #elif defined(__AVXVNNI__)
-enum { WIDTH = 8, OFFSET = 128, FEW_ROWS = 2, ROWS = 4 };
+enum { WIDTH = 8, OFFSET = 128, FEW_ROWS = 2, ROWS = 4, FOR_MANY = 2 };
 #else
-enum { WIDTH = 8, OFFSET = 0, FEW_ROWS = 2, ROWS = 4 };
+enum { WIDTH = 8, OFFSET = 0, FEW_ROWS = 2, ROWS = 4, FOR_MANY = 2 };
 #endif
 
 /* Vectors of outputs that are read at a time, for one row and for several; rows whose sums the first
  * cache holds. */
-enum { FOR_ONE = 4, FOR_SEVERAL = 2, MOST_SUMS = ROWS * FOR_SEVERAL, MOST_ROWS = 64 };
+enum { FOR_ONE = 4, FOR_SEVERAL = 2, MOST_SUMS = ROWS * FOR_MANY, MOST_ROWS = 96 };
 enum { GROUP = 64, FOURS = GROUP / 4, BLOCK = WIDTH * GROUP };
 
 typedef float floats __attribute__((vector_size(4 * WIDTH)));
@@ -163,7 +163,7 @@ INLINE void add_group(const struct product *p, size g, size row, size first, flo
                       const int V) {
     size groups = p->width / GROUP, at = g * p->rows + row;
     ints sums[MOST_SUMS];
-#pragma GCC unroll 16
+#pragma GCC unroll 32
     for (int k = 0; k < R * V; k++) sums[k] = (ints){0} + p->starts[at + k / V];
     for (size four = 0; four < FOURS; four++)
 #pragma GCC unroll 16
@@ -227,15 +227,15 @@ void quantized_product(const void *x, const uint8_t *weights, const bf16 *scales
     struct product p = {quantized, x_scales, starts, weights, scales, added,
                         bias,      out,      rows,   width,   columns, is_float};
     round_rows(&p, x, threads);
-    size blocks = columns / WIDTH, step = rows < FEW_ROWS ? FOR_ONE : FOR_SEVERAL;
+    size blocks = columns / WIDTH;
+    size step = rows == 1 ? FOR_ONE : rows < ROWS ? FOR_SEVERAL : FOR_MANY;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (size first = 0; first < blocks; first += step) {
-        size stop = first + step < blocks ? first + step : blocks;
-        if (rows >= ROWS && stop - first == FOR_SEVERAL) {
-            many_rows(&p, first, FOR_SEVERAL);
+        size stop = first + step < blocks ? first + step : blocks, row = 0;
+        if (rows >= ROWS && stop - first == FOR_MANY) {
+            many_rows(&p, first, FOR_MANY);
             continue;
         }
-        size row = 0;
         if (stop - first == FOR_SEVERAL)
             for (; row + FEW_ROWS <= rows; row += FEW_ROWS) few_rows(&p, row, first, FEW_ROWS, FOR_SEVERAL);
         for (; row < rows; row++)
