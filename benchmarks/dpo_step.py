@@ -13,7 +13,7 @@ only after pieces of such a size have come and gone. So each case is measured a 
 `KEEPS_PAGES` in the environment of both, which its line gives as `..._pages_kept`.
 
 `--model` names another model than the embedded one: then only 256/64 and people's edits are
-measured, the peer in batches of two pairs.
+measured, by a single pair of steps after a warm-up, the peer in batches of two pairs.
 
 `--people`, or `PEOPLES_EDITS` in the environment, names a file of people's edits (gzipped JSON
 lines with `original` and `edited`).
@@ -81,6 +81,7 @@ class Work(NamedTuple):
     processes: int = 1
     with_memory: bool = False
     model: str = EMBEDDED_MODEL
+    timed: int = TIMED
 
     @property
     def case(self) -> str:
@@ -96,6 +97,7 @@ def works(people: Path | None, model: str) -> list[Work]:
             "peer_batch": 2,
             "with_memory": True,
             "model": model,
+            "timed": 1,
         }
         found = [Work("256 / 64", random_edits(256, 64), **larger)]
         return found + [
@@ -249,7 +251,7 @@ def compare(
 
 def measured_apart(work: Work, *, people: Path | None) -> Case:
     """`interleaved_steps` in new processes, and in one more that keeps its pages."""
-    each = TIMED // work.processes
+    each = work.timed // work.processes
     runs = [
         _in_new_process(work, people, pairs=each, environment={}) for _ in range(work.processes)
     ]
@@ -260,7 +262,7 @@ def measured_apart(work: Work, *, people: Path | None) -> Case:
         floor=statistics.median(run.floor or 0.0 for run in runs),
     )
     if sys.platform == "linux" and not torch.cuda.is_available():
-        kept = _in_new_process(work, people, pairs=2, environment=KEEPS_PAGES)
+        kept = _in_new_process(work, people, pairs=min(2, work.timed), environment=KEEPS_PAGES)
         assert kept.peer is not None
         case.more |= {
             "ours_pages_kept": statistics.median(kept.ours),

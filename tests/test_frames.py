@@ -7,27 +7,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corll.errors import InputError
-from corll.frames import FRAMES, LONGEST_HINT, Framing
+from corll.frames import FRAMES, LONGEST_HINT, FrameName, Framing
 
 MESSAGE = "Hello Anna,\n\nis the red one in stock?\n\nBen"
 
 
-def test_a_reply_is_asked_for_as_the_user() -> None:
-    framed = Framing("reply", "yes, two left", "Anna").around(MESSAGE)
+def test_a_reply_is_asked_for_from_the_user_to_who_signed_the_message() -> None:
+    framed = Framing("reply", "yes, two left", "Anna Lee").around(MESSAGE)
+    assert framed.startswith(
+        "You write letters for Anna Lee. Anna Lee received this message from Ben:"
+    )
     assert MESSAGE in framed
-    assert "You write as me" in framed
-    assert framed.splitlines()[-3:-1] == [
-        "Say in the reply: yes, two left",
-        "Sign the reply with my name: Anna",
-    ]
+    assert 'Anna Lee wants to say: "yes, two left" Put all of this into the reply' in framed
+    assert framed.endswith(
+        "Begin with a greeting to Ben. End with the name Anna Lee. Write the reply alone."
+    )
+
+
+def test_whom_a_reply_is_for_is_said_where_nobody_signed() -> None:
+    framed = Framing("reply", "yes", "Anna").around("Is the red one in stock?")
+    assert "Write the reply from Anna to the person whose name stands below the message." in framed
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_a_line_without_its_filling_is_left_out(frame: str) -> None:
-    whole = Framing(frame, "yes", "Anna").around("Hi.").splitlines()  # type: ignore[arg-type]
-    bare = Framing(frame).around("Hi.").splitlines()  # type: ignore[arg-type]
-    assert [line for line in whole if "yes" not in line and "Anna" not in line] == bare
-    assert len(whole) - len(bare) == 2
+def test_without_a_name_it_is_asked_for_in_the_first_person(frame: FrameName) -> None:
+    whole = Framing(frame, "yes").around("Hi.").splitlines()
+    assert any("You write as me" in line for line in whole)
+    assert [line for line in whole if "yes" not in line] == Framing(frame).around(
+        "Hi."
+    ).splitlines()
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_line_without_its_filling_is_left_out(frame: FrameName) -> None:
+    whole = Framing(frame, "yes", "Anna").around("Hi.").splitlines()
+    bare = Framing(frame, "", "Anna").around("Hi.").splitlines()
+    assert [line for line in whole if "yes" not in line] == bare
+    assert len(whole) - len(bare) == 1
 
 
 def test_without_a_frame_a_conversation_stays_as_it_is() -> None:

@@ -14,6 +14,7 @@ from typing import Literal, TypedDict
 
 from corll.errors import InputError
 from corll.records import Message
+from corll.signatures import signer
 from corll.text import check_characters, normalize
 
 FrameName = Literal["none", "reply", "write"]
@@ -24,15 +25,43 @@ LONGEST_TEMPLATE = 4000
 
 FRAMES: Mapping[FrameName, str] = {
     "reply": """\
+You write letters for {name}. {name} received this message from {sender}:
+
+\"\"\"
+{message}
+\"\"\"
+
+Write the reply from {name} to {sender}.
+{name} wants to say: "{hint}" Put all of this into the reply, in full sentences, and nothing \
+that {name} did not say.
+Begin with a greeting to {sender}. End with the name {name}. Write the reply alone.""",
+    "write": """\
+You write letters for {name}. {name} needs a text about this:
+
+\"\"\"
+{message}
+\"\"\"
+
+Write the text from {name}.
+{name} wants to say: "{hint}" Put all of this into the text, in full sentences, and nothing \
+that {name} did not say.
+End with the name {name}. Write the text alone.""",
+}
+"""The frames by name. `none` is not among them: the prompt is left as it is.
+
+They speak of the user in the third person: asked to write "as me", small models answer as the one
+who wrote the message (`experiments/LOG.md`)."""
+
+_WITHOUT_NAME: Mapping[FrameName, str] = {
+    "reply": """\
 I received this message:
 
 \"\"\"
 {message}
 \"\"\"
 
-Write my reply to it. You write as me, in the first person, to the person who sent the message.
+Write my reply to it. You write as me, in the first person, to {sender}.
 Say in the reply: {hint}
-Sign the reply with my name: {name}
 Write the reply alone, without remarks about it.""",
     "write": """\
 Write a text for me. You write as me, in the first person. It is about this:
@@ -42,12 +71,14 @@ Write a text for me. You write as me, in the first person. It is about this:
 \"\"\"
 
 Say in the text: {hint}
-Sign it with my name: {name}
 Write the text alone, without remarks about it.""",
 }
-"""The frames by name. `none` is not among them: the prompt is left as it is."""
+"""The same for a user who did not say how to sign."""
 
-_FIELDS = ("message", "hint", "name")
+_SOMEBODY = "the person whose name stands below the message"
+"""Takes the place of a sender's name that was not found."""
+
+_FIELDS = ("message", "hint", "name", "sender")
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -70,7 +101,8 @@ class Framing:
 
     `hint` is a few words of the user that the text carries out, `name` how the user signs, and
     `template` takes the place of the frame's own words. It holds {message} once or more, and
-    {hint} and {name} where these are given. A line with a field that is empty is left out.
+    {hint} and {name} where these are given. A line with a field that is empty is left out. {sender}
+    is who signed the message; a message without a name below has "the person whose name …" there.
     *Raises*: InputError for what does not fit together.
     """
 
@@ -117,8 +149,9 @@ class Framing:
             raise InputError(
                 f"The frame's template has a field {{{unknown[0]}}}; there are {known}."
             )
-        for field in _FIELDS:
-            if field not in fields and (field == "message" or getattr(self, field)):
+        needed = [field for field in ("hint", "name") if getattr(self, field)]
+        for field in ("message", *needed):
+            if field not in fields:
                 raise InputError(
                     f"The frame's template has no place for the {field}; write {{{field}}} where "
                     "it belongs."
@@ -126,7 +159,9 @@ class Framing:
 
     @property
     def _template(self) -> str:
-        return FRAMES[self.frame] if self.template is None else normalize(self.template)
+        if self.template is not None:
+            return normalize(self.template)
+        return (FRAMES if self.name else _WITHOUT_NAME)[self.frame]
 
     def around(self, message: str) -> str:
         """Return a message in its frame. *Raises*: InputError where the message is empty."""
@@ -134,7 +169,8 @@ class Framing:
             return message
         if not message.strip():
             raise InputError("There is no message to put a frame around; paste or write one.")
-        filled = {"message": message, "hint": self.hint, "name": self.name}
+        sender = signer(message) or _SOMEBODY
+        filled = {"message": message, "hint": self.hint, "name": self.name, "sender": sender}
         lines = [
             _FIELD.sub(lambda found: filled[found[1]], line)
             for line in self._template.split("\n")

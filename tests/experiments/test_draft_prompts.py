@@ -9,7 +9,7 @@ import pytest
 
 from check_drafts import check
 from corll.errors import InputError
-from corll.frames import FRAMES
+from corll.frames import Framing
 from draft_prompts import DraftFrame, DraftPrompt, frames_of, name_words, read_prompts, words_of
 
 PROMPTS = read_prompts()
@@ -78,7 +78,9 @@ def test_frames_are_named_or_come_from_files() -> None:
     reply, none, _ = frames
     prompt = PROMPTS["sales-offer"]
     assert none.around(prompt) == prompt.message
-    assert FRAMES["reply"].splitlines()[0] in reply.around(prompt)
+    assert reply.around(prompt) == Framing("reply", prompt.hint, prompt.sign_as).around(
+        prompt.message
+    )
     with pytest.raises(InputError, match="no frame 'answer'"):
         frames_of(["answer"], [])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ import torch
 from corll.model.loading import load_model
 from corll.model.mapped_weights import map_weights
 from corll.policy import Policy
+from tiny_models import build_llama, build_qwen2, build_tokenizer
 
 PROMPTS, TEXTS = ["The parcel is late.", "Hello"], ["We are sorry.", "Yes"]
 
@@ -34,9 +37,14 @@ def test_a_policy_on_mapped_weights_gives_the_same_numbers(
     assert plain.sample(PROMPTS, 2, 8) == mapped.sample(PROMPTS, 2, 8)
 
 
-def test_joined_layers_are_views_of_the_file(tiny_model_folder: Path, tmp_path: Path) -> None:
-    policy = Policy.load(tiny_model_folder, dtype="float32", shared_weights=tmp_path)
-    (file,) = tmp_path.iterdir()
+@pytest.mark.parametrize("build", [build_llama, build_qwen2])
+def test_joined_layers_are_views_of_the_file(build: Callable[[int], Any], tmp_path: Path) -> None:
+    """Also where biases stand between their weights, as in Qwen2."""
+    tokenizer = build_tokenizer(chat=True)
+    build(len(tokenizer)).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    policy = Policy.load(tmp_path / "model", dtype="float32", shared_weights=tmp_path / "base")
+    (file,) = (tmp_path / "base").iterdir()
     assert mapped_bytes(file) >= file.stat().st_size
     storages = {parameter.untyped_storage().data_ptr() for _, parameter in policy.base.weights()}
     assert len(storages) == 1

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from corll.catalog.entries import get_model
 from corll.cli import main
+from corll.config import EMBEDDED_MODEL
 from corll.policy import Policy
+from corll.service import base_model
 from corll.service.base_model import models_sampling, with_models_sampling
 from running_service import running_service, settings_for
 
@@ -58,6 +62,17 @@ def test_what_says_nothing_of_sampling_leaves_our_defaults(
 ) -> None:
     model = saying(tiny_model_folder, tmp_path / "model", **said)
     assert models_sampling(Policy.load(model, dtype="float32")) == {}
+
+
+def test_for_a_model_that_says_nothing_the_catalogue_does(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = saying(tiny_model_folder, tmp_path / "silent")
+    outspoken = saying(tiny_model_folder, tmp_path / "outspoken", do_sample=True, **OWN)
+    known = replace(get_model(EMBEDDED_MODEL), sampling={"top_k": 7})
+    monkeypatch.setattr(base_model, "find_model", lambda name: known)
+    assert models_sampling(Policy.load(silent, dtype="float32")) == {"top_k": 7}
+    assert models_sampling(Policy.load(outspoken, dtype="float32")) == OWN
 
 
 def test_a_service_draws_by_it_unless_the_request_says_otherwise(

@@ -186,7 +186,7 @@ export interface ChatRequest {
   hint?: string | null;
   /** With a frame: how the user signs. */
   sign_as?: string | null;
-  /** With a frame: words in place of its own, with {message}, and {hint} and {name} where these are given. A line whose field is empty is left out. */
+  /** With a frame: words in place of its own, with {message}, and {hint} and {name} where these are given; {sender} is who signed the message. A line whose field is empty is left out. */
   frame_template?: string | null;
   /** Text alone. */
   response_format?: TextFormat | null;
@@ -481,7 +481,7 @@ export interface Frame {
   id: string;
   /** What this is. */
   object: "frame";
-  /** Its words, with {message}, {hint} and {name}; a line whose field is empty is left out. */
+  /** Its words for a user with a name, with {message}, {hint}, {name} and {sender}, who signed the message; a line whose field is empty is left out. */
   template: string;
 }
 

@@ -11,8 +11,8 @@ export const MOST_HINT = 500;
 const MOST_NAME = 100;
 const MOST_TEMPLATE = 4000;
 const WORDS_HINT =
-  "{message} stands for the text above, {hint} for what it shall say, {name} for how you sign. A " +
-  "line whose field is empty is left out.";
+  "{message} stands for the text above, {hint} for what it shall say, {name} for how you sign, " +
+  "{sender} for who signed the message. A line whose field is empty is left out.";
 
 const FRAMES: { name: Frame; label: string; hint: string }[] = [
   {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from corll.catalog.shapes import Shape
 from corll.config import EMBEDDED_MODEL
@@ -48,7 +49,10 @@ class Hub:
 
 @dataclass(frozen=True)
 class CatalogModel:
-    """A model with a name. `about` says what it is good for, in a few words."""
+    """A model with a name. `about` says what it is good for, in a few words.
+
+    `sampling` is how it is to be sampled, of a file that does not say so itself.
+    """
 
     name: str
     holds: str
@@ -57,6 +61,7 @@ class CatalogModel:
     shape: Shape
     source: Wheels | Hub
     for_gpus: bool = False
+    sampling: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
@@ -88,6 +93,9 @@ _QWEN_1_5B = Shape(28, 1536, 8960, 12, 2, 151_936, head_dim=128, biased=True)
 # The GGUF files hold the output layer a second time, in another precision than the embedding.
 _QWEN_0_5B_IN_GGUF = Shape(24, 896, 4864, 14, 2, 151_936, head_dim=64, biased=True, tied=False)
 _QWEN_1_5B_IN_GGUF = replace(_QWEN_1_5B, tied=False)
+_QWEN_SAMPLING = {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
+"""As Qwen's own generation_config has it, which GGUF files lack."""
+
 _FROM_THE_HUB = "general instructions; not tried by corll's authors, who cannot reach the hub"
 
 CATALOG: tuple[CatalogModel, ...] = (
@@ -139,6 +147,7 @@ CATALOG: tuple[CatalogModel, ...] = (
             size=1_117_320_768,
             sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
         ),
+        sampling=_QWEN_SAMPLING,
     ),
     CatalogModel(
         "qwen2.5-coder-0.5b-instruct",
@@ -153,6 +162,7 @@ CATALOG: tuple[CatalogModel, ...] = (
             size=491_400_064,
             sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
         ),
+        sampling=_QWEN_SAMPLING,
     ),
     CatalogModel(
         EMBEDDED_MODEL,

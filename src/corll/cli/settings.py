@@ -30,8 +30,8 @@ WHICH_MODEL = "The base model: a name of `corll models`, a hub id, a folder"
 YES = "Fetch the model without asking, where it is not here."
 WHICH_DTYPE = "Precision of the base model; by default what suits the device."
 WHICH_FRAME_FILE = (
-    "With a frame: a text file in place of its words, with {message}, {hint} and {name}; a line "
-    "whose field is empty is left out."
+    "With a frame: a text file in place of its words, with {message}, {hint}, {name} and "
+    "{sender}, who signed the message; a line whose field is empty is left out."
 )
 WHICH_THINKING = "Whether hybrid thinkers (Qwen3) think first: what their chat templates are told."
 WHICH_DEVICE = "Such as cpu or cuda:0; by default the best there is."

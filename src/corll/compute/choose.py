@@ -59,6 +59,9 @@ _WINDOWS = ("window", "window_size", "window_len", "attention_chunk_size", "loca
 _ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 """Kinds of layers that keep keys and values."""
 
+_KNOWN = ("LlamaForCausalLM", "Qwen2ForCausalLM", "MistralForCausalLM")
+"""Causal models whose logits are the output layer's product with the last hidden states alone."""
+
 _FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError)
 """What a model raises that cannot take its inputs."""
 
@@ -105,19 +108,21 @@ def examine(model: Any, backend: Backend) -> Network:
     """Find out what a model's architecture allows, by trying it on rows of some length.
 
     What a shortcut gives is compared token by token with what plain rows give, as closely as the
-    dtype allows; fused layers in 16 bits are known to take trees. A model that declares a window of
-    attention shorter than its context, or carries a state from token to token, gets plain rows
-    without a trial: rows of trees know neither. One whose rope scaling depends on the length turns
-    each row by its own from here on.
+    dtype allows. In 16 bits nothing is tried of a model that is known and whose layers are fused. A
+    model that declares a window of attention shorter than its context, or carries a state from
+    token to token, gets plain rows without a trial: rows of trees know neither. One whose rope
+    scaling depends on the length turns each row by its own from here on.
     *Raises*: ConfigError for a model that cannot be scored at all.
     """
     lengths = turn_rows_by_length(model)
     plain = Network(model, backend, takes_trees=False, head_is_linear=False, lengths=lengths)
     prompt, responses = _texts(model, None if lengths is None else lengths.border)
-    expected = _plain_logprobs(plain, prompt, responses)
-    _check_causal(plain, responses, expected)
+    known, expected = _is_known(plain), torch.empty(0)
+    if not known:
+        expected = _plain_logprobs(plain, prompt, responses)
+        _check_causal(plain, responses, expected)
     linear = replace(plain, head_is_linear=True)
-    head_is_linear = _agrees(
+    head_is_linear = known or _agrees(
         linear, expected, lambda: _logprobs(linear, prompt, responses), _HEAD_ROUNDINGS
     )
     network = replace(plain, head_is_linear=head_is_linear)
@@ -127,9 +132,7 @@ def examine(model: Any, backend: Backend) -> Network:
         said = f"{kind} attends within a window of {window} tokens"
     elif carries_state(model):
         said = f"{kind} carries a state from token to token"
-    elif _knows_trees(network) or _agrees(
-        packed, expected, lambda: _logprobs(packed, prompt, responses)
-    ):
+    elif known or _agrees(packed, expected, lambda: _logprobs(packed, prompt, responses)):
         network, said = packed, ""
     else:
         said = f"{kind} does not take a tree-shaped attention mask"
@@ -225,14 +228,17 @@ def _is_fused(network: Network) -> bool:
     return getattr(network.backend, "not_fused", "no fused layers") is None
 
 
-def _knows_trees(network: Network) -> bool:
-    """Say whether a model takes trees by its layers' construction, where no trial could tell.
+def _is_known(network: Network) -> bool:
+    """Say whether a model is causal, has a linear head and takes trees by its construction.
 
-    In 16 bits two right orders of operations may differ by more than the limits, where layers have
-    large biases (Qwen2). Fused layers were held to the model's own; they attend by mask and
-    position alone.
+    Fused layers were held to the model's own, and attend by mask and position alone; what is around
+    them is known of these models. A trial is a pass through the model, which takes seconds where it
+    is large, and in 16 bits tells little: two right orders of operations may differ by more than
+    the limits, where layers have large biases (Qwen2).
     """
-    return _is_fused(network) and network.model.dtype.itemsize < 4
+    in_16_bits = network.model.dtype.itemsize < 4
+    by_name = type(network.model).__name__ in _KNOWN and network.lengths is None
+    return in_16_bits and by_name and _is_fused(network)
 
 
 def _drafting(network: Network, prompt: Ids, responses: list[Ids]) -> Drafting:

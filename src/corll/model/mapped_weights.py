@@ -1,7 +1,8 @@
 """Base weights in a file that several processes map, so that they share its pages in memory.
 
-The file holds the parameters one after another, in the model's order and in the dtype they run in:
-those of layers that are later joined into one product lie side by side, and are joined by a view.
+The file holds the parameters in the dtype they run in: matrices in the model's order, then all
+else. Those of layers that are later joined into one product lie side by side, and are joined by a
+view, also where there are biases between them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def map_weights(base: LoadedModel, folder: Path) -> Path | None:
     """
     if not base.is_on_cpu:
         return None
-    parameters = [parameter for _, parameter in base.weights()]
+    parameters = sorted((p for _, p in base.weights()), key=lambda p: p.dim() != 2)
     dtype = str(base.dtype).removeprefix("torch.")
     path = folder / f"{base.fingerprint}-{dtype}.weights"
     views = _views(path, parameters) if path.exists() else None
@@ -64,8 +65,8 @@ def _write(path: Path, parameters: Sequence[Tensor]) -> None:
             for parameter in parameters:
                 raw: Any = parameter.detach().contiguous().flatten().view(torch.uint8).numpy()
                 file.write(memoryview(raw))
-            file.flush()
-            os.fsync(file.fileno())
+            # Not synced: what a power cut leaves of it is compared with the weights, and replaced.
+            file.close()
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)

@@ -131,8 +131,8 @@ class Frame(Answer):
     id: str = Field(description="Its name, for `frame` of a chat completion.")
     object: Literal["frame"] = Field(description="What this is.")
     template: str = Field(
-        description="Its words, with {message}, {hint} and {name}; a line whose field is empty is "
-        "left out."
+        description="Its words for a user with a name, with {message}, {hint}, {name} and "
+        "{sender}, who signed the message; a line whose field is empty is left out."
     )
 
 

@@ -248,7 +248,8 @@ class ChatRequest(Generation):
         None,
         max_length=LONGEST_TEMPLATE,
         description="With a frame: words in place of its own, with {message}, and {hint} and "
-        "{name} where these are given. A line whose field is empty is left out.",
+        "{name} where these are given; {sender} is who signed the message. A line whose field is "
+        "empty is left out.",
     )
     response_format: TextFormat | None = Field(None, description="Text alone.")
     store: Literal[False] | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from corll.catalog.entries import find_model
 from corll.config import SamplingConfig
 from corll.model.loading import no_progress_bars
 from corll.policy import Policy
@@ -33,12 +34,13 @@ def load_base(settings: ServiceSettings, *, drafts: bool = False) -> Policy:
 def models_sampling(base: Policy) -> dict[str, float]:
     """Return how a model says that it is to be sampled: those of our settings that it names.
 
-    *Source*: its generation_config, where that says do_sample.
+    *Source*: its generation_config, where that says do_sample; else the catalogue.
     """
+    known = find_model(base.base.name)
     generation = getattr(base.base.model, "generation_config", None)
     said = {} if generation is None else generation.to_diff_dict()
     if not said.get("do_sample"):
-        return {}
+        return {} if known is None else dict(known.sampling)
     named = {name: said[name] for name in SamplingConfig.model_fields if said.get(name) is not None}
     return {name: value for name, value in named.items() if name == "top_k" or value > 0}
 

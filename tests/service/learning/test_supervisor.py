@@ -46,8 +46,8 @@ def test_a_learner_that_dies_again_and_again_is_started_ever_less_often(
     learners = Learners([5.0] * 9, monkeypatch)
     learners.start()
     learners._thread.join(PATIENCE_S)
-    assert learners.pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert set(learners.states) == {"down"}
+    assert learners.pauses == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert learners.states == ["starting"] + 9 * ["down"]
     assert (learners.restarts, learners.state) == (9, "off")
 
 
@@ -55,7 +55,26 @@ def test_one_that_ran_well_is_started_again_at_once(monkeypatch: pytest.MonkeyPa
     learners = Learners([5.0, 5.0, 5.0, 61.0, 5.0], monkeypatch)
     learners.start()
     learners._thread.join(PATIENCE_S)
-    assert learners.pauses == [1, 2, 4, 1, 2]
+    assert learners.pauses == [0.5, 1, 2, 4, 1, 2]
+
+
+@pytest.mark.parametrize(("drafted_for", "pauses"), [(0.0, 1), (2.0, 4), (600.0, 121)])
+def test_the_first_draft_has_the_machine_to_itself(
+    monkeypatch: pytest.MonkeyPatch, drafted_for: float, pauses: int
+) -> None:
+    learners = Learners([5.0], monkeypatch)
+    pause = learners._pause
+
+    def draft_meanwhile(seconds: float) -> bool:
+        stopping = pause(seconds)
+        learners.set_drafting(learners.now < drafted_for)
+        return stopping
+
+    learners.set_drafting(drafted_for > 0)
+    monkeypatch.setattr(learners._stopping, "wait", draft_meanwhile)
+    learners.start()
+    learners._thread.join(PATIENCE_S)
+    assert learners.states.count("starting") == pauses
 
 
 def test_a_learner_that_is_switched_off_is_never_started() -> None:

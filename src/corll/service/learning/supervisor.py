@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 60.0
 _HEALTHY_AFTER_S = 60.0
+_QUIET_S, _LONGEST_WAIT_S = 0.5, 60.0
+"""How long nothing is drafted before the learner starts, which takes a processor for seconds; and
+how long it waits for that at most."""
 _STOP_WITHIN_S = 20.0
 
 
@@ -92,6 +95,7 @@ class Supervisor:
 
     def _watch(self) -> None:
         delay = _FIRST_DELAY_S
+        self._wait_for_quiet()
         while not self._stopping.is_set():
             started = time.monotonic()
             self._run_once()
@@ -104,6 +108,13 @@ class Supervisor:
             self._stopping.wait(delay)
             delay = min(2 * delay, _LONGEST_DELAY_S)
         self._state = "off"
+
+    def _wait_for_quiet(self) -> None:
+        """Let the first draft, which somebody waits for, have the machine to itself."""
+        until = time.monotonic() + _LONGEST_WAIT_S
+        while not self._stopping.wait(_QUIET_S):
+            if not self._drafting.value or time.monotonic() > until:
+                return
 
     def _run_once(self) -> None:
         """Run a learner to its end, hearing what it says."""
