@@ -26,7 +26,7 @@ def test_a_reply_is_asked_for_from_the_user_to_who_signed_the_message() -> None:
 
 def test_whom_a_reply_is_for_is_said_where_nobody_signed() -> None:
     framed = Framing("reply", "yes", "Anna").around("Is the red one in stock?")
-    assert "Write the reply from Anna to the person whose name stands below the message." in framed
+    assert "Write the reply from Anna to the sender." in framed
 
 
 @pytest.mark.parametrize("frame", FRAMES)

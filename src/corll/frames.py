@@ -75,7 +75,7 @@ Write the text alone, without remarks about it.""",
 }
 """The same for a user who did not say how to sign."""
 
-_SOMEBODY = "the person whose name stands below the message"
+_SOMEBODY = "the sender"
 """Takes the place of a sender's name that was not found."""
 
 _FIELDS = ("message", "hint", "name", "sender")
@@ -102,7 +102,7 @@ class Framing:
     `hint` is a few words of the user that the text carries out, `name` how the user signs, and
     `template` takes the place of the frame's own words. It holds {message} once or more, and
     {hint} and {name} where these are given. A line with a field that is empty is left out. {sender}
-    is who signed the message; a message without a name below has "the person whose name …" there.
+    is who signed the message, or "the sender" where no name stands below it.
     *Raises*: InputError for what does not fit together.
     """
 

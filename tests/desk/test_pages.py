@@ -263,7 +263,7 @@ def test_of_a_framed_prompt_what_the_user_wrote_is_shown_and_the_whole_is_a_clic
     framed.locator("summary").first.click()
     expect(framed.get_by_text("To say: yes, two")).to_be_visible()
     expect(framed.get_by_text("Signed as: Anna")).to_be_visible()
-    whole = framed.get_by_text("You write as me, in the first person")
+    whole = framed.get_by_text("You write letters for Anna")
     expect(whole).to_be_hidden()
     framed.get_by_text("What the model was told").click()
     expect(whole).to_be_visible()
