@@ -17,7 +17,10 @@ from corll.config import Config
 
 SOURCE = Path(corll.config.__file__).parent
 
-GROUND = "version errors moved cache config records text frames edits feedback buffer evaluation"
+GROUND = (
+    "version errors moved cache config records text signatures frames edits feedback buffer "
+    "evaluation"
+)
 
 # Each room and what its files may import beside the room itself, wherever in a file. A room is a
 # module, or a package with all that no other room of it claims; `ground` stands for GROUND.
