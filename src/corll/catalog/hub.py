@@ -72,16 +72,16 @@ def hub_folder(repository: str) -> Path | None:
 def can_be_reached(repository: str) -> bool:
     """Say whether the hub answers for a repository, within some seconds."""
     import httpx
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         return False
+    # Not by the hub's own library, whose errors are those of whatever client it speaks through.
+    url = f"{constants.ENDPOINT}/api/models/{repository}"
     try:
-        HfApi().model_info(repository, timeout=_PATIENCE_S)
-    except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError):
+        return httpx.get(url, timeout=_PATIENCE_S, follow_redirects=True).is_success
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
-    return True
 
 
 def remove_from_hub_cache(repository: str) -> int:
