@@ -16,7 +16,7 @@ NODE_MODULES := web/node_modules/.package-lock.json
 DESK := src/corll/service/web/static/index.html
 DESK_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 BENCHMARKS := adapters dpo_step drafting scoring round curves
-export HF_HUB_OFFLINE ?= 1
+test test-slow test-oldest e2e mutants bench bench-service bench-quick bench-passes: export HF_HUB_OFFLINE ?= 1
 
 .PHONY: help install schemas desk run demo learn test test-slow test-oldest e2e mutants check bench \
   bench-quick bench-service bench-passes gpu-check clean
