@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from transformers import AutoTokenizer
@@ -26,18 +27,17 @@ PROMPT_TOKENS = 300
 
 def cases(model: str, *, quick: bool) -> Iterator[Case]:
     words = single_token_words(AutoTokenizer.from_pretrained(locate(model)))
-    generator = random.Random(0)
+    prompt = partial(random_text, random.Random(0), words, PROMPT_TOKENS)
     starts, ready_after, warm = [], [], []
     for _ in range(1 if quick else 3):
         with (
             tempfile.TemporaryDirectory() as scratch,
             started(Path(scratch), model=model, settled=False) as (service, ready),
         ):
-            prompts = (random_text(generator, words, PROMPT_TOKENS) for _ in iter(int, 1))
-            starts.append(ready + service.first_token(next(prompts)))
+            starts.append(ready + service.first_token(prompt()))
             ready_after.append(ready)
             service.until_learner_is_ready()
-            warm += [service.first_token(next(prompts)) for _ in range(2 if quick else 5)]
+            warm += [service.first_token(prompt()) for _ in range(2 if quick else 5)]
     name = f"first token: {model}, after `corll serve`"
     yield Case(name, starts, target="≤ 15 s", dtype="auto", more={"ready_after": ready_after})
     yield Case(f"first token: {model}, warm", warm, target="≤ 3 s", dtype="auto")

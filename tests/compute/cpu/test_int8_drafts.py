@@ -21,7 +21,7 @@ DTYPES = [torch.float32, torch.bfloat16]
 PROMPTS = ["Dear Ms Lopez, the parcel is late.", "The hotel was"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kernels() -> CpuKernels:
     kernels = compiled_kernels()
     if kernels is None or not kernels.have_int8:
@@ -30,11 +30,8 @@ def kernels() -> CpuKernels:
 
 
 @pytest.fixture(scope="module", params=["native", "haswell"])
-def product(request: pytest.FixtureRequest) -> CpuKernels:
+def product(kernels: CpuKernels, request: pytest.FixtureRequest) -> CpuKernels:
     """The product as it is built for this processor, and for one without VNNI."""
-    kernels = compiled_kernels()
-    if kernels is None or not kernels.have_int8:
-        pytest.skip("this processor does not multiply bytes (AVX2), or no compiler is here")
     return CpuKernels(ctypes.CDLL(str(build(request.param))), may_use_tiles=False)
 
 

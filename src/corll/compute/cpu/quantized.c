@@ -31,6 +31,8 @@ enum { WIDTH = 8, OFFSET = 0, FEW_ROWS = 2, ROWS = 4, FOR_MANY = 2 };
 /* Vectors of outputs that are read at a time, for one row and for several; rows whose sums the first
  * cache holds. */
 enum { FOR_ONE = 4, FOR_SEVERAL = 2, MOST_SUMS = ROWS * FOR_MANY, MOST_ROWS = 96 };
+/* Values from which on a second thread is worth its start. */
+enum { MANY = 65536 };
 enum { GROUP = 64, FOURS = GROUP / 4, BLOCK = WIDTH * GROUP };
 
 typedef float floats __attribute__((vector_size(4 * WIDTH)));
@@ -143,7 +145,7 @@ struct product {
 /* Rounds x to eight bits; for each row and group its scale, and what its sums start from. */
 static void round_rows(const struct product *p, const void *x, int threads) {
     size groups = p->width / GROUP;
-#pragma omp parallel for num_threads(threads) schedule(static) if (p->rows * p->width > 65536)
+#pragma omp parallel for num_threads(threads) schedule(static) if (p->rows * p->width > MANY)
     for (size row = 0; row < p->rows; row++)
         for (size g = 0; g < groups; g++) {
             float values[GROUP];
