@@ -27,6 +27,7 @@ GROUND = (
 ROOMS = {
     **dict.fromkeys(GROUND.split(), "ground"),
     "files": "ground",
+    "memory": "ground",
     "schemas": "edits text frames records",
     "catalog": "cache config errors files",
     "losses": "config errors",
@@ -72,6 +73,7 @@ WITHOUT_TORCH = [
     "auto.dialogue",
     "files.formats",
     "files.run_folder",
+    "memory.exchanges",
     "past_texts.reading",
     "schemas.requests",
     "simulation",
