@@ -31,11 +31,12 @@ ROOMS = {
     "schemas": "edits text frames records",
     "catalog": "cache config errors files",
     "losses": "config errors",
-    "compute": "config errors",
+    "compute": "config errors compute.kept_prefixes",
+    "compute.kept_prefixes": "compute",
     "compute.free_processors": "",
     "compute.choose": "config errors compute compute.cpu",
     "compute.cpu": "config errors cache compute",
-    "model": "ground compute catalog",
+    "model": "ground compute compute.kept_prefixes catalog",
     "auto": "ground files compute compute.choose catalog model",
     "policy": "ground losses compute compute.choose model",
     "draft": "ground policy",
@@ -52,7 +53,8 @@ ROOMS = {
     "service.api catalog auto model policy compute.free_processors",
     "service.store": "ground schemas",
     "service.versions": "ground files model service service.store",
-    "service.drafting": "ground model policy draft service service.store",
+    "service.drafting": "ground memory compute.kept_prefixes model policy draft service "
+    "service.store",
     "service.learning": "ground schemas files model policy draft gradient step learner service "
     "service.store service.versions compute.free_processors",
     "service.api": "ground schemas model service service.store service.versions "

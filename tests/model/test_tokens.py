@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tokenizers import Tokenizer
@@ -279,6 +279,40 @@ class TestPrompts:
         expected = rf"{length} tokens, over max_prompt_length={length - 1}"
         with pytest.raises(PromptTooLongError, match=expected):
             base_codec().encode_prompt("Coming on Friday?", limit=length - 1)
+
+
+class TestEarlierTokens:
+    TURNS: ClassVar = [
+        {"role": "user", "content": "Tea?"},
+        {"role": "assistant", "content": "Yes."},
+    ]
+
+    def count(self, *last: str) -> list[int]:
+        asked = [[*self.TURNS, {"role": "user", "content": text}] for text in last]
+        return [chat_codec().earlier_tokens(prompt) for prompt in asked]
+
+    def test_they_are_the_same_whatever_is_asked_last(self) -> None:
+        one, other = self.count("And cake?", "Milk, please, and sugar.")
+        assert one == other
+        whole = chat_codec().encode_prompt([*self.TURNS, {"role": "user", "content": "Milk"}])
+        before = chat_codec().render([*self.TURNS, {"role": "user", "content": "|"}])
+        assert whole[:one] == ids_of(chat_codec(), before.partition("|\n")[0])[:one]
+        assert len(ids_of(chat_codec(), "Tea?Yes.")) < one < len(whole)
+
+    def test_a_message_that_begins_like_the_other_counts_a_little_more(self) -> None:
+        plain, alike = self.count("Milk", "~ Milk")
+        assert plain <= alike < len(
+            chat_codec().encode_prompt([*self.TURNS, {"role": "user", "content": "~ Milk"}])
+        )
+
+    def test_a_single_message_and_a_text_have_none(self) -> None:
+        assert chat_codec().earlier_tokens("Tea?") == 0
+        assert chat_codec().earlier_tokens(self.TURNS[:1]) == 0
+        assert base_codec().earlier_tokens("Tea?") == 0
+
+    def test_what_the_template_is_told_counts(self) -> None:
+        asked = {"messages": [*self.TURNS, self.TURNS[0]], "chat_template_kwargs": {}}
+        assert chat_codec().earlier_tokens(asked) == self.count("Tea?")[0]
 
 
 class TestRoom:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
@@ -14,12 +15,14 @@ class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
 
     The first update takes the prompts (P rows) and lays them into `branches` rows each; later ones
     take a token for each of these rows and write it in place. Keys lie transposed, as attention
-    reads them.
+    reads them. `before` are keys and values of what the prompts begin with, where that is known.
+    *Shapes*: `before` P × G × F × D each.
     """
 
     def __init__(self, branches: int, capacity: int) -> None:
         super().__init__()
         self.branches, self.capacity, self.length = branches, capacity, 0
+        self.before: tuple[Tensor, Tensor] | None = None
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
@@ -33,6 +36,7 @@ class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
+            key_states, value_states = self.after_before(key_states, value_states)
             self.lazy_initialization(key_states, value_states)
             self.length = key_states.shape[2]
             self.keys[:, :, : self.length] = key_states.repeat_interleave(self.branches, 0)
@@ -42,6 +46,13 @@ class BranchingLayer(CacheLayerMixin):  # type: ignore[misc]
         self.values[:, :, self.length] = value_states[:, :, 0]
         self.length += 1
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def after_before(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values of whole prompts from those of what is not known of them."""
+        if self.before is None:
+            return keys, values
+        before, self.before = self.before, None
+        return torch.cat([before[0], keys], 2), torch.cat([before[1], values], 2)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.length + query_length, 0

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from corll.compute.backend import Backend
 from corll.compute.growing_rows import growing_rows
+from corll.compute.kept_prefixes import KeptPrefixes
 from corll.compute.network import Network
 from corll.compute.packing import Ids
 from corll.config import SamplingConfig
@@ -67,7 +68,9 @@ class Decoding:
 
     Several of them may take turns on one network. The adapter that the network runs with must be
     the same at each call: keys and values of the tokens before were computed with it.
-    `begun_with` is its name. `exactly`: the weights that score draw, whatever is quicker; by others
+    `begun_with` is its name. `kept` has what the first tokens of prompts come to, so many of each
+    as `prefixes` says; a prompt is computed whole where its network cannot go on from there.
+    `exactly`: the weights that score draw, whatever is quicker; by others
     log-probabilities are near, and the branches have none.
     *Shapes*: `token_ids`, `logprobs` N × T, where N is P · K and T the longest response; `lengths`
     and `finished` N. *Units*: `logprobs` in nats, one a token, of the full distribution.
@@ -85,12 +88,19 @@ class Decoding:
         end_ids: Sequence[int],
         begun_with: str | None = None,
         exactly: bool = False,
+        kept: KeptPrefixes | None = None,
+        prefixes: Sequence[int] = (),
     ) -> None:
         self.begun_with = begun_with
         self.exactly = exactly or network.backend.drafts_exactly
         streams = _uniforms(prompts, seeds, num_samples, max_new_tokens)
         with torch.no_grad(), network.backend.drafting(exactly=self.exactly):
-            self._growing = growing_rows(network, prompts, num_samples, max_new_tokens)
+            begun = None
+            if kept is not None:
+                weights = (begun_with, self.exactly)
+                begun = kept.of_prompts(network, prompts, prefixes, max_new_tokens, weights=weights)
+            size = num_samples, max_new_tokens
+            self._growing = growing_rows(network, prompts, *size, prefixes=begun)
         device = self._growing.logits.device
         self.network, self.sampling = network, sampling
         self._begun = [len(prompt) for prompt in prompts for _ in range(num_samples)]

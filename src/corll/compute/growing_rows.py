@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from corll.compute.kept_prefixes import Prefix, begin_with
 from corll.compute.network import Network
 from corll.compute.packing import Ids
 
@@ -44,9 +45,19 @@ class GrowingRows(ABC):
 
 
 def growing_rows(
-    network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
+    network: Network,
+    prompts: Sequence[Ids],
+    num_samples: int,
+    max_new_tokens: int,
+    *,
+    prefixes: Sequence[Prefix | None] | None = None,
 ) -> GrowingRows:
-    """Return rows after their prompts, in the way that the network allows."""
+    """Return rows after their prompts, in the way that the network allows.
+
+    `prefixes` are what is known of the beginning of each prompt (`KeptPrefixes.of_prompts`).
+    """
+    if prefixes is not None:
+        return PaddedRows(network, prompts, num_samples, max_new_tokens, prefixes)
     grown = (range(len(prompt), len(prompt) + max_new_tokens) for prompt in prompts)
     if all(map(network.turns_alike, grown)):
         return _growing_rows(network, prompts, num_samples, max_new_tokens)
@@ -66,26 +77,38 @@ def _growing_rows(
 
 
 class PaddedRows(GrowingRows):
-    """All rows in one batch, padded on the left so that they grow at the same place."""
+    """All rows in one batch, padded on the left so that they grow at the same place.
+
+    What is known of the prompts' beginnings stands before them, padded on the left as well.
+    """
 
     def __init__(
-        self, network: Network, prompts: Sequence[Ids], num_samples: int, max_new_tokens: int
+        self,
+        network: Network,
+        prompts: Sequence[Ids],
+        num_samples: int,
+        max_new_tokens: int,
+        prefixes: Sequence[Prefix | None] | None = None,
     ) -> None:
         super().__init__(network, prompts, num_samples)
         device = network.model.device
-        P, L = len(prompts), max(map(len, prompts))
+        begun = [0 if p is None else p.length for p in prefixes or [None] * len(prompts)]
+        F, rests = max(begun), [len(p) - b for p, b in zip(prompts, begun, strict=True)]
+        P, L = len(prompts), max(rests)
         token_ids = torch.zeros(P, L, dtype=torch.long)
-        padding = torch.zeros(P, L, dtype=torch.bool)
-        for row, prompt in enumerate(prompts):
-            token_ids[row, L - len(prompt) :] = torch.tensor(prompt)
-            padding[row, : L - len(prompt)] = True
-        positions = ((~padding).cumsum(-1) - 1).clamp(min=0)
+        padding = torch.zeros(P, F + L, dtype=torch.bool)
+        for row, (prompt, rest) in enumerate(zip(prompts, rests, strict=True)):
+            token_ids[row, L - rest :] = torch.tensor(prompt[len(prompt) - rest :])
+            padding[row, : F - begun[row]] = True
+            padding[row, F : F + L - rest] = True
+        positions = ((~padding).cumsum(-1) - 1).clamp(min=0)[:, F:]
         padding = padding.to(device)
-        self._cache = network.new_cache(num_samples, L + max_new_tokens)
+        self._cache = network.new_cache(num_samples, F + L + max_new_tokens)
+        begin_with(self._cache, prefixes or ())
         logits = network.next_logits(
             input_ids=token_ids.to(device),
             position_ids=positions.to(device),
-            attention_mask=_prompt_mask(network, padding),
+            attention_mask=_prompt_mask(network, padding, L),
             past_key_values=self._cache,
             use_cache=True,
         )
@@ -240,7 +263,8 @@ def _selected(cache: dict[str, Any], rows: Tensor) -> dict[str, Any]:
     return {name: kept}
 
 
-def _prompt_mask(network: Network, padding: Tensor) -> Tensor:
+def _prompt_mask(network: Network, padding: Tensor, asking: int) -> Tensor:
+    """Return the mask of the last `asking` tokens of each row. *Shapes*: `padding` P × L."""
     if not network.takes_trees:
         return (~padding).long()
     P, L = padding.shape
@@ -248,5 +272,6 @@ def _prompt_mask(network: Network, padding: Tensor) -> Tensor:
     causal = torch.ones(L, L, dtype=torch.bool, device=padding.device).tril()
     visible = causal & ~padding[:, None, :]
     visible |= torch.eye(L, dtype=torch.bool, device=padding.device)
-    mask = torch.zeros(P, 1, L, L, dtype=dtype, device=padding.device)
+    visible = visible[:, L - asking :]
+    mask = torch.zeros(P, 1, asking, L, dtype=dtype, device=padding.device)
     return mask.masked_fill_(~visible[:, None], torch.finfo(dtype).min)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from corll.compute.decoding import Branch, Decoding, sample_branches
+from corll.compute.kept_prefixes import KeptPrefixes
 from corll.compute.lora import set_dropout
 from corll.compute.network import Network
 from corll.compute.packing import Ids, Tree
@@ -230,10 +231,14 @@ class AdaptedModel:
         *,
         sampling: SamplingConfig = DEFAULT_SAMPLING,
         exactly: bool = False,
+        kept: KeptPrefixes | None = None,
+        prefixes: Sequence[int] = (),
     ) -> Decoding:
         """Begin what `continuations` would draw, for a caller who wants it by the token.
 
-        `exactly`: by the weights that score, whatever else is quicker.
+        `exactly`: by the weights that score, whatever else is quicker. `kept` has what the first
+        tokens of beginnings come to, so many of each as `prefixes` says; it is for policies that
+        do not learn meanwhile.
         """
         with self.active() as network:
             return Decoding(
@@ -246,6 +251,8 @@ class AdaptedModel:
                 end_ids=self.codec.end_ids,
                 begun_with=self._running,
                 exactly=exactly,
+                kept=kept,
+                prefixes=prefixes,
             )
 
     def advance(self, decoding: Decoding) -> bool:

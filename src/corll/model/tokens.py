@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
+from operator import eq
 from typing import Any
 
 from corll.errors import InputError, ModelNotFoundError, PromptTooLongError
@@ -26,6 +27,9 @@ from corll.records import (
     template_kwargs_of,
 )
 from corll.text import check_characters
+
+_OTHER_MESSAGE = "~"
+"""Begins as few messages do."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,22 @@ class TokenCodec:
                 "Shorten the prompt or raise the limit."
             )
         return ids
+
+    def earlier_tokens(self, prompt: Prompt) -> int:
+        """Return how many first tokens of an encoded prompt stand before its last message.
+
+        They are those that the prompt shares with another last message; of a text there are none.
+        """
+        messages = messages_of(prompt)
+        if isinstance(messages, str) or len(messages) < 2:
+            return 0
+        other = [*messages[:-1], {**messages[-1], "content": _OTHER_MESSAGE}]
+        kwargs = template_kwargs_of(prompt)
+        own, others = (
+            self._speller.encode(self.template.render(conversation, kwargs))
+            for conversation in (messages, other)
+        )
+        return sum(1 for _ in takewhile(bool, map(eq, own, others)))
 
     def check_room(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
         """Check that each prompt and its response fit together. *Raises*: PromptTooLongError."""

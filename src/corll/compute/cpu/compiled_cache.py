@@ -30,6 +30,7 @@ class CompiledBranchingLayer(BranchingLayer):
     ) -> tuple[Tensor, Tensor]:
         """Take the prompts. *Shapes*: both P × G × L × D."""
         assert not self.is_initialized
+        key_states, value_states = self.after_before(key_states, value_states)
         self.dtype, self.device = key_states.dtype, key_states.device
         P, G, L, D = key_states.shape
         rows, panels = P * self.branches, -(-(self.capacity - L) // LANES)

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from corll.errors import AdapterError, CorllError, InputError
+from corll.compute.kept_prefixes import KeptPrefixes
+from corll.errors import AdapterError, CorllError, InputError, PromptTooLongError
 from corll.policy import Policy
 from corll.records import Prompt, Sample
 from corll.service.drafting.requests import (
@@ -31,7 +32,13 @@ from corll.service.drafting.shared_decoding import Session, longest_row
 
 log = logging.getLogger(__name__)
 
+KEPT_BYTES = 256 * 2**20
+"""Some 9,000 tokens of a model of 1.5 billion parameters."""
+
 _MOST_SESSIONS = 4
+_FEWEST_KEPT = 64
+"""A beginning of fewer tokens is computed with the rest of its prompt."""
+
 _SECONDS_A_DRAFT = 4
 """What a waiting client is told to expect, for each draft before it."""
 
@@ -84,6 +91,8 @@ class _Trial:
 class Engine:
     """Answers drafting requests in a thread of its own. `base` may be used by nobody else.
 
+    `kept_bytes` is room for keys and values of what stands before the last message of prompts. The
+    memory of a request is left out, the earliest first, where it does not fit the context.
     `on_busy` is told when drawing begins and when it ends, so that learning can give way. The
     thread sets its number of `threads` before each token.
     """
@@ -95,6 +104,7 @@ class Engine:
         max_waiting: int = 64,
         max_branches: int = 32,
         max_adapters: int = 32,
+        kept_bytes: int = KEPT_BYTES,
         on_busy: Callable[[bool], None] = lambda _: None,
         threads: Callable[[], object] = lambda: None,
     ) -> None:
@@ -103,6 +113,7 @@ class Engine:
         self._base, self._on_busy, self._settle_threads = base, on_busy, threads
         self._max_waiting, self._max_branches = max_waiting, max_branches
         self._adapters = AdaptersInMemory(base, max_adapters)
+        self._kept = KeptPrefixes(kept_bytes)
         self._waiting: deque[DraftJob] = deque()
         self._trials: deque[_Trial] = deque()
         self._sessions: list[Session] = []
@@ -152,16 +163,8 @@ class Engine:
         *Raises*: EngineBusyError where that is full, or the service is stopping; InputError,
         PromptTooLongError for a prompt that cannot be drafted for, or not so many times.
         """
-        codec, limit = self._base.codec, request.config.max_prompt_length
-        prompt_ids = codec.encode_prompt(request.prompt, limit=limit)
-        beginning = self._begun(request.beginning)
-        if beginning is not None:
-            prompt_ids += beginning.token_ids
-        if request.shortens and codec.context_length is not None:
-            room = max(1, codec.context_length - len(prompt_ids))
-            request = replace(request, max_new_tokens=min(request.max_new_tokens, room))
-        codec.check_room([prompt_ids], request.max_new_tokens)
-        job = DraftJob(request, prompt_ids, on_event, beginning)
+        job = self._job(request, on_event)
+        request = job.request
         most = max(1, self._base.branches_at_once(longest_row([job])))
         if request.branches > most:
             raise InputError(
@@ -174,6 +177,37 @@ class Engine:
             self._waiting.append(job)
             self._changed.notify()
         return job
+
+    def _job(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> DraftJob:
+        """Return a request with its ids, with no more memory and as long as the context allows."""
+        codec, limit = self._base.codec, request.config.max_prompt_length
+        beginning = self._begun(request.beginning)
+        begun = () if beginning is None else beginning.token_ids
+        prompt_ids = (*codec.encode_prompt(request.prompt, limit=limit), *begun)
+        if request.shortens and codec.context_length is not None:
+            room = max(1, codec.context_length - len(prompt_ids))
+            request = replace(request, max_new_tokens=min(request.max_new_tokens, room))
+        codec.check_room([prompt_ids], request.max_new_tokens)
+        request, prompt_ids = self._remembering(request, prompt_ids, begun)
+        earlier = codec.earlier_tokens(request.whole_prompt)
+        if earlier < _FEWEST_KEPT:
+            earlier = 0
+        return DraftJob(request, prompt_ids, on_event, beginning, earlier)
+
+    def _remembering(
+        self, request: DraftRequest, prompt_ids: tuple[int, ...], begun: tuple[int, ...]
+    ) -> tuple[DraftRequest, tuple[int, ...]]:
+        """Return a request with as much of its memory as there is room for, and its whole ids."""
+        codec = self._base.codec
+        for left_out in range(len(request.memory)):
+            remembering = replace(request, memory=request.memory[left_out:])
+            try:
+                ids = (*codec.encode_prompt(remembering.whole_prompt), *begun)
+                codec.check_room([ids], request.max_new_tokens)
+            except PromptTooLongError:
+                continue
+            return remembering, ids
+        return replace(request, memory=()), prompt_ids
 
     def try_adapter(self, folder: Path) -> None:
         """Load an adapter between two tokens, and let go of it.
@@ -247,7 +281,7 @@ class Engine:
         in_use = {session.version for session in self._sessions}
         try:
             policy = None if version is None else self._adapters.get(version, in_use)
-            self._sessions.append(Session(policy, self._base, jobs))
+            self._sessions.append(Session(policy, self._base, jobs, self._kept))
         except Exception as error:
             _report(error)
             for job in jobs:

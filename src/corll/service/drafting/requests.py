@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.errors import CorllError
+from corll.memory.exchanges import Exchange, with_memory
 from corll.records import Prompt, Sample
 
 MOST_REDRAWS = 2
@@ -48,12 +49,14 @@ class DraftRequest:
 
     `config` says how they are drawn, how many candidates there are (at least `choices`), and which
     of them are shown. `top_logprobs` is None where no log-probabilities are wanted; `tells` says
-    whether anybody reads the text before its end; `scored`, whether R_π is wanted though nothing
-    is ranked by it; `blind`, that nothing may tell a version from π_0, so that π_0 draws as many.
+    whether anybody reads the text before its end; `scored`, whether R_π is wanted though nothing is
+    ranked by it; `blind`, that nothing may tell a version from π_0, so that π_0 draws as many.
     `beginning` is the text of a response that is gone on with: it is a part of each candidate, but
     not of what is told. `shortens` says that fewer than `max_new_tokens` are drawn where the
-    context has no room for as many. `guarded` says whether candidates that nobody can use are
-    stopped and, where nobody saw them, thrown away and drawn anew.
+    context has no room for as many. `memory` stands as turns before the prompt, the latest exchange
+    last; where the context has no room, earlier ones are left out. `guarded` says whether
+    candidates that nobody can use are stopped and, where nobody saw them, thrown away and drawn
+    anew.
     """
 
     prompt: Prompt
@@ -70,6 +73,12 @@ class DraftRequest:
     beginning: str = ""
     shortens: bool = False
     guarded: bool = False
+    memory: tuple[Exchange, ...] = ()
+
+    @property
+    def whole_prompt(self) -> Prompt:
+        """The prompt behind its memory, as it is drafted for."""
+        return with_memory(self.prompt, self.memory)
 
     @property
     def sampling(self) -> SamplingConfig:
@@ -147,6 +156,7 @@ class Drawn:
     """The end of a request: all candidates, and which of them are shown, the best first.
 
     `scores` are what `selection` maximises, None where nothing was ranked and none were wanted.
+    `memory` names the exchanges that stood before the prompt.
     `cut` are the choices that ended at their longest; `cancelled` says that nobody waited for the
     end. Each candidate begins with `beginning`, where a response was gone on with; its ids are
     among the tokens of the prompt. `looped` are the choices that were stopped since they repeated
@@ -165,6 +175,7 @@ class Drawn:
     looped: tuple[int, ...] = ()
     thrown_away: int = 0
     seed: int = 0
+    memory: tuple[str, ...] = ()
 
     def text(self, choice: int) -> str:
         """Return what was drawn of a choice, without what it began with."""
@@ -192,7 +203,8 @@ DraftEvent: TypeAlias = Delta | Progress | Drawn | Failed
 class DraftJob:
     """A request under way. `on_event` is called from the engine's thread, its end last.
 
-    `prompt_ids` are those of the prompt and of the request's `beginning`, which is None for none.
+    `prompt_ids` are those of the prompt, its memory and the request's `beginning`, which is None
+    for none; so many of them as `earlier_tokens` says stand before the prompt's last message.
     `kept` are candidates of earlier draws, where others of them were thrown away.
     """
 
@@ -200,6 +212,7 @@ class DraftJob:
     prompt_ids: tuple[int, ...]
     on_event: Callable[[DraftEvent], None]
     beginning: Sample | None = None
+    earlier_tokens: int = 0
     cancelled: bool = field(default=False, init=False)
     kept: list[Candidate] = field(default_factory=list, init=False)
     redraws: int = field(default=0, init=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from corll.compute.kept_prefixes import KeptPrefixes
 from corll.draft import best_first, scores_of
 from corll.policy import Policy
 from corll.records import Sample
@@ -47,7 +48,9 @@ class Session:
     The policy, and with it the version, stays the same from the first token to the last.
     """
 
-    def __init__(self, policy: Policy | None, base: Policy, jobs: Sequence[DraftJob]) -> None:
+    def __init__(
+        self, policy: Policy | None, base: Policy, jobs: Sequence[DraftJob], kept: KeptPrefixes
+    ) -> None:
         self.policy, self.base, self.jobs = policy, base, list(jobs)
         first = jobs[0].request
         self._prompt_tokens = [job.prompt_tokens for job in jobs]
@@ -63,6 +66,8 @@ class Session:
                 sampling=first.sampling,
                 # Log-probabilities that somebody reads are those of the weights that score.
                 exactly=any(job.request.top_logprobs is not None for job in jobs),
+                kept=kept,
+                prefixes=[job.earlier_tokens for job in jobs],
             )
         numbers = iter(range(len(jobs) * jobs[0].branches))
         self._rows = [[_Row(next(numbers)) for _ in range(jobs[0].branches)] for _ in jobs]
@@ -212,6 +217,7 @@ class Session:
                 tuple(choice for choice, one in enumerate(chosen) if one.looped),
                 job.thrown_away,
                 job.seed,
+                tuple(exchange.id for exchange in job.request.memory),
             )
         )
 
@@ -240,7 +246,7 @@ class Session:
             return tuple(range(request.choices)), None
         samples = [candidate.sample for candidate in candidates]
         with self._weights() as drawing:
-            scores = tuple(scores_of(drawing, [request.prompt], [samples], config)[0])
+            scores = tuple(scores_of(drawing, [request.whole_prompt], [samples], config)[0])
         if request.streams:
             return tuple(range(request.choices)), scores
         ended = [replace(one.sample, finished=one.ended) for one in candidates]
