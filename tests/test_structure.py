@@ -49,8 +49,8 @@ ROOMS = {
     "step learner algorithm simulation",
     "client": "errors moved records schemas",
     "past_texts": "ground files",
-    "service": "ground schemas service.store service.drafting service.learning service.versions "
-    "service.api catalog auto model policy compute.free_processors",
+    "service": "ground memory schemas service.store service.drafting service.learning "
+    "service.versions service.api catalog auto model policy compute.free_processors",
     "service.store": "ground schemas",
     "service.versions": "ground files model service service.store",
     "service.drafting": "ground memory compute.kept_prefixes model policy draft service "

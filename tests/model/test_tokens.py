@@ -301,8 +301,10 @@ class TestEarlierTokens:
 
     def test_a_message_that_begins_like_the_other_counts_a_little_more(self) -> None:
         plain, alike = self.count("Milk", "~ Milk")
-        assert plain <= alike < len(
-            chat_codec().encode_prompt([*self.TURNS, {"role": "user", "content": "~ Milk"}])
+        assert (
+            plain
+            <= alike
+            < len(chat_codec().encode_prompt([*self.TURNS, {"role": "user", "content": "~ Milk"}]))
         )
 
     def test_a_single_message_and_a_text_have_none(self) -> None:

@@ -243,6 +243,9 @@ class DraftRecord(Answer):
         description="The version that drafted; null for the reference, and until a blind draft "
         "has its edit."
     )
+    memory: list[str] = Field(
+        description="What stood before the prompt, in its order: ids of worked examples."
+    )
     blind: bool = Field(description="Whether chance decided who drafted.")
     choices: list[ShownText] = Field(description="The choices, the best first.")
     status: DraftStatus = Field(description="Whether it was drawn to its end.")

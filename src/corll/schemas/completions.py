@@ -78,6 +78,10 @@ class DraftFacts(Answer):
     looped: list[int] | SkipJsonSchema[None] = left_out(
         "The choices that were stopped since they repeated themselves; left out where none was."
     )
+    memory: list[str] | SkipJsonSchema[None] = left_out(
+        "What stood before the request, in its order: ids of worked examples; left out where "
+        "nothing did."
+    )
     blind: bool | SkipJsonSchema[None] = left_out(
         "True where chance decided whether a version drafts; left out otherwise."
     )

@@ -146,6 +146,11 @@ class ServiceSettings(Config):
         description="Whether drafts without a seed are stopped where they repeat themselves and, "
         "while nobody reads along, drawn anew, as are those that open as an AI's.",
     )
+    examples: bool = Field(
+        True,
+        description="Whether worked examples stand before a message in a frame: short letters of "
+        "our own, which show the model what a frame asks for.",
+    )
     max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
     max_import_mb: int = Field(32, ge=1, description="Largest body of an import of past texts.")
     max_adapter_mb: int = Field(

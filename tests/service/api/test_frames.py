@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from corll.frames import FRAMES, Framing
+from corll.memory.examples import worked_examples
+from corll.memory.exchanges import with_memory
 from corll.policy import Policy
 from running_service import RunningService, running_service, settings_for
 
@@ -180,3 +184,63 @@ def test_a_model_without_a_chat_template_cannot_be_told(
     assert (response.status_code, error["param"]) == (400, "frame")
     assert "no chat template" in error["message"]
     assert "corll models" in error["message"]
+
+
+@pytest.fixture(scope="module")
+def roomy(
+    tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningService]:
+    """A service with a model of a longer context, which has room for all of them."""
+    model = tmp_path_factory.mktemp("roomy") / "model"
+    shutil.copytree(tiny_model_folder, model)
+    config = json.loads((model / "config.json").read_text())
+    config["max_position_embeddings"] = 16_384
+    (model / "config.json").write_text(json.dumps(config))
+    data = tmp_path_factory.mktemp("data")
+    with running_service(settings_for(model, data, learn=False)) as service:
+        yield service
+
+
+class TestExamples:
+    """Worked examples stand before what is framed, and are no part of what is learned from."""
+
+    def test_they_are_told_and_kept_beside_the_prompt(self, roomy: RunningService) -> None:
+        reply = asked(roomy, **FRAMED, seed=5, user="shown").json()
+        framing = Framing("reply", "yes, two", "Anna")
+        ids = [example.id for example in worked_examples(framing)]
+        assert reply["corll"]["memory"] == ids
+        (draft,) = roomy.get("users/shown/drafts")["data"]
+        assert draft["memory"] == ids
+        assert draft["prompt"] == [{"role": "user", "content": framing.around(MESSAGE)}]
+
+    def test_the_model_reads_them_before_the_message(self, roomy: RunningService) -> None:
+        reply = asked(roomy, **FRAMED, seed=5, user="read").json()
+        framing = Framing("reply", "yes, two", "Anna")
+        prompt = with_memory(framing.around(MESSAGE), worked_examples(framing))
+        policy = Policy.load(roomy.settings.model, dtype="float32")
+        sampling = roomy.settings.coactive.sampling
+        expected = policy.sample([prompt], 1, 12, 5, sampling=sampling)[0][0]
+        assert reply["choices"][0]["message"]["content"] == expected.text
+        assert reply["usage"]["prompt_tokens"] == len(policy.codec.encode_prompt(prompt))
+
+    def test_without_a_frame_there_are_none(self, roomy: RunningService) -> None:
+        assert "memory" not in asked(roomy, user="frameless").json()["corll"]
+        (draft,) = roomy.get("users/frameless/drafts")["data"]
+        assert draft["memory"] == []
+
+    def test_an_edit_is_learned_without_them(self, roomy: RunningService) -> None:
+        roomy.put("users/taught/consent", {"store": True, "learn": True})
+        reply = asked(roomy, **FRAMED, user="taught").json()
+        body = {"draft_id": reply["id"], "text": "Two are there. Anna"}
+        assert roomy.http.post("/v1/edits", json=body).is_success
+        lines = roomy.http.get("/v1/users/taught/export").text.splitlines()
+        (kept,) = [one for one in map(json.loads, lines) if one["record"] == "preference"]
+        framed = Framing("reply", "yes, two", "Anna").around(MESSAGE)
+        assert kept["prompt"] == [{"role": "user", "content": framed}]
+
+    def test_without_room_for_any_there_are_none(self, service: RunningService) -> None:
+        assert "memory" not in asked(service, **FRAMED).json()["corll"]
+
+    def test_they_can_be_switched_off(self, tiny_model_folder: Path, tmp_path: Path) -> None:
+        with running_service(settings_for(tiny_model_folder, tmp_path, examples=False)) as service:
+            assert "memory" not in asked(service, **FRAMED).json()["corll"]

@@ -38,6 +38,7 @@ from corll.service.drafting.requests import (
     Progress,
 )
 from corll.service.drafting.serving import Serving
+from corll.service.memory import memory_of
 from corll.service.store import drafts
 from corll.service.store.drafts import DraftRow
 from corll.service.store.rows import new_id
@@ -205,6 +206,7 @@ class _DraftUnderWay:
             source="live",
             created_at=self.started,
             asked=self.body.filled,
+            memory=list(drawn.memory),
         )
         if self.stored:
             await self.services.write(lambda db: drafts.add_draft(db, row))
@@ -235,6 +237,7 @@ class _DraftUnderWay:
             "goes_on": bool(self.request.beginning),
             "thrown_away": drawn.thrown_away,
             "looped": list(drawn.looped),
+            "memory": list(drawn.memory),
         }
         return {name: value for name, value in told.items() if value}
 
@@ -272,6 +275,7 @@ def _request(body: CompletionRequest, serving: Serving, services: Services) -> D
         beginning=body.beginning,
         shortens=body.longest is None,
         guarded=services.settings.guards and body.seed is None,
+        memory=memory_of(body.framing, services.settings),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select, update
@@ -32,7 +32,7 @@ class DraftRow:
     `candidates` are the fields of `Sample`s, with ids of the base that `base_fingerprint` names.
     `version_id` is None where the reference wrote. Of `blind` ones it was drawn at random whether
     it should: those are `held_back`. `asked` is what the user wrote of a prompt that stands in a
-    frame.
+    frame, `memory` names the exchanges that stood before the prompt.
     """
 
     id: str
@@ -54,6 +54,7 @@ class DraftRow:
     blind: bool = False
     base_fingerprint: str | None = None
     asked: Filled | None = None
+    memory: list[str] = field(default_factory=list)
 
     def choice(self, number: int) -> dict[str, Any]:
         """Return the candidate that was shown as that choice, counted from 0."""

@@ -25,6 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
     event,
     false,
+    text,
 )
 
 from corll.schemas.states import (
@@ -251,6 +252,8 @@ drafts = Table(
     Column("base_fingerprint", String),
     # What the user wrote of a framed prompt: frame, message, hint, name, template.
     Column("asked", _Json),
+    # Ids of the exchanges that stood before the prompt.
+    Column("memory", _Json, nullable=False, server_default=text("'[]'")),
     _one_of("kind", DraftKind),
     _one_of("status", DraftStatus),
     _one_of("source", DraftSource),
