@@ -483,6 +483,8 @@ export interface Frame {
   object: "frame";
   /** Its words for a user with a name, with {message}, {hint}, {name} and {sender}, who signed the message; a line whose field is empty is left out. */
   template: string;
+  /** Its words for a user who gives no name, without {name}. */
+  template_without_name: string;
 }
 
 /** What the user wrote of a framed prompt, by the names of a chat completion's fields. */
