@@ -33,7 +33,10 @@ WHICH_FRAME_FILE = (
     "With a frame: a text file in place of its words, with {message}, {hint}, {name} and "
     "{sender}, who signed the message; a line whose field is empty is left out."
 )
-WHICH_THINKING = "Whether hybrid thinkers (Qwen3) think first: what their chat templates are told."
+WHICH_THINKING = (
+    "Whether hybrid thinkers (Qwen3) think first: what their chat templates are told. The thought "
+    "is the beginning of the draft."
+)
 WHICH_DEVICE = "Such as cpu or cuda:0; by default the best there is."
 
 
