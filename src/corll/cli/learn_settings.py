@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from corll.catalog.entries import find_model
+from corll.cli.framing import FrameSettings
 from corll.cli.parsing import parse, peek
 from corll.cli.settings import (
     RUNS,
@@ -68,8 +69,9 @@ class LearnSettings(Config):
     )
     prompts: OptionalFile = Field(
         None,
-        description="Prompts to draft for, .txt (one a line) or .jsonl. Without it: writing tasks "
-        "that come with corll, or, with --user you, what you type.",
+        description="Prompts to draft for, .txt (one a line) or .jsonl (field prompt; with a frame "
+        "perhaps hint and sign_as). Without it: writing tasks that come with corll, or, with "
+        "--user you, what you type.",
     )
     rounds: OptionalNumber = Field(
         None,
@@ -107,6 +109,9 @@ class LearnSettings(Config):
         "none", description="Where metrics go besides the run's folder."
     )
     yes: bool = Field(False, description=YES)
+    framed: FrameSettings = Field(
+        default_factory=FrameSettings, description="With --user you: around each prompt."
+    )
     coactive: CoactiveConfig = Field(
         default_factory=CoactiveConfig, description="How drafts are made and edits learned from."
     )
@@ -118,6 +123,11 @@ class LearnSettings(Config):
             raise ValueError(
                 "tolerance, error_probability and held_out are for simulated users, and user is "
                 f"'you'; choose {listed(get_args(EditorName))}"
+            )
+        if self.simulated and self.framed != FrameSettings():
+            raise ValueError(
+                "frame, sign_as and frame_file are for a person (user you): simulated users know "
+                "by the prompt alone what to write"
             )
         return self
 
@@ -138,6 +148,9 @@ class LearnSettings(Config):
                 "drafts_at_once": self.drafts_at_once or at_once,
                 "prompts": _absolute(self.prompts),
                 "held_out": _absolute(self.held_out),
+                "framed": self.framed.model_copy(
+                    update={"frame_file": _absolute(self.framed.frame_file)}
+                ),
             }
         )
 
@@ -186,7 +199,7 @@ def _check_resumable(stored: LearnSettings, asked: LearnSettings) -> None:
 
 def _flat(settings: LearnSettings) -> dict[str, Any]:
     fields = settings.model_dump(mode="json")
-    nested = fields.pop("coactive") | fields.pop("lora")
+    nested = fields.pop("coactive") | fields.pop("lora") | fields.pop("framed")
     return {**fields, **nested}
 
 
