@@ -19,6 +19,7 @@ from corll.cli.dialogue import terminal_dialogue
 from corll.cli.framing import FrameSettings, check_is_followed
 from corll.cli.parsing import parse
 from corll.cli.settings import (
+    OWN_SAMPLING,
     WHICH_DEVICE,
     WHICH_DTYPE,
     WHICH_MODEL,
@@ -60,6 +61,7 @@ class DraftSettings(SamplingConfig):
         "",
         description='With a frame: a few words that the draft carries out, "yes, Fri, no refund".',
     )
+    model_sampling: bool = Field(True, description=OWN_SAMPLING)
     max_completion_length: int = Field(
         512,
         ge=1,
@@ -111,6 +113,8 @@ def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     check_is_followed(framing, policy)
     framed: list[Prompt] = [framing.around(prompt) for prompt in prompts]
     seeds = [settings.seed] * len(prompts)
+    if settings.model_sampling:
+        settings = policy.base.with_own_sampling(settings, DraftSettings(prompts=()))
     config = within_context(policy, framed, settings.coactive())
     return make_drafts(policy, framed, config, seeds=seeds)
 

@@ -13,6 +13,7 @@ from corll.catalog.entries import find_model
 from corll.cli.framing import FrameSettings
 from corll.cli.parsing import parse, peek
 from corll.cli.settings import (
+    OWN_SAMPLING,
     RUNS,
     WHICH_DEVICE,
     WHICH_DTYPE,
@@ -103,6 +104,7 @@ class LearnSettings(Config):
         f"you, else {_DRAFTS_AT_ONCE}, or preferences_per_step where that is more.",
     )
     enable_thinking: bool = Field(False, description=WHICH_THINKING)
+    model_sampling: bool = Field(True, description=f"{OWN_SAMPLING} Not with the preset paper.")
     dtype: OptionalDType = Field(None, description=WHICH_DTYPE)
     device: OptionalName = Field(None, description=WHICH_DEVICE)
     report_to: Literal["none", "tensorboard", "wandb"] = Field(

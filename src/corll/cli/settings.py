@@ -32,6 +32,10 @@ WHICH_THINKING = (
     "Whether hybrid thinkers (Qwen3) think first: what their chat templates are told. The thought "
     "is the beginning of the draft."
 )
+OWN_SAMPLING = (
+    "Whether temperature, top_k and top_p, where they are left at their defaults, are those of the "
+    "model's generation_config or of the catalogue, if there are any."
+)
 WHICH_DEVICE = "Such as cpu or cuda:0; by default the best there is."
 
 
