@@ -22,6 +22,7 @@ from corll.signatures import signer
         ("Saluti,\nChiara D’Angelo", "Chiara D’Angelo"),
         ("Kind regards,\nKeith Barlow\nproperty manager", "Keith Barlow"),
         ("With kind regards\nHenrik Lund\nSales\nLund & Sons Ltd", "Henrik Lund"),
+        ("With our condolences,\nKeith Barlow\nproperty manager", "Keith Barlow"),
         ("Thanks,\nAnne-Marie O'Neill\nSent from my phone", "Anne-Marie O'Neill"),
     ],
 )

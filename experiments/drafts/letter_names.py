@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from corll.signatures import CLOSING_WORDS, THANKING_WORDS
 from draft_prompts import TITLES, DraftPrompt, name_words, plain, words_of
 
 Named = Literal["sender", "self", "placeholder", "other", "nobody"]
@@ -36,12 +37,10 @@ _GREETING = re.compile(
 _CLOSING = re.compile(
     r"(?:^|(?<=[.!?)])[ ]+)[ *>-]*(?:(?:with|in|my|our|and) )*(?:(?:the|my|our|many|a|an) )?"
     r"(?:(?:kind|kindest|best|warm|warmest|heartfelt|friendly|deepest|all|good|big) )*"
-    r"(?:(?:very |most )?(?P<thanks>thanks(?: again| a lot| so much)?|thank you(?: again| so much"
-    r"| very much)?|cheers|gratitude|appreciation)"
-    r"|regards|(?:the )?best|wishes|greetings|love|hugs?|sympathy|condolences|respect"
-    r"|respectfully|warmly|see you(?: soon| then)?|take care|fondly|cordially|signed"
-    r"|(?:yours )?(?:very )?(?:sincerely|truly|faithfully|cordially|respectfully)(?: yours)?"
-    r"|yours(?: in [a-z]+)?)"
+    rf"(?:(?:very |most )?(?P<thanks>(?:{THANKING_WORDS})(?: again| a lot| so much)?"
+    r"|thank you(?: again| so much| very much)?)"
+    rf"|(?:the )?(?:yours )?(?:very )?(?:{CLOSING_WORDS})(?: yours)?"
+    r"|see you(?: soon| then)?|take care|signed|yours in [a-z]+)"
     r"(?: (?:from|to you|and [a-z]+(?: [a-z]+)?)(?= *(?:[,.!\n-]|$)))?"
     r"(?P<end>[ ]*(?:[,.!:;–—-]+|$)|[ ]+(?=(?-i:[A-Z])))",
     re.IGNORECASE | re.MULTILINE,

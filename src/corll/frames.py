@@ -52,7 +52,7 @@ End with the name {name}. Write the text alone.""",
 They speak of the user in the third person: asked to write "as me", small models answer as the one
 who wrote the message (`experiments/LOG.md`)."""
 
-_WITHOUT_NAME: Mapping[FrameName, str] = {
+FRAMES_WITHOUT_NAME: Mapping[FrameName, str] = {
     "reply": """\
 I received this message:
 
@@ -161,7 +161,7 @@ class Framing:
     def _template(self) -> str:
         if self.template is not None:
             return normalize(self.template)
-        return (FRAMES if self.name else _WITHOUT_NAME)[self.frame]
+        return (FRAMES if self.name else FRAMES_WITHOUT_NAME)[self.frame]
 
     def around(self, message: str) -> str:
         """Return a message in its frame. *Raises*: InputError where the message is empty."""

@@ -9,12 +9,15 @@ _LINES = 3
 
 _WORDS, _CHARACTERS = 5, 60
 _CLOSING_WORDS = 6
-_CLOSINGS = re.compile(
-    r"\b(regards|wishes|sincerely|faithfully|truly|cordially|respectfully|warmly|best|thanks|thank"
-    r"|cheers|love|hugs|greetings|yours|sympathy|cordialement|saludos|saluti|gr[uü](ß|ss)e?n?"
-    r"|groete?n?|salutations|abrazos?|atentamente|hilsen|hälsningar)\b",
-    re.IGNORECASE,
+THANKING_WORDS = "thanks|cheers|gratitude|appreciation"
+CLOSING_WORDS = (
+    "regards|best|wishes|greetings|love|hugs?|sympathy|condolences|respect|respectfully|warmly"
+    "|fondly|cordially|sincerely|truly|faithfully|yours|cordialement|saludos|saluti"
+    "|gr[uü](?:ß|ss)e?n?|groete?n?|salutations|abrazos?|atentamente|hilsen|hälsningar"
 )
+"""Words by which the closing of a letter is known, as alternatives of an expression."""
+
+_CLOSINGS = re.compile(rf"\b(?:thank|{THANKING_WORDS}|{CLOSING_WORDS})\b", re.IGNORECASE)
 _PARTICLES = frozenset(
     "de da di do dos du la le van von der den ten bin ibn al el y and und".split()
 )

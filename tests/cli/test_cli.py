@@ -34,6 +34,7 @@ from corll.cli.experiment import (
     TuneSettings,
 )
 from corll.cli.export import ExportSettings
+from corll.cli.framing import FrameSettings
 from corll.cli.imports import ImportSettings
 from corll.cli.keys import CreateKeySettings, ListKeysSettings, RevokeKeySettings
 from corll.cli.learn_settings import LearnSettings, read_settings
@@ -65,8 +66,8 @@ heavy = {"torch", "transformers", "peft", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
 """
 FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
-    "learn": (LearnSettings, CoactiveConfig, LoraConfig),
-    "draft": (DraftSettings,),
+    "learn": (LearnSettings, FrameSettings, CoactiveConfig, LoraConfig),
+    "draft": (DraftSettings, FrameSettings),
     "export": (ExportSettings,),
     "models": (),
     "models list": (ListModelsSettings,),
@@ -76,7 +77,7 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "models switch": (SwitchModelSettings,),
     "models check": (CheckModelSettings,),
     "serve": (ServiceSettings, ServedConfig, LoraConfig),
-    "import": (ImportSettings,),
+    "import": (ImportSettings, FrameSettings),
     "link": (LinkSettings,),
     "demo": (DemoSettings,),
     "keys": (),
@@ -99,7 +100,7 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "experiment report": (ReportSettings,),
 }
 NOT_FLAGS = {
-    *("coactive", "lora", "prompts", "folder", "as_json"),
+    *("coactive", "lora", "framed", "prompts", "folder", "as_json"),
     *("task", "settings", "folders", "canary"),
     *("file", "key", "number", "learn", "model_name", "guards", "model_sampling"),
 }

@@ -270,6 +270,12 @@ def wait_until(condition: Callable[[], bool], *, process: Command) -> None:
         time.sleep(0.002)
 
 
+def test_a_simulated_user_takes_no_frame(corll: Callable[..., Command]) -> None:
+    command: Any = corll("learn", "--user", "letter", "--frame", "reply")
+    assert command.wait() == 2
+    assert "for a person" in command.printed
+
+
 def test_a_person_needs_a_terminal(corll: Callable[..., Command]) -> None:
     command: Any = corll("learn", "--user", "you")
     assert command.wait() == 2

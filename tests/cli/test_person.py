@@ -13,6 +13,7 @@ import pytest
 
 from corll.files.formats import read_preferences
 from corll.files.run_folder import read_journal
+from corll.frames import Framing
 from patience import PATIENCE_S
 
 ENTER, CTRL_D = "\r", "\x04"
@@ -32,10 +33,13 @@ class Run:
             encoding="utf-8",
             timeout=PATIENCE_S,
         )
+        self.shown = ""
 
     def see(self, text: str) -> Run:
         while self._child.expect_exact([text, "\x1b[6n"]):
+            self.shown += self._child.before
             self._child.send("\x1b[1;1R")
+        self.shown += self._child.before
         return self
 
     def press(self, keys: str) -> Run:
@@ -63,6 +67,52 @@ def editor(tmp_path: Path) -> Path:
 def learner_state(folder: Path) -> dict[str, Any]:
     state: dict[str, Any] = json.loads((folder / "adapter" / "corll_learner.json").read_text())
     return state
+
+
+def test_a_person_is_asked_for_a_hint_and_shown_the_message_without_its_frame(
+    tiny_model_folder: Path, tmp_path: Path, editor: Path
+) -> None:
+    folder = tmp_path / "run"
+    run = Run(
+        *("--user", "you", "--model", tiny_model_folder, "--output", folder, "--dtype", "float32"),
+        *("--max-completion-length", "8", "--frame", "reply", "--sign-as", "Anna"),
+        editor=editor,
+    )
+    run.see("Which message shall I answer?").press("Is it in?" + ENTER)
+    run.see("What shall it say?").press("x" * 501 + ENTER).see("at most 500")
+    for hint in ("yes, Fri", ""):
+        run.see("Which message shall I answer?").press("Is it in?" + ENTER)
+        run.see("What shall it say?").press(hint + ENTER)
+        run.see("Is it in?").see("Draft").see("q quit").press(ENTER)
+    run.see("Which message shall I answer?").press(CTRL_D)
+    assert run.end() == 0
+    assert "You write letters" not in run.shown
+    framed = [Framing("reply", hint, "Anna").around("Is it in?") for hint in ("yes, Fri", "")]
+    assert [edit.draft.prompt for edit in read_journal(folder)] == framed
+
+    lines = tmp_path / "more.jsonl"
+    lines.write_text('{"prompt": "Coming?", "hint": "no", "sign_as": "Bo"}\n{"prompt": "When?"}')
+    again = Run(
+        *("--user", "you", "--model", tiny_model_folder, "--output", tmp_path / "file"),
+        *("--max-completion-length", "8", "--frame", "write", "--prompts", lines, "--rounds", "2"),
+        editor=editor,
+    )
+    for asked in ("Coming?", "When?"):
+        again.see(asked).see("q quit").press(ENTER)
+    assert again.end() == 0
+    assert "You write letters" not in again.shown
+    assert [edit.draft.prompt for edit in read_journal(tmp_path / "file")] == [
+        Framing("write", "no", "Bo").around("Coming?"),
+        Framing("write").around("When?"),
+    ]
+
+
+def test_a_run_with_a_frame_needs_a_model_that_follows_it(
+    tiny_gpt2_folder: Path, tmp_path: Path, editor: Path
+) -> None:
+    flags = ("--user", "you", "--model", tiny_gpt2_folder, "--output", tmp_path / "run")
+    run = Run(*flags, "--frame", "reply", editor=editor)
+    run.see("name an instruction model by --model")
 
 
 def test_a_person_edits_accepts_skips_leaves_and_comes_back(

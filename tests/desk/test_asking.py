@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from writing_desk import Desk
 
-from corll.frames import FRAMES, Framing
+from corll.frames import FRAMES, FRAMES_WITHOUT_NAME, Framing
 from running_service import RunningService, running_service, settings_for, until
 
 OpenDesk = Callable[..., Desk]
@@ -85,7 +85,7 @@ def test_the_frames_words_can_be_the_users_own(
     desk = open_desk(service, "rewords", learn=False)
     desk.page.get_by_text("What the model is told").click()
     words = desk.page.get_by_label("Around the message")
-    expect(words).to_have_value(FRAMES["reply"])
+    expect(words).to_have_value(FRAMES_WITHOUT_NAME["reply"])
     words.fill("Answer {message} with {hint} as {name}")
     desk.hint.fill("yes")
     desk.sign_as.fill("Anna")
@@ -100,6 +100,51 @@ def test_the_frames_words_can_be_the_users_own(
     expect(desk.button("Draft 2")).to_be_visible()
     desk.drafted()
     assert asked(service, "rewords") == Framing("reply", "yes", "Anna").around(PROMPT)
+
+
+def test_the_usual_words_are_those_for_a_name_or_for_none(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "names", learn=False)
+    desk.page.get_by_text("What the model is told").click()
+    words = desk.page.get_by_label("Around the message")
+    for frame in FRAMES:
+        desk.frame.select_option(frame)
+        for name, usual in (
+            ("Anna", FRAMES),
+            (" ", FRAMES_WITHOUT_NAME),
+            ("", FRAMES_WITHOUT_NAME),
+        ):
+            desk.sign_as.fill(name)
+            expect(words).to_have_value(usual[frame])
+
+
+def test_own_words_with_a_name_that_is_missing_are_not_left_out_in_silence(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "nameless", learn=False)
+    desk.page.get_by_text("What the model is told").click()
+    words = desk.page.get_by_label("Around the message")
+    desk.sign_as.fill("Anna")
+    own = FRAMES["reply"] + "\nBe brief."
+    words.fill(own)
+    left_out = desk.page.get_by_text("without a name these are left out")
+    expect(left_out).to_be_hidden()
+    desk.sign_as.fill("")
+    lines = sum("{name}" in line for line in own.splitlines())
+    expect(left_out).to_contain_text(f"have {lines} lines with {{name}}")
+    expect(words).to_have_value(own)
+    desk.page.reload()
+    expect(left_out).to_be_visible()
+    desk.page.get_by_text("What the model is told").click()
+    words.fill("Answer {message}.\nSign as {name}.")
+    expect(left_out).to_contain_text("have a line with {name}")
+    desk.button("Take the usual words").click()
+    expect(left_out).to_be_hidden()
+    expect(words).to_have_value(FRAMES_WITHOUT_NAME["reply"])
+    desk.draft()
+    assert asked(service, "nameless") == Framing("reply").around(PROMPT)
+    assert desk.errors == []
 
 
 def bodies(desk: Desk, path: str) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def test_every_command_is_documented() -> None:
 def test_the_flags_of_a_command_are_those_that_its_help_shows(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "100")
     with pytest.raises(SystemExit):
         main([*command.split(), "--help"])
     help_text = capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corll.errors import InputError, RecordError
-from corll.files.formats import read_preferences, read_prompts, to_openai, to_trl
+from corll.files.formats import (
+    framed_prompt,
+    read_preferences,
+    read_prompt_records,
+    read_prompts,
+    to_openai,
+    to_trl,
+)
+from corll.frames import Framing
 from corll.records import Preference, Sample
 
 # Any text that UTF-8 can hold; line ends and separators of all kinds included.
@@ -184,3 +193,29 @@ class TestErrors:
     def test_another_suffix_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"\.txt.*or \.jsonl"):
             read_prompts(tmp_path / "prompts.csv")
+
+
+class TestFrames:
+    """Prompts of a file in a frame, with what their lines say beside it."""
+
+    @same_folder
+    @given(SAID, st.none() | st.sampled_from(["", "yes", "{name}"]), st.sampled_from(["", "Bo"]))
+    def test_a_line_fills_in_its_own(
+        self, tmp_path: Path, said: str, hint: str | None, name: str
+    ) -> None:
+        talk = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": said}]
+        rows = [{"prompt": prompt, "hint": hint, "sign_as": name} for prompt in (said, talk)]
+        framing = Framing("reply", name="Anna")
+        path = write(tmp_path / "prompts.jsonl", [*rows, {"prompt": said}])
+        read = [framed_prompt(*line, framing) for line in read_prompt_records(path)]
+        told = Framing("reply", hint or "", name)
+        assert read == [told.around(said), told.around_last(talk), framing.around(said)]
+
+    def test_what_does_not_fit_names_its_line(self, tmp_path: Path) -> None:
+        rows = [{"prompt": "Hi", "hint": None}, {"prompt": "Hi", "hint": "yes"}]
+        first, second = read_prompt_records(write(tmp_path / "prompts.jsonl", rows))
+        assert framed_prompt(*first, Framing()) == "Hi"
+        with pytest.raises(RecordError, match=r"line 2: There is a hint but no frame"):
+            framed_prompt(*second, Framing())
+        with pytest.raises(RecordError, match=r"field 'hint': a text is expected"):
+            framed_prompt("Hi", replace(second[1], fields={"hint": 3}), Framing("reply"))

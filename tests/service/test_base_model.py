@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from corll.catalog import entries
 from corll.catalog.entries import get_model
 from corll.cli import main
-from corll.config import EMBEDDED_MODEL
+from corll.config import EMBEDDED_MODEL, CoactiveConfig
+from corll.files.run_folder import read_config
+from corll.learner import CoactiveLearner
+from corll.model.loading import load_model
 from corll.policy import Policy
-from corll.service import base_model
-from corll.service.base_model import models_sampling, with_models_sampling
+from corll.service.base_model import with_models_sampling
 from running_service import running_service, settings_for
 
 OWN = {"temperature": 0.6, "top_k": 20, "top_p": 0.8}
@@ -61,18 +64,46 @@ def test_what_says_nothing_of_sampling_leaves_our_defaults(
     tiny_model_folder: Path, tmp_path: Path, said: dict[str, Any]
 ) -> None:
     model = saying(tiny_model_folder, tmp_path / "model", **said)
-    assert models_sampling(Policy.load(model, dtype="float32")) == {}
+    assert load_model(model, dtype="float32").own_sampling == {}
 
 
 def test_for_a_model_that_says_nothing_the_catalogue_does(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent = saying(tiny_model_folder, tmp_path / "silent")
-    outspoken = saying(tiny_model_folder, tmp_path / "outspoken", do_sample=True, **OWN)
-    known = replace(get_model(EMBEDDED_MODEL), sampling={"top_k": 7})
-    monkeypatch.setattr(base_model, "find_model", lambda name: known)
-    assert models_sampling(Policy.load(silent, dtype="float32")) == {"top_k": 7}
-    assert models_sampling(Policy.load(outspoken, dtype="float32")) == OWN
+    monkeypatch.setenv("CORLL_CACHE", str(tmp_path))
+    model = get_model(EMBEDDED_MODEL)
+    catalog = tuple(replace(model, name=name, sampling={"top_k": 7}) for name in ("silent", "loud"))
+    monkeypatch.setattr(entries, "CATALOG", catalog)
+    saying(tiny_model_folder, tmp_path / "silent")
+    saying(tiny_model_folder, tmp_path / "loud", do_sample=True, **OWN)
+    assert load_model("silent", dtype="float32").own_sampling == {"top_k": 7}
+    assert load_model("loud", dtype="float32").own_sampling == OWN
+
+
+def test_what_the_command_line_draws_is_sampled_by_it_too(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("--model", str(model), "--dtype", "float32", "--max-completion-length", "12")
+
+    def drafted(*flags: str) -> Any:
+        assert main(["draft", "Coming?", "--json", *small, *flags]) == 0
+        return json.loads(capsys.readouterr().out)["candidates"]
+
+    said = ("--temperature", "0.6", "--top-k", "20", "--top-p", "0.8")
+    assert drafted() == drafted("--no-model-sampling", *said)
+    assert drafted() != drafted("--no-model-sampling")
+    assert drafted("--top-p", "0.5") == drafted("--no-model-sampling", *said[:5], "0.5")
+    for flags, sampling in (
+        ((), OWN),
+        (("--top-k", "9"), {**OWN, "top_k": 9}),
+        (("--no-model-sampling",), CoactiveConfig().sampling.model_dump()),
+        (("--preset", "paper"), CoactiveConfig.preset("paper").sampling.model_dump()),
+    ):
+        run = tmp_path / "".join(("run", *flags))
+        learn = ("--user", "letter", "--rounds", "1", "--held-out-count", "0", "--output", str(run))
+        assert main(["learn", *small, *learn, *flags]) == 0
+        assert CoactiveLearner.load(run / "adapter").config.sampling.model_dump() == sampling
+        assert read_config(run)["model"]["sampling"] == sampling
 
 
 def test_a_service_draws_by_it_unless_the_request_says_otherwise(

@@ -180,9 +180,9 @@ export interface ChatRequest {
   top_logprobs?: number | null;
   /** What the model's chat template is told beside the messages, as in vLLM's API, such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets itself, such as `messages`, is refused. */
   chat_template_kwargs?: Record<string, unknown> | null;
-  /** What the model is told around the user's last message: `reply`, that it is a message which the draft answers as the user; `write`, that it says what to write; `none`, nothing. The framed message is the draft's prompt. */
+  /** What the model is told around the user's last message: `reply`, that it is a message which is answered as the user; `write`, that it says what to write; `none`, nothing. The framed message is the prompt that is learned from. */
   frame?: "none" | "reply" | "write" | null;
-  /** With a frame: a few words that the draft carries out, "yes, Fri, no refund". */
+  /** With a frame: a few words that the text carries out, "yes, Fri, no refund". */
   hint?: string | null;
   /** With a frame: how the user signs. */
   sign_as?: string | null;
@@ -483,6 +483,8 @@ export interface Frame {
   object: "frame";
   /** Its words for a user with a name, with {message}, {hint}, {name} and {sender}, who signed the message; a line whose field is empty is left out. */
   template: string;
+  /** Its words for a user who gives no name, without {name}. */
+  template_without_name: string;
 }
 
 /** What the user wrote of a framed prompt, by the names of a chat completion's fields. */
@@ -553,17 +555,21 @@ export interface ImportEvent {
   total: number;
 }
 
-/** Past texts of one user. */
+/**
+ * Past texts of one user, best in the frame that drafts will be asked for in.
+ *
+ * What an item says of how it is signed comes before what is said of all.
+ */
 export interface ImportRequest {
   /** The texts, in order. */
   items: PastTextItem[];
   /** For a backend's key: the name of the user it speaks for. */
   user?: string | null;
-  /** What the model is told around the last message of each prompt, as in a chat completion: best what drafts will be asked for with. */
+  /** What the model is told around the user's last message: `reply`, that it is a message which is answered as the user; `write`, that it says what to write; `none`, nothing. The framed message is the prompt that is learned from. */
   frame?: "none" | "reply" | "write" | null;
-  /** With a frame: how the user signs, where an item does not say. */
+  /** With a frame: how the user signs. */
   sign_as?: string | null;
-  /** With a frame: words in place of its own, as in a chat completion. */
+  /** With a frame: words in place of its own, with {message}, and {hint} and {name} where these are given; {sender} is who signed the message. A line whose field is empty is left out. */
   frame_template?: string | null;
 }
 
@@ -757,9 +763,9 @@ export interface PastTextItem {
   sent: string;
   /** The draft that it was made from. */
   draft?: string | null;
-  /** With a frame: a few words that the text carries out. */
+  /** With a frame: a few words that the text carries out, "yes, Fri, no refund". */
   hint?: string | null;
-  /** With a frame: how this one is signed. */
+  /** With a frame: how the user signs. */
   sign_as?: string | null;
 }
 

@@ -2,7 +2,7 @@
 
 import { say, warn } from "./announcer";
 import { ask, sayError } from "./api";
-import type { Frames } from "./apiTypes";
+import type { Frames, Frame as Usual } from "./apiTypes";
 import { button, el, labelled } from "./elements";
 import { Kept } from "./kept";
 import type { Asked, Frame } from "./sheet";
@@ -52,7 +52,8 @@ export class Asking {
   private readonly filledIn: HTMLElement;
   private readonly wordsBox: HTMLTextAreaElement;
   private readonly words: HTMLDetailsElement;
-  private usual: Partial<Record<string, string>> = {};
+  private readonly unsaid = el("p", { class: "hint", role: "status" });
+  private usual: Usual[] = [];
 
   constructor(
     userId: string,
@@ -107,6 +108,7 @@ export class Asking {
       { class: "asking" },
       labelled(manner.label ?? "This is", this.frames),
       this.filledIn,
+      this.unsaid,
       this.words,
     );
     this.render();
@@ -143,6 +145,12 @@ export class Asking {
     return this.habits.templates[this.frame];
   }
 
+  /** The frame's own words, as they are with or without a name; empty before they are read. */
+  private get usualWords(): string {
+    const words = this.usual.find(({ id }) => id === this.frame);
+    return (this.signAs ? words?.template : words?.template_without_name) ?? "";
+  }
+
   show(hint: string): void {
     this.hintBox.value = hint;
   }
@@ -157,22 +165,23 @@ export class Asking {
   private sign(changed: () => void): void {
     this.habits.signAs = this.nameBox.value;
     this.remember();
+    this.showWords();
     changed();
   }
 
   private reword(text: string, changed: () => void): void {
     const { [this.frame]: _, ...others } = this.habits.templates;
-    const isOwn = text.trim() !== "" && text !== this.usual[this.frame];
+    const isOwn = text.trim() !== "" && text !== this.usualWords;
     this.habits.templates = isOwn ? { ...others, [this.frame]: text } : others;
     this.remember();
+    this.sayUnsaid();
     changed();
   }
 
   private async readUsual(): Promise<void> {
-    if (!this.words.open || Object.keys(this.usual).length > 0) return;
+    if (!this.words.open || this.usual.length > 0) return;
     try {
-      const { data } = await ask<Frames>("GET", "/v1/frames");
-      this.usual = Object.fromEntries(data.map(({ id, template }) => [id, template]));
+      this.usual = (await ask<Frames>("GET", "/v1/frames")).data;
       this.render();
     } catch (error) {
       warn(sayError(error));
@@ -190,6 +199,23 @@ export class Asking {
     this.nameBox.value = this.habits.signAs;
     this.hintBox.placeholder = chosen.hint;
     this.filledIn.hidden = this.words.hidden = chosen.name === "none";
-    this.wordsBox.value = this.template ?? this.usual[this.frame] ?? "";
+    this.showWords();
+  }
+
+  private showWords(): void {
+    this.wordsBox.value = this.template ?? this.usualWords;
+    this.sayUnsaid();
+  }
+
+  /** Lines of the user's own words that a missing name takes away would be missed silently. */
+  private sayUnsaid(): void {
+    const lines = this.signAs ? [] : (this.template ?? "").split("\n");
+    const count = lines.filter((line) => line.includes("{name}")).length;
+    this.unsaid.hidden = count === 0;
+    this.unsaid.textContent =
+      count === 0
+        ? ""
+        : `Your own words around the message have ${count === 1 ? "a line" : `${count} lines`} with {name}, and ` +
+          "without a name these are left out. Say how you sign, or take the usual words.";
   }
 }

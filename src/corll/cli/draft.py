@@ -16,25 +16,23 @@ from rich.text import Text
 from tyro.conf import Positional, arg
 
 from corll.cli.dialogue import terminal_dialogue
+from corll.cli.framing import FrameSettings, check_is_followed
 from corll.cli.parsing import parse
 from corll.cli.settings import (
+    OWN_SAMPLING,
     WHICH_DEVICE,
     WHICH_DTYPE,
-    WHICH_FRAME_FILE,
     WHICH_MODEL,
     WHICH_THINKING,
     YES,
     OptionalDType,
-    OptionalFile,
     OptionalFolder,
     OptionalName,
     Words,
-    read_frame,
 )
 from corll.cli.terminal_user import visible
 from corll.config import AUTO, CoactiveConfig, SamplingConfig
 from corll.errors import AdapterError, InputError
-from corll.frames import FrameName, Framing
 from corll.model import file_names
 from corll.records import Draft, Prompt
 
@@ -56,17 +54,14 @@ class DraftSettings(SamplingConfig):
     num_candidates: int = Field(
         1, ge=1, description="Samples to draw; the one of the highest implicit reward is shown."
     )
-    frame: FrameName = Field(
-        "none",
-        description="What the model is told around each prompt: reply, that it is a message which "
-        "the draft answers in your name; write, that it says what to write; none, nothing.",
+    framed: FrameSettings = Field(
+        default_factory=FrameSettings, description="What the model is told around each prompt."
     )
     hint: Words = Field(
         "",
         description='With a frame: a few words that the draft carries out, "yes, Fri, no refund".',
     )
-    sign_as: Words = Field("", description="With a frame: how you sign.")
-    frame_file: OptionalFile = Field(None, description=WHICH_FRAME_FILE)
+    model_sampling: bool = Field(True, description=OWN_SAMPLING)
     max_completion_length: int = Field(
         512,
         ge=1,
@@ -80,10 +75,6 @@ class DraftSettings(SamplingConfig):
     dtype: OptionalDType = Field(None, description=WHICH_DTYPE)
     device: OptionalName = Field(None, description=WHICH_DEVICE)
     yes: bool = Field(False, description=YES)
-
-    def framing(self) -> Framing:
-        """Return the frame around each prompt. *Raises*: InputError where that is not right."""
-        return Framing(self.frame, self.hint, self.sign_as, read_frame(self.frame_file))
 
     def coactive(self) -> CoactiveConfig:
         """Return the same choices as the loop's configuration."""
@@ -103,7 +94,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
-    framing = settings.framing()
+    framing = settings.framed.framing(settings.hint)
     named = settings.model or _base_of(settings.adapter)
     # The policy needs torch, and --help must not wait for it.
     from corll.auto.resolve import resolve
@@ -119,14 +110,11 @@ def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
         adapter=settings.adapter,
         enable_thinking=settings.enable_thinking,
     )
-    if framing.frame != "none" and not policy.codec.chat:
-        raise InputError(
-            f"{policy.name} has no chat template, so it does not follow what --frame "
-            f"{framing.frame} tells it; name an instruction model by --model, or draft with "
-            "--frame none."
-        )
+    check_is_followed(framing, policy)
     framed: list[Prompt] = [framing.around(prompt) for prompt in prompts]
     seeds = [settings.seed] * len(prompts)
+    if settings.model_sampling:
+        settings = policy.base.with_own_sampling(settings, DraftSettings(prompts=()))
     config = within_context(policy, framed, settings.coactive())
     return make_drafts(policy, framed, config, seeds=seeds)
 

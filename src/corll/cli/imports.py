@@ -16,19 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import Positional, arg
 
+from corll.cli.framing import FrameSettings
 from corll.cli.parsing import parse
-from corll.cli.settings import (
-    WHICH_FRAME_FILE,
-    OptionalFile,
-    OptionalName,
-    OptionalNumber,
-    Words,
-    read_frame,
-)
+from corll.cli.settings import OptionalName, OptionalNumber
 from corll.client.calls import DEFAULT_BASE_URL
 from corll.config import Config
 from corll.errors import ConfigError, InputError, TrainingError
-from corll.frames import FrameName
 from corll.past_texts.reading import PastText, read_past_texts
 from corll.service.settings import ServiceSettings
 
@@ -53,7 +46,8 @@ class ImportSettings(Config):
     """Let a running service learn from texts that you sent before, and measure what it brings.
 
     The key is read from the variable CORLL_API_KEY. A fifth of the texts is held out, where there
-    are 12 or more, to measure edit cost before and after.
+    are 12 or more, to measure edit cost before and after. A frame is best the one that drafts will
+    be asked for in; the desk begins with reply.
     """
 
     file: Positional[Path] = Field(
@@ -66,16 +60,9 @@ class ImportSettings(Config):
     user: OptionalName = Field(
         None, description="Whose texts they are; by default the key's own user."
     )
-    frame: FrameName = Field(
-        "none",
-        description="What the model is told around each prompt, best as drafts will be asked for: "
-        "reply, that it is a message which the text answers in your name, as the desk asks at "
-        "first; write, that it says what to write; none, nothing.",
+    framed: FrameSettings = Field(
+        default_factory=FrameSettings, description="What the model is told around each prompt."
     )
-    sign_as: Words = Field(
-        "", description="With a frame: how you sign, where the file has no sign_as."
-    )
-    frame_file: OptionalFile = Field(None, description=WHICH_FRAME_FILE)
     latest: OptionalNumber = Field(
         None, ge=1, description="Only so many of the texts, the last of the file."
     )
@@ -188,12 +175,13 @@ def _start(client: Corll, texts: Sequence[PastText], settings: ImportSettings) -
         for text in texts
     ]
     _check_size(items, settings.max_import_mb)
+    framed = settings.framed
     return client.imports.create(
         items,
         user=settings.user,
-        frame=None if settings.frame == "none" else settings.frame,
-        sign_as=settings.sign_as or None,
-        frame_template=read_frame(settings.frame_file),
+        frame=None if framed.frame == "none" else framed.frame,
+        sign_as=framed.sign_as or None,
+        frame_template=framed.template,
     )
 
 

@@ -14,6 +14,7 @@ from typing import get_args
 from rich.console import Console
 
 from corll.cli.dialogue import terminal_dialogue
+from corll.cli.framing import FramedPrompts, check_is_followed
 from corll.cli.learn_settings import LearnSettings, read_settings
 from corll.cli.settings import listed
 from corll.cli.terminal_user import TerminalUser, typed_prompts
@@ -36,13 +37,14 @@ def main(arguments: Sequence[str]) -> None:
             f"(--user {listed(get_args(EditorName))}) to run without one."
         )
     # Cheap checks come first, before a model is loaded.
-    prompts, held_out = _training_prompts(settings), _held_out_prompts(settings)
+    framed = FramedPrompts(settings.framed.framing())
+    prompts, held_out = _training_prompts(settings, framed), _held_out_prompts(settings)
     with _open_folder(settings, _inputs(prompts, held_out)) as folder:
         for notice in folder.notices:
             console.print(notice, style="yellow")
         try:
             settings = _with_model_here(settings, folder)
-            _play(settings, folder, prompts, held_out, console)
+            _play(settings, folder, prompts, held_out, framed, console)
         except KeyboardInterrupt:
             print(
                 f"\n{len(folder.edits)} answers are safe. Go on by: corll learn --resume "
@@ -69,6 +71,7 @@ def _play(
     folder: RunFolder,
     prompts: Sequence[Prompt] | None,
     held_out: Sequence[Prompt],
+    framed: FramedPrompts,
     console: Console,
 ) -> None:
     # A run needs torch, and --help and everything above must not wait for it.
@@ -76,12 +79,15 @@ def _play(
 
     with console.status(f"loading {settings.model}"):
         learning_run = LearningRun.open(settings, folder, held_out=held_out, console=console)
+    check_is_followed(framed.framing, learning_run.learner.policy)
     user = (
-        _editor(settings) if settings.simulated else TerminalUser(console, check=learning_run.check)
+        _editor(settings)
+        if settings.simulated
+        else TerminalUser(console, check=learning_run.check, asked=framed.asked)
     )
     # The evaluation measures the distance to what the user wants, so the judge makes no mistakes.
     judge = _editor(settings.with_settings(error_probability=0.0)) if held_out else user
-    typed = typed_prompts(console, check=learning_run.check_prompt)
+    typed = typed_prompts(console, framed, check=learning_run.check_prompt)
     asked = cycle(prompts) if prompts is not None else _answered_then(typed, folder)
     # All prompts of the run, from its first round; a file is repeated as needed.
     learning_run.play(islice(asked, settings.rounds), user, judge=judge)
@@ -92,10 +98,10 @@ def _answered_then(typed: Iterator[Prompt], folder: RunFolder) -> Iterator[Promp
     yield from typed
 
 
-def _training_prompts(settings: LearnSettings) -> list[Prompt] | None:
+def _training_prompts(settings: LearnSettings, framed: FramedPrompts) -> list[Prompt] | None:
     """Return the prompts of the run; None where a person types them."""
     if settings.prompts is not None:
-        return read_prompts(settings.prompts)
+        return framed.of_file(settings.prompts)
     if not settings.simulated:
         return None
     from corll.simulation.writing_prompts import writing_prompts

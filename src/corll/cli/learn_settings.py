@@ -10,8 +10,10 @@ from typing import Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from corll.catalog.entries import find_model
+from corll.cli.framing import FrameSettings
 from corll.cli.parsing import parse, peek
 from corll.cli.settings import (
+    OWN_SAMPLING,
     RUNS,
     WHICH_DEVICE,
     WHICH_DTYPE,
@@ -68,8 +70,9 @@ class LearnSettings(Config):
     )
     prompts: OptionalFile = Field(
         None,
-        description="Prompts to draft for, .txt (one a line) or .jsonl. Without it: writing tasks "
-        "that come with corll, or, with --user you, what you type.",
+        description="Prompts to draft for, .txt (one a line) or .jsonl (field prompt; with a frame "
+        "perhaps hint and sign_as). Without it: writing tasks that come with corll, or, with "
+        "--user you, what you type.",
     )
     rounds: OptionalNumber = Field(
         None,
@@ -101,12 +104,16 @@ class LearnSettings(Config):
         f"you, else {_DRAFTS_AT_ONCE}, or preferences_per_step where that is more.",
     )
     enable_thinking: bool = Field(False, description=WHICH_THINKING)
+    model_sampling: bool = Field(True, description=f"{OWN_SAMPLING} Not with the preset paper.")
     dtype: OptionalDType = Field(None, description=WHICH_DTYPE)
     device: OptionalName = Field(None, description=WHICH_DEVICE)
     report_to: Literal["none", "tensorboard", "wandb"] = Field(
         "none", description="Where metrics go besides the run's folder."
     )
     yes: bool = Field(False, description=YES)
+    framed: FrameSettings = Field(
+        default_factory=FrameSettings, description="With --user you: around each prompt."
+    )
     coactive: CoactiveConfig = Field(
         default_factory=CoactiveConfig, description="How drafts are made and edits learned from."
     )
@@ -118,6 +125,11 @@ class LearnSettings(Config):
             raise ValueError(
                 "tolerance, error_probability and held_out are for simulated users, and user is "
                 f"'you'; choose {listed(get_args(EditorName))}"
+            )
+        if self.simulated and self.framed != FrameSettings():
+            raise ValueError(
+                "frame, sign_as and frame_file are for a person (user you): simulated users know "
+                "by the prompt alone what to write"
             )
         return self
 
@@ -138,6 +150,9 @@ class LearnSettings(Config):
                 "drafts_at_once": self.drafts_at_once or at_once,
                 "prompts": _absolute(self.prompts),
                 "held_out": _absolute(self.held_out),
+                "framed": self.framed.model_copy(
+                    update={"frame_file": _absolute(self.framed.frame_file)}
+                ),
             }
         )
 
@@ -186,7 +201,7 @@ def _check_resumable(stored: LearnSettings, asked: LearnSettings) -> None:
 
 def _flat(settings: LearnSettings) -> dict[str, Any]:
     fields = settings.model_dump(mode="json")
-    nested = fields.pop("coactive") | fields.pop("lora")
+    nested = fields.pop("coactive") | fields.pop("lora") | fields.pop("framed")
     return {**fields, **nested}
 
 

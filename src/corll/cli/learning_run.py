@@ -17,6 +17,7 @@ from corll.cli.display import Display, LiveDisplay, PersonDisplay, PlainDisplay
 from corll.cli.learn_settings import LearnSettings
 from corll.cli.run_summary import print_answers, print_comparison, print_whereabouts
 from corll.cli.trackers import Tracker, open_tracker
+from corll.config import CoactiveConfig
 from corll.draft import make_drafts
 from corll.evaluation import Evaluation, evaluate
 from corll.feedback import User
@@ -59,11 +60,15 @@ class LearningRun:
                 lora=settings.lora,
                 enable_thinking=settings.enable_thinking,
             )
-            learner = CoactiveLearner(policy, settings.coactive)
+            coactive = settings.coactive
+            if settings.model_sampling and settings.preset == "default":
+                coactive = policy.base.with_own_sampling(coactive, CoactiveConfig())
+            learner = CoactiveLearner(policy, coactive)
         model = {
             "folder": str(learner.policy.folder),
             "dtype": str(learner.policy.dtype).removeprefix("torch."),
             "device": str(learner.policy.device),
+            "sampling": learner.config.sampling.model_dump(),
         }
         folder.write_config({**config, "model": model})
         console.print(f"Memory: {learner.policy.working_set()}.", style="dim")

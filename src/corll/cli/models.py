@@ -153,7 +153,6 @@ def _check(arguments: Sequence[str]) -> None:
     """Print how a model is computed on this machine, and what it takes."""
     settings = parse(CheckModelSettings, arguments, command="models check")
     from corll.policy import Policy
-    from corll.service.base_model import models_sampling
 
     # As the service loads it.
     policy = Policy.load(settings.model_name, dtype=settings.dtype, int8_drafts=None)
@@ -161,8 +160,8 @@ def _check(arguments: Sequence[str]) -> None:
     for part, path in policy.describe().items():
         table.add_row(part, path)
     table.add_row("prompts", "chat template" if policy.codec.chat else "plain text")
-    own = ", ".join(f"{name} {value:g}" for name, value in models_sampling(policy).items())
-    table.add_row("sampling", f"{own} (its own, in the service)" if own else "the service's")
+    own = ", ".join(f"{name} {value:g}" for name, value in policy.base.own_sampling.items())
+    table.add_row("sampling", f"{own} (its own)" if own else "the defaults")
     table.add_row("memory", str(policy.working_set()))
     Console().print(table, highlight=False)
 

@@ -9,7 +9,6 @@ from typing import Annotated, get_args
 from tyro.conf import Positional, arg
 
 from corll.config import DType
-from corll.errors import InputError
 
 RUNS = Path("runs")
 """Where runs, grids and demos lie by default."""
@@ -29,11 +28,14 @@ ModelName = Annotated[Positional[str], arg(metavar="NAME")]
 WHICH_MODEL = "The base model: a name of `corll models`, a hub id, a folder"
 YES = "Fetch the model without asking, where it is not here."
 WHICH_DTYPE = "Precision of the base model; by default what suits the device."
-WHICH_FRAME_FILE = (
-    "With a frame: a text file in place of its words, with {message}, {hint}, {name} and "
-    "{sender}, who signed the message; a line whose field is empty is left out."
+WHICH_THINKING = (
+    "Whether hybrid thinkers (Qwen3) think first: what their chat templates are told. The thought "
+    "is the beginning of the draft."
 )
-WHICH_THINKING = "Whether hybrid thinkers (Qwen3) think first: what their chat templates are told."
+OWN_SAMPLING = (
+    "Whether temperature, top_k and top_p, where they are left at their defaults, are those of the "
+    "model's generation_config or of the catalogue, if there are any."
+)
 WHICH_DEVICE = "Such as cpu or cuda:0; by default the best there is."
 
 
@@ -41,13 +43,3 @@ def listed(names: Sequence[str]) -> str:
     """List names as a sentence does: `imdb, tldr or helpful`."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
-
-
-def read_frame(file: Path | None) -> str | None:
-    """Return a frame's template from a file, if any. *Raises*: InputError."""
-    if file is None:
-        return None
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--frame-file {file} cannot be read as text ({error}).") from error

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from corll.cli.framing import FramedPrompts
 from corll.edits import word_diff
 from corll.errors import InputError
 from corll.evaluation import question
@@ -26,6 +27,11 @@ from corll.text import clean_edit, is_control, same_text
 _STYLES = {"keep": "", "delete": "red strike", "insert": "bold green"}
 _EDITOR_TOOLBAR = " Ctrl-S or Esc Enter: done · Ctrl-C: leave without this edit "
 _DRAFT_KEYS = {"enter": "accept", "e": "edit", "v": "open", "o": "open", "s": "skip", "q": "quit"}
+_WHAT = {
+    "none": "What shall I draft? ",
+    "write": "What shall I write about? ",
+    "reply": "Which message shall I answer? ",
+}
 _CONFIRM_KEYS = {"enter": "send", "e": "edit", "v": "open", "o": "open", "b": "back"}
 
 
@@ -33,18 +39,24 @@ class TerminalUser:
     """A `User` that is a person, who accepts, edits in place or in $EDITOR, skips, or leaves.
 
     `check` raises InputError for an edit that could not be learned from: the person is told why,
-    and edits it again.
+    and edits it again. `asked` says what is shown of a prompt.
     """
 
-    def __init__(self, console: Console, *, check: Callable[[Draft, str], object]) -> None:
-        self._console, self._check = console, check
+    def __init__(
+        self,
+        console: Console,
+        *,
+        check: Callable[[Draft, str], object],
+        asked: Callable[[Prompt], str] = question,
+    ) -> None:
+        self._console, self._check, self._asked = console, check, asked
 
     def edit(self, draft: Draft) -> str | None:
         """Return the text that the person sends, or None for a skipped draft.
 
         *Raises*: UserLeftError where the person leaves (q, Ctrl-C, Ctrl-D).
         """
-        self._console.print(_panel("Prompt", question(draft.prompt)))
+        self._console.print(_panel("Prompt", self._asked(draft.prompt)))
         self._console.print(_panel("Draft", draft.text))
         while True:
             action = _press(
@@ -104,8 +116,10 @@ class TerminalUser:
                 return text
 
 
-def typed_prompts(console: Console, *, check: Callable[[Prompt], object]) -> Iterator[Prompt]:
-    """Ask for one prompt after the other, until the person leaves.
+def typed_prompts(
+    console: Console, framed: FramedPrompts, *, check: Callable[[Prompt], object]
+) -> Iterator[Prompt]:
+    """Ask for one prompt after the other, with a frame for a hint too, until the person leaves.
 
     `check` raises InputError for a prompt that cannot be drafted for: the person is told why, and
     asked for another.
@@ -114,17 +128,20 @@ def typed_prompts(console: Console, *, check: Callable[[Prompt], object]) -> Ite
     console.print(Text("Enter drafts your prompt · Ctrl-D leaves", style="dim"))
     while True:
         try:
-            text = session.prompt("What shall I draft? ").strip()
+            text = session.prompt(_WHAT[framed.framing.frame]).strip()
+            if not text:
+                continue
+            has_hint = framed.framing.frame != "none"
+            hint = session.prompt("What shall it say? ").strip() if has_hint else ""
         except (EOFError, KeyboardInterrupt):
             return
-        if not text:
-            continue
         try:
-            check(text)
+            prompt = framed.typed(text, hint)
+            check(prompt)
         except InputError as error:
             console.print(Text(str(error), style="yellow"))
         else:
-            yield text
+            yield prompt
 
 
 def visible(text: str) -> str:

@@ -13,11 +13,12 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from corll.errors import InputError, RecordError
+from corll.frames import Framing
 from corll.records import Preference, Prompt, messages_of, template_kwargs_of, text_of
 
 _TEMPLATE_KWARGS = "chat_template_kwargs"
@@ -28,16 +29,43 @@ def read_prompts(path: str | Path) -> list[Prompt]:
 
     *Raises*: InputError where the file cannot be read or is empty; RecordError for a bad line.
     """
+    return [prompt for prompt, _ in read_prompt_records(path)]
+
+
+def read_prompt_records(path: str | Path) -> list[tuple[Prompt, Record]]:
+    """Read prompts as `read_prompts`, each with all that its line says.
+
+    *Raises*: InputError where the file cannot be read or is empty; RecordError for a bad line.
+    """
     path = Path(path)
     if path.suffix == ".txt":
-        prompts: list[Prompt] = [line.strip() for _, line in _lines(path)]
+        records = [Record(path, line, {"prompt": text.strip()}) for line, text in _lines(path)]
     elif path.suffix == ".jsonl":
-        prompts = [prompt_of(record, "prompt") for record in read_records(path)]
+        records = list(read_records(path))
     else:
         raise InputError(
             f"{path}: prompts are read from .txt (one a line) or .jsonl (with a field 'prompt')."
         )
+    prompts = [(prompt_of(record, "prompt"), record) for record in records]
     return _not_empty(path, prompts, "prompts")
+
+
+def framed_prompt(prompt: Prompt, record: Record, framing: Framing) -> Prompt:
+    """Return a prompt in a frame with the `hint` and the `sign_as` of its line, where it has them.
+
+    *Raises*: RecordError for what does not fit the frame.
+    """
+    hint, name = record.text_if_any("hint"), record.text_if_any("sign_as")
+    try:
+        told = replace(
+            framing,
+            hint=framing.hint if hint is None else hint,
+            name=framing.name if name is None else name,
+        )
+        content = messages_of(prompt)
+        return told.around(content) if isinstance(content, str) else told.around_last(content)
+    except InputError as error:
+        raise RecordError(record.path, record.line, str(error)) from error
 
 
 def read_preferences(path: str | Path) -> list[Preference]:
@@ -129,6 +157,10 @@ class Record:
         if not isinstance(value, str):
             self.fail(field, f"a text is expected, not {_kind(value)}")
         return _storable(self, field, value)
+
+    def text_if_any(self, field: str) -> str | None:
+        """Return the text of a field; None where it is not there or null."""
+        return None if self.fields.get(field) is None else self.text(field)
 
 
 def _from_trl(record: Record) -> Preference:

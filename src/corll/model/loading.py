@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -23,12 +23,14 @@ from corll.catalog.entries import CatalogModel, Hub, find_model
 from corll.catalog.here import WEIGHTS, converted_folder, file_here, has_weights, state_of
 from corll.catalog.hub import fetch_from_hub
 from corll.catalog.memory import check_memory, to_convert
-from corll.config import AUTO
+from corll.config import AUTO, SamplingConfig
 from corll.config import EMBEDDED_MODEL as EMBEDDED_MODEL
 from corll.errors import ConfigError, ModelNotFoundError
 from corll.model import file_names
 from corll.model.stored_weights import parameters_in
 from corll.model.system_memory import available_bytes
+
+Sampling = TypeVar("Sampling", bound=SamplingConfig)
 
 _EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
@@ -65,6 +67,29 @@ class LoadedModel:
         for name, parameter in self.model.named_parameters():
             if "lora_" not in name:
                 yield name, parameter
+
+    @property
+    def own_sampling(self) -> dict[str, float]:
+        """How the model says that it is to be sampled: those of our settings that it names.
+
+        *Source*: its generation_config, where that says do_sample; else the catalogue.
+        """
+        generation = getattr(self.model, "generation_config", None)
+        said = {} if generation is None else generation.to_diff_dict()
+        if not said.get("do_sample"):
+            known = find_model(self.name)
+            said = {} if known is None else known.sampling
+        named = {n: said[n] for n in SamplingConfig.model_fields if said.get(n) is not None}
+        return {name: value for name, value in named.items() if name == "top_k" or value > 0}
+
+    def with_own_sampling(self, config: Sampling, default: Sampling) -> Sampling:
+        """Return a configuration with the model's own sampling wherever it is left at a default.
+
+        *Raises*: ConfigError for a value that cannot be sampled with.
+        """
+        own = self.own_sampling.items()
+        left = {n: v for n, v in own if getattr(config, n) == getattr(default, n)}
+        return config.with_settings(**left) if left else config
 
     @cached_property
     def fingerprint(self) -> str:

@@ -67,10 +67,8 @@ def _from_record(record: Record) -> PastText:
     if not sent.strip():
         record.fail("sent", "is empty, and would teach the model to say nothing")
     # Null stands for "not there"; an empty text is a draft that said nothing.
-    given = [name for name in _OPTIONAL if record.fields.get(name) is not None]
-    return PastText(
-        prompt_of(record, "prompt"), sent, **{name: record.text(name) for name in given}
-    )
+    optional = {name: record.text_if_any(name) for name in _OPTIONAL}
+    return PastText(prompt_of(record, "prompt"), sent, **optional)
 
 
 def _csv_records(path: Path) -> Iterator[Record]:

@@ -134,6 +134,9 @@ class Frame(Answer):
         description="Its words for a user with a name, with {message}, {hint}, {name} and "
         "{sender}, who signed the message; a line whose field is empty is left out."
     )
+    template_without_name: str = Field(
+        description="Its words for a user who gives no name, without {name}."
+    )
 
 
 class Frames(Listed[Frame]):

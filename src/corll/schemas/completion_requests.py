@@ -43,6 +43,35 @@ Absent = Annotated[
 ]
 """A field of OpenAI's that clients send along empty."""
 
+FrameWanted = Annotated[
+    FrameName | None,
+    Field(
+        description="What the model is told around the user's last message: `reply`, that it is a "
+        "message which is answered as the user; `write`, that it says what to write; `none`, "
+        "nothing. The framed message is the prompt that is learned from."
+    ),
+]
+Hint = Annotated[
+    Text | None,
+    Field(
+        max_length=LONGEST_HINT,
+        description='With a frame: a few words that the text carries out, "yes, Fri, no refund".',
+    ),
+]
+SignAs = Annotated[
+    Text | None,
+    Field(max_length=LONGEST_NAME, description="With a frame: how the user signs."),
+]
+FrameTemplate = Annotated[
+    Text | None,
+    Field(
+        max_length=LONGEST_TEMPLATE,
+        description="With a frame: words in place of its own, with {message}, and {hint} and "
+        "{name} where these are given; {sender} is who signed the message. A line whose field is "
+        "empty is left out.",
+    ),
+]
+
 
 class _NullIsLeftOut(RequestBody):
     """A shape of OpenAI's, of whose many optional fields some are not here."""
@@ -230,27 +259,10 @@ class ChatRequest(Generation):
         'such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets '
         "itself, such as `messages`, is refused.",
     )
-    frame: FrameName | None = Field(
-        "none",
-        description="What the model is told around the user's last message: `reply`, that it is a "
-        "message which the draft answers as the user; `write`, that it says what to write; "
-        "`none`, nothing. The framed message is the draft's prompt.",
-    )
-    hint: Text | None = Field(
-        None,
-        max_length=LONGEST_HINT,
-        description='With a frame: a few words that the draft carries out, "yes, Fri, no refund".',
-    )
-    sign_as: Text | None = Field(
-        None, max_length=LONGEST_NAME, description="With a frame: how the user signs."
-    )
-    frame_template: Text | None = Field(
-        None,
-        max_length=LONGEST_TEMPLATE,
-        description="With a frame: words in place of its own, with {message}, and {hint} and "
-        "{name} where these are given; {sender} is who signed the message. A line whose field is "
-        "empty is left out.",
-    )
+    frame: FrameWanted = "none"
+    hint: Hint = None
+    sign_as: SignAs = None
+    frame_template: FrameTemplate = None
     response_format: TextFormat | None = Field(None, description="Text alone.")
     store: Literal[False] | None = Field(
         None, description="False keeps this draft nowhere; left out, consent says what is stored."

@@ -6,10 +6,16 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from corll.frames import LONGEST_HINT, LONGEST_NAME, LONGEST_TEMPLATE, FrameName, Framing
+from corll.frames import Framing
 from corll.records import Message
-from corll.schemas.bodies import RequestBody, Text, example
-from corll.schemas.completion_requests import ChatMessage
+from corll.schemas.bodies import RequestBody, example
+from corll.schemas.completion_requests import (
+    ChatMessage,
+    FrameTemplate,
+    FrameWanted,
+    Hint,
+    SignAs,
+)
 from corll.schemas.states import KeyScope
 
 _MOST_ITEMS = 10_000
@@ -78,14 +84,8 @@ class PastTextItem(RequestBody):
     )
     sent: PastText = Field(description="The text that was sent.")
     draft: PastText | None = Field(None, description="The draft that it was made from.")
-    hint: Text | None = Field(
-        None,
-        max_length=LONGEST_HINT,
-        description="With a frame: a few words that the text carries out.",
-    )
-    sign_as: Text | None = Field(
-        None, max_length=LONGEST_NAME, description="With a frame: how this one is signed."
-    )
+    hint: Hint = None
+    sign_as: SignAs = None
 
     @property
     def conversation(self) -> list[Message]:
@@ -96,7 +96,10 @@ class PastTextItem(RequestBody):
 
 
 class ImportRequest(RequestBody):
-    """Past texts of one user."""
+    """Past texts of one user, best in the frame that drafts will be asked for in.
+
+    What an item says of how it is signed comes before what is said of all.
+    """
 
     model_config = example(
         items=[{"prompt": "Is the red one in stock?", "sent": "It is. Regards, Anna"}]
@@ -106,21 +109,9 @@ class ImportRequest(RequestBody):
         min_length=1, max_length=_MOST_ITEMS, description="The texts, in order."
     )
     user: UserName = None
-    frame: FrameName | None = Field(
-        "none",
-        description="What the model is told around the last message of each prompt, as in a chat "
-        "completion: best what drafts will be asked for with.",
-    )
-    sign_as: Text | None = Field(
-        None,
-        max_length=LONGEST_NAME,
-        description="With a frame: how the user signs, where an item does not say.",
-    )
-    frame_template: Text | None = Field(
-        None,
-        max_length=LONGEST_TEMPLATE,
-        description="With a frame: words in place of its own, as in a chat completion.",
-    )
+    frame: FrameWanted = "none"
+    sign_as: SignAs = None
+    frame_template: FrameTemplate = None
 
     @model_validator(mode="after")
     def _fits_the_frame(self) -> Self:

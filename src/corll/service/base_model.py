@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from corll.catalog.entries import find_model
-from corll.config import SamplingConfig
 from corll.model.loading import no_progress_bars
 from corll.policy import Policy
 from corll.service.settings import ServedConfig, ServiceSettings
@@ -31,20 +29,6 @@ def load_base(settings: ServiceSettings, *, drafts: bool = False) -> Policy:
         )
 
 
-def models_sampling(base: Policy) -> dict[str, float]:
-    """Return how a model says that it is to be sampled: those of our settings that it names.
-
-    *Source*: its generation_config, where that says do_sample; else the catalogue.
-    """
-    known = find_model(base.base.name)
-    generation = getattr(base.base.model, "generation_config", None)
-    said = {} if generation is None else generation.to_diff_dict()
-    if not said.get("do_sample"):
-        return {} if known is None else dict(known.sampling)
-    named = {name: said[name] for name in SamplingConfig.model_fields if said.get(name) is not None}
-    return {name: value for name, value in named.items() if name == "top_k" or value > 0}
-
-
 def with_models_sampling(settings: ServiceSettings, base: Policy) -> ServiceSettings:
     """Return the settings with the model's own sampling wherever they are left at their defaults.
 
@@ -52,10 +36,5 @@ def with_models_sampling(settings: ServiceSettings, base: Policy) -> ServiceSett
     """
     if not settings.model_sampling:
         return settings
-    ours, default = settings.coactive, ServedConfig()
-    left = {
-        n: v for n, v in models_sampling(base).items() if getattr(ours, n) == getattr(default, n)
-    }
-    return (
-        settings.model_copy(update={"coactive": ours.with_settings(**left)}) if left else settings
-    )
+    own = base.base.with_own_sampling(settings.coactive, ServedConfig())
+    return settings.model_copy(update={"coactive": own})

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from corll.frames import FRAMES, Framing
+from corll.frames import FRAMES, FRAMES_WITHOUT_NAME, Framing
 from corll.memory.examples import worked_examples
 from corll.memory.exchanges import with_memory
 from corll.policy import Policy
@@ -87,11 +87,21 @@ def test_a_frame_of_the_users_own_words(service: RunningService) -> None:
 
 
 def test_a_frame_can_be_read_and_sent_back_as_ones_own(service: RunningService) -> None:
-    frames = {frame["id"]: frame["template"] for frame in service.get("frames")["data"]}
-    assert frames == dict(FRAMES)
+    frames = {frame["id"]: frame for frame in service.get("frames")["data"]}
+    assert {name: frame["template"] for name, frame in frames.items()} == FRAMES
     asked(service, **FRAMED, user="usual")
-    asked(service, **FRAMED, frame_template=frames["reply"], user="sent back")
+    asked(service, **FRAMED, frame_template=frames["reply"]["template"], user="sent back")
     assert stored_prompt(service, "usual") == stored_prompt(service, "sent%20back")
+
+
+def test_the_words_for_a_user_without_a_name_can_be_sent_back_too(service: RunningService) -> None:
+    frames = {frame["id"]: frame for frame in service.get("frames")["data"]}
+    words = {name: frame["template_without_name"] for name, frame in frames.items()}
+    assert words == FRAMES_WITHOUT_NAME
+    nameless = {"frame": "reply", "hint": "yes, two"}
+    asked(service, **nameless, user="nameless")
+    asked(service, **nameless, frame_template=words["reply"], user="nameless back")
+    assert stored_prompt(service, "nameless") == stored_prompt(service, "nameless%20back")
 
 
 def imported(service: RunningService, user: str, *items: Any, **fields: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from corll.frames import FRAMES, FrameName
+from corll.frames import FRAMES, FRAMES_WITHOUT_NAME, FrameName
 from corll.schemas.administration import Frame, Frames
 from corll.service.api.callers import CurrentCaller
 from corll.service.api.error_answers import bad_request
@@ -18,7 +18,15 @@ async def list_frames(caller: CurrentCaller) -> Frames:
     """`frame` of a chat completion names one; `frame_template` takes the place of its words."""
     return Frames(
         object="list",
-        data=[Frame(id=name, object="frame", template=text) for name, text in FRAMES.items()],
+        data=[
+            Frame(
+                id=name,
+                object="frame",
+                template=text,
+                template_without_name=FRAMES_WITHOUT_NAME[name],
+            )
+            for name, text in FRAMES.items()
+        ],
     )
 
 
