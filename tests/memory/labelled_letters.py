@@ -338,7 +338,7 @@ OTHERS = (
 )
 LETTERS = (*ENGLISH, *GERMAN, *OTHERS)
 
-# Written after the rules were settled on the letters above, and counted apart.
+# Written after the rules, with the letters above, were made; counted apart.
 LATER = (
     Letter(
         "Reply to the bank about the missing card.",
@@ -438,5 +438,118 @@ LATER = (
         "Skriv till Maja.",
         "Hej Maja,\n\nvi ses i Uppsala kl. 18.30 hos Lindqvist.",
         ("Uppsala", "18.30", "Lindqvist"),
+    ),
+    Letter(
+        "Reply to the school about the trip.",
+        "Dear Mrs Hargreaves,\n\nEmily can join the trip to Whitby on 14 June. She is "
+        "allergic to nuts. I pay the £45 by bank transfer, reference EH-614.",
+        "Reply to the school about the concert.",
+        "Dear Mrs Hargreaves,\n\nEmily can join the concert on 14 June. I pay the £45 in cash.",
+        (
+            "Hargreaves",
+            "Emily",
+            "14 June",
+            "£45",
+        ),
+    ),
+    Letter(
+        "Reply to the school about the trip.",
+        "Dear Mrs Hargreaves,\n\nmy daughter can join the trip. I will pay by bank transfer.",
+        "Mrs Hargreaves asks about the concert. Yes.",
+        "Dear Mrs Hargreaves,\n\nmy daughter can join the concert. I will pay by bank transfer.",
+    ),
+    Letter(
+        "Complain to the shop",
+        "Hello,\n\nI ordered two mugs (order 99120) on September 9th and one came "
+        "broken. Please refund $24.99.",
+        "Complain to the shop about the late lamp",
+        "Hello,\n\nI ordered a lamp (order 99120) on September 9th and it is late. "
+        "Please refund $24.99.",
+        (
+            "99120",
+            "September 9th",
+            "$24.99",
+        ),
+    ),
+    Letter(
+        "Plan lunch with Zoe",
+        "Hey Zoe,\n\nlunch at Luigi's on Wed, 12.30? I bring Sam along.",
+        "Plan lunch with Kofi on Thursday",
+        "Hey Kofi,\n\nlunch at Luigi's on Thursday, 12:30? I bring Sam along.",
+        (
+            "Luigi's",
+            "12:30",
+            "Sam",
+        ),
+    ),
+    Letter(
+        "Plan lunch with Zoe",
+        "Hey Zoe,\n\nlunch on Wed? Let me know what works for you!",
+        "Plan lunch with Kofi on Thursday",
+        "Hey Kofi,\n\nlunch on Thursday? Let me know what works for you!",
+    ),
+    Letter(
+        "Follow up with the client",
+        "Hi Beatrice,\n\nfollowing up on our call: the contract for Project Heron runs "
+        "until December 2026 and covers 3 sites in Ghent. Legal wants the NDA signed.",
+        "Follow up with the supplier",
+        "Hi Marc,\n\nfollowing up on our call: the contract runs until December 2026 and "
+        "covers 3 sites. Beatrice is informed, and Project Heron starts.",
+        (
+            "December 2026",
+            "3",
+            "Beatrice",
+            "Project Heron",
+        ),
+    ),
+    Letter(
+        "Follow up with the client",
+        "Hi Beatrice,\n\nfollowing up on our call, here is what we agreed on.",
+        "Follow up with the supplier",
+        "Hi Marc,\n\nfollowing up on our call, here are the next steps.",
+    ),
+    Letter(
+        "Schreib dem Arzt",
+        "Sehr geehrter Herr Dr. Brandt,\n\nmein Sohn Felix hat seit Montag Fieber (39,5 "
+        "Grad). Können wir um 9:15 Uhr kommen? Tel. 0151 23456789",
+        "Schreib dem Zahnarzt",
+        "Sehr geehrte Damen und Herren,\n\nmein Sohn Felix hat seit Montag Schmerzen. "
+        "Können wir um 9:15 Uhr kommen? Tel. 0151 23456789",
+        (
+            "Felix",
+            "Montag",
+            "9:15 Uhr",
+            "0151 23456789",
+        ),
+    ),
+    Letter(
+        "Schreib dem Arzt",
+        "Sehr geehrter Herr Dr. Brandt,\n\nmein Sohn hat Fieber. Können wir morgen kommen?",
+        "Schreib dem Zahnarzt Dr. Brandt",
+        "Sehr geehrter Herr Dr. Brandt,\n\nmein Sohn hat Schmerzen. Können wir morgen kommen?",
+    ),
+    Letter(
+        "Bestell Blumen",
+        "Guten Tag,\n\nbitte liefern Sie 12 Rosen bis zum 8. März an Clara Voss, "
+        "Lindenweg 7, 50674 Köln.",
+        "Bestell Kuchen",
+        "Guten Tag,\n\nbitte liefern Sie 2 Torten bis zum 8. März an Clara Voss, "
+        "Lindenweg 7, 50674 Köln.",
+        (
+            "8. März",
+            "Clara Voss",
+            "Lindenweg",
+            "7",
+            "50674",
+            "Köln",
+        ),
+    ),
+    Letter(
+        "Note to the neighbours",
+        "Dear neighbours,\n\nwe celebrate on Saturday from 8 pm. Knock if it is too "
+        "loud. The Wagners, third floor",
+        "Note to the neighbours about the drill",
+        "Dear neighbours,\n\nwe drill on Saturday from 8 am. Knock if it is too loud.",
+        ("Saturday",),
     ),
 )

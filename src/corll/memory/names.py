@@ -1,6 +1,7 @@
 """Names in a text, by the signs that it gives of them; there is no list of names.
 
-In most languages that have capitals a word with one inside a sentence is a name. In German all
+In most languages that have capitals a word with one inside a sentence is a name, and so is one that
+begins a sentence without an article and does something ("Emily can come"). In German all
 nouns have one, so a name there needs another sign: a title or a greeting before it, a line of its
 own where a letter is addressed or signed, capitals throughout, a second such word beside it, or a
 preposition of place without an article ("in Kassel").
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 
+from corll.edits import content_words
 from corll.memory.words import Word, folded
 from corll.signatures import signer
 
@@ -58,6 +60,16 @@ GERMAN_FUNCTION_WORDS = frozenset(
 _ENGLISH = frozenset(
     "and the to of you is for we it that this with have are on be at your can my our".split()
 )
+_AFTER_SUBJECTS = frozenset(
+    "can could will would has had is was does did says said asks asked wants wanted told takes "
+    "took needs likes comes came goes went".split()
+)
+_OTHER_SUBJECTS = frozenset(
+    "today tomorrow yesterday everything something nothing anything nobody somebody everyone "
+    "someone breakfast lunch dinner work school life money time access rent food traffic "
+    "water".split()
+)
+_ENDINGS_OF_THINGS = ("ment", "tion", "sion", "ery", "ness", "ing", "ity", "ance", "ence", "s")
 _BEFORE_PLACES = frozenset("in nach aus".split())
 _NO_PLACES = frozenset(
     """
@@ -106,6 +118,8 @@ def names_of(text: str, words: Sequence[Word], *, german: bool) -> frozenset[str
         elif german and inside and beside is not None and gap == " ":
             names |= {bare(beside.key), key}
         beside = word if inside and not acronym else None
+    if not german:
+        names.update(_subjects(text, words))
     names.update(_joined(text, words, names))
     return frozenset(names)
 
@@ -115,6 +129,22 @@ def _shows_name(text: str, before: Word, word: Word, german: bool) -> bool:
     if german:
         return _is_place(before.key, word.key)
     return not _is_shouted(text, word)
+
+
+def _subjects(text: str, words: Sequence[Word]) -> list[str]:
+    """Return what begins a sentence without an article and does something ("Emily can come")."""
+    verbs = [place for place, word in enumerate(words) if place and word.key in _AFTER_SUBJECTS]
+    subjects = [
+        words[place - 1]
+        for place in verbs
+        if text[words[place - 1].end : words[place].start] == " "
+    ]
+    return [
+        word.key
+        for word in subjects
+        if text[word.start].isupper() and may_be_name(word.key) and content_words(word.key)
+        if word.key not in _OTHER_SUBJECTS and not word.key.endswith(_ENDINGS_OF_THINGS)
+    ]
 
 
 def _joined(text: str, words: Sequence[Word], names: Set[str]) -> list[str]:
