@@ -67,12 +67,10 @@ def own_frame(texts: Sequence[str]) -> OwnFrame:
         phrases.update(read.phrases)
         signers.update({word.key for word in words_of(signer(text) or "")})
 
-    def most(counts: Counter[str]) -> frozenset[str]:
-        return frozenset(word for word, count in counts.items() if 2 * count > len(texts))
-
     often = max(2, len(texts) // 2 + 1)
     return OwnFrame(
-        frozenset(word for word, count in words.items() if count >= often) | most(signers),
+        frozenset(word for word, count in words.items() if count >= often)
+        | frozenset(word for word, count in signers.items() if 2 * count > len(texts)),
         frozenset(one for one, count in statements.items() if count >= often),
         frozenset(phrase for phrase, count in phrases.items() if count >= often),
     )
@@ -85,10 +83,10 @@ def leaked(
 
     Facts are names, what `facts_of` finds, and phrases: five words in a row and more, with three
     content words that are no fact by themselves and that the request lacks. What is said in many a
-    letter ("I hope this email finds you well") is no phrase. A fact that the request
-    tells in another form is no leak ("2 pm", "14:00"). Where several exchanges hold it, the one
-    that stands next to the request is named. Leaks are in the order in which they stand; a phrase
-    may hold another leak.
+    letter ("I hope this email finds you well") is no phrase. A fact that the request tells in
+    another form is no leak ("2 pm", "14:00"). Where several exchanges hold it, the one that stands
+    next to the request is named. Leaks are in the order in which they stand; a phrase may hold
+    another leak.
     """
     if not memory or not draft.strip():
         return ()

@@ -102,6 +102,7 @@ _OPENING_LINES = 4
 def names_of(text: str, words: Sequence[Word], *, german: bool) -> frozenset[str]:
     """Return the words of the names in a text, given its words and whether it is German."""
     names = set(_on_own_lines(text))
+    shouted = _shouted_lines(text)
     beside: Word | None = None  # the word before, where a name may go on after it
     for place, word in enumerate(words):
         key = bare(word.key)
@@ -111,9 +112,13 @@ def names_of(text: str, words: Sequence[Word], *, german: bool) -> frozenset[str
         before = words[place - 1]
         gap = text[before.end : word.start]
         inside = not breaks(text, before.end, word.start)
-        acronym = german and inside and _is_acronym(text, word)
+        acronym = german and inside and _is_acronym(text, word, shouted)
         called = before.key in _CALLS and gap in _GAPS_OF_A_CALL
-        if called or acronym or (inside and _shows_name(text, before, word, german)):
+        if german:
+            shown = acronym or _is_place(before.key, key)
+        else:
+            shown = not _is_shouted(text, word, shouted)
+        if called or (inside and shown):
             names.add(key)
         elif german and inside and beside is not None and gap == " ":
             names |= {bare(beside.key), key}
@@ -122,13 +127,6 @@ def names_of(text: str, words: Sequence[Word], *, german: bool) -> frozenset[str
         names.update(_subjects(text, words))
     names.update(_joined(text, words, names))
     return frozenset(names)
-
-
-def _shows_name(text: str, before: Word, word: Word, german: bool) -> bool:
-    """Say whether a capital inside a sentence is a name's, by the word and the one before it."""
-    if german:
-        return _is_place(before.key, word.key)
-    return not _is_shouted(text, word)
 
 
 def _subjects(text: str, words: Sequence[Word]) -> list[str]:
@@ -214,18 +212,25 @@ def _is_place(before: str, key: str) -> bool:
     return before in _BEFORE_PLACES and not no_place
 
 
-def _is_acronym(text: str, word: Word) -> bool:
-    return text[word.start : word.end].isupper() and not _is_shouted(text, word)
+def _is_acronym(text: str, word: Word, shouted: Set[int]) -> bool:
+    return text[word.start : word.end].isupper() and not _is_shouted(text, word, shouted)
 
 
-def _is_shouted(text: str, word: Word) -> bool:
+def _is_shouted(text: str, word: Word, shouted: Set[int]) -> bool:
     """Say whether a word is in capitals because its line is."""
-    if not text[word.start : word.end].isupper():
-        return False
-    end = text.find("\n", word.end)
-    line = text[text.rfind("\n", 0, word.start) + 1 : end if end >= 0 else len(text)].split()
-    shouted = sum(map(str.isupper, line))
-    return shouted > 1 and 2 * shouted > len(line)
+    in_capitals = bool(shouted) and text[word.start : word.end].isupper()
+    return in_capitals and text.rfind("\n", 0, word.start) + 1 in shouted
+
+
+def _shouted_lines(text: str) -> set[int]:
+    """Return where the lines begin that are in capitals for the most part."""
+    starts, start = set(), 0
+    for line in text.split("\n"):
+        pieces = line.split()
+        if 1 < sum(map(str.isupper, pieces)) > len(pieces) / 2:
+            starts.add(start)
+        start += len(line) + 1
+    return starts
 
 
 def is_german(words: Iterable[Word]) -> bool:
