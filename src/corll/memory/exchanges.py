@@ -45,6 +45,12 @@ def with_memory(prompt: Prompt, memory: Sequence[Exchange]) -> Prompt:
     return messages if told is None else {"messages": messages, "chat_template_kwargs": told}
 
 
+def texts_of(prompt: Prompt) -> list[str]:
+    """Return all that a prompt says, message by message."""
+    content = messages_of(prompt)
+    return [content] if isinstance(content, str) else [turn["content"] for turn in content]
+
+
 def _messages(prompt: Prompt) -> Sequence[Message]:
     """Return a prompt as turns. *Raises*: InputError where it has none."""
     content = messages_of(prompt)
