@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from corll.config import CoactiveConfig
 from corll.draft import best_first, make_drafts, scores_of, within_context
 from corll.errors import PromptTooLongError
+from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
 from corll.records import Draft, Sample
 from tiny_models import perturb_adapter, plain_logprob
@@ -192,3 +194,39 @@ def test_no_response_is_longer_than_the_context_leaves(policy: Policy) -> None:
     assert make_drafts(policy, PROMPTS, fitting, seeds=SEEDS)
     short = CoactiveConfig(max_completion_length=9)
     assert within_context(policy, PROMPTS, short) is short
+
+
+class TestMemories:
+    """Drafts of π(· | x, memory), whose prompts are x alone."""
+
+    TEA = (Exchange("Tea?", "Gladly."), Exchange("Cake?", "No."))
+
+    def test_candidates_and_scores_are_of_the_whole_prompt(self, policy: Policy) -> None:
+        perturb_adapter(policy)
+        memories = [self.TEA, (), self.TEA[:1], ()]
+        whole = [with_memory(p, m) for p, m in zip(PROMPTS, memories, strict=True)]
+        drafts = make_drafts(policy, PROMPTS, FOUR, seeds=SEEDS, memories=memories)
+        expected = make_drafts(policy, whole, FOUR, seeds=SEEDS)
+        assert [draft.prompt for draft in drafts] == PROMPTS
+        assert [drafted_ids(draft) for draft in drafts] == [
+            drafted_ids(draft) for draft in expected
+        ]
+        assert [draft.scores for draft in drafts] == [draft.scores for draft in expected]
+
+    def test_the_longest_prompt_is_counted_without_its_memory(self, policy: Policy) -> None:
+        lengths = [len(policy.codec.encode_prompt(prompt)) for prompt in PROMPTS]
+        limited = ONE.with_settings(max_prompt_length=max(lengths))
+        memories = [self.TEA] * len(PROMPTS)
+        assert len(make_drafts(policy, PROMPTS, limited, seeds=SEEDS, memories=memories)) == 4
+        shorter = ONE.with_settings(max_prompt_length=max(lengths) - 1)
+        with pytest.raises(PromptTooLongError, match="max_prompt_length"):
+            make_drafts(policy, PROMPTS, shorter, seeds=SEEDS, memories=memories)
+
+    @pytest.mark.parametrize(("missing", "left"), [(0, 2), (1, 1)])
+    def test_what_the_context_has_no_room_for_is_left_out(
+        self, policy: Policy, missing: int, left: int
+    ) -> None:
+        prompt, room = PROMPTS[0], ONE.max_completion_length
+        length = len(policy.codec.encode_prompt(with_memory(prompt, self.TEA))) + room - missing
+        codec = replace(policy.codec, context_length=length)
+        assert codec.memory_within(prompt, self.TEA, room=room) == self.TEA[2 - left :]

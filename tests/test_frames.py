@@ -14,25 +14,24 @@ MESSAGE = "Hello Anna,\n\nis the red one in stock?\n\nBen"
 
 def test_a_reply_is_asked_for_from_the_user_to_who_signed_the_message() -> None:
     framed = Framing("reply", "yes, two left", "Anna Lee").around(MESSAGE)
-    assert framed.startswith(
-        "You write letters for Anna Lee. Anna Lee received this message from Ben:"
-    )
+    assert framed.startswith("Anna Lee received this message from Ben:")
     assert MESSAGE in framed
-    assert 'Anna Lee wants to say: "yes, two left" Put all of this into the reply' in framed
+    assert 'Write Anna Lee\'s reply to Ben. In it Anna Lee is "I" and Ben is "you".' in framed
     assert framed.endswith(
-        "Begin with a greeting to Ben. End with the name Anna Lee. Write the reply alone."
+        "It says what these notes of Anna Lee say, in full sentences, and nothing else: "
+        "yes, two left"
     )
 
 
 def test_whom_a_reply_is_for_is_said_where_nobody_signed() -> None:
     framed = Framing("reply", "yes", "Anna").around("Is the red one in stock?")
-    assert "Write the reply from Anna to the sender." in framed
+    assert "Write Anna's reply to the sender." in framed
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_without_a_name_it_is_asked_for_in_the_first_person(frame: FrameName) -> None:
+def test_without_a_name_the_model_is_the_user(frame: FrameName) -> None:
     whole = Framing(frame, "yes").around("Hi.").splitlines()
-    assert any("You write as me" in line for line in whole)
+    assert any('you are "I"' in line for line in whole)
     assert [line for line in whole if "yes" not in line] == Framing(frame).around(
         "Hi."
     ).splitlines()

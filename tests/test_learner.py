@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from corll.config import CoactiveConfig
 from corll.errors import InputError
 from corll.learner import CoactiveLearner
+from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
 from corll.records import Acceptance, Learned, Preference, Sample
 from learners import PREFERENCES, QUICK, a_draft, assert_same_state, state_of
@@ -234,3 +235,21 @@ def test_equal_sides_are_refused_and_nothing_changes(learner: CoactiveLearner) -
     with pytest.raises(InputError, match="nothing to prefer"):
         learner.step([*PREFERENCES, Preference("Hello.", " Dear Anna.", " Dear Anna.")])
     assert_same_state(state_of(learner), before)
+
+
+def test_drafts_are_drawn_behind_what_is_recalled(policy: Policy) -> None:
+    tea = [Exchange("Tea?", "Gladly.")]
+    config = CoactiveConfig(num_candidates=1, max_completion_length=8)
+    learner = CoactiveLearner(policy, config)
+    plain = learner.draft("Coming?")
+    recalling = CoactiveLearner(policy, config)
+    recalling.recall = lambda prompt: tea if prompt == "Coming?" else ()
+    drafted, other = recalling.draft_many(["Coming?", "Going?"])
+    assert drafted.prompt == "Coming?"
+    assert drafted.sample.token_ids != plain.sample.token_ids
+    (expected,) = policy.sample(
+        [with_memory("Coming?", tea)], 1, 8, drafted.seed, sampling=config.sampling
+    )
+    assert drafted.sample.token_ids == expected[0].token_ids
+    (expected,) = policy.sample(["Going?"], 1, 8, other.seed, sampling=config.sampling)
+    assert other.sample.token_ids == expected[0].token_ids

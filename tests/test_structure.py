@@ -36,13 +36,13 @@ ROOMS = {
     "compute.free_processors": "",
     "compute.choose": "config errors compute compute.cpu",
     "compute.cpu": "config errors cache compute",
-    "model": "ground compute compute.kept_prefixes catalog",
+    "model": "ground memory compute compute.kept_prefixes catalog",
     "auto": "ground files compute compute.choose catalog model",
     "policy": "ground losses compute compute.choose model",
-    "draft": "ground policy",
+    "draft": "ground memory policy",
     "gradient": "ground losses policy",
     "step": "ground losses gradient model policy",
-    "learner": "ground step gradient draft model policy",
+    "learner": "ground memory step gradient draft model policy",
     "algorithm": "ground learner",
     "simulation": "ground losses model policy draft step learner",
     "laboratory": "ground files losses catalog.shapes compute compute.choose model policy draft "
@@ -60,8 +60,8 @@ ROOMS = {
     "service.api": "ground schemas model service service.store service.versions "
     "service.drafting.requests service.drafting.serving",
     "service.web": "",
-    "cli": "ground schemas files catalog auto model policy draft learner algorithm simulation "
-    "laboratory client past_texts service service.store service.versions",
+    "cli": "ground memory schemas files catalog auto model policy draft learner algorithm "
+    "simulation laboratory client past_texts service service.store service.versions",
 }
 
 WITHOUT_TORCH = [

@@ -13,6 +13,8 @@ from typing import Any, Literal, cast
 from corll.errors import InputError
 from corll.files.durable import read_lines
 from corll.frames import FRAMES, FrameName, Framing
+from corll.memory.examples import worked_examples
+from corll.memory.exchanges import Exchange
 
 PROMPTS = Path(__file__).parent / "prompts.toml"
 TITLES = frozenset("mr mrs ms miss mx dr prof professor sir madam".split())
@@ -103,13 +105,15 @@ def read_prompts(path: Path = PROMPTS) -> dict[str, DraftPrompt]:
 class DraftFrame:
     """A frame under the name that tables show, `template` in place of the frame's own words.
 
-    `begin` is the beginning of each draft, which the model goes on with.
+    `begin` is the beginning of each draft, which the model goes on with; `with_examples` says
+    whether worked examples stand before the message.
     """
 
     name: str
     kind: FrameName
     template: str | None = None
     begin: str = ""
+    with_examples: bool = True
 
     @classmethod
     def of_file(cls, path: Path) -> DraftFrame:
@@ -132,14 +136,24 @@ class DraftFrame:
 
     def around(self, prompt: DraftPrompt) -> str:
         """Return the prompt's message in this frame. *Raises*: InputError."""
+        return self._framing(prompt).around(prompt.message)
+
+    def examples(self, prompt: DraftPrompt) -> tuple[Exchange, ...]:
+        """Return what stands before the prompt's message in this frame."""
+        return worked_examples(self._framing(prompt)) if self.with_examples else ()
+
+    def _framing(self, prompt: DraftPrompt) -> Framing:
         if self.kind == "none":
-            return prompt.message
-        framing = Framing(self.kind, prompt.hint, prompt.sign_as, self.template)
-        return framing.around(prompt.message)
+            return Framing()
+        return Framing(self.kind, prompt.hint, prompt.sign_as, self.template)
 
     def begun(self, begin: str) -> DraftFrame:
         """Return this frame with drafts that begin so, under a name that says it."""
         return replace(self, name=f"{self.name}~{begin}", begin=begin) if begin else self
+
+    def without_examples(self) -> DraftFrame:
+        """Return this frame with nothing before the message, under a name that says it."""
+        return replace(self, name=f"{self.name}-alone", with_examples=False)
 
 
 def frames_of(names: Sequence[str], files: Iterable[Path]) -> list[DraftFrame]:
@@ -153,7 +167,8 @@ def frames_of(names: Sequence[str], files: Iterable[Path]) -> list[DraftFrame]:
 
 def digest_of(frame: DraftFrame, prompt: DraftPrompt) -> str:
     """Return by what a prompt in its frame is recognised."""
-    told = frame.around(prompt) + "\0" + frame.begin
+    shown = [f"{example.prompt}\0{example.text}" for example in frame.examples(prompt)]
+    told = "\0".join([*shown, frame.around(prompt), frame.begin])
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 

@@ -1,7 +1,7 @@
 """Draws drafts for the prompts of this folder, in frames, as the service draws them.
 
     python experiments/drafts/draw_drafts.py --model NAME --out DIR [--frames reply,write,none]
-        [--frame-file FILE …] [--begin TEXT] [--guards on|off|both] [--seeds N]
+        [--frame-file FILE …] [--begin TEXT] [--no-examples] [--guards on|off|both] [--seeds N]
         [--set tuning|held-out|all]
 
 One JSON line a draft goes into DIR/MODEL.jsonl. Stopped and started again, it goes on where it was.
@@ -165,6 +165,7 @@ class DraftingTable:
             "prompt_tokens": drawn.prompt_tokens,
             "seconds": round(seconds, 3),
             "redraws": drawn.thrown_away,
+            "memory": list(drawn.memory),
             **self._described,
         }
 
@@ -185,6 +186,7 @@ class DraftingTable:
             shortens=True,
             beginning=plan.frame.begin,
             guarded=plan.guards,
+            memory=plan.frame.examples(plan.prompt),
         )
 
 
@@ -223,6 +225,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--begin", default="", help='beginning of each draft, such as "Dear", without a last space'
     )
+    parser.add_argument(
+        "--no-examples",
+        dest="examples",
+        action="store_false",
+        help="draw without the worked examples of the service",
+    )
     parser.add_argument("--guards", choices=GUARDS, default="on")
     parser.add_argument("--seeds", type=int, default=1, help="drafts of each prompt in each frame")
     parser.add_argument("--set", choices=SETS, default="tuning", help="which prompts")
@@ -249,6 +257,8 @@ def _planned(options: argparse.Namespace) -> list[Plan]:
     if options.begin != options.begin.rstrip():
         raise InputError("--begin ends with a space, after which models go on badly; leave it out.")
     frames = [frame.begun(options.begin) for frame in frames]
+    if not options.examples:
+        frames = [frame.without_examples() for frame in frames]
     planned = list(plans(chosen, frames, GUARDS[options.guards], options.seeds))
     if not planned:
         raise InputError("There is nothing to draw: no frame suits any of these prompts.")

@@ -10,12 +10,18 @@ import torch
 from torch import Tensor
 
 from corll.config import CoactiveConfig, Selection
+from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
 from corll.records import Draft, Prompt, Sample
 
 
 def make_drafts(
-    policy: Policy, prompts: Sequence[Prompt], config: CoactiveConfig, *, seeds: Sequence[int]
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    config: CoactiveConfig,
+    *,
+    seeds: Sequence[int],
+    memories: Sequence[Sequence[Exchange]] | None = None,
 ) -> list[Draft]:
     """Draw a draft for each prompt: of k samples, the first with the highest score by `selection`.
 
@@ -23,23 +29,28 @@ def make_drafts(
     names three different quantities to maximise (R_π in line 5, log π in 3.2, h in Algorithm 2);
     R_π is the default. Candidates are ranked by scores from the same kind of pass, not by the
     log-probabilities that sampling happened to compute.
+
+    `memories` stand as turns before the prompts, one for each; where the context has no room, their
+    earliest exchanges are left out. Such a draft is of π(· | x, memory), and so are its scores; its
+    prompt is x alone.
     """
+    whole = prompts if memories is None else _remembering(policy, prompts, memories, config)
     offline = config.drafts_from == "reference"
     with policy.as_reference() if offline else nullcontext():
         rows = policy.sample(
-            prompts,
+            whole,
             num_samples=config.num_candidates,
             max_new_tokens=config.max_completion_length,
             seed=seeds,
             sampling=config.sampling,
-            max_prompt_length=config.max_prompt_length,
+            max_prompt_length=config.max_prompt_length if memories is None else None,
         )
     if config.num_candidates == 1 or config.selection == "first":
         return [
             Draft(prompt, tuple(row), seed=seed)
             for prompt, row, seed in zip(prompts, rows, seeds, strict=True)
         ]
-    scores = scores_of(policy, prompts, rows, config)
+    scores = scores_of(policy, whole, rows, config)
     return [
         Draft(
             prompt,
@@ -49,6 +60,22 @@ def make_drafts(
             seed=seed,
         )
         for prompt, row, values, seed in zip(prompts, rows, scores, seeds, strict=True)
+    ]
+
+
+def _remembering(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    memories: Sequence[Sequence[Exchange]],
+    config: CoactiveConfig,
+) -> list[Prompt]:
+    """Return the prompts behind their memories. *Raises*: PromptTooLongError for a prompt alone."""
+    codec, room = policy.codec, config.max_completion_length
+    for prompt in prompts:
+        codec.encode_prompt(prompt, limit=config.max_prompt_length)
+    return [
+        with_memory(prompt, codec.memory_within(prompt, memory, room=room))
+        for prompt, memory in zip(prompts, memories, strict=True)
     ]
 
 

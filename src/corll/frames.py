@@ -25,27 +25,23 @@ LONGEST_TEMPLATE = 4000
 
 FRAMES: Mapping[FrameName, str] = {
     "reply": """\
-You write letters for {name}. {name} received this message from {sender}:
+{name} received this message from {sender}:
 
 \"\"\"
 {message}
 \"\"\"
 
-Write the reply from {name} to {sender}.
-{name} wants to say: "{hint}" Put all of this into the reply, in full sentences, and nothing \
-that {name} did not say.
-Begin with a greeting to {sender}. End with the name {name}. Write the reply alone.""",
+Write {name}'s reply to {sender}. In it {name} is "I" and {sender} is "you".
+It says what these notes of {name} say, in full sentences, and nothing else: {hint}""",
     "write": """\
-You write letters for {name}. {name} needs a text about this:
+{name} says of a text that is to be written:
 
 \"\"\"
 {message}
 \"\"\"
 
-Write the text from {name}.
-{name} wants to say: "{hint}" Put all of this into the text, in full sentences, and nothing \
-that {name} did not say.
-End with the name {name}. Write the text alone.""",
+Write the text for {name}. In it {name} is "I".
+It is made of these notes of {name} alone, in full sentences: {hint}""",
 }
 """The frames by name. `none` is not among them: the prompt is left as it is.
 
@@ -54,24 +50,23 @@ who wrote the message (`experiments/LOG.md`)."""
 
 FRAMES_WITHOUT_NAME: Mapping[FrameName, str] = {
     "reply": """\
-I received this message:
+You received this message from {sender}:
 
 \"\"\"
 {message}
 \"\"\"
 
-Write my reply to it. You write as me, in the first person, to {sender}.
-Say in the reply: {hint}
-Write the reply alone, without remarks about it.""",
+Write your reply to {sender}. In it you are "I" and {sender} is "you".
+It says what these notes of yours say, in full sentences, and nothing else: {hint}""",
     "write": """\
-Write a text for me. You write as me, in the first person. It is about this:
+You say of a text that is to be written:
 
 \"\"\"
 {message}
 \"\"\"
 
-Say in the text: {hint}
-Write the text alone, without remarks about it.""",
+Write the text. In it you are "I".
+It is made of these notes of yours alone, in full sentences: {hint}""",
 }
 """The same for a user who did not say how to sign."""
 

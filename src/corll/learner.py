@@ -14,6 +14,7 @@ from corll.draft import make_drafts
 from corll.errors import AdapterError
 from corll.feedback import is_acceptance
 from corll.gradient import encode_pair
+from corll.memory.exchanges import Exchange
 from corll.model import file_names
 from corll.policy import Policy
 from corll.records import (
@@ -56,6 +57,8 @@ class CoactiveLearner:
         )
         self.drafts_made = 0
         self.rounds_played = 0
+        self.recall: Callable[[Prompt], Sequence[Exchange]] | None = None
+        """Returns what stands before a prompt while it is drafted for; None: nothing does."""
 
     @property
     def steps_taken(self) -> int:
@@ -70,7 +73,8 @@ class CoactiveLearner:
         """Draft for several prompts at once, from the policy as it is now (footnote 1)."""
         first = self.config.seed * 2**32 + self.drafts_made
         seeds = range(first, first + len(prompts))
-        drafts = make_drafts(self.policy, prompts, self.config, seeds=seeds)
+        recalled = None if self.recall is None else [self.recall(prompt) for prompt in prompts]
+        drafts = make_drafts(self.policy, prompts, self.config, seeds=seeds, memories=recalled)
         self.drafts_made += len(drafts)
         return drafts
 

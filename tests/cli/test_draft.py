@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from corll.cli import main
+from corll.cli.draft import DraftSettings
 from corll.files.run_folder import read_config
 from corll.frames import Framing
 from corll.learner import CoactiveLearner
+from corll.memory.examples import worked_examples
+from corll.memory.exchanges import with_memory
+from corll.policy import Policy
+from corll.records import Prompt
 from tiny_models import build_llama, build_tokenizer
 
 SMALL = ("--dtype", "float32", "--max-completion-length", "3")
@@ -26,6 +32,31 @@ def test_a_prompt_is_drafted_for_in_its_frame(
     assert draft["prompt"] == Framing("reply", "yes, Fri", "Anna").around("Coming?")
 
 
+def test_worked_examples_stand_before_a_framed_prompt(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "roomy"
+    shutil.copytree(tiny_model_folder, model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 16_384}))
+    framing = Framing("reply", "yes, Fri", "Anna")
+    flags = ["--frame", "reply", "--hint", "yes, Fri", "--sign-as", "Anna", "--json", *SMALL]
+
+    def ids(*more: str) -> tuple[int, ...]:
+        assert main(["draft", "Coming?", "--model", str(model), *flags, *more]) == 0
+        return tuple(json.loads(capsys.readouterr().out)["candidates"][0]["token_ids"])
+
+    def drawn(prompt: Prompt) -> tuple[int, ...]:
+        sampling = DraftSettings(prompts=()).coactive().sampling
+        return policy.sample([prompt], 1, 3, 0, sampling=sampling)[0][0].token_ids
+
+    policy = Policy.load(model, dtype="float32")
+    framed = framing.around("Coming?")
+    assert ids() == drawn(with_memory(framed, worked_examples(framing)))
+    assert ids("--no-examples") == drawn(framed)
+    assert ids() != ids("--no-examples")
+
+
 def test_at_a_terminal_each_draft_stands_under_its_prompt_without_the_frame(
     tiny_model_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,7 +65,7 @@ def test_at_a_terminal_each_draft_stands_under_its_prompt_without_the_frame(
     assert main(["draft", "Coming?", "Is the red one\nin stock?", *flags]) == 0
     shown = capsys.readouterr().out
     assert shown.index("Coming?") < shown.index("Is the red one in stock?")
-    assert "I received" not in shown
+    assert "You received" not in shown
 
 
 def test_a_frame_can_be_a_file(

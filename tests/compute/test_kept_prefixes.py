@@ -81,6 +81,15 @@ class TestWhatIsDrawn:
             assert branch.logprob == pytest.approx(expected, abs=1e-4)
 
     @EVERY
+    def test_is_scored_so_in_blocks_too(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kept_prefixes, "BLOCK", 2)
+        branches = drawn(network(name), KeptPrefixes(PLENTY))
+        for number, branch in enumerate(branches):
+            prompt = PROMPTS[number // 2]
+            expected = logprob_by_transformers(network(name).model, prompt, branch.token_ids)
+            assert branch.logprob == pytest.approx(expected, abs=1e-4)
+
+    @EVERY
     def test_is_the_same_to_the_bit_whether_or_not_it_was_kept(self, name: str) -> None:
         kept = KeptPrefixes(PLENTY)
         first, again = drawn(network(name), kept), drawn(network(name), kept)
@@ -145,7 +154,8 @@ def test_a_prompt_of_one_token_is_drafted_for_in_bf16(tmp_path: Path) -> None:
 
 
 class TestWhatIsKept:
-    def size(self, length: int) -> int:
+    @staticmethod
+    def size(length: int) -> int:
         prefix = KeptPrefixes(PLENTY).prefix(network("llama"), PROMPTS[0][:length], weights="a")
         assert prefix is not None
         return prefix.nbytes
@@ -157,20 +167,55 @@ class TestWhatIsKept:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         computed = []
-        original = kept_prefixes.prefix_of
+        original = kept_prefixes._block
 
-        def counted(network: Network, ids: Ids) -> Any:
+        def counted(network: Network, ids: Ids, before: Any) -> Any:
             computed.append(ids)
-            return original(network, ids)
+            return original(network, ids, before)
 
         kept = KeptPrefixes(2 * self.size(3))
-        monkeypatch.setattr(kept_prefixes, "prefix_of", counted)
+        monkeypatch.setattr(kept_prefixes, "_block", counted)
         one, two, three = (1, 2, 3), (4, 5, 6), (7, 8, 9)
         for ids in (one, two, one, three, one, two):
             kept.prefix(network("llama"), ids, weights="a")
         assert computed == [one, two, three, two]
         assert len(kept) == 2
         assert kept.nbytes == kept.capacity
+
+    def test_blocks_that_two_prefixes_share_are_computed_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(kept_prefixes, "BLOCK", 3)
+        kept, llama = KeptPrefixes(PLENTY), network("llama")
+        one = kept.prefix(llama, (1, 2, 3, 4, 5, 6, 7), weights="a")
+        assert len(kept) == 3
+        other = kept.prefix(llama, (1, 2, 3, 4, 5, 6, 8, 9), weights="a")
+        assert len(kept) == 4
+        assert one is not None
+        assert other is not None
+        assert (one.length, other.length) == (7, 8)
+        for mine, theirs in zip(one.keys, other.keys, strict=True):
+            assert torch.equal(mine[:, :6], theirs[:, :6])
+        assert kept.nbytes == self.size(1) * (3 + 3 + 1 + 2)
+
+    def test_what_is_prepared_block_by_block_is_what_is_computed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(kept_prefixes, "BLOCK", 3)
+        prepared, kept, llama = KeptPrefixes(PLENTY), KeptPrefixes(PLENTY), network("llama")
+        ids: Ids = (1, 2, 3, 4, 5, 6, 7)
+        assert [prepared.prepare(llama, ids, weights="a") for _ in range(4)] == [
+            *(True, True, False),
+            False,
+        ]
+        assert len(prepared) == 3
+        one, other = (some.prefix(llama, ids, weights="a") for some in (prepared, kept))
+        assert one is not None
+        assert other is not None
+        assert all(map(torch.equal, one.keys, other.keys))
+
+    def test_without_room_preparing_ends(self) -> None:
+        assert KeptPrefixes(0).prepare(network("llama"), (1, 2, 3), weights="a") is False
 
     def test_nothing_that_is_larger_than_all_of_it(self) -> None:
         kept = KeptPrefixes(self.size(3) - 1)

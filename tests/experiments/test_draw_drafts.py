@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from corll.errors import InputError
+from corll.memory.exchanges import with_memory
 from corll.policy import Policy
 from corll.records import Sample
 from corll.service.settings import ServiceSettings
@@ -81,9 +82,11 @@ def first_plan(prompts: list[DraftPrompt], *, guards: bool = False, seed: int = 
 
 
 def alone(policy: Policy, plan: Plan, settings: ServiceSettings) -> Sample:
-    """What the policy draws of the framed message by itself."""
-    prompt = policy.codec.settled([{"role": "user", "content": plan.frame.around(plan.prompt)}], {})
-    config = settings.coactive
+    """What the policy draws of the framed message by itself, behind as many examples as fit."""
+    config, framed = settings.coactive, plan.frame.around(plan.prompt)
+    own = policy.codec.settled([{"role": "user", "content": framed}], {})
+    examples, room = plan.frame.examples(plan.prompt), config.max_completion_length
+    prompt = with_memory(own, policy.codec.memory_within(own, examples, room=room))
     with policy.as_reference():
         rows = policy.sample(
             [prompt],
@@ -109,6 +112,10 @@ def test_a_line_is_what_the_base_draws_of_the_framed_message(
     )  # fmt: skip
     assert line["redraws"] == 0
     assert line["machine"] == "a desk"
+    assert (
+        line["memory"]
+        == [one.id for one in plan.frame.examples(plan.prompt)][-len(line["memory"]) :]
+    )
     assert line["seconds"] > 0
     assert line["sampling"] == settings.coactive.sampling.model_dump()
     assert line["fingerprint"] == policy.base.fingerprint

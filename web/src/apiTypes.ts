@@ -320,6 +320,8 @@ export interface DraftFacts {
   thrown_away?: number;
   /** The choices that were stopped since they repeated themselves; left out where none was. */
   looped?: number[];
+  /** What stood before the request, in its order: ids of worked examples; left out where nothing did. */
+  memory?: string[];
   /** True where chance decided whether a version drafts; left out otherwise. */
   blind?: boolean;
 }
@@ -340,6 +342,8 @@ export interface DraftRecord {
   asked: FramedMessage | null;
   /** The version that drafted; null for the reference, and until a blind draft has its edit. */
   version: number | null;
+  /** What stood before the prompt, in its order: ids of worked examples. */
+  memory: string[];
   /** Whether chance decided who drafted. */
   blind: boolean;
   /** The choices, the best first. */

@@ -16,7 +16,7 @@ from rich.text import Text
 from tyro.conf import Positional, arg
 
 from corll.cli.dialogue import terminal_dialogue
-from corll.cli.framing import FrameSettings, check_is_followed
+from corll.cli.framing import DraftFrameSettings, check_is_followed
 from corll.cli.parsing import parse
 from corll.cli.settings import (
     OWN_SAMPLING,
@@ -54,8 +54,8 @@ class DraftSettings(SamplingConfig):
     num_candidates: int = Field(
         1, ge=1, description="Samples to draw; the one of the highest implicit reward is shown."
     )
-    framed: FrameSettings = Field(
-        default_factory=FrameSettings, description="What the model is told around each prompt."
+    framed: DraftFrameSettings = Field(
+        default_factory=DraftFrameSettings, description="What the model is told around each prompt."
     )
     hint: Words = Field(
         "",
@@ -116,7 +116,8 @@ def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     if settings.model_sampling:
         settings = policy.base.with_own_sampling(settings, DraftSettings(prompts=()))
     config = within_context(policy, framed, settings.coactive())
-    return make_drafts(policy, framed, config, seeds=seeds)
+    memories = [settings.framed.memory()] * len(framed)
+    return make_drafts(policy, framed, config, seeds=seeds, memories=memories)
 
 
 def _show(draft: Draft, *, under: str | None) -> None:

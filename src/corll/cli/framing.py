@@ -14,6 +14,8 @@ from corll.errors import InputError
 from corll.evaluation import question
 from corll.files.formats import framed_prompt, read_prompt_records
 from corll.frames import FrameName, Framing
+from corll.memory.examples import worked_examples
+from corll.memory.exchanges import Exchange
 from corll.records import Prompt
 
 if TYPE_CHECKING:
@@ -50,6 +52,20 @@ class FrameSettings(Config):
     def framing(self, hint: str = "") -> Framing:
         """Return the frame around each prompt. *Raises*: InputError where that is not right."""
         return Framing(self.frame, hint, self.sign_as, self.template)
+
+
+class DraftFrameSettings(FrameSettings):
+    """The same where drafts are drawn at once, and what stands before each prompt."""
+
+    examples: bool = Field(
+        True,
+        description="With a frame: whether short letters of our own stand before the message, "
+        "which show the model what the frame asks for.",
+    )
+
+    def memory(self) -> tuple[Exchange, ...]:
+        """Return what stands before each prompt. *Raises*: InputError."""
+        return worked_examples(self.framing()) if self.examples else ()
 
 
 class FramedPrompts:

@@ -80,6 +80,8 @@ def _play(
     with console.status(f"loading {settings.model}"):
         learning_run = LearningRun.open(settings, folder, held_out=held_out, console=console)
     check_is_followed(framed.framing, learning_run.learner.policy)
+    if memory := settings.framed.memory():
+        learning_run.learner.recall = lambda _: memory
     user = (
         _editor(settings)
         if settings.simulated

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from corll.catalog.entries import find_model
-from corll.cli.framing import FrameSettings
+from corll.cli.framing import DraftFrameSettings
 from corll.cli.parsing import parse, peek
 from corll.cli.settings import (
     OWN_SAMPLING,
@@ -111,8 +111,8 @@ class LearnSettings(Config):
         "none", description="Where metrics go besides the run's folder."
     )
     yes: bool = Field(False, description=YES)
-    framed: FrameSettings = Field(
-        default_factory=FrameSettings, description="With --user you: around each prompt."
+    framed: DraftFrameSettings = Field(
+        default_factory=DraftFrameSettings, description="With --user you: around each prompt."
     )
     coactive: CoactiveConfig = Field(
         default_factory=CoactiveConfig, description="How drafts are made and edits learned from."
@@ -126,7 +126,7 @@ class LearnSettings(Config):
                 "tolerance, error_probability and held_out are for simulated users, and user is "
                 f"'you'; choose {listed(get_args(EditorName))}"
             )
-        if self.simulated and self.framed != FrameSettings():
+        if self.simulated and self.framed != DraftFrameSettings():
             raise ValueError(
                 "frame, sign_as and frame_file are for a person (user you): simulated users know "
                 "by the prompt alone what to write"

@@ -1,7 +1,8 @@
 """Keys and values of the beginnings of prompts, kept from one decoding to the next.
 
 What stands before a request, such as past letters, is the same in many prompts. It is computed by
-itself, whether or not it is kept, so that a draft does not depend on what was drafted before.
+itself in blocks of so many tokens, whether or not it is kept, so that a draft does not depend on
+what was drafted before.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from transformers.cache_utils import Cache, DynamicCache
 from corll.compute.network import Network
 from corll.compute.packing import Ids
 
+BLOCK = 256
+"""Tokens that are computed, and kept, together."""
+
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of the first `length` tokens of a row, one of each for every layer.
+    """Keys and values of `length` tokens of a row, one of each for every layer.
 
     *Shapes*: each G × F × D, where F is `length`; the keys are rotated.
     """
@@ -38,13 +42,14 @@ class Prefix:
 
 
 class KeptPrefixes:
-    """The prefixes that were used last, as many as `capacity` bytes hold.
+    """The blocks of prefixes that were used last, as many as `capacity` bytes hold.
 
     `weights` names the weights that computed a prefix, and must name others once these learn.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
+        self.nbytes = 0
         self._kept: OrderedDict[Hashable, Prefix] = OrderedDict()
 
     def of_prompts(
@@ -62,53 +67,53 @@ class KeptPrefixes:
         batch, or the keys of a short row are others than those of a long one.
         """
         lasts = (len(prompt) + max_new_tokens for prompt in prompts)
-        grown = (range(n, last) for n, last in zip(lengths, lasts, strict=True))
-        goes_on = network.drafting == "batch" and network.takes_trees
-        if not goes_on or not any(lengths) or not all(map(network.turns_alike, grown)):
+        grown = (range(min(n, BLOCK), last) for n, last in zip(lengths, lasts, strict=True))
+        if not any(lengths) or not can_begin(network) or not all(map(network.turns_alike, grown)):
             return None
         begun = zip(prompts, lengths, strict=True)
         return [self.prefix(network, ids[:length], weights=weights) for ids, length in begun]
 
     def prefix(self, network: Network, ids: Ids, *, weights: Hashable) -> Prefix | None:
-        """Return what a row begins with, computed unless it is kept; None for no ids.
+        """Return what a row begins with, computed where it is not kept; None for no ids.
 
         Weights and their form (`Backend.drafting`) are those that the network runs with.
         """
-        if not ids:
-            return None
-        key = (weights, ids)
-        found = self._kept.get(key) or prefix_of(network, ids)
-        self._kept[key] = found
+        blocks: list[Prefix] = []
+        for end in _ends(len(ids)):
+            key = (weights, ids[:end])
+            blocks.append(self._kept.get(key) or _block(network, ids[:end], blocks))
+            self._keep(key, blocks[-1])
+        return _joined(blocks) if blocks else None
+
+    def prepare(self, network: Network, ids: Ids, *, weights: Hashable) -> bool:
+        """Compute the next block of what rows begin with; say whether any is still missing."""
+        blocks: list[Prefix] = []
+        for end in _ends(len(ids)):
+            key = (weights, ids[:end])
+            found = self._kept.get(key)
+            if found is None:
+                found = _block(network, ids[:end], blocks)
+                self._keep(key, found)
+                # Without room for it, there is nothing to go on from.
+                return end < len(ids) and key in self._kept
+            blocks.append(found)
+        return False
+
+    def _keep(self, key: Hashable, block: Prefix) -> None:
+        if key not in self._kept:
+            self.nbytes += block.nbytes
+        self._kept[key] = block
         self._kept.move_to_end(key)
         while self.nbytes > self.capacity:
-            self._kept.popitem(last=False)
-        return found
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes that all kept prefixes take."""
-        return sum(prefix.nbytes for prefix in self._kept.values())
+            self.nbytes -= self._kept.popitem(last=False)[1].nbytes
 
     def __len__(self) -> int:
         return len(self._kept)
 
 
-def prefix_of(network: Network, ids: Ids) -> Prefix:
-    """Return keys and values of the first tokens of a row."""
-    device, F = network.model.device, len(ids)
-    cache = DynamicCache(config=network.model.config)
-    dtype = network.model.dtype
-    mask = torch.full((F, F), torch.finfo(dtype).min, dtype=dtype, device=device).triu(1)
-    network.backbone(
-        input_ids=torch.tensor([ids], device=device),
-        position_ids=torch.arange(F, device=device)[None],
-        attention_mask=mask[None, None],
-        past_key_values=cache,
-        use_cache=True,
-    )
-    layers: Any = cache.layers
-    keys = tuple(layer.keys[0].contiguous() for layer in layers)
-    return Prefix(F, keys, tuple(layer.values[0].contiguous() for layer in layers))
+def can_begin(network: Network) -> bool:
+    """Say whether rows of a network can go on from keys and values of their first tokens."""
+    return network.drafting == "batch" and network.takes_trees
 
 
 def begin_with(cache: Cache, prefixes: Sequence[Prefix | None]) -> None:
@@ -127,3 +132,44 @@ def begin_with(cache: Cache, prefixes: Sequence[Prefix | None]) -> None:
             torch.stack([pad(part, (0, 0, longest - part.shape[1], 0)) for part in parts])
             for parts in zip(*pairs, strict=True)
         )
+
+
+def _ends(length: int) -> list[int]:
+    """Return where the blocks of a prefix end."""
+    return [*range(BLOCK, length, BLOCK), length] if length else []
+
+
+@torch.no_grad()
+def _block(network: Network, ids: Ids, before: Sequence[Prefix]) -> Prefix:
+    """Return the last block of a row's first tokens, after the blocks before it."""
+    device, dtype = network.model.device, network.model.dtype
+    start, end = sum(block.length for block in before), len(ids)
+    cache = DynamicCache(config=network.model.config)
+    if before:
+        known = _joined(before)
+        for number, (key, value) in enumerate(zip(known.keys, known.values, strict=True)):
+            cache.update(key[None], value[None], number)
+    mask = torch.zeros(end - start, end, dtype=dtype, device=device)
+    mask[:, start:] = torch.full_like(mask[:, start:], torch.finfo(dtype).min).triu(1)
+    network.backbone(
+        input_ids=torch.tensor([ids[start:]], device=device),
+        position_ids=torch.arange(start, end, device=device)[None],
+        attention_mask=mask[None, None],
+        past_key_values=cache,
+        use_cache=True,
+    )
+    layers: Any = cache.layers
+    # Copies, so that a block does not hold on to the memory of those before it.
+    keys = tuple(layer.keys[0, :, start:].clone() for layer in layers)
+    return Prefix(end - start, keys, tuple(layer.values[0, :, start:].clone() for layer in layers))
+
+
+def _joined(blocks: Sequence[Prefix]) -> Prefix:
+    """Return blocks as one."""
+    keys = _end_to_end([block.keys for block in blocks])
+    values = _end_to_end([block.values for block in blocks])
+    return Prefix(sum(block.length for block in blocks), keys, values)
+
+
+def _end_to_end(blocks: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    return tuple(torch.cat(parts, 1) for parts in zip(*blocks, strict=True))

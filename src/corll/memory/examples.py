@@ -241,51 +241,115 @@ Ana Brandt""",
     ),
     "write": (
         _Worked(
-            "example-membership",
-            """\
-I want to leave my sports club, the Northside Gym, at the end of June, because I move to another \
-town. My membership card has the number 5512. I was content there, so it should be friendly. \
-They have to confirm it in writing.""",
-            "cancel membership 5512 for end of June, moving away, was happy there, please confirm",
-            "Erik Sand",
-            """\
-Dear Northside Gym,
-
-I am moving to another town and would like to cancel my membership 5512 at the end of June. I \
-was happy with you. Please confirm this in writing.
-
-Kind regards,
-Erik Sand""",
-        ),
-        _Worked(
-            "example-lift",
-            """\
-A note to all tenants, for the board in the hall. The lift is old and gets a new motor, and it \
-will be loud. Nobody likes it, but it has to be done before the winter.""",
-            "no lift Mon to Wed, new motor, loud 8 to 16, sorry, Mr Adler helps with bags",
-            "Paula Reyes",
-            """\
-Dear tenants,
-
-the lift gets a new motor and is out of order from Monday to Wednesday. It will be loud from \
-8:00 to 16:00, and I am sorry for that. Mr Adler helps you with your bags.
-
-Paula Reyes""",
-        ),
-        _Worked(
             "example-garden",
             """\
 A short invitation to my friend Tilda. My garden is finished at last, and she gave me half of \
-the plants for it.""",
+the plants for it. It should sound like me and not like an official letter.""",
             "garden party Sat 5th at 3, bring a cup, thanks for plants",
             "Jo",
             """\
 Hi Tilda,
 
 my garden is finished. Thank you for the plants! Come to my garden party on Saturday the 5th at \
-3, and bring a cup.
+3, and please bring a cup.
 
 Jo""",
+        ),
+        _Worked(
+            "example-membership",
+            """\
+I want to leave my sports club, the Northside Gym, since I move to another town. I liked it \
+there, so it should be friendly, but short. They have to confirm it, otherwise they just go on \
+taking the money from my account.""",
+            "cancel membership 5512 for end of June, moving away, was happy there, please confirm",
+            "Erik Sand",
+            """\
+Dear Northside Gym,
+
+I am moving away and would like to cancel my membership 5512 at the end of June. I was happy \
+with you. Please confirm this.
+
+Kind regards,
+Erik Sand""",
+        ),
+        _Worked(
+            "example-aunt",
+            """\
+A birthday card for my aunt Rosa. She is the funniest person of our family, but I am no poet, so \
+no verses please. It has to be short, since she does not see well any more and I write it by \
+hand.""",
+            "happy 70th, taught me to swim, present: a day at the sea, I drive",
+            "Emil",
+            """\
+Dear Rosa,
+
+happy 70th birthday! You taught me to swim, so my present is a day at the sea. I drive.
+
+Love,
+Emil""",
+        ),
+        _Worked(
+            "example-door",
+            """\
+The sign for the door of our shop while we are closed over the holidays. We sell ropes and \
+sails. Last year people knocked at our flat upstairs because they needed something at once, that \
+must not happen again, but do not write that.""",
+            "closed 24 Dec to 2 Jan, orders by mail hello@sails.example, parcels at the bakery",
+            "Dario Conte",
+            """\
+We are closed from 24 December to 2 January. You can order by mail at hello@sails.example. \
+Please fetch your parcels at the bakery.
+
+Dario Conte""",
+        ),
+        _Worked(
+            "example-drawings",
+            """\
+A mail to a client, Ms Duarte, whose kitchen I plan. She has phoned twice already and is \
+impatient. The delay is partly her own fault, because she changed the sink, but I cannot tell \
+her that. Polite and not too humble, she should not think that the price will rise.""",
+            "drawings Fri instead of Tue, sorry, price same, joiner starts 4 March, call me",
+            "Ivo Brandl",
+            """\
+Dear Ms Duarte,
+
+I am sorry, but your drawings will be ready on Friday instead of Tuesday. The price stays the \
+same, and the joiner starts on 4 March. You can call me at any time.
+
+Kind regards,
+Ivo Brandl""",
+        ),
+        _Worked(
+            "example-teacher",
+            """\
+To the teacher of our son, Mr Moreau. He is strict about absence and wants the mail before eight \
+in the morning, and he does not like long stories. The test on Thursday worries us a little.""",
+            "Jonah ill, fever, back Mon probably, Lea brings homework, can he do test later?",
+            "Hanna Weiss",
+            """\
+Dear Mr Moreau,
+
+Jonah is ill and has a fever. He will probably be back on Monday. Lea brings him his homework. \
+Can he do the test later?
+
+Kind regards,
+Hanna Weiss""",
+        ),
+        _Worked(
+            "example-lift",
+            """\
+A note to all tenants, for the board in the hall. The lift was out of order in spring already, \
+so everybody will be cross. Explain it in a friendly way and ask for patience. It must not be \
+longer than half a page.""",
+            "no lift Mon to Wed, new motor, loud 8 to 16, sorry, Mr Adler helps with bags",
+            "Paula Reyes",
+            """\
+Dear tenants,
+
+there will be no lift from Monday to Wednesday, because it gets a new motor. It will be loud \
+from 8:00 to 16:00. I am sorry about that. Mr Adler helps you with your bags.
+
+Paula Reyes""",
         ),
     ),
 }

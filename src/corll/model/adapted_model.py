@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from corll.compute.decoding import Branch, Decoding, sample_branches
-from corll.compute.kept_prefixes import KeptPrefixes
+from corll.compute.kept_prefixes import KeptPrefixes, can_begin
 from corll.compute.lora import set_dropout
 from corll.compute.network import Network
 from corll.compute.packing import Ids, Tree
@@ -254,6 +254,18 @@ class AdaptedModel:
                 kept=kept,
                 prefixes=prefixes,
             )
+
+    def prepare(self, kept: KeptPrefixes, ids: Ids) -> bool:
+        """Compute some of what the first tokens of rows come to; say whether any is missing.
+
+        Once none is, a decoding that begins with these tokens begins at once.
+        """
+        with self.active() as network:
+            exactly = network.backend.drafts_exactly
+            if not can_begin(network) or not network.turns_alike((1, len(ids))):
+                return False
+            with network.backend.drafting(exactly=exactly):
+                return kept.prepare(network, ids, weights=(self._running, exactly))
 
     def advance(self, decoding: Decoding) -> bool:
         """Draw the next token of responses that this policy began; say whether any goes on.

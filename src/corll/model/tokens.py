@@ -15,6 +15,7 @@ from operator import eq
 from typing import Any
 
 from corll.errors import InputError, ModelNotFoundError, PromptTooLongError
+from corll.memory.exchanges import Exchange, with_memory
 from corll.model.chat import ChatTemplate, texts_in
 from corll.model.kept_ids import ids_of_edit
 from corll.model.spelling import Speller
@@ -139,6 +140,22 @@ class TokenCodec:
                 "Shorten the prompt or raise the limit."
             )
         return ids
+
+    def memory_within(
+        self, prompt: Prompt, memory: Sequence[Exchange], *, room: int
+    ) -> tuple[Exchange, ...]:
+        """Return as much of a memory as the context holds before a prompt: the latest exchanges.
+
+        `room` is the tokens that are to follow on the prompt.
+        """
+        for left_out in range(len(memory)):
+            try:
+                ids = self.encode_prompt(with_memory(prompt, memory[left_out:]))
+                self.check_room([ids], room)
+            except PromptTooLongError:
+                continue
+            return tuple(memory[left_out:])
+        return ()
 
     def earlier_tokens(self, prompt: Prompt) -> int:
         """Return how many first tokens of an encoded prompt stand before its last message.

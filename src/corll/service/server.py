@@ -31,6 +31,7 @@ from corll.service.event_hub import EventHub
 from corll.service.learning.supervisor import Supervisor
 from corll.service.logs import set_up_logging
 from corll.service.metrics import Metrics
+from corll.service.news import News
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, preferences, sign_ins
 from corll.service.store.database import PRIVATE_UMASK, Database, Writer
@@ -130,7 +131,8 @@ def running_app(
         keep_base(database, base, asked_for=asked_for)
         settings = with_models_sampling(settings, base)
         events = EventHub()
-        supervisor = Supervisor(settings, on_news=events.publish)
+        news = News(settings, database, events)
+        supervisor = Supervisor(settings, on_news=news.tell)
         engine = Engine(
             base,
             max_waiting=settings.max_waiting,
@@ -139,6 +141,7 @@ def running_app(
             on_busy=supervisor.set_drafting,
             threads=GivingThreads.of(settings.threads).settle,
         )
+        news.serve_by(engine)
         stack.callback(supervisor.stop)
         stack.callback(engine.close, _FINISH_WITHIN_S)
         supervisor.start()

@@ -216,6 +216,12 @@ class ServiceSettings(Config):
         return self
 
     @property
+    def longest_draft(self) -> int:
+        """Most tokens of a draft whose request does not say how many. *Units*: tokens."""
+        default, most = self.coactive.max_completion_length, self.max_output_tokens
+        return default if most is None else min(default, most)
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
         if self.host == "localhost":

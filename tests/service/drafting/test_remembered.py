@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,15 @@ import pytest
 from asking import PLAIN, Listener, request
 
 from corll.compute import kept_prefixes
+from corll.compute.kept_prefixes import Prefix
+from corll.compute.network import Network
 from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
 from corll.records import Prompt, Verbatim
 from corll.service.drafting.engine import Engine
+from corll.service.drafting.requests import VersionFolder
+from patience import PATIENCE_S
+from tiny_models import perturb_adapter
 
 MEMORY = (
     Exchange("Answer Ms Lopez: the kettle is on its way.", "Dear Ms Lopez, it comes.", "edit_1"),
@@ -35,6 +41,19 @@ def drawn_by(engine: Engine, memory: tuple[Exchange, ...], **changes: object) ->
     engine.submit(request(ASKED, memory=memory, **changes), listener)
     listener.ended.wait()
     return listener
+
+
+def blocks_computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Return a list that grows by the ids of each block that is computed."""
+    computed: list[tuple[int, ...]] = []
+    original = kept_prefixes._block
+
+    def counted(network: Network, ids: tuple[int, ...], before: list[Prefix]) -> Prefix:
+        computed.append(ids)
+        return original(network, ids, before)
+
+    monkeypatch.setattr(kept_prefixes, "_block", counted)
+    return computed
 
 
 def test_what_is_drawn_follows_on_the_whole_prompt(engine: Engine, tiny_model_folder: Path) -> None:
@@ -65,14 +84,7 @@ def test_requests_with_other_memories_share_a_decoding(
 def test_what_stands_before_the_last_message_is_computed_once(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    computed = []
-    original = kept_prefixes.prefix_of
-
-    def counted(network: object, ids: tuple[int, ...]) -> object:
-        computed.append(ids)
-        return original(network, ids)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(kept_prefixes, "prefix_of", counted)
+    computed = blocks_computed(monkeypatch)
     first = drawn_by(engine, MEMORY).drawn
     again = drawn_by(engine, MEMORY).drawn
     assert first.candidates == again.candidates
@@ -141,3 +153,58 @@ def test_a_text_that_is_continued_has_no_memory(engine: Engine) -> None:
     listener = Listener()
     with pytest.raises(Exception, match="no turns"):
         engine.submit(replace(request(ASKED, memory=MEMORY), prompt=verbatim), listener)
+
+
+class TestPreparing:
+    def wait_for(self, engine: Engine) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while engine._preparing and time.monotonic() < end:
+            time.sleep(0.01)
+        assert not engine._preparing
+
+    def test_what_is_prepared_is_not_computed_again(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        computed = blocks_computed(monkeypatch)
+        monkeypatch.setattr(kept_prefixes, "BLOCK", 32)
+        engine.prepare(request("Something else.", memory=MEMORY))
+        self.wait_for(engine)
+        prepared = len(computed)
+        assert prepared > 2
+        prepared_drawn = drawn_by(engine, MEMORY).drawn
+        assert len(computed) == prepared
+        assert prepared_drawn.candidates == drawn_by(engine, MEMORY).drawn.candidates
+
+    def test_a_version_is_prepared_for_by_its_own_weights(
+        self,
+        engine: Engine,
+        policy: Policy,
+        tiny_model_folder: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        alone = Policy.load(tiny_model_folder, dtype="float32")
+        perturb_adapter(alone)
+        alone.save(tmp_path / "v1")
+        version = VersionFolder("v1", tmp_path / "v1")
+        computed = blocks_computed(monkeypatch)
+        monkeypatch.setattr(kept_prefixes, "BLOCK", 32)
+        engine.prepare(request("Something else.", memory=MEMORY, version=version))
+        engine.prepare(request("Something else.", memory=MEMORY))
+        self.wait_for(engine)
+        prepared = len(computed)
+        drawn = drawn_by(engine, MEMORY, version=version).drawn
+        assert len(computed) == prepared
+        monkeypatch.setattr(kept_prefixes, "BLOCK", 256)
+        ((expected,),) = alone.sample([with_memory(ASKED, MEMORY)], 1, 12, 3)
+        assert drawn.candidates[0].token_ids == expected.token_ids
+
+    def test_nothing_is_prepared_for_a_single_message(self, engine: Engine) -> None:
+        engine.prepare(request("Something else."))
+        assert not engine._preparing
+
+    def test_a_version_that_is_gone_stops_nothing(self, engine: Engine, tmp_path: Path) -> None:
+        gone = VersionFolder("gone", tmp_path / "gone")
+        engine.prepare(request("Something else.", memory=MEMORY, version=gone))
+        self.wait_for(engine)
+        assert drawn_by(engine, MEMORY).drawn.candidates

@@ -287,8 +287,7 @@ def _length(body: CompletionRequest, services: Services) -> int:
             message = f"{body.longest} tokens are asked for; this server allows {most}."
             raise bad_request(message, param="max_tokens")
         return body.longest
-    default = services.settings.coactive.max_completion_length
-    return default if most is None else min(default, most)
+    return services.settings.longest_draft
 
 
 def _config(body: CompletionRequest, default: CoactiveConfig) -> CoactiveConfig:

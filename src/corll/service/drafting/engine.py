@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from corll.compute.kept_prefixes import KeptPrefixes
-from corll.errors import AdapterError, CorllError, InputError, PromptTooLongError
+from corll.errors import AdapterError, CorllError, InputError
 from corll.policy import Policy
 from corll.records import Prompt, Sample
 from corll.service.drafting.requests import (
@@ -88,6 +88,13 @@ class _Trial:
             self.outcome.set_result(None)
 
 
+class _Beginning(NamedTuple):
+    """What prompts of a version begin with."""
+
+    ids: tuple[int, ...]
+    version: VersionFolder | None
+
+
 class Engine:
     """Answers drafting requests in a thread of its own. `base` may be used by nobody else.
 
@@ -116,6 +123,7 @@ class Engine:
         self._kept = KeptPrefixes(kept_bytes)
         self._waiting: deque[DraftJob] = deque()
         self._trials: deque[_Trial] = deque()
+        self._preparing: deque[_Beginning] = deque()
         self._sessions: list[Session] = []
         self._changed = threading.Condition()
         self._closing = False
@@ -188,26 +196,15 @@ class Engine:
             room = max(1, codec.context_length - len(prompt_ids))
             request = replace(request, max_new_tokens=min(request.max_new_tokens, room))
         codec.check_room([prompt_ids], request.max_new_tokens)
-        request, prompt_ids = self._remembering(request, prompt_ids, begun)
+        room = len(begun) + request.max_new_tokens
+        memory = codec.memory_within(request.prompt, request.memory, room=room)
+        request = replace(request, memory=memory)
+        if memory:
+            prompt_ids = (*codec.encode_prompt(request.whole_prompt), *begun)
         earlier = codec.earlier_tokens(request.whole_prompt)
         if earlier < _FEWEST_KEPT:
             earlier = 0
         return DraftJob(request, prompt_ids, on_event, beginning, earlier)
-
-    def _remembering(
-        self, request: DraftRequest, prompt_ids: tuple[int, ...], begun: tuple[int, ...]
-    ) -> tuple[DraftRequest, tuple[int, ...]]:
-        """Return a request with as much of its memory as there is room for, and its whole ids."""
-        codec = self._base.codec
-        for left_out in range(len(request.memory)):
-            remembering = replace(request, memory=request.memory[left_out:])
-            try:
-                ids = (*codec.encode_prompt(remembering.whole_prompt), *begun)
-                codec.check_room([ids], request.max_new_tokens)
-            except PromptTooLongError:
-                continue
-            return remembering, ids
-        return replace(request, memory=()), prompt_ids
 
     def try_adapter(self, folder: Path) -> None:
         """Load an adapter between two tokens, and let go of it.
@@ -223,6 +220,19 @@ class Engine:
             self._changed.notify()
         trial.outcome.result()
 
+    def prepare(self, request: DraftRequest) -> None:
+        """Compute what stands before the last message of such requests, while nobody waits.
+
+        They begin at once then. *Raises*: InputError, PromptTooLongError for one that cannot be
+        drafted for.
+        """
+        job = self._job(request, lambda _: None)
+        beginning = _Beginning(job.prompt_ids[: job.earlier_tokens], request.version)
+        if beginning.ids and beginning not in self._preparing:
+            with self._changed:
+                self._preparing.append(beginning)
+                self._changed.notify()
+
     def close(self, timeout: float | None = None) -> None:
         """Take no more requests, finish those that were taken, and end the thread."""
         with self._changed:
@@ -236,7 +246,12 @@ class Engine:
                 while not (self._waiting or self._sessions or self._trials):
                     if self._closing:
                         return
+                    if self._preparing:
+                        break
                     self._changed.wait()
+            if not (self._waiting or self._sessions or self._trials):
+                self._prepare_some()
+                continue
             self._on_busy(True)
             while self._waiting or self._sessions or self._trials:
                 while self._trials:
@@ -245,6 +260,22 @@ class Engine:
                 self._admit()
                 self._sessions = [session for session in self._sessions if self._advance(session)]
             self._on_busy(False)
+
+    def _prepare_some(self) -> None:
+        """Compute a block of a beginning, so that a request waits no longer than for that."""
+        ids, version = self._preparing[0]
+        self._settle_threads()
+        try:
+            if version is None:
+                with self._base.as_reference():
+                    goes_on = self._base.prepare(self._kept, ids)
+            else:
+                goes_on = self._adapters.get(version, set()).prepare(self._kept, ids)
+        except Exception as error:
+            _report(error)
+            goes_on = False
+        if not goes_on:
+            self._preparing.popleft()
 
     def _admit(self) -> None:
         """Begin what is waiting, as far as there is room; at least one."""
