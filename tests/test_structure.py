@@ -28,7 +28,7 @@ ROOMS = {
     **dict.fromkeys(GROUND.split(), "ground"),
     "files": "ground",
     "memory": "ground",
-    "schemas": "edits text frames records",
+    "schemas": "edits text frames records memory",
     "catalog": "cache config errors files",
     "losses": "config errors",
     "compute": "config errors compute.kept_prefixes",
@@ -51,7 +51,7 @@ ROOMS = {
     "past_texts": "ground files",
     "service": "ground memory schemas service.store service.drafting service.learning "
     "service.versions service.api catalog auto model policy compute.free_processors",
-    "service.store": "ground schemas",
+    "service.store": "ground memory schemas",
     "service.versions": "ground files model service service.store",
     "service.drafting": "ground memory compute.kept_prefixes model policy draft service "
     "service.store",

@@ -10,10 +10,9 @@ import pytest
 
 from corll.frames import FRAMES, Filled, Framing
 from corll.memory.examples import worked_examples
-from corll.schemas.events import VersionEvent
+from corll.schemas.events import EditEvent, VersionEvent
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import DraftRequest
-from corll.service.event_hub import EventHub
 from corll.service.news import News
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, drafts
@@ -31,6 +30,9 @@ class Recording:
     def __init__(self) -> None:
         self.requests: list[DraftRequest] = []
 
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
     def prepare(self, request: DraftRequest) -> None:
         self.requests.append(request)
 
@@ -41,7 +43,7 @@ def database(tmp_path: Path) -> Database:
 
 
 def news_of(database: Database, **settings: Any) -> tuple[News, Recording]:
-    news, engine = News(ServiceSettings(**settings), database, EventHub()), Recording()
+    news, engine = News(ServiceSettings(**settings), database), Recording()
     news.serve_by(cast(Engine, engine))
     return news, engine
 
@@ -86,16 +88,17 @@ def test_without_examples_there_is_nothing_to_be_ready_for(database: Database) -
     assert all(request.memory == () for request in engine.requests)
 
 
-def test_a_version_that_serves_is_prepared_for_as_its_user_asked_last(database: Database) -> None:
+def test_it_is_ready_for_what_its_user_asked_last(database: Database) -> None:
     asked = Filled(frame="write", message="Hi.", hint="yes", name="", template=None)
     mine = user_with_draft(database, "mine", asked)
     other = user_with_draft(database, "other", None)
     news, engine = news_of(database)
     engine.requests.clear()
-    news.tell(mine, VersionEvent(number=1, state="rejected"))
-    news.tell(other, SERVES)
-    news.tell("nobody", SERVES)
-    assert engine.requests == []
-    news.tell(mine, SERVES)
-    (request,) = engine.requests
-    assert request.memory == worked_examples(Framing("write"))
+    news.publish(mine, VersionEvent(number=1, state="rejected"))
+    news.publish("nobody", SERVES)
+    news.publish(mine, SERVES)
+    news.publish(other, EditEvent(id="edit_1", state="recorded", edit_cost=0.5))
+    news.stop()
+    first, second = engine.requests
+    assert first.memory == worked_examples(Framing("write"))
+    assert second.memory == ()

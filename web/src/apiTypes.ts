@@ -188,6 +188,8 @@ export interface ChatRequest {
   sign_as?: string | null;
   /** With a frame: words in place of its own, with {message}, and {hint} and {name} where these are given; {sender} is who signed the message. A line whose field is empty is left out. */
   frame_template?: string | null;
+  /** Which letters that the user sent before stand before this request, in place of the server's setting: `last`, `nearest`, `none`. */
+  memory?: "none" | "last" | "nearest" | null;
   /** Text alone. */
   response_format?: TextFormat | null;
   /** False keeps this draft nowhere; left out, consent says what is stored. */
@@ -260,7 +262,7 @@ export interface Consent {
 export interface ConsentRequest {
   /** Whether drafts and edits may be kept. */
   store?: boolean | null;
-  /** Whether edits may teach the user's adapter. */
+  /** Whether edits may teach the user's adapter, and stand before the user's later requests. */
   learn?: boolean | null;
   /** Whether they may be used beyond this user. */
   share?: boolean | null;
@@ -320,8 +322,10 @@ export interface DraftFacts {
   thrown_away?: number;
   /** The choices that were stopped since they repeated themselves; left out where none was. */
   looped?: number[];
-  /** What stood before the request, in its order: ids of worked examples; left out where nothing did. */
+  /** What stood before the request, in its order: ids of the user's edits, of imported texts and of worked examples; left out where nothing did. */
   memory?: string[];
+  /** Facts of these texts that stand in the draft though neither the request nor most of the user's texts hold them, to be looked at before it is sent; left out where there are none. */
+  leaks?: LeakedFact[];
   /** True where chance decided whether a version drafts; left out otherwise. */
   blind?: boolean;
 }
@@ -342,7 +346,7 @@ export interface DraftRecord {
   asked: FramedMessage | null;
   /** The version that drafted; null for the reference, and until a blind draft has its edit. */
   version: number | null;
-  /** What stood before the prompt, in its order: ids of worked examples. */
+  /** What stood before the prompt, in its order: ids of edits, of imported texts and of worked examples. */
   memory: string[];
   /** Whether chance decided who drafted. */
   blind: boolean;
@@ -655,6 +659,22 @@ export interface Keys {
   data: Key[];
 }
 
+/** A name, number, date or the like that a draft has from a text that stood before it. */
+export interface LeakedFact {
+  /** In which choice, counted from 0. */
+  choice: number;
+  /** Where it begins there, in characters. */
+  start: number;
+  /** Where it ends. */
+  end: number;
+  /** What stands there. */
+  text: string;
+  /** What it is: a name, number, date, time, sum, and so on. */
+  kind: string;
+  /** The id of the text that it comes from. */
+  memory: string;
+}
+
 /** Whose edits are to be learned from now, though fewer than N wait. */
 export interface LearnRequest {
   /** For a backend's key: the name of the user it speaks for. */
@@ -711,6 +731,24 @@ export interface Link {
 export interface LinkRequest {
   /** For a backend's key: the name of the user it speaks for. */
   user?: string | null;
+}
+
+/** Letters of one kind of request, the newest first. */
+export interface Memory {
+  /** What this is. */
+  object: "list";
+  /** The things, in order. */
+  data: RememberedText[];
+  /** Whether there are older ones. */
+  has_more: boolean;
+  /** Whether the user agreed that texts are kept and learned from, without which none stands before a request. */
+  remembers: boolean;
+}
+
+/** The user's say in whether a letter stands before requests. */
+export interface MemoryMarkRequest {
+  /** `pinned`: before every request of its kind; `skipped`: before none; null: where it is chosen, as others are. */
+  mark: "pinned" | "skipped" | null;
 }
 
 /** A name that drafts can be asked of. */
@@ -839,6 +877,18 @@ export interface References {
   object: "list";
   /** The things, in order. */
   data: Reference[];
+}
+
+/** A letter that a user sent, and what was asked for it. */
+export interface RememberedText {
+  /** The id of the edit or of the imported text. */
+  id: string;
+  /** What was asked, as the model reads it. */
+  asked: string;
+  /** What was sent. */
+  text: string;
+  /** Whether it stands before every request of its kind, or before none; null: where it is chosen. */
+  mark: "pinned" | "skipped" | null;
 }
 
 /** What was set aside waits again. */

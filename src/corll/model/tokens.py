@@ -157,6 +157,10 @@ class TokenCodec:
             return tuple(memory[left_out:])
         return ()
 
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text has, without what a template puts around it."""
+        return len(self._speller.encode(text))
+
     def earlier_tokens(self, prompt: Prompt) -> int:
         """Return how many first tokens of an encoded prompt stand before its last message.
 

@@ -17,6 +17,7 @@ from corll.schemas.states import (
     FeedbackState,
     ImportState,
     LearnerState,
+    MemoryMark,
     ReferenceKind,
     VersionState,
 )
@@ -244,7 +245,8 @@ class DraftRecord(Answer):
         "has its edit."
     )
     memory: list[str] = Field(
-        description="What stood before the prompt, in its order: ids of worked examples."
+        description="What stood before the prompt, in its order: ids of edits, of imported texts "
+        "and of worked examples."
     )
     blind: bool = Field(description="Whether chance decided who drafted.")
     choices: list[ShownText] = Field(description="The choices, the best first.")
@@ -257,6 +259,28 @@ class Drafts(Listed[DraftRecord]):
     """A page of drafts, the newest first."""
 
     has_more: bool = Field(description="Whether there are older ones.")
+
+
+class RememberedText(Answer):
+    """A letter that a user sent, and what was asked for it."""
+
+    id: str = Field(description="The id of the edit or of the imported text.")
+    asked: str = Field(description="What was asked, as the model reads it.")
+    text: str = Field(description="What was sent.")
+    mark: MemoryMark | None = Field(
+        description="Whether it stands before every request of its kind, or before none; null: "
+        "where it is chosen."
+    )
+
+
+class Memory(Listed[RememberedText]):
+    """Letters of one kind of request, the newest first."""
+
+    has_more: bool = Field(description="Whether there are older ones.")
+    remembers: bool = Field(
+        description="Whether the user agreed that texts are kept and learned from, without which "
+        "none stands before a request."
+    )
 
 
 class AnsweredDraft(Answer):

@@ -55,6 +55,17 @@ class Usage(Answer):
     total_tokens: int = Field(description="Both together.")
 
 
+class LeakedFact(Answer):
+    """A name, number, date or the like that a draft has from a text that stood before it."""
+
+    choice: int = Field(description="In which choice, counted from 0.")
+    start: int = Field(description="Where it begins there, in characters.")
+    end: int = Field(description="Where it ends.")
+    text: str = Field(description="What stands there.")
+    kind: str = Field(description="What it is: a name, number, date, time, sum, and so on.")
+    memory: str = Field(description="The id of the text that it comes from.")
+
+
 class DraftFacts(Answer):
     """What `corll` adds to a draft. A blind measurement does not tell which version drafted."""
 
@@ -79,8 +90,12 @@ class DraftFacts(Answer):
         "The choices that were stopped since they repeated themselves; left out where none was."
     )
     memory: list[str] | SkipJsonSchema[None] = left_out(
-        "What stood before the request, in its order: ids of worked examples; left out where "
-        "nothing did."
+        "What stood before the request, in its order: ids of the user's edits, of imported texts "
+        "and of worked examples; left out where nothing did."
+    )
+    leaks: list[LeakedFact] | SkipJsonSchema[None] = left_out(
+        "Facts of these texts that stand in the draft though neither the request nor most of the "
+        "user's texts hold them, to be looked at before it is sent; left out where there are none."
     )
     blind: bool | SkipJsonSchema[None] = left_out(
         "True where chance decided whether a version drafts; left out otherwise."

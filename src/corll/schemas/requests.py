@@ -9,14 +9,14 @@ from pydantic import Field, model_validator
 from corll.frames import Framing
 from corll.records import Message
 from corll.schemas.bodies import RequestBody, example
-from corll.schemas.completion_requests import (
+from corll.schemas.openai_fields import (
     ChatMessage,
     FrameTemplate,
     FrameWanted,
     Hint,
     SignAs,
 )
-from corll.schemas.states import KeyScope
+from corll.schemas.states import KeyScope, MemoryMark
 
 _MOST_ITEMS = 10_000
 
@@ -134,13 +134,28 @@ class ConsentRequest(RequestBody):
     model_config = example(store=True, learn=True)
 
     store: bool | None = Field(None, description="Whether drafts and edits may be kept.")
-    learn: bool | None = Field(None, description="Whether edits may teach the user's adapter.")
+    learn: bool | None = Field(
+        None,
+        description="Whether edits may teach the user's adapter, and stand before the user's later "
+        "requests.",
+    )
     share: bool | None = Field(None, description="Whether they may be used beyond this user.")
     holdback: float | None = Field(
         None, ge=0, le=0.5, description="Share of drafts from the base, to measure the benefit."
     )
     include_past: bool = Field(
         False, description="Whether edits that came before consent may be learned from too."
+    )
+
+
+class MemoryMarkRequest(RequestBody):
+    """The user's say in whether a letter stands before requests."""
+
+    model_config = example(mark="pinned")
+
+    mark: MemoryMark | None = Field(
+        description="`pinned`: before every request of its kind; `skipped`: before none; null: "
+        "where it is chosen, as others are."
     )
 
 

@@ -43,5 +43,8 @@ PreferenceState = Literal["waiting", "learned", "withheld", "set_aside", "replac
 ImportItemState = Literal["waiting", "used", "skipped"]
 """Whether a text of an import became a preference."""
 
+MemoryMark = Literal["pinned", "skipped"]
+"""Whether a text of a user's stands before every request of its kind, or before none."""
+
 ReferenceKind = Literal["base", "adapter"]
 """Whether a reference is the base model or an imported adapter of it."""

@@ -1,47 +1,120 @@
-"""What stands before a request: worked examples, where a frame says what is wanted."""
+"""What stands before a request: the user's past letters, and until there are any, examples.
+
+Whoever agreed to be learned from is remembered. The texts are chosen among those that were sent in
+answer to the same kind of request: in the same frame, or without one.
+"""
 
 from __future__ import annotations
 
-from corll.frames import FRAMES, Framing
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from corll.evaluation import question
+from corll.frames import FRAMES, FrameName, Framing
+from corll.memory.choosing import MemoryChoice, MemorySettings, choose
 from corll.memory.examples import worked_examples
 from corll.memory.exchanges import Exchange
-from corll.service.drafting.requests import DraftRequest, VersionFolder
+from corll.memory.leaks import OwnFrame, own_frame
+from corll.records import Prompt
+from corll.service.drafting.requests import NOTHING_OWN, DraftRequest, VersionFolder
 from corll.service.settings import ServiceSettings
+from corll.service.store.accounts import User
 from corll.service.store.drafts import DraftRow
+from corll.service.store.remembered import past_exchanges
+
+ENOUGH_LETTERS = 3
+"""With so many letters of a user's own, examples stand before a request no more."""
+
+_MOST_READ = 2_000
+"""Of so many of the latest letters some are chosen."""
+
+_SHOW_THE_FRAME = 50
+"""From so many of the latest letters is read what recurs in most of them."""
 
 _ANYTHING = "~"
 
 
-def memory_of(framing: Framing, settings: ServiceSettings) -> tuple[Exchange, ...]:
-    """Return the exchanges that stand before a request in a frame."""
-    return worked_examples(framing) if settings.examples else ()
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What stands before a request, and what recurs in the texts of its user."""
+
+    memory: tuple[Exchange, ...] = ()
+    own: OwnFrame = NOTHING_OWN
 
 
-def usual_requests(settings: ServiceSettings) -> list[DraftRequest]:
-    """Return a request in each frame, which begins as most requests to the base do."""
-    framings = [Framing(frame, name=_ANYTHING) for frame in FRAMES]
-    return [_request(framing, settings, None) for framing in framings]
+class Recall:
+    """Finds what stands before requests, by the settings of the service."""
 
+    def __init__(self, settings: ServiceSettings, count_tokens: Callable[[str], int]) -> None:
+        self._settings, self._count_tokens = settings, count_tokens
 
-def request_like(
-    draft: DraftRow, version: VersionFolder | None, settings: ServiceSettings
-) -> DraftRequest | None:
-    """Return a request that begins as a framed one did; None for one without a frame."""
-    if (asked := draft.asked) is None:
-        return None
-    framing = Framing(asked["frame"], asked["hint"], asked["name"], asked["template"])
-    return _request(framing, settings, version)
+    def before(
+        self,
+        db: Connection,
+        user: User | None,
+        framing: Framing,
+        prompt: Prompt,
+        choice: MemoryChoice | None = None,
+    ) -> Recalled:
+        """Return what stands before a prompt of a user; None for one who is not remembered.
 
+        `choice` takes the place of the setting.
+        """
+        choice = self._settings.memory if choice is None else choice
+        if user is None or not (user.store and user.learn) or choice == "none":
+            return Recalled(self._examples(framing))
+        most = self._settings.memory_texts
+        past = past_exchanges(db, user.id, framing.frame, most=_MOST_READ, in_steps_of=most)
+        pinned = [one for one in past.exchanges if one.id in past.pinned]
+        others = [one for one in past.exchanges if one.id not in past.pinned]
+        left = self._settings.memory_tokens - sum(map(self._size, pinned))
+        chosen: list[Exchange] = []
+        if left > 0:
+            chosen = choose(
+                others, question(prompt), MemorySettings(choice, most, left), self._count_tokens
+            )
+        examples = () if len(past.exchanges) >= ENOUGH_LETTERS else self._examples(framing)
+        latest = [one.text for one in past.exchanges[-_SHOW_THE_FRAME:]]
+        return Recalled((*examples, *pinned, *chosen), own_frame(latest))
 
-def _request(
-    framing: Framing, settings: ServiceSettings, version: VersionFolder | None
-) -> DraftRequest:
-    return DraftRequest(
-        prompt=[{"role": "user", "content": framing.around(_ANYTHING)}],
-        version=version,
-        max_new_tokens=settings.longest_draft,
-        seed=0,
-        config=settings.coactive,
-        shortens=True,
-        memory=memory_of(framing, settings),
-    )
+    def request_like(
+        self, db: Connection, user: User, draft: DraftRow, version: VersionFolder | None
+    ) -> DraftRequest:
+        """Return a request that begins as a user's earlier one did, if it were asked now."""
+        asked = draft.asked
+        framing = (
+            Framing()
+            if asked is None
+            else Framing(asked["frame"], asked["hint"], asked["name"], asked["template"])
+        )
+        return self._request(self.before(db, user, framing, draft.prompt), draft.prompt, version)
+
+    def usual_requests(self) -> list[DraftRequest]:
+        """Return a request in each frame, which begins as most requests of new users do."""
+        return [self._usual(frame) for frame in FRAMES]
+
+    def _usual(self, frame: FrameName) -> DraftRequest:
+        framing = Framing(frame, name=_ANYTHING)
+        prompt: Prompt = [{"role": "user", "content": framing.around(_ANYTHING)}]
+        return self._request(Recalled(self._examples(framing)), prompt, None)
+
+    def _request(
+        self, recalled: Recalled, prompt: Prompt, version: VersionFolder | None
+    ) -> DraftRequest:
+        return DraftRequest(
+            prompt=prompt,
+            version=version,
+            max_new_tokens=self._settings.longest_draft,
+            seed=0,
+            config=self._settings.coactive,
+            shortens=True,
+            memory=recalled.memory,
+        )
+
+    def _examples(self, framing: Framing) -> tuple[Exchange, ...]:
+        return worked_examples(framing) if self._settings.examples else ()
+
+    def _size(self, exchange: Exchange) -> int:
+        return sum(self._count_tokens(turn["content"]) for turn in exchange.turns)

@@ -1,16 +1,17 @@
-"""What the learner tells: passed on to browsers, and to the engine that is to draft by it."""
+"""News of edits and versions: told to browsers, and to the engine that drafts by them next."""
 
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
-from corll.errors import InputError
-from corll.schemas.events import Event, VersionEvent
+from corll.errors import CorllError
+from corll.schemas.events import EditEvent, Event, VersionEvent
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import DraftRequest
 from corll.service.drafting.serving import serving_for
 from corll.service.event_hub import EventHub
-from corll.service.memory import request_like, usual_requests
+from corll.service.memory import Recall
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, drafts
 from corll.service.store.database import Database
@@ -18,43 +19,55 @@ from corll.service.store.database import Database
 log = logging.getLogger(__name__)
 
 
-class News:
-    """Has the engine ready for what is likely to be asked for next, and tells who listens."""
+class News(EventHub):
+    """Tells who listens, and has the engine ready for what is likely to be asked for next.
 
-    def __init__(self, settings: ServiceSettings, database: Database, events: EventHub) -> None:
-        self._settings, self._database, self._events = settings, database, events
-        self._engine: Engine | None = None
+    An edit changes what stands before its user's next request, a version that begins to serve all
+    that was computed of it.
+    """
+
+    def __init__(self, settings: ServiceSettings, database: Database) -> None:
+        super().__init__()
+        self._settings, self._database = settings, database
+        self._ready: tuple[Engine, Recall] | None = None
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="news")
 
     def serve_by(self, engine: Engine) -> None:
         """Say which engine drafts, and have it ready for the first framed request."""
-        self._engine = engine
+        recall = Recall(self._settings, engine.count_tokens)
+        self._ready = engine, recall
         if engine.has_chat_template:
-            for request in usual_requests(self._settings):
-                self._prepare(engine, request)
+            for request in recall.usual_requests():
+                _prepare(engine, request)
 
-    def tell(self, user_id: str, event: Event) -> None:
-        """Tell a user's news, and have the engine ready for a version that begins to serve."""
-        self._events.publish(user_id, event)
+    def publish(self, user_id: str, event: Event) -> None:
+        """Tell all listeners of a user, and have the engine ready; from any thread."""
+        super().publish(user_id, event)
         serves = isinstance(event, VersionEvent) and event.state == "serving"
-        if self._engine is not None and serves:
-            for request in self._next_requests(user_id):
-                self._prepare(self._engine, request)
+        if serves or isinstance(event, EditEvent):
+            self._worker.submit(self._get_ready, user_id)
 
-    def _next_requests(self, user_id: str) -> list[DraftRequest]:
-        """Return what a user is likely to ask for: what was asked for last."""
+    def stop(self) -> None:
+        """End the thread that has the engine ready."""
+        self._worker.shutdown()
+
+    def _get_ready(self, user_id: str) -> None:
+        """Have the engine ready for a user to ask again for what was asked for last."""
+        if self._ready is None:
+            return
+        engine, recall = self._ready
         with self._database.read() as db:
             user = accounts.find_user(db, user_id)
             last = drafts.drafts_of(db, user_id, limit=1)
-            if user is None or not last:
-                return []
-            serving = serving_for(db, user, chance=lambda: 1.0)
-        version = serving.folder_in(self._database.folder)
-        request = request_like(last[0], version, self._settings)
-        return [] if request is None else [request]
+            if user is None or not last or last[0].kind != "chat":
+                return
+            version = serving_for(db, user, chance=lambda: 1.0).folder_in(self._database.folder)
+            request = recall.request_like(db, user, last[0], version)
+        _prepare(engine, request)
 
-    @staticmethod
-    def _prepare(engine: Engine, request: DraftRequest) -> None:
-        try:
-            engine.prepare(request)
-        except InputError as error:  # whoever asks for it is told
-            log.debug("nothing is prepared: %s", error)
+
+def _prepare(engine: Engine, request: DraftRequest) -> None:
+    try:
+        engine.prepare(request)
+    except CorllError as error:  # whoever asks for it is told
+        log.debug("nothing is prepared: %s", error)

@@ -27,7 +27,6 @@ from corll.service.api.sign_in_routes import link_path
 from corll.service.base_choice import keep_base, only_server, with_base_named
 from corll.service.base_model import load_base, with_models_sampling
 from corll.service.drafting.engine import Engine
-from corll.service.event_hub import EventHub
 from corll.service.learning.supervisor import Supervisor
 from corll.service.logs import set_up_logging
 from corll.service.metrics import Metrics
@@ -130,9 +129,9 @@ def running_app(
         base = _loaded(settings)
         keep_base(database, base, asked_for=asked_for)
         settings = with_models_sampling(settings, base)
-        events = EventHub()
-        news = News(settings, database, events)
-        supervisor = Supervisor(settings, on_news=news.tell)
+        news = News(settings, database)
+        stack.callback(news.stop)
+        supervisor = Supervisor(settings, on_news=news.publish)
         engine = Engine(
             base,
             max_waiting=settings.max_waiting,
@@ -148,7 +147,7 @@ def running_app(
         metrics = Metrics()
         _watch(metrics, engine, database, supervisor)
         yield create_app(
-            Services(settings, database, writer, engine, supervisor, metrics, events=events)
+            Services(settings, database, writer, engine, supervisor, metrics, events=news)
         )
 
 

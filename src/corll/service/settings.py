@@ -13,6 +13,7 @@ from tyro.conf import Suppress, arg
 
 from corll.config import AUTO, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
+from corll.memory.choosing import MemoryChoice
 
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
@@ -146,10 +147,22 @@ class ServiceSettings(Config):
         description="Whether drafts without a seed are stopped where they repeat themselves and, "
         "while nobody reads along, drawn anew, as are those that open as an AI's.",
     )
+    memory: MemoryChoice = Field(
+        "last",
+        description="Which letters that a user sent before stand before a request, for the model "
+        "to write alike: the last ones, the nearest to what is asked, none. Only of users who "
+        "agreed that corll learns from them.",
+    )
+    memory_texts: int = Field(
+        3, ge=1, le=32, description="How many of these letters there are, with last up to twice."
+    )
+    memory_tokens: int = Field(
+        1536, ge=1, description="Most tokens of these letters, with what was asked for each."
+    )
     examples: bool = Field(
         True,
-        description="Whether worked examples stand before a message in a frame: short letters of "
-        "our own, which show the model what a frame asks for.",
+        description="Whether worked examples stand before a message in a frame until its user has "
+        "three letters there: short ones of our own, which show the model what a frame asks for.",
     )
     max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
     max_import_mb: int = Field(32, ge=1, description="Largest body of an import of past texts.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from corll.compute import kept_prefixes
 from corll.compute.kept_prefixes import Prefix
 from corll.compute.network import Network
 from corll.memory.exchanges import Exchange, with_memory
+from corll.memory.leaks import Leak
 from corll.policy import Policy
 from corll.records import Prompt, Verbatim
+from corll.service.drafting import requests
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import VersionFolder
 from patience import PATIENCE_S
@@ -27,6 +29,7 @@ MEMORY = (
     Exchange("Thank Anna for the cake, and ask for its recipe.", "Anna, thank you!", "edit_3"),
 )
 ASKED = "The parcel is late."
+LEAK = Leak(0, 4, "1234", "number", "edit_2")
 
 
 @pytest.fixture
@@ -208,3 +211,53 @@ class TestPreparing:
         engine.prepare(request("Something else.", memory=MEMORY, version=gone))
         self.wait_for(engine)
         assert drawn_by(engine, MEMORY).drawn.candidates
+
+
+class TestLeaks:
+    """Facts of past exchanges in a draft that nobody asked for."""
+
+    def leaking(self, monkeypatch: pytest.MonkeyPatch, *, times: int, exchange: str) -> list[str]:
+        """Let so many of the texts that are looked at have a fact of an exchange."""
+        looked_at: list[str] = []
+
+        def found(text: str, request: object, memory: Sequence[Exchange], own: object) -> object:
+            looked_at.append(text)
+            known = any(one.id == exchange for one in memory)
+            return (LEAK,) if known and len(looked_at) <= times else ()
+
+        monkeypatch.setattr(requests, "leaked", found)
+        return looked_at
+
+    def test_a_draft_nobody_saw_is_drawn_anew_without_the_exchange(
+        self, engine: Engine, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.leaking(monkeypatch, times=9, exchange="edit_2")
+        drawn = drawn_by(engine, MEMORY, guarded=True, tells=False).drawn
+        assert drawn.memory == ("edit_1", "edit_3")
+        assert (drawn.thrown_away, drawn.leaks) == (1, ((),))
+        alone = Policy.load(tiny_model_folder, dtype="float32")
+        whole = with_memory(ASKED, [MEMORY[0], MEMORY[2]])
+        ((expected,),) = alone.sample([whole], 1, 12, drawn.seed)
+        assert drawn.candidates[0].token_ids == expected.token_ids
+
+    @pytest.mark.parametrize("how", [{"guarded": False}, {"guarded": True, "tells": True}])
+    def test_one_that_was_seen_or_is_not_guarded_is_marked(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch, how: dict[str, bool]
+    ) -> None:
+        self.leaking(monkeypatch, times=9, exchange="edit_2")
+        drawn = drawn_by(engine, MEMORY, **how).drawn
+        assert drawn.leaks == ((LEAK,),)
+        assert drawn.memory == ("edit_1", "edit_2", "edit_3")
+
+    def test_without_a_memory_nothing_is_looked_for(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked_at = self.leaking(monkeypatch, times=9, exchange="edit_2")
+        assert drawn_by(engine, ()).drawn.leaks == ((),)
+        assert looked_at == []
+
+    def test_words_alone_are_no_leak(self) -> None:
+        memory = (Exchange("Tea?", "Your order number 1234 is at the post office.", "edit_1"),)
+        asked = request("Where is it?", memory=memory)
+        assert [leak.words for leak in asked.leaks("It is 1234.")] == ["1234"]
+        assert asked.leaks("It is at the post office.") == ()

@@ -19,13 +19,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from corll.config import CoactiveConfig
-from corll.records import Verbatim
+from corll.records import Prompt, Verbatim
 from corll.schemas.completion_requests import ChatRequest, CompletionRequest, TextRequest
-from corll.schemas.completions import ChatCompletion, DraftFacts, TextCompletion
+from corll.schemas.completions import ChatCompletion, DraftFacts, LeakedFact, TextCompletion
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import bad_request, error_body, translated
 from corll.service.api.frame_routes import check_frame
-from corll.service.api.model_routes import resolve_model
+from corll.service.api.model_routes import BASE, resolve_model
 from corll.service.api.replies import DONE, Reply, comment, event_stream, sse
 from corll.service.api.services import Services
 from corll.service.drafting.requests import (
@@ -38,7 +38,7 @@ from corll.service.drafting.requests import (
     Progress,
 )
 from corll.service.drafting.serving import Serving
-from corll.service.memory import memory_of
+from corll.service.memory import Recall, Recalled
 from corll.service.store import drafts
 from corll.service.store.drafts import DraftRow
 from corll.service.store.rows import new_id
@@ -238,8 +238,24 @@ class _DraftUnderWay:
             "thrown_away": drawn.thrown_away,
             "looped": list(drawn.looped),
             "memory": list(drawn.memory),
+            "leaks": _leaks(drawn),
         }
         return {name: value for name, value in told.items() if value}
+
+
+def _leaks(drawn: Drawn) -> list[LeakedFact]:
+    return [
+        LeakedFact(
+            choice=choice,
+            start=leak.start,
+            end=leak.end,
+            text=leak.words,
+            kind=leak.kind,
+            memory=leak.exchange_id,
+        )
+        for choice, leaks in enumerate(drawn.leaks)
+        for leak in leaks
+    ]
 
 
 _abandoned: set[asyncio.Task[None]] = set()
@@ -253,6 +269,7 @@ def _request(body: CompletionRequest, serving: Serving, services: Services) -> D
     prompt = services.drafter.settled(
         Verbatim(asked) if isinstance(asked, str) else asked, body.template_kwargs
     )
+    recalled = _recalled(body, serving, services, prompt)
     choices = body.n or 1
     most = services.settings.max_choices
     for name, value in (("n", choices), ("num_candidates", config.num_candidates)):
@@ -275,8 +292,19 @@ def _request(body: CompletionRequest, serving: Serving, services: Services) -> D
         beginning=body.beginning,
         shortens=body.longest is None,
         guarded=services.settings.guards and body.seed is None,
-        memory=memory_of(body.framing, services.settings),
+        memory=recalled.memory,
+        own=recalled.own,
     )
+
+
+def _recalled(
+    body: CompletionRequest, serving: Serving, services: Services, prompt: Prompt
+) -> Recalled:
+    """Return what stands before a prompt; of the base, which is to compare with, no letters do."""
+    recall = Recall(services.settings, services.drafter.count_tokens)
+    user = None if body.model == BASE else serving.user
+    with services.database.read() as db:
+        return recall.before(db, user, body.framing, prompt, body.remembers)
 
 
 def _length(body: CompletionRequest, services: Services) -> int:

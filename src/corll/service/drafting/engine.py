@@ -36,6 +36,10 @@ KEPT_BYTES = 256 * 2**20
 """Some 9,000 tokens of a model of 1.5 billion parameters."""
 
 _MOST_SESSIONS = 4
+_MOST_PREPARED = 8
+"""Beginnings that wait to be computed; the latest come first."""
+_AROUND_A_TURN = 8
+"""Tokens of a chat template around a turn, rather more than fewer."""
 _FEWEST_KEPT = 64
 """A beginning of fewer tokens is computed with the rest of its prompt."""
 
@@ -123,7 +127,7 @@ class Engine:
         self._kept = KeptPrefixes(kept_bytes)
         self._waiting: deque[DraftJob] = deque()
         self._trials: deque[_Trial] = deque()
-        self._preparing: deque[_Beginning] = deque()
+        self._preparing: deque[_Beginning] = deque(maxlen=_MOST_PREPARED)
         self._sessions: list[Session] = []
         self._changed = threading.Condition()
         self._closing = False
@@ -137,6 +141,10 @@ class Engine:
     @property
     def under_way(self) -> int:
         return len(self._waiting) + sum(len(session.jobs) for session in list(self._sessions))
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text has as a turn of a conversation."""
+        return self._base.codec.count_tokens(text) + _AROUND_A_TURN
 
     def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
         """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
@@ -228,8 +236,8 @@ class Engine:
         """
         job = self._job(request, lambda _: None)
         beginning = _Beginning(job.prompt_ids[: job.earlier_tokens], request.version)
-        if beginning.ids and beginning not in self._preparing:
-            with self._changed:
+        with self._changed:
+            if beginning.ids and beginning not in self._preparing:
                 self._preparing.append(beginning)
                 self._changed.notify()
 
@@ -263,7 +271,8 @@ class Engine:
 
     def _prepare_some(self) -> None:
         """Compute a block of a beginning, so that a request waits no longer than for that."""
-        ids, version = self._preparing[0]
+        beginning = self._preparing[-1]
+        ids, version = beginning
         self._settle_threads()
         try:
             if version is None:
@@ -274,8 +283,9 @@ class Engine:
         except Exception as error:
             _report(error)
             goes_on = False
-        if not goes_on:
-            self._preparing.popleft()
+        with self._changed:
+            if not goes_on and beginning in self._preparing:
+                self._preparing.remove(beginning)
 
     def _admit(self) -> None:
         """Begin what is waiting, as far as there is room; at least one."""
@@ -325,10 +335,21 @@ class Engine:
             _report(error)
             session.fail(Failed(error))
             goes_on = False
+        again = [self._without_leaking(job) for job in session.to_redraw]
         with self._changed:
-            self._waiting.extendleft(session.to_redraw)
+            self._waiting.extendleft(again)
         session.to_redraw.clear()
         return goes_on
+
+    def _without_leaking(self, job: DraftJob) -> DraftJob:
+        """Let a job be drawn anew without the exchanges of which facts were found in it."""
+        if job.leaking:
+            left = tuple(one for one in job.request.memory if one.id not in job.leaking)
+            anew = self._job(replace(job.request, memory=left), job.on_event)
+            job.request, job.prompt_ids = anew.request, anew.prompt_ids
+            job.earlier_tokens = anew.earlier_tokens
+            job.leaking.clear()
+        return job
 
 
 def _kind(job: DraftJob) -> tuple[Any, ...]:

@@ -11,7 +11,10 @@ from typing import Any, Protocol, TypeAlias
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.errors import CorllError
 from corll.memory.exchanges import Exchange, with_memory
+from corll.memory.leaks import Leak, OwnFrame, leaked
 from corll.records import Prompt, Sample
+
+NOTHING_OWN = OwnFrame()
 
 MOST_REDRAWS = 2
 """How often a candidate that nobody can use is drawn anew."""
@@ -54,9 +57,9 @@ class DraftRequest:
     `beginning` is the text of a response that is gone on with: it is a part of each candidate, but
     not of what is told. `shortens` says that fewer than `max_new_tokens` are drawn where the
     context has no room for as many. `memory` stands as turns before the prompt, the latest exchange
-    last; where the context has no room, earlier ones are left out. `guarded` says whether
-    candidates that nobody can use are stopped and, where nobody saw them, thrown away and drawn
-    anew.
+    last; where the context has no room, earlier ones are left out. `own` is what recurs in the
+    user's texts, so that it is no leak of a past one. `guarded` says whether candidates that nobody
+    can use are stopped and, where nobody saw them, thrown away and drawn anew.
     """
 
     prompt: Prompt
@@ -74,6 +77,17 @@ class DraftRequest:
     shortens: bool = False
     guarded: bool = False
     memory: tuple[Exchange, ...] = ()
+    own: OwnFrame = NOTHING_OWN
+
+    def leaks(self, text: str) -> tuple[Leak, ...]:
+        """Return facts of the memory in a draft, which its prompt and the user's frame lack.
+
+        Stretches of words alone are none: a letter may be worded as another.
+        """
+        if not self.memory:
+            return ()
+        found = leaked(text, self.prompt, self.memory, self.own)
+        return tuple(leak for leak in found if leak.kind != "phrase")
 
     @property
     def whole_prompt(self) -> Prompt:
@@ -142,6 +156,7 @@ class Candidate:
 
     `text` is that of `sample` without what a response began with. `ended` says that it came to an
     end of its own or at a stop sequence, `looped` that it was stopped since it repeated itself.
+    `leaks` are facts of past letters in it.
     """
 
     sample: Sample
@@ -149,6 +164,7 @@ class Candidate:
     ended: bool
     looped: bool = False
     logprobs: tuple[TokenLogprob, ...] = ()
+    leaks: tuple[Leak, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +172,12 @@ class Drawn:
     """The end of a request: all candidates, and which of them are shown, the best first.
 
     `scores` are what `selection` maximises, None where nothing was ranked and none were wanted.
-    `memory` names the exchanges that stood before the prompt.
-    `cut` are the choices that ended at their longest; `cancelled` says that nobody waited for the
-    end. Each candidate begins with `beginning`, where a response was gone on with; its ids are
-    among the tokens of the prompt. `looped` are the choices that were stopped since they repeated
-    themselves, `thrown_away` counts candidates that guards threw away unseen, and `seed` is that
-    of the latest draw.
+    `memory` names the exchanges that stood before the prompt, and `leaks` are facts of them in each
+    choice. `cut` are the choices that ended at their longest; `cancelled` says that nobody waited
+    for the end. Each candidate begins with `beginning`, where a response was gone on with; its ids
+    are among the tokens of the prompt. `looped` are the choices that were stopped since they
+    repeated themselves, `thrown_away` counts candidates that guards threw away unseen, and `seed`
+    is that of the latest draw.
     """
 
     candidates: tuple[Sample, ...]
@@ -176,6 +192,7 @@ class Drawn:
     thrown_away: int = 0
     seed: int = 0
     memory: tuple[str, ...] = ()
+    leaks: tuple[tuple[Leak, ...], ...] = ()
 
     def text(self, choice: int) -> str:
         """Return what was drawn of a choice, without what it began with."""
@@ -205,7 +222,8 @@ class DraftJob:
 
     `prompt_ids` are those of the prompt, its memory and the request's `beginning`, which is None
     for none; so many of them as `earlier_tokens` says stand before the prompt's last message.
-    `kept` are candidates of earlier draws, where others of them were thrown away.
+    `leaking` names exchanges of which facts were found in a candidate. `kept` are candidates of
+    earlier draws, where others of them were thrown away.
     """
 
     request: DraftRequest
@@ -217,6 +235,7 @@ class DraftJob:
     kept: list[Candidate] = field(default_factory=list, init=False)
     redraws: int = field(default=0, init=False)
     thrown_away: int = field(default=0, init=False)
+    leaking: set[str] = field(default_factory=set, init=False)
 
     @property
     def prompt_tokens(self) -> int:
@@ -257,6 +276,10 @@ class Drafter(Protocol):
 
     has_chat_template: bool
     """Whether conversations can be drafted for."""
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text has as a turn of a conversation."""
+        ...
 
     def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
         """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""

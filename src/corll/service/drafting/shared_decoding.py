@@ -162,6 +162,9 @@ class Session:
             row.unusable = row.unusable or is_disclaimer(row.text or self._text_of(ids, job))
         if (row.looped or (row.unusable and job.can_redraw)) and not row.ended:
             row.ended, row.text = True, self._text_of(ids, job)
+        if row.ended and job.can_redraw and (leaks := job.request.leaks(row.text)):
+            row.unusable = True
+            job.leaking |= {leak.exchange_id for leak in leaks}
 
     def _tell(self, job: DraftJob, rows: Sequence[_Row], *, progressed: bool) -> None:
         """Tell what of the texts cannot change any more or, where one is to be chosen, how many
@@ -218,6 +221,7 @@ class Session:
                 job.thrown_away,
                 job.seed,
                 tuple(exchange.id for exchange in job.request.memory),
+                tuple(one.leaks for one in chosen),
             )
         )
 
@@ -234,7 +238,8 @@ class Session:
             sample = Sample(row.text, ids, logprob, branch.finished)
             whole = sample if job.beginning is None else _joined(job.beginning, sample)
             ended, logprobs = branch.finished or row.stopped, tuple(row.logprobs)
-            candidates.append(Candidate(whole, row.text, ended, row.looped, logprobs))
+            leaks = job.request.leaks(row.text)
+            candidates.append(Candidate(whole, row.text, ended, row.looped, logprobs, leaks))
         return candidates
 
     def _ranked(

@@ -37,11 +37,13 @@ from corll.schemas.states import (
     ImportItemState,
     ImportState,
     KeyScope,
+    MemoryMark,
     PreferenceSource,
     PreferenceState,
     ReferenceKind,
     VersionState,
 )
+from corll.service.store.audit_guards import AUDIT_GUARDS
 
 metadata = MetaData(
     naming_convention={
@@ -130,21 +132,6 @@ audit_log = Table(
     Column("created_at", Float, nullable=False),
     sqlite_autoincrement=True,
 )
-
-AUDIT_GUARDS = {
-    "sqlite": tuple(
-        f"CREATE TRIGGER audit_log_no_{change.lower()} BEFORE {change} ON audit_log "
-        "BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END"
-        for change in ("UPDATE", "DELETE")
-    ),
-    "postgresql": (
-        "CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'the audit log is only added to'; END $$",
-        "CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log "
-        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()",
-    ),
-}
-"""For each kind of database, what keeps the audit log from being changed."""
 
 
 @event.listens_for(audit_log, "after_create")
@@ -318,6 +305,24 @@ preferences = Table(
     _one_of("state", PreferenceState),
     Index(None, "user_id", "state", "number"),
     sqlite_autoincrement=True,
+)
+
+# What users said of exchanges that may stand before a request, by the ids of edits and items.
+memory_marks = Table(
+    "memory_marks",
+    metadata,
+    Column("user_id", String, ForeignKey("users.id"), primary_key=True),
+    Column("exchange_id", String, primary_key=True),
+    Column("mark", String, nullable=False),
+    _one_of("mark", MemoryMark),
+)
+
+# Users whose earlier texts are to stand before nothing.
+memories_cleared = Table(
+    "memories_cleared",
+    metadata,
+    Column("user_id", String, ForeignKey("users.id"), primary_key=True),
+    Column("cleared_at", Float, nullable=False),
 )
 
 # Users for whom a step was asked on all that waits, until nothing does.
