@@ -58,11 +58,13 @@ def real_things(service: RunningService) -> dict[str, Any]:
     items = [{"prompt": "Is it in stock?", "sent": "It is."}]
     if not service.get(f"users/{user}/adapters")["data"]:
         add_version(service, user)
+    edit = service.post("edits", {"draft_id": draft, "text": "Sorry."})["id"]
     return {
         "choice": 0,
         "chosen": {"draft_id": draft, "choice": 1},
         "draft_id": draft,
-        "edit_id": service.post("edits", {"draft_id": draft, "text": "Sorry."})["id"],
+        "edit_id": edit,
+        "exchange_id": edit,
         "import_id": service.post("imports", {"items": items, "user": "mia"})["id"],
         "key_id": service.post("keys", {"scope": "user", "user": "mia"})["id"],
         "model": "corll",

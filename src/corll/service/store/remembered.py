@@ -111,7 +111,7 @@ def set_mark(
     actor: str,
     now: float,
 ) -> None:
-    """Pin an exchange, skip it, or with None leave it to be chosen as others are."""
+    """Keep whether an exchange is pinned or skipped; None: it is chosen as others are."""
     its = (memory_marks.c.user_id == user_id) & (memory_marks.c.exchange_id == exchange_id)
     db.execute(delete(memory_marks).where(its))
     if mark is not None:
