@@ -12,6 +12,7 @@ import torch
 
 from batches import ALL_AT_ONCE, recorded_passes, relative_error
 from corll.compute import distilling
+from corll.compute.passes import Passes
 from corll.config import CoactiveConfig, DistilTeacher, DistilTexts, LoraConfig
 from corll.errors import ConfigError, InputError
 from corll.learner import CoactiveLearner
@@ -76,9 +77,18 @@ def test_chunks_of_logits_change_nothing(
     perturb_adapter(policy)
     expected_loss, expected = plain_distillation(policy, REMEMBERED, "both")
     monkeypatch.setattr(distilling, "LOGITS_PER_CHUNK", logits)
+    shapes: list[torch.Size] = []
+    logprobs = distilling._logprobs
+    monkeypatch.setattr(
+        distilling,
+        "_logprobs",
+        lambda rows, backend: shapes.append(rows.shape) or logprobs(rows, backend),
+    )
     loss, gradient = distilled(policy, REMEMBERED, "both")
     assert loss == pytest.approx(expected_loss, rel=1e-5)
     assert relative_error(gradient, expected) <= 1e-5
+    assert shapes
+    assert max(rows for rows, _ in shapes) == max(1, logits // (2 * shapes[0][1]))
 
 
 @pytest.mark.parametrize("teacher", get_args(DistilTeacher))
@@ -278,10 +288,36 @@ def test_a_loop_learns_once_it_remembers(policy: Policy, tmp_path: Path) -> None
 
 
 def test_dropout_is_the_students_alone(tiny_model_folder: Path) -> None:
-    """So the teacher's rows are as without it, and a new adapter's divergence is too."""
-    loss = {}
-    for dropout in (0.0, 0.5):
-        lora = LoraConfig(lora_dropout=dropout)
-        policy = Policy.load(tiny_model_folder, dtype="float32", lora=lora)
-        loss[dropout] = distilled(policy, REMEMBERED, "both")[0]
-    assert loss[0.5] == pytest.approx(loss[0.0], rel=1e-5)
+    lora = LoraConfig(lora_dropout=0.3)
+    policy = Policy.load(tiny_model_folder, dtype="float32", lora=lora)
+    perturb_adapter(policy)
+    items = Distil(distil()).encode(policy, REMEMBERED, seed=0)
+    assert {len(item.teacher) for item in items} == {2}  # masks would differ within a shared row
+    losses, taught = [], []
+    prediction_states = Passes.prediction_states
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Passes,
+            "prediction_states",
+            lambda self: taught.append(prediction_states(self)) or taught[-1],
+        )
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            losses.append(distilled(policy, REMEMBERED, "both")[0])
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+    torch.testing.assert_close(taught[0], taught[1], rtol=0, atol=0)
+
+
+def test_out_of_memory_halves_the_micro_batches(policy: Policy) -> None:
+    perturb_adapter(policy)
+    expected_loss, _ = plain_distillation(policy, REMEMBERED, "both")
+    optimizer = PreferenceOptimizer(policy, distil())
+
+    def fail(_: object, inputs: tuple[torch.Tensor, ...]) -> None:
+        if inputs[0].numel() > 180:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    policy.base.model.get_input_embeddings().register_forward_pre_hook(fail)
+    with recorded_passes(policy) as passes:
+        assert optimizer.step(REMEMBERED).metrics["loss"] == pytest.approx(expected_loss, rel=1e-5)
+    assert len(passes) > 2
