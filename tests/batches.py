@@ -11,7 +11,7 @@ from torch import Tensor
 
 from corll.config import CoactiveConfig
 from corll.gradient import BatchGradient, EncodedPair, accumulate_gradient, encode_pair
-from corll.losses import dpo_loss
+from corll.losses import Objective, dpo_loss
 from corll.policy import Policy
 from corll.records import Preference, Sample
 
@@ -68,7 +68,9 @@ def accumulated(
     *,
     max_tokens: int = ALL_AT_ONCE,
 ) -> tuple[BatchGradient, dict[str, Tensor]]:
-    found = accumulate_gradient(policy, encode(policy, preferences), config, max_tokens)
+    found = accumulate_gradient(
+        policy, encode(policy, preferences), Objective.of(config), max_tokens
+    )
     return found, gradients(policy)
 
 

@@ -213,6 +213,19 @@ class TestMemories:
         ]
         assert [draft.scores for draft in drafts] == [draft.scores for draft in expected]
 
+    @pytest.mark.parametrize("config", [ONE, FOUR])
+    def test_a_draft_keeps_what_stood_before_its_prompt(
+        self, policy: Policy, config: CoactiveConfig
+    ) -> None:
+        """Which is no more than the context has room for."""
+        longest = len(policy.codec.encode_prompt(with_memory(PROMPTS[0], self.TEA)))
+        length = longest + config.max_completion_length - 1
+        policy.codec = replace(policy.codec, context_length=length)
+        memories = [self.TEA, ()]
+        drafts = make_drafts(policy, PROMPTS[:2], config, seeds=SEEDS[:2], memories=memories)
+        assert [draft.memory for draft in drafts] == [self.TEA[1:], ()]
+        assert make_drafts(policy, PROMPTS[:1], config, seeds=SEEDS[:1])[0].memory == ()
+
     def test_the_longest_prompt_is_counted_without_its_memory(self, policy: Policy) -> None:
         lengths = [len(policy.codec.encode_prompt(prompt)) for prompt in PROMPTS]
         limited = ONE.with_settings(max_prompt_length=max(lengths))

@@ -18,6 +18,7 @@ from corll.config import LoraConfig
 from corll.errors import DeviceMemoryError, TrainingError
 from corll.gradient import accumulate_gradient, encode_pair
 from corll.learner import CoactiveLearner
+from corll.losses import Objective
 from corll.policy import Policy
 from learners import PREFERENCES, QUICK, a_draft, assert_same_state, state_of
 from tiny_models import perturb_adapter, weights
@@ -92,7 +93,7 @@ def test_adam_and_clipping_are_those_of_torch(policy: Policy) -> None:
     adam = torch.optim.Adam(twin.values(), betas=(0.8, 0.9))
     for learning_rate in (0.01, 0.02, 0.02):
         pairs = [encode_pair(policy, preference) for preference in PREFERENCES]
-        accumulate_gradient(policy, pairs, config, 10**9)
+        accumulate_gradient(policy, pairs, Objective.of(config), 10**9)
         gradient = {n: p.grad.cpu().clone() for n, p in policy.trainable_parameters().items()}
         norm = math.sqrt(sum(float(grad.double().square().sum()) for grad in gradient.values()))
         for name, parameter in twin.items():

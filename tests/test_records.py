@@ -13,6 +13,7 @@ from corll.records import (
     Acceptance,
     Draft,
     Edit,
+    Exchange,
     Preference,
     ReferenceLogprobs,
     Round,
@@ -39,6 +40,7 @@ PROMPTS = (
         min_size=1,
     )
 )
+MEMORIES = st.lists(st.builds(Exchange, PROMPTS, st.text(), st.text()), max_size=2).map(tuple)
 DRAFTS = st.builds(
     Draft,
     prompt=PROMPTS,
@@ -46,6 +48,10 @@ DRAFTS = st.builds(
     choice=st.integers(0, 2),
     scores=st.none() | st.lists(st.floats(allow_nan=False), max_size=3).map(tuple),
     seed=st.integers(0, 2**31 - 1),
+    memory=MEMORIES,
+)
+PREFERENCES = st.builds(
+    Preference, PROMPTS, st.text() | SAMPLES, st.text() | SAMPLES, st.none(), memory=MEMORIES
 )
 
 SHORT = Sample("yes", (5, 0), -1.5, finished=True)
@@ -62,6 +68,24 @@ def test_a_draft_survives_json(draft: Draft) -> None:
     again = Draft.from_dict(json.loads(json.dumps(draft.to_dict())))
     assert again == draft
     assert type(again.prompt) is type(draft.prompt)
+
+
+@given(PREFERENCES)
+def test_a_preference_survives_json_with_its_memory(preference: Preference) -> None:
+    again = Preference.from_dict(json.loads(json.dumps(preference.to_dict())))
+    assert again == preference
+    kinds = [[type(one.prompt) for one in (read, *read.memory)] for read in (again, preference)]
+    assert kinds[0] == kinds[1]
+
+
+def test_records_of_before_memories_are_read_as_having_none() -> None:
+    tea = (Exchange("Tea?", "yes", "edit-1"),)
+    draft = Draft("Coming?", (SHORT,), memory=tea)
+    preference = Preference("Coming?", "no", SHORT, memory=tea)
+    stored, kept = draft.to_dict(), preference.to_dict()
+    assert stored.pop("memory") == kept.pop("memory") == [tea[0].to_dict()]
+    assert Draft.from_dict(stored) == Draft("Coming?", (SHORT,))
+    assert Preference.from_dict(kept) == Preference("Coming?", "no", SHORT)
 
 
 @given(DRAFTS, st.none() | st.text(), st.none() | SAMPLES)

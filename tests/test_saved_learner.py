@@ -16,6 +16,7 @@ from corll.config import LoraConfig
 from corll.errors import AdapterError
 from corll.gradient import accumulate_gradient, encode_pair
 from corll.learner import CoactiveLearner
+from corll.losses import Objective
 from corll.model import file_names
 from corll.policy import Policy
 from corll.records import Draft, Learned, Preference, Prompt, Verbatim
@@ -78,7 +79,7 @@ def test_waiting_preferences_of_every_kind_are_kept(
     """Strings and samples, a conversation, and references that were stored with them."""
     conversation = [{"role": "user", "content": "Hello."}]
     pair = encode_pair(learner.policy, PREFERENCES[0])
-    found = accumulate_gradient(learner.policy, [pair], QUICK, 10**9)
+    found = accumulate_gradient(learner.policy, [pair], Objective.of(QUICK), 10**9)
     with_ids = Preference(conversation, a_draft(learner.policy).sample, " Hello!")
     waiting = [PREFERENCES[0].with_reference(found.references[0]), with_ids]
     learner = CoactiveLearner(learner.policy, QUICK.with_settings(preferences_per_step=5))

@@ -13,7 +13,8 @@ from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from corll.records import Preference
 from corll.step import PreferenceOptimizer
-from tiny_models import weights
+from learners import PREFERENCES as SEEDED
+from tiny_models import perturb_adapter, weights
 
 CONFIG = CoactiveConfig(learning_rate=1e-2, warmup_steps=0, memory_limit_gb=0.5)
 PREFERENCES = [
@@ -44,6 +45,34 @@ def test_its_steps_are_those_of_a_learner(tiny_model_folder: Path) -> None:
         assert (result.number, optimizer.steps_taken) == (number, number)
         assert [one.chosen for one in result.learned] == [one.chosen for one in PREFERENCES]
     torch.testing.assert_close(weights(alone), weights(taught), rtol=0, atol=0)
+
+
+def test_the_numbers_of_a_step_are_those_of_earlier_releases(policy: Policy) -> None:
+    """The second step of coactive from a seeded start, as 0.2 had it before learners had names.
+
+    On the machine that wrote them they are equal to the bit; another one adds in another order.
+    """
+    perturb_adapter(policy)
+    optimizer = PreferenceOptimizer(policy, CoactiveConfig(learning_rate=1e-2, warmup_steps=0))
+    optimizer.step(SEEDED)
+    found = optimizer.step(SEEDED).metrics
+    expected = {
+        "loss": 0.6669734120368958,
+        "loss/sft": 6.17217493057251,
+        "shortfall/kept": 0.0016142245149239898,
+        "loss/total": 6.919859886169434,
+        "rewards/chosen": 0.3891366422176361,
+        "rewards/rejected": 0.3357119560241699,
+        "rewards/accuracies": 1.0,
+        "rewards/margins": 0.05342469736933708,
+        "logps/chosen": -71.67089080810547,
+        "logps/rejected": -38.31242752075195,
+        "grad_norm": 4.626464366912842,
+        "learning_rate": 0.01,
+    }
+    assert found == pytest.approx(expected, rel=1e-3)
+    sizes = sum(float(weight.double().square().sum()) for weight in weights(policy).values())
+    assert sizes == pytest.approx(59.508236797408465, rel=1e-5)
 
 
 def test_saved_and_restored_it_goes_on_exactly(policy: Policy, tmp_path: Path) -> None:

@@ -40,9 +40,10 @@ ROOMS = {
     "auto": "ground files compute compute.choose catalog model",
     "policy": "ground losses compute compute.choose model",
     "draft": "ground memory policy",
-    "gradient": "ground losses policy",
-    "step": "ground losses gradient model policy",
-    "learner": "ground memory step gradient draft model policy",
+    "gradient": "ground losses memory policy",
+    "learners": "ground losses memory gradient policy",
+    "step": "ground learners gradient model policy",
+    "learner": "ground memory step draft model policy",
     "algorithm": "ground learner",
     "simulation": "ground losses model policy draft step learner",
     "laboratory": "ground files losses catalog.shapes compute compute.choose model policy draft "

@@ -19,6 +19,8 @@ AUTO = "auto"
 Selection = Literal["implicit_reward", "logprob", "mean_logprob", "first"]
 DraftSource = Literal["policy", "reference"]
 SftTokens = Literal["all", "changed"]
+DistilTexts = Literal["sampled", "draft", "edit", "both"]
+DistilTeacher = Literal["policy", "reference"]
 Schedule = Literal["constant", "inverse_sqrt"]
 PresetName = Literal["default", "paper"]
 EditorName = Literal["letter", "tone", "concise"]
@@ -28,6 +30,18 @@ LOSS_TYPES = {"sigmoid": True, "robust": True, "hinge": False, "ipo": False}
 """The preference losses by name, and whether they take label smoothing.
 
 `corll.losses.register` adds to it; it stands here so that a configuration is checked without torch.
+"""
+
+LEARNERS = {
+    "coactive": "preference loss, supervision on the edit and the shortfall, each by its weight",
+    "dpo": "the preference loss of whole texts alone",
+    "sft": "supervision on the whole edit alone",
+    "distil": "what the policy says with a memory in its prompt, taught to it without",
+}
+"""The learners by name, and what each learns by.
+
+`corll.learners.register` adds to it; it stands here so that a configuration is checked without
+torch.
 """
 
 
@@ -111,6 +125,26 @@ class CoactiveConfig(SamplingConfig):
         ge=0,
         description="Past preferences, drawn at random, that each step learns from again.",
     )
+    learner: str = Field(
+        "coactive",
+        description="What a step learns by: coactive, dpo, sft, distil, or one that was "
+        "registered; the weights below are coactive's.",
+    )
+    learn_with_memory: bool = Field(
+        False,
+        description="Whether a step scores a preference with the exchanges before its prompt that "
+        "its draft was drawn with, or without them.",
+    )
+    distil_texts: DistilTexts = Field(
+        "sampled",
+        description="Along which texts distil compares: one that the policy draws for it without "
+        "the memory, the draft, the edit, or both of these.",
+    )
+    distil_teacher: DistilTeacher = Field(
+        "policy",
+        description="Who teaches in distil, with the memory: the policy as it stands before the "
+        "step, which moves with what it learns, or its reference, which stays.",
+    )
     beta: float = Field(
         0.1, gt=0, description="β: how strongly the policy is held to its reference."
     )
@@ -182,7 +216,15 @@ class CoactiveConfig(SamplingConfig):
                 f"label_smoothing has no meaning for loss_type={self.loss_type!r}; "
                 "use 'sigmoid' or 'robust', or set it to 0"
             )
-        if not (self.preference_weight or self.sft_weight):
+        if self.learner not in LEARNERS:
+            known = ", ".join(LEARNERS)
+            raise ValueError(f"there is no learner {self.learner!r}; there are: {known}")
+        if self.learner == "distil" and self.learn_with_memory:
+            raise ValueError(
+                "learner='distil' teaches the policy to do without a memory, so learn_with_memory "
+                "contradicts it; leave one of them"
+            )
+        if self.learner == "coactive" and not (self.preference_weight or self.sft_weight):
             raise ValueError("with preference_weight and sft_weight both 0 nothing is learned")
         if self.loss_type == "robust" and not self.label_smoothing:
             raise ValueError("loss_type='robust' needs label_smoothing > 0, the assumed noise rate")

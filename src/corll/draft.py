@@ -32,9 +32,10 @@ def make_drafts(
 
     `memories` stand as turns before the prompts, one for each; where the context has no room, their
     earliest exchanges are left out. Such a draft is of π(· | x, memory), and so are its scores; its
-    prompt is x alone.
+    prompt is x alone, and its memory what stood there.
     """
-    whole = prompts if memories is None else _remembering(policy, prompts, memories, config)
+    held = _memories_that_fit(policy, prompts, memories, config)
+    whole = [with_memory(prompt, memory) for prompt, memory in zip(prompts, held, strict=True)]
     offline = config.drafts_from == "reference"
     with policy.as_reference() if offline else nullcontext():
         rows = policy.sample(
@@ -47,8 +48,8 @@ def make_drafts(
         )
     if config.num_candidates == 1 or config.selection == "first":
         return [
-            Draft(prompt, tuple(row), seed=seed)
-            for prompt, row, seed in zip(prompts, rows, seeds, strict=True)
+            Draft(prompt, tuple(row), seed=seed, memory=memory)
+            for prompt, row, seed, memory in zip(prompts, rows, seeds, held, strict=True)
         ]
     scores = scores_of(policy, whole, rows, config)
     return [
@@ -58,23 +59,28 @@ def make_drafts(
             choice=best_first(row, values, allow_unfinished=config.allow_unfinished)[0],
             scores=tuple(values),
             seed=seed,
+            memory=memory,
         )
-        for prompt, row, values, seed in zip(prompts, rows, scores, seeds, strict=True)
+        for prompt, row, values, seed, memory in zip(
+            prompts, rows, scores, seeds, held, strict=True
+        )
     ]
 
 
-def _remembering(
+def _memories_that_fit(
     policy: Policy,
     prompts: Sequence[Prompt],
-    memories: Sequence[Sequence[Exchange]],
+    memories: Sequence[Sequence[Exchange]] | None,
     config: CoactiveConfig,
-) -> list[Prompt]:
-    """Return the prompts behind their memories. *Raises*: PromptTooLongError for a prompt alone."""
+) -> list[tuple[Exchange, ...]]:
+    """Return what of each memory has room. *Raises*: PromptTooLongError for a prompt alone."""
+    if memories is None:
+        return [()] * len(prompts)
     codec, room = policy.codec, config.max_completion_length
     for prompt in prompts:
         codec.encode_prompt(prompt, limit=config.max_prompt_length)
     return [
-        with_memory(prompt, codec.memory_within(prompt, memory, room=room))
+        codec.memory_within(prompt, memory, room=room)
         for prompt, memory in zip(prompts, memories, strict=True)
     ]
 

@@ -14,10 +14,10 @@ from hashlib import sha256
 import torch
 from torch import Tensor
 
-from corll.config import CoactiveConfig
 from corll.errors import InputError
 from corll.losses import Objective, PairLogprobs, PairTokens
 from corll.losses.token_comparison import TokenComparison, compare_tokens
+from corll.memory.exchanges import with_memory
 from corll.policy import PackedItem, Policy
 from corll.records import Preference, ReferenceLogprobs
 
@@ -38,18 +38,28 @@ class EncodedPair:
         return compare_tokens(self.rejected_ids, self.chosen_ids)
 
 
-def encode_pair(policy: Policy, preference: Preference, *, needs_pair: bool = True) -> EncodedPair:
-    """Return a preference as ids.
+def encode_pair(
+    policy: Policy,
+    preference: Preference,
+    *,
+    needs_pair: bool = True,
+    remembering: bool = False,
+) -> EncodedPair:
+    """Return a preference as ids, after its prompt alone or, `remembering`, after its memory too.
 
+    Of a memory the earliest exchanges are left out where the context has no room for them.
     *Raises*: InputError where the sides do not fit, or are the same though the loss needs a pair;
     PromptTooLongError.
     """
-    codec = policy.codec
-    prompt_ids = codec.encode_prompt(preference.prompt)
+    codec, prompt = policy.codec, preference.prompt
     chosen = codec.encode_response(preference.chosen).token_ids
     rejected = codec.encode_response(preference.rejected).token_ids
     if needs_pair and chosen == rejected:
         raise InputError("Chosen and rejected are the same text: there is nothing to prefer.")
+    if remembering:
+        room = max(len(chosen), len(rejected))
+        prompt = with_memory(prompt, codec.memory_within(prompt, preference.memory, room=room))
+    prompt_ids = codec.encode_prompt(prompt)
     for ids in (chosen, rejected):
         codec.check_fits(prompt_ids, ids)
     rows = policy.pack(prompt_ids, [chosen, rejected])
@@ -60,7 +70,8 @@ def encode_pair(policy: Policy, preference: Preference, *, needs_pair: bool = Tr
 class BatchGradient:
     """What `accumulate_gradient` found beside the gradients that it left on the parameters.
 
-    `metrics` are averages over the batch; `references` belong to its preferences, in order.
+    `metrics` are averages over the batch; `references` belong to its preferences, in order, or are
+    none where the loss asks for none.
     """
 
     metrics: dict[str, Tensor]
@@ -70,7 +81,7 @@ class BatchGradient:
 def accumulate_gradient(
     policy: Policy,
     pairs: Sequence[EncodedPair],
-    config: CoactiveConfig,
+    objective: Objective,
     max_tokens: int,
     *,
     before: Callable[[], None] = lambda: None,
@@ -80,7 +91,6 @@ def accumulate_gradient(
     The loss is an average over pairs, so it is the same as in one piece. At most `max_tokens` are
     worked at together. `before` is called ahead of each pass, in the thread that computes it.
     """
-    objective = Objective.of(config)
     shared_grad = not objective.shared_terms_cancel
     passes = policy.passes([pair.rows for pair in pairs], max_tokens, before=before)
     labels = [_computed_with(policy, pair) for pair in pairs]

@@ -11,9 +11,8 @@ from typing import Any
 from corll.buffer import REPLAY_MEMORY, PreferenceBuffer
 from corll.config import CoactiveConfig
 from corll.draft import make_drafts
-from corll.errors import AdapterError
+from corll.errors import AdapterError, ConfigError
 from corll.feedback import is_acceptance
-from corll.gradient import encode_pair
 from corll.memory.exchanges import Exchange
 from corll.model import file_names
 from corll.policy import Policy
@@ -83,12 +82,13 @@ class CoactiveLearner:
 
         A text keeps the draft's ids as far as it keeps its text; a Sample, of a user who is a
         policy, is taken with its own ids. The outcome is a Preference, or an Acceptance where the
-        text is the draft's own: counted, but nothing to learn from. *Raises*: InputError for an
-        edit that cannot be used; then nothing has changed.
+        text is the draft's own: counted, but nothing to learn from, as is a preference without a
+        memory where the configured learner needs one. *Raises*: InputError for an edit that cannot
+        be used; then nothing has changed.
         """
         outcome = self.outcome_of(draft, edited)
         self.rounds_played += 1
-        if isinstance(outcome, Acceptance):
+        if isinstance(outcome, Acceptance) or not self.optimizer.can_teach(outcome):
             return Learned(outcome)
         self.buffer.add(outcome)
         batch = self.buffer.next_batch()
@@ -106,8 +106,17 @@ class CoactiveLearner:
             edit = self.policy.codec.encode_edit(draft.sample, text)
         else:
             edit = edited
-        preference = Preference(draft.prompt, chosen=edit, rejected=draft.sample)
-        encode_pair(self.policy, preference)
+        preference = Preference(
+            draft.prompt, chosen=edit, rejected=draft.sample, memory=draft.memory
+        )
+        if self.optimizer.can_teach(preference):
+            self.optimizer.check(preference)
+        elif self.recall is None:
+            raise ConfigError(
+                f"The learner {self.config.learner!r} learns from the memory that a draft was "
+                "drawn with, and nothing recalls one: set the learner's recall, or choose another "
+                "learner."
+            )
         return preference
 
     def skip(self, draft: Draft) -> None:

@@ -8,6 +8,8 @@ from math import fsum
 from typing import Any, TypeAlias, TypedDict
 from warnings import warn
 
+from corll.errors import InputError
+
 Message: TypeAlias = Mapping[str, str]
 """One turn of a conversation: `{"role": …, "content": …}`."""
 
@@ -31,6 +33,9 @@ class Verbatim(str):
 
     __slots__ = ()
 
+
+SYSTEM_ROLES = ("system", "developer")
+"""Roles of the messages that say how to answer, and are no turns of a conversation."""
 
 _VERBATIM = "verbatim"
 """Under which name JSON holds the text of such a prompt."""
@@ -61,6 +66,32 @@ class Sample:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request, and the text that was sent in answer to it; a memory is a sequence of them.
+
+    `id` names the edit that the text comes from; it is empty for an example of our own.
+    """
+
+    prompt: Prompt
+    text: str
+    id: str = ""
+
+    @property
+    def turns(self) -> list[Message]:
+        """Return the conversation with its answer, without what its system message says."""
+        said = [turn for turn in turns_of(self.prompt) if turn["role"] not in SYSTEM_ROLES]
+        return [*said, {"role": "assistant", "content": self.text}]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the exchange as JSON holds it, for `from_dict`."""
+        return {**asdict(self), "prompt": _stored(self.prompt)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Exchange:
+        return cls(_as_it_was(fields["prompt"]), fields["text"], fields["id"])
+
+
 Response: TypeAlias = str | Sample
 """A response to score or to learn from; a string stands for a finished text."""
 
@@ -69,6 +100,7 @@ Response: TypeAlias = str | Sample
 class Draft:
     """The draft, step 1 of Algorithm 1: the candidates that were drawn, and the one that is shown.
 
+    `memory` is the exchanges that stood before the prompt when they were drawn.
     *Shapes*: `candidates` K; `scores` K, the quantity that was maximised, or None where nothing
     had to be ranked (K = 1).
     """
@@ -78,6 +110,7 @@ class Draft:
     choice: int = 0
     scores: tuple[float, ...] | None = None
     seed: int = 0
+    memory: tuple[Exchange, ...] = ()
 
     @property
     def sample(self) -> Sample:
@@ -91,7 +124,8 @@ class Draft:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the draft as JSON holds it, for `from_dict`."""
-        return {**asdict(self), "prompt": _stored(self.prompt)}
+        fields = {**asdict(self), "prompt": _stored(self.prompt)}
+        return {**fields, "memory": _stored_memory(self.memory)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Draft:
@@ -102,6 +136,7 @@ class Draft:
             choice=fields["choice"],
             scores=None if scores is None else tuple(scores),
             seed=fields["seed"],
+            memory=_memory_of(fields),
         )
 
 
@@ -171,19 +206,25 @@ class ReferenceLogprobs:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """A preference, chosen ≻ rejected, for a prompt; from an edit, the edit ≻ the draft."""
+    """A preference, chosen ≻ rejected, for a prompt; from an edit, the edit ≻ the draft.
+
+    `memory` is the exchanges that stood before the prompt when the draft was drawn; whether a step
+    learns with them is its configuration's.
+    """
 
     prompt: Prompt
     chosen: Response
     rejected: Response
     reference: ReferenceLogprobs | None = None
+    memory: tuple[Exchange, ...] = ()
 
     def with_reference(self, reference: ReferenceLogprobs) -> Preference:
         return replace(self, reference=reference)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the preference as JSON holds it, for `from_dict`."""
-        return {**asdict(self), "prompt": _stored(self.prompt)}
+        fields = {**asdict(self), "prompt": _stored(self.prompt)}
+        return {**fields, "memory": _stored_memory(self.memory)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Preference:
@@ -194,7 +235,8 @@ class Preference:
         reference = fields["reference"]
         if reference is not None:
             reference = ReferenceLogprobs.from_dict(reference)
-        return cls(_as_it_was(fields["prompt"]), chosen, rejected, reference)
+        prompt = _as_it_was(fields["prompt"])
+        return cls(prompt, chosen, rejected, reference, _memory_of(fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +305,17 @@ def messages_of(prompt: Prompt) -> str | Sequence[Message]:
     return prompt
 
 
+def turns_of(prompt: Prompt) -> Sequence[Message]:
+    """Return a prompt as turns. *Raises*: InputError where it has none."""
+    content = messages_of(prompt)
+    if isinstance(content, Verbatim):
+        raise InputError(
+            "A text that is continued as it stands has no turns, so no memory can stand before it; "
+            "ask for an answer to a conversation, or without a memory."
+        )
+    return [{"role": "user", "content": content}] if isinstance(content, str) else content
+
+
 def template_kwargs_of(prompt: Prompt) -> Mapping[str, Any] | None:
     """Return what the chat template is told beside the messages; None where that is not said."""
     if isinstance(prompt, Mapping) and "messages" in prompt:
@@ -281,6 +334,15 @@ def _as_it_was(stored: Any) -> Prompt:
         return Verbatim(stored[_VERBATIM])
     prompt: Prompt = stored
     return prompt
+
+
+def _stored_memory(memory: Sequence[Exchange]) -> list[dict[str, Any]]:
+    return [exchange.to_dict() for exchange in memory]
+
+
+def _memory_of(fields: Mapping[str, Any]) -> tuple[Exchange, ...]:
+    """Return the memory of a stored record; those of before memories have none."""
+    return tuple(Exchange.from_dict(exchange) for exchange in fields.get("memory", ()))
 
 
 def text_of(response: Response) -> str:

@@ -15,13 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from corll.config import CoactiveConfig
 from corll.errors import AdapterError, InputError, TrainingError
-from corll.gradient import (
-    BatchGradient,
-    EncodedPair,
-    accumulate_gradient,
-    encode_pair,
-)
-from corll.losses import Objective
+from corll.gradient import BatchGradient
+from corll.learners import Item, learner_of
 from corll.model import file_names
 from corll.policy import Policy
 from corll.records import Preference, StepResult
@@ -30,7 +25,7 @@ from corll.records import Preference, StepResult
 class PreferenceOptimizer:
     """Adam over what a policy learns with, a step for each batch of preferences.
 
-    `config` gives the loss, the learning rate and its schedule, and the memory that a step may
+    `config` gives the learner, the learning rate and its schedule, and the memory that a step may
     use. `give_way` is called before each pass, for a learner that shares its processor.
     `steps_taken` counts the steps, those before a saved state was taken up included.
     """
@@ -50,7 +45,7 @@ class PreferenceOptimizer:
             lr=config.learning_rate,
             betas=(config.adam_beta1, config.adam_beta2),
         )
-        self._needs_pair = Objective.of(config).needs_pair
+        self.learner = learner_of(config)
         self._budget = policy.within(config.memory_limit_gb).token_budget()
 
     def step(self, preferences: Sequence[Preference]) -> StepResult:
@@ -61,11 +56,7 @@ class PreferenceOptimizer:
         """
         if not preferences:
             raise InputError("A step needs at least one preference.")
-        pairs = [
-            encode_pair(self.policy, preference, needs_pair=self._needs_pair)
-            for preference in preferences
-        ]
-        gradient = self._gradient(pairs)
+        gradient = self._gradient(self._encoded(preferences))
         metrics = {name: float(value) for name, value in gradient.metrics.items()}
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.config.max_grad_norm)
         metrics["grad_norm"] = float(norm)
@@ -81,9 +72,19 @@ class PreferenceOptimizer:
         self._adam.step()
         self._adam.zero_grad()
         self.steps_taken += 1
-        scored = zip(preferences, gradient.references, strict=True)
-        learned = tuple(preference.with_reference(found) for preference, found in scored)
+        learned = tuple(preferences)
+        if gradient.references:
+            scored = zip(preferences, gradient.references, strict=True)
+            learned = tuple(preference.with_reference(found) for preference, found in scored)
         return StepResult(self.steps_taken, metrics, learned)
+
+    def can_teach(self, preference: Preference) -> bool:
+        """Say whether a preference has what the learner needs: a memory, for some."""
+        return bool(preference.memory) or not self.learner.needs_memory
+
+    def check(self, preference: Preference) -> None:
+        """Check a preference. *Raises*: InputError where a step could not learn from it."""
+        self.learner.check(self.policy, preference)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the optimiser's state beside the weights that it belongs to."""
@@ -112,14 +113,15 @@ class PreferenceOptimizer:
             for key, value in self._adam.state[parameter].items()
         }
 
-    def _gradient(self, pairs: Sequence[EncodedPair]) -> BatchGradient:
+    def _encoded(self, preferences: Sequence[Preference]) -> Sequence[Item]:
+        return self.learner.encode(self.policy, preferences, seed=self._seed())
+
+    def _gradient(self, items: Sequence[Item]) -> BatchGradient:
         def accumulate(max_tokens: int) -> BatchGradient:
             with self._dropout_stream():
-                return accumulate_gradient(
-                    self.policy, pairs, self.config, max_tokens, before=self.give_way
-                )
+                return self.learner.accumulate(self.policy, items, max_tokens, before=self.give_way)
 
-        return self._budget.attempt([pair.rows for pair in pairs], accumulate)
+        return self._budget.attempt([item.rows for item in items], accumulate)
 
     @contextmanager
     def _dropout_stream(self) -> Iterator[None]:
@@ -127,8 +129,11 @@ class PreferenceOptimizer:
         if self.policy.lora.lora_dropout == 0:
             yield
             return
-        # Mixed into 32 bits, since torch's generator on the CPU ignores the others.
-        mixed = np.random.SeedSequence([self.config.seed, self.steps_taken]).generate_state(1)
         with torch.random.fork_rng():
-            torch.manual_seed(int(mixed[0]))
+            torch.manual_seed(self._seed())
             yield
+
+    def _seed(self) -> int:
+        """Return a seed of the step's own, of 32 bits: torch's generator ignores further ones."""
+        mixed = np.random.SeedSequence([self.config.seed, self.steps_taken]).generate_state(1)
+        return int(mixed[0])

@@ -201,12 +201,40 @@ class TestErrors:
         assert '"evaluate_every": 64' in shown
 
 
+def refused(flags: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What `corll learn` says of flags that do not fit, without its box."""
+    with pytest.raises(SystemExit):
+        read_settings(flags)
+    return " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
 class TestSettings:
     def test_a_preset_gives_defaults_that_flags_replace(self) -> None:
         paper = read_settings(["--user", "tone", "--preset", "paper", "--beta", "0.3"])
         assert paper.coactive == CoactiveConfig.preset("paper", beta=0.3)
         assert paper.preset == "paper"
         assert read_settings([]).coactive == CoactiveConfig()
+
+    @pytest.mark.parametrize("learner", ["coactive", "dpo", "sft"])
+    def test_a_learner_is_named_by_its_flag(self, learner: str) -> None:
+        assert read_settings(["--learner", learner]).coactive.learner == learner
+
+    def test_an_unknown_learner_is_refused_with_those_there_are(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        said = refused(["--learner", "ppo"], capsys)
+        assert "no learner 'ppo'; there are: coactive, dpo, sft, distil" in said
+
+    @pytest.mark.parametrize("flags", [["--learner", "distil"], ["--learn-with-memory"]])
+    @pytest.mark.parametrize(
+        "memoryless", [[], ["--frame", "reply", "--no-examples"], ["--user", "tone"]]
+    )
+    def test_what_learns_from_a_memory_needs_one_before_its_prompts(
+        self, flags: list[str], memoryless: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        framed = read_settings([*flags, "--frame", "reply"]).coactive
+        assert framed.learner == "distil" or framed.learn_with_memory
+        assert "nothing does here; give a frame" in refused([*flags, *memoryless], capsys)
 
     def test_what_depends_on_the_user(self) -> None:
         you, tone = read_settings([]), read_settings(["--user", "tone", "--preset=paper"])

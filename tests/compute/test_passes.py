@@ -33,6 +33,7 @@ from corll.compute.passes import TokenBudget
 from corll.config import CoactiveConfig, LoraConfig
 from corll.errors import DeviceMemoryError
 from corll.gradient import accumulate_gradient
+from corll.losses import Objective
 from corll.policy import Policy
 from corll.records import Preference
 from patience import PATIENCE_S
@@ -64,7 +65,7 @@ def test_micro_batches_stay_within_the_tokens_allowed(policy: Policy, max_tokens
     pairs = encode(policy, mixed_preferences(policy))
     largest_pair = max(padded_tokens(pair.rows) for pair in pairs)
     with recorded_passes(policy) as passes:
-        accumulate_gradient(policy, pairs, PLAIN_DPO, max_tokens)
+        accumulate_gradient(policy, pairs, Objective.of(PLAIN_DPO), max_tokens)
     assert max(passes) <= max(max_tokens, largest_pair)
 
 
@@ -134,7 +135,7 @@ class TestSideBySide:
 
         pairs = encode(policy, mixed_preferences(policy))
         with pytest.raises(SystemExit):
-            accumulate_gradient(policy, pairs, PLAIN_DPO, ALL_AT_ONCE, before=stop)
+            accumulate_gradient(policy, pairs, Objective.of(PLAIN_DPO), ALL_AT_ONCE, before=stop)
         assert gradients(policy) == {}
 
 
@@ -176,7 +177,7 @@ def learned_within_memory(
 
     def accumulate(limit: int) -> None:
         tried.append(limit)
-        accumulate_gradient(policy, pairs, PLAIN_DPO, limit)
+        accumulate_gradient(policy, pairs, Objective.of(PLAIN_DPO), limit)
 
     TokenBudget(max_tokens).attempt([pair.rows for pair in pairs], accumulate)
     return gradients(policy), tried

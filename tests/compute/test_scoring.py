@@ -118,7 +118,7 @@ class TestValues:
         net = network("llama")
         whole = response_logprobs(net, net.trees(PROMPT, RESPONSES))
         for logits in (1, 2 * V, 3 * V):
-            monkeypatch.setattr(scoring, "_LOGITS_PER_CHUNK", logits)
+            monkeypatch.setattr(scoring, "LOGITS_PER_CHUNK", logits)
             chunked = response_logprobs(net, net.trees(PROMPT, RESPONSES))
             torch.testing.assert_close(chunked, whole)
 
@@ -228,7 +228,7 @@ class TestLinearTokenLogprobs:
     def test_value_and_gradient_are_those_of_autograd(
         self, monkeypatch: pytest.MonkeyPatch, bias: bool, chunk: int
     ) -> None:
-        monkeypatch.setattr(scoring, "_LOGITS_PER_CHUNK", chunk)
+        monkeypatch.setattr(scoring, "LOGITS_PER_CHUNK", chunk)
         hidden, head, token_ids, weights = self.case(bias=bias)
         found = linear_token_logprobs(with_head(head), hidden, token_ids)
         (found_grad,) = torch.autograd.grad((weights * found).sum(), hidden)
@@ -242,7 +242,7 @@ class TestLinearTokenLogprobs:
     def test_only_the_terms_named_carry_a_gradient(
         self, monkeypatch: pytest.MonkeyPatch, learns: bool, chunk: int
     ) -> None:
-        monkeypatch.setattr(scoring, "_LOGITS_PER_CHUNK", chunk)
+        monkeypatch.setattr(scoring, "LOGITS_PER_CHUNK", chunk)
         hidden, head, token_ids, weights = self.case(bias=True, learns=learns)
         named = torch.tensor([False, True, True, False, False, True, False])
         some = linear_token_logprobs(with_head(head), hidden, token_ids, named)

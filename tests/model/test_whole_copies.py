@@ -15,7 +15,7 @@ from corll.config import CoactiveConfig, LoraConfig
 from corll.errors import AdapterError, ConfigError
 from corll.gradient import accumulate_gradient, encode_pair
 from corll.learner import CoactiveLearner
-from corll.losses import dpo_loss
+from corll.losses import Objective, dpo_loss
 from corll.policy import Policy
 from corll.records import Preference, Prompt
 from tiny_models import (
@@ -137,7 +137,7 @@ class TestGradient:
         perturb(whole)
         expected = gradient_by_autograd(whole)
         pairs = [encode_pair(whole, preference) for preference in PREFERENCES]
-        accumulate_gradient(whole, pairs, PLAIN_DPO, max_tokens)
+        accumulate_gradient(whole, pairs, Objective.of(PLAIN_DPO), max_tokens)
         for name, parameter in whole.trainable_parameters().items():
             assert parameter.grad is not None, name
             torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-6)
@@ -151,7 +151,7 @@ class TestGradient:
         perturb(policy)
         expected = gradient_by_autograd(policy)
         pairs = [encode_pair(policy, preference) for preference in PREFERENCES]
-        accumulate_gradient(policy, pairs, PLAIN_DPO, 10**9)
+        accumulate_gradient(policy, pairs, Objective.of(PLAIN_DPO), 10**9)
         for name, parameter in policy.trainable_parameters().items():
             torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-6)
 
@@ -167,7 +167,7 @@ class TestGradient:
 
     def test_only_its_own_copy_has_gradients(self, whole: Policy) -> None:
         pairs = [encode_pair(whole, preference) for preference in PREFERENCES]
-        accumulate_gradient(whole, pairs, PLAIN_DPO, 10**9)
+        accumulate_gradient(whole, pairs, Objective.of(PLAIN_DPO), 10**9)
         with whole.as_reference():
             assert all(p.grad is None for p in whole.base.model.parameters())
 

@@ -20,6 +20,7 @@ def test_a_variable_stands_for_each_flag() -> None:
         {
             "CORLL_PORT": "9000",
             "CORLL_PREFERENCES_PER_STEP": "5",
+            "CORLL_LEARNER": "dpo",
             "CORLL_LORA_R": "4",
             "CORLL_BEHIND_PROXY": "true",
             "CORLL_CACHE": "/elsewhere",
@@ -28,6 +29,7 @@ def test_a_variable_stands_for_each_flag() -> None:
     )
     assert (settings.port, settings.behind_proxy) == (9000, True)
     assert settings.coactive.preferences_per_step == 5
+    assert settings.coactive.learner == "dpo"
     assert settings.coactive.memory_limit_gb == ServiceSettings().coactive.memory_limit_gb
     assert settings.lora.lora_r == 4
 
@@ -41,6 +43,9 @@ def test_a_variable_stands_for_each_flag() -> None:
         ({"CORLL_TLS_KEY": "key.pem"}, "tls_certificate"),
         ({"CORLL_DRAFTS_FROM": "reference"}, "drafts_from"),
         ({"CORLL_NUM_CANDIDATES": "17"}, "max_choices"),
+        ({"CORLL_LEARNER": "ppo"}, "no learner 'ppo'; there are: coactive, dpo, sft"),
+        ({"CORLL_LEARNER": "distil"}, "choose one of coactive, dpo, sft"),
+        ({"CORLL_LEARN_WITH_MEMORY": "true"}, "learn_with_memory"),
         ({"CORLL_ADMIN_KEY": "short"}, "CORLL_ADMIN_KEY"),
         ({"CORLL_ADMIN_KEY": "a new line within it:\n-"}, "CORLL_ADMIN_KEY"),
         ({"CORLL_ADMIN_KEY": "x" * 201}, "CORLL_ADMIN_KEY"),

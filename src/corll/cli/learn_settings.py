@@ -131,6 +131,12 @@ class LearnSettings(Config):
                 "frame, sign_as and frame_file are for a person (user you): simulated users know "
                 "by the prompt alone what to write"
             )
+        wants_memory = self.coactive.learner == "distil" or self.coactive.learn_with_memory
+        if wants_memory and (self.framed.frame == "none" or not self.framed.examples):
+            raise ValueError(
+                "learner='distil' and learn_with_memory learn from what stands before a prompt, "
+                "and nothing does here; give a frame, whose examples do, or leave them out"
+            )
         return self
 
     @property

@@ -7,12 +7,13 @@ does not depend on the micro-batch that it is in, up to rounding.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
+from corll.compute.distilling import prediction_states, token_divergences
 from corll.compute.network import Network
 from corll.compute.packing import Tree, padded_tokens
 from corll.compute.scoring import token_logprobs
@@ -28,7 +29,10 @@ Scores: TypeAlias = Sequence[Sequence[Tensor]]
 
 Loss: TypeAlias = Callable[[Sequence[int], Scores], tuple[Tensor, dict[str, Tensor]]]
 """Of the numbers of some items, and their responses' log-probabilities token by token, the mean
-loss and its metrics."""
+loss and its metrics. Where a pass is towards a teacher, divergences stand for log-probabilities."""
+
+Score: TypeAlias = Callable[[Sequence[int], Sequence[Tree]], Sequence[Tensor]]
+"""Of the numbers of some items, and their rows, a tensor for each response, token by token."""
 
 Result = TypeVar("Result")
 
@@ -61,16 +65,19 @@ class Passes:
         """
         batches = [[n for n in batch if only is None or n in only] for batch in self.batches]
 
-        def score(numbers: Sequence[int]) -> list[list[Tensor]]:
-            return self._scored(numbers, shared_grad=shared_grad) if numbers else []
+        return self._all_scored(self._logprobs(shared_grad=shared_grad), batches)
 
-        with torch.no_grad():
-            found = list(self._side_by_side(score, batches))
-        return {
-            n: scores
-            for batch, batch_scores in zip(batches, found, strict=True)
-            for n, scores in zip(batch, batch_scores, strict=True)
-        }
+    def prediction_states(self) -> dict[int, list[Tensor]]:
+        """Return what each token of each item's responses is predicted from, by its number.
+
+        A pass towards them compares with what this model predicts now. *Shapes*: responses of
+        T × D each, or T × V where logits are not those of a frozen output layer alone.
+        """
+
+        def states(_: Sequence[int], trees: Sequence[Tree]) -> list[Tensor]:
+            return prediction_states(self.network, trees)
+
+        return self._all_scored(states, self.batches)
 
     def forward_backward(
         self,
@@ -78,17 +85,23 @@ class Passes:
         parameters: Sequence[torch.nn.Parameter],
         *,
         shared_grad: bool = True,
+        towards: Mapping[int, Sequence[Tensor]] | None = None,
     ) -> dict[str, Tensor]:
         """Leave the gradient of the mean loss over all items on the parameters; return its metrics.
 
         Metrics are averages over the items. Without `shared_grad` the terms that all responses of
-        a row share carry no gradient: right for a loss in which they cancel.
+        a row share carry no gradient: right for a loss in which they cancel. `towards` are the
+        prediction states of a teacher for the same responses; the loss is then given the
+        divergences from it.
         """
+        score = self._logprobs(shared_grad=shared_grad)
+        if towards is not None:
+            score = self._divergences(towards)
         for parameter in parameters:
             parameter.grad = None
 
         def learn(numbers: Sequence[int]) -> tuple[dict[str, Tensor], Sequence[Tensor | None]]:
-            loss, metrics = loss_of(numbers, self._scored(numbers, shared_grad=shared_grad))
+            loss, metrics = loss_of(numbers, self._scored(numbers, score))
             share = len(numbers) / len(self.items)
             gradients = torch.autograd.grad(loss * share, parameters, allow_unused=True)
             return {name: share * value for name, value in metrics.items()}, gradients
@@ -100,10 +113,34 @@ class Passes:
                 totals[name] = totals.get(name, torch.zeros_like(value)) + value
         return totals
 
-    def _scored(self, numbers: Sequence[int], *, shared_grad: bool) -> list[list[Tensor]]:
+    def _logprobs(self, *, shared_grad: bool) -> Score:
+        return lambda _, trees: token_logprobs(self.network, trees, shared_grad=shared_grad)
+
+    def _divergences(self, towards: Mapping[int, Sequence[Tensor]]) -> Score:
+        def score(numbers: Sequence[int], trees: Sequence[Tree]) -> list[Tensor]:
+            teachers = [states for n in numbers for states in towards[n]]
+            return token_divergences(self.network, trees, teachers)
+
+        return score
+
+    def _all_scored(
+        self, score: Score, batches: Sequence[Sequence[int]]
+    ) -> dict[int, list[Tensor]]:
+        def scored(numbers: Sequence[int]) -> list[list[Tensor]]:
+            return self._scored(numbers, score) if numbers else []
+
+        with torch.no_grad():
+            found = list(self._side_by_side(scored, batches))
+        return {
+            n: scores
+            for batch, batch_scores in zip(batches, found, strict=True)
+            for n, scores in zip(batch, batch_scores, strict=True)
+        }
+
+    def _scored(self, numbers: Sequence[int], score: Score) -> list[list[Tensor]]:
         self._before()
         trees = [tree for n in numbers for tree in self.items[n]]
-        responses = iter(token_logprobs(self.network, trees, shared_grad=shared_grad))
+        responses = iter(score(numbers, trees))
         counts = [sum(len(tree.paths) for tree in self.items[n]) for n in numbers]
         return [[next(responses) for _ in range(count)] for count in counts]
 

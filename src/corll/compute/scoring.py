@@ -16,7 +16,7 @@ from corll.compute.backend import Backend, OutputLayer
 from corll.compute.network import Network
 from corll.compute.packing import Tree, TreeBatch
 
-_LOGITS_PER_CHUNK = 1 << 23
+LOGITS_PER_CHUNK = 1 << 23
 """Logits held at once, 32 MB in float32."""
 
 
@@ -86,7 +86,7 @@ class _LinearTokenLogprobs(torch.autograd.Function):
         token_ids: Tensor,
         learned: Tensor,
     ) -> Tensor:
-        size = max(1, _LOGITS_PER_CHUNK // len(head.weight))
+        size = max(1, LOGITS_PER_CHUNK // len(head.weight))
         # One piece of memory for all chunks: fresh pages cost as much as the product.
         memory = hidden.new_empty(min(size, len(hidden)), len(head.weight))
         logprobs = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
