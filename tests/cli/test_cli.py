@@ -102,7 +102,7 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
 NOT_FLAGS = {
     *("coactive", "lora", "framed", "prompts", "folder", "as_json"),
     *("task", "settings", "folders", "canary"),
-    *("file", "key", "number", "learn", "model_name", "guards", "model_sampling"),
+    *("file", "key", "number", "learn", "model_name", "guards", "examples", "model_sampling"),
 }
 
 

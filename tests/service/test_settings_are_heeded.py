@@ -36,6 +36,7 @@ SERVER = """
 DRAFTING = """
     public_hosts store_by_default guards max_choices max_output_tokens log_texts temperature top_k
     top_p num_candidates selection beta allow_unfinished max_prompt_length max_completion_length
+    memory memory_texts memory_tokens examples
 """
 LEARNING = """
     data_dir database model dtype device backend lora_r lora_alpha lora_dropout lora_target_modules
@@ -87,7 +88,9 @@ def read(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> R
         "total_steps": 10,
     }
     data = tmp_path_factory.mktemp("heeded")
-    settings = settings_for(tiny_model_folder, data, learn=False, port=0, coactive=coactive)
+    settings = settings_for(
+        tiny_model_folder, data, learn=False, port=0, coactive=coactive, memory="last"
+    )
     found: Read = {place: set() for place in HEEDED}
     with noted(found["learning"]):
         learn(settings)
