@@ -137,8 +137,7 @@ def _quickest(draft: str, sent: str, rates: Rates) -> tuple[int, int]:
             apart, inside = None, quicker(inside, opened)
         else:
             again = inside.plus(typed=len(text)) if inside else None
-            opened = apart.plus(typed=len(text), deleted=1) if apart else None
-            apart, inside = quicker(apart, inside), quicker(again, opened)
-    best = quicker(apart, inside)
+            apart, inside = quicker(apart, inside), again
+    best = apart or inside
     assert best is not None
     return best.typed, best.deleted

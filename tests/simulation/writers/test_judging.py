@@ -42,6 +42,8 @@ def test_each_wrong_value_gets_the_first_right_one_of_its_kind() -> None:
     assert READER.corrected("On Friday at 9:30 it is.") == "On Thursday at 14:00 it is."
     assert READER.corrected("On Thursday at 9:30 it is.") == "On Thursday at 14:00 it is."
     assert READER.corrected("On 3 May it is.") == "On 3 May it is."  # no date is known
+    parcel = DraftReader(next(one for one in REQUESTS if one.id == "late-parcel-1"), "Anna Berg")
+    assert parcel.corrected("It rings 2 times for 9 pounds.") == "It rings 2 times for 6 pounds."
 
 
 def test_what_is_about_the_request_is_on_the_topic() -> None:

@@ -133,6 +133,11 @@ def test_so_many_idle_sentences_stay(name: str, kept: int) -> None:
     assert [sentence for sentence in idle if sentence in edited] == idle[:kept]
 
 
+def test_a_sentence_off_the_topic_goes() -> None:
+    about_others = "In room 7 cats, dogs, birds and fish sleep."
+    assert sent("corrects", f"{about_others} {SAYS_ALL}") == SAYS_ALL
+
+
 def test_a_sentence_that_is_said_again_goes() -> None:
     edited = sent("corrects", f"{SAYS_ALL} {SAYS_ALL} {SAYS_ALL}")
     assert edited == SAYS_ALL
@@ -210,6 +215,10 @@ def test_writing_anew_accepts_a_tenth_of_difference_at_most() -> None:
     assert sent("anew", own + "!" * tenth) == own + "!" * tenth
     assert sent("anew", own + "!" * (tenth + 1)) == own
     assert sent("anew", own.replace("Wednesday", "Wed")) == own
+    even = next(one for one in REQUESTS if len(WRITERS["anew"]().own_text(one)) % 10 == 0)
+    whole = WRITERS["anew"]().own_text(even)
+    draft = whole + "!" * (len(whole) // 10)  # a tenth to the letter
+    assert WRITERS["anew"]().sent(even, draft) == draft
     assert sent("anew", own.replace("ninety", "ten")) == own
 
 
