@@ -45,7 +45,7 @@ ROOMS = {
     "step": "ground learners gradient model policy",
     "learner": "ground memory step draft model policy",
     "algorithm": "ground learner",
-    "simulation": "ground losses model policy draft step learner",
+    "simulation": "ground memory losses model policy draft step learner",
     "laboratory": "ground files losses catalog.shapes compute compute.choose model policy draft "
     "step learner algorithm simulation",
     "client": "errors moved records schemas",
@@ -83,6 +83,8 @@ WITHOUT_TORCH = [
     "schemas.requests",
     "simulation",
     "simulation.axes",
+    "simulation.effort",
+    "simulation.writers",
     "laboratory.tasks",
     "laboratory.sentiment",
     "laboratory.arms",

@@ -8,11 +8,13 @@ from corll.config import PRESETS, CoactiveConfig, LoraConfig
 from measured_tables import editors, other_work, service_speeds, steps, study
 from module_tree import tree
 from settings_tables import command_line, configuration
+from writers_table import writers
 
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "library.md": {
         "CoactiveConfig": lambda: configuration(CoactiveConfig, PRESETS["paper"]),
         "LoraConfig": lambda: configuration(LoraConfig),
+        "writers": writers,
     },
     "cli.md": {"commands": command_line},
     "architecture.md": {"tree": tree},

@@ -42,7 +42,7 @@ _ENDINGS = {
     "let": "'s",
 }
 _STEMS = {"will": "wo", "can": "ca", "cannot": "ca"}
-_LONG = {
+LONG_FORMS = {
     "I'm": "I am",
     "I'll": "I will",
     "don't": "do not",
@@ -54,7 +54,9 @@ _LONG = {
     "isn't": "is not",
     "doesn't": "does not",
 }
-_SHORT = re.compile(rf"(?<![\w'’])(?:{'|'.join(_LONG)})(?=[ \t]+[a-z])")
+"""Common contractions and what they stand for."""
+
+_SHORT = re.compile(rf"(?<![\w'’])(?:{'|'.join(LONG_FORMS)})(?=[ \t]+[a-z])")
 
 
 def find_long_forms(text: str, start: int, end: int) -> Iterator[Offence]:
@@ -66,7 +68,7 @@ def find_long_forms(text: str, start: int, end: int) -> Iterator[Offence]:
 def find_expansions(text: str, start: int, end: int) -> Iterator[Offence]:
     """Yield each common contraction within a span, with the long form that it stands for."""
     for match in _SHORT.finditer(text, start, end):
-        yield Offence(match.start(), match.end(), _LONG[match[0]])
+        yield Offence(match.start(), match.end(), LONG_FORMS[match[0]])
 
 
 def _contracted(match: re.Match[str]) -> str:

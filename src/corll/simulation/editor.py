@@ -87,7 +87,7 @@ class RuleEditor(ABC):
             offences = self._offences(text)
             if not offences:
                 return text
-            text = _repair(text, offences)
+            text = repaired(text, offences)
         raise AssertionError(f"{type(self).__name__} undoes its own repairs: {text!r}")
 
     def utility(self, text: str) -> float:
@@ -147,7 +147,8 @@ def _overlap(first: Offence, second: Offence) -> bool:
     return first.start < second.end and second.start < first.end
 
 
-def _repair(text: str, offences: Iterable[Offence]) -> str:
+def repaired(text: str, offences: Iterable[Offence]) -> str:
+    """Return a text with what belongs there in place of offences, which stand in order."""
     parts, position = [], 0
     for offence in offences:
         parts += [text[position : offence.start], offence.replacement]

@@ -41,7 +41,7 @@ _EXCLAMATION = re.compile(r"[.!?]*![.!?]*")
 _MOST_SIGNATURE_LINES, _MOST_SIGNATURE_WORDS = 4, 6
 
 
-class _Parts(NamedTuple):
+class LetterParts(NamedTuple):
     """The places of a letter's parts; the body is without the white space around it."""
 
     heading_end: int
@@ -79,11 +79,11 @@ class LetterEditor(RuleEditor):
         self.closing = f"Kind regards,\n{name}"
 
     def has_content(self, text: str) -> bool:
-        parts = _parse(text)
+        parts = letter_parts(text)
         return super().has_content(text[parts.body_start : parts.body_end])
 
     def find_offences(self, text: str) -> Iterator[Offence]:
-        parts = _parse(text)
+        parts = letter_parts(text)
         start, end = parts.body_start, parts.body_end
         if parts.heading_end:
             yield Offence(0, parts.heading_end, "")
@@ -99,7 +99,7 @@ class LetterEditor(RuleEditor):
         yield from (Offence(mark, mark + 1, "") for mark in _quotes_around(text))
 
     def find_spoilings(self, text: str) -> Iterator[str]:
-        parts = _parse(text)
+        parts = letter_parts(text)
         start, end = parts.body_start, parts.body_end
         for expansion in find_expansions(text, start, end):
             yield text[: expansion.start] + expansion.replacement + text[expansion.end :]
@@ -114,7 +114,8 @@ class LetterEditor(RuleEditor):
         return plain.startswith("\n") and plain.strip() == self.closing
 
 
-def _parse(text: str) -> _Parts:
+def letter_parts(text: str) -> LetterParts:
+    """Find heading, greeting, body and closing of a text; each may be empty."""
     for mark in _quotes_around(text):
         text = f"{text[:mark]} {text[mark + 1 :]}"
     heading = _HEADING.match(text)
@@ -126,7 +127,7 @@ def _parse(text: str) -> _Parts:
     body_end = _closing_start(text, body_start)
     closing = text[body_end:].strip()
     body_end = max(body_start, len(text[:body_end].rstrip()))
-    return _Parts(heading_end, greeting, body_start, body_end, closing)
+    return LetterParts(heading_end, greeting, body_start, body_end, closing)
 
 
 def _blank_length(text: str) -> int:
@@ -154,7 +155,7 @@ def _quotes_around(text: str) -> tuple[int, ...]:
     return start, start + len(inner) - 1
 
 
-def _greeting_offences(text: str, parts: _Parts) -> Iterator[Offence]:
+def _greeting_offences(text: str, parts: LetterParts) -> Iterator[Offence]:
     greeting = parts.greeting
     if greeting is None:
         yield Offence(parts.heading_end, parts.heading_end, "Hello,\n\n")
