@@ -18,8 +18,8 @@ from corll.config import Config
 SOURCE = Path(corll.config.__file__).parent
 
 GROUND = (
-    "version errors moved cache config records text signatures frames edits feedback buffer "
-    "evaluation"
+    "version errors moved cache config records text signatures frames edits guards feedback "
+    "buffer evaluation"
 )
 
 # Each room and what its files may import beside the room itself, wherever in a file. A room is a
@@ -30,7 +30,7 @@ ROOMS = {
     "memory": "ground",
     "schemas": "edits text frames records",
     "catalog": "cache config errors files",
-    "losses": "config errors",
+    "losses": "config errors edits",
     "compute": "config errors compute.kept_prefixes",
     "compute.kept_prefixes": "compute",
     "compute.free_processors": "",
