@@ -47,6 +47,8 @@ ROOMS = {
     "simulation": "ground losses model policy draft step learner",
     "laboratory": "ground files losses catalog.shapes compute compute.choose model policy draft "
     "step learner algorithm simulation",
+    "verdicts": "ground memory",
+    "verdicts.policies": "ground memory compute model policy verdicts",
     "client": "errors moved records schemas",
     "past_texts": "ground files",
     "service": "ground memory schemas service.store service.drafting service.learning "
@@ -55,8 +57,8 @@ ROOMS = {
     "service.versions": "ground files model service service.store",
     "service.drafting": "ground memory compute.kept_prefixes model policy draft service "
     "service.store",
-    "service.learning": "ground schemas files model policy draft gradient step learner service "
-    "service.store service.versions compute.free_processors",
+    "service.learning": "ground memory verdicts verdicts.policies schemas files model policy draft "
+    "gradient step learner service service.store service.versions compute.free_processors",
     "service.api": "ground schemas model service service.store service.versions "
     "service.drafting.requests service.drafting.serving",
     "service.web": "",
@@ -79,6 +81,14 @@ WITHOUT_TORCH = [
     "memory.exchanges",
     "memory.leaks",
     "past_texts.reading",
+    "verdicts.anytime",
+    "verdicts.arms",
+    "verdicts.refusals",
+    "verdicts.ruin",
+    "verdicts.surprisal",
+    "verdicts.survival",
+    "verdicts.tokens",
+    "verdicts.veto",
     "schemas.requests",
     "simulation",
     "simulation.axes",
