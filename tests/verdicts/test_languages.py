@@ -49,6 +49,10 @@ def test_three_words_of_a_language_are_enough_and_two_are_not() -> None:
     assert language_of("the parcel and") is None
 
 
+def test_a_text_that_is_as_much_of_another_language_has_none() -> None:
+    assert language_of("the parcel and it, il pacco non la") is None
+
+
 def test_languages_of_a_user_are_those_of_a_quarter_of_the_texts() -> None:
     assert languages_of([ENGLISH] * 3 + [GERMAN]) == {"English", "German"}
     assert languages_of([ENGLISH] * 4 + [GERMAN]) == {"English"}

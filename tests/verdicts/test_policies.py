@@ -108,12 +108,33 @@ def test_a_text_written_anew_tells_of_what_was_inserted_alone(policy: Policy) ->
     assert found["base"].log_survival is None
 
 
+def survival_by_hand(policy: Policy, text: str, stop: int, risky: str) -> float:
+    """Log-survival of a text that was kept whole, to a place; `risky` is what a closing may follow
+    on."""
+    ids, codec = policy.codec.encode_response(text).token_ids, policy.codec
+    rows = all_logprobs(policy, PROMPT, ids)
+    (opener,) = codec.ids_that_open(CLOSING[0])
+    total = 0.0
+    for n in range(len(ids) - 1):
+        before = codec.decode(ids[:n])
+        if len(before) < stop:
+            risk = sum(float(rows[n, end].exp()) for end in codec.end_ids)
+            risk += float(rows[n, opener].exp()) if before.endswith(risky) else 0.0
+            total += math.log(1 - risk)
+    return total
+
+
 def test_a_kept_closing_is_no_body(policy: Policy) -> None:
-    framed = edit_scores(
-        policy, PROMPT, *encoded(policy, draft=SENT, sent=SENT), closings=[CLOSING]
-    )
-    open_ended = edit_scores(policy, PROMPT, *encoded(policy, draft=SENT, sent=SENT))
-    assert framed["base"].log_survival != open_ended["base"].log_survival
+    found = edit_scores(policy, PROMPT, *encoded(policy, draft=SENT, sent=SENT), closings=[CLOSING])
+    wanted = survival_by_hand(policy, SENT, SENT.index("Kind"), "\n")
+    assert found["base"].log_survival == pytest.approx(wanted, abs=1e-4)
+
+
+def test_a_line_of_the_body_that_begins_as_the_closing_does_is_no_end(policy: Policy) -> None:
+    text = "The parcel is late.\nKind of late. Anna"
+    found = edit_scores(policy, PROMPT, *encoded(policy, draft=text, sent=text), closings=[CLOSING])
+    wanted = survival_by_hand(policy, text, len(text), "never")
+    assert found["base"].log_survival == pytest.approx(wanted, abs=1e-4)
 
 
 def test_weights_that_are_not_finite_are_refused(policy: Policy) -> None:

@@ -103,7 +103,7 @@ def test_a_version_of_nan_never_serves(policy: Policy, share: float) -> None:
     for weight in broken.trainable_parameters().values():
         hit = torch.rand(weight.shape, generator=generator) <= share
         weight.data[hit.to(weight.device)] = math.nan
-    reasons = reasons_against(Examined(broken, [preference], 4.0))
+    reasons = reasons_against(Examined(broken, [preference], 4.0, looked_at=8))
     assert "its log-probabilities are not finite" in reasons
 
 
