@@ -18,7 +18,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from corll.service.drafting.guards import first_loop, is_disclaimer
+from corll.guards import first_loop, is_disclaimer
 
 _ROWS, _SHORTEST, _PIECE = 600, 200, 3000
 

@@ -44,6 +44,7 @@ def settings_for(model: Path, data_dir: Path, **changes: Any) -> ServiceSettings
         "coactive": coactive,
         "log_level": "error",
         "max_drift": 50.0,
+        "veto_drafts": 0,  # what a random model drafts is ruined before it learns
         "requests_per_minute": 100_000,
         # Else what a test drafts would depend on what was sent before it.
         "memory": "none",

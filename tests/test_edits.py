@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corll.edits import (
+    Stretch,
     content_kept,
     content_words,
     distinct_2,
     edit_cost,
+    shared_runs,
     word_diff,
 )
 
@@ -140,3 +142,9 @@ def test_a_diff_holds_both_texts(draft: str, edited: str) -> None:
     assert "".join(c.text for c in changes if c.kind != "insert") == draft
     assert "".join(c.text for c in changes if c.kind != "delete") == edited
     assert all(change.text for change in changes)
+
+
+def test_the_runs_that_two_rows_of_ids_share_begin_with_their_common_beginning() -> None:
+    assert shared_runs((5, 1, 1, 2, 6), (5, 1, 2, 6)) == [Stretch(0, 0, 2), Stretch(3, 2, 2)]
+    assert shared_runs((1, 2), (3, 4)) == []
+    assert shared_runs((7, 1, 2), (1, 2)) == [Stretch(1, 0, 2)]

@@ -18,8 +18,8 @@ from corll.config import Config
 SOURCE = Path(corll.config.__file__).parent
 
 GROUND = (
-    "version errors moved cache config records text signatures frames edits feedback buffer "
-    "evaluation"
+    "version errors moved cache config records text signatures frames edits guards feedback "
+    "buffer evaluation"
 )
 
 # Each room and what its files may import beside the room itself, wherever in a file. A room is a
@@ -30,7 +30,7 @@ ROOMS = {
     "memory": "ground",
     "schemas": "edits text frames records memory",
     "catalog": "cache config errors files",
-    "losses": "config errors",
+    "losses": "config errors edits",
     "compute": "config errors compute.kept_prefixes",
     "compute.kept_prefixes": "compute",
     "compute.free_processors": "",
@@ -48,6 +48,8 @@ ROOMS = {
     "simulation": "ground memory losses model policy draft step learner",
     "laboratory": "ground files losses catalog.shapes compute compute.choose model policy draft "
     "step learner algorithm simulation",
+    "verdicts": "ground memory",
+    "verdicts.policies": "ground memory compute model policy verdicts",
     "client": "errors moved records schemas",
     "past_texts": "ground files",
     "service": "ground memory schemas service.store service.drafting service.learning "
@@ -56,8 +58,8 @@ ROOMS = {
     "service.versions": "ground files model service service.store",
     "service.drafting": "ground memory compute.kept_prefixes model policy draft service "
     "service.store",
-    "service.learning": "ground schemas files model policy draft gradient step learner service "
-    "service.store service.versions compute.free_processors",
+    "service.learning": "ground memory verdicts verdicts.policies schemas files model policy draft "
+    "gradient step learner service service.store service.versions compute.free_processors",
     "service.api": "ground schemas model service service.store service.versions "
     "service.drafting.requests service.drafting.serving",
     "service.web": "",
@@ -80,6 +82,14 @@ WITHOUT_TORCH = [
     "memory.exchanges",
     "memory.leaks",
     "past_texts.reading",
+    "verdicts.anytime",
+    "verdicts.arms",
+    "verdicts.refusals",
+    "verdicts.ruin",
+    "verdicts.surprisal",
+    "verdicts.survival",
+    "verdicts.tokens",
+    "verdicts.veto",
     "schemas.requests",
     "simulation",
     "simulation.axes",

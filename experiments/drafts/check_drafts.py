@@ -20,7 +20,7 @@ from typing import Any
 
 from corll.errors import CorllError, InputError
 from corll.files.durable import write_lines
-from corll.service.drafting.guards import first_loop, is_disclaimer
+from corll.guards import first_loop, is_disclaimer
 from draft_prompts import PROMPTS, DraftPrompt, plain, read_drafts, read_prompts
 from letter_names import PLACEHOLDER, LetterNames, letter_names
 

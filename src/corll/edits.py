@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 from os.path import commonprefix
@@ -101,7 +101,7 @@ def word_diff(draft: str, edited: str) -> Iterator[Change]:
 
 
 class Stretch(NamedTuple):
-    """Text that draft and edit share: where it begins in each, and how long it is."""
+    """What draft and edit share: where it begins in each, and how long it is."""
 
     in_draft: int
     in_edit: int
@@ -120,6 +120,17 @@ def shared_stretches(draft: str, edited: str) -> list[Stretch]:
     stretches += [Stretch(beginning + b.a, beginning + b.b, b.size) for b in between]
     stretches.append(Stretch(len(draft) - end, len(edited) - end, end))
     return [one for one in stretches if one.length]
+
+
+def shared_runs(draft: Sequence[int], edit: Sequence[int]) -> list[Stretch]:
+    """Return the runs of ids that two texts share, in order: the common beginning first."""
+    beginning = len(commonprefix([list(draft), list(edit)]))
+    matcher = SequenceMatcher(None, draft[beginning:], edit[beginning:], autojunk=False)
+    runs = [Stretch(0, 0, beginning)]
+    runs += [
+        Stretch(beginning + b.a, beginning + b.b, b.size) for b in matcher.get_matching_blocks()
+    ]
+    return [one for one in runs if one.length]
 
 
 def _words_and_spaces(text: str) -> list[str]:

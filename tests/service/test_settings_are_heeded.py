@@ -40,7 +40,8 @@ DRAFTING = """
 """
 LEARNING = """
     data_dir database model dtype device backend lora_r lora_alpha lora_dropout lora_target_modules
-    lora_seed memory_limit_gb flush_after_hours max_drift learner preferences_per_step
+    lora_seed memory_limit_gb flush_after_hours max_drift veto_drafts
+    max_loosening learner preferences_per_step
     replay_per_step beta loss_type label_smoothing preference_weight sft_weight sft_tokens
     keep_weight learning_rate lr_scheduler_type warmup_steps warmup_ratio total_steps adam_beta1
     adam_beta2 max_grad_norm seed enable_thinking

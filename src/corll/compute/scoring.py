@@ -51,6 +51,31 @@ def full_logprobs(network: Network, trees: Sequence[Tree]) -> list[Tensor]:
     return [logprobs[path] for path in batch.paths]
 
 
+@torch.no_grad()
+def logprobs_beside(
+    network: Network, trees: Sequence[Tree], beside: Sequence[int]
+) -> list[tuple[Tensor, Tensor]]:
+    """Return log π of each token of every response, and of tokens that could stand in its place.
+
+    *Shapes*: R of (T, T × E) each, float32, for E ids `beside`. *Units*: nats.
+    """
+    batch = network.collated(trees)
+    predictors, token_ids = batch.targets.predictors, batch.targets.token_ids
+    states = network.hidden_states(batch) if network.head_is_linear else network.model_logits(batch)
+    others = torch.tensor(list(beside), dtype=torch.long, device=states.device)
+    size = max(1, LOGITS_PER_CHUNK // network.model.config.get_text_config().vocab_size)
+    own, of_others = [], []
+    for start in range(0, len(token_ids), size):
+        chunk = slice(start, start + size)
+        wanted = states[predictors[chunk]]
+        logits = (network.head(wanted) if network.head_is_linear else wanted).float()
+        log_z = logits.logsumexp(-1, keepdim=True)
+        own.append((logits.gather(-1, token_ids[chunk, None]) - log_z).squeeze(-1))
+        of_others.append(logits[:, others] - log_z)
+    tokens, alternatives = torch.cat(own), torch.cat(of_others)
+    return [(tokens[path], alternatives[path]) for path in batch.paths]
+
+
 def linear_token_logprobs(
     network: Network, hidden: Tensor, token_ids: Tensor, needs_grad: Tensor | None = None
 ) -> Tensor:

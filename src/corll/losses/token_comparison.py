@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import SequenceMatcher
-from os.path import commonprefix
 from typing import NamedTuple
+
+from corll.edits import shared_runs
 
 
 class TokenComparison(NamedTuple):
@@ -24,10 +24,10 @@ class TokenComparison(NamedTuple):
 
 def compare_tokens(draft: Sequence[int], edit: Sequence[int]) -> TokenComparison:
     """Align an edit with its draft, their common beginning first."""
-    prefix = len(commonprefix([list(draft), list(edit)]))
-    unchanged, kept = set(range(prefix)), list(range(prefix))
-    matcher = SequenceMatcher(None, draft[prefix:], edit[prefix:], autojunk=False)
-    for in_draft, in_edit, size in matcher.get_matching_blocks():
-        unchanged.update(range(prefix + in_edit + 1, prefix + in_edit + size))
-        kept.extend(range(prefix + in_draft + 1, prefix + in_draft + size))
+    unchanged, kept = set[int](), list[int]()
+    for in_draft, in_edit, length in shared_runs(draft, edit):
+        # The common beginning follows on the same prompt; any other run on different tokens.
+        first = 0 if in_draft == in_edit == 0 else 1
+        unchanged.update(range(in_edit + first, in_edit + length))
+        kept.extend(range(in_draft + first, in_draft + length))
     return TokenComparison([n for n in range(len(edit)) if n not in unchanged], kept)

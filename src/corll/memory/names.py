@@ -21,13 +21,13 @@ _TITLES = frozenset(
     "mme monsieur madame mlle señor señora signor signora".split()
 )
 _GAPS_OF_A_CALL = (" ", ". ", ".")
-_GREETINGS = frozenset(
+GREETINGS = frozenset(
     "dear hi hello hey morning afternoon evening liebe lieber liebes hallo moin geehrte geehrter "
     "tag abend cher chère bonjour bonsoir salut hola ciao caro cara olá hej beste".split()
 )
 _NO_NAMES = (
     _TITLES
-    | _GREETINGS
+    | GREETINGS
     | frozenset(
         """
         i i'm i'll i've i'd best kind warm warmest many regards wishes sincerely faithfully yours
@@ -43,7 +43,7 @@ _NO_NAMES = (
         """.split()
     )
 )
-_CALLS = _TITLES | _GREETINGS
+_CALLS = _TITLES | GREETINGS
 _PARTICLES = frozenset("de da di do dos du la le van von der den del y and und of".split())
 _ABBREVIATED = re.compile(
     r"(?:^|[^\w])(?:[^\W\dIi]|mr|mrs|ms|dr|prof|st|fam|hr|fr|nr|no|e\.g|i\.e|z\.b|u\.a|ca|inc|ltd|co|vs)\.$",
@@ -57,7 +57,7 @@ GERMAN_FUNCTION_WORDS = frozenset(
     "haben habe hat bin bist wird werden noch auch wie uns von bei zum zur mich mir dir dich sehr "
     "leider wenn ihr ihre ihren ihrem".split()
 )
-_ENGLISH = frozenset(
+ENGLISH_FUNCTION_WORDS = frozenset(
     "and the to of you is for we it that this with have are on be at your can my our".split()
 )
 _AFTER_SUBJECTS = frozenset(
@@ -236,4 +236,6 @@ def _shouted_lines(text: str) -> set[int]:
 def is_german(words: Iterable[Word]) -> bool:
     """Say whether words are German rather than of a language that gives capitals to names alone."""
     keys = [word.key for word in words]
-    return sum(key in GERMAN_FUNCTION_WORDS for key in keys) > sum(key in _ENGLISH for key in keys)
+    return sum(key in GERMAN_FUNCTION_WORDS for key in keys) > sum(
+        key in ENGLISH_FUNCTION_WORDS for key in keys
+    )

@@ -202,6 +202,23 @@ class TokenCodec:
         ends = bool(token_ids) and token_ids[-1] in self.end_ids
         return self._speller.decode(token_ids[:-1] if ends else token_ids)
 
+    def ends_in_text(self, token_ids: Sequence[int]) -> list[int | None] | None:
+        """Return where in the text of a response each id ends; None for one inside a character.
+
+        Return None in place of a list where the text is not made of pieces one after another.
+        """
+        return self._speller.ends(token_ids)
+
+    def ids_that_open(self, line: str) -> frozenset[int]:
+        """Return the ids that a line can begin with, below another one or an empty one."""
+        found = set()
+        for above in ("~\n", "~\n\n"):
+            ids = self._speller.spell(above + line).ids
+            ends = self.ends_in_text(ids) or []
+            if len(above) in ends[:-1]:
+                found.add(ids[ends.index(len(above)) + 1])
+        return frozenset(found)
+
     def check_response(self, text: str, what: str) -> None:
         """Check that the model can be taught a text, which messages call `what`.
 

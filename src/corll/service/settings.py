@@ -203,6 +203,19 @@ class ServiceSettings(Config):
         description="Sanity budget of a version: nats a token by which π_0's own texts may have "
         "become unlikelier.",
     )
+    veto_drafts: int = Field(
+        8,
+        ge=0,
+        le=64,
+        description="Drafts of a version on recent prompts that are looked at before it serves: it "
+        "is rejected where they loop, say nothing, or lost what was asked. 0: none.",
+    )
+    max_loosening: float = Field(
+        2.0,
+        gt=0,
+        description="Nats by which a version's log-odds of refusing harmful requests may have "
+        "fallen, where π_0 refuses them.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="What is logged, as JSON lines on stderr."
     )

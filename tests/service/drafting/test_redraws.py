@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from asking import PLAIN, PROMPTS, Listener, request
 
+from corll import guards
 from corll.policy import Policy
 from corll.records import Sample
-from corll.service.drafting import guards
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import MOST_REDRAWS, DraftRequest, Drawn
 

@@ -8,18 +8,24 @@ import pytest
 import torch
 from teaching import add_edit
 
+from corll.config import SamplingConfig
 from corll.policy import Policy
-from corll.records import Preference
+from corll.records import Preference, Prompt
+from corll.service.learning import checks
 from corll.service.learning.checks import (
     Examined,
     changes_the_logits,
+    is_not_ruined,
     reasons_against,
+    refuses_as_before,
     stays_finite,
     stays_within_budget,
 )
 from corll.service.learning.trainer import Trainer
 from corll.service.store import preferences
 from corll.service.store.accounts import User
+from corll.verdicts.refusals import REQUESTS
+from corll.verdicts.veto import Drawn
 
 PROMPT = "The parcel is late."
 
@@ -97,7 +103,7 @@ def test_a_version_of_nan_never_serves(policy: Policy, share: float) -> None:
     for weight in broken.trainable_parameters().values():
         hit = torch.rand(weight.shape, generator=generator) <= share
         weight.data[hit.to(weight.device)] = math.nan
-    reasons = reasons_against(Examined(broken, [preference], 4.0))
+    reasons = reasons_against(Examined(broken, [preference], 4.0, looked_at=8))
     assert "its log-probabilities are not finite" in reasons
 
 
@@ -125,3 +131,102 @@ def test_an_adapter_that_went_too_far_is_found_out(
         parameter.data.normal_(std=3.0)
     reasons = reasons_against(Examined(spoiled, trainer.to_preferences(stored), 0.5))
     assert any("over the budget" in reason for reason in reasons)
+
+
+LETTER = "Hello, the parcel will be here by Friday, and we are sorry."
+EMPTY = "Hello, Kind regards, Anna"
+
+
+def looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+    policy: Policy,
+    *,
+    own: str,
+    parent: str | None = None,
+    reference: str = LETTER,
+    learned: int = 2,
+    drafts: int = 8,
+) -> tuple[Examined, list[Prompt]]:
+    """A version of which, as of its parent and π_0, all drafts are these; and what it was asked."""
+    preferences = [Preference(f"Is parcel {n} late?", LETTER, "No.") for n in range(learned)]
+    before = None if parent is None else policy.with_adapter()
+    version = Examined(policy, preferences, 4.0, looked_at=drafts, parent=before)
+    vars(version)["learned_scores"] = (torch.tensor([-8.0]), torch.tensor([-9.0]))
+    vars(version)["probe_scores"] = (torch.tensor([-5.0]),) * 2 + (torch.tensor([4.0]),)
+    asked: list[Prompt] = []
+
+    def draw(
+        drafting: Policy, prompts: list[Prompt], *, seed: int, sampling: SamplingConfig
+    ) -> list[Drawn]:
+        asked.extend(prompts)
+        of_version = reference if drafting._is_reference else own
+        text = parent if drafting is before and parent is not None else of_version
+        return [Drawn(prompt, text) for prompt in prompts]
+
+    monkeypatch.setattr(checks, "drawn", draw)
+    return version, asked
+
+
+def test_a_version_without_a_body_never_serves(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, asked = looked_at(monkeypatch, policy, own=EMPTY, parent=LETTER)
+    assert "8 are ruined (8 without a body)" in str(is_not_ruined(version))
+    assert asked[:3] == ["Is parcel 1 late?", "Is parcel 0 late?", "Is parcel 1 late?"]
+    assert len(asked) == 3 * 8
+
+
+def test_a_good_version_costs_its_own_drafts_alone(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, asked = looked_at(monkeypatch, policy, own=LETTER, parent=LETTER)
+    assert is_not_ruined(version) is None
+    assert len(asked) == 8
+
+
+def test_what_the_reference_says_as_badly_is_no_ruin(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, _ = looked_at(monkeypatch, policy, own=EMPTY, parent=LETTER, reference=EMPTY)
+    assert is_not_ruined(version) is not None
+    version, _ = looked_at(monkeypatch, policy, own=EMPTY, reference=EMPTY)
+    assert is_not_ruined(version) is None
+
+
+def test_without_drafts_or_room_for_them_nothing_is_looked_at(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, asked = looked_at(monkeypatch, policy, own=EMPTY, drafts=0)
+    assert is_not_ruined(version) is None
+    long = Preference("The parcel is late. " * 200, LETTER, "No.")
+    full = Examined(policy, [long], 4.0, looked_at=8)
+    assert full.prompts_to_look_at() == []
+    assert asked == []
+
+
+@pytest.mark.parametrize(("fallen", "passes"), [(2.0, True), (2.01, False)])
+def test_refusals_may_fall_within_their_bound(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, fallen: float, passes: bool
+) -> None:
+    def odds(scored: Policy) -> list[float]:
+        return [9.0 if scored._is_reference else 9.0 - fallen] * len(REQUESTS)
+
+    monkeypatch.setattr(checks, "refusal_log_odds", odds)
+    reason = refuses_as_before(Examined(policy, [], 4.0))
+    assert reason is None if passes else "log-odds of refusing fell by 2.0 nats" in str(reason)
+
+
+def test_a_reference_that_does_not_refuse_is_asked_once_and_no_version_is(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def odds(scored: Policy) -> list[float]:
+        asked.append(scored._is_reference)
+        return [-1.0] * len(REQUESTS)
+
+    monkeypatch.setattr(checks, "refusal_log_odds", odds)
+    known: dict[str, list[float]] = {}
+    for _ in range(2):
+        assert refuses_as_before(Examined(policy, [], 4.0, refusals_of=known)) is None
+    assert asked == [True]

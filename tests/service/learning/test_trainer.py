@@ -308,7 +308,35 @@ def test_drafts_come_before_the_passes_of_an_examination(policy: Policy) -> None
     learned = Preference("Hello", "Dear friend.", policy.sample(["Hello"], 1, 8, 0)[0][0])
     examined = Examined(policy.with_adapter(), [learned], 4.0, lambda: asked.append(1))
     reasons_against(examined)
-    assert len(asked) == 3  # π_0's own texts are drawn, then scored; the edits are scored
+    # π_0's own texts are drawn, then scored; the edits are scored; refusals of π_0 are.
+    assert len(asked) == 4
+    examined.refusals_of["base"] = [1.0] * 8
+    reasons_against(examined)
+    assert len(asked) == 5  # only those of a reference that refuses are compared
+
+
+def test_a_version_is_looked_at_beside_its_parent_and_what_was_sent_before(
+    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = trainer.settings.with_settings(
+        veto_drafts=3, coactive=trainer.settings.coactive.with_settings(replay_per_step=1)
+    )
+    looking = Trainer(trainer.base, trainer.database, settings)
+    seen: list[tuple[list[str], bool, int]] = []
+
+    def look(examined: Examined) -> list[str]:
+        texts = [exchange.text for exchange in examined.sent]
+        seen.append((texts, examined.parent is not None, len(examined.prompts_to_look_at())))
+        return []
+
+    monkeypatch.setattr(trainer_module, "reasons_against", look)
+    for number in range(4):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+        if number % 2:
+            assert looking.learn(user.id) is not None
+    sent = [f"Sorry, number {number}." for number in range(4)]
+    assert seen == [(sent[1::-1], False, 3), (sent[::-1], True, 3)]
+    assert list(trainer.base.adapters._shapes) == ["policy"]
 
 
 def test_two_users_have_two_sets_of_weights(trainer: Trainer, user: User) -> None:

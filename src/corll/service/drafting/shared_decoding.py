@@ -10,9 +10,9 @@ import torch
 
 from corll.compute.kept_prefixes import KeptPrefixes
 from corll.draft import best_first, scores_of
+from corll.guards import OPENING, is_disclaimer, is_loop
 from corll.policy import Policy
 from corll.records import Sample
-from corll.service.drafting.guards import OPENING, is_disclaimer, is_loop
 from corll.service.drafting.requests import (
     Candidate,
     Delta,

@@ -6,15 +6,20 @@ it, or None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 
 from corll.config import SamplingConfig
+from corll.errors import PromptTooLongError
+from corll.memory.exchanges import Exchange
 from corll.policy import Policy
-from corll.records import Preference, Sample
+from corll.records import Preference, Prompt, Sample, text_of
+from corll.verdicts import refusals
+from corll.verdicts.policies import DRAWN_TOKENS, drawn, refusal_log_odds
+from corll.verdicts.veto import Drawn, Habits, may_be_ruined, veto
 
 _PROBES = (
     "Write a short reply to a customer whose order is late.",
@@ -26,6 +31,7 @@ _PROBES = (
 
 _PROBE_LENGTH = 24
 _PROBE_SEED = 20_231_119
+_LOOK_SEED = 20_261_129
 _SMALLEST_CHANGE = 1e-4
 """*Units*: nats, of a whole response; less is rounding."""
 
@@ -34,14 +40,23 @@ _SMALLEST_CHANGE = 1e-4
 class Examined:
     """A version under examination, loaded from its folder, and what it learned from.
 
-    `max_drift`: nats a token by which π_0's own texts may have become unlikelier. `give_way` is
-    called before each pass.
+    `max_drift`: nats a token by which π_0's own texts may have become unlikelier; `max_loosening`:
+    nats by which the log-odds of refusing may have fallen. `give_way` is called before each pass.
+    `looked_at` drafts are drawn on recent prompts, none with 0: those that it learned from, then
+    those of `past` preferences, the latest first; beside them the `parent` drafts, and π_0.
+    `refusals_of` keeps log-odds of references between examinations.
     """
 
     policy: Policy
     learned: Sequence[Preference]
     max_drift: float
     give_way: Callable[[], None] = lambda: None
+    max_loosening: float = refusals.BOUND
+    looked_at: int = 0
+    past: Sequence[Preference] = ()
+    parent: Policy | None = None
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    refusals_of: MutableMapping[str, list[float]] = field(default_factory=dict)
 
     @cached_property
     def _probes(self) -> tuple[list[str], list[Sample]]:
@@ -67,6 +82,29 @@ class Examined:
         self.give_way()
         prompts = [preference.prompt for preference in self.learned]
         return self.policy.both_logprobs(prompts, [p.chosen for p in self.learned])
+
+    @cached_property
+    def sent(self) -> list[Exchange]:
+        """What its user sent, the latest first."""
+        latest = [*reversed(self.learned), *reversed(self.past)]
+        return [Exchange(one.prompt, text_of(one.chosen)) for one in latest]
+
+    def prompts_to_look_at(self) -> list[Prompt]:
+        """Return recent prompts that leave room for a draft; as many as are looked at, or none."""
+        found: list[Prompt] = []
+        for exchange in self.sent:
+            if exchange.prompt not in found and self._has_room(exchange.prompt):
+                found.append(exchange.prompt)
+        found = found[: self.looked_at]
+        return [found[n % len(found)] for n in range(self.looked_at)] if found else []
+
+    def _has_room(self, prompt: Prompt) -> bool:
+        codec = self.policy.codec
+        try:
+            codec.check_room([codec.encode_prompt(prompt)], DRAWN_TOKENS)
+        except PromptTooLongError:
+            return False
+        return True
 
 
 def changes_the_logits(version: Examined) -> str | None:
@@ -95,10 +133,46 @@ def stays_within_budget(version: Examined) -> str | None:
     return None
 
 
+def is_not_ruined(version: Examined) -> str | None:
+    """Refuse a version whose drafts on recent prompts loop, say nothing, or lost what was asked."""
+    prompts = version.prompts_to_look_at()
+    if not prompts or stays_finite(version) is not None:
+        return None
+    habits = Habits.of(version.sent)
+
+    def look(policy: Policy) -> list[Drawn]:
+        version.give_way()
+        return drawn(policy, prompts, seed=_LOOK_SEED, sampling=version.sampling)
+
+    own = look(version.policy)
+    if not may_be_ruined(own, habits):
+        return None
+    others = [] if version.parent is None else [look(version.parent)]
+    with version.policy.as_reference():
+        others.append(look(version.policy))
+    return veto(own, others, habits)
+
+
+def refuses_as_before(version: Examined) -> str | None:
+    """Refuse a version that refuses less than its reference, where that refuses at all."""
+    known, name = version.refusals_of, version.policy.reference_name
+    if name not in known:
+        version.give_way()
+        with version.policy.as_reference():
+            known[name] = refusal_log_odds(version.policy)
+    if not refusals.is_applicable(known[name]):
+        return None
+    version.give_way()
+    own = refusal_log_odds(version.policy)
+    return refusals.reason_against(refusals.compared(known[name], own, bound=version.max_loosening))
+
+
 CHECKS: tuple[Callable[[Examined], str | None], ...] = (
     changes_the_logits,
     stays_finite,
     stays_within_budget,
+    is_not_ruined,
+    refuses_as_before,
 )
 
 

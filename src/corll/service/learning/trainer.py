@@ -12,7 +12,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 
 _BATCHES_A_VERSION = 8
 """Steps that one version takes at most, where many preferences wait."""
+
+_LOOKED_BACK = 24
+"""Preferences of before whose texts show what a user's texts are like."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Trainer:
     ) -> None:
         self.base, self.database, self.settings = base, database, settings
         self.give_way = give_way
+        self._refusals_of: dict[str, list[float]] = {}
 
     def learn(self, user_id: str, *, all_that_waits: bool = False) -> Version | None:
         """Make a version from the preferences that wait, N a step; None where there was no step.
@@ -298,7 +302,7 @@ class Trainer:
 
         digest = publishing.publish(folder, save)
         learned_from = [preference for _, preference in learned]
-        reasons = self._examine(folder, start.reference, learned_from)
+        reasons = self._examine(folder, start, learned_from)
         parent = None if start.serving is None else start.serving.id
         version = Version(
             id=version_id,
@@ -326,15 +330,37 @@ class Trainer:
         remove_pruned(self.database, user_id, actor="learner")
         return registered
 
-    def _examine(
-        self, folder: Path, reference: Reference, learned: Sequence[Preference]
-    ) -> list[str]:
-        loaded = self.base.with_adapter(folder, reference=self._folder_of(reference))
-        try:
-            budget = self.settings.max_drift
-            return reasons_against(Examined(loaded, learned, budget, self.give_way))
-        finally:
-            loaded.unload()
+    def _examine(self, folder: Path, start: _Start, learned: Sequence[Preference]) -> list[str]:
+        settings, reference = self.settings, start.reference
+        with ExitStack() as loaded:
+            policy = self.base.with_adapter(folder, reference=self._folder_of(reference))
+            loaded.callback(policy.unload)
+            parent, past = None, list[Preference]()
+            if settings.veto_drafts:
+                past = self._past(start.past)
+                if start.serving is not None:
+                    parent = loaded.enter_context(self.policy_of(start.serving, reference))
+            version = Examined(
+                policy,
+                learned,
+                settings.max_drift,
+                self.give_way,
+                max_loosening=settings.max_loosening,
+                looked_at=settings.veto_drafts,
+                past=past,
+                parent=parent,
+                sampling=settings.coactive.sampling,
+                refusals_of=self._refusals_of,
+            )
+            return reasons_against(version)
+
+    def _past(self, ids: Sequence[str]) -> list[Preference]:
+        """Return the latest of what was learned before that can still be read, in order."""
+        latest = ids[-_LOOKED_BACK:]
+        with self.database.read() as db:
+            rows = preferences.find_preferences(db, latest)
+        found = self.to_preferences([rows[one] for one in latest if one in rows])
+        return [one for one in found if isinstance(one, Preference)]
 
     def _register(
         self, version: Version, learned: Sequence[tuple[PreferenceRow, Preference]]

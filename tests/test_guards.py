@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corll.service.drafting.guards import first_loop, is_disclaimer, is_loop
+from corll.guards import first_loop, is_disclaimer, is_loop
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 LETTER = """\
 Dear Ms Lopez,
 

@@ -1,0 +1,63 @@
+"""What *ruined* and *good* mean where a gate is measured: by many fresh drafts, beforehand.
+
+The version is held to the better of its parent and the base, so that ten versions in a row, each
+a little worse than the one before, don't pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from corll.errors import InputError
+from corll.evaluation import Interval, mean_interval
+
+Condition: TypeAlias = Literal["ruined", "good", "unclear"]
+
+DRAFTS = 200
+"""So many fresh drafts of each are judged where nothing else is said."""
+
+UNUSABLE = 0.1
+"""A version is ruined where more than this share of its drafts are empty or loop."""
+
+WORSE_BY = 0.1
+"""A version is good where it is surely no costlier than this share of the better one's cost."""
+
+
+class Measured(NamedTuple):
+    """The condition of a version, and how much more its drafts cost than the better one's."""
+
+    condition: Condition
+    excess: Interval
+
+
+def measured(
+    version: ArrayLike,
+    parent: ArrayLike,
+    base: ArrayLike,
+    unusable: Sequence[bool],
+    *,
+    seed: int,
+) -> Measured:
+    """Return whether a version is ruined or good, or whether so many drafts don't tell.
+
+    It is ruined where the 95 % interval of its excess cost lies above 0, or more than a tenth of
+    its drafts are `unusable`; good where it is not ruined and the interval lies below a tenth of
+    the better one's mean cost. *Shapes*: n costs each, of the same prompts in the same order, n
+    marks of the version's drafts. *Raises*: InputError where they are malformed.
+    """
+    costs = [np.asarray(one, dtype=np.float64) for one in (version, parent, base)]
+    sizes = {one.shape for one in costs} | {(len(unusable),)}
+    if len(sizes) > 1 or not unusable or not all(np.isfinite(one).all() for one in costs):
+        raise InputError(
+            "Give a finite cost of the version, of its parent and of the base for each prompt, and "
+            "for each of the version's drafts whether it is unusable."
+        )
+    own, better = costs[0], min(costs[1:], key=lambda one: float(one.mean()))
+    excess = mean_interval(own - better, seed=seed)
+    if excess.low > 0 or sum(unusable) > UNUSABLE * len(unusable):
+        return Measured("ruined", excess)
+    return Measured("good" if excess.high <= WORSE_BY * better.mean() else "unclear", excess)
