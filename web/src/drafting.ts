@@ -7,6 +7,9 @@ import { LineEnds } from "./lineEnds";
 import { EventReader } from "./serverSentEvents";
 import type { Asked } from "./sheet";
 
+/** How ids of worked examples begin; all others are of texts that the user sent. */
+const EXAMPLE = "example-";
+
 export interface Drafted {
   id: string;
   text: string;
@@ -16,6 +19,10 @@ export interface Drafted {
   /** Ended by the limit on its length, or in a loop. */
   cut: boolean;
   looped: boolean;
+  /** Facts of earlier letters in it that nobody asked for. */
+  leaks: string[];
+  /** How many of the user's letters stood before it. */
+  letters: number;
 }
 
 export interface Wanted extends Asked {
@@ -31,7 +38,16 @@ export interface Wanted extends Asked {
 /** *Raises*: Refused; Unreachable where the draft breaks off; AbortError by the signal. */
 export async function draw(wanted: Wanted): Promise<Drafted> {
   const response = await answerTo("POST", "/v1/chat/completions", bodyOf(wanted), wanted.signal);
-  const made: Drafted = { id: "", text: "", version: undefined, stored: true, cut: false, looped: false };
+  const made: Drafted = {
+    id: "",
+    text: "",
+    version: undefined,
+    stored: true,
+    cut: false,
+    looped: false,
+    leaks: [],
+    letters: 0,
+  };
   const lines = new LineEnds();
   const take = (piece: string): void => {
     if (piece === "") return;
@@ -48,6 +64,8 @@ export async function draw(wanted: Wanted): Promise<Drafted> {
       made.version = chunk.corll.version;
       made.stored = chunk.corll.stored;
       made.looped = (chunk.corll.looped ?? []).length > 0;
+      made.leaks = (chunk.corll.leaks ?? []).map((leak) => leak.text);
+      made.letters = (chunk.corll.memory ?? []).filter((id) => !id.startsWith(EXAMPLE)).length;
     }
   }
   take(lines.rest());

@@ -5,6 +5,7 @@ import type { UserAndLearner } from "./apiTypes";
 import { say } from "./announcer";
 import { el, replaceChildren } from "./elements";
 import { onEvent } from "./events";
+import { leakNote } from "./leakNote";
 import type { SheetDraft } from "./sheet";
 import { clock, count } from "./wording";
 
@@ -31,7 +32,12 @@ export class QuietLine {
   }
 
   private render(): void {
-    const parts = [this.draft && drafter(this.draft), user.value && untilNext(user.value), this.news];
+    const parts = [
+      this.draft && drafter(this.draft),
+      this.draft && leakNote(this.draft),
+      user.value && untilNext(user.value),
+      this.news,
+    ];
     const said = parts.filter((part): part is string => Boolean(part));
     replaceChildren(this.element, ...said.map((part) => el("span", {}, part)));
   }
@@ -45,7 +51,8 @@ function drafter(draft: SheetDraft): string {
       : "The draft broke off.";
   }
   const who = draft.version === null ? "the base model" : `your version ${draft.version}`;
-  return `Drafted by ${who}.${howItEnded(draft)}`;
+  const after = draft.letters ? ` after ${count(draft.letters, "letter")} of yours` : "";
+  return `Drafted by ${who}${after}.${howItEnded(draft)}`;
 }
 
 function howItEnded(draft: SheetDraft): string {

@@ -32,6 +32,10 @@ export interface SheetDraft extends Asked {
   cut: boolean;
   /** Whether it was stopped since it repeated itself. */
   looped?: boolean;
+  /** Facts of earlier letters in it that nobody asked for. */
+  leaks?: string[];
+  /** How many of the user's letters stood before it. */
+  letters?: number;
   /** The draft that it goes on with, and that one's text as it stood: the beginning of this one. */
   goesOn?: { key: string; text: string };
 }
