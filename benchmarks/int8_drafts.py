@@ -1,12 +1,14 @@
 """Drafts by weights in int8 against the model's own: how quick they are, and how near.
 
-    python benchmarks/int8_drafts.py [--model NAME] [--quick] [--keep]
+    python benchmarks/int8_drafts.py [--model NAME] [--quick] [--errors] [--keep]
 
 A draft of 150 tokens after a prompt of 300, alone and eight at a time, by corll in int8, by corll
 in the model's own dtype, by `transformers.generate` and, where `llama-cpp-python` is installed, by
 llama.cpp from the file that the model was converted from and from the same in Q8_0. The first token
 of such a draft against theirs. Then the divergence KL(own ‖ int8) of the
-next token, in nats, along drafts of the writing prompts: both are fed the same tokens.
+next token, in nats, along drafts of 200 writing prompts: both are fed the same tokens. And what
+drafts of both cost twelve simulated writers, in seconds to send. `--errors` measures these two
+alone.
 """
 
 from __future__ import annotations
@@ -19,24 +21,34 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 from transformers import AutoModelForCausalLM
 
 import llama_cpp_peer
 from corll import Policy
 from corll.catalog.entries import find_model
 from corll.catalog.here import file_here
+from corll.config import SamplingConfig
+from corll.evaluation import mean_interval
 from corll.model.loading import EMBEDDED_MODEL
+from corll.simulation.effort import seconds_to_send
+from corll.simulation.writers import WRITERS, WritingRequest, writing_requests
 from corll.simulation.writing_prompts import writing_prompts
 from drafting import draft, generate
 from edits import random_text, single_token_words
 from measuring import LORA, Case, interleaved, new_parser, parse, write
 
 PROMPT_LENGTH, NEW_TOKENS, AT_ONCE, DIVERGENCE_TOKENS = 300, 150, 8, 32
+EDITED_TOKENS, EDITED_SAMPLING = 160, SamplingConfig(temperature=0.3, top_p=0.9, top_k=20)
 
 
-def cases(model: str, *, quick: bool) -> Iterator[Case]:
+def cases(model: str, *, quick: bool, only_errors: bool = False) -> Iterator[Case]:
     policy = Policy.load(model, lora=LORA, int8_drafts=True)
     dtype = str(policy.dtype).removeprefix("torch.")
+    if only_errors:
+        yield divergence(policy, model, dtype, prompts=16 if quick else 200)
+        yield costs_of_editing(policy, model, dtype, requests=4 if quick else 32)
+        return
     words = single_token_words(policy.tokenizer)
     prompt = policy.codec.encode_prompt(random_text(random.Random(0), words, PROMPT_LENGTH))
     for count in (1,) if quick else (1, AT_ONCE):
@@ -111,7 +123,8 @@ def timed(
 
 def divergence(policy: Policy, model: str, dtype: str, *, prompts: int) -> Case:
     """KL of the next token, on average over the tokens of drafts; its time is of no interest."""
-    texts = (writing_prompts("train") + writing_prompts("held_out"))[:prompts]
+    requested = [request.prompt for request in writing_requests("train")]
+    texts = [*writing_prompts("train"), *writing_prompts("held_out"), *requested][:prompts]
     found: list[float] = []
     begun = time.perf_counter()
     for start in range(0, len(texts), AT_ONCE):
@@ -150,8 +163,52 @@ def divergences(policy: Policy, prompts: list[str]) -> list[float]:
     return found
 
 
+def costs_of_editing(policy: Policy, model: str, dtype: str, *, requests: int) -> Case:
+    """What drafts cost writers who never saw the model learn: `ours` of int8, `peer` of its own."""
+    asked = writing_requests("held_out")[:requests]
+    int8, own = (
+        [
+            statistics.mean(
+                seconds_to_send(text, writer().sent(request, text)) for writer in WRITERS.values()
+            )
+            for request, text in zip(asked, texts, strict=True)
+        ]
+        for texts in (drafts_of(policy, asked, exactly=exactly) for exactly in (False, True))
+    )
+    change = mean_interval(np.array(int8) - np.array(own), seed=0)
+    return Case(
+        f"int8 drafts: {model}, seconds to send {len(asked)} drafts",
+        [statistics.mean(int8)],
+        [statistics.mean(own)],
+        f"corll in {dtype}",
+        dtype=dtype,
+        more={
+            "difference": change.mean,
+            "difference_low": change.low,
+            "difference_high": change.high,
+        },
+    )
+
+
+def drafts_of(policy: Policy, asked: list[WritingRequest], *, exactly: bool) -> list[str]:
+    """A draft of each request, drawn with the same random numbers whatever the weights."""
+    prompts, texts = [request.prompt for request in asked], []
+    for start in range(0, len(prompts), AT_ONCE):
+        some = prompts[start : start + AT_ONCE]
+        seeds = list(range(start, start + len(some)))
+        drawn = policy.start(
+            some, 1, EDITED_TOKENS, seeds, sampling=EDITED_SAMPLING, exactly=exactly
+        )
+        while policy.advance(drawn):
+            pass
+        texts += [policy.codec.decode(branch.token_ids) for branch in drawn.branches()]
+    return texts
+
+
 if __name__ == "__main__":
     parser: argparse.ArgumentParser = new_parser(__doc__)
     parser.add_argument("--model", default=EMBEDDED_MODEL)
+    parser.add_argument("--errors", action="store_true", help="divergence and cost of edits alone")
     chosen = parse(parser)
-    write(cases(chosen.model, quick=chosen.quick), "int8_drafts", keep=chosen.keep, latest=False)
+    found = cases(chosen.model, quick=chosen.quick, only_errors=chosen.errors)
+    write(found, "int8_drafts", keep=chosen.keep, latest=False)
