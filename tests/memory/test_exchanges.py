@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from corll.errors import InputError
-from corll.memory.exchanges import Exchange, with_memory
+from corll.memory.exchanges import Exchange, is_single, with_memory
 from corll.records import Message, Verbatim
 
 TEA = Exchange("Coming for tea?", "Gladly.", "edit_1")
@@ -44,6 +44,17 @@ def test_what_the_template_is_told_is_the_requests_own() -> None:
         "messages": [ASKED, {"role": "assistant", "content": "Yes"}, ASKED],
         "chat_template_kwargs": {"enable_thinking": False},
     }
+
+
+def test_a_prompt_is_single_or_under_way() -> None:
+    system = {"role": "system", "content": "Be brief."}
+    assert is_single("Tea?")
+    assert is_single([ASKED])
+    assert is_single([system, ASKED])
+    assert is_single({"messages": [ASKED], "chat_template_kwargs": {}})
+    assert not is_single([*TEA_TURNS, ASKED])
+    assert not is_single([system])
+    assert not is_single(Verbatim("Once"))
 
 
 def test_nothing_changes_without_a_memory() -> None:

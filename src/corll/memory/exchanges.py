@@ -9,12 +9,13 @@ from corll.records import (
     Exchange,
     Message,
     Prompt,
+    Verbatim,
     messages_of,
     template_kwargs_of,
     turns_of,
 )
 
-__all__ = ["Exchange", "texts_of", "with_memory"]
+__all__ = ["Exchange", "is_single", "texts_of", "with_memory"]
 
 
 def with_memory(prompt: Prompt, memory: Sequence[Exchange]) -> Prompt:
@@ -33,6 +34,17 @@ def with_memory(prompt: Prompt, memory: Sequence[Exchange]) -> Prompt:
     messages: list[Message] = [*own[:first], *turns, *own[first:]]
     told = template_kwargs_of(prompt)
     return messages if told is None else {"messages": messages, "chat_template_kwargs": told}
+
+
+def is_single(prompt: Prompt) -> bool:
+    """Say whether a prompt is one thing that is asked, and no conversation under way.
+
+    A system message may stand before it. A text that is continued as it stands is none.
+    """
+    content = messages_of(prompt)
+    if isinstance(content, str):
+        return not isinstance(content, Verbatim)
+    return [turn["role"] for turn in content if turn["role"] not in SYSTEM_ROLES] == ["user"]
 
 
 def texts_of(prompt: Prompt) -> list[str]:

@@ -15,7 +15,7 @@ from corll.evaluation import question
 from corll.frames import FRAMES, FrameName, Framing
 from corll.memory.choosing import MemoryChoice, MemorySettings, choose
 from corll.memory.examples import worked_examples
-from corll.memory.exchanges import Exchange
+from corll.memory.exchanges import Exchange, is_single
 from corll.memory.leaks import OwnFrame, own_frame
 from corll.records import Prompt
 from corll.service.drafting.requests import NOTHING_OWN, DraftRequest, VersionFolder
@@ -60,23 +60,26 @@ class Recall:
     ) -> Recalled:
         """Return what stands before a prompt of a user; None for one who is not remembered.
 
-        `choice` takes the place of the setting.
+        `choice` takes the place of the setting. A conversation under way has letters neither
+        before it nor among them: what was said in it is before it already.
         """
         choice = self._settings.memory if choice is None else choice
-        if user is None or not (user.store and user.learn) or choice == "none":
+        remembers = user is not None and user.store and user.learn and choice != "none"
+        if user is None or not remembers or not is_single(prompt):
             return Recalled(self._examples(framing))
         most = self._settings.memory_texts
         past = past_exchanges(db, user.id, framing.frame, most=_MOST_READ, in_steps_of=most)
-        pinned = [one for one in past.exchanges if one.id in past.pinned]
-        others = [one for one in past.exchanges if one.id not in past.pinned]
+        letters = [one for one in past.exchanges if is_single(one.prompt)]
+        pinned = [one for one in letters if one.id in past.pinned]
+        others = [one for one in letters if one.id not in past.pinned]
         left = self._settings.memory_tokens - sum(map(self._size, pinned))
         chosen: list[Exchange] = []
         if left > 0:
             chosen = choose(
                 others, question(prompt), MemorySettings(choice, most, left), self._count_tokens
             )
-        examples = () if len(past.exchanges) >= ENOUGH_LETTERS else self._examples(framing)
-        latest = [one.text for one in past.exchanges[-_SHOW_THE_FRAME:]]
+        examples = () if len(letters) >= ENOUGH_LETTERS else self._examples(framing)
+        latest = [one.text for one in letters[-_SHOW_THE_FRAME:]]
         return Recalled((*examples, *pinned, *chosen), own_frame(latest))
 
     def request_like(

@@ -115,6 +115,21 @@ def test_the_base_and_a_continued_text_have_none(remembering: RunningService) ->
     assert memory_of(remembering.post("completions", body)) == []
 
 
+def test_a_conversation_under_way_has_none_and_is_none(remembering: RunningService) -> None:
+    agree(remembering, "talks")
+    single = send(remembering, "talks", "Tea?", "Gladly.")
+    turns = [
+        {"role": "user", "content": "Cake?"},
+        {"role": "assistant", "content": "Which?"},
+        {"role": "user", "content": "The red one."},
+    ]
+    body = {"model": "corll", "messages": turns, "user": "talks"}
+    reply = remembering.post("chat/completions", body)
+    assert memory_of(reply) == []
+    remembering.post("edits", {"draft_id": reply["id"], "text": "Yes, the red one."})
+    assert memory_of(drafted(remembering, "talks")) == [single]
+
+
 class TestFrames:
     FRAMED: ClassVar = {"frame": "reply", "hint": "yes", "sign_as": "Anna"}
 
