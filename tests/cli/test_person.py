@@ -86,7 +86,7 @@ def test_a_person_is_asked_for_a_hint_and_shown_the_message_without_its_frame(
         run.see("Is it in?").see("Draft").see("q quit").press(ENTER)
     run.see("Which message shall I answer?").press(CTRL_D)
     assert run.end() == 0
-    assert "You write letters" not in run.shown
+    assert "received this message" not in run.shown
     framed = [Framing("reply", hint, "Anna").around("Is it in?") for hint in ("yes, Fri", "")]
     assert [edit.draft.prompt for edit in read_journal(folder)] == framed
 
@@ -100,7 +100,7 @@ def test_a_person_is_asked_for_a_hint_and_shown_the_message_without_its_frame(
     for asked in ("Coming?", "When?"):
         again.see(asked).see("q quit").press(ENTER)
     assert again.end() == 0
-    assert "You write letters" not in again.shown
+    assert "received this message" not in again.shown
     assert [edit.draft.prompt for edit in read_journal(tmp_path / "file")] == [
         Framing("write", "no", "Bo").around("Coming?"),
         Framing("write").around("When?"),

@@ -263,10 +263,36 @@ def test_of_a_framed_prompt_what_the_user_wrote_is_shown_and_the_whole_is_a_clic
     framed.locator("summary").first.click()
     expect(framed.get_by_text("To say: yes, two")).to_be_visible()
     expect(framed.get_by_text("Signed as: Anna")).to_be_visible()
-    whole = framed.get_by_text("You write letters for Anna")
+    whole = framed.get_by_text("Anna received this message")
     expect(whole).to_be_hidden()
     framed.get_by_text("What the model was told").click()
     expect(whole).to_be_visible()
+    assert desk.errors == []
+
+
+def test_letters_can_be_kept_from_requests_pinned_and_forgotten(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    user = "remembers"
+    service.put(f"users/{user}/consent", {"store": True, "learn": True})
+    for number in range(2):
+        draft = service.draft(f"Parcel {number} is late.", user=user)
+        body = {"draft_id": draft["id"], "text": f"Dear customer, parcel {number} comes soon."}
+        service.post("edits", body)
+    desk = open_desk(service, user)
+    desk.open("/data")
+    letters = desk.page.get_by_role("listitem").filter(has_text="comes soon")
+    expect(letters).to_have_count(2)
+    newest = letters.filter(has_text="parcel 1")
+    newest.get_by_role("button", name="Never").click()
+    newest.get_by_role("button", name="Never: undo").click()
+    newest.get_by_role("button", name="Always").click()
+    expect(newest.get_by_role("button", name="Always: undo")).to_be_visible()
+    marks = {one["text"]: one["mark"] for one in service.get(f"users/{user}/memory")["data"]}
+    assert list(marks.values()) == ["pinned", None]
+    desk.page.get_by_role("button", name="Forget all until now").click()
+    expect(desk.page.get_by_text("None yet: what you send")).to_be_visible()
+    assert service.get(f"users/{user}/memory")["data"] == []
     assert desk.errors == []
 
 

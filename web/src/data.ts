@@ -6,12 +6,14 @@ import type { Session } from "./apiTypes";
 import { user } from "./account";
 import { consentForm, holdbackField } from "./consentForm";
 import { button, el } from "./elements";
+import { Letters } from "./letters";
 import { LocalTexts } from "./localTexts";
 import { Records } from "./records";
 import type { Outbox } from "./unsent";
 
 export async function dataPage(main: HTMLElement, session: Session, outbox: Outbox): Promise<void> {
   const records = new Records();
+  const letters = new Letters();
   main.append(
     el(
       "div",
@@ -25,13 +27,15 @@ export async function dataPage(main: HTMLElement, session: Session, outbox: Outb
       el("p", {}, el("a", { href: "/v1/users/me/export", download: true }, "Everything that is kept of you"), ", as JSON lines: drafts, edits, comparisons, versions, and the log of your consent."),
       el("h2", {}, "In this browser only"),
       new LocalTexts(session.user.id, outbox).element,
+      el("h2", {}, "Letters that stand before your next requests"),
+      letters.element,
       el("h2", {}, "Every draft and edit"),
       records.element,
       el("h2", {}, "What can be undone, and what not"),
       ...undoing(),
     ),
   );
-  await records.load();
+  await Promise.all([records.load(), letters.load()]);
 }
 
 /** Consent is not retroactive unless the user says so. */
@@ -60,6 +64,7 @@ function undoing(): HTMLElement[] {
   return [
     "Switching “Learn from my edits” off takes your model out of use at once. Its weights stay, and hold what they learned.",
     "What a version has learned it may repeat, so only going back to a version from before a text takes that text out of use. “Learning” has the way back.",
+    "A letter stands before your requests only while you agree to both. “Never” and “Forget all” work from the next draft on; what was learned from a letter stays learned.",
     "Switching “Keep my drafts and edits” off keeps nothing new; what was kept before stays, until whoever runs this server deletes it.",
     "Texts that you handed over under “First minutes” can be forgotten there, save what a version has learned from them.",
     "Nobody can undo what has left the server: exports, backups of its disk, and texts that you copied and sent.",
