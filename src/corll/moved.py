@@ -30,7 +30,6 @@ MODULES = {
     "corll.linear": "corll.laboratory.linear_world",
     "corll.lora": "corll.compute.lora",
     "corll.mapped_weights": "corll.model.mapped_weights",
-    "corll.memory": "corll.model.memory",
     "corll.models": "corll.model.loading",
     "corll.packing": "corll.compute.packing",
     "corll.run_folder": "corll.files.run_folder",

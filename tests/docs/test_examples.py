@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from corll.compute.choose import BACKENDS
-from corll.config import LOSS_TYPES
+from corll.config import LEARNERS, LOSS_TYPES
+from corll.learners.registry import KINDS as LEARNER_KINDS
 from corll.losses import PREFERENCE_LOSSES
 from corll.model.loading import EMBEDDED_MODEL
 from corll.policy import Policy
@@ -35,6 +36,7 @@ def _in_a_folder_of_its_own(
     work.mkdir()
     monkeypatch.chdir(work)
     registries: list[dict[str, Any]] = [PREFERENCE_LOSSES, LOSS_TYPES, BACKENDS]
+    registries += [LEARNERS, LEARNER_KINDS]
     before = [dict(registry) for registry in registries]
     yield
     for registry, content in zip(registries, before, strict=True):
