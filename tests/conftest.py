@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -60,6 +62,16 @@ def tiny_gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random GPT-2, a base model that takes plain text."""
     tokenizer = build_tokenizer(chat=False)
     return _save(tmp_path_factory.mktemp("gpt2"), build_gpt2(len(tokenizer)), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def roomy_model_folder(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny Llama with a context that has room for worked examples and past letters."""
+    folder = tmp_path_factory.mktemp("roomy") / "model"
+    shutil.copytree(tiny_model_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 16_384}))
+    return folder
 
 
 @pytest.fixture(params=["llama", "gpt2"])

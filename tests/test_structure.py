@@ -60,7 +60,7 @@ ROOMS = {
     "service.store",
     "service.learning": "ground memory verdicts verdicts.policies schemas files model policy draft "
     "gradient step learner service service.store service.versions compute.free_processors",
-    "service.api": "ground schemas model service service.store service.versions "
+    "service.api": "ground memory schemas model service service.store service.versions "
     "service.drafting.requests service.drafting.serving",
     "service.web": "",
     "cli": "ground memory schemas files catalog auto model policy draft learner algorithm "

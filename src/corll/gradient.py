@@ -17,7 +17,6 @@ from torch import Tensor
 from corll.errors import InputError
 from corll.losses import Objective, PairLogprobs, PairTokens
 from corll.losses.token_comparison import TokenComparison, compare_tokens
-from corll.memory.exchanges import with_memory
 from corll.policy import PackedItem, Policy
 from corll.records import Preference, ReferenceLogprobs
 
@@ -58,8 +57,9 @@ def encode_pair(
         raise InputError("Chosen and rejected are the same text: there is nothing to prefer.")
     if remembering:
         room = max(len(chosen), len(rejected))
-        prompt = with_memory(prompt, codec.memory_within(prompt, preference.memory, room=room))
-    prompt_ids = codec.encode_prompt(prompt)
+        _, prompt_ids = codec.encode_behind(prompt, preference.memory, room=room)
+    else:
+        prompt_ids = codec.encode_prompt(prompt)
     for ids in (chosen, rejected):
         codec.check_fits(prompt_ids, ids)
     rows = policy.pack(prompt_ids, [chosen, rejected])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -33,24 +32,20 @@ def test_a_prompt_is_drafted_for_in_its_frame(
 
 
 def test_worked_examples_stand_before_a_framed_prompt(
-    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    roomy_model_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = tmp_path / "roomy"
-    shutil.copytree(tiny_model_folder, model)
-    config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 16_384}))
     framing = Framing("reply", "yes, Fri", "Anna")
     flags = ["--frame", "reply", "--hint", "yes, Fri", "--sign-as", "Anna", "--json", *SMALL]
 
     def ids(*more: str) -> tuple[int, ...]:
-        assert main(["draft", "Coming?", "--model", str(model), *flags, *more]) == 0
+        assert main(["draft", "Coming?", "--model", str(roomy_model_folder), *flags, *more]) == 0
         return tuple(json.loads(capsys.readouterr().out)["candidates"][0]["token_ids"])
 
     def drawn(prompt: Prompt) -> tuple[int, ...]:
         sampling = DraftSettings(prompts=()).coactive().sampling
         return policy.sample([prompt], 1, 3, 0, sampling=sampling)[0][0].token_ids
 
-    policy = Policy.load(model, dtype="float32")
+    policy = Policy.load(roomy_model_folder, dtype="float32")
     framed = framing.around("Coming?")
     assert ids() == drawn(with_memory(framed, worked_examples(framing)))
     assert ids("--no-examples") == drawn(framed)

@@ -16,6 +16,7 @@ from architectures import write
 from corll.config import LoraConfig
 from corll.errors import AdapterError
 from corll.policy import Policy
+from peft_adapters import made_by_peft
 from tiny_models import logits, perturb_adapter
 
 # PEFT says these of its own doing, wherever a test calls it as a user of PEFT would.
@@ -30,20 +31,11 @@ def logits_of(policy: Policy) -> Tensor:
         return logits(policy.base.model)
 
 
-def made_by_peft(base: Path, folder: Path, settings: dict[str, Any]) -> tuple[Path, Any]:
+def made_and_loaded(base: Path, folder: Path, settings: dict[str, Any]) -> tuple[Path, Any]:
     """An adapter away from zero, and the model that PEFT loads it onto."""
-    plain, loaded = (
-        AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32) for _ in range(2)
-    )
-    config = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], **settings}
-    model = peft.get_peft_model(plain, peft.LoraConfig(task_type="CAUSAL_LM", **config))
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    model.save_pretrained(folder)
-    return folder, peft.PeftModel.from_pretrained(loaded, folder).eval()
+    made_by_peft(base, folder, **settings)
+    plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    return folder, peft.PeftModel.from_pretrained(plain, folder).eval()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +54,7 @@ def made_by_peft(base: Path, folder: Path, settings: dict[str, Any]) -> tuple[Pa
     ids=str,
 )
 def test_their_numbers(tiny_model_folder: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
-    folder, theirs = made_by_peft(tiny_model_folder, tmp_path / "theirs", settings)
+    folder, theirs = made_and_loaded(tiny_model_folder, tmp_path / "theirs", settings)
     policy = Policy.load(tiny_model_folder, dtype="float32", adapter=folder)
     beside = policy.with_adapter(folder)
     with_theirs_as_reference = Policy.load(tiny_model_folder, dtype="float32", reference=folder)
@@ -80,8 +72,8 @@ def test_their_numbers(tiny_model_folder: Path, tmp_path: Path, settings: dict[s
 def test_one_on_further_layers_is_refused_beside_another_and_leaves_it(
     tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    first, _ = made_by_peft(tiny_model_folder, tmp_path / "1", {"layers_to_transform": [1]})
-    further, _ = made_by_peft(tiny_model_folder, tmp_path / "2", {"use_rslora": True})
+    first, _ = made_and_loaded(tiny_model_folder, tmp_path / "1", {"layers_to_transform": [1]})
+    further, _ = made_and_loaded(tiny_model_folder, tmp_path / "2", {"use_rslora": True})
     policy = Policy.load(tiny_model_folder, dtype="float32", adapter=first)
     before = {name for name, _ in policy.base.model.named_parameters()}
     with pytest.raises(AdapterError, match="on layers that the first adapter of this one"):

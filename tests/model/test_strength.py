@@ -16,6 +16,7 @@ from corll.errors import AdapterError, InputError
 from corll.model import file_names
 from corll.model.strength import STRENGTHS, fold, fold_in_place, scaled
 from corll.policy import Policy
+from peft_adapters import made_by_peft
 from tiny_models import logits, perturb_adapter, weights
 
 # PEFT says these of its own doing, wherever a test calls it as a user of PEFT would.
@@ -23,20 +24,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated"),
     pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys"),
 ]
-
-
-def made_by_peft(base: Path, folder: Path, **settings: Any) -> Path:
-    """A saved adapter away from zero."""
-    plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    config = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], **settings}
-    model = peft.get_peft_model(plain, peft.LoraConfig(task_type="CAUSAL_LM", **config))
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    model.save_pretrained(folder)
-    return folder
 
 
 def merged(base: Path, folder: Path) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from tokenizers.processors import TemplateProcessing
 
 from corll.errors import InputError, ModelNotFoundError, PromptTooLongError
 from corll.model.tokens import TokenCodec
-from corll.records import Sample, Verbatim
+from corll.records import Prompt, Sample, Verbatim
 from tiny_models import CHAT_TEMPLATE, END, build_tokenizer
 from tiny_tokenizers import (
     ALL,
@@ -281,6 +281,11 @@ class TestPrompts:
             base_codec().encode_prompt("Coming on Friday?", limit=length - 1)
 
 
+def earlier(prompt: Prompt, codec: TokenCodec | None = None) -> int:
+    codec = codec or chat_codec()
+    return codec.earlier_tokens(prompt, codec.encode_prompt(prompt))
+
+
 class TestEarlierTokens:
     TURNS: ClassVar = [
         {"role": "user", "content": "Tea?"},
@@ -289,7 +294,7 @@ class TestEarlierTokens:
 
     def count(self, *last: str) -> list[int]:
         asked = [[*self.TURNS, {"role": "user", "content": text}] for text in last]
-        return [chat_codec().earlier_tokens(prompt) for prompt in asked]
+        return [earlier(prompt) for prompt in asked]
 
     def test_they_are_the_same_whatever_is_asked_last(self) -> None:
         one, other = self.count("And cake?", "Milk, please, and sugar.")
@@ -308,13 +313,13 @@ class TestEarlierTokens:
         )
 
     def test_a_single_message_and_a_text_have_none(self) -> None:
-        assert chat_codec().earlier_tokens("Tea?") == 0
-        assert chat_codec().earlier_tokens(self.TURNS[:1]) == 0
-        assert base_codec().earlier_tokens("Tea?") == 0
+        assert earlier("Tea?") == 0
+        assert earlier(self.TURNS[:1]) == 0
+        assert earlier("Tea?", base_codec()) == 0
 
     def test_what_the_template_is_told_counts(self) -> None:
         asked = {"messages": [*self.TURNS, self.TURNS[0]], "chat_template_kwargs": {}}
-        assert chat_codec().earlier_tokens(asked) == self.count("Tea?")[0]
+        assert earlier(asked) == self.count("Tea?")[0]
 
 
 class TestRoom:

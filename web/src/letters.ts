@@ -58,20 +58,20 @@ export class Letters {
     return el("li", {}, el("span", { dir: "auto" }, shortened(letter.text, LONGEST)), " ", ...choices);
   }
 
-  private async mark(letter: RememberedText, mark: Mark): Promise<void> {
-    try {
-      await ask("PUT", `/v1/users/me/memory/${encodeURIComponent(letter.id)}`, { mark });
-      say(said(mark));
-      await this.load();
-    } catch (error) {
-      warn(sayError(error));
-    }
+  private mark(letter: RememberedText, mark: Mark): Promise<void> {
+    const path = `/v1/users/me/memory/${encodeURIComponent(letter.id)}`;
+    return this.change(ask("PUT", path, { mark }), said(mark));
   }
 
-  private async forget(): Promise<void> {
+  private forget(): Promise<void> {
+    const forgotten = "From the next draft on none of these letters stands before a request.";
+    return this.change(ask("DELETE", "/v1/users/me/memory"), forgotten);
+  }
+
+  private async change(asked: Promise<unknown>, done: string): Promise<void> {
     try {
-      await ask("DELETE", "/v1/users/me/memory");
-      say("From the next draft on none of these letters stands before a request.");
+      await asked;
+      say(done);
       await this.load();
     } catch (error) {
       warn(sayError(error));

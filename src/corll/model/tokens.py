@@ -148,34 +148,40 @@ class TokenCodec:
 
         `room` is the tokens that are to follow on the prompt.
         """
+        return self.encode_behind(prompt, memory, room=room)[0]
+
+    def encode_behind(
+        self, prompt: Prompt, memory: Sequence[Exchange], *, room: int
+    ) -> tuple[tuple[Exchange, ...], tuple[int, ...]]:
+        """Return the memory of `memory_within`, and the ids of the prompt behind it.
+
+        *Raises*: as `encode_prompt` for the prompt alone.
+        """
         for left_out in range(len(memory)):
             try:
                 ids = self.encode_prompt(with_memory(prompt, memory[left_out:]))
                 self.check_room([ids], room)
             except PromptTooLongError:
                 continue
-            return tuple(memory[left_out:])
-        return ()
+            return tuple(memory[left_out:]), ids
+        return (), self.encode_prompt(prompt)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, without what a template puts around it."""
         return len(self._speller.encode(text))
 
-    def earlier_tokens(self, prompt: Prompt) -> int:
+    def earlier_tokens(self, prompt: Prompt, ids: Sequence[int]) -> int:
         """Return how many first tokens of an encoded prompt stand before its last message.
 
-        They are those that the prompt shares with another last message; of a text there are none.
+        `ids` are the prompt's own. Earlier ones are those that it shares with another last message;
+        of a text there are none.
         """
         messages = messages_of(prompt)
         if isinstance(messages, str) or len(messages) < 2:
             return 0
         other = [*messages[:-1], {**messages[-1], "content": _OTHER_MESSAGE}]
-        kwargs = template_kwargs_of(prompt)
-        own, others = (
-            self._speller.encode(self.template.render(conversation, kwargs))
-            for conversation in (messages, other)
-        )
-        return sum(1 for _ in takewhile(bool, map(eq, own, others)))
+        others = self._speller.encode(self.template.render(other, template_kwargs_of(prompt)))
+        return sum(1 for _ in takewhile(bool, map(eq, ids, others)))
 
     def check_room(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
         """Check that each prompt and its response fit together. *Raises*: PromptTooLongError."""

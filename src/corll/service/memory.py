@@ -64,8 +64,7 @@ class Recall:
         before it nor among them: what was said in it is before it already.
         """
         choice = self._settings.memory if choice is None else choice
-        remembers = user is not None and user.store and user.learn and choice != "none"
-        if user is None or not remembers or not is_single(prompt):
+        if user is None or not user.is_remembered or choice == "none" or not is_single(prompt):
             return Recalled(self._examples(framing))
         most = self._settings.memory_texts
         past = past_exchanges(db, user.id, framing.frame, most=_MOST_READ, in_steps_of=most)

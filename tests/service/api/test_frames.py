@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -198,16 +197,11 @@ def test_a_model_without_a_chat_template_cannot_be_told(
 
 @pytest.fixture(scope="module")
 def roomy(
-    tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    roomy_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
     """A service with a model of a longer context, which has room for all of them."""
-    model = tmp_path_factory.mktemp("roomy") / "model"
-    shutil.copytree(tiny_model_folder, model)
-    config = json.loads((model / "config.json").read_text())
-    config["max_position_embeddings"] = 16_384
-    (model / "config.json").write_text(json.dumps(config))
     data = tmp_path_factory.mktemp("data")
-    with running_service(settings_for(model, data, learn=False)) as service:
+    with running_service(settings_for(roomy_model_folder, data, learn=False)) as service:
         yield service
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,17 +19,13 @@ ASKED = "Is the red one in stock?"
 
 @pytest.fixture(scope="module")
 def remembering(
-    tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    roomy_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
     """A service that remembers, whose model has a context with room for it."""
-    model = tmp_path_factory.mktemp("roomy") / "model"
-    shutil.copytree(tiny_model_folder, model)
-    config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 16_384}))
     data = tmp_path_factory.mktemp("data")
     # A random model tells facts of a memory by chance, for which guards would draw it anew.
     settings = settings_for(
-        model, data, learn=False, memory="last", memory_tokens=8_000, guards=False
+        roomy_model_folder, data, learn=False, memory="last", memory_tokens=8_000, guards=False
     )
     with running_service(settings) as service:
         yield service

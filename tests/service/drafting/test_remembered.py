@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from corll.records import Prompt, Verbatim
 from corll.service.drafting import requests
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import VersionFolder
-from patience import PATIENCE_S
+from running_service import until
 from tiny_models import perturb_adapter
 
 MEMORY = (
@@ -160,10 +159,7 @@ def test_a_text_that_is_continued_has_no_memory(engine: Engine) -> None:
 
 class TestPreparing:
     def wait_for(self, engine: Engine) -> None:
-        end = time.monotonic() + PATIENCE_S
-        while engine._preparing and time.monotonic() < end:
-            time.sleep(0.01)
-        assert not engine._preparing
+        until(lambda: not engine._preparing)
 
     def test_what_is_prepared_is_not_computed_again(
         self, engine: Engine, monkeypatch: pytest.MonkeyPatch

@@ -75,8 +75,8 @@ class CpuLayerOperations(LayerOperations):
         """Attend for one more token of each row, where its keys and values lie for that."""
         if not isinstance(cached, CompiledBranchingLayer) or mask is None:
             return None
-        if not cached.is_initialized:  # a prompt of one token
-            return None
+        if not cached.is_initialized:
+            return None  # of a prompt of one token: it is taken as prompts are
         return cached.attend_token(heads, *angles, mask, scaling)
 
 

@@ -10,8 +10,10 @@ from sqlalchemy import Connection
 
 from corll.evaluation import question
 from corll.frames import FrameName
+from corll.memory.exchanges import Exchange
 from corll.schemas.answers import Memory, RememberedText
 from corll.schemas.requests import MemoryMarkRequest
+from corll.schemas.states import MemoryMark
 from corll.service.api.callers import CurrentCaller
 from corll.service.api.error_answers import not_found
 from corll.service.store import remembered
@@ -50,9 +52,7 @@ async def put_mark(
             return None
         now = time.time()
         remembered.set_mark(db, user.id, exchange_id, body.mark, actor=caller.actor, now=now)
-        return RememberedText(
-            id=found.id, asked=question(found.prompt), text=found.text, mark=body.mark
-        )
+        return _told(found, body.mark)
 
     answer: RememberedText | None = await caller.services.write(write)
     if answer is None:
@@ -71,18 +71,17 @@ async def clear_memory(user_id: str, caller: CurrentCaller) -> Memory:
         remembered.clear(db, user.id, actor=caller.actor, now=time.time())
 
     await caller.services.write(write)
-    return Memory(object="list", data=[], has_more=False, remembers=_remembers(user))
+    return Memory(object="list", data=[], has_more=False, remembers=user.is_remembered)
 
 
 def _listed(db: Connection, user: User, frame: FrameName, limit: int) -> Memory:
     marks = marks_of(db, user.id)
     past = past_exchanges(db, user.id, frame, most=_MOST_LISTED, with_skipped=True).exchanges
-    data = [
-        RememberedText(id=one.id, asked=question(one.prompt), text=one.text, mark=marks.get(one.id))
-        for one in past[: -limit - 1 : -1]
-    ]
-    return Memory(object="list", data=data, has_more=len(past) > limit, remembers=_remembers(user))
+    data = [_told(one, marks.get(one.id)) for one in past[: -limit - 1 : -1]]
+    return Memory(
+        object="list", data=data, has_more=len(past) > limit, remembers=user.is_remembered
+    )
 
 
-def _remembers(user: User) -> bool:
-    return user.store and user.learn
+def _told(letter: Exchange, mark: MemoryMark | None) -> RememberedText:
+    return RememberedText(id=letter.id, asked=question(letter.prompt), text=letter.text, mark=mark)

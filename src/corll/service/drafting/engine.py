@@ -204,12 +204,11 @@ class Engine:
             room = max(1, codec.context_length - len(prompt_ids))
             request = replace(request, max_new_tokens=min(request.max_new_tokens, room))
         codec.check_room([prompt_ids], request.max_new_tokens)
-        room = len(begun) + request.max_new_tokens
-        memory = codec.memory_within(request.prompt, request.memory, room=room)
-        request = replace(request, memory=memory)
-        if memory:
-            prompt_ids = (*codec.encode_prompt(request.whole_prompt), *begun)
-        earlier = codec.earlier_tokens(request.whole_prompt)
+        if request.memory:
+            room = len(begun) + request.max_new_tokens
+            memory, ids = codec.encode_behind(request.prompt, request.memory, room=room)
+            request, prompt_ids = replace(request, memory=memory), (*ids, *begun)
+        earlier = codec.earlier_tokens(request.whole_prompt, prompt_ids)
         if earlier < _FEWEST_KEPT:
             earlier = 0
         return DraftJob(request, prompt_ids, on_event, beginning, earlier)

@@ -11,6 +11,7 @@ import torch
 from corll.compute.kept_prefixes import KeptPrefixes
 from corll.draft import best_first, scores_of
 from corll.guards import OPENING, is_disclaimer, is_loop
+from corll.memory.leaks import Leak
 from corll.policy import Policy
 from corll.records import Sample
 from corll.service.drafting.requests import (
@@ -38,6 +39,7 @@ class _Row:
     stopped: bool = False
     looped: bool = False
     unusable: bool = False
+    leaks: tuple[Leak, ...] = ()
     logprobs: list[TokenLogprob] = field(default_factory=list)
     logprobs_told: int = 0
 
@@ -151,6 +153,8 @@ class Session:
         row.text = text
         if request.guarded:
             self._guard(row, ids, job)
+        if row.ended or is_last:
+            self._look_for_leaks(row, job)
         if row.ended and not finished:
             self._decoding.stop([row.number])
 
@@ -162,9 +166,14 @@ class Session:
             row.unusable = row.unusable or is_disclaimer(row.text or self._text_of(ids, job))
         if (row.looped or (row.unusable and job.can_redraw)) and not row.ended:
             row.ended, row.text = True, self._text_of(ids, job)
-        if row.ended and job.can_redraw and (leaks := job.request.leaks(row.text)):
+
+    @staticmethod
+    def _look_for_leaks(row: _Row, job: DraftJob) -> None:
+        """Find facts of past letters in a candidate; where it can be drawn anew it is unusable."""
+        row.leaks = job.request.leaks(row.text)
+        if row.leaks and job.can_redraw:
             row.unusable = True
-            job.leaking |= {leak.exchange_id for leak in leaks}
+            job.leaking |= {leak.exchange_id for leak in row.leaks}
 
     def _tell(self, job: DraftJob, rows: Sequence[_Row], *, progressed: bool) -> None:
         """Tell what of the texts cannot change any more or, where one is to be chosen, how many
@@ -238,8 +247,7 @@ class Session:
             sample = Sample(row.text, ids, logprob, branch.finished)
             whole = sample if job.beginning is None else _joined(job.beginning, sample)
             ended, logprobs = branch.finished or row.stopped, tuple(row.logprobs)
-            leaks = job.request.leaks(row.text)
-            candidates.append(Candidate(whole, row.text, ended, row.looped, logprobs, leaks))
+            candidates.append(Candidate(whole, row.text, ended, row.looped, logprobs, row.leaks))
         return candidates
 
     def _ranked(

@@ -45,6 +45,11 @@ class User:
     holdback: float
     created_at: float
 
+    @property
+    def is_remembered(self) -> bool:
+        """Whether texts that they sent may stand before their requests."""
+        return self.store and self.learn
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
