@@ -119,6 +119,31 @@ def test_the_usual_words_are_those_for_a_name_or_for_none(
             expect(words).to_have_value(usual[frame])
 
 
+def test_nobody_types_before_the_usual_words_are_there(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "early", learn=False)
+    held: list[Any] = []
+    desk.page.route("**/v1/frames", lambda route: held.append(route))
+    desk.page.get_by_text("What the model is told").click()
+    words = desk.page.get_by_label("Around the message")
+    expect(words).to_be_visible()
+    expect(words).not_to_be_editable()
+    until(lambda: desk.page.wait_for_timeout(20) or held)
+    held.pop().continue_()
+    expect(words).to_have_value(FRAMES_WITHOUT_NAME["reply"])
+    expect(words).to_be_editable()
+
+
+def test_the_words_can_be_told_where_the_usual_ones_cannot_be_read(
+    service: RunningService, open_desk: OpenDesk
+) -> None:
+    desk = open_desk(service, "blind", learn=False)
+    desk.page.route("**/v1/frames", lambda route: route.abort())
+    desk.page.get_by_text("What the model is told").click()
+    expect(desk.page.get_by_label("Around the message")).to_be_editable()
+
+
 def test_own_words_with_a_name_that_is_missing_are_not_left_out_in_silence(
     service: RunningService, open_desk: OpenDesk
 ) -> None:

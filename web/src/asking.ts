@@ -90,6 +90,7 @@ export class Asking {
       dir: "auto",
       rows: 8,
       maxlength: MOST_TEMPLATE,
+      readonly: true,
       on: { input: () => this.reword(this.wordsBox.value, calls.changed) },
     });
     const forget = (): void => {
@@ -178,6 +179,7 @@ export class Asking {
     changed();
   }
 
+  /** Nobody types in the box before the usual words are there, or they would come between the typed ones. */
   private async readUsual(): Promise<void> {
     if (!this.words.open || this.usual.length > 0) return;
     try {
@@ -185,6 +187,8 @@ export class Asking {
       this.render();
     } catch (error) {
       warn(sayError(error));
+    } finally {
+      this.wordsBox.readOnly = false;
     }
   }
 

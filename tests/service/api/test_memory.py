@@ -57,7 +57,10 @@ def test_the_first_edit_stands_before_the_second_draft(remembering: RunningServi
     reply = drafted(remembering, "first", seed=5)
     assert memory_of(reply) == [edit]
     policy = Policy.load(remembering.settings.model, dtype="float32")
-    past = Exchange([{"role": "user", "content": "Do you sell kettles?"}], "We do. Anna")
+    (letter,) = remembering.get("users/first/memory")["data"]
+    # It begins with the white space of its draft, which a client is taken to have stripped.
+    assert letter["text"].lstrip() == "We do. Anna"
+    past = Exchange([{"role": "user", "content": "Do you sell kettles?"}], letter["text"])
     whole = with_memory([{"role": "user", "content": ASKED}], [past])
     sampling = remembering.settings.coactive.sampling
     expected = policy.sample([whole], 1, 12, 5, sampling=sampling)[0][0]
