@@ -48,6 +48,7 @@ def settings_for(model: Path, data_dir: Path, **changes: Any) -> ServiceSettings
         "requests_per_minute": 100_000,
         # Else what a test drafts would depend on what was sent before it.
         "memory": "none",
+        "serving": "both",
         **changes,
     }
     return ServiceSettings(**fields)

@@ -28,7 +28,7 @@ ROOMS = {
     **dict.fromkeys(GROUND.split(), "ground"),
     "files": "ground",
     "memory": "ground",
-    "schemas": "edits text frames records memory",
+    "schemas": "edits text frames records memory verdicts",
     "catalog": "cache config errors files",
     "losses": "config errors edits",
     "compute": "config errors compute.kept_prefixes",
@@ -52,15 +52,15 @@ ROOMS = {
     "verdicts.policies": "ground memory compute model policy verdicts",
     "client": "errors moved records schemas",
     "past_texts": "ground files",
-    "service": "ground memory schemas service.store service.drafting service.learning "
+    "service": "ground memory verdicts schemas service.store service.drafting service.learning "
     "service.versions service.api catalog auto model policy compute.free_processors",
-    "service.store": "ground memory schemas",
+    "service.store": "ground memory verdicts schemas",
     "service.versions": "ground files model service service.store",
-    "service.drafting": "ground memory compute.kept_prefixes model policy draft service "
+    "service.drafting": "ground memory verdicts compute.kept_prefixes model policy draft service "
     "service.store",
     "service.learning": "ground memory verdicts verdicts.policies schemas files model policy draft "
     "gradient step learner service service.store service.versions compute.free_processors",
-    "service.api": "ground memory schemas model service service.store service.versions "
+    "service.api": "ground memory verdicts schemas model service service.store service.versions "
     "service.drafting.requests service.drafting.serving",
     "service.web": "",
     "cli": "ground memory schemas files catalog auto model policy draft learner algorithm "

@@ -47,7 +47,9 @@ CALLS: list[tuple[Call[Any], type[BaseModel]]] = [
         requests.ImportRequest,
     ),
     (
-        calls.update_consent(store=True, learn=True, share=True, holdback=0.1, include_past=True),
+        calls.update_consent(
+            store=True, learn=True, share=True, holdback=0.1, arm="auto", include_past=True
+        ),
         requests.ConsentRequest,
     ),
 ]

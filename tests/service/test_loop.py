@@ -181,6 +181,37 @@ def test_a_blind_holdback_measures_what_learning_is_worth(service: RunningServic
     service.put("users/kind/consent", {"holdback": 0})
 
 
+def test_a_coin_finds_out_which_arm_saves_a_user_edits(service: RunningService) -> None:
+    assert service.get("users/kind")["arm"] == "both"
+    assert service.draft(user="kind", seed=1)["corll"]["arm"] == "weights"
+    service.put("users/kind/consent", {"arm": "auto"})
+    assert service.draft(user="kind", seed=1)["corll"]["arm"] == "weights"  # it can be repeated
+    before = service.get("users/kind/learning")
+    assert (before["arms"]["costs"], before["arms"]["difference"]) == ([], None)
+    for number in range(24):
+        draft = service.draft(user="kind")
+        assert draft["corll"]["blind"] is True
+        assert {"arm", "version"}.isdisjoint(draft["corll"])
+        service.post("edits", {"draft_id": draft["id"], "text": f"Dear friend {number}."})
+    learning = service.get("users/kind/learning")
+    arms = learning["arms"]
+    told = (arms["choice"], arms["serving"], arms["challenger"], arms["share"])
+    assert told == ("auto", "weights", "base", 0.3)
+    assert arms["verdict"] in ("better", "worse", "not known yet")
+    costs = {figure["arm"]: figure for figure in arms["costs"]}
+    assert costs["base"]["count"] + costs["weights"]["count"] == 24
+    difference = arms["difference"]["mean"]
+    assert difference == pytest.approx(costs["base"]["mean"] - costs["weights"]["mean"])
+    assert learning["benefit"] == before["benefit"]
+    drafted_by = [answer["arm"] for answer in learning["answers"][-24:]]
+    assert drafted_by.count("base") == costs["base"]["count"]
+    lines = service.http.get("/v1/users/kind/export").text.splitlines()
+    assert [json.loads(line)["serving"] for line in lines if '"coin"' in line] == ["weights"]
+    refused = service.http.put("/v1/users/kind/consent", json={"arm": "best"})
+    assert refused.status_code == 400
+    service.put("users/kind/consent", {"arm": "both"})
+
+
 def test_past_texts_are_learned_from_and_measured(service: RunningService) -> None:
     agree(service, "old")
     items = [

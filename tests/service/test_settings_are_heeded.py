@@ -36,7 +36,7 @@ SERVER = """
 DRAFTING = """
     public_hosts store_by_default guards max_choices max_output_tokens log_texts temperature top_k
     top_p num_candidates selection beta allow_unfinished max_prompt_length max_completion_length
-    memory memory_texts memory_tokens examples
+    memory memory_texts memory_tokens examples serving
 """
 LEARNING = """
     data_dir database model dtype device backend lora_r lora_alpha lora_dropout lora_target_modules

@@ -14,6 +14,48 @@ export interface AnsweredDraft {
   accepted: boolean;
   /** Characters changed per character sent. */
   edit_cost: number;
+  /** Which arm drafted; null where a model was named, and for what is older. */
+  arm: "base" | "memory" | "weights" | "both" | null;
+}
+
+/** What drafts of an arm cost, on which the coin decided in its present trial. */
+export interface ArmFigure {
+  /** The mean. */
+  mean: number;
+  /** The lower end of its interval. */
+  low: number;
+  /** The upper end of its interval. */
+  high: number;
+  /** Drafts that were answered. */
+  count: number;
+  /** Share of them that were sent as they were. */
+  accepted: number;
+  /** The arm. */
+  arm: "base" | "memory" | "weights" | "both";
+}
+
+/**
+ * Which arm drafts for a user, and what is known of it from drafts that a coin decided on.
+ *
+ * An arm is `base`, `memory` (behind past letters), `weights` (what was learned) or `both`.
+ */
+export interface Arms {
+  /** What was chosen; `auto` leaves it to the coin. */
+  choice: "auto" | "base" | "memory" | "weights" | "both";
+  /** The arm that drafts, where there is what it needs. */
+  serving: "base" | "memory" | "weights" | "both";
+  /** The arm that is tried beside it; null for none. */
+  challenger: "base" | "memory" | "weights" | "both" | null;
+  /** The challenger's share of drafts, 0 to 1. */
+  share: number;
+  /** Whether the challenger is better, by the coin's drafts alone. */
+  verdict: "better" | "worse" | "not known yet";
+  /** Of the present trial, by arm. */
+  costs: ArmFigure[];
+  /** Edit cost of the challenger less that of the arm that serves, below 0 where the challenger saves edits; null while either has none. */
+  difference: Interval | null;
+  /** Earlier trials in order. */
+  decided: DecidedTrial[];
 }
 
 /** What was drafted in a chat. */
@@ -268,6 +310,8 @@ export interface ConsentRequest {
   share?: boolean | null;
   /** Share of drafts from the base, to measure the benefit. */
   holdback?: number | null;
+  /** What drafts: the `base` alone, behind past letters (`memory`), what was learned (`weights`), `both`, or what a coin finds to save most (`auto`). */
+  arm?: "auto" | "base" | "memory" | "weights" | "both" | null;
   /** Whether edits that came before consent may be learned from too. */
   include_past?: boolean;
 }
@@ -284,6 +328,18 @@ export interface CostFigure {
   count: number;
   /** Share of them that were sent as they were. */
   accepted: number;
+}
+
+/** A trial between two arms that the coin decided. */
+export interface DecidedTrial {
+  /** The arm that served from then on. */
+  winner: "base" | "memory" | "weights" | "both";
+  /** The other one. */
+  loser: "base" | "memory" | "weights" | "both";
+  /** The drafts that decided it. */
+  drafts: number;
+  /** When that was, in seconds since 1970. */
+  decided_at: number;
 }
 
 /** Something that is gone from now on. */
@@ -326,7 +382,9 @@ export interface DraftFacts {
   memory?: string[];
   /** Facts of these texts that stand in the draft though neither the request nor most of the user's texts hold them, to be looked at before it is sent; left out where there are none. */
   leaks?: LeakedFact[];
-  /** True where chance decided whether a version drafts; left out otherwise. */
+  /** Which arm drafted: `base`, `memory` (behind past letters), `weights` (what was learned) or `both`; left out while blind, and where a model was named. */
+  arm?: "base" | "memory" | "weights" | "both";
+  /** True where chance decided who drafts; left out otherwise. */
   blind?: boolean;
 }
 
@@ -479,7 +537,7 @@ export interface ErrorDetail {
 /** A line of an export: a record of the store, with its own fields beside `record`. */
 export interface ExportLine {
   /** What kind of record it is. */
-  record: "user" | "draft" | "edit" | "comparison" | "preference" | "import" | "import_item" | "lineage" | "version" | "audit";
+  record: "user" | "draft" | "edit" | "comparison" | "preference" | "import" | "import_item" | "coin" | "trial" | "lineage" | "version" | "audit";
   [more: string]: unknown;
 }
 
@@ -715,6 +773,8 @@ export interface LearningReport {
   edit_cost_held_back: CostFigure | null;
   /** The two sides of the blind measurement. */
   benefit: Benefit | null;
+  /** Which arm drafts, and how it compares with another. */
+  arms: Arms;
 }
 
 /** A link that signs a browser in, once. */
@@ -1143,6 +1203,8 @@ export interface User {
   consent: Consent;
   /** Share of drafts that the reference writes, 0 to 0.5. */
   holdback: number;
+  /** What drafts: `base`, `memory`, `weights`, `both`, or what a coin finds. */
+  arm: "auto" | "base" | "memory" | "weights" | "both";
   /** Preferences that wait to be learned from. */
   waiting: number;
   /** The number of the version that drafts. */
@@ -1165,6 +1227,8 @@ export interface UserAndLearner {
   consent: Consent;
   /** Share of drafts that the reference writes, 0 to 0.5. */
   holdback: number;
+  /** What drafts: `base`, `memory`, `weights`, `both`, or what a coin finds. */
+  arm: "auto" | "base" | "memory" | "weights" | "both";
   /** Preferences that wait to be learned from. */
   waiting: number;
   /** The number of the version that drafts. */

@@ -4,7 +4,8 @@ import { changeConsent, user } from "./account";
 import { say, warn } from "./announcer";
 import { sayError } from "./api";
 import type { Consent, ConsentRequest } from "./apiTypes";
-import { el } from "./elements";
+import { CHOICES, type ArmChoice } from "./arms";
+import { el, labelled } from "./elements";
 import { percent } from "./wording";
 
 interface Switch {
@@ -93,6 +94,24 @@ export function holdbackField(): HTMLElement {
     el("div", { class: "range" }, range, output),
     el("p", { class: "hint", id: "holdback-means" }, means),
   );
+}
+
+/** Who drafts: an arm of the user's choice, or the one that a coin finds to save most. */
+export function armField(): HTMLElement {
+  const options = Object.entries(CHOICES).map(([value, { label }]) => el("option", { value }, label));
+  const select = el(
+    "select",
+    { on: { change: () => void change({ arm: select.value as ArmChoice }, render) } },
+    ...options,
+  );
+  const means = el("p", { class: "hint" });
+  const render = (): void => {
+    const now = user.value?.arm ?? "auto";
+    select.value = now;
+    means.textContent = CHOICES[now].means;
+  };
+  user.watch(render);
+  return el("div", {}, labelled("Who drafts", select), means);
 }
 
 async function change(to: ConsentRequest, restore: () => void): Promise<void> {

@@ -4,7 +4,7 @@ import { say, warn } from "./announcer";
 import { ask, sayError } from "./api";
 import type { Session } from "./apiTypes";
 import { user } from "./account";
-import { consentForm, holdbackField } from "./consentForm";
+import { armField, consentForm, holdbackField } from "./consentForm";
 import { button, el } from "./elements";
 import { Letters } from "./letters";
 import { LocalTexts } from "./localTexts";
@@ -22,6 +22,7 @@ export async function dataPage(main: HTMLElement, session: Session, outbox: Outb
       el("h2", {}, "What you agree to"),
       consentForm(["store", "learn", "share"]),
       pastEdits(),
+      armField(),
       holdbackField(),
       el("h2", {}, "Take it along"),
       el("p", {}, el("a", { href: "/v1/users/me/export", download: true }, "Everything that is kept of you"), ", as JSON lines: drafts, edits, comparisons, versions, and the log of your consent."),

@@ -4,6 +4,7 @@ import { refreshUser, user } from "./account";
 import { warn } from "./announcer";
 import { ask, sayError } from "./api";
 import type { AnsweredDraft, CostFigure, Drafts, Interval, Learning, LearningReport, Session, Version } from "./apiTypes";
+import { trialLines } from "./arms";
 import { Asking } from "./asking";
 import { Chart } from "./charts";
 import { button, el, labelled, replaceChildren } from "./elements";
@@ -164,7 +165,7 @@ function fromTo({ mean }: Band): string {
   return `From ${mean[0]!.toFixed(2)} at first to ${mean.at(-1)!.toFixed(2)} now.`;
 }
 
-function figures({ answers, edit_cost, edit_cost_learned, edit_cost_held_back, benefit }: LearningReport): string[] {
+function figures({ answers, edit_cost, edit_cost_learned, edit_cost_held_back, benefit, arms }: LearningReport): string[] {
   if (answers.length === 0 || edit_cost === null) {
     return ["Nothing to show yet: draft and send a few texts on the desk."];
   }
@@ -172,7 +173,7 @@ function figures({ answers, edit_cost, edit_cost_learned, edit_cost_held_back, b
   if (edit_cost_learned) lines.push(`Drafts of your versions: ${figure(edit_cost_learned)}.`);
   if (edit_cost_held_back) lines.push(`Drafts held back, by the base model: ${figure(edit_cost_held_back)}.`);
   if (benefit) lines.push(`Where chance decided who drafts, unseen, your versions changed the edit cost by ${signed(benefit.difference)}.`);
-  return lines;
+  return [...lines, ...trialLines(arms)];
 }
 
 function figure({ mean, low, high, count: number }: CostFigure): string {

@@ -17,6 +17,7 @@ from corll.moved import from_elsewhere
 from corll.records import Prompt, messages_of
 from corll.schemas.answers import Comparison, Edit, Import, Learning, User
 from corll.schemas.bodies import Answer
+from corll.schemas.states import ArmChoice
 
 Result = TypeVar("Result", bound=Answer)
 
@@ -134,12 +135,13 @@ def update_consent(
     learn: bool | None = None,
     share: bool | None = None,
     holdback: float | None = None,
+    arm: ArmChoice | None = None,
     include_past: bool | None = None,
     user: str | None = None,
 ) -> Call[User]:
     """Set the switches that are given; `include_past` lets edits made before be learned from."""
     body: dict[str, Any] = {"store": store, "learn": learn, "share": share}
-    body |= {"holdback": holdback, "include_past": include_past}
+    body |= {"holdback": holdback, "arm": arm, "include_past": include_past}
     return Call("put", f"{_user_path(user)}/consent", User, body)
 
 

@@ -10,6 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 from corll.frames import FrameName
 from corll.schemas.bodies import Answer, left_out
 from corll.schemas.states import (
+    ArmChoice,
     DraftKind,
     DraftSource,
     DraftStatus,
@@ -21,6 +22,8 @@ from corll.schemas.states import (
     ReferenceKind,
     VersionState,
 )
+from corll.verdicts.anytime import Verdict
+from corll.verdicts.arms import Arm
 
 Item = TypeVar("Item", bound=Answer)
 
@@ -174,6 +177,9 @@ class User(Answer):
     name: str = Field(description="The user's name, which a backend chooses.")
     consent: Consent = Field(description="What the user agreed to.")
     holdback: float = Field(description="Share of drafts that the reference writes, 0 to 0.5.")
+    arm: ArmChoice = Field(
+        description="What drafts: `base`, `memory`, `weights`, `both`, or what a coin finds."
+    )
     waiting: int = Field(description="Preferences that wait to be learned from.")
     serving: int | None = Field(description="The number of the version that drafts.")
     reference: ReferenceName | None = Field(description="What the user's versions start from.")
@@ -292,6 +298,9 @@ class AnsweredDraft(Answer):
     blind: bool = Field(description="Whether chance decided who drafted.")
     accepted: bool = Field(description="Whether the draft was sent as it was.")
     edit_cost: float = Field(description="Characters changed per character sent.")
+    arm: Arm | None = Field(
+        description="Which arm drafted; null where a model was named, and for what is older."
+    )
 
 
 class CostFigure(Interval):
@@ -309,6 +318,42 @@ class Benefit(Answer):
     difference: Interval = Field(description="Below 0 where learning saves edits.")
 
 
+class ArmFigure(CostFigure):
+    """What drafts of an arm cost, on which the coin decided in its present trial."""
+
+    arm: Arm = Field(description="The arm.")
+
+
+class DecidedTrial(Answer):
+    """A trial between two arms that the coin decided."""
+
+    winner: Arm = Field(description="The arm that served from then on.")
+    loser: Arm = Field(description="The other one.")
+    drafts: int = Field(description="The drafts that decided it.")
+    decided_at: float = Field(description="When that was, in seconds since 1970.")
+
+
+class Arms(Answer):
+    """Which arm drafts for a user, and what is known of it from drafts that a coin decided on.
+
+    An arm is `base`, `memory` (behind past letters), `weights` (what was learned) or `both`.
+    """
+
+    choice: ArmChoice = Field(description="What was chosen; `auto` leaves it to the coin.")
+    serving: Arm = Field(description="The arm that drafts, where there is what it needs.")
+    challenger: Arm | None = Field(description="The arm that is tried beside it; null for none.")
+    share: float = Field(description="The challenger's share of drafts, 0 to 1.")
+    verdict: Verdict = Field(
+        description="Whether the challenger is better, by the coin's drafts alone."
+    )
+    costs: list[ArmFigure] = Field(description="Of the present trial, by arm.")
+    difference: Interval | None = Field(
+        description="Edit cost of the challenger less that of the arm that serves, below 0 where "
+        "the challenger saves edits; null while either has none."
+    )
+    decided: list[DecidedTrial] = Field(description="Earlier trials in order.")
+
+
 class LearningReport(Answer):
     """What learning brought a user. Figures are null while there is nothing to average."""
 
@@ -318,6 +363,7 @@ class LearningReport(Answer):
     edit_cost_learned: CostFigure | None = Field(description="Of those that versions wrote.")
     edit_cost_held_back: CostFigure | None = Field(description="Of those that were held back.")
     benefit: Benefit | None = Field(description="The two sides of the blind measurement.")
+    arms: Arms = Field(description="Which arm drafts, and how it compares with another.")
 
 
 class ExportLine(Answer):
@@ -333,6 +379,8 @@ class ExportLine(Answer):
         "preference",
         "import",
         "import_item",
+        "coin",
+        "trial",
         "lineage",
         "version",
         "audit",

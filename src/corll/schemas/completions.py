@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from corll.schemas.bodies import Answer, left_out
+from corll.verdicts.arms import Arm
 
 FinishReason = Literal["stop", "length"]
 """`stop` at an end of the text's own or at a stop sequence, `length` at the limit."""
@@ -97,8 +98,12 @@ class DraftFacts(Answer):
         "Facts of these texts that stand in the draft though neither the request nor most of the "
         "user's texts hold them, to be looked at before it is sent; left out where there are none."
     )
+    arm: Arm | SkipJsonSchema[None] = left_out(
+        "Which arm drafted: `base`, `memory` (behind past letters), `weights` (what was learned) "
+        "or `both`; left out while blind, and where a model was named."
+    )
     blind: bool | SkipJsonSchema[None] = left_out(
-        "True where chance decided whether a version drafts; left out otherwise."
+        "True where chance decided who drafts; left out otherwise."
     )
 
 

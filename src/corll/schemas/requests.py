@@ -16,7 +16,7 @@ from corll.schemas.openai_fields import (
     Hint,
     SignAs,
 )
-from corll.schemas.states import KeyScope, MemoryMark
+from corll.schemas.states import ArmChoice, KeyScope, MemoryMark
 
 _MOST_ITEMS = 10_000
 
@@ -142,6 +142,11 @@ class ConsentRequest(RequestBody):
     share: bool | None = Field(None, description="Whether they may be used beyond this user.")
     holdback: float | None = Field(
         None, ge=0, le=0.5, description="Share of drafts from the base, to measure the benefit."
+    )
+    arm: ArmChoice | None = Field(
+        None,
+        description="What drafts: the `base` alone, behind past letters (`memory`), what was "
+        "learned (`weights`), `both`, or what a coin finds to save most (`auto`).",
     )
     include_past: bool = Field(
         False, description="Whether edits that came before consent may be learned from too."

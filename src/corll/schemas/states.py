@@ -46,5 +46,8 @@ ImportItemState = Literal["waiting", "used", "skipped"]
 MemoryMark = Literal["pinned", "skipped"]
 """Whether a text of a user's stands before every request of its kind, or before none."""
 
+ArmChoice = Literal["auto", "base", "memory", "weights", "both"]
+"""Which arm drafts: one that is named, or by a coin the one that saves most."""
+
 ReferenceKind = Literal["base", "adapter"]
 """Whether a reference is the base model or an imported adapter of it."""

@@ -16,6 +16,7 @@ from corll.edits import edit_cost
 from corll.errors import CorllError, InputError
 from corll.records import Sample
 from corll.schemas.states import FeedbackState, PreferenceState, VersionState
+from corll.service.arms import settle
 from corll.service.drafting.requests import Drafter
 from corll.service.prompts import as_prompt
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
@@ -159,9 +160,10 @@ def record_edit(
 ) -> EditAnswer:
     """Keep an edit of a draft that the store holds; the same edit twice is one.
 
+    The first edit of a draft tells the coin that decided who drafts what it cost.
     *Raises*: IdempotencyError where the key came with another edit before.
     """
-    row, is_new = drafts.record_edit(
+    row, is_new, is_first = drafts.record_edit(
         db,
         draft=edit.draft,
         choice=edit.choice,
@@ -173,6 +175,8 @@ def record_edit(
         idempotency_key=idempotency_key,
         now=now,
     )
+    if is_first:
+        settle(db, edit.draft, edit.edit_cost, now=now)
     return EditAnswer(row, progress_of_edit(db, row), is_new)
 
 

@@ -21,7 +21,6 @@ from corll.records import Prompt
 from corll.service.drafting.requests import NOTHING_OWN, DraftRequest, VersionFolder
 from corll.service.settings import ServiceSettings
 from corll.service.store.accounts import User
-from corll.service.store.drafts import DraftRow
 from corll.service.store.remembered import past_exchanges
 
 ENOUGH_LETTERS = 3
@@ -42,6 +41,7 @@ class Recalled:
 
     memory: tuple[Exchange, ...] = ()
     own: OwnFrame = NOTHING_OWN
+    has_letters: bool = False
 
 
 class Recall:
@@ -79,32 +79,13 @@ class Recall:
             )
         examples = () if len(letters) >= ENOUGH_LETTERS else self._examples(framing)
         latest = [one.text for one in letters[-_SHOW_THE_FRAME:]]
-        return Recalled((*examples, *pinned, *chosen), own_frame(latest))
+        memory = (*examples, *pinned, *chosen)
+        return Recalled(memory, own_frame(latest), has_letters=bool(pinned or chosen))
 
-    def request_like(
-        self, db: Connection, user: User, draft: DraftRow, version: VersionFolder | None
-    ) -> DraftRequest:
-        """Return a request that begins as a user's earlier one did, if it were asked now."""
-        asked = draft.asked
-        framing = (
-            Framing()
-            if asked is None
-            else Framing(asked["frame"], asked["hint"], asked["name"], asked["template"])
-        )
-        return self._request(self.before(db, user, framing, draft.prompt), draft.prompt, version)
-
-    def usual_requests(self) -> list[DraftRequest]:
-        """Return a request in each frame, which begins as most requests of new users do."""
-        return [self._usual(frame) for frame in FRAMES]
-
-    def _usual(self, frame: FrameName) -> DraftRequest:
-        framing = Framing(frame, name=_ANYTHING)
-        prompt: Prompt = [{"role": "user", "content": framing.around(_ANYTHING)}]
-        return self._request(Recalled(self._examples(framing)), prompt, None)
-
-    def _request(
+    def request(
         self, recalled: Recalled, prompt: Prompt, version: VersionFolder | None
     ) -> DraftRequest:
+        """Return a request as the service makes one where nothing else is said."""
         return DraftRequest(
             prompt=prompt,
             version=version,
@@ -114,6 +95,15 @@ class Recall:
             shortens=True,
             memory=recalled.memory,
         )
+
+    def usual_requests(self) -> list[DraftRequest]:
+        """Return a request in each frame, which begins as most requests of new users do."""
+        return [self._usual(frame) for frame in FRAMES]
+
+    def _usual(self, frame: FrameName) -> DraftRequest:
+        framing = Framing(frame, name=_ANYTHING)
+        prompt: Prompt = [{"role": "user", "content": framing.around(_ANYTHING)}]
+        return self.request(Recalled(self._examples(framing)), prompt, None)
 
     def _examples(self, framing: Framing) -> tuple[Exchange, ...]:
         return worked_examples(framing) if self._settings.examples else ()

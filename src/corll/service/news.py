@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
+from sqlalchemy import Connection
+
 from corll.errors import CorllError
+from corll.frames import Framing
 from corll.schemas.events import EditEvent, Event, VersionEvent
+from corll.service.arms import who_drafts
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import DraftRequest
 from corll.service.drafting.serving import serving_for
@@ -14,7 +18,9 @@ from corll.service.event_hub import EventHub
 from corll.service.memory import Recall
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, drafts
+from corll.service.store.accounts import User
 from corll.service.store.database import Database
+from corll.service.store.drafts import DraftRow
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +67,23 @@ class News(EventHub):
             last = drafts.drafts_of(db, user_id, limit=1)
             if user is None or not last or last[0].kind != "chat":
                 return
-            version = serving_for(db, user, chance=lambda: 1.0).folder_in(self._database.folder)
-            request = recall.request_like(db, user, last[0], version)
+            request = self._request_like(db, recall, user, last[0])
         _prepare(engine, request)
+
+    def _request_like(
+        self, db: Connection, recall: Recall, user: User, draft: DraftRow
+    ) -> DraftRequest:
+        """Return a request that begins as a user's earlier one did, if it were asked now."""
+        asked = draft.asked
+        framing = (
+            Framing()
+            if asked is None
+            else Framing(asked["frame"], asked["hint"], asked["name"], asked["template"])
+        )
+        serving = serving_for(db, user, chance=lambda: 1.0)
+        settings, prompt = self._settings, draft.prompt
+        serving, recalled = who_drafts(db, serving, recall, settings, framing, prompt)
+        return recall.request(recalled, prompt, serving.folder_in(self._database.folder))
 
 
 def _prepare(engine: Engine, request: DraftRequest) -> None:

@@ -14,6 +14,7 @@ from tyro.conf import Suppress, arg
 from corll.config import AUTO, LEARNERS, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 from corll.memory.choosing import MemoryChoice
+from corll.schemas.states import ArmChoice
 
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
@@ -188,6 +189,12 @@ class ServiceSettings(Config):
         True,
         description="Whether worked examples stand before a message in a frame until its user has "
         "three letters there: short ones of our own, which show the model what a frame asks for.",
+    )
+    serving: ArmChoice = Field(
+        "auto",
+        description="What drafts for users who did not choose: the base alone, with letters of "
+        "--memory, what was learned, or both; auto: a coin, blindly, finds out for each user which "
+        "saves most.",
     )
     max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
     max_import_mb: int = Field(32, ge=1, description="Largest body of an import of past texts.")

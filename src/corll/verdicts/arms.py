@@ -17,6 +17,7 @@ from corll.errors import InputError
 from corll.verdicts.anytime import PairedTest, Verdict
 
 Arm: TypeAlias = Literal["base", "memory", "weights", "both"]
+"""The plain reference; the user's past letters before the request; what was learned; both."""
 ARMS: tuple[Arm, ...] = get_args(Arm)
 
 TRIED, WATCHED = 0.3, 0.05
@@ -28,6 +29,26 @@ _BETS = (0.4, 0.95)
 
 _FORGETS = 0.9
 """The weight of a cost against that of the next one, in what costs are expected to be."""
+
+
+def arm_with(*, memory: bool, weights: bool) -> Arm:
+    """Return the arm that drafts with these."""
+    return ("both" if weights else "memory") if memory else ("weights" if weights else "base")
+
+
+def has_memory(arm: Arm) -> bool:
+    """Say whether past letters stand before the requests of an arm."""
+    return arm in ("memory", "both")
+
+
+def has_weights(arm: Arm) -> bool:
+    """Say whether an arm drafts by what was learned."""
+    return arm in ("weights", "both")
+
+
+def within(arm: Arm, *, memory: bool, weights: bool) -> Arm:
+    """Return what is left of an arm where there may be no letters, or nothing learned, yet."""
+    return arm_with(memory=has_memory(arm) and memory, weights=has_weights(arm) and weights)
 
 
 class Toss(NamedTuple):

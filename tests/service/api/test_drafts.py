@@ -68,7 +68,7 @@ def test_a_stream_says_the_same_piece_by_piece(client: openai.OpenAI) -> None:
 
 def test_a_reply_leaves_out_what_it_has_nothing_to_say_of(service: RunningService) -> None:
     facts = {"candidates", "implicit_reward", "user", "stored", "version"}
-    assert set(service.draft()["corll"]) == facts
+    assert set(service.draft()["corll"]) == {*facts, "arm"}
     body = {"model": "base", "messages": MESSAGES, "stream": True, "seed": 6}
     with service.http.stream("POST", "/v1/chat/completions", json=body) as stream:
         lines = [line.removeprefix("data: ") for line in stream.iter_lines()]

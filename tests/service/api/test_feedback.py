@@ -30,7 +30,8 @@ def test_an_edit_is_answered_with_what_will_come_of_it(service: RunningService) 
     other = service.draft(user="eve")
     edit = service.post("edits", {"draft_id": other["id"], "text": "Sorry for the delay.\r\n "})
     assert edit["will_learn"] is True
-    assert edit["text"] == "Sorry for the delay."
+    # An edit begins with the white space of its draft, which a client is taken to have stripped.
+    assert edit["text"].lstrip() == "Sorry for the delay."
     assert edit["edit_cost"] > 0
     assert service.get(f"edits/{edit['id']}") == edit
     assert service.get("users/eve")["waiting"] == 1
@@ -91,7 +92,7 @@ def test_an_edit_with_a_control_token_of_the_served_model_is_refused_before_it_i
     # Of another model it would be one, and a part of one is a text.
     for text in ("It is late.<|im_end|> Sorry.", "It is late. <|end| > Sorry."):
         edit = service.post("edits", {"draft_id": draft["id"], "text": text})
-        assert (edit["text"], edit["will_learn"]) == (text, consent["learn"])
+        assert (edit["text"].lstrip(), edit["will_learn"]) == (text, consent["learn"])
 
 
 def test_the_reason_is_that_of_now(service: RunningService) -> None:

@@ -25,7 +25,13 @@ def remembering(
     data = tmp_path_factory.mktemp("data")
     # A random model tells facts of a memory by chance, for which guards would draw it anew.
     settings = settings_for(
-        roomy_model_folder, data, learn=False, memory="last", memory_tokens=8_000, guards=False
+        roomy_model_folder,
+        data,
+        learn=False,
+        memory="last",
+        memory_tokens=8_000,
+        guards=False,
+        serving="auto",
     )
     with running_service(settings) as service:
         yield service
@@ -69,6 +75,21 @@ def test_the_first_edit_stands_before_the_second_draft(remembering: RunningServi
     (latest, *_) = remembering.get("users/first/drafts")["data"]
     assert latest["memory"] == [edit]
     assert latest["prompt"] == [{"role": "user", "content": ASKED}]
+
+
+def test_an_arm_without_memory_has_no_letters(remembering: RunningService) -> None:
+    agree(remembering, "chooses")
+    edit = send(remembering, "chooses", "Tea?", "Gladly.")
+    reply = drafted(remembering, "chooses")
+    assert (memory_of(reply), reply["corll"]["arm"]) == ([edit], "memory")
+    for arm in ("weights", "base"):
+        remembering.put("users/chooses/consent", {"arm": arm})
+        plain = drafted(remembering, "chooses")
+        assert (memory_of(plain), plain["corll"]["arm"]) == ([], "base")
+        asked = drafted(remembering, "chooses", memory="last")
+        assert (memory_of(asked), asked["corll"]["arm"]) == ([edit], "memory")
+    remembering.put("users/chooses/consent", {"arm": "auto"})
+    assert memory_of(drafted(remembering, "chooses")) == [edit]
 
 
 def test_nobody_elses_letters_do(remembering: RunningService) -> None:
@@ -159,7 +180,8 @@ class TestTheUsersSay:
         assert [one["id"] for one in listed["data"]] == ids[:0:-1]
         assert (listed["has_more"], listed["remembers"]) == (True, True)
         last = listed["data"][0]
-        assert (last["asked"], last["text"], last["mark"]) == ("Number 2?", "It is 2.", None)
+        told = (last["asked"], last["text"].lstrip(), last["mark"])
+        assert told == ("Number 2?", "It is 2.", None)
         assert remembering.get("users/lists/memory?frame=reply")["data"] == []
 
     def test_a_letter_can_be_skipped_and_pinned(self, remembering: RunningService) -> None:

@@ -25,9 +25,10 @@ from corll.schemas.completions import ChatCompletion, DraftFacts, LeakedFact, Te
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import bad_request, error_body, translated
 from corll.service.api.frame_routes import check_frame
-from corll.service.api.model_routes import BASE, resolve_model
+from corll.service.api.model_routes import BASE, OWN, resolve_model
 from corll.service.api.replies import DONE, Reply, comment, event_stream, sse
 from corll.service.api.services import Services
+from corll.service.arms import who_drafts
 from corll.service.drafting.requests import (
     Delta,
     DraftEvent,
@@ -101,7 +102,7 @@ class _DraftUnderWay:
         services, loop = caller.services, asyncio.get_running_loop()
         serving = await resolve_model(body.model, body.user_name, caller)
         # Long texts take their time to become tokens, for which no other request is to wait.
-        request = await run_in_threadpool(_request, body, serving, services)
+        serving, request = await run_in_threadpool(_planned, body, serving, services)
         draft = cls(body, caller, serving, request)
         if services.settings.log_texts and draft.stored:
             log.info("prompt", extra={"prompt": body.stored_prompt})
@@ -186,7 +187,7 @@ class _DraftUnderWay:
 
     async def _keep(self, drawn: Drawn) -> None:
         """Commit the draft: to the store, or for a day to memory where it is not to be stored."""
-        user, version = self.serving.user, self.serving.version
+        user, version, toss = self.serving.user, self.serving.version, self.serving.toss
         row = DraftRow(
             id=self.reply.id,
             user_id=user.id,
@@ -207,6 +208,9 @@ class _DraftUnderWay:
             created_at=self.started,
             asked=self.body.filled,
             memory=list(drawn.memory),
+            arm=self.serving.arm,
+            trial=None if toss is None else toss.trial,
+            share=None if toss is None else toss.share,
         )
         if self.stored:
             await self.services.write(lambda db: drafts.add_draft(db, row))
@@ -222,6 +226,7 @@ class _DraftUnderWay:
         told: dict[str, Any] = {
             "implicit_reward": best,
             "version": None if version is None else version.number,
+            **({} if self.serving.arm is None else {"arm": self.serving.arm}),
         }
         return DraftFacts(
             candidates=len(drawn.candidates),
@@ -262,14 +267,17 @@ _abandoned: set[asyncio.Task[None]] = set()
 """Tasks that store what a client left behind; the loop alone would not keep them alive."""
 
 
-def _request(body: CompletionRequest, serving: Serving, services: Services) -> DraftRequest:
+def _planned(
+    body: CompletionRequest, serving: Serving, services: Services
+) -> tuple[Serving, DraftRequest]:
+    """Return who drafts, with what before the request, and what the engine is asked for."""
     config = _config(body, services.settings.coactive)
     check_frame(body.framing.frame, services.drafter)
     asked = body.stored_prompt
     prompt = services.drafter.settled(
         Verbatim(asked) if isinstance(asked, str) else asked, body.template_kwargs
     )
-    recalled = _recalled(body, serving, services, prompt)
+    serving, recalled = _chosen(body, serving, services, prompt)
     choices = body.n or 1
     most = services.settings.max_choices
     for name, value in (("n", choices), ("num_candidates", config.num_candidates)):
@@ -277,7 +285,7 @@ def _request(body: CompletionRequest, serving: Serving, services: Services) -> D
             raise bad_request(f"{name} is {value}; this server allows {most}.", param=name)
     # Masked to 63 bits, since streams are keyed by a signed integer.
     seed = secrets.randbits(62) if body.seed is None else body.seed & (2**63 - 1)
-    return DraftRequest(
+    return serving, DraftRequest(
         prompt=prompt,
         version=serving.folder_in(services.database.folder),
         max_new_tokens=_length(body, services),
@@ -297,14 +305,30 @@ def _request(body: CompletionRequest, serving: Serving, services: Services) -> D
     )
 
 
-def _recalled(
+def _chosen(
     body: CompletionRequest, serving: Serving, services: Services, prompt: Prompt
-) -> Recalled:
-    """Return what stands before a prompt; of the base, which is to compare with, no letters do."""
-    recall = Recall(services.settings, services.drafter.count_tokens)
-    user = None if body.model == BASE else serving.user
+) -> tuple[Serving, Recalled]:
+    """Return who drafts, and what stands before a prompt.
+
+    Before a request to the base, which is to compare with, no letters stand. A request with a seed
+    is to be repeated, so that no coin decides.
+    """
+    settings = services.settings
+    recall = Recall(settings, services.drafter.count_tokens)
     with services.database.read() as db:
-        return recall.before(db, user, body.framing, prompt, body.remembers)
+        if body.model == OWN:
+            return who_drafts(
+                db,
+                serving,
+                recall,
+                settings,
+                body.framing,
+                prompt,
+                asked=body.remembers,
+                may_toss=body.seed is None,
+            )
+        user = None if body.model == BASE else serving.user
+        return serving, recall.before(db, user, body.framing, prompt, body.remembers)
 
 
 def _length(body: CompletionRequest, services: Services) -> int:

@@ -30,7 +30,9 @@ _CREATED = 1_790_000_000
 _DRAFT, _USER = "chatcmpl-3vT", "user_8JxQ"
 _FINGERPRINT = "26c63b34136f20f7"
 _USAGE = Usage(prompt_tokens=38, completion_tokens=12, total_tokens=50)
-_FACTS = DraftFacts(candidates=1, implicit_reward=None, user=_USER, stored=True, version=3)
+_FACTS = DraftFacts(
+    candidates=1, implicit_reward=None, user=_USER, stored=True, version=3, arm="both"
+)
 
 _IMPORT = Import(
     id="import_7Tz",

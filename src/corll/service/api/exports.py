@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from corll.service.store import comparisons, drafts, imports, lineages, preferences
+from corll.service.store import coins, comparisons, drafts, imports, lineages, preferences
 from corll.service.store.accounts import AuditRow, User, read_audit
 from corll.service.store.database import Database
 from corll.service.store.imports import ImportItem
@@ -22,8 +22,8 @@ _PAGE = 200
 def export_lines(database: Database, user: User) -> Iterator[str]:
     """Yield the user, then all that is kept of them, a line each.
 
-    These are drafts, edits, comparisons, preferences, imports with their items, lineages, versions
-    and audit entries.
+    These are drafts, edits, comparisons, preferences, imports with their items, the coin and its
+    decided trials, lineages, versions and audit entries.
     """
     yield _line("user", asdict(user))
     yield from _pages(database, user, "draft", drafts.drafts_of)
@@ -40,6 +40,11 @@ def export_lines(database: Database, user: User) -> Iterator[str]:
             line.reference_id: lineages.find_reference(db, line.reference_id) for line in lines
         }
         versions = lineages.versions_of(db, user.id)
+        coin, trials = coins.coin_of(db, user.id), coins.trials_of(db, user.id)
+    if coin is not None:
+        yield _line("coin", coin.to_dict())
+    for trial in trials:
+        yield _line("trial", asdict(trial))
     for line in lines:
         reference = found[line.reference_id]
         assert reference is not None

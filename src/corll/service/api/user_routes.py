@@ -17,9 +17,12 @@ from corll.schemas import answers as schemas
 from corll.schemas.requests import ConsentRequest
 from corll.service.api.callers import CurrentCaller
 from corll.service.api.exports import export_lines
-from corll.service.store import accounts, drafts, lineages, preferences
+from corll.service.arms import choice_of, coin_of
+from corll.service.settings import ServiceSettings
+from corll.service.store import accounts, coins, drafts, lineages, preferences
 from corll.service.store.accounts import User
 from corll.service.store.drafts import Answer
+from corll.verdicts.arms import ARMS
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
 
@@ -41,18 +44,19 @@ async def list_users(caller: CurrentCaller) -> schemas.Users:
     else:
         namespace = None if caller.key.scope == "admin" else caller.key.namespace
         found = await caller.services.read(lambda db: accounts.users_of(db, namespace))
-    rows = await caller.services.read(lambda db: [_about(db, user) for user in found])
+    settings = caller.services.settings
+    rows = await caller.services.read(lambda db: [_about(db, user, settings) for user in found])
     return schemas.Users(object="list", data=rows)
 
 
 @router.get("/{user_id}", summary="A user")
 async def retrieve_user(user_id: str, caller: CurrentCaller) -> schemas.UserAndLearner:
     """`me` is the key's own user. `preferences_per_step` edits make a step of the learner."""
-    user = await caller.user_in_path(user_id)
-    about = await caller.services.read(lambda db: _about(db, user))
+    user, settings = await caller.user_in_path(user_id), caller.services.settings
+    about = await caller.services.read(lambda db: _about(db, user, settings))
     return schemas.UserAndLearner(
         **dict(about),
-        preferences_per_step=caller.services.settings.coactive.preferences_per_step,
+        preferences_per_step=settings.coactive.preferences_per_step,
         learner=caller.services.learner.state,
     )
 
@@ -73,11 +77,12 @@ async def put_consent(user_id: str, body: ConsentRequest, caller: CurrentCaller)
             learn=body.learn,
             share=body.share,
             holdback=body.holdback,
+            arm=body.arm,
             include_past=body.include_past,
             actor=caller.actor,
             now=time.time(),
         )
-        return _about(db, changed)
+        return _about(db, changed, caller.services.settings)
 
     answer: schemas.User = await caller.services.write(change)
     caller.services.learner.wake()
@@ -106,10 +111,16 @@ async def retrieve_learning(user_id: str, caller: CurrentCaller) -> schemas.Lear
     """Each answered draft in order, and what their edits cost.
 
     `benefit` compares those drafts alone of which it was drawn at random whether a version or the
-    base wrote them, blindly: its `difference` is below 0 where learning saves edits.
+    base wrote them, blindly: its `difference` is below 0 where learning saves edits. `arms` does so
+    for two arms of drafting, of which a coin decided which one drafts.
     """
-    user = await caller.user_in_path(user_id)
-    answers = await caller.services.read(lambda db: drafts.answers_of(db, user.id))
+    user, settings = await caller.user_in_path(user_id), caller.services.settings
+
+    def read(db: Connection) -> tuple[list[Answer], schemas.Arms]:
+        answers = drafts.answers_of(db, user.id)
+        return answers, _arms(db, user, settings, answers)
+
+    answers, arms = await caller.services.read(read)
     learned = [answer for answer in answers if answer.version_number is not None]
     held_back = [answer for answer in answers if answer.held_back]
     return schemas.LearningReport(
@@ -119,10 +130,11 @@ async def retrieve_learning(user_id: str, caller: CurrentCaller) -> schemas.Lear
         edit_cost_learned=_mean(learned),
         edit_cost_held_back=_mean(held_back),
         benefit=_benefit(answers),
+        arms=arms,
     )
 
 
-def _about(db: Connection, user: User) -> schemas.User:
+def _about(db: Connection, user: User, settings: ServiceSettings) -> schemas.User:
     serving = lineages.serving_version(db, user.id)
     return schemas.User(
         id=user.id,
@@ -130,6 +142,7 @@ def _about(db: Connection, user: User) -> schemas.User:
         name=user.name,
         consent=schemas.Consent(store=user.store, learn=user.learn, share=user.share),
         holdback=user.holdback,
+        arm=choice_of(user, settings),
         waiting=preferences.count_waiting(db, user.id),
         serving=serving.number if serving is not None and user.learn else None,
         reference=_reference(db, user),
@@ -158,18 +171,48 @@ def _mean(answers: Sequence[Answer]) -> schemas.CostFigure | None:
 
 def _benefit(answers: Sequence[Answer]) -> schemas.Benefit | None:
     """Return the two sides of the blind measurement; None while it lacks one of them."""
-    blind = [answer for answer in answers if answer.blind]
+    blind = [answer for answer in answers if answer.blind and answer.trial is None]
     learned = [answer for answer in blind if not answer.held_back]
     held_back = [answer for answer in blind if answer.held_back]
     of_learned, of_held_back = _mean(learned), _mean(held_back)
-    if of_learned is None or of_held_back is None:
+    difference = _difference(learned, held_back)
+    if of_learned is None or of_held_back is None or difference is None:
         return None
-    difference = difference_interval(_costs(learned), _costs(held_back), seed=0)
-    return schemas.Benefit(
-        learned=of_learned,
-        held_back=of_held_back,
-        difference=schemas.Interval(**difference._asdict()),
+    return schemas.Benefit(learned=of_learned, held_back=of_held_back, difference=difference)
+
+
+def _arms(
+    db: Connection, user: User, settings: ServiceSettings, answers: Sequence[Answer]
+) -> schemas.Arms:
+    """Return which arm drafts, and what the coin's drafts of its present trial cost by arm."""
+    coin = coin_of(db, user, settings)
+    of_trial = [answer for answer in answers if answer.trial == coin.trial]
+    sides = {arm: [answer for answer in of_trial if answer.arm == arm] for arm in ARMS}
+    figures = {arm: _mean(side) for arm, side in sides.items()}
+    return schemas.Arms(
+        choice=choice_of(user, settings),
+        serving=coin.serving,
+        challenger=coin.challenger,
+        share=coin.share if coin.challenger else 0.0,
+        verdict=coin.verdict,
+        costs=[
+            schemas.ArmFigure(arm=arm, **dict(figure)) for arm, figure in figures.items() if figure
+        ],
+        difference=_difference(sides.get(coin.challenger or "base", []), sides[coin.serving]),
+        decided=[
+            schemas.DecidedTrial(
+                winner=row.winner, loser=row.loser, drafts=row.drafts, decided_at=row.decided_at
+            )
+            for row in coins.trials_of(db, user.id)
+        ],
     )
+
+
+def _difference(one: Sequence[Answer], other: Sequence[Answer]) -> schemas.Interval | None:
+    """Return by how much the mean edit cost of one side is above another's; None without both."""
+    if not (one and other):
+        return None
+    return schemas.Interval(**difference_interval(_costs(one), _costs(other), seed=0)._asdict())
 
 
 def _costs(answers: Sequence[Answer]) -> NDArray[np.float64]:

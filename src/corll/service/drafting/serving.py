@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -13,6 +13,7 @@ from corll.service.drafting.requests import VersionFolder
 from corll.service.store import accounts, bases, lineages
 from corll.service.store.accounts import User
 from corll.service.store.lineages import Reference, Version
+from corll.verdicts.arms import Arm, Toss, has_weights, within
 
 _LONGEST_NUMBER = 9
 
@@ -22,7 +23,8 @@ class Serving:
     """For whom a draft is, and which version writes it; without a version, π_0 does.
 
     `held_back` says that π_0 drafts in place of the version that serves, so that learning can be
-    measured; `blind` says that the reply must not tell which of the two drafted.
+    measured; `blind` says that the reply must not tell which of the two drafted. `arm` drafts, and
+    `toss` decided on it; both are None where a model was named.
     """
 
     user: User
@@ -30,6 +32,19 @@ class Serving:
     held_back: bool = False
     blind: bool = False
     reference: Reference | None = None
+    arm: Arm | None = None
+    toss: Toss | None = None
+
+    def by(self, arm: Arm, toss: Toss | None = None) -> Serving:
+        """Return who drafts where an arm was chosen: π_0 for one without what was learned.
+
+        Where π_0 drafts anyway, nothing is held back.
+        """
+        if has_weights(arm):
+            drafts = within(arm, memory=True, weights=not self.held_back)
+            return replace(self, arm=drafts, toss=toss, blind=self.blind or toss is not None)
+        blind = toss is not None
+        return replace(self, version=None, held_back=False, arm=arm, toss=toss, blind=blind)
 
     def folder_in(self, data_folder: Path) -> VersionFolder | None:
         """Return where the engine finds what drafts: the version, else an imported reference."""

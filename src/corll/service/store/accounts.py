@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from corll.errors import ConfigError, InputError
-from corll.schemas.states import KeyScope
+from corll.schemas.states import ArmChoice, KeyScope
 from corll.service.store.preferences import release_withheld, withhold_waiting
 from corll.service.store.rows import (
     add_row,
@@ -33,7 +33,8 @@ class User:
     """Someone whose edits teach a model of their own.
 
     `store`, `learn` and `share` are the switches of consent. *Units*: `holdback` is the share of
-    drafts, from 0 to 1, that the reference writes so that learning can be measured.
+    drafts, from 0 to 1, that the reference writes so that learning can be measured. `arm` is which
+    arm is to draft, None where the service's setting says it.
     """
 
     id: str
@@ -44,6 +45,7 @@ class User:
     share: bool
     holdback: float
     created_at: float
+    arm: ArmChoice | None = None
 
     @property
     def is_remembered(self) -> bool:
@@ -129,6 +131,7 @@ def set_consent(
     learn: bool | None = None,
     share: bool | None = None,
     holdback: float | None = None,
+    arm: ArmChoice | None = None,
     include_past: bool = False,
     actor: str,
     now: float,
@@ -141,7 +144,7 @@ def set_consent(
     before = find_user(db, user_id)
     if before is None:
         raise InputError(f"there is no user {user_id!r}; GET /v1/users lists those there are")
-    asked = {"store": store, "learn": learn, "share": share, "holdback": holdback}
+    asked = {"store": store, "learn": learn, "share": share, "holdback": holdback, "arm": arm}
     changes = {name: value for name, value in asked.items() if value is not None}
     if changes:
         db.execute(update(users).where(users.c.id == user_id).values(**changes))

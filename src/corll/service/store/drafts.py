@@ -23,6 +23,7 @@ from corll.service.store.rows import (
     select_rows,
 )
 from corll.service.store.schema import drafts, edits, preferences, versions
+from corll.verdicts.arms import Arm
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class DraftRow:
     `candidates` are the fields of `Sample`s, with ids of the base that `base_fingerprint` names.
     `version_id` is None where the reference wrote. Of `blind` ones it was drawn at random whether
     it should: those are `held_back`. `asked` is what the user wrote of a prompt that stands in a
-    frame, `memory` names the exchanges that stood before the prompt.
+    frame, `memory` names the exchanges that stood before the prompt. `arm` is which arm drafted;
+    where a coin decided on it, `trial` is its trial and `share` the challenger's share of drafts.
     """
 
     id: str
@@ -55,6 +57,9 @@ class DraftRow:
     base_fingerprint: str | None = None
     asked: Filled | None = None
     memory: list[str] = field(default_factory=list)
+    arm: Arm | None = None
+    trial: int | None = None
+    share: float | None = None
 
     def choice(self, number: int) -> dict[str, Any]:
         """Return the candidate that was shown as that choice, counted from 0."""
@@ -79,14 +84,20 @@ class EditRow:
 
 
 class RecordedEdit(NamedTuple):
-    """An edit as the store has it, and whether it was not there before."""
+    """An edit as the store has it, whether it was not there before, and whether it is the draft's
+    first one.
+    """
 
     edit: EditRow
     is_new: bool
+    is_first: bool = False
 
 
 class Answer(NamedTuple):
-    """How one draft was answered: by which version it was written, and what the edit cost."""
+    """How one draft was answered: by which version it was written, and what the edit cost.
+
+    `arm` drafted; in a `trial`, if a coin decided on it.
+    """
 
     created_at: float
     version_number: int | None
@@ -94,6 +105,8 @@ class Answer(NamedTuple):
     blind: bool
     accepted: bool
     edit_cost: float
+    arm: Arm | None = None
+    trial: int | None = None
 
 
 def add_draft(db: Connection, row: DraftRow) -> None:
@@ -178,6 +191,7 @@ def record_edit(
     same = _under_same_key(db, row) or next((e for e in standing if e.text == row.text), None)
     if same is not None:
         return RecordedEdit(same, is_new=False)
+    is_first = not edits_of_drafts(db, [draft.id])
     _replace_unlearned(db, standing)
     if not accepted:
         preference = NewPreference(
@@ -191,7 +205,7 @@ def record_edit(
         preference_id = add_preference(db, preference, will_learn=will_learn, now=now)
         row = replace(row, preference_id=preference_id)
     add_row(db, edits, row)
-    return RecordedEdit(row, is_new=True)
+    return RecordedEdit(row, is_new=True, is_first=is_first)
 
 
 def find_edit(db: Connection, edit_id: str) -> EditRow | None:
@@ -223,6 +237,8 @@ def answers_of(db: Connection, user_id: str, *, source: DraftSource = "live") ->
             drafts.c.blind,
             edits.c.state == "accepted",
             edits.c.edit_cost,
+            drafts.c.arm,
+            drafts.c.trial,
         )
         .join(drafts, drafts.c.id == edits.c.draft_id)
         .outerjoin(versions, versions.c.id == drafts.c.version_id)

@@ -5,20 +5,15 @@ A change here needs a migration in `migrations/versions`; a test compares the tw
 
 from __future__ import annotations
 
-from typing import get_args
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
-    CheckConstraint,
     Column,
     Connection,
     Float,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
@@ -44,30 +39,8 @@ from corll.schemas.states import (
     VersionState,
 )
 from corll.service.store.audit_guards import AUDIT_GUARDS
-
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    }
-)
-
-# SQLite counts up integers of its own kind only.
-_Counter = BigInteger().with_variant(Integer, "sqlite")
-_Json = JSON(none_as_null=True)
-
-
-def _number() -> Column[int]:
-    return Column("number", _Counter, primary_key=True, autoincrement=True)
-
-
-def _one_of(column: str, allowed: object) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in get_args(allowed))
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
-
+from corll.service.store.columns import Json, metadata, number, one_of
+from corll.verdicts.arms import Arm
 
 users = Table(
     "users",
@@ -80,6 +53,8 @@ users = Table(
     Column("share", Boolean, nullable=False),
     Column("holdback", Float, nullable=False),
     Column("created_at", Float, nullable=False),
+    # Which arm is to draft, in place of the service's setting.
+    Column("arm", String),
     UniqueConstraint("namespace", "name"),
 )
 
@@ -95,7 +70,7 @@ keys = Table(
     Column("rate_per_minute", Integer),
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
-    _one_of("scope", KeyScope),
+    one_of("scope", KeyScope),
 )
 
 # Links that sign a browser in, once; and the browsers that are signed in. Secrets are hashes.
@@ -124,11 +99,11 @@ sessions = Table(
 audit_log = Table(
     "audit_log",
     metadata,
-    _number(),
+    number(),
     Column("actor", String, nullable=False),
     Column("action", String, nullable=False),
     Column("subject", String, nullable=False, index=True),
-    Column("details", _Json, nullable=False),
+    Column("details", Json, nullable=False),
     Column("created_at", Float, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -154,7 +129,7 @@ references = Table(
     Column("base_fingerprint", String, nullable=False),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("kind", "fingerprint", "base_fingerprint"),
-    _one_of("kind", ReferenceKind),
+    one_of("kind", ReferenceKind),
 )
 
 lineages = Table(
@@ -173,12 +148,12 @@ lineages = Table(
 served_bases = Table(
     "served_bases",
     metadata,
-    _number(),
+    number(),
     Column("name", String, nullable=False),
     Column("reference_id", String, ForeignKey("model_references.id"), nullable=False),
     Column("reason", String, nullable=False),
     Column("created_at", Float, nullable=False),
-    _one_of("reason", BaseReason),
+    one_of("reason", BaseReason),
     sqlite_autoincrement=True,
 )
 
@@ -192,8 +167,8 @@ versions = Table(
     Column("parent_id", String, ForeignKey("versions.id")),
     Column("reference_id", String, ForeignKey("model_references.id"), nullable=False),
     Column("state", String, nullable=False),
-    Column("reasons", _Json, nullable=False),
-    Column("metrics", _Json, nullable=False),
+    Column("reasons", Json, nullable=False),
+    Column("metrics", Json, nullable=False),
     Column("folder", String),
     Column("manifest_sha256", String),
     Column("has_optimizer", Boolean, nullable=False),
@@ -201,7 +176,7 @@ versions = Table(
     Column("created_at", Float, nullable=False),
     Column("served_at", Float),
     UniqueConstraint("user_id", "number"),
-    _one_of("state", VersionState),
+    one_of("state", VersionState),
 )
 
 # Which version of a user's serves; no row, or no version: the reference itself.
@@ -216,18 +191,18 @@ aliases = Table(
 drafts = Table(
     "drafts",
     metadata,
-    _number(),
+    number(),
     Column("id", String, nullable=False, unique=True),
     Column("user_id", String, ForeignKey("users.id"), nullable=False),
     Column("key_id", String, ForeignKey("keys.id")),
     Column("kind", String, nullable=False),
     Column("model", String, nullable=False),
-    Column("prompt", _Json, nullable=False),
+    Column("prompt", Json, nullable=False),
     Column("version_id", String, ForeignKey("versions.id")),
-    Column("candidates", _Json, nullable=False),
-    Column("shown", _Json, nullable=False),
-    Column("scores", _Json),
-    Column("sampling", _Json, nullable=False),
+    Column("candidates", Json, nullable=False),
+    Column("shown", Json, nullable=False),
+    Column("scores", Json),
+    Column("sampling", Json, nullable=False),
     Column("seed", BigInteger, nullable=False),
     Column("status", String, nullable=False),
     Column("held_back", Boolean, nullable=False),
@@ -238,12 +213,16 @@ drafts = Table(
     # Of the base model whose token ids the candidates hold.
     Column("base_fingerprint", String),
     # What the user wrote of a framed prompt: frame, message, hint, name, template.
-    Column("asked", _Json),
+    Column("asked", Json),
     # Ids of the exchanges that stood before the prompt.
-    Column("memory", _Json, nullable=False, server_default=text("'[]'")),
-    _one_of("kind", DraftKind),
-    _one_of("status", DraftStatus),
-    _one_of("source", DraftSource),
+    Column("memory", Json, nullable=False, server_default=text("'[]'")),
+    # Which arm drafted; where a coin decided on it, in which trial, and the challenger's share.
+    Column("arm", String),
+    Column("trial", Integer),
+    Column("share", Float),
+    one_of("kind", DraftKind),
+    one_of("status", DraftStatus),
+    one_of("source", DraftSource),
     Index(None, "user_id", "number"),
     sqlite_autoincrement=True,
 )
@@ -251,19 +230,19 @@ drafts = Table(
 imports = Table(
     "imports",
     metadata,
-    _number(),
+    number(),
     Column("id", String, nullable=False, unique=True),
     Column("user_id", String, ForeignKey("users.id"), nullable=False, index=True),
     Column("state", String, nullable=False, index=True),
     Column("total", Integer, nullable=False),
     Column("used", Integer, nullable=False),
-    Column("result", _Json),
+    Column("result", Json),
     Column("error", Text),
     Column("created_at", Float, nullable=False),
     Column("finished_at", Float),
     # A deleted import keeps its row, by which what was learned from it is found.
     Column("deleted_at", Float),
-    _one_of("state", ImportState),
+    one_of("state", ImportState),
     sqlite_autoincrement=True,
 )
 
@@ -272,37 +251,37 @@ import_items = Table(
     metadata,
     Column("import_id", String, ForeignKey("imports.id"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("prompt", _Json, nullable=False),
+    Column("prompt", Json, nullable=False),
     Column("draft", Text),
     Column("sent", Text, nullable=False),
     Column("held_out", Boolean, nullable=False),
     Column("state", String, nullable=False),
     Column("reason", Text),
     # As of drafts.
-    Column("asked", _Json),
-    _one_of("state", ImportItemState),
+    Column("asked", Json),
+    one_of("state", ImportItemState),
 )
 
 preferences = Table(
     "preferences",
     metadata,
-    _number(),
+    number(),
     Column("id", String, nullable=False, unique=True),
     Column("user_id", String, ForeignKey("users.id"), nullable=False),
     Column("source", String, nullable=False),
     Column("draft_id", String, ForeignKey("drafts.id"), nullable=False, index=True),
     Column("import_id", String, ForeignKey("imports.id"), index=True),
-    Column("prompt", _Json, nullable=False),
-    Column("chosen", _Json, nullable=False),
-    Column("rejected", _Json, nullable=False),
-    Column("reference", _Json),
+    Column("prompt", Json, nullable=False),
+    Column("chosen", Json, nullable=False),
+    Column("rejected", Json, nullable=False),
+    Column("reference", Json),
     Column("state", String, nullable=False),
     Column("version_id", String, ForeignKey("versions.id")),
     Column("created_at", Float, nullable=False),
     # Why it is withheld or set aside.
     Column("reason", Text),
-    _one_of("source", PreferenceSource),
-    _one_of("state", PreferenceState),
+    one_of("source", PreferenceSource),
+    one_of("state", PreferenceState),
     Index(None, "user_id", "state", "number"),
     sqlite_autoincrement=True,
 )
@@ -314,7 +293,7 @@ memory_marks = Table(
     Column("user_id", String, ForeignKey("users.id"), primary_key=True),
     Column("exchange_id", String, primary_key=True),
     Column("mark", String, nullable=False),
-    _one_of("mark", MemoryMark),
+    one_of("mark", MemoryMark),
 )
 
 # Users whose earlier texts are to stand before nothing.
@@ -323,6 +302,30 @@ memories_cleared = Table(
     metadata,
     Column("user_id", String, ForeignKey("users.id"), primary_key=True),
     Column("cleared_at", Float, nullable=False),
+)
+
+# The coin by which it is found out which arm saves a user most.
+coins = Table(
+    "coins",
+    metadata,
+    Column("user_id", String, ForeignKey("users.id"), primary_key=True),
+    Column("state", Json, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
+# Trials between two arms that were decided.
+trials = Table(
+    "trials",
+    metadata,
+    number(),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False, index=True),
+    Column("winner", String, nullable=False),
+    Column("loser", String, nullable=False),
+    Column("drafts", Integer, nullable=False),
+    Column("decided_at", Float, nullable=False),
+    one_of("winner", Arm),
+    one_of("loser", Arm),
+    sqlite_autoincrement=True,
 )
 
 # Users for whom a step was asked on all that waits, until nothing does.
@@ -344,7 +347,7 @@ version_preferences = Table(
 edits = Table(
     "edits",
     metadata,
-    _number(),
+    number(),
     Column("id", String, nullable=False, unique=True),
     Column("draft_id", String, ForeignKey("drafts.id"), nullable=False),
     Column("user_id", String, ForeignKey("users.id"), nullable=False),
@@ -357,7 +360,7 @@ edits = Table(
     Column("reason", Text),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("user_id", "idempotency_key"),
-    _one_of("state", EditState),
+    one_of("state", EditState),
     Index(None, "draft_id", "choice"),
     Index(None, "user_id", "number"),
     sqlite_autoincrement=True,
@@ -366,7 +369,7 @@ edits = Table(
 comparisons = Table(
     "comparisons",
     metadata,
-    _number(),
+    number(),
     Column("id", String, nullable=False, unique=True),
     Column("user_id", String, ForeignKey("users.id"), nullable=False),
     Column("chosen_draft_id", String, ForeignKey("drafts.id"), nullable=False),

@@ -1,0 +1,214 @@
+"""Which arm drafts for a user, and what a coin makes of the costs of their edits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+from store_samples import NOW, add_user, draft_of, edit
+
+from corll.service import feedback
+from corll.service.arms import MOST_TRIED, Chosen, choice_of, choose_arm, coin_of, settle
+from corll.service.drafting.serving import Serving
+from corll.service.feedback import JudgedEdit
+from corll.service.settings import ServiceSettings
+from corll.service.store import coins, drafts
+from corll.service.store.accounts import User, set_consent
+from corll.service.store.drafts import DraftRow
+from corll.verdicts.arms import ARMS, TRIED, WATCHED, Arm, Toss
+
+CHALLENGER, SERVING = 0.0, TRIED
+"""Numbers of chance at which the challenger drafts, and just not."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ServiceSettings:
+    return ServiceSettings(data_dir=tmp_path)
+
+
+def chosen(
+    db: Connection,
+    user: User,
+    settings: ServiceSettings,
+    *,
+    letters: bool = True,
+    learned: bool = True,
+    may_toss: bool = True,
+    chance: float = SERVING,
+) -> Chosen:
+    return choose_arm(
+        db,
+        user,
+        settings,
+        letters=letters,
+        learned=learned,
+        may_toss=may_toss,
+        chance=lambda: chance,
+    )
+
+
+def tossed(user: User, arm: Arm, *, trial: int = 0, share: float = TRIED) -> DraftRow:
+    return draft_of(user, arm=arm, trial=trial, share=share, blind=True)
+
+
+def decide(db: Connection, user: User, *, worse: Arm = "both", better: Arm = "memory") -> int:
+    """Settles drafts of both arms until their trial is decided; returns how many."""
+    first = coins.coin_of(db, user.id)
+    trial = 0 if first is None else first.trial
+    for count in range(1, 1_000):
+        arm, cost = (worse, 2.0) if count % 2 else (better, 0.0)
+        settle(db, tossed(user, arm, trial=trial), cost, now=NOW + count)
+        after = coins.coin_of(db, user.id)
+        assert after is not None
+        if after.trial != trial:
+            return count
+    raise AssertionError("never decided")
+
+
+def test_at_first_what_was_learned_serves_behind_letters_against_letters_alone(
+    db: Connection, ada: User, settings: ServiceSettings
+) -> None:
+    assert chosen(db, ada, settings) == Chosen("both", Toss("both", TRIED, 0))
+    assert chosen(db, ada, settings, chance=CHALLENGER).arm == "memory"
+
+
+def test_without_letters_among_the_settings_it_is_tried_against_the_base(
+    db: Connection, ada: User, settings: ServiceSettings
+) -> None:
+    bare = settings.with_settings(memory="none")
+    assert chosen(db, ada, bare, letters=False).arm == "weights"
+    assert chosen(db, ada, bare, letters=False, chance=CHALLENGER).arm == "base"
+
+
+@pytest.mark.parametrize(
+    ("letters", "learned", "arm"),
+    [(False, False, "base"), (True, False, "memory"), (False, True, "weights")],
+)
+def test_where_an_arm_of_the_trial_is_not_there_no_coin_decides(
+    db: Connection, ada: User, settings: ServiceSettings, letters: bool, learned: bool, arm: Arm
+) -> None:
+    for chance in (CHALLENGER, SERVING):
+        found = chosen(db, ada, settings, letters=letters, learned=learned, chance=chance)
+        assert found == Chosen(arm)
+
+
+def test_who_may_not_be_tossed_for_gets_who_serves(
+    db: Connection, ada: User, settings: ServiceSettings
+) -> None:
+    assert chosen(db, ada, settings, may_toss=False, chance=CHALLENGER) == Chosen("both")
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_chosen_arm_drafts_without_a_coin(
+    db: Connection, ada: User, settings: ServiceSettings, arm: Arm
+) -> None:
+    fixed = settings.with_settings(serving=arm)
+    assert chosen(db, ada, fixed, chance=CHALLENGER) == Chosen(arm)
+    assert chosen(db, ada, fixed, letters=False, learned=False) == Chosen("base")
+
+
+def test_a_users_choice_goes_before_the_services_and_is_theirs_alone(
+    db: Connection, ada: User, settings: ServiceSettings
+) -> None:
+    bob = add_user(db, "bob")
+    ada = set_consent(db, ada.id, arm="base", actor="a", now=NOW)
+    assert choice_of(ada, settings) == "base"
+    assert chosen(db, ada, settings) == Chosen("base")
+    assert chosen(db, bob, settings.with_settings(serving="memory")) == Chosen("memory")
+    ada = set_consent(db, ada.id, arm="auto", actor="a", now=NOW)
+    assert chosen(db, ada, settings.with_settings(serving="base")).toss is not None
+
+
+def test_the_better_arm_serves_from_then_on_and_the_other_is_watched(
+    db: Connection, ada: User, settings: ServiceSettings
+) -> None:
+    bob = add_user(db, "bob")
+    count = decide(db, ada)
+    assert 5 < count < 60
+    assert chosen(db, ada, settings, chance=WATCHED) == Chosen("memory", Toss("memory", WATCHED, 1))
+    assert chosen(db, ada, settings, chance=0.0).arm == "both"
+    (trial,) = coins.trials_of(db, ada.id)
+    assert (trial.winner, trial.loser, trial.drafts) == ("memory", "both", count)
+    assert trial.decided_at == NOW + count
+    assert (coins.coin_of(db, bob.id), coins.trials_of(db, bob.id)) == (None, [])
+
+
+def test_what_other_users_found_makes_a_decision_come_sooner(
+    db: Connection, ada: User, settings: ServiceSettings
+) -> None:
+    others = [add_user(db, name) for name in ("bob", "cy", "di", "eve", "fay", "gil", "hal", "ida")]
+    counts = [decide(db, user) for user in (ada, *others)]
+    assert counts[-1] < counts[0]
+    assert coins.prior_of(db).wins == {("memory", "both"): 9}
+    against = add_user(db, "odd")
+    assert decide(db, against, worse="memory", better="both") > counts[0]
+
+
+def test_a_draft_on_which_no_coin_decided_decides_nothing(
+    db: Connection, ada: User, settings: ServiceSettings
+) -> None:
+    settle(db, draft_of(ada, arm="both"), 1.0, now=NOW)
+    settle(db, draft_of(ada), 1.0, now=NOW)
+    assert coins.coin_of(db, ada.id) is None
+
+
+def test_costs_of_an_earlier_trial_decide_nothing(
+    db: Connection, ada: User, settings: ServiceSettings
+) -> None:
+    decide(db, ada)
+    before = coins.coin_of(db, ada.id)
+    settle(db, tossed(ada, "both", trial=0), 9.0, now=NOW)
+    assert coins.coin_of(db, ada.id) == before
+
+
+def test_a_trial_that_is_not_decided_ends_and_who_serves_goes_on(
+    db: Connection, ada: User, settings: ServiceSettings
+) -> None:
+    for number in range(MOST_TRIED - 1):
+        settle(db, tossed(ada, "memory" if number % 3 else "both"), 0.5, now=NOW)
+    assert coin_of(db, ada, settings).share == TRIED
+    settle(db, tossed(ada, "both"), 0.5, now=NOW)
+    after = coin_of(db, ada, settings)
+    assert (after.serving, after.challenger, after.share) == ("both", "memory", WATCHED)
+    assert coins.trials_of(db, ada.id) == []
+
+
+def recorded(db: Connection, draft: DraftRow, text: str, cost: float) -> None:
+    judged = JudgedEdit(draft, 0, text, accepted=False, edit_cost=cost, reason=None)
+    feedback.record_edit(db, judged, now=NOW)
+
+
+def test_the_first_edit_of_a_draft_counts_and_no_further_one(db: Connection, ada: User) -> None:
+    draft = tossed(ada, "both")
+    drafts.add_draft(db, draft)
+    recorded(db, draft, "One", 0.8)
+    first = coins.coin_of(db, ada.id)
+    assert first is not None
+    assert first.test.count == 1
+    recorded(db, draft, "Two", 0.1)
+    recorded(db, draft, "Two", 0.1)
+    assert coins.coin_of(db, ada.id) == first
+    answers = drafts.answers_of(db, ada.id)
+    assert [(one.arm, one.trial) for one in answers] == [("both", 0)]
+
+
+def test_an_edit_of_a_plain_draft_leaves_the_coin_alone(db: Connection, ada: User) -> None:
+    draft = draft_of(ada, arm="memory")
+    drafts.add_draft(db, draft)
+    edit(db, draft, "Hello")
+    assert coins.coin_of(db, ada.id) is None
+
+
+def test_an_arm_without_weights_is_drafted_by_the_reference_and_holds_nothing_back(
+    ada: User,
+) -> None:
+    held_back = Serving(ada, None, held_back=True, blind=True)
+    assert held_back.by("memory") == Serving(ada, None, arm="memory")
+    still = held_back.by("both")
+    assert (still.arm, still.held_back, still.blind) == ("memory", True, True)
+    toss = Toss("both", TRIED, 0)
+    assert Serving(ada, None).by(*toss[:1], toss) == replace(
+        Serving(ada, None), arm="both", toss=toss, blind=True
+    )
