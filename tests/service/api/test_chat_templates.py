@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from corll.policy import Policy
-from corll.service.learning.trainer import Trainer
+from corll.service.learning.reading import PreferenceReader
 from corll.service.prompts import as_prompt
 from corll.service.store import preferences
 from corll.service.store.database import Database
@@ -80,7 +80,7 @@ def test_what_is_learned_from_is_the_very_prompt_that_was_drafted_for(
     database = Database.open(None, settings.data_dir)
     with database.read() as db:
         rows = preferences.preferences_of(db, user)
-    learned = Trainer(base, database, settings).to_preferences(rows)
+    learned = PreferenceReader(base, database).to_preferences(rows)
     database.close()
     encode = base.base.tokenizer.encode
     wanted = [encode(text, add_special_tokens=False) for _, text in asked]

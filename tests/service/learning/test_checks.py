@@ -114,7 +114,7 @@ def test_an_adapter_that_changes_nothing_is_found_out(
     with trainer.database.read() as db:
         stored = preferences.preferences_of(db, user.id)
     assert row.preference_id == stored[0].id
-    learned = trainer.to_preferences(stored)
+    learned = trainer.reader.to_preferences(stored)
     reasons = reasons_against(Examined(policy.with_adapter(), learned, 4.0))
     assert len(reasons) == 1
     assert "same log-probabilities" in reasons[0]
@@ -129,7 +129,7 @@ def test_an_adapter_that_went_too_far_is_found_out(
     spoiled = policy.with_adapter()
     for parameter in spoiled.trainable_parameters().values():
         parameter.data.normal_(std=3.0)
-    reasons = reasons_against(Examined(spoiled, trainer.to_preferences(stored), 0.5))
+    reasons = reasons_against(Examined(spoiled, trainer.reader.to_preferences(stored), 0.5))
     assert any("over the budget" in reason for reason in reasons)
 
 

@@ -93,7 +93,7 @@ def test_steps_over_several_versions_are_those_of_one_learner(
     assert (serving.number, serving.steps) == (2, 3)
     alone = Policy.load(tiny_model_folder, dtype="float32", lora=trainer.settings.lora)
     learner = CoactiveLearner(alone, trainer.settings.coactive)
-    pairs = trainer.to_preferences([replace(row, reference=None) for row in rows])
+    pairs = trainer.reader.to_preferences([replace(row, reference=None) for row in rows])
     for first in (0, 2, 4):
         learner.learn_batch(pairs[first : first + 2])
     with trainer.policy_of(serving) as served:
@@ -140,7 +140,7 @@ def test_log_reference_of_what_was_learned_is_kept(trainer: Trainer, user: User)
     assert trainer.learn(user.id) is not None
     with trainer.database.read() as db:
         rows = preferences.preferences_of(db, user.id)
-    for row, preference in zip(rows, trainer.to_preferences(rows), strict=True):
+    for row, preference in zip(rows, trainer.reader.to_preferences(rows), strict=True):
         assert row.reference is not None
         assert isinstance(preference, Preference)
         assert preference.reference is not None

@@ -21,16 +21,14 @@ from sqlalchemy import Connection
 
 from corll.buffer import REPLAY_MEMORY, draw
 from corll.errors import DeviceMemoryError, InputError, StaleParentError, TrainingError
-from corll.gradient import encode_pair
 from corll.model import file_names
 from corll.policy import Policy
-from corll.records import Preference, ReferenceLogprobs, Sample, StepResult
+from corll.records import Preference, StepResult
 from corll.service.learning.checks import Examined, reasons_against
-from corll.service.prompts import as_prompt
+from corll.service.learning.reading import PreferenceReader
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, comparisons, drafts, lineages, preferences
+from corll.service.store import accounts, lineages, preferences
 from corll.service.store.database import Database
-from corll.service.store.drafts import Origin
 from corll.service.store.lineages import Lineage, Reference, Version
 from corll.service.store.preferences import PreferenceRow
 from corll.service.store.rows import new_id
@@ -78,6 +76,7 @@ class Trainer:
     ) -> None:
         self.base, self.database, self.settings = base, database, settings
         self.give_way = give_way
+        self.reader = PreferenceReader(base, database)
         self._refusals_of: dict[str, list[float]] = {}
 
     def learn(self, user_id: str, *, all_that_waits: bool = False) -> Version | None:
@@ -129,49 +128,6 @@ class Trainer:
             yield policy
         finally:
             policy.unload()
-
-    def to_preferences(self, rows: Sequence[PreferenceRow]) -> list[Preference | InputError]:
-        """Return what is learned from: the draft's ids and the edit's; or why nothing can be."""
-        with self.database.read() as db:
-            preferred = comparisons.chosen_drafts(db, [row.id for row in rows])
-            sides = [row.draft_id for row in rows] + list(preferred.values())
-            origins = drafts.origins_of_complete(db, sides)
-        found: list[Preference | InputError] = []
-        for row in rows:
-            chosen_draft = preferred.get(row.id, row.draft_id)
-            try:
-                found.append(
-                    self._to_preference(row, origins.get(row.draft_id), origins.get(chosen_draft))
-                )
-            except InputError as error:
-                found.append(error)
-        return found
-
-    def _to_preference(
-        self, row: PreferenceRow, draft: Origin | None, chosen_draft: Origin | None
-    ) -> Preference:
-        """*Raises*: InputError where the edit cannot be encoded, or is the draft to the id."""
-        if draft is None or chosen_draft is None:
-            raise InputError("A draft was cancelled before its end.")
-        rejected = self._sample(row.rejected, draft)
-        if "token_ids" in row.chosen:
-            chosen = self._sample(row.chosen, chosen_draft)
-        else:
-            chosen = self.base.codec.encode_edit(rejected, row.chosen["text"])
-        scored = None if row.reference is None else ReferenceLogprobs.from_dict(row.reference)
-        preference = Preference(as_prompt(row.prompt, draft.kind), chosen, rejected, scored)
-        encode_pair(self.base, preference)
-        return preference
-
-    def _sample(self, fields: Mapping[str, Any], draft: Origin) -> Sample:
-        """Return a stored sample: by its ids, or by its text where another base has drawn it.
-
-        *Raises*: InputError where that text cannot be encoded.
-        """
-        sample = Sample.from_dict(fields)
-        if drafts.holds_ids_of(self.base.base.fingerprint, draft.base_fingerprint):
-            return sample
-        return self.base.codec.encode_edit(replace(sample, token_ids=()), sample.text)
 
     def _start(self, user_id: str) -> _Start | None:
         """Read what a version starts from; None where its user does not let anything be learned.
@@ -242,7 +198,7 @@ class Trainer:
     ) -> tuple[list[PreferenceRow], StepResult | None]:
         """Step on those that can be learned from, and say which; set the others aside."""
         usable: list[tuple[PreferenceRow, Preference]] = []
-        for row, found in zip(batch, self.to_preferences(batch), strict=True):
+        for row, found in zip(batch, self.reader.to_preferences(batch), strict=True):
             if isinstance(found, InputError):
                 self._set_aside([row], str(found))
             else:
@@ -261,11 +217,9 @@ class Trainer:
         """Draw what a step replays of the past, of which only that is read and encoded."""
         config = self.settings.coactive
         drawn = draw(past, config.replay_per_step, seed=config.replay_seed(steps_taken))
-        with self.database.read() as db:
-            rows = preferences.find_preferences(db, [one for one in drawn if isinstance(one, str)])
-        read = dict(zip(rows, self.to_preferences(list(rows.values())), strict=True))
+        read = self.reader.find([one for one in drawn if isinstance(one, str)])
         found = (read.get(one) if isinstance(one, str) else one for one in drawn)
-        return [one for one in found if isinstance(one, Preference)]
+        return [one for one in found if one is not None]
 
     def _set_aside(self, rows: Sequence[PreferenceRow], reason: str) -> None:
         log.warning("%d preferences were set aside: %s", len(rows), reason)
@@ -337,7 +291,7 @@ class Trainer:
             loaded.callback(policy.unload)
             parent, past = None, list[Preference]()
             if settings.veto_drafts:
-                past = self._past(start.past)
+                past = list(self.reader.find(start.past[-_LOOKED_BACK:]).values())
                 if start.serving is not None:
                     parent = loaded.enter_context(self.policy_of(start.serving, reference))
             version = Examined(
@@ -353,14 +307,6 @@ class Trainer:
                 refusals_of=self._refusals_of,
             )
             return reasons_against(version)
-
-    def _past(self, ids: Sequence[str]) -> list[Preference]:
-        """Return the latest of what was learned before that can still be read, in order."""
-        latest = ids[-_LOOKED_BACK:]
-        with self.database.read() as db:
-            rows = preferences.find_preferences(db, latest)
-        found = self.to_preferences([rows[one] for one in latest if one in rows])
-        return [one for one in found if isinstance(one, Preference)]
 
     def _register(
         self, version: Version, learned: Sequence[tuple[PreferenceRow, Preference]]
