@@ -194,9 +194,11 @@ def test_how_far_an_edit_has_come(db: Connection, ada: User, drafter: Engine) ->
 
 def test_an_edit_of_a_rejected_version_says_why(db: Connection, ada: User, drafter: Engine) -> None:
     answer = edited(db, drafter, kept_draft(db, ada), ada, "Hi there")
-    version = new_version(db, ada, state="rejected", reasons=["it babbles"])
     assert answer.edit.preference_id is not None
-    register(db, version, answer.edit.preference_id, serve=False)
+    for state in ("recorded", "set_aside"):
+        version = new_version(db, ada, state="rejected", reasons=["it babbles"])
+        register(db, version, answer.edit.preference_id, serve=False)
+        assert now_of(db, answer).state == state
     progress = now_of(db, answer)
     assert (progress.state, progress.will_learn) == ("set_aside", False)
     assert "it babbles" in (progress.reason or "")

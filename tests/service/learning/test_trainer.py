@@ -8,11 +8,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, update
 from teaching import NOW, add_edit, add_user, drafted, states
 
+from corll.config import CoactiveConfig
 from corll.errors import AdapterError
 from corll.learner import CoactiveLearner
 from corll.model.tokens import TokenCodec
@@ -28,6 +30,7 @@ from corll.service.store.database import Database
 from corll.service.store.schema import preferences as preference_table
 from corll.service.versions import publishing
 from corll.service.versions.references import import_reference
+from corll.step import PreferenceOptimizer
 from running_service import settings_for
 
 
@@ -204,11 +207,50 @@ def test_a_version_that_fails_its_examination_never_serves(
     version = trainer.learn(user.id)
     assert version is not None
     assert (version.state, version.reasons) == ("rejected", ["it is no good"])
-    assert states(trainer, user) == ["set_aside", "set_aside"]
     with trainer.database.read() as db:
         assert lineages.serving_version(db, user.id) is None
+
+
+def test_what_was_learned_in_vain_is_tried_again_with_half_the_step_and_then_set_aside(
+    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = add_user(trainer.database, "other")
+    for one in (user, other):
+        for number in range(2):
+            add_edit(trainer, one, f"Sorry, number {number}.", number=number)
+    rates = []
+
+    def optimizer(policy: Policy, config: CoactiveConfig, **others: Any) -> PreferenceOptimizer:
+        rates.append(config.learning_rate)
+        return PreferenceOptimizer(policy, config, **others)
+
+    monkeypatch.setattr(trainer_module, "PreferenceOptimizer", optimizer)
+    monkeypatch.setattr(checks, "CHECKS", (lambda _: "it is no good",))
+    trainer.learn(user.id)
+    assert states(trainer, user) == ["waiting", "waiting"]
+    trainer.learn(user.id)
+    assert states(trainer, user) == ["set_aside", "set_aside"]
+    with trainer.database.read() as db:
         found = [row.reason for row in preferences.preferences_of(db, user.id)]
-    assert found == ["Version 1 was rejected: it is no good."] * 2
+    assert found == ["Version 2 was rejected, as one before it: it is no good."] * 2
+    assert trainer.learn(user.id) is None
+    trainer.learn(other.id)
+    rate = trainer.settings.coactive.learning_rate
+    assert rates == [rate, rate / 2, rate]
+
+
+def test_what_was_learned_in_vain_may_serve_the_second_time(
+    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    with monkeypatch.context() as patch:
+        patch.setattr(checks, "CHECKS", (lambda _: "it is no good",))
+        trainer.learn(user.id)
+    version = trainer.learn(user.id)
+    assert version is not None
+    assert (version.number, version.state, version.parent_id) == (2, "serving", None)
+    assert states(trainer, user) == ["learned", "learned"]
 
 
 def test_nothing_is_learned_without_consent(trainer: Trainer, user: User) -> None:

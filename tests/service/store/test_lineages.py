@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -43,7 +44,7 @@ from corll.service.store.lineages import (
     start_lineage,
     versions_of,
 )
-from corll.service.store.preferences import find_preference
+from corll.service.store.preferences import find_preference, taught_in_vain
 from corll.service.store.schema import versions
 
 
@@ -147,13 +148,25 @@ def test_a_candidate_changes_nothing(db: Connection, ada: User) -> None:
     assert (late.state, serving_version(db, ada.id)) == ("candidate", first)
 
 
-def test_what_a_rejected_version_was_taught_is_set_aside(db: Connection, ada: User) -> None:
+def test_what_two_rejected_versions_were_taught_is_set_aside(db: Connection, ada: User) -> None:
+    bob = add_user(db, "bob")
     bad, other = preference_from_edit(db, ada), preference_from_edit(db, ada)
-    version = new_version(db, ada, state="rejected", reasons=["repeats itself"], folder=None)
-    kept = register(db, version, bad, serve=False)
-    assert (kept.state, kept.reasons) == ("rejected", ["repeats itself"])
-    assert states(db, bad, other) == ["set_aside", "waiting"]
-    assert reasons(db, bad, other) == ["Version 1 was rejected: repeats itself.", None]
+    of_bob = preference_from_edit(db, bob)
+
+    def reject(user: User, *taught: str) -> None:
+        fields: dict[str, Any] = {"state": "rejected", "reasons": ["repeats itself"]}
+        kept = register(db, new_version(db, user, **fields, folder=None), *taught, serve=False)
+        assert (kept.state, kept.reasons) == ("rejected", ["repeats itself"])
+
+    reject(ada, bad)
+    reject(bob, of_bob)
+    assert states(db, bad, other, of_bob) == ["waiting"] * 3
+    assert taught_in_vain(db, [bad, other, of_bob]) == {bad, of_bob}
+    assert taught_in_vain(db, [other]) == set()
+    reject(ada, bad, other)
+    assert states(db, bad, other, of_bob) == ["set_aside", "waiting", "waiting"]
+    why = "Version 2 was rejected, as one before it: repeats itself."
+    assert reasons(db, bad, other) == [why, None]
     assert requeue_set_aside(db, ada.id, actor="key_1", now=NOW) == 1
     assert states(db, bad, other) == ["waiting", "waiting"]
     assert reasons(db, bad, other) == [None, None]

@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from corll.buffer import REPLAY_MEMORY, draw
+from corll.config import CoactiveConfig
 from corll.errors import DeviceMemoryError, InputError, StaleParentError, TrainingError
 from corll.model import file_names
 from corll.policy import Policy
@@ -41,6 +42,9 @@ log = logging.getLogger(__name__)
 _BATCHES_A_VERSION = 8
 """Steps that one version takes at most, where many preferences wait."""
 
+_GENTLER = 0.5
+"""Of the learning rate, for what a rejected version was taught."""
+
 _LOOKED_BACK = 24
 """Preferences of before whose texts show what a user's texts are like."""
 
@@ -49,8 +53,8 @@ _LOOKED_BACK = 24
 class _Start:
     """What a version starts from.
 
-    `waiting` are the preferences to be learned, in order; `past` the ids of those of which each
-    step replays some.
+    `waiting` are the preferences to be learned, in order; `in_vain` the ids of those of them that a
+    version was taught which was rejected; `past` the ids of those of which each step replays some.
     """
 
     lineage: Lineage
@@ -58,6 +62,7 @@ class _Start:
     serving: Version | None
     waiting: list[PreferenceRow]
     past: list[str]
+    in_vain: set[str]
 
 
 class Trainer:
@@ -83,7 +88,8 @@ class Trainer:
         """Make a version from the preferences that wait, N a step; None where there was no step.
 
         `all_that_waits` takes fewer than N too. A version that fails its examination is registered
-        as rejected, with the reasons, and its preferences are set aside.
+        as rejected, with the reasons. Its preferences are tried once more, with half the step, and
+        then set aside.
         """
         start = self._start(user_id)
         if start is None:
@@ -92,7 +98,7 @@ class Trainer:
         if not batches:
             return None
         with self.policy_of(start.serving, start.reference) as policy:
-            optimizer = self._optimizer(policy, start.serving)
+            optimizer = self._optimizer(policy, start.serving, self._config(start, batches))
             past: deque[str | Preference] = deque(start.past, maxlen=REPLAY_MEMORY)
             learned: list[tuple[PreferenceRow, Preference]] = []
             metrics: Mapping[str, float] = {}
@@ -148,12 +154,14 @@ class Trainer:
         with self.database.read() as db:
             reference = lineages.find_reference(db, lineage.reference_id)
             assert reference is not None
+            waiting = preferences.waiting_preferences(db, user_id, limit=most)
             return _Start(
                 lineage,
                 reference,
                 lineages.serving_version(db, user_id),
-                preferences.waiting_preferences(db, user_id, limit=most),
+                waiting,
                 preferences.learned_ids(db, user_id, limit=memory),
+                preferences.taught_in_vain(db, [row.id for row in waiting]),
             )
 
     def _first_lineage(self, db: Connection, user_id: str) -> Lineage:
@@ -179,9 +187,17 @@ class Trainer:
             batches.pop()
         return batches
 
-    def _optimizer(self, policy: Policy, serving: Version | None) -> PreferenceOptimizer:
-        """Return an optimiser that goes on from the version that serves."""
+    def _config(self, start: _Start, batches: Sequence[Sequence[PreferenceRow]]) -> CoactiveConfig:
+        """Return the settings of steps, half as large where some were learned in vain before."""
         config = self.settings.coactive
+        if start.in_vain.isdisjoint(row.id for batch in batches for row in batch):
+            return config
+        return config.with_settings(learning_rate=config.learning_rate * _GENTLER)
+
+    def _optimizer(
+        self, policy: Policy, serving: Version | None, config: CoactiveConfig
+    ) -> PreferenceOptimizer:
+        """Return an optimiser that goes on from the version that serves."""
         optimizer = PreferenceOptimizer(policy, config, give_way=self.give_way)
         if serving is not None:
             optimizer.steps_taken = serving.steps

@@ -18,7 +18,7 @@ from corll.schemas.states import PreferenceState, ReferenceKind, VersionState
 from corll.service.store.accounts import audit
 from corll.service.store.preferences import (
     release_set_aside,
-    set_aside,
+    set_aside_taught_twice,
     settle_learned,
     waiting_state,
 )
@@ -212,7 +212,8 @@ def register_version(
     """Commit a version and what it was taught.
 
     With `serve` the alias moves to it and its preferences are learned. Those of a version whose
-    state is "rejected" are set aside; those of a candidate go on waiting.
+    state is "rejected" are set aside the second time; else they go on waiting, as those of a
+    candidate do.
     *Raises*: StaleParentError where its number is taken or, with `serve`, where the alias no longer
     names `expected_parent`, its lineage ended, or one of its preferences no longer waits.
     """
@@ -231,7 +232,8 @@ def register_version(
         serve_version(db, version.user_id, version.id, unlearned="set_aside", now=now)
     elif version.state == "rejected":
         why = "; ".join(version.reasons) or "no reason was given"
-        set_aside(db, version.id, f"Version {version.number} was rejected: {why}.")
+        reason = f"Version {version.number} was rejected, as one before it: {why}."
+        set_aside_taught_twice(db, version.id, reason)
     registered = find_version(db, version.id)
     assert registered is not None
     return registered

@@ -1,6 +1,6 @@
 """Preferences: what edits, comparisons and imports give to learn from, and how far each has come.
 
-waiting → learned → set_aside (its version was rolled back or rejected) → waiting …
+waiting → learned → set_aside (its version was rolled back, or two were rejected) → waiting …
 withheld: its user does not let it be learned; replaced: another edit took its place.
 What was cancelled or deleted may be withheld or set aside, and never waits again.
 A preference is `learned` if and only if a version on the serving ancestry was taught it.
@@ -26,6 +26,7 @@ from corll.service.store.schema import (
     preferences,
     users,
     version_preferences,
+    versions,
 )
 
 _WITHDRAWN = "The user withdrew consent to be learned from (consent: learn)."
@@ -210,11 +211,21 @@ def release_set_aside(db: Connection, user_id: str) -> int:
     return _move(db, theirs, state, reason=None if state == "waiting" else _WITHDRAWN)
 
 
-def set_aside(db: Connection, version_id: str, reason: str) -> None:
-    """Keep what a rejected version was taught from being learned by the next."""
-    waiting = preferences.c.state == "waiting"
+def set_aside_taught_twice(db: Connection, version_id: str, reason: str) -> None:
+    """Set aside what a rejected version was taught, where one that was rejected before was too.
+
+    What was learned in vain once goes on waiting, to be tried again more gently.
+    """
     taught = preferences.c.id.in_(_taught([version_id]))
-    _move(db, waiting & taught, "set_aside", reason=reason)
+    before = preferences.c.id.in_(_taught_in_vain().where(versions.c.id != version_id))
+    waiting = preferences.c.state == "waiting"
+    _move(db, waiting & taught & before, "set_aside", reason=reason)
+
+
+def taught_in_vain(db: Connection, ids: Sequence[str]) -> set[str]:
+    """Return which of these preferences a version was taught that was rejected."""
+    query = _taught_in_vain().where(version_preferences.c.preference_id.in_(ids))
+    return set(db.execute(query).scalars())
 
 
 def settle_learned(
@@ -274,6 +285,12 @@ def _gone_for_good() -> ColumnElement[bool]:
         preferences.c.id.in_(compared),
         func.coalesce(preferences.c.import_id, "").in_(deleted),
     )
+
+
+def _taught_in_vain() -> Any:
+    rejected = versions.c.state == "rejected"
+    query = select(version_preferences.c.preference_id)
+    return query.join(versions, versions.c.id == version_preferences.c.version_id).where(rejected)
 
 
 def _taught(line: Sequence[str]) -> Any:
