@@ -122,6 +122,13 @@ class Framing:
         else:
             self._check_template()
 
+    @classmethod
+    def of(cls, asked: Filled | None) -> Framing:
+        """Return the frame in which something was asked; None: in none."""
+        if asked is None:
+            return cls()
+        return cls(asked["frame"], asked["hint"], asked["name"], asked["template"])
+
     def _check_nothing_is_filled_in(self) -> None:
         for field in ("hint", "name", "template"):
             if getattr(self, field):

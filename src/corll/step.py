@@ -114,6 +114,7 @@ class PreferenceOptimizer:
         }
 
     def _encoded(self, preferences: Sequence[Preference]) -> Sequence[Item]:
+        self.give_way()  # some learners draw texts
         return self.learner.encode(self.policy, preferences, seed=self._seed())
 
     def _gradient(self, items: Sequence[Item]) -> BatchGradient:

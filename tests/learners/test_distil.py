@@ -221,7 +221,9 @@ class TestWhatItNeeds:
     def test_a_preference_without_a_memory_is_refused(self, policy: Policy) -> None:
         optimizer = PreferenceOptimizer(policy, distil())
         before = weights(policy)
-        with pytest.raises(InputError, match="recall, or choose another learner"):
+        with pytest.raises(
+            InputError, match="has none: draft with a memory, or choose another learner"
+        ):
             optimizer.step([REMEMBERED[0], replace(REMEMBERED[1], memory=())])
         torch.testing.assert_close(weights(policy), before, rtol=0, atol=0)
         assert optimizer.steps_taken == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from corll.records import Sample
@@ -23,9 +23,11 @@ def add_user(database: Database, name: str) -> User:
     )
 
 
-def add_edit(trainer: Trainer, user: User, text: str, *, number: int = 0) -> EditRow:
-    """A draft of π_0, and what its user made of it."""
-    draft = drafted(trainer, user, number=number)
+def add_edit(
+    trainer: Trainer, user: User, text: str, *, number: int = 0, **changes: Any
+) -> EditRow:
+    """A draft of π_0 with these changes, and what its user made of it."""
+    draft = replace(drafted(trainer, user, number=number), **changes)
 
     def write(db: Any) -> EditRow:
         drafts.add_draft(db, draft)

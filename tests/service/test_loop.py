@@ -76,6 +76,30 @@ def test_edits_become_a_version_that_drafts(service: RunningService) -> None:
     assert [m["id"] for m in service.get("models?user=ann")["data"]] == ["corll", "base", "ann@1"]
 
 
+def test_distil_learns_from_drafts_that_were_drawn_behind_letters(
+    roomy_model_folder: Path, tmp_path: Path
+) -> None:
+    text = "Dear customer, we are sorry. Anna"
+    settings = settings_for(
+        roomy_model_folder, tmp_path, memory="last", guards=False, coactive={"learner": "distil"}
+    )
+    with running_service(settings) as service:
+        agree(service, "ann")
+        edits = teach(service, "ann", text, edits=3)
+        found = until(lambda: learned_from(service, edits))
+        serving(service, "ann")
+    alone, behind_the_first = found
+    assert alone["state"] == "set_aside"
+    assert "this preference has none: draft with a memory" in alone["reason"]
+    assert behind_the_first["state"] in ("learned", "serving")
+
+
+def learned_from(service: RunningService, edits: list[dict[str, Any]]) -> Any:
+    """The first two edits once nothing of them waits."""
+    found = [service.get(f"edits/{edit['id']}") for edit in edits[:2]]
+    return None if any(edit["state"] == "recorded" for edit in found) else found
+
+
 def test_a_version_drafts_for_its_own_user_alone(service: RunningService) -> None:
     """Whoever may see both users cannot give the one the weights of the other."""
     messages = [{"role": "user", "content": "x"}]

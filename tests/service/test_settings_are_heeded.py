@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +41,7 @@ DRAFTING = """
 LEARNING = """
     data_dir database model dtype device backend lora_r lora_alpha lora_dropout lora_target_modules
     lora_seed memory_limit_gb flush_after_hours max_drift veto_drafts
-    max_loosening learner preferences_per_step
+    max_loosening learner learn_with_memory distil_texts distil_teacher preferences_per_step
     replay_per_step beta loss_type label_smoothing preference_weight sft_weight sft_tokens
     keep_weight learning_rate lr_scheduler_type warmup_steps warmup_ratio total_steps adam_beta1
     adam_beta2 max_grad_norm seed enable_thinking
@@ -93,14 +93,19 @@ def read(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> R
         tiny_model_folder, data, learn=False, port=0, coactive=coactive, memory="last"
     )
     found: Read = {place: set() for place in HEEDED}
+    distilling = settings.coactive.with_settings(learner="distil", replay_per_step=0)
     with noted(found["learning"]):
-        learn(settings)
+        letters = learn(settings)
+        learn(settings.with_settings(coactive=distilling), behind=letters)
     serve_a_draft(settings, found)
     return found
 
 
-def learn(settings: ServiceSettings) -> None:
-    """As the learner's process does, once, for two edits of ann's."""
+def learn(settings: ServiceSettings, *, behind: Sequence[str] = ()) -> list[str]:
+    """As the learner's process does, once, for two edits of ann's, whose ids it returns.
+
+    Their drafts were drawn `behind` earlier ones.
+    """
     database = Database.open(settings.database, settings.data_dir)
     trainer = Trainer(load_base(settings), database, settings)
     user = database.write(
@@ -108,16 +113,23 @@ def learn(settings: ServiceSettings) -> None:
             db, accounts.LOCAL_NAMESPACE, "ann", store=True, learn=True, now=time.time()
         )
     )
-    for number in range(2):
-        add_edit(trainer, user, f"Sorry about parcel {number}.", number=number)
+    edits = [
+        add_edit(
+            trainer, user, f"Sorry about parcel {number}.", number=number, memory=list(behind)
+        ).id
+        for number in range(2)
+    ]
     heard: list[Any] = []
     inbox: Any = SimpleNamespace(
         take_asked=set, stopping=False, news=threading.Event(), send=heard.append
     )
     assert Worker(trainer, inbox, inbox)._round()
     with database.read() as db:
-        assert lineages.serving_version(db, user.id) is not None
+        serving = lineages.serving_version(db, user.id)
+    assert serving is not None
+    assert serving.number == (2 if behind else 1)
     database.close()
+    return edits
 
 
 def serve_a_draft(settings: ServiceSettings, found: Read) -> None:

@@ -151,7 +151,7 @@ def _teachers_prompt(policy: Policy, preference: Preference, room: int) -> Ids:
     if not preference.memory:
         raise InputError(
             "The learner distil teaches what a memory in the prompt brings, and this preference "
-            "has none: set the learner's recall, or choose another learner."
+            "has none: draft with a memory, or choose another learner."
         )
     codec = policy.codec
     held = codec.memory_within(preference.prompt, preference.memory, room=room)

@@ -74,12 +74,7 @@ class News(EventHub):
         self, db: Connection, recall: Recall, user: User, draft: DraftRow
     ) -> DraftRequest:
         """Return a request that begins as a user's earlier one did, if it were asked now."""
-        asked = draft.asked
-        framing = (
-            Framing()
-            if asked is None
-            else Framing(asked["frame"], asked["hint"], asked["name"], asked["template"])
-        )
+        framing = Framing.of(draft.asked)
         serving = serving_for(db, user, chance=lambda: 1.0)
         settings, prompt = self._settings, draft.prompt
         serving, recalled = who_drafts(db, serving, recall, settings, framing, prompt)

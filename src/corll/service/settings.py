@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from tyro.conf import Suppress, arg
 
-from corll.config import AUTO, LEARNERS, CoactiveConfig, Config, LoraConfig
+from corll.config import AUTO, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 from corll.memory.choosing import MemoryChoice
 from corll.schemas.states import ArmChoice
@@ -42,20 +42,6 @@ class ServedConfig(CoactiveConfig):
     drafts_from: Annotated[Literal["policy"], Suppress] = Field(
         "policy", description="A service drafts from what it learned; `base` and holdback do not."
     )
-    learner: str = Field(
-        "coactive",
-        description="What a step learns by: coactive, dpo, sft, or one that was registered; the "
-        "weights below are coactive's.",
-    )
-    learn_with_memory: Annotated[Literal[False], Suppress] = Field(
-        False, description="What stood before a draft is not handed to the learner of a service."
-    )
-    distil_texts: Annotated[Literal["sampled"], Suppress] = Field(
-        "sampled", description="A service does not distil."
-    )
-    distil_teacher: Annotated[Literal["policy"], Suppress] = Field(
-        "policy", description="A service does not distil."
-    )
     max_completion_length: int = Field(
         512,
         ge=1,
@@ -71,17 +57,6 @@ class ServedConfig(CoactiveConfig):
         lt=2**31,
         description="Of replay and dropout; a draft's seed comes with its request, or by chance.",
     )
-
-    @field_validator("learner")
-    @classmethod
-    def _served(cls, learner: str) -> str:
-        if learner == "distil":
-            known = ", ".join(name for name in LEARNERS if name != "distil")
-            raise ValueError(
-                "distil learns from what stood before a draft, which a service does not hand to "
-                f"its learner; choose one of {known}"
-            )
-        return learner
 
 
 class ServiceSettings(Config):
@@ -270,6 +245,15 @@ class ServiceSettings(Config):
             raise ValueError(
                 f"num_candidates is {self.coactive.num_candidates}, more than max_choices "
                 f"({self.max_choices}) allows; raise that too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teachable(self) -> Self:
+        if self.coactive.learner == "distil" and self.memory == "none" and not self.examples:
+            raise ValueError(
+                "learner='distil' learns from what stands before a request, and nothing does: set "
+                "memory to last or nearest, or choose another learner"
             )
         return self
 

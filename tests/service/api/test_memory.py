@@ -9,9 +9,13 @@ from typing import Any, ClassVar
 import pytest
 
 from corll.frames import Framing
+from corll.gradient import encode_pair
 from corll.memory.examples import worked_examples
 from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
+from corll.service.learning.reading import PreferenceReader
+from corll.service.store import preferences
+from corll.service.store.database import Database
 from running_service import RunningService, running_service, settings_for
 
 ASKED = "Is the red one in stock?"
@@ -90,6 +94,34 @@ def test_an_arm_without_memory_has_no_letters(remembering: RunningService) -> No
         assert (memory_of(asked), asked["corll"]["arm"]) == ([edit], "memory")
     remembering.put("users/chooses/consent", {"arm": "auto"})
     assert memory_of(drafted(remembering, "chooses")) == [edit]
+
+
+def test_what_stood_before_a_draft_is_what_learning_with_memory_scores_it_behind(
+    remembering: RunningService,
+) -> None:
+    """To the id, with letters and with worked examples."""
+    settings = remembering.settings
+    agree(remembering, "scored")
+    send(remembering, "scored", "Do you sell kettles?", "We do. Anna")
+    send(remembering, "scored", "Is it late?", "It is, sorry. Anna", **framed("it is"))
+    lengths = []
+    for fields in ({}, framed("thank them")):
+        draft = drafted(remembering, "scored", **fields)
+        remembering.post("edits", {"draft_id": draft["id"], "text": "Yes. Anna"})
+        lengths.append(draft["usage"]["prompt_tokens"])
+    base = Policy.load(settings.model, dtype="float32")
+    database = Database.open(None, settings.data_dir)
+    with database.read() as db:
+        rows = preferences.preferences_of(db, draft["corll"]["user"])[-2:]
+    learned = PreferenceReader(base, database).to_preferences(rows)
+    database.close()
+    pairs = [encode_pair(base, one, remembering=True) for one in learned]
+    assert [len(one.memory) for one in learned] == [1, 11]
+    assert [len(pair.prompt_ids) for pair in pairs] == lengths
+
+
+def framed(hint: str) -> dict[str, Any]:
+    return {"frame": "reply", "hint": hint, "sign_as": "Anna"}
 
 
 def test_nobody_elses_letters_do(remembering: RunningService) -> None:

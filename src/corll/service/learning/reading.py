@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy import Connection
+
 from corll.errors import InputError
+from corll.frames import Framing
 from corll.gradient import encode_pair
+from corll.memory.examples import worked_examples
+from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Preference, ReferenceLogprobs, Sample
 from corll.service.prompts import as_prompt
@@ -15,6 +21,11 @@ from corll.service.store import comparisons, drafts, preferences
 from corll.service.store.database import Database
 from corll.service.store.drafts import Origin
 from corll.service.store.preferences import PreferenceRow
+from corll.service.store.remembered import still_remembered
+
+
+def _nothing_more(_: Preference) -> None:
+    """Take a preference that can be encoded."""
 
 
 class PreferenceReader:
@@ -23,34 +34,52 @@ class PreferenceReader:
     def __init__(self, base: Policy, database: Database) -> None:
         self.base, self.database = base, database
 
-    def find(self, ids: Sequence[str]) -> dict[str, Preference]:
-        """Return the preferences of those ids, in order, without those that cannot be read."""
+    def find(
+        self, ids: Sequence[str], check: Callable[[Preference], None] = _nothing_more
+    ) -> dict[str, Preference]:
+        """Return the preferences of those ids, in order, without those that cannot be used."""
         with self.database.read() as db:
             rows = preferences.find_preferences(db, ids)
         kept = [one for one in ids if one in rows]
-        found = self.to_preferences([rows[one] for one in kept])
+        found = self.to_preferences([rows[one] for one in kept], check)
         pairs = zip(kept, found, strict=True)
         return {one: preference for one, preference in pairs if isinstance(preference, Preference)}
 
-    def to_preferences(self, rows: Sequence[PreferenceRow]) -> list[Preference | InputError]:
-        """Return what is learned from: the draft's ids and the edit's; or why nothing can be."""
+    def to_preferences(
+        self,
+        rows: Sequence[PreferenceRow],
+        check: Callable[[Preference], None] = _nothing_more,
+    ) -> list[Preference | InputError]:
+        """Return what is learned from: the draft's ids and the edit's; or why nothing can be.
+
+        Each has the memory that its draft was drawn with: of a comparison, the rejected draft. What
+        is remembered no more is missing from it. `check` raises InputError for a preference that
+        its caller cannot use.
+        """
         with self.database.read() as db:
             preferred = comparisons.chosen_drafts(db, [row.id for row in rows])
             sides = [row.draft_id for row in rows] + list(preferred.values())
             origins = drafts.origins_of_complete(db, sides)
+            memories = _memories(db, {row.draft_id for row in rows}, origins)
         found: list[Preference | InputError] = []
         for row in rows:
             chosen_draft = preferred.get(row.id, row.draft_id)
+            sides_of = origins.get(row.draft_id), origins.get(chosen_draft)
             try:
-                found.append(
-                    self._to_preference(row, origins.get(row.draft_id), origins.get(chosen_draft))
-                )
+                preference = self._to_preference(row, *sides_of, memories.get(row.draft_id, ()))
+                check(preference)
             except InputError as error:
                 found.append(error)
+            else:
+                found.append(preference)
         return found
 
     def _to_preference(
-        self, row: PreferenceRow, draft: Origin | None, chosen_draft: Origin | None
+        self,
+        row: PreferenceRow,
+        draft: Origin | None,
+        chosen_draft: Origin | None,
+        memory: tuple[Exchange, ...],
     ) -> Preference:
         """*Raises*: InputError where the edit cannot be encoded, or is the draft to the id."""
         if draft is None or chosen_draft is None:
@@ -61,7 +90,8 @@ class PreferenceReader:
         else:
             chosen = self.base.codec.encode_edit(rejected, row.chosen["text"])
         scored = None if row.reference is None else ReferenceLogprobs.from_dict(row.reference)
-        preference = Preference(as_prompt(row.prompt, draft.kind), chosen, rejected, scored)
+        prompt = as_prompt(row.prompt, draft.kind)
+        preference = Preference(prompt, chosen, rejected, scored, memory)
         encode_pair(self.base, preference)
         return preference
 
@@ -74,3 +104,24 @@ class PreferenceReader:
         if drafts.holds_ids_of(self.base.base.fingerprint, draft.base_fingerprint):
             return sample
         return self.base.codec.encode_edit(replace(sample, token_ids=()), sample.text)
+
+
+def _memories(
+    db: Connection, draft_ids: Set[str], origins: Mapping[str, Origin]
+) -> dict[str, tuple[Exchange, ...]]:
+    """Return what stood before these drafts' prompts and may still stand there, by drafts."""
+    drawn = {one: origin for one, origin in origins.items() if one in draft_ids and origin.memory}
+    named: defaultdict[str, set[str]] = defaultdict(set)
+    for origin in drawn.values():
+        named[origin.user_id].update(origin.memory)
+    letters = {user_id: still_remembered(db, user_id, ids) for user_id, ids in named.items()}
+    return {
+        draft_id: _memory_of(origin, letters[origin.user_id]) for draft_id, origin in drawn.items()
+    }
+
+
+def _memory_of(origin: Origin, letters: Mapping[str, Exchange]) -> tuple[Exchange, ...]:
+    """Return a draft's memory: letters of its user, and examples in the words of its frame."""
+    examples = {one.id: one for one in worked_examples(Framing.of(origin.asked))}
+    known = {**examples, **letters}
+    return tuple(known[one] for one in origin.memory if one in known)

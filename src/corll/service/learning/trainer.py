@@ -214,7 +214,9 @@ class Trainer:
     ) -> tuple[list[PreferenceRow], StepResult | None]:
         """Step on those that can be learned from, and say which; set the others aside."""
         usable: list[tuple[PreferenceRow, Preference]] = []
-        for row, found in zip(batch, self.reader.to_preferences(batch), strict=True):
+        for row, found in zip(
+            batch, self.reader.to_preferences(batch, optimizer.check), strict=True
+        ):
             if isinstance(found, InputError):
                 self._set_aside([row], str(found))
             else:
@@ -222,18 +224,20 @@ class Trainer:
         if not usable:
             return [], None
         rows = [row for row, _ in usable]
-        replayed = self._replayed(past, optimizer.steps_taken)
+        replayed = self._replayed(past, optimizer)
         try:
             return rows, optimizer.step([*(found for _, found in usable), *replayed])
         except (TrainingError, DeviceMemoryError) as error:
             self._set_aside(rows, str(error))
             return [], None
 
-    def _replayed(self, past: Sequence[str | Preference], steps_taken: int) -> list[Preference]:
+    def _replayed(
+        self, past: Sequence[str | Preference], optimizer: PreferenceOptimizer
+    ) -> list[Preference]:
         """Draw what a step replays of the past, of which only that is read and encoded."""
         config = self.settings.coactive
-        drawn = draw(past, config.replay_per_step, seed=config.replay_seed(steps_taken))
-        read = self.reader.find([one for one in drawn if isinstance(one, str)])
+        drawn = draw(past, config.replay_per_step, seed=config.replay_seed(optimizer.steps_taken))
+        read = self.reader.find([one for one in drawn if isinstance(one, str)], optimizer.check)
         found = (read.get(one) if isinstance(one, str) else one for one in drawn)
         return [one for one in found if one is not None]
 

@@ -134,17 +134,24 @@ def holds_ids_of(fingerprint: str, drawn_by: str | None) -> bool:
 
 
 class Origin(NamedTuple):
-    """What must be known of a draft to learn from it: its kind, and whose token ids it holds."""
+    """What must be known of a draft to learn from it: its kind, and whose token ids it holds.
+
+    `memory` names the exchanges that stood before its prompt, which was `asked` in a frame or not.
+    """
 
     kind: DraftKind
     base_fingerprint: str | None
+    user_id: str
+    asked: Filled | None
+    memory: Sequence[str]
 
 
 def origins_of_complete(db: Connection, draft_ids: Sequence[str]) -> dict[str, Origin]:
     """Return the origin of each of these drafts that was not cancelled."""
     complete = drafts.c.id.in_(draft_ids) & (drafts.c.status == "complete")
-    query = select(drafts.c.id, drafts.c.kind, drafts.c.base_fingerprint).where(complete)
-    return {row.id: Origin(row.kind, row.base_fingerprint) for row in db.execute(query)}
+    columns = [drafts.c[name] for name in Origin._fields]
+    query = select(drafts.c.id, *columns).where(complete)
+    return {draft_id: Origin(*fields) for draft_id, *fields in db.execute(query)}
 
 
 def drafts_of(

@@ -6,7 +6,7 @@ edit or import: what is replaced or deleted stands before nothing more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from corll.frames import FrameName
 from corll.memory.exchanges import Exchange
 from corll.schemas.states import MemoryMark
-from corll.service.store.accounts import audit
+from corll.service.store.accounts import audit, find_user
 from corll.service.store.schema import (
     drafts,
     edits,
@@ -86,13 +86,32 @@ def past_exchanges(
 
 def find_exchange(db: Connection, user_id: str, exchange_id: str) -> Exchange | None:
     """Return the exchange of that id, if it is a user's and may stand before a request."""
+    return _those_of(db, user_id, [exchange_id]).get(exchange_id)
+
+
+def still_remembered(
+    db: Connection, user_id: str, exchange_ids: Collection[str]
+) -> Mapping[str, Exchange]:
+    """Return those of these exchanges that may stand before a user's requests, by their ids.
+
+    What is replaced, deleted, cleared or skipped is missing, as is what is another user's, and all
+    where the user does not let texts be kept and learned from.
+    """
+    user = find_user(db, user_id)
+    if user is None or not user.is_remembered or not exchange_ids:
+        return {}
+    marks = marks_of(db, user_id)
+    return _those_of(db, user_id, [one for one in exchange_ids if marks.get(one) != "skipped"])
+
+
+def _those_of(db: Connection, user_id: str, exchange_ids: Collection[str]) -> dict[str, Exchange]:
+    """Return those of these exchanges that are a user's, whatever the user said of them."""
     since = cleared_at(db, user_id)
-    for query in (_imported(user_id, None, since), _sent(user_id, None, since)):
-        rows = query.subquery()
-        row = db.execute(select(rows).where(rows.c.id == exchange_id)).first()
-        if row is not None:
-            return Exchange(row.prompt, row.text, row.id)
-    return None
+    return {
+        row.id: Exchange(row.prompt, row.text, row.id)
+        for query in (_imported(user_id, None, since), _sent(user_id, None, since))
+        for row in db.execute(query.where(query.selected_columns.id.in_(exchange_ids)))
+    }
 
 
 def marks_of(db: Connection, user_id: str) -> Mapping[str, MemoryMark]:
