@@ -49,6 +49,7 @@ def settings_for(model: Path, data_dir: Path, **changes: Any) -> ServiceSettings
         # Else what a test drafts would depend on what was sent before it.
         "memory": "none",
         "serving": "both",
+        "weigh_edits": False,
         **changes,
     }
     return ServiceSettings(**fields)

@@ -84,6 +84,7 @@ WITHOUT_TORCH = [
     "past_texts.reading",
     "verdicts.anytime",
     "verdicts.arms",
+    "verdicts.evidence",
     "verdicts.refusals",
     "verdicts.ruin",
     "verdicts.surprisal",

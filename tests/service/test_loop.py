@@ -222,6 +222,7 @@ def test_a_coin_finds_out_which_arm_saves_a_user_edits(service: RunningService) 
     told = (arms["choice"], arms["serving"], arms["challenger"], arms["share"])
     assert told == ("auto", "weights", "base", 0.3)
     assert arms["verdict"] in ("better", "worse", "not known yet")
+    assert (arms["learned"], arms["letters"]) == ("not known yet",) * 2
     costs = {figure["arm"]: figure for figure in arms["costs"]}
     assert costs["base"]["count"] + costs["weights"]["count"] == 24
     difference = arms["difference"]["mean"]

@@ -56,6 +56,10 @@ export interface Arms {
   difference: Interval | null;
   /** Earlier trials in order. */
   decided: DecidedTrial[];
+  /** Whether the latest edits would have been easier with what was learned, by free evidence, which decides on no arm. */
+  learned: "better" | "worse" | "not known yet";
+  /** The same of past letters before the request. */
+  letters: "better" | "worse" | "not known yet";
 }
 
 /** What was drafted in a chat. */

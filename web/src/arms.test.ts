@@ -12,6 +12,8 @@ const UNDER_WAY: Arms = {
   costs: [figure("both", 0.25, 14), figure("memory", 0.5, 1)],
   difference: null,
   decided: [],
+  learned: "not known yet",
+  letters: "not known yet",
 };
 
 describe("the trial between two ways of drafting", () => {

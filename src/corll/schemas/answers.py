@@ -352,6 +352,11 @@ class Arms(Answer):
         "the challenger saves edits; null while either has none."
     )
     decided: list[DecidedTrial] = Field(description="Earlier trials in order.")
+    learned: Verdict = Field(
+        description="Whether the latest edits would have been easier with what was learned, by "
+        "free evidence, which decides on no arm."
+    )
+    letters: Verdict = Field(description="The same of past letters before the request.")
 
 
 class LearningReport(Answer):

@@ -192,6 +192,12 @@ class ServiceSettings(Config):
         description="Drafts of a version on recent prompts that are looked at before it serves: it "
         "is rejected where they loop, say nothing, or lost what was asked. 0: none.",
     )
+    weigh_edits: bool = Field(
+        True,
+        description="Whether it is computed, once a version serves, what edits say of the one "
+        "before it: where learning does harm, its strength is halved, and other arms are proposed "
+        "to the coin.",
+    )
     max_loosening: float = Field(
         2.0,
         gt=0,

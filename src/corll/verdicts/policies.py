@@ -13,6 +13,7 @@ from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
 from corll.records import Prompt, Sample
 from corll.verdicts.arms import Arm
+from corll.verdicts.evidence import EditScores
 from corll.verdicts.refusals import COMPLYING, REFUSING, REQUESTS
 from corll.verdicts.surprisal import inserted_surprisal
 from corll.verdicts.survival import Closing, body_end, log_survival
@@ -21,17 +22,6 @@ from corll.verdicts.veto import Drawn
 
 DRAWN_TOKENS = 64
 """The length of a draft that is drawn to look at: a loop of up to 21 tokens shows in it."""
-
-
-class EditScores(NamedTuple):
-    """What one edit says of one arm; None where it says nothing.
-
-    *Units*: `surprisal` in nats a token, the less the better; `log_survival` in nats, 0 at most,
-    the more the better.
-    """
-
-    surprisal: float | None
-    log_survival: float | None
 
 
 class _Places(NamedTuple):

@@ -262,7 +262,7 @@ def test_steps_over_several_versions_are_those_of_the_library(
     play(alone, steps, pairs)
     after = weights(alone)
     assert any(not torch.equal(before[name], after[name]) for name in before)
-    with trainer.policy_of(serving) as served:
+    with trainer.policies.of_version(serving) as served:
         found = weights(served)
         for name, expected in after.items():
             own = found[name.replace(alone.adapter, served.adapter)]
@@ -326,10 +326,10 @@ class TestDistil:
             rows = preferences.waiting_preferences(db, user.id, limit=8)
         pairs = [one for one in trainer.reader.to_preferences(rows) if isinstance(one, Preference)]
         steps = trainer_of(trainer, learning_rate=1e-2, **BOTH)
-        with trainer.serving_policy(user.id) as policy:
+        with trainer.policies.of_user(user.id) as policy:
             before = divergence(policy, steps, pairs)
         assert steps.learn(user.id) is not None
-        with trainer.serving_policy(user.id) as policy:
+        with trainer.policies.of_user(user.id) as policy:
             assert divergence(policy, steps, pairs) < before
 
 

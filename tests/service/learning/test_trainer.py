@@ -99,7 +99,7 @@ def test_steps_over_several_versions_are_those_of_one_learner(
     pairs = trainer.reader.to_preferences([replace(row, reference=None) for row in rows])
     for first in (0, 2, 4):
         learner.learn_batch(pairs[first : first + 2])
-    with trainer.policy_of(serving) as served:
+    with trainer.policies.of_version(serving) as served:
         found = served.trainable_parameters()
         for name, expected in alone.trainable_parameters().items():
             own = found[name.replace(alone.adapter, served.adapter)]
@@ -391,7 +391,7 @@ def test_two_users_have_two_sets_of_weights(trainer: Trainer, user: User) -> Non
     scores = []
     for version in versions:
         assert version is not None
-        with trainer.policy_of(version) as policy:
+        with trainer.policies.of_version(version) as policy:
             scores.append(
                 [
                     float(policy.implicit_rewards(prompt, [text]))
@@ -421,7 +421,7 @@ def test_a_lineage_can_start_from_an_imported_adapter(
     )
     assert states(trainer, user) == ["waiting", "waiting"]  # replayed in the new lineage
     prompt, text = ["The parcel is late."], ["We are sorry."]
-    with trainer.serving_policy(user.id) as start:
+    with trainer.policies.of_user(user.id) as start:
         assert float(start.logprobs(prompt, text)) == pytest.approx(
             float(shared.logprobs(prompt, text)), abs=1e-4
         )
@@ -429,7 +429,7 @@ def test_a_lineage_can_start_from_an_imported_adapter(
     assert version is not None
     assert version.reference_id == reference.id
     assert version.metrics["loss"] == pytest.approx(math.log(2), abs=1e-4)  # π = π_0 at its start
-    with trainer.serving_policy(user.id) as serving:
+    with trainer.policies.of_user(user.id) as serving:
         assert serving.reference_name != "base"
         assert abs(float(serving.implicit_rewards(prompt, text))) > 1e-6
 

@@ -185,7 +185,7 @@ def _arms(
     db: Connection, user: User, settings: ServiceSettings, answers: Sequence[Answer]
 ) -> schemas.Arms:
     """Return which arm drafts, and what the coin's drafts of its present trial cost by arm."""
-    coin = coin_of(db, user, settings)
+    coin, evidence = coin_of(db, user, settings), coins.evidence_of(db, user.id)
     of_trial = [answer for answer in answers if answer.trial == coin.trial]
     sides = {arm: [answer for answer in of_trial if answer.arm == arm] for arm in ARMS}
     figures = {arm: _mean(side) for arm, side in sides.items()}
@@ -205,6 +205,8 @@ def _arms(
             )
             for row in coins.trials_of(db, user.id)
         ],
+        learned=evidence.learned.verdict,
+        letters=evidence.letters.verdict,
     )
 
 

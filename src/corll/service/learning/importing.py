@@ -139,7 +139,7 @@ def _measured(
     codec, config = trainer.base.codec, trainer.settings.coactive
     made: list[Draft] = []
     surprisals: list[float] = []
-    with trainer.serving_policy(user_id) as policy:
+    with trainer.policies.of_user(user_id) as policy:
         for chunk in _chunks(items):
             prompts = [item.prompt for item in chunk]
             sent = [clean_edit(item.sent) for item in chunk]
@@ -202,7 +202,7 @@ def _drafts(
     missing = [item for item in items if item.draft is None]
     if missing:
         prompts = [item.prompt for item in missing]
-        with trainer.serving_policy(user_id) as policy:
+        with trainer.policies.of_user(user_id) as policy:
             config = within_context(policy, prompts, trainer.settings.coactive)
             trainer.give_way()
             made = make_drafts(policy, prompts, config, seeds=[item.number for item in missing])

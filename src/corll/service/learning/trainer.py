@@ -11,8 +11,8 @@ import logging
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,15 @@ from sqlalchemy import Connection
 from corll.buffer import REPLAY_MEMORY, draw
 from corll.config import CoactiveConfig
 from corll.errors import DeviceMemoryError, InputError, StaleParentError, TrainingError
-from corll.model import file_names
+from corll.model.strength import fold_in_place
 from corll.policy import Policy
 from corll.records import Preference, StepResult
 from corll.service.learning.checks import Examined, reasons_against
+from corll.service.learning.policies import VersionPolicies
 from corll.service.learning.reading import PreferenceReader
+from corll.service.learning.weighing import keep, weigh
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, lineages, preferences
+from corll.service.store import accounts, coins, lineages, preferences
 from corll.service.store.database import Database
 from corll.service.store.lineages import Lineage, Reference, Version
 from corll.service.store.preferences import PreferenceRow
@@ -45,6 +47,9 @@ _BATCHES_A_VERSION = 8
 _GENTLER = 0.5
 """Of the learning rate, for what a rejected version was taught."""
 
+_WEAKER = 0.5
+"""The strength of a version that learned where learning does harm."""
+
 _LOOKED_BACK = 24
 """Preferences of before whose texts show what a user's texts are like."""
 
@@ -55,6 +60,7 @@ class _Start:
 
     `waiting` are the preferences to be learned, in order; `in_vain` the ids of those of them that a
     version was taught which was rejected; `past` the ids of those of which each step replays some.
+    `is_too_strong`: by the user's edits π_0 would have drafted better than what was learned.
     """
 
     lineage: Lineage
@@ -63,6 +69,7 @@ class _Start:
     waiting: list[PreferenceRow]
     past: list[str]
     in_vain: set[str]
+    is_too_strong: bool
 
 
 class Trainer:
@@ -82,6 +89,7 @@ class Trainer:
         self.base, self.database, self.settings = base, database, settings
         self.give_way = give_way
         self.reader = PreferenceReader(base, database)
+        self.policies = VersionPolicies(base, database, settings.lora)
         self._refusals_of: dict[str, list[float]] = {}
 
     def learn(self, user_id: str, *, all_that_waits: bool = False) -> Version | None:
@@ -97,7 +105,7 @@ class Trainer:
         batches = self._batches(start.waiting, all_that_waits=all_that_waits)
         if not batches:
             return None
-        with self.policy_of(start.serving, start.reference) as policy:
+        with self.policies.of_version(start.serving, start.reference) as policy:
             optimizer = self._optimizer(policy, start.serving, self._config(start, batches))
             past: deque[str | Preference] = deque(start.past, maxlen=REPLAY_MEMORY)
             learned: list[tuple[PreferenceRow, Preference]] = []
@@ -111,29 +119,13 @@ class Trainer:
                     metrics = result.metrics
             if not learned:
                 return None
-            return self._publish(user_id, start, optimizer, learned, metrics)
-
-    @contextmanager
-    def serving_policy(self, user_id: str) -> Iterator[Policy]:
-        """Yield the policy that drafts for a user; unload it afterwards."""
-        with self.database.read() as db:
-            version = lineages.serving_version(db, user_id)
-            reference = lineages.current_reference(db, user_id)
-        with self.policy_of(version, reference) as policy:
-            yield policy
-
-    @contextmanager
-    def policy_of(
-        self, version: Version | None, reference: Reference | None = None
-    ) -> Iterator[Policy]:
-        """Yield the policy of a version, or a new one that is its reference; unload it then."""
-        folder = None if version is None else self._verified(version)
-        own = self._folder_of(reference)
-        policy = self.base.with_adapter(folder, lora=self.settings.lora, reference=own)
-        try:
-            yield policy
-        finally:
-            policy.unload()
+            if start.is_too_strong:
+                fold_in_place(policy.trainable_parameters(), _WEAKER)
+                metrics = {**metrics, "strength": _WEAKER}
+            version = self._publish(user_id, start, optimizer, learned, metrics)
+        if version is not None:
+            self._weigh(user_id, start, learned)
+        return version
 
     def _start(self, user_id: str) -> _Start | None:
         """Read what a version starts from; None where its user does not let anything be learned.
@@ -162,6 +154,7 @@ class Trainer:
                 waiting,
                 preferences.learned_ids(db, user_id, limit=memory),
                 preferences.taught_in_vain(db, [row.id for row in waiting]),
+                coins.evidence_of(db, user_id).learned.verdict == "worse",
             )
 
     def _first_lineage(self, db: Connection, user_id: str) -> Lineage:
@@ -270,9 +263,13 @@ class Trainer:
         place = f"{lineages.VERSIONS}/{version_id}"
         folder = self.database.path_of(place)
 
+        # What the optimiser knows is of weights of another strength.
+        goes_on = not start.is_too_strong
+
         def save(to: Path) -> None:
             optimizer.policy.save(to)
-            optimizer.save(to)
+            if goes_on:
+                optimizer.save(to)
 
         digest = publishing.publish(folder, save)
         learned_from = [preference for _, preference in learned]
@@ -290,13 +287,13 @@ class Trainer:
             metrics=dict(metrics),
             folder=place,
             manifest_sha256=digest,
-            has_optimizer=True,
+            has_optimizer=goes_on,
             steps=optimizer.steps_taken,
             created_at=time.time(),
             served_at=None,
         )
         try:
-            registered = self._register(version, learned)
+            registered = self._register(version, learned, anew=start.is_too_strong)
         except StaleParentError as error:
             log.info("%s; the step is taken again from what serves now", error)
             shutil.rmtree(folder, ignore_errors=True)
@@ -307,13 +304,14 @@ class Trainer:
     def _examine(self, folder: Path, start: _Start, learned: Sequence[Preference]) -> list[str]:
         settings, reference = self.settings, start.reference
         with ExitStack() as loaded:
-            policy = self.base.with_adapter(folder, reference=self._folder_of(reference))
-            loaded.callback(policy.unload)
+            policy = loaded.enter_context(self.policies.of_folder(folder, reference))
             parent, past = None, list[Preference]()
             if settings.veto_drafts:
-                past = list(self.reader.find(start.past[-_LOOKED_BACK:]).values())
+                past = self._latest(start)
                 if start.serving is not None:
-                    parent = loaded.enter_context(self.policy_of(start.serving, reference))
+                    parent = loaded.enter_context(
+                        self.policies.of_version(start.serving, reference)
+                    )
             version = Examined(
                 policy,
                 learned,
@@ -328,13 +326,38 @@ class Trainer:
             )
             return reasons_against(version)
 
+    def _latest(self, start: _Start) -> list[Preference]:
+        """Return the latest of what was learned before that can still be read, in order."""
+        return list(self.reader.find(start.past[-_LOOKED_BACK:]).values())
+
+    def _weigh(
+        self, user_id: str, start: _Start, learned: Sequence[tuple[PreferenceRow, Preference]]
+    ) -> None:
+        """Keep what edits say of the version that served before it learned from them."""
+        if start.serving is None or not self.settings.weigh_edits:
+            return
+        own = [preference for row, preference in learned if row.source == "edit"]
+        with self.policies.of_version(start.serving, start.reference) as policy:
+            found = weigh(policy, own, self._latest(start), give_way=self.give_way)
+        self.database.write(lambda db: keep(db, user_id, self.settings, found))
+
     def _register(
-        self, version: Version, learned: Sequence[tuple[PreferenceRow, Preference]]
+        self,
+        version: Version,
+        learned: Sequence[tuple[PreferenceRow, Preference]],
+        *,
+        anew: bool,
     ) -> Version:
+        """Commit a version; `anew`: what edits said before was of a stronger one."""
+
         def register(db: Connection) -> Any:
             for row, preference in learned:
                 if preference.reference is not None:
                     preferences.keep_reference(db, row.id, asdict(preference.reference))
+            if anew and not version.reasons:
+                user_id, evidence = version.user_id, coins.evidence_of(db, version.user_id)
+                fresh = evidence.with_learned_anew()
+                coins.keep_evidence(db, user_id, fresh, now=time.time())
             return lineages.register_version(
                 db,
                 replace(version, number=lineages.next_number(db, version.user_id)),
@@ -346,18 +369,3 @@ class Trainer:
 
         registered: Version = self.database.write(register)
         return registered
-
-    def _folder_of(self, reference: Reference | None) -> Path | None:
-        """Return where an imported reference lies; None where the base model is it."""
-        if reference is None or reference.folder is None:
-            return None
-        return self.database.path_of(reference.folder)
-
-    def _verified(self, version: Version) -> Path:
-        """Return a version's folder. *Raises*: AdapterError where it is not what was published."""
-        if version.folder is None:
-            raise StaleParentError(f"Version {version.number} has no folder any more.")
-        folder = self.database.path_of(version.folder)
-        assert version.manifest_sha256 is not None
-        publishing.verify(folder, version.manifest_sha256, without=(file_names.OPTIMIZER,))
-        return folder

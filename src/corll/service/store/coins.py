@@ -1,14 +1,16 @@
-"""Each user's coin, and which trials between two arms it decided."""
+"""Each user's coin, the trials between two arms that it decided, and the free evidence."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from corll.service.store.rows import add_row, all_rows, select_rows
-from corll.service.store.schema import coins, trials
+from corll.service.store.schema import coins, free_evidence, trials
 from corll.verdicts.arms import Arm, Coin, Prior
+from corll.verdicts.evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +26,24 @@ class TrialRow:
 
 def coin_of(db: Connection, user_id: str) -> Coin | None:
     """Return a user's coin as it stands, for a writer to change; None where it was never used."""
-    query = select(coins.c.state).where(coins.c.user_id == user_id)
-    state = db.execute(query).scalar()
+    state = _state(db, coins, user_id)
     return None if state is None else Coin.from_dict(state)
 
 
 def keep_coin(db: Connection, user_id: str, coin: Coin, *, now: float) -> None:
     """Keep a user's coin in place of the former one."""
-    db.execute(delete(coins).where(coins.c.user_id == user_id))
-    row = {"user_id": user_id, "state": coin.to_dict(), "updated_at": now}
-    db.execute(insert(coins).values(row))
+    _keep(db, coins, user_id, coin.to_dict(), now)
+
+
+def evidence_of(db: Connection, user_id: str) -> Evidence:
+    """Return what a user's edits say, for a writer to change."""
+    state = _state(db, free_evidence, user_id)
+    return Evidence() if state is None else Evidence.from_dict(state)
+
+
+def keep_evidence(db: Connection, user_id: str, evidence: Evidence, *, now: float) -> None:
+    """Keep what a user's edits say in place of what they said before."""
+    _keep(db, free_evidence, user_id, evidence.to_dict(), now)
 
 
 def add_trial(db: Connection, row: TrialRow) -> None:
@@ -52,3 +62,14 @@ def prior_of(db: Connection) -> Prior:
     query = select(trials.c.winner, trials.c.loser, func.count())
     rows = db.execute(query.group_by(trials.c.winner, trials.c.loser))
     return Prior({(winner, loser): count for winner, loser, count in rows})
+
+
+def _state(db: Connection, table: Table, user_id: str) -> dict[str, Any] | None:
+    query = select(table.c.state).where(table.c.user_id == user_id)
+    return db.execute(query).scalar()
+
+
+def _keep(db: Connection, table: Table, user_id: str, state: dict[str, Any], now: float) -> None:
+    db.execute(delete(table).where(table.c.user_id == user_id))
+    row = {"user_id": user_id, "state": state, "updated_at": now}
+    db.execute(insert(table).values(row))

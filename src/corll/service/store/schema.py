@@ -304,14 +304,20 @@ memories_cleared = Table(
     Column("cleared_at", Float, nullable=False),
 )
 
-# The coin by which it is found out which arm saves a user most.
-coins = Table(
-    "coins",
-    metadata,
-    Column("user_id", String, ForeignKey("users.id"), primary_key=True),
-    Column("state", Json, nullable=False),
-    Column("updated_at", Float, nullable=False),
-)
+
+def _state_of_each_user(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("user_id", String, ForeignKey("users.id"), primary_key=True),
+        Column("state", Json, nullable=False),
+        Column("updated_at", Float, nullable=False),
+    )
+
+
+# The coin by which it is found out which arm saves a user most; and what their edits say of what
+# was learned, and of past letters (`Evidence`).
+coins, free_evidence = map(_state_of_each_user, ("coins", "free_evidence"))
 
 # Trials between two arms that were decided.
 trials = Table(

@@ -14,18 +14,19 @@ _ARMS = "('base', 'memory', 'weights', 'both')"
 
 
 def upgrade() -> None:
-    """Adds columns and two tables; of earlier drafts no coin decided."""
+    """Adds columns and three tables; of earlier drafts no coin decided."""
     op.add_column("users", sa.Column("arm", sa.String()))
     for column in ("arm", sa.String()), ("trial", sa.Integer()), ("share", sa.Float()):
         op.add_column("drafts", sa.Column(*column))
-    op.create_table(
-        "coins",
-        sa.Column("user_id", sa.String(), nullable=False),
-        sa.Column("state", sa.JSON(none_as_null=True), nullable=False),
-        sa.Column("updated_at", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("user_id", name="pk_coins"),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_coins_user_id"),
-    )
+    for table in ("coins", "free_evidence"):
+        op.create_table(
+            table,
+            sa.Column("user_id", sa.String(), nullable=False),
+            sa.Column("state", sa.JSON(none_as_null=True), nullable=False),
+            sa.Column("updated_at", sa.Float(), nullable=False),
+            sa.PrimaryKeyConstraint("user_id", name=f"pk_{table}"),
+            sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=f"fk_{table}_user_id"),
+        )
     counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
         "trials",
