@@ -44,9 +44,10 @@ class Drafts:
         """Return a writer's drafts in an arm, while learning or after it; none where none is."""
         return self._by.get((writer, arm, held_out), [])
 
-    def beside(self, arm: ArmKey, other: str) -> ArmKey:
-        """Return another arm of the same label, or of the defaults where that label lacks it."""
-        return (other, arm[1]) if (other, arm[1]) in self.arms else (other, DEFAULTS)
+    def beside(self, writer: str, arm: ArmKey, other: str, *, held_out: bool = False) -> list[Line]:
+        """Return drafts of another arm by the same label, or by the defaults where it has none."""
+        own = self.of(writer, (other, arm[1]), held_out=held_out)
+        return own or self.of(writer, (other, DEFAULTS), held_out=held_out)
 
     def compare(
         self,
@@ -61,12 +62,11 @@ class Drafts:
     ) -> Estimate | None:
         """Compare an arm with another; None where there are no pairs that say the measure."""
         own, base = (
-            [
-                line
-                for line in self.of(writer, one, held_out=held_out)
-                if edits is None or line["edit"] in edits
-            ]
-            for one in (arm, self.beside(arm, other))
+            [line for line in lines if edits is None or line["edit"] in edits]
+            for lines in (
+                self.of(writer, arm, held_out=held_out),
+                self.beside(writer, arm, other, held_out=held_out),
+            )
         )
         if not own or not base:
             return None
@@ -88,7 +88,7 @@ def report(lines: Iterable[Line], *, judged: str = "both") -> str:
     arm = name, label or DEFAULTS
     parts = [_HEAD, _by_writer(drafts)]
     if arm in drafts.arms:
-        parts += [f"Targets, of {_named(arm)}:", _targets(drafts, arm)]
+        parts += [_scope(drafts, arm), _targets(drafts, arm)]
     else:
         there = ", ".join(map(_named, drafts.arms))
         parts.append(f"No targets: there is no draft of {_named(arm)}; there are {there}.")
@@ -133,10 +133,9 @@ def _row(drafts: Drafts, writer: str, arm: ArmKey) -> str:
         _share(lines, _leaks),
         _rejected(lines),
     ]
-    if arm[0] == "base":
-        cells[4] = cells[5] = cells[7] = ""
-    if arm[0] == "memory":
-        cells[6] = ""
+    blank = {"base": (4, 5, 6, 7), "memory": (6,)}
+    for place in blank.get(arm[0], ()):
+        cells[place] = ""
     return f"| {' | '.join(cells)} |"
 
 
@@ -148,6 +147,17 @@ class _Target(NamedTuple):
     found: str
     met: bool | None
     beyond: str = ""
+
+
+def _scope(drafts: Drafts, arm: ArmKey) -> str:
+    """Return what the targets are said of; they are meant for the judging half and five seeds."""
+    lines = [line for writer in drafts.writers for line in drafts.of(writer, arm)]
+    seeds, writers = ({line[name] for line in lines} for name in ("seed", "writer"))
+    edits = max(line["edit"] for line in lines)
+    return (
+        f"Targets, of {_named(arm)}, by {len(writers)} writers, {len(seeds)} seed(s) and up to "
+        f"{edits} edits:"
+    )
 
 
 def _targets(drafts: Drafts, arm: ArmKey) -> str:

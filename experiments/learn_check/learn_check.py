@@ -18,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from check_arms import ARMS, DEFAULTS, LEARNING, Check, named_arms
 from check_figure import draw_costs
 from check_lines import CellKey, finished_cells, read_drafts
@@ -28,16 +30,31 @@ from corll.cli.dialogue import terminal_dialogue
 from corll.errors import CorllError, InputError
 from corll.files.durable import append_line
 from corll.policy import Policy
+from corll.simulation.writers import WRITERS
 from corll.version import __version__
 from playing import play_learning, play_together
-from writers_desk import named_writers
+from writers_desk import WritersDesk, named_writers
 
 
 def run(options: argparse.Namespace, check: Check) -> None:
-    """Play the cells that are not there yet, and add them to the file."""
-    writers, arms = named_writers(options.writers), named_arms(options.arms)
+    """Play the cells that are not there yet, and add them to the file.
+
+    *Raises*: InputError where another process plays into it.
+    """
     out: Path = options.out
     out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{out}.lock", timeout=0):
+            _run(options, check, out)
+    except Timeout:
+        raise InputError(
+            f"Another process plays into {out}; give this one a file of its own. --report takes "
+            "several files."
+        ) from None
+
+
+def _run(options: argparse.Namespace, check: Check, out: Path) -> None:
+    writers, arms = named_writers(options.writers), named_arms(options.arms)
     policy = Policy.load(
         resolve(options.model, terminal_dialogue()),
         int8_drafts=None,
@@ -45,7 +62,11 @@ def run(options: argparse.Namespace, check: Check) -> None:
     )
     check = check.sampled_as(policy).with_settings(options.set)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    machine = {"machine": device_name(policy.device), "corll": __version__}
+    machine = {
+        "machine": device_name(policy.device),
+        "dtype": str(policy.dtype).removeprefix("torch."),
+        "corll": __version__,
+    }
     wanted = {
         CellKey(seed, writer, arm, check.label): {"model": policy.name, "cell": check.about(arm)}
         for seed in seeds
@@ -82,6 +103,8 @@ def _checked(options: argparse.Namespace) -> Check:
     """Return the settings of the command line. *Raises*: InputError, ConfigError."""
     if options.seeds < 1 or options.edits < 1:
         raise InputError("--seeds and --edits must be at least 1.")
+    if isinstance(options.veto, int) and options.veto < 0:
+        raise InputError("--veto takes a number of drafts, 0 or more, or none.")
     check = Check.as_served(edits=options.edits, held_out=options.held_out, label=options.label)
     memory = replace(
         check.memory,
@@ -91,7 +114,9 @@ def _checked(options: argparse.Namespace) -> Check:
     )
     veto = {None: check.veto, "none": None}.get(options.veto, options.veto)
     check = replace(check, memory=memory, veto=veto)
-    check.with_settings(options.set)  # what can't be set is said before a model is loaded
+    # What can't be played is said before a model is loaded.
+    check.with_settings(options.set)
+    WritersDesk(next(iter(WRITERS)), check.memory, 0, check.edits, check.held_out)
     return check
 
 

@@ -35,10 +35,8 @@ def named_writers(names: str) -> list[str]:
         return list(WRITER_HALVES[names])
     found = names.split(",")
     if unknown := [name for name in found if name not in WRITERS]:
-        known = ", ".join(WRITERS)
-        raise InputError(
-            f"There is no writer {unknown[0]!r}; there are choose, judge, all, and {known}."
-        )
+        known = ", ".join(("choose", "judge", "all", *WRITERS))
+        raise InputError(f"There is no writer {unknown[0]!r}; there are {known}.")
     return list(dict.fromkeys(found))
 
 
