@@ -234,6 +234,8 @@ def test_half_played_cells_leave_the_file_and_others_stay(tmp_path: Path) -> Non
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert finished_cells(path, {keys[0]: about}) == {keys[0]}
     assert len(path.read_text().splitlines()) == len(lines)
+    assert finished_cells(path, {keys[1]: about}) == set()
+    assert len(path.read_text().splitlines()) == 3
 
 
 def test_the_figure_draws_moving_means(tmp_path: Path) -> None:
