@@ -182,6 +182,18 @@ def test_a_learner_that_needs_a_memory_has_one_though_drafts_go_without(
     assert [line["made"] for line in lines] == [None, None, 1, None]
 
 
+@pytest.mark.parametrize("setting", ["learn_with_memory=true", "learner=distil", "learner=sft"])
+def test_other_learners_play_behind_a_memory(
+    setting: str, roomy_model_folder: Path, tmp_path: Path
+) -> None:
+    flags = ("--writers", "frame", "--arms", "both", "--veto", "none")
+    out = tmp_path / "check.jsonl"
+    lines = played(roomy_model_folder, out, *flags, settings=[*SHORT, setting])
+    name, value = setting.split("=")
+    assert str(lines[0]["cell"]["config"][name]).lower() == value
+    assert any(line["made"] for line in drafts_of(lines, "frame", "both"))
+
+
 @pytest.fixture
 def pupil(policy: Policy) -> Iterator[Pupil]:
     check = Check.as_served(label="tiny").with_settings(["learning_rate=0.01", "warmup_steps=0"])
