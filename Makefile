@@ -15,10 +15,16 @@ NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web
 NODE_MODULES := web/node_modules/.package-lock.json
 DESK := src/corll/service/web/static/index.html
 DESK_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
+CHECKED := runs/learn-check/smollm2-135m$(if $(QUICK),-quick)
+ifdef QUICK
+CHECK := --writers sentence,signs --edits 24 --held-out 12
+else
+CHECK := --seeds 5
+endif
 BENCHMARKS := adapters dpo_step drafting scoring round curves
-test test-slow test-oldest e2e mutants bench bench-service bench-quick bench-passes: export HF_HUB_OFFLINE ?= 1
+test test-slow test-oldest e2e mutants bench bench-service bench-quick bench-passes learn-check: export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install schemas desk run demo learn test test-slow test-oldest e2e mutants check bench \
+.PHONY: help install schemas desk run demo learn learn-check test test-slow test-oldest e2e mutants check bench \
   bench-quick bench-service bench-passes gpu-check clean
 
 help:  ## what can be made
@@ -76,6 +82,11 @@ demo: install  ## a simulated writer, a service that learns from it, and a page 
 
 learn: install  ## watch a model learn from edits in the terminal, about five minutes
 	$(BIN)/corll learn --user letter --model smollm2-135m
+
+# Stopped and made again, it goes on where it was.
+learn-check: install  ## what learning costs and brings simulated writers, many hours; QUICK=1: half an hour
+	$(BIN)/python experiments/learn_check/learn_check.py --out $(CHECKED).jsonl $(CHECK)
+	$(BIN)/python experiments/learn_check/learn_check.py --report $(CHECKED).jsonl --figure $(CHECKED).png
 
 test: install $(POSTGRES)  ## the test suite, of the desk's front end too
 	$(NPM) test --silent
