@@ -18,11 +18,12 @@ ARMS = {
     "memory": "π_0, with past letters in its prompt",
     "weights": "the learned version, without a memory",
     "both": "the learned version, with past letters in its prompt",
+    "auto": "what the service's coin chooses, with its guards and all else that it does",
 }
 """The arms by name."""
 
-LEARNING = ("weights", "both")
-REMEMBERING = ("memory", "both")
+LEARNING = ("weights", "both", "auto")
+REMEMBERING = ("memory", "both", "auto")
 
 DEFAULTS = "defaults"
 """The label of what is played with nothing set."""

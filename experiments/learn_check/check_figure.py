@@ -35,6 +35,7 @@ _COLOURS: Mapping[str, str] = {
     "memory": DUELING_COLOUR,
     "weights": to_hex(COACTIVE_COLOURS(0.0)),
     "both": to_hex(COACTIVE_COLOURS(1.0)),
+    "auto": INK,
 }
 _PATTERNS = ("-", "--", "-.", ":")
 _COLUMNS = 3

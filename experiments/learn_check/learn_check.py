@@ -32,7 +32,7 @@ from corll.files.durable import append_line
 from corll.policy import Policy
 from corll.simulation.writers import WRITERS
 from corll.version import __version__
-from playing import play_learning, play_together
+from playing import play_learning, play_served, play_together
 from writers_desk import WritersDesk, named_writers
 
 
@@ -95,7 +95,9 @@ def _played(
         if plain := [key for key in own if key.arm not in LEARNING]:
             yield from play_together(policy, plain, check)
         for key in own:
-            if key.arm in LEARNING:
+            if key.arm == "auto":
+                yield from play_served(policy, key, check)
+            elif key.arm in LEARNING:
                 yield from play_learning(policy, key, check, refusals_of)
 
 

@@ -13,7 +13,8 @@ from corll.draft import make_drafts
 from corll.memory.choosing import choose
 from corll.memory.exchanges import Exchange
 from corll.policy import Policy
-from corll.records import Draft
+from corll.records import Draft, Prompt
+from served import Service
 from taught import Pupil
 from writers_desk import WritersDesk
 
@@ -79,6 +80,35 @@ def play_learning(
             yield key, {**line, **about, **taught.to_dict()}
         for line in _held_out(pupil.policy, desk, teaching):
             yield key, {**line, "version": pupil.serving}
+
+
+def play_served(
+    base: Policy, key: CellKey, check: Check
+) -> Iterator[tuple[CellKey, dict[str, Any]]]:
+    """Play a cell as the service serves a writer: its coin chooses who drafts."""
+    desk = _desk(key, check)
+    teaching = replace(check, config=check.config.with_settings(seed=key.seed))
+    with Service(base, teaching, f"{key.seed}/{key.writer}") as service:
+        for number, request in enumerate(desk.requests):
+            start = time.perf_counter()
+            prompt: Prompt = [{"role": "user", "content": request.prompt}]
+            served = service.draft(prompt, number=number, seed=desk.draft_seed(number))
+            about = {
+                "draft_s": round(time.perf_counter() - start, 2),
+                "version": served.version,
+                "drafted_by": served.serving.arm,
+                "tossed": served.serving.toss is not None,
+                "thrown_away": served.drawn.thrown_away,
+            }
+            line = desk.answer(number, served.draft, base)
+            taught = service.take(served, line["sent"])
+            yield key, {**line, **about, **taught.to_dict(), **service.standing()}
+        for number, request in enumerate(desk.held_out):
+            prompt = [{"role": "user", "content": request.prompt}]
+            seed = desk.held_out_seed(number)
+            served = service.draft(prompt, number=number, seed=seed, tosses=False)
+            line = desk.judge(number, served.draft, base)
+            yield key, {**line, "version": served.version, "drafted_by": served.serving.arm}
 
 
 def _desk(key: CellKey, check: Check) -> WritersDesk:

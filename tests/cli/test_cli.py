@@ -103,6 +103,7 @@ NOT_FLAGS = {
     *("coactive", "lora", "framed", "prompts", "folder", "as_json"),
     *("task", "settings", "folders", "canary"),
     *("file", "key", "number", "learn", "model_name", "guards", "examples", "model_sampling"),
+    "weigh_edits",
 }
 
 

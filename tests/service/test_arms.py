@@ -10,14 +10,14 @@ from sqlalchemy import Connection
 from store_samples import NOW, add_user, draft_of, edit
 
 from corll.service import feedback
-from corll.service.arms import MOST_TRIED, Chosen, choice_of, choose_arm, coin_of, settle
+from corll.service.arms import choice_of, choose_arm, coin_of, settle
 from corll.service.drafting.serving import Serving
 from corll.service.feedback import JudgedEdit
 from corll.service.settings import ServiceSettings
 from corll.service.store import coins, drafts
 from corll.service.store.accounts import User, set_consent
 from corll.service.store.drafts import DraftRow
-from corll.verdicts.arms import ARMS, TRIED, WATCHED, Arm, Toss
+from corll.verdicts.arms import ARMS, MOST_TRIED, TRIED, WATCHED, Arm, Chosen, Toss
 
 CHALLENGER, SERVING = 0.0, TRIED
 """Numbers of chance at which the challenger drafts, and just not."""

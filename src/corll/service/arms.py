@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -24,17 +23,7 @@ from corll.service.store import coins
 from corll.service.store.accounts import User
 from corll.service.store.coins import TrialRow
 from corll.service.store.drafts import DraftRow
-from corll.verdicts.arms import Arm, Coin, Toss, arm_with, has_memory, has_weights, within
-
-MOST_TRIED = 150
-"""Drafts after which a trial that is not decided ends; who serves goes on."""
-
-
-class Chosen(NamedTuple):
-    """The arm that drafts, and the toss that decided on it; None where no coin did."""
-
-    arm: Arm
-    toss: Toss | None = None
+from corll.verdicts.arms import Chosen, Coin, Toss, arm_with, has_memory, has_weights, within
 
 
 def choice_of(user: User, settings: ServiceSettings) -> ArmChoice:
@@ -43,11 +32,8 @@ def choice_of(user: User, settings: ServiceSettings) -> ArmChoice:
 
 
 def coin_of(db: Connection, user: User, settings: ServiceSettings) -> Coin:
-    """Return a user's coin; at first what was learned serves, behind past letters where any are.
-
-    Who serves is tried against the same without what was learned.
-    """
-    return coins.coin_of(db, user.id) or _first(with_letters=settings.memory != "none")
+    """Return a user's coin."""
+    return coins.coin_of(db, user.id) or Coin.at_first(letters=settings.memory != "none")
 
 
 def choose_arm(
@@ -62,20 +48,14 @@ def choose_arm(
 ) -> Chosen:
     """Choose the arm that drafts, of those that there are.
 
-    `letters`: whether past letters may stand before the request; `learned`: whether a version
-    serves; `may_toss`: whether a coin may decide, which it does where both arms of its trial are
-    there. `chance` draws a number from [0, 1).
+    `letters` and `learned` as `Coin.choose` has them; `may_toss`: whether a coin may decide.
+    `chance` draws a number from [0, 1).
     """
     choice = choice_of(user, settings)
     if choice != "auto":
         return Chosen(within(choice, memory=letters, weights=learned))
     coin = coin_of(db, user, settings)
-    tried = [arm for arm in (coin.serving, coin.challenger) if arm is not None]
-    are_there = all(within(arm, memory=letters, weights=learned) == arm for arm in tried)
-    if not (may_toss and are_there and len(tried) > 1):
-        return Chosen(within(coin.serving, memory=letters, weights=learned))
-    toss = coin.toss(chance())
-    return Chosen(toss.arm, toss)
+    return coin.choose(chance() if may_toss else None, letters=letters, learned=learned)
 
 
 def who_drafts(
@@ -88,6 +68,7 @@ def who_drafts(
     *,
     asked: MemoryChoice | None = None,
     may_toss: bool = False,
+    chance: Callable[[], float] = random.random,
 ) -> tuple[Serving, Recalled]:
     """Return who drafts for a user of what may, by their arm, and what stands before the prompt.
 
@@ -102,6 +83,7 @@ def who_drafts(
         letters=recalled.has_letters,
         learned=serving.version is not None or serving.held_back,
         may_toss=may_toss and asked is None and not serving.blind,
+        chance=chance,
     )
     if asked is not None:
         arm = arm_with(memory=recalled.has_letters, weights=has_weights(arm))
@@ -114,18 +96,9 @@ def settle(db: Connection, draft: DraftRow, cost: float, *, now: float) -> None:
     """Tell the coin that decided on a draft what its edit cost, and keep what that decides."""
     if draft.arm is None or draft.share is None or draft.trial is None:
         return
-    coin = coins.coin_of(db, draft.user_id) or _first(with_letters=has_memory(draft.arm))
+    coin = coins.coin_of(db, draft.user_id) or Coin.at_first(letters=has_memory(draft.arm))
     toss = Toss(draft.arm, draft.share, draft.trial)
-    after = coin.after(toss, cost, coins.prior_of(db))
-    if after.trial != coin.trial:
-        assert after.challenger is not None
-        drafts = coin.test.count + 1
-        row = TrialRow(draft.user_id, after.serving, after.challenger, drafts, now)
-        coins.add_trial(db, row)
-    elif after.test.count >= MOST_TRIED:
-        after = after.give_up()
+    after, decision = coin.settled(toss, cost, coins.prior_of(db))
+    if decision is not None:
+        coins.add_trial(db, TrialRow(draft.user_id, *decision, decided_at=now))
     coins.keep_coin(db, draft.user_id, after, now=now)
-
-
-def _first(*, with_letters: bool) -> Coin:
-    return Coin.between("both", "memory") if with_letters else Coin.between("weights", "base")

@@ -23,6 +23,9 @@ ARMS: tuple[Arm, ...] = get_args(Arm)
 TRIED, WATCHED = 0.3, 0.05
 """The challenger's share of drafts until it is decided, and after."""
 
+MOST_TRIED = 150
+"""Drafts after which a trial that is not decided ends; who serves goes on."""
+
 _ALPHA = 0.1
 _BETS = (0.4, 0.95)
 """Large ones: a gain is a small part of the most that it could be (`experiments/verdicts.py`)."""
@@ -60,6 +63,21 @@ class Toss(NamedTuple):
     arm: Arm
     share: float
     trial: int
+
+
+class Chosen(NamedTuple):
+    """The arm that drafts, and the toss that decided on it; None where no coin did."""
+
+    arm: Arm
+    toss: Toss | None = None
+
+
+class Decision(NamedTuple):
+    """How a trial ended, after so many drafts that the coin decided on."""
+
+    winner: Arm
+    loser: Arm
+    drafts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +133,27 @@ class Coin:
         """Return a coin that begins to try an arm against the one that serves."""
         return cls(serving, challenger, typical_cost, alpha, test=_fresh(alpha))
 
+    @classmethod
+    def at_first(cls, *, letters: bool) -> Coin:
+        """Return the coin of a new user: what is learned serves, against the same without it.
+
+        `letters`: whether past letters stand before requests.
+        """
+        return cls.between("both", "memory") if letters else cls.between("weights", "base")
+
+    def choose(self, uniform: float | None, *, letters: bool, learned: bool) -> Chosen:
+        """Return the arm that drafts, of those that there are; None: no coin may decide.
+
+        `letters`: whether past letters may stand before the request; `learned`: whether a version
+        serves. A coin decides where both arms of its trial are there.
+        """
+        tried = [arm for arm in (self.serving, self.challenger) if arm is not None]
+        are_there = all(within(arm, memory=letters, weights=learned) == arm for arm in tried)
+        if uniform is None or len(tried) < 2 or not are_there:
+            return Chosen(within(self.serving, memory=letters, weights=learned))
+        toss = self.toss(uniform)
+        return Chosen(toss.arm, toss)
+
     def toss(self, uniform: float) -> Toss:
         """Return which arm drafts, by a random number from [0, 1)."""
         if self.challenger is None or uniform >= self.share:
@@ -144,6 +183,19 @@ class Coin:
         )
         chance = (prior or Prior()).chance(self.challenger, self.serving)
         return coin._decided(coin.test.verdict_with(chance))
+
+    def settled(
+        self, toss: Toss, cost: float, prior: Prior | None = None
+    ) -> tuple[Coin, Decision | None]:
+        """Return the coin as `after` does, with a trial that takes too long given up.
+
+        With it comes what the draft decided; None for nothing.
+        """
+        coin = self.after(toss, cost, prior)
+        if coin.trial != self.trial:
+            assert coin.challenger is not None
+            return coin, Decision(coin.serving, coin.challenger, self.test.count + 1)
+        return (coin.give_up() if coin.test.count >= MOST_TRIED else coin), None
 
     def propose(self, arm: Arm) -> Coin:
         """Return the coin with another challenger, where none is being tried.

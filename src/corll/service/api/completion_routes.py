@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -41,7 +41,6 @@ from corll.service.drafting.requests import (
 from corll.service.drafting.serving import Serving
 from corll.service.memory import Recall, Recalled
 from corll.service.store import drafts
-from corll.service.store.drafts import DraftRow
 from corll.service.store.rows import new_id
 
 log = logging.getLogger(__name__)
@@ -187,30 +186,15 @@ class _DraftUnderWay:
 
     async def _keep(self, drawn: Drawn) -> None:
         """Commit the draft: to the store, or for a day to memory where it is not to be stored."""
-        user, version, toss = self.serving.user, self.serving.version, self.serving.toss
-        row = DraftRow(
-            id=self.reply.id,
-            user_id=user.id,
+        row = self.serving.row_of(
+            self.request,
+            drawn,
+            draft_id=self.reply.id,
             key_id=self.key_id,
             kind=self.body.kind,
             model=self.body.model,
-            prompt=self.request.prompt,
-            version_id=None if version is None else version.id,
-            candidates=[asdict(sample) for sample in drawn.candidates],
-            shown=list(drawn.shown),
-            scores=None if drawn.scores is None else list(drawn.scores),
-            sampling=self.request.sampling.model_dump(),
-            seed=drawn.seed,
-            status="cancelled" if drawn.cancelled else "complete",
-            held_back=self.serving.held_back,
-            blind=self.serving.blind,
-            source="live",
-            created_at=self.started,
             asked=self.body.filled,
-            memory=list(drawn.memory),
-            arm=self.serving.arm,
-            trial=None if toss is None else toss.trial,
-            share=None if toss is None else toss.share,
+            created_at=self.started,
         )
         if self.stored:
             await self.services.write(lambda db: drafts.add_draft(db, row))

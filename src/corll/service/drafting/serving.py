@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from corll.service.drafting.requests import VersionFolder
+from corll.frames import Filled
+from corll.schemas.states import DraftKind
+from corll.service.drafting.requests import DraftRequest, Drawn, VersionFolder
 from corll.service.store import accounts, bases, lineages
 from corll.service.store.accounts import User
+from corll.service.store.drafts import DraftRow
 from corll.service.store.lineages import Reference, Version
 from corll.verdicts.arms import Arm, Toss, has_weights, within
 
@@ -45,6 +48,45 @@ class Serving:
             return replace(self, arm=drafts, toss=toss, blind=self.blind or toss is not None)
         blind = toss is not None
         return replace(self, version=None, held_back=False, arm=arm, toss=toss, blind=blind)
+
+    def row_of(
+        self,
+        request: DraftRequest,
+        drawn: Drawn,
+        *,
+        draft_id: str,
+        key_id: str | None,
+        kind: DraftKind,
+        model: str,
+        asked: Filled | None,
+        created_at: float,
+    ) -> DraftRow:
+        """Return a draft as it is kept. *Units*: `created_at` in seconds since 1970."""
+        toss = self.toss
+        return DraftRow(
+            id=draft_id,
+            user_id=self.user.id,
+            key_id=key_id,
+            kind=kind,
+            model=model,
+            prompt=request.prompt,
+            version_id=None if self.version is None else self.version.id,
+            candidates=[asdict(sample) for sample in drawn.candidates],
+            shown=list(drawn.shown),
+            scores=None if drawn.scores is None else list(drawn.scores),
+            sampling=request.sampling.model_dump(),
+            seed=drawn.seed,
+            status="cancelled" if drawn.cancelled else "complete",
+            held_back=self.held_back,
+            blind=self.blind,
+            source="live",
+            created_at=created_at,
+            asked=asked,
+            memory=list(drawn.memory),
+            arm=self.arm,
+            trial=None if toss is None else toss.trial,
+            share=None if toss is None else toss.share,
+        )
 
     def folder_in(self, data_folder: Path) -> VersionFolder | None:
         """Return where the engine finds what drafts: the version, else an imported reference."""
