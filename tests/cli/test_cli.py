@@ -46,6 +46,7 @@ from corll.cli.models import (
     RecommendSettings,
     RemoveModelSettings,
 )
+from corll.cli.remembering import MemoryFlags
 from corll.cli.switch import SwitchModelSettings
 from corll.cli.trackers import open_tracker
 from corll.config import CoactiveConfig, Config, LoraConfig
@@ -66,8 +67,8 @@ heavy = {"torch", "transformers", "peft", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
 """
 FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
-    "learn": (LearnSettings, FrameSettings, CoactiveConfig, LoraConfig),
-    "draft": (DraftSettings, FrameSettings),
+    "learn": (LearnSettings, FrameSettings, MemoryFlags, CoactiveConfig, LoraConfig),
+    "draft": (DraftSettings, FrameSettings, MemoryFlags),
     "export": (ExportSettings,),
     "models": (),
     "models list": (ListModelsSettings,),
@@ -100,7 +101,7 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "experiment report": (ReportSettings,),
 }
 NOT_FLAGS = {
-    *("coactive", "lora", "framed", "prompts", "folder", "as_json"),
+    *("coactive", "lora", "framed", "remembered", "prompts", "folder", "as_json"),
     *("task", "settings", "folders", "canary"),
     *("file", "key", "number", "learn", "model_name", "guards", "examples", "model_sampling"),
     "weigh_edits",
@@ -235,7 +236,9 @@ class TestSettings:
     ) -> None:
         framed = read_settings([*flags, "--frame", "reply"]).coactive
         assert framed.learner == "distil" or framed.learn_with_memory
-        assert "nothing does here; give a frame" in refused([*flags, *memoryless], capsys)
+        assert "nothing does here; give memory" in refused([*flags, *memoryless], capsys)
+        remembering = read_settings([*flags, *memoryless, "--memory", "last"])
+        assert remembering.remembered.memory == "last"
 
     def test_what_depends_on_the_user(self) -> None:
         you, tone = read_settings([]), read_settings(["--user", "tone", "--preset=paper"])

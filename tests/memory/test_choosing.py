@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corll.errors import InputError
-from corll.memory.choosing import MemorySettings, choose
+from corll.memory.choosing import MemorySettings, choose, stand_before
 from corll.memory.exchanges import Exchange
 from corll.records import Verbatim
 
@@ -181,3 +181,30 @@ def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(InputError, match="budget_tokens is 0"):
         MemorySettings("last", budget_tokens=0)
     assert MemorySettings("last", most=1, budget_tokens=1).most == 1
+
+
+class TestAllThatStandsThere:
+    EXAMPLES = (Exchange("shown", "so"),)
+
+    def stand(self, past: list[Exchange], pinned: list[Exchange], budget: int = 100) -> list[str]:
+        settings = replace(LAST, budget_tokens=budget)
+        found = stand_before(
+            "asked", past, settings, count_words, pinned=pinned, examples=self.EXAMPLES
+        )
+        return [exchange.text for exchange in found]
+
+    @pytest.mark.parametrize(("pins", "count", "shown"), [(0, 2, 1), (0, 3, 0), (1, 2, 0)])
+    def test_examples_do_until_there_are_three_letters(
+        self, pins: int, count: int, shown: int
+    ) -> None:
+        letters = numbered(pins + count)
+        expected = ["so"] * shown + [one.text for one in letters]
+        assert self.stand(letters[pins:], letters[:pins]) == expected
+
+    @pytest.mark.parametrize(("budget", "chosen"), [(8, ["sent 2"]), (7, []), (4, []), (3, [])])
+    def test_pinned_ones_do_always_and_take_their_part_of_the_budget(
+        self, budget: int, chosen: list[str]
+    ) -> None:
+        """Each exchange has four words."""
+        letters = numbered(3)
+        assert self.stand(letters[1:], letters[:1], budget) == ["sent 0", *chosen]

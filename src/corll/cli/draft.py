@@ -18,6 +18,13 @@ from tyro.conf import Positional, arg
 from corll.cli.dialogue import terminal_dialogue
 from corll.cli.framing import DraftFrameSettings, check_is_followed
 from corll.cli.parsing import parse
+from corll.cli.remembering import (
+    MemoryFlags,
+    check_has_turns,
+    letters_beside,
+    letters_of_file,
+    say_what_is_left_out,
+)
 from corll.cli.settings import (
     OWN_SAMPLING,
     WHICH_DEVICE,
@@ -26,6 +33,7 @@ from corll.cli.settings import (
     WHICH_THINKING,
     YES,
     OptionalDType,
+    OptionalFile,
     OptionalFolder,
     OptionalName,
     Words,
@@ -33,6 +41,9 @@ from corll.cli.settings import (
 from corll.cli.terminal_user import visible
 from corll.config import AUTO, CoactiveConfig, SamplingConfig
 from corll.errors import AdapterError, InputError
+from corll.evaluation import question
+from corll.memory.choosing import stand_before
+from corll.memory.exchanges import Exchange
 from corll.model import file_names
 from corll.records import Draft, Prompt
 
@@ -60,6 +71,19 @@ class DraftSettings(SamplingConfig):
     hint: Words = Field(
         "",
         description='With a frame: a few words that the draft carries out, "yes, Fri, no refund".',
+    )
+    remembered: MemoryFlags = Field(
+        default_factory=MemoryFlags,
+        description="The texts are those of --letters, or of the run that the adapter is of.",
+    )
+    letters: OptionalFile = Field(
+        None,
+        description="With --memory: texts that were sent before, as `corll import` reads them "
+        "(.jsonl, .csv, an mbox), asked for in the same frame. By default those of the run in "
+        "whose folder the adapter lies.",
+    )
+    me: Annotated[tuple[str, ...], arg(metavar="ADDRESS…")] = Field(
+        (), description="With --letters: the addresses that you sent from, for an mbox."
     )
     model_sampling: bool = Field(True, description=OWN_SAMPLING)
     max_completion_length: int = Field(
@@ -95,6 +119,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     framing = settings.framed.framing(settings.hint)
+    letters = _letters(settings)
     named = settings.model or _base_of(settings.adapter)
     # The policy needs torch, and --help must not wait for it.
     from corll.auto.resolve import resolve
@@ -116,8 +141,36 @@ def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     if settings.model_sampling:
         settings = policy.base.with_own_sampling(settings, DraftSettings(prompts=()))
     config = within_context(policy, framed, settings.coactive())
-    memories = [settings.framed.memory()] * len(framed)
-    return make_drafts(policy, framed, config, seeds=seeds, memories=memories)
+    if letters:
+        check_has_turns(policy)
+    count, examples = policy.codec.count_turn_tokens, settings.framed.memory()
+    choice = settings.remembered.choice
+    memories = [
+        stand_before(question(prompt), letters, choice, count, examples=examples)
+        for prompt in framed
+    ]
+    drafts = make_drafts(policy, framed, config, seeds=seeds, memories=memories)
+    say_what_is_left_out(drafts, memories)
+    return drafts
+
+
+def _letters(settings: DraftSettings) -> list[Exchange]:
+    """Return the texts of which some stand before a prompt. *Raises*: InputError for none."""
+    framing = settings.framed.framing()
+    if settings.remembered.memory == "none":
+        if settings.letters is not None:
+            raise InputError(
+                "--letters are read with --memory last or --memory nearest alone; give either."
+            )
+        return []
+    if settings.letters is not None:
+        return letters_of_file(settings.letters, framing, me=settings.me)
+    if settings.adapter is None:
+        raise InputError(
+            f"--memory {settings.remembered.memory} needs texts that were sent before: name a "
+            "file of them by --letters, or the adapter of a run of `corll learn` by --adapter."
+        )
+    return letters_beside(settings.adapter, framing)
 
 
 def _show(draft: Draft, *, under: str | None) -> None:

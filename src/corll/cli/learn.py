@@ -16,6 +16,7 @@ from rich.console import Console
 from corll.cli.dialogue import terminal_dialogue
 from corll.cli.framing import FramedPrompts, check_is_followed
 from corll.cli.learn_settings import LearnSettings, read_settings
+from corll.cli.remembering import recall_in_run
 from corll.cli.settings import listed
 from corll.cli.terminal_user import TerminalUser, typed_prompts
 from corll.config import EditorName
@@ -80,8 +81,10 @@ def _play(
     with console.status(f"loading {settings.model}"):
         learning_run = LearningRun.open(settings, folder, held_out=held_out, console=console)
     check_is_followed(framed.framing, learning_run.learner.policy)
-    if memory := settings.framed.memory():
-        learning_run.learner.recall = lambda _: memory
+    learner = learning_run.learner
+    learner.recall = recall_in_run(
+        learner, folder.edits, settings.remembered, settings.framed.memory()
+    )
     user = (
         _editor(settings)
         if settings.simulated

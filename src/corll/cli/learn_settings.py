@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from corll.catalog.entries import find_model
 from corll.cli.framing import DraftFrameSettings
 from corll.cli.parsing import parse, peek
+from corll.cli.remembering import MemoryFlags
 from corll.cli.settings import (
     OWN_SAMPLING,
     RUNS,
@@ -114,6 +115,10 @@ class LearnSettings(Config):
     framed: DraftFrameSettings = Field(
         default_factory=DraftFrameSettings, description="With --user you: around each prompt."
     )
+    remembered: MemoryFlags = Field(
+        default_factory=MemoryFlags,
+        description="The texts are those of the run's own rounds; held-out prompts have none.",
+    )
     coactive: CoactiveConfig = Field(
         default_factory=CoactiveConfig, description="How drafts are made and edits learned from."
     )
@@ -132,10 +137,12 @@ class LearnSettings(Config):
                 "by the prompt alone what to write"
             )
         wants_memory = self.coactive.learner == "distil" or self.coactive.learn_with_memory
-        if wants_memory and (self.framed.frame == "none" or not self.framed.examples):
+        has_examples = self.framed.frame != "none" and self.framed.examples
+        if wants_memory and not has_examples and self.remembered.memory == "none":
             raise ValueError(
                 "learner='distil' and learn_with_memory learn from what stands before a prompt, "
-                "and nothing does here; give a frame, whose examples do, or leave them out"
+                "and nothing does here; give memory (last or nearest), or a frame, whose examples "
+                "stand there, or leave them out"
             )
         return self
 
@@ -207,7 +214,9 @@ def _check_resumable(stored: LearnSettings, asked: LearnSettings) -> None:
 
 def _flat(settings: LearnSettings) -> dict[str, Any]:
     fields = settings.model_dump(mode="json")
-    nested = fields.pop("coactive") | fields.pop("lora") | fields.pop("framed")
+    nested = dict[str, Any]()
+    for part in ("coactive", "lora", "framed", "remembered"):
+        nested |= fields.pop(part)
     return {**fields, **nested}
 
 

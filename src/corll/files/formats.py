@@ -57,15 +57,25 @@ def framed_prompt(prompt: Prompt, record: Record, framing: Framing) -> Prompt:
     """
     hint, name = record.text_if_any("hint"), record.text_if_any("sign_as")
     try:
-        told = replace(
-            framing,
-            hint=framing.hint if hint is None else hint,
-            name=framing.name if name is None else name,
-        )
-        content = messages_of(prompt)
-        return told.around(content) if isinstance(content, str) else told.around_last(content)
+        return in_frame(prompt, framing, hint=hint, name=name)
     except InputError as error:
         raise RecordError(record.path, record.line, str(error)) from error
+
+
+def in_frame(
+    prompt: Prompt, framing: Framing, *, hint: str | None = None, name: str | None = None
+) -> Prompt:
+    """Return a prompt in a frame, with a hint and a name of its own where they are given.
+
+    *Raises*: InputError for what does not fit the frame.
+    """
+    told = replace(
+        framing,
+        hint=framing.hint if hint is None else hint,
+        name=framing.name if name is None else name,
+    )
+    content = messages_of(prompt)
+    return told.around(content) if isinstance(content, str) else told.around_last(content)
 
 
 def read_preferences(path: str | Path) -> list[Preference]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from corll.errors import InputError
@@ -12,6 +12,9 @@ from corll.memory.exchanges import Exchange
 from corll.memory.words import search_terms
 
 MemoryChoice = Literal["none", "last", "nearest"]
+
+ENOUGH_LETTERS = 3
+"""With so many letters of a user's own, examples stand before a request no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,29 @@ def choose(
         return _fitting(reversed(past), grown, settings.budget_tokens, count_tokens)[::-1]
     best_first = _by_match(past, request)
     return _fitting(best_first, settings.most, settings.budget_tokens, count_tokens)[::-1]
+
+
+def stand_before(
+    request: str,
+    past: Sequence[Exchange],
+    settings: MemorySettings,
+    count_tokens: Callable[[str], int],
+    *,
+    pinned: Sequence[Exchange] = (),
+    examples: Sequence[Exchange] = (),
+) -> tuple[Exchange, ...]:
+    """Return all that stands before a request: examples, pinned exchanges, those that are chosen.
+
+    Pinned ones stand there always, and leave the chosen ones the rest of the budget. Examples stand
+    there until a user has `ENOUGH_LETTERS`. *Raises*: as `choose`.
+    """
+    pinned_size = sum(count_tokens(turn["content"]) for one in pinned for turn in one.turns)
+    left = settings.budget_tokens - pinned_size
+    chosen: list[Exchange] = []
+    if left > 0:
+        chosen = choose(past, request, replace(settings, budget_tokens=left), count_tokens)
+    shown = () if len(pinned) + len(past) >= ENOUGH_LETTERS else examples
+    return (*shown, *pinned, *chosen)
 
 
 def _fitting(

@@ -29,6 +29,9 @@ from corll.records import (
 )
 from corll.text import check_characters
 
+_AROUND_A_TURN = 8
+"""Tokens of a chat template around a turn, rather more than fewer."""
+
 _OTHER_MESSAGE = "~"
 """Begins as few messages do."""
 
@@ -169,6 +172,10 @@ class TokenCodec:
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, without what a template puts around it."""
         return len(self._speller.encode(text))
+
+    def count_turn_tokens(self, text: str) -> int:
+        """Return how many tokens a text has as a turn of a conversation, rather more than fewer."""
+        return self.count_tokens(text) + _AROUND_A_TURN
 
     def earlier_tokens(self, prompt: Prompt, ids: Sequence[int]) -> int:
         """Return how many first tokens of an encoded prompt stand before its last message.

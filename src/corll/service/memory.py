@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from corll.evaluation import question
 from corll.frames import FRAMES, FrameName, Framing
-from corll.memory.choosing import MemoryChoice, MemorySettings, choose
+from corll.memory.choosing import MemoryChoice, MemorySettings, stand_before
 from corll.memory.examples import worked_examples
 from corll.memory.exchanges import Exchange, is_single
 from corll.memory.leaks import OwnFrame, own_frame
@@ -22,9 +22,6 @@ from corll.service.drafting.requests import NOTHING_OWN, DraftRequest, VersionFo
 from corll.service.settings import ServiceSettings
 from corll.service.store.accounts import User
 from corll.service.store.remembered import past_exchanges
-
-ENOUGH_LETTERS = 3
-"""With so many letters of a user's own, examples stand before a request no more."""
 
 _MOST_READ = 2_000
 """Of so many of the latest letters some are chosen."""
@@ -71,16 +68,18 @@ class Recall:
         letters = [one for one in past.exchanges if is_single(one.prompt)]
         pinned = [one for one in letters if one.id in past.pinned]
         others = [one for one in letters if one.id not in past.pinned]
-        left = self._settings.memory_tokens - sum(map(self._size, pinned))
-        chosen: list[Exchange] = []
-        if left > 0:
-            chosen = choose(
-                others, question(prompt), MemorySettings(choice, most, left), self._count_tokens
-            )
-        examples = () if len(letters) >= ENOUGH_LETTERS else self._examples(framing)
+        memory = stand_before(
+            question(prompt),
+            others,
+            MemorySettings(choice, most, self._settings.memory_tokens),
+            self._count_tokens,
+            pinned=pinned,
+            examples=self._examples(framing),
+        )
         latest = [one.text for one in letters[-_SHOW_THE_FRAME:]]
-        memory = (*examples, *pinned, *chosen)
-        return Recalled(memory, own_frame(latest), has_letters=bool(pinned or chosen))
+        own = {one.id for one in letters}
+        has_letters = any(one.id in own for one in memory)
+        return Recalled(memory, own_frame(latest), has_letters=has_letters)
 
     def request(
         self, recalled: Recalled, prompt: Prompt, version: VersionFolder | None
@@ -107,6 +106,3 @@ class Recall:
 
     def _examples(self, framing: Framing) -> tuple[Exchange, ...]:
         return worked_examples(framing) if self._settings.examples else ()
-
-    def _size(self, exchange: Exchange) -> int:
-        return sum(self._count_tokens(turn["content"]) for turn in exchange.turns)

@@ -38,8 +38,6 @@ KEPT_BYTES = 256 * 2**20
 _MOST_SESSIONS = 4
 _MOST_PREPARED = 8
 """Beginnings that wait to be computed; the latest come first."""
-_AROUND_A_TURN = 8
-"""Tokens of a chat template around a turn, rather more than fewer."""
 _FEWEST_KEPT = 64
 """A beginning of fewer tokens is computed with the rest of its prompt."""
 
@@ -144,7 +142,7 @@ class Engine:
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has as a turn of a conversation."""
-        return self._base.codec.count_tokens(text) + _AROUND_A_TURN
+        return self._base.codec.count_turn_tokens(text)
 
     def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
         """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
