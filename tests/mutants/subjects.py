@@ -130,6 +130,10 @@ SUBJECTS = (
         "service/learning/trainer",
         ("service/learning/test_trainer.py", "service/learning/test_worker.py"),
     ),
+    Subject(
+        "service/learning/reading",
+        ("service/learning/test_reading.py", "service/learning/test_learned_memory.py"),
+    ),
     Subject("service/learning/importing", ("service/learning/test_importing.py",)),
     Subject(
         "service/feedback",
