@@ -56,7 +56,7 @@ ROOMS = {
     "service.versions service.api catalog auto model policy compute.free_processors",
     "service.store": "ground memory verdicts schemas",
     "service.versions": "ground files model service service.store",
-    "service.drafting": "ground memory verdicts compute.kept_prefixes model policy draft service "
+    "service.drafting": "ground memory verdicts schemas compute.kept_prefixes model policy draft service "
     "service.store",
     "service.learning": "ground memory verdicts verdicts.policies schemas files model policy draft "
     "gradient step learner service service.store service.versions compute.free_processors",
