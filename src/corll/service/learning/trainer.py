@@ -349,6 +349,7 @@ class Trainer:
                 looked_at=settings.veto_drafts,
                 past=past,
                 parent=parent,
+                base=None if self._folder_of(reference) is None else self.base,
                 sampling=settings.coactive.sampling,
                 refusals_of=self._refusals_of,
             )
