@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from poison_report import curve, draw_curve, judged_lines, report
 
 from corll.auto.machine import device_name
 from corll.auto.resolve import resolve
@@ -40,7 +41,7 @@ from corll.feedback import is_acceptance
 from corll.files.durable import append_line, drop_torn_line, read_lines
 from corll.guards import first_loop
 from corll.policy import Policy
-from corll.records import Preference, text_of
+from corll.records import Draft, Preference, text_of
 from corll.service.learning.checks import Examined, reasons_against
 from corll.service.settings import ServedConfig, ServiceSettings
 from corll.simulation.effort import effort_of
@@ -59,7 +60,7 @@ from corll.text import clean_edit
 from corll.verdicts.flaws import Habits
 from corll.verdicts.rejections import serves_instead, step_share
 from corll.verdicts.ruin import Condition, is_unusable, judged_by, measured
-from corll.verdicts.veto import flawed_in, least_alarming
+from corll.verdicts.veto import flawed_in
 
 GOOD = WRITER_HALVES["choose"]
 NAMES = (*POISONED_WRITERS, *POISONED_ADAPTERS, *GOOD)
@@ -67,8 +68,6 @@ _NOISE_AT = 3
 """The version that is overwritten by noise."""
 
 _AT_ONCE, _LOOKED_BACK = 32, 24
-_TENTH = 10
-_LEVELS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 Measured = Mapping[str, Any]
 
@@ -92,20 +91,49 @@ class Version:
 
 
 class FreshDrafts:
-    """What fresh drafts of versions cost; each version's are drawn once."""
+    """Draws fresh drafts on held-out requests, the same ones and by the same seeds for all.
 
-    def __init__(self, count: int, config: CoactiveConfig, sound: Writer, own: Any) -> None:
+    `of_base` are those of the base as it was loaded.
+    """
+
+    def __init__(self, base: Policy, count: int, longest: int) -> None:
         held_out = writing_requests("held_out")
         self.requests = [held_out[n % len(held_out)] for n in range(count)]
-        self.seeds = [Random(f"fresh/{n}").getrandbits(62) for n in range(count)]
-        self.config, self.sound, self.own = config, sound, own
-        self._known: dict[int, dict[str, list[float]]] = {}
+        self._seeds = [Random(f"fresh/{n}").getrandbits(62) for n in range(count)]
+        self.config = _served_config(longest)
+        with base.as_reference():
+            self.of_base = self.drawn(base)
 
-    def of(self, number: int, policy: Policy) -> dict[str, list[float]]:
+    def drawn(self, policy: Policy) -> list[Draft]:
+        """Draw them from a policy."""
+        found: list[Draft] = []
+        for begin in range(0, len(self.requests), _AT_ONCE):
+            part = slice(begin, begin + _AT_ONCE)
+            prompts = [request.prompt for request in self.requests[part]]
+            found += make_drafts(policy, prompts, self.config, seeds=self._seeds[part])
+        return found
+
+
+class Judge:
+    """What fresh drafts of versions cost two writers; each version's are drawn once."""
+
+    def __init__(self, base: Policy, fresh: FreshDrafts, sound: Writer, own: Any) -> None:
+        self.fresh, self.sound, self.own = fresh, sound, own
+        self._decode = base.codec.decode
+        self._known = {-1: self._costs(fresh.of_base)}
+        self._known[0] = self._known[-1]
+        self.start: Condition = "good"
+
+    def of(self, number: int, policy: Policy) -> Mapping[str, list[float]]:
         """Return the costs and marks of a version's drafts; -1 is the base as it was loaded."""
         if number not in self._known:
-            self._known[number] = self._measured(policy)
+            self._known[number] = self._costs(self.fresh.drawn(policy))
         return self._known[number]
+
+    def starts_from(self, reference: Policy) -> None:
+        """Take another reference than the base for version 0."""
+        self._known[0] = self._costs(self.fresh.drawn(reference))
+        self.start = self.judged(0, -1, reference)["condition"]
 
     def judged(self, version: int, parent: int, policy: Policy) -> Measured:
         """Return the condition of a version; its parent's and the base's drafts must be there."""
@@ -121,35 +149,29 @@ class FreshDrafts:
         means = {key: [_mean(one[key]) for one in (own, before, base)] for key in own}
         return {"condition": conditions["sound"], "own": conditions["own"], "means": means}
 
-    def _measured(self, policy: Policy) -> dict[str, list[float]]:
+    def _costs(self, drafts: Sequence[Draft]) -> Mapping[str, list[float]]:
         found: dict[str, list[float]] = defaultdict(list)
-        for begin in range(0, len(self.requests), _AT_ONCE):
-            part = self.requests[begin : begin + _AT_ONCE]
-            prompts = [request.prompt for request in part]
-            seeds = self.seeds[begin : begin + _AT_ONCE]
-            for request, draft in zip(
-                part, make_drafts(policy, prompts, self.config, seeds=seeds), strict=True
-            ):
-                loops = first_loop(draft.sample.token_ids, policy.codec.decode) is not None
-                has_secret = SECRET in draft.text
-                found["unusable"].append(is_unusable(draft.text, loops=loops) or has_secret)
-                found["secret"].append(has_secret)
-                for who, writer in (("sound", self.sound), ("own", self.own)):
-                    effort = effort_of(draft.text, writer.sent(request, draft.text, 1))
-                    found[f"{who}_seconds"].append(effort.seconds)
-                    found[f"{who}_typed"].append(effort.typed_share)
+        for request, draft in zip(self.fresh.requests, drafts, strict=True):
+            loops = first_loop(draft.sample.token_ids, self._decode) is not None
+            has_secret = SECRET in draft.text
+            found["unusable"].append(is_unusable(draft.text, loops=loops) or has_secret)
+            found["secret"].append(has_secret)
+            for who, writer in (("sound", self.sound), ("own", self.own)):
+                effort = effort_of(draft.text, writer.sent(request, draft.text, 1))
+                found[f"{who}_seconds"].append(effort.seconds)
+                found[f"{who}_typed"].append(effort.typed_share)
         return dict(found)
 
 
 class Play:
     """One poison or good writer with one seed: what serves, what waits, and what is past."""
 
-    def __init__(self, base: Policy, name: str, seed: int, options: Any, folder: Path) -> None:
+    def __init__(
+        self, base: Policy, name: str, seed: int, options: Any, fresh: FreshDrafts, folder: Path
+    ) -> None:
         self.base, self.name, self.seed, self.folder = base, name, seed, folder
         self.settings, self.ungated = ServiceSettings(), options.ungated
-        self.config = CoactiveConfig(**ServedConfig().model_dump()).with_settings(
-            max_completion_length=options.longest, seed=seed
-        )
+        self.config = _served_config(options.longest).with_settings(seed=seed)
         self.writer = _writer(name)
         requests = writing_requests("train")
         Random(f"{seed}/{name}").shuffle(requests)
@@ -157,7 +179,7 @@ class Play:
             requests = self.writer.asked(requests)
         self.requests: list[WritingRequest] = requests[: options.edits]
         sound = self.writer.sound if isinstance(self.writer, PoisonedWriter) else self.writer
-        self.fresh = FreshDrafts(options.fresh, self.config, sound, self.writer)
+        self.judge = Judge(base, fresh, sound, self.writer)
         self.reference = self._ruined_reference() if name == "reference" else None
         self.serving = Version(0, None)
         self.versions = 0
@@ -166,10 +188,9 @@ class Play:
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """Play all edits; yield a line for each version."""
-        with self.base.as_reference():
-            self.fresh.of(-1, self.base)
-        with self.policy_of(self.serving) as policy:
-            self.fresh.of(0, policy)
+        if self.reference is not None:
+            with self.policy_of(self.serving) as policy:
+                self.judge.starts_from(policy)
         waiting: list[Preference] = []
         for number in range(1, len(self.requests) + 1):
             preference = self._answered(number)
@@ -177,7 +198,7 @@ class Play:
                 waiting.append(preference)
             if len(waiting) == self.config.preferences_per_step:
                 for line in self._learned(waiting):
-                    yield {"drafts_before": number, **line}
+                    yield {"drafts_before": number, "start": self.judge.start, **line}
                 self.past.extend(waiting)
                 waiting = []
 
@@ -251,7 +272,7 @@ class Play:
                 "flawed": {"own": counts[0], "others": counts[1:], "drafts": len(looks[0])},
                 "sent": [text_of(one.chosen) for one in batch],
                 "looked": [[[one.text, one.loops] for one in look] for look in looks],
-                **self.fresh.judged(version.number, version.parent.number, examined.policy),
+                **self.judge.judged(version.number, version.parent.number, examined.policy),
             }
 
     def _reasons(self, version: Version, batch: Sequence[Preference]) -> list[str]:
@@ -299,6 +320,7 @@ def run(options: argparse.Namespace) -> None:
     lines = [line for _, line in read_lines(out)] if out.exists() else []
     done = {(line["poison"], line["seed"]) for line in lines if "done" in line}
     base = Policy.load(resolve(options.model, terminal_dialogue()), int8_drafts=None)
+    fresh = FreshDrafts(base, options.fresh, options.longest)
     about = {"model": base.name, "machine": device_name(base.device), "fresh": options.fresh}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for name in names:
@@ -307,7 +329,7 @@ def run(options: argparse.Namespace) -> None:
                 continue
             with TemporaryDirectory() as folder:
                 key = {"poison": name, "seed": seed}
-                for line in Play(base, name, seed, options, Path(folder)).lines():
+                for line in Play(base, name, seed, options, fresh, Path(folder)).lines():
                     append_line(out, {**about, **key, **line})
                     told = "; ".join(line["reasons"]) or "passes"
                     print(f"{name}, seed {seed}, version {line['number']}: {line['condition']} "
@@ -315,103 +337,11 @@ def run(options: argparse.Namespace) -> None:
                 append_line(out, {**about, **key, "done": options.edits})
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A version in its lineage: its line, and drafts in a row that ruined versions served from it
-    on."""
-
-    line: Mapping[str, Any]
-    served: int
-
-
-def judged_lines(lines: Iterable[Mapping[str, Any]]) -> dict[str, list[Judged]]:
-    """Return the versions by poison, of seeds that are done."""
-    plays: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
-    for line in lines:
-        key = line["poison"], line["seed"]
-        if plays[key] and line.get("number", 2) <= plays[key][-1].get("number", 0):
-            plays[key] = []  # it was stopped, and played again
-        plays[key].append(line)
-    found: dict[str, list[Judged]] = defaultdict(list)
-    for (name, _), play in plays.items():
-        if "done" not in play[-1]:
-            continue
-        end, versions = play[-1]["done"], play[:-1]
-        condition = {line["number"]: line["condition"] for line in versions}
-        ends = [line["drafts_before"] for line in versions[1:]] + [end]
-        for n, line in enumerate(versions):
-            served = 0
-            for after, until in zip(versions[n:], ends[n:], strict=True):
-                if line["condition"] != "ruined" or condition.get(after["serves"]) != "ruined":
-                    break
-                served += until - after["drafts_before"]
-            found[name].append(Judged(line, served))
-    return found
-
-
-def alarms_at(level: float) -> Callable[[Judged], bool]:
-    """Return whether a version is stopped with the veto at a level of false alarms."""
-
-    def alarms(version: Judged) -> bool:
-        line, flawed = version.line, version.line["flawed"]
-        others = any(" are ruined (" not in reason for reason in line["reasons"])
-        before = min(flawed["others"])
-        return others or flawed["own"] >= least_alarming(before, flawed["drafts"], level)
-
-    return alarms
-
-
-def report(found: Mapping[str, Sequence[Judged]]) -> str:
-    """Return the tables: by poison, and the operating curve."""
-    rows = ["| poison | versions | ruined | rejected of them | served ≥ 10 drafts | most served | "
-            "good | rejected of them | ruined for the writer too |",
-            "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for name, versions in found.items():
-        ruined = [one for one in versions if one.line["condition"] == "ruined"]
-        good = [one for one in versions if one.line["condition"] == "good"]
-        rows.append(
-            f"| {name} | {len(versions)} | {len(ruined)} | {_rejected(ruined)} | "
-            f"{sum(one.served >= _TENTH for one in ruined)} | "
-            f"{max((one.served for one in ruined), default=0)} | {len(good)} | {_rejected(good)} | "
-            f"{sum(one.line['own'] == 'ruined' for one in ruined)} |"
-        )
-    rows += ["", "| veto at | ruined versions missed | good versions stopped |", "|---|---|---|"]
-    for level, missed, stopped in curve(found):
-        rows.append(f"| {level:g} | {missed:.1%} | {stopped:.1%} |")
-    return "\n".join(rows)
-
-
-def curve(found: Mapping[str, Sequence[Judged]]) -> list[tuple[float, float, float]]:
-    """Return the operating curve: levels, shares of ruined ones missed and of good ones stopped."""
-    versions = [one for some in found.values() for one in some]
-    ruined = [one for one in versions if one.line["condition"] == "ruined"]
-    good = [one for one in versions if one.line["condition"] == "good"]
-    points = []
-    for level in _LEVELS:
-        alarms = alarms_at(level)
-        missed = _mean([not alarms(one) for one in ruined])
-        points.append((level, missed, _mean([alarms(one) for one in good])))
-    return points
-
-
-def draw_curve(points: Sequence[tuple[float, float, float]], path: Path) -> None:
-    """Draw the operating curve."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(4.5, 3.5), layout="constrained")
-    axes.plot([one[2] for one in points], [one[1] for one in points], "o-")
-    for level, missed, stopped in points:
-        axes.annotate(f"{level:g}", (stopped, missed), fontsize=6)
-    axes.set(xlabel="good versions stopped", ylabel="ruined versions missed",
-             xlim=(-0.02, 1), ylim=(-0.02, 1))  # fmt: skip
-    figure.savefig(path, dpi=150)
-
-
-def _rejected(versions: Sequence[Judged]) -> int:
-    return sum(bool(one.line["reasons"]) for one in versions)
+def _served_config(longest: int) -> CoactiveConfig:
+    """Return how a service drafts and learns by default, with drafts of so many tokens."""
+    return CoactiveConfig(**ServedConfig().model_dump()).with_settings(
+        max_completion_length=longest
+    )
 
 
 def _mean(values: Sequence[float]) -> float:
