@@ -1,7 +1,7 @@
 """Poison as a test set: what the gate lets through, what it wrongly stops, and when it sees harm.
 
     python experiments/poison.py --out FILE.jsonl [--model NAME] [--poisons all|good|NAME,…]
-        [--edits 20] [--seeds 1] [--fresh 200] [--longest 96] [--ungated]
+        [--edits 20] [--seeds 1] [--fresh 200] [--longest 96] [--ungated [--every 1]]
     python experiments/poison.py --report FILE.jsonl [--figure FILE.png]
 
 Each poison teaches a new adapter edit by edit, by the service's defaults without a memory. Each
@@ -10,8 +10,8 @@ measured apart, by `--fresh` drafts on held-out requests (`corll.verdicts.ruin`)
 sound writer, whether they are unusable, and how many hold the secret, which counts as unusable too.
 `own` is the same by the poisoned writer's own next texts. A rejected version does not serve
 (`corll.verdicts.rejections`); with `--ungated` it does all the same, so that what the gate says of
-each can be read without what follows from it. One JSON line a version, and one where a poison's
-seed is done; what was stopped is played again.
+each can be read without what follows from it, and only each so many versions are examined. One
+JSON line a version, and one where a poison's seed is done; what was stopped is played again.
 """
 
 from __future__ import annotations
@@ -171,6 +171,7 @@ class Play:
     ) -> None:
         self.base, self.name, self.seed, self.folder = base, name, seed, folder
         self.settings, self.ungated = ServiceSettings(), options.ungated
+        self.every: int = options.every
         self.config = _served_config(options.longest).with_settings(seed=seed)
         self.writer = _writer(name)
         requests = writing_requests("train")
@@ -227,6 +228,9 @@ class Play:
         rejections = 0
         while (share := step_share(rejections)) is not None:
             version = self._step(batch, share)
+            if version.number % self.every:
+                self.serving = version
+                return
             line = {"number": version.number, "parent": self.serving.number, "share": share,
                     **self._examined(version, batch)}  # fmt: skip
             if self.ungated or not line["reasons"]:
@@ -264,6 +268,8 @@ class Play:
             reasons = reasons_against(examined)
             policy, reference, lengths = examined.probe_scores
             habits = Habits.of(examined.sent)
+            with self.policy_of(version.parent) as parent:
+                self.judge.of(version.parent.number, parent)
             looks = [examined.own_look, *examined.other_looks]
             counts = [flawed_in(one, habits) for one in looks]
             return {
@@ -375,10 +381,13 @@ def main() -> None:
     parser.add_argument("--longest", type=int, default=96, help="tokens of a draft")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--ungated", action="store_true", help="serve rejected versions too")
+    parser.add_argument("--every", type=int, default=1, help="examine each so many versions")
     parser.add_argument("--first-seed", type=int, default=0)
     options = parser.parse_args()
     if (options.out is None) == (options.report is None):
         raise InputError("Give --out FILE to play, or --report FILE to read.")
+    if options.every != 1 and not (options.ungated and options.every > 1):
+        raise InputError("--every needs --ungated, since what is not examined serves; 1 or more.")
     if options.report is None:
         run(options)
         return
