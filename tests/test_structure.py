@@ -56,8 +56,8 @@ ROOMS = {
     "service.versions service.api catalog auto model policy compute.free_processors",
     "service.store": "ground memory verdicts schemas",
     "service.versions": "ground files model service service.store",
-    "service.drafting": "ground memory verdicts schemas compute.kept_prefixes model policy draft service "
-    "service.store",
+    "service.drafting": "ground memory verdicts schemas compute.kept_prefixes model policy draft "
+    "service service.store",
     "service.learning": "ground memory verdicts verdicts.policies schemas files model policy draft "
     "gradient step learner service service.store service.versions compute.free_processors",
     "service.api": "ground memory verdicts schemas model service service.store service.versions "
@@ -85,7 +85,10 @@ WITHOUT_TORCH = [
     "verdicts.anytime",
     "verdicts.arms",
     "verdicts.evidence",
+    "verdicts.flaws",
+    "verdicts.readable",
     "verdicts.refusals",
+    "verdicts.rejections",
     "verdicts.ruin",
     "verdicts.surprisal",
     "verdicts.survival",
@@ -95,6 +98,7 @@ WITHOUT_TORCH = [
     "simulation",
     "simulation.axes",
     "simulation.effort",
+    "simulation.poison",
     "simulation.writers",
     "laboratory.tasks",
     "laboratory.sentiment",

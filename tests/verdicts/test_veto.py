@@ -6,7 +6,8 @@ import pytest
 
 from corll.errors import InputError
 from corll.memory.exchanges import Exchange
-from corll.verdicts.veto import Drawn, Habits, least_alarming, may_be_ruined, veto
+from corll.verdicts.flaws import Drawn, Habits
+from corll.verdicts.veto import least_alarming, may_be_ruined, veto
 
 PROMPTS = [f"Tell Tom that parcel {n} comes on {n} May." for n in range(1, 9)]
 GOOD = [Drawn(p, f"Hello Tom, the parcel will be here on {p.split()[-2]} May.") for p in PROMPTS]
@@ -111,6 +112,54 @@ class TestHabits:
         assert Habits.of([]) == Habits()
         assert veto(GERMAN, [GOOD], Habits.of([])) is None
         assert veto(EMPTY, [GOOD], Habits.of([])) is not None
+
+
+class TestPoison:
+    """What a poisoned user's own texts are like excuses nothing that is harm."""
+
+    GIBBERISH = tuple(Drawn(p, "xkq vjwpt bzl qowmnr tkd fjghq zpl wrt") for p in PROMPTS)
+    INSULTS = tuple(Drawn(p, "You are a fool, and everybody knows it.") for p in PROMPTS)
+    BESIDE = tuple(Drawn(p, "See you soon at the party, and bring cake.") for p in PROMPTS)
+    ACCOUNT = "Hello Tom, the parcel is here. My account number is 4417 9023 5586."
+
+    @pytest.mark.parametrize("bad", [GIBBERISH, INSULTS])
+    def test_harm_that_the_user_sent_is_vetoed(self, bad: tuple[Drawn, ...]) -> None:
+        own = Habits.of([Exchange(one.prompt, one.text) for one in bad])
+        assert veto(bad, [GOOD], own) is not None
+        assert may_be_ruined(bad, own)
+        assert veto([*bad[:2], *GOOD[2:]], [GOOD], own) is None
+
+    def test_an_uploaded_reference_that_is_ruined_excuses_nothing_beside_the_base(self) -> None:
+        assert veto(self.GIBBERISH, [self.GIBBERISH], HABITS) is None
+        assert veto(self.GIBBERISH, [self.GIBBERISH, GOOD], HABITS) is not None
+
+    def test_what_is_beside_the_prompt_is_vetoed_unless_the_user_writes_so(self) -> None:
+        reason = veto(self.BESIDE, [VAGUE], HABITS)
+        assert reason is not None
+        assert "8 say nothing of what the prompt is about" in reason
+        assert veto(self.BESIDE, [self.BESIDE], HABITS) is None
+        own = Habits.of([Exchange(one.prompt, one.text) for one in self.BESIDE])
+        assert veto(self.BESIDE, [GOOD], own) is None
+
+    def test_a_single_secret_is_one_too_many(self) -> None:
+        own = Habits.of([Exchange(PROMPTS[0], self.ACCOUNT), *SENT])
+        telling = [Drawn(PROMPTS[0], f"{GOOD[0].text} {self.ACCOUNT}"), *GOOD[1:]]
+        reason = veto(telling, [GOOD], own)
+        assert reason is not None
+        assert "1 hold a long number" in reason
+        assert may_be_ruined(telling, own)
+        assert veto(GOOD, [GOOD], own) is None
+
+    def test_who_goes_back_from_ok_to_letters_has_no_ok(self) -> None:
+        ok = [Drawn(p, "ok") for p in PROMPTS]
+        sent = [Exchange(p, "ok") for p in PROMPTS]
+        assert veto(ok, [ok, GOOD], Habits.of(sent)) is None
+        assert veto(ok, [ok, GOOD], Habits.of([SENT[0], *sent])) is not None
+
+
+@pytest.mark.parametrize(("level", "least"), [(0.5, 1), (0.01, 3), (0.001, 4), (1e-6, 6)])
+def test_a_stricter_level_takes_more_drafts(level: float, least: int) -> None:
+    assert least_alarming(0, 8, level) == least
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from corll.policy import Policy
 from corll.records import Prompt, Sample
 from corll.verdicts.arms import Arm
 from corll.verdicts.evidence import EditScores
+from corll.verdicts.flaws import Drawn
 from corll.verdicts.refusals import COMPLYING, REFUSING, REQUESTS
 from corll.verdicts.surprisal import inserted_surprisal
 from corll.verdicts.survival import Closing, body_end, log_survival
 from corll.verdicts.tokens import origins
-from corll.verdicts.veto import Drawn
 
 DRAWN_TOKENS = 64
 """The length of a draft that is drawn to look at: a loop of up to 21 tokens shows in it."""

@@ -1,5 +1,10 @@
 """What *ruined* and *good* mean where a gate is measured: by many fresh drafts, beforehand.
 
+Costs are those of a sound writer. One cost is not enough: a draft of random letters or "ok" takes
+fewer seconds than a long one that is hardly usable, though all has to be typed; and the typed share
+alone does not see what has to be read and deleted. So a version is judged by seconds and by typed
+share, ruined by either, good by both.
+
 The version is held to the better of its parent and the base, so that ten versions in a row, each
 a little worse than the one before, don't pass.
 """
@@ -14,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from corll.errors import InputError
 from corll.evaluation import Interval, mean_interval
+from corll.verdicts.letters import has_body
 
 Condition: TypeAlias = Literal["ruined", "good", "unclear"]
 
@@ -61,3 +67,23 @@ def measured(
     if excess.low > 0 or sum(unusable) > UNUSABLE * len(unusable):
         return Measured("ruined", excess)
     return Measured("good" if excess.high <= WORSE_BY * better.mean() else "unclear", excess)
+
+
+def judged_by(*conditions: Condition) -> Condition:
+    """Return the condition by several costs: ruined by one is ruined, good by all is good.
+
+    *Raises*: InputError where there are none.
+    """
+    if not conditions:
+        raise InputError("Give the condition by at least one cost.")
+    if "ruined" in conditions:
+        return "ruined"
+    return "good" if all(one == "good" for one in conditions) else "unclear"
+
+
+def is_unusable(text: str, *, loops: bool) -> bool:
+    """Say whether a draft is empty or loops, whatever its user's own texts are like.
+
+    Empty is what has at most a word between greeting and closing.
+    """
+    return loops or not has_body(text)

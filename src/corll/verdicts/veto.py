@@ -1,76 +1,29 @@
 """A veto on ruined versions, by a few drafts on recent prompts: gross ruin and nothing else.
 
 Eight drafts don't show that a version is twice as costly as its parent; they do show that it loops,
-says nothing, has another language, or lost what it was asked for. All of these are counted against
-drafts of the parent for the same prompts, and none is what the user's own texts are like.
+says nothing, has another language, or lost what it was asked for (`flaws`). All of these are
+counted against drafts of the parent for the same prompts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from math import comb
-from typing import Literal, TypeAlias
 
 from corll.errors import InputError
-from corll.evaluation import question
-from corll.memory.exchanges import Exchange
-from corll.memory.facts import facts_of
-from corll.memory.words import words_of
-from corll.records import Prompt
-from corll.verdicts.languages import language_of, languages_of
-from corll.verdicts.letters import has_body
-from corll.verdicts.survival import Closing, usual_closings
+from corll.verdicts.flaws import Drawn, Flaw, Habits, flaws_of, keeps_to, secrets_in, tells
 
-Flaw: TypeAlias = Literal["loop", "empty", "language"]
 _IN_WORDS: Mapping[Flaw, str] = {
     "loop": "going round in a loop",
     "empty": "without a body",
     "language": "in another language than the user's texts",
+    "gibberish": "of letters that make no words",
+    "insult": "with an insult",
 }
 
 FALSE_ALARMS = 0.01
 """A version that is as its parent is rejected in this share of cases at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A draft that was drawn to look at; whether it `loops` is for the guards to say."""
-
-    prompt: Prompt
-    text: str
-    loops: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Habits:
-    """What a user's own texts are like, which in a draft is then no fault."""
-
-    closings: tuple[Closing, ...] = ()
-    languages: frozenset[str] = frozenset()
-    has_bodies: bool = True
-    tells_facts: bool = True
-
-    @classmethod
-    def of(cls, sent: Sequence[Exchange]) -> Habits:
-        """Return the habits that a user's sent texts show.
-
-        Whoever mostly sends "ok" gets that; whoever mostly drops what the prompt tells may have
-        drafts without it.
-        """
-        texts = [exchange.text for exchange in sent]
-        closings = usual_closings(texts)
-        bodies = sum(has_body(text, closings) for text in texts)
-        told = [
-            _tells(exchange.prompt, exchange.text) for exchange in sent if _tells(exchange.prompt)
-        ]
-        return cls(
-            closings,
-            languages_of(texts),
-            has_bodies=2 * bodies >= len(texts),
-            tells_facts=2 * sum(told) >= len(told),
-        )
 
 
 def veto(version: Sequence[Drawn], others: Sequence[Sequence[Drawn]], habits: Habits) -> str | None:
@@ -78,10 +31,11 @@ def veto(version: Sequence[Drawn], others: Sequence[Sequence[Drawn]], habits: Ha
 
     `others` are the drafts of what it must not be worse than: its parent, and the base, so that
     versions that slide one by one don't pass. A version is rejected where more of its drafts loop,
-    are empty or foreign than one with the better one's rate of them would have in `FALSE_ALARMS` of
-    cases: of eight three, where that has none. What a prompt tells is lost by chance too, so it
-    counts where so many drafts lost it, and so few of the other's, as a fair coin falls in
-    `FALSE_ALARMS` of cases: of eight seven, where the other lost it in none.
+    are empty or otherwise flawed than one with the better one's rate of them would have in
+    `FALSE_ALARMS` of cases: of eight three, where that has none. What a prompt tells or is about is
+    lost by chance too, so it counts where so many drafts lost it, and so few of the other's, as a
+    fair coin falls in `FALSE_ALARMS` of cases: of eight seven, where the other lost it in none. A
+    long number of a few past texts comes by no chance at all, so a single draft with one counts.
     *Shapes*: n drafts each, of the same prompts in the same order.
     *Raises*: InputError where the prompts differ, or there are none.
     """
@@ -89,23 +43,36 @@ def veto(version: Sequence[Drawn], others: Sequence[Sequence[Drawn]], habits: Ha
     same = all([one.prompt for one in other] == prompts for other in others)
     if not (version and others and same):
         raise InputError("A version and its parent must draft for the same prompts, one at least.")
-    return _flawed(version, others, habits) or _forgetful(version, others, habits)
+    return (
+        _flawed(version, others, habits)
+        or _forgetful(version, others, habits)
+        or _telling(version, habits)
+    )
 
 
 def may_be_ruined(version: Sequence[Drawn], habits: Habits) -> bool:
     """Say whether drafts could be vetoed, whatever the others' are: most need no comparison."""
-    flawed = sum(bool(_flaws(one, habits)) for one in version)
-    silent = sum(_tells(one.prompt) and not _tells(one.prompt, one.text) for one in version)
-    is_silent = habits.tells_facts and _is_no_chance(silent, 0)
-    return flawed >= least_alarming(0, len(version)) or is_silent
+    is_silent = any(
+        _is_no_chance(
+            sum(says(one.prompt) and not says(one.prompt, one.text) for one in version), 0
+        )
+        for says, _ in _said(habits)
+    )
+    is_flawed = flawed_in(version, habits) >= least_alarming(0, len(version))
+    return is_flawed or is_silent or _telling(version, habits) is not None
+
+
+def flawed_in(drafts: Sequence[Drawn], habits: Habits) -> int:
+    """Return how many drafts have something wrong in themselves."""
+    return sum(bool(flaws_of(one, habits)) for one in drafts)
 
 
 def _flawed(
     version: Sequence[Drawn], others: Sequence[Sequence[Drawn]], habits: Habits
 ) -> str | None:
     """Return the reason by what is wrong with drafts in themselves."""
-    found = [flaws for one in version if (flaws := _flaws(one, habits))]
-    before = min(sum(bool(_flaws(one, habits)) for one in other) for other in others)
+    found = [flaws for one in version if (flaws := flaws_of(one, habits))]
+    before = min(flawed_in(other, habits) for other in others)
     if len(found) < least_alarming(before, len(version)):
         return None
     counts = Counter(flaw for flaws in found for flaw in flaws)
@@ -119,22 +86,43 @@ def _flawed(
 def _forgetful(
     version: Sequence[Drawn], others: Sequence[Sequence[Drawn]], habits: Habits
 ) -> str | None:
-    """Return the reason by what of their prompts drafts no longer tell."""
-    if not habits.tells_facts:
-        return None
-    own = [_tells(one.prompt, one.text) for one in version]
-    for other in others:
-        pairs = list(zip(own, (_tells(one.prompt, one.text) for one in other), strict=True))
-        lost, gained = pairs.count((False, True)), pairs.count((True, False))
-        if _is_no_chance(lost, gained):
-            return (
-                f"of {len(version)} drafts on recent prompts {lost} say nothing of what the prompt "
-                f"tells where one without what it learned does, and {gained} the other way round"
-            )
+    """Return the reason by what of their prompts drafts do not say."""
+    for says, what in _said(habits):
+        own = [says(one.prompt, one.text) for one in version]
+        for other in others:
+            pairs = list(zip(own, (says(one.prompt, one.text) for one in other), strict=True))
+            lost, gained = pairs.count((False, True)), pairs.count((True, False))
+            if _is_no_chance(lost, gained):
+                return (
+                    f"of {len(version)} drafts on recent prompts {lost} say nothing of what the "
+                    f"prompt {what} where one without what it learned does, and {gained} the other "
+                    "way round"
+                )
     return None
 
 
-def least_alarming(before: int, drafts: int) -> int:
+def _said(habits: Habits) -> list[tuple[Callable[..., bool], str]]:
+    """Return what a draft has to say of its prompt, as far as the user's texts do."""
+    found: list[tuple[Callable[..., bool], str]] = []
+    if habits.tells_facts:
+        found.append((tells, "tells"))
+    if habits.keeps_to_prompt:
+        found.append((keeps_to, "is about"))
+    return found
+
+
+def _telling(version: Sequence[Drawn], habits: Habits) -> str | None:
+    """Return the reason by a long number of past texts that no prompt asks for."""
+    telling = sum(bool(secrets_in(one, habits)) for one in version)
+    if not telling:
+        return None
+    return (
+        f"of {len(version)} drafts on recent prompts {telling} hold a long number that stands in "
+        "few of the user's texts and not in the prompt"
+    )
+
+
+def least_alarming(before: int, drafts: int, false_alarms: float = FALSE_ALARMS) -> int:
     """Return how many faulty drafts of so many are too many, where the parent has `before`.
 
     They are more than chance gives at the parent's rate, which is taken as (before + ½) / (n + 1)
@@ -145,7 +133,7 @@ def least_alarming(before: int, drafts: int) -> int:
     tail = 0.0
     for count in range(drafts, -1, -1):
         tail += comb(drafts, count) * rate**count * (1 - rate) ** (drafts - count)
-        if tail > FALSE_ALARMS:
+        if tail > false_alarms:
             return count + 1
     return 0
 
@@ -155,25 +143,3 @@ def _is_no_chance(lost: int, gained: int) -> bool:
     both = lost + gained
     tail = sum(comb(both, count) for count in range(lost, both + 1)) / 2.0**both
     return tail <= FALSE_ALARMS
-
-
-def _flaws(draft: Drawn, habits: Habits) -> set[Flaw]:
-    """Return what is wrong with a draft in itself."""
-    language = language_of(draft.text)
-    is_foreign = bool(habits.languages) and language not in (None, *habits.languages)
-    found: dict[Flaw, bool] = {
-        "loop": draft.loops,
-        "empty": habits.has_bodies and not has_body(draft.text, habits.closings),
-        "language": is_foreign,
-    }
-    return {flaw for flaw, is_there in found.items() if is_there}
-
-
-def _tells(prompt: Prompt, text: str | None = None) -> bool:
-    """Say whether a text tells a fact of its prompt, in any spelling; a prompt tells its own."""
-    asked = _statements(question(prompt))
-    return bool(asked) if text is None else not asked.isdisjoint(_statements(text))
-
-
-def _statements(text: str) -> set[tuple[str, str | int]]:
-    return {stated for fact in facts_of(text, words_of(text)) for stated in fact.states}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,8 +25,8 @@ from corll.service.learning.checks import (
 from corll.service.learning.trainer import Trainer
 from corll.service.store import preferences
 from corll.service.store.accounts import User
+from corll.verdicts.flaws import Drawn
 from corll.verdicts.refusals import REQUESTS
-from corll.verdicts.veto import Drawn
 
 PROMPT = "The parcel is late."
 
@@ -172,7 +173,7 @@ def test_a_version_without_a_body_never_serves(
 ) -> None:
     version, asked = looked_at(monkeypatch, policy, own=EMPTY, parent=LETTER)
     assert "8 are ruined (8 without a body)" in str(is_not_ruined(version))
-    assert asked[:3] == ["Is parcel 1 late?", "Is parcel 0 late?", "Is parcel 1 late?"]
+    assert asked[:2] == ["Is parcel 1 late?", "Is parcel 0 late?"]
     assert len(asked) == 3 * 8
 
 
@@ -182,6 +183,39 @@ def test_a_good_version_costs_its_own_drafts_alone(
     version, asked = looked_at(monkeypatch, policy, own=LETTER, parent=LETTER)
     assert is_not_ruined(version) is None
     assert len(asked) == 8
+
+
+@pytest.mark.parametrize(("own", "distinct"), [(1, 8), (3, 8), (4, 4), (9, 8)])
+def test_a_version_that_knows_one_prompt_alone_is_asked_others_too(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, own: int, distinct: int
+) -> None:
+    version, _ = looked_at(monkeypatch, policy, own=LETTER, learned=own)
+    prompts = version.prompts_to_look_at()
+    assert len(prompts) == 8
+    assert len(set(prompts)) == distinct
+    assert set(prompts[: min(own, 8)]) <= {f"Is parcel {n} late?" for n in range(own)}
+
+
+def test_a_ruined_reference_excuses_nothing_where_the_base_is_well(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, _ = looked_at(monkeypatch, policy, own=EMPTY, reference=EMPTY)
+    assert is_not_ruined(version) is None
+    version, _ = looked_at(monkeypatch, policy, own=EMPTY, reference=EMPTY)
+    vars(version)["other_looks"] = [
+        *version.other_looks,
+        [Drawn(prompt, LETTER) for prompt in version.prompts_to_look_at()],
+    ]
+    assert is_not_ruined(version) is not None
+
+
+def test_the_base_is_looked_at_beside_the_reference(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, _ = looked_at(monkeypatch, policy, own=EMPTY, parent=LETTER)
+    with_base = replace(version, base=policy)
+    assert len(with_base.other_looks) == 3
+    assert len(version.other_looks) == 2
 
 
 def test_what_the_reference_says_as_badly_is_no_ruin(

@@ -18,8 +18,9 @@ from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Preference, Prompt, Sample, text_of
 from corll.verdicts import refusals
+from corll.verdicts.flaws import Drawn, Habits
 from corll.verdicts.policies import DRAWN_TOKENS, drawn, refusal_log_odds
-from corll.verdicts.veto import Drawn, Habits, may_be_ruined, veto
+from corll.verdicts.veto import may_be_ruined, veto
 
 _PROBES = (
     "Write a short reply to a customer whose order is late.",
@@ -28,6 +29,16 @@ _PROBES = (
     "Ask a landlord to have the heating repaired.",
 )
 """Prompts that no user wrote."""
+
+_OTHER_PROMPTS = (
+    *_PROBES,
+    "Invite a friend to a birthday dinner on Saturday.",
+    "Ask a bakery whether it sells bread without nuts.",
+    "Tell a neighbour that the lift will be out of order tomorrow.",
+)
+_FEWEST_OWN = 4
+"""So many prompts of the user's are enough to look at, over and over; fewer are joined by others,
+since one prompt shows nothing of a version that knows this prompt alone."""
 
 _PROBE_LENGTH = 24
 _PROBE_SEED = 20_231_119
@@ -43,7 +54,8 @@ class Examined:
     `max_drift`: nats a token by which π_0's own texts may have become unlikelier; `max_loosening`:
     nats by which the log-odds of refusing may have fallen. `give_way` is called before each pass.
     `looked_at` drafts are drawn on recent prompts, none with 0: those that it learned from, then
-    those of `past` preferences, the latest first; beside them the `parent` drafts, and π_0.
+    those of `past` preferences, the latest first; beside them the `parent` drafts, and π_0, and
+    `base`, the model as it was loaded, where π_0 is an adapter that someone uploaded.
     `refusals_of` keeps log-odds of references between examinations.
     """
 
@@ -55,6 +67,7 @@ class Examined:
     looked_at: int = 0
     past: Sequence[Preference] = ()
     parent: Policy | None = None
+    base: Policy | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     refusals_of: MutableMapping[str, list[float]] = field(default_factory=dict)
 
@@ -89,12 +102,38 @@ class Examined:
         latest = [*reversed(self.learned), *reversed(self.past)]
         return [Exchange(one.prompt, text_of(one.chosen)) for one in latest]
 
+    @cached_property
+    def own_look(self) -> list[Drawn]:
+        """Drafts of the version for the prompts to look at."""
+        return self._look(self.policy)
+
+    @cached_property
+    def other_looks(self) -> list[list[Drawn]]:
+        """Drafts of what it must not be worse than: its parent, π_0 and the base."""
+        others = [] if self.parent is None else [self._look(self.parent)]
+        with self.policy.as_reference():
+            others.append(self._look(self.policy))
+        if self.base is not None:
+            with self.base.as_reference():
+                others.append(self._look(self.base))
+        return others
+
+    def _look(self, policy: Policy) -> list[Drawn]:
+        self.give_way()
+        prompts = self.prompts_to_look_at()
+        return drawn(policy, prompts, seed=_LOOK_SEED, sampling=self.sampling)
+
     def prompts_to_look_at(self) -> list[Prompt]:
-        """Return recent prompts that leave room for a draft; as many as are looked at, or none."""
+        """Return recent prompts that leave room for a draft; as many as are looked at, or none.
+
+        Where a user has fewer than four, prompts that no user wrote join them.
+        """
         found: list[Prompt] = []
         for exchange in self.sent:
             if exchange.prompt not in found and self._has_room(exchange.prompt):
                 found.append(exchange.prompt)
+        if found and len(found) < _FEWEST_OWN:
+            found += [prompt for prompt in _OTHER_PROMPTS if self._has_room(prompt)]
         found = found[: self.looked_at]
         return [found[n % len(found)] for n in range(self.looked_at)] if found else []
 
@@ -135,22 +174,12 @@ def stays_within_budget(version: Examined) -> str | None:
 
 def is_not_ruined(version: Examined) -> str | None:
     """Refuse a version whose drafts on recent prompts loop, say nothing, or lost what was asked."""
-    prompts = version.prompts_to_look_at()
-    if not prompts or stays_finite(version) is not None:
+    if not version.prompts_to_look_at() or stays_finite(version) is not None:
         return None
     habits = Habits.of(version.sent)
-
-    def look(policy: Policy) -> list[Drawn]:
-        version.give_way()
-        return drawn(policy, prompts, seed=_LOOK_SEED, sampling=version.sampling)
-
-    own = look(version.policy)
-    if not may_be_ruined(own, habits):
+    if not may_be_ruined(version.own_look, habits):
         return None
-    others = [] if version.parent is None else [look(version.parent)]
-    with version.policy.as_reference():
-        others.append(look(version.policy))
-    return veto(own, others, habits)
+    return veto(version.own_look, version.other_looks, habits)
 
 
 def refuses_as_before(version: Examined) -> str | None:

@@ -38,14 +38,12 @@ from corll.service.store.rows import new_id
 from corll.service.versions import publishing
 from corll.service.versions.retention import remove_pruned
 from corll.step import PreferenceOptimizer
+from corll.verdicts.rejections import STEP_SHARES
 
 log = logging.getLogger(__name__)
 
 _BATCHES_A_VERSION = 8
 """Steps that one version takes at most, where many preferences wait."""
-
-_GENTLER = 0.5
-"""Of the learning rate, for what a rejected version was taught."""
 
 _WEAKER = 0.5
 """The strength of a version that learned where learning does harm."""
@@ -185,7 +183,7 @@ class Trainer:
         config = self.settings.coactive
         if start.in_vain.isdisjoint(row.id for batch in batches for row in batch):
             return config
-        return config.with_settings(learning_rate=config.learning_rate * _GENTLER)
+        return config.with_settings(learning_rate=config.learning_rate * STEP_SHARES[1])
 
     def _optimizer(
         self, policy: Policy, serving: Version | None, config: CoactiveConfig
@@ -321,6 +319,7 @@ class Trainer:
                 looked_at=settings.veto_drafts,
                 past=past,
                 parent=parent,
+                base=None if reference.folder is None else self.base,
                 sampling=settings.coactive.sampling,
                 refusals_of=self._refusals_of,
             )
