@@ -9,7 +9,7 @@ from typing import Any
 from corll.config import CoactiveConfig, LoraConfig
 from corll.errors import InputError
 from corll.learners import learner_of
-from corll.memory.choosing import MemorySettings
+from corll.memory.choosing import MemoryChoice, MemorySettings
 from corll.policy import Policy
 from corll.service.settings import ServiceSettings
 
@@ -108,6 +108,10 @@ class Check:
     def memory_of(self, arm: str) -> MemorySettings:
         """Return what stands before the prompts of an arm while it is drafted for."""
         return self.memory if arm in REMEMBERING else MemorySettings("none")
+
+    def memory_like(self, choice: MemoryChoice) -> MemorySettings:
+        """Return the memory with its texts chosen in another way."""
+        return replace(self.memory, choice=choice)
 
     def about(self, arm: str) -> dict[str, Any]:
         """Return all settings that an arm's lines depend on, as plain data."""

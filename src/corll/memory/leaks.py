@@ -88,14 +88,24 @@ def leaked(
     next to the request is named. Leaks are in the order in which they stand; a phrase may hold
     another leak.
     """
-    if not memory or not draft.strip():
-        return ()
-    read = _Text(draft)
-    said = _Said(texts_of(request), own)
-    past = [_Past(exchange) for exchange in reversed(memory)]
-    facts = [*_facts(read, said, past), *_names(read, said, past)]
-    phrases = _phrases(read, said, past, _places([*facts, *read.facts]))
-    return tuple(sorted(leak for leak in (*facts, *phrases) if not said.holds(draft, leak)))
+    return LeakFinder(request, memory, own).find(draft)
+
+
+class LeakFinder:
+    """Finds leaks in drafts for one request, as `leaked` does; reads request and memory once."""
+
+    def __init__(self, request: Prompt, memory: Sequence[Exchange], own: OwnFrame) -> None:
+        self._said = _Said(texts_of(request), own)
+        self._past = [_Past(exchange) for exchange in reversed(memory)]
+
+    def find(self, draft: str) -> tuple[Leak, ...]:
+        """Return the leaks in a draft, or in as much of it as there is."""
+        if not self._past or not draft.strip():
+            return ()
+        read, said, past = _Text(draft), self._said, self._past
+        facts = [*_facts(read, said, past), *_names(read, said, past)]
+        phrases = _phrases(read, said, past, _places([*facts, *read.facts]))
+        return tuple(sorted(leak for leak in (*facts, *phrases) if not said.holds(draft, leak)))
 
 
 class _Text:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asking import PLAIN, Listener, request
@@ -13,12 +15,13 @@ from corll.compute import kept_prefixes
 from corll.compute.kept_prefixes import Prefix
 from corll.compute.network import Network
 from corll.memory.exchanges import Exchange, with_memory
-from corll.memory.leaks import Leak
+from corll.memory.leaks import Leak, LeakFinder
+from corll.memory.words import words_of
 from corll.policy import Policy
 from corll.records import Prompt, Verbatim
-from corll.service.drafting import requests
 from corll.service.drafting.engine import Engine
-from corll.service.drafting.requests import VersionFolder
+from corll.service.drafting.requests import Delta, DraftJob, Drawn, VersionFolder
+from corll.service.drafting.shared_decoding import _HELD_WORDS, Session, _Row
 from running_service import until
 from tiny_models import perturb_adapter
 
@@ -212,22 +215,25 @@ class TestPreparing:
 class TestLeaks:
     """Facts of past exchanges in a draft that nobody asked for."""
 
-    def leaking(self, monkeypatch: pytest.MonkeyPatch, *, times: int, exchange: str) -> list[str]:
-        """Let so many of the texts that are looked at have a fact of an exchange."""
+    def leaking(
+        self, monkeypatch: pytest.MonkeyPatch, *, exchange: str, words: str = ""
+    ) -> list[str]:
+        """Let texts with these words have a fact of an exchange, where that is in the memory."""
         looked_at: list[str] = []
 
-        def found(text: str, request: object, memory: Sequence[Exchange], own: object) -> object:
+        def found(finder: LeakFinder, text: str) -> tuple[Leak, ...]:
             looked_at.append(text)
-            known = any(one.id == exchange for one in memory)
-            return (LEAK,) if known and len(looked_at) <= times else ()
+            known = any(one.id == exchange for one in finder._past)
+            at = text.find(words)
+            return (Leak(at, at + 4, "1234", "number", exchange),) if known and at >= 0 else ()
 
-        monkeypatch.setattr(requests, "leaked", found)
+        monkeypatch.setattr(LeakFinder, "find", found)
         return looked_at
 
     def test_a_draft_nobody_saw_is_drawn_anew_without_the_exchange(
         self, engine: Engine, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        self.leaking(monkeypatch, times=9, exchange="edit_2")
+        self.leaking(monkeypatch, exchange="edit_2")
         drawn = drawn_by(engine, MEMORY, guarded=True, tells=False).drawn
         assert drawn.memory == ("edit_1", "edit_3")
         assert (drawn.thrown_away, drawn.leaks) == (1, ((),))
@@ -236,24 +242,121 @@ class TestLeaks:
         ((expected,),) = alone.sample([whole], 1, 12, drawn.seed)
         assert drawn.candidates[0].token_ids == expected.token_ids
 
-    @pytest.mark.parametrize("how", [{"guarded": False}, {"guarded": True, "tells": True}])
-    def test_one_that_was_seen_or_is_not_guarded_is_marked(
-        self, engine: Engine, monkeypatch: pytest.MonkeyPatch, how: dict[str, bool]
+    @pytest.mark.parametrize("how", [{"guarded": False}, {"guarded": True, "choices": 2}])
+    def test_one_that_was_seen_and_is_not_held_back_is_marked(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]
     ) -> None:
-        self.leaking(monkeypatch, times=9, exchange="edit_2")
+        self.leaking(monkeypatch, exchange="edit_2")
         drawn = drawn_by(engine, MEMORY, **how).drawn
-        assert drawn.leaks == ((LEAK,),)
+        assert drawn.leaks == ((LEAK,),) * len(drawn.leaks)
         assert drawn.memory == ("edit_1", "edit_2", "edit_3")
 
     def test_without_a_memory_nothing_is_looked_for(
         self, engine: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        looked_at = self.leaking(monkeypatch, times=9, exchange="edit_2")
+        looked_at = self.leaking(monkeypatch, exchange="edit_2")
         assert drawn_by(engine, ()).drawn.leaks == ((),)
         assert looked_at == []
 
     def test_words_alone_are_no_leak(self) -> None:
         memory = (Exchange("Tea?", "Your order number 1234 is at the post office.", "edit_1"),)
-        asked = request("Where is it?", memory=memory)
-        assert [leak.words for leak in asked.leaks("It is 1234.")] == ["1234"]
-        assert asked.leaks("It is at the post office.") == ()
+        job = DraftJob(request("Where is it?", memory=memory), (), lambda _: None)
+        assert [leak.words for leak in job.leaks("It is 1234.")] == ["1234"]
+        assert job.leaks("It is at the post office.") == ()
+
+
+LONG = {"guarded": True, "max_new_tokens": 60}
+
+
+class TestLeaksInWhatIsRead:
+    """A draft that is read while it is drawn: its latest words are searched first."""
+
+    leaking = TestLeaks.leaking
+
+    def test_it_is_told_in_pieces_and_whole_in_the_end(self, engine: Engine) -> None:
+        unguarded = drawn_by(engine, MEMORY, **{**LONG, "guarded": False})
+        held = drawn_by(engine, MEMORY, **LONG)
+        assert held.told() == unguarded.told() == held.drawn.text(0)
+        pieces = [event for event in held.events if isinstance(event, Delta)]
+        assert len(pieces) > 5
+
+    @pytest.mark.parametrize("nth", [0, 3, 6, -1])
+    def test_what_was_not_told_is_drawn_anew_without_the_exchange(
+        self,
+        engine: Engine,
+        tiny_model_folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        nth: int,
+    ) -> None:
+        first = drawn_by(engine, MEMORY, **LONG).drawn.text(0)
+        found = [first[word.start : word.end] for word in words_of(first)]
+        word = [word for word in found if first.count(word) == 1][nth]
+        self.leaking(monkeypatch, exchange="edit_2", words=word)
+        listener = drawn_by(engine, MEMORY, **LONG)
+        drawn = listener.drawn
+        assert drawn.memory == ("edit_1", "edit_3")
+        assert (drawn.thrown_away, drawn.leaks) == (1, ((),))
+        assert listener.told() == drawn.text(0)
+        kept = os.path.commonprefix([first, drawn.text(0)])
+        assert word not in kept
+
+        alone = Policy.load(tiny_model_folder, dtype="float32")
+        (sample,) = drawn.candidates
+        whole = alone.codec.encode_prompt(with_memory(ASKED, [MEMORY[0], MEMORY[2]]))
+        assert drawn.prompt_tokens == len(whole)
+        assert alone.codec.decode(sample.token_ids) == sample.text
+        assert (sample.logprob is None) or nth == 0
+        assert len(sample.token_ids) <= 60
+        # What follows on what was told is what the rest of the memory would have gone on with.
+        told = next(
+            count
+            for count in range(60)
+            if (
+                *sample.token_ids[:count],
+                *self.rest(alone, whole, sample.token_ids[:count], drawn),
+            )
+            == sample.token_ids
+        )
+        assert first.startswith(alone.codec.decode(sample.token_ids[:told]))
+
+    @staticmethod
+    def rest(
+        policy: Policy, prompt: tuple[int, ...], told: tuple[int, ...], drawn: Drawn
+    ) -> tuple[int, ...]:
+        beginnings = [(*prompt, *told)]
+        ((branch,),) = policy.continuations(beginnings, 1, 60 - len(told), [drawn.seed])
+        return branch.token_ids
+
+    def test_what_begins_in_what_was_told_is_marked(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = drawn_by(engine, MEMORY, **LONG).drawn.text(0)
+        last = first.split()[-1]
+
+        def found(finder: LeakFinder, text: str) -> tuple[Leak, ...]:
+            return (LEAK,) if text.rstrip().endswith(last) and len(text) > 20 else ()
+
+        monkeypatch.setattr(LeakFinder, "find", found)
+        listener = drawn_by(engine, MEMORY, **LONG)
+        assert listener.drawn.text(0) == listener.told() == first
+        assert listener.drawn.leaks == ((LEAK,),)
+
+    def test_it_is_drawn_anew_twice_at_most(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked_at: list[str] = []
+
+        def found(finder: LeakFinder, text: str) -> tuple[Leak, ...]:
+            looked_at.append(text)
+            return (Leak(len(text) - 1, len(text), "1", "number", "edit_9"),)
+
+        monkeypatch.setattr(LeakFinder, "find", found)
+        drawn = drawn_by(engine, MEMORY, **LONG).drawn
+        assert drawn.thrown_away == 2
+        assert drawn.leaks[0]
+
+    def test_scripts_without_spaces_are_told_too(self) -> None:
+        job = DraftJob(request(memory=MEMORY, **LONG), (), lambda _: None)
+        row = _Row(0, text="这个包裹已经在星期五寄出了请放心")
+        Session._search(row, job)
+        assert row.free == len(row.text) - 2 * _HELD_WORDS

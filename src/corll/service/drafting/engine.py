@@ -343,7 +343,8 @@ class Engine:
         if job.leaking:
             left = tuple(one for one in job.request.memory if one.id not in job.leaking)
             anew = self._job(replace(job.request, memory=left), job.on_event)
-            job.request, job.prompt_ids = anew.request, anew.prompt_ids
+            seen = () if job.seen is None else job.seen.token_ids
+            job.request, job.prompt_ids = anew.request, (*anew.prompt_ids, *seen)
             job.earlier_tokens = anew.earlier_tokens
             job.leaking.clear()
         return job

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 from corll.config import CoactiveConfig, SamplingConfig
 from corll.errors import CorllError
 from corll.memory.exchanges import Exchange, with_memory
-from corll.memory.leaks import Leak, OwnFrame, leaked
+from corll.memory.leaks import Leak, LeakFinder, OwnFrame
 from corll.records import Prompt, Sample
 
 NOTHING_OWN = OwnFrame()
@@ -78,16 +78,6 @@ class DraftRequest:
     guarded: bool = False
     memory: tuple[Exchange, ...] = ()
     own: OwnFrame = NOTHING_OWN
-
-    def leaks(self, text: str) -> tuple[Leak, ...]:
-        """Return facts of the memory in a draft, which its prompt and the user's frame lack.
-
-        Stretches of words alone are none: a letter may be worded as another.
-        """
-        if not self.memory:
-            return ()
-        found = leaked(text, self.prompt, self.memory, self.own)
-        return tuple(leak for leak in found if leak.kind != "phrase")
 
     @property
     def whole_prompt(self) -> Prompt:
@@ -223,7 +213,8 @@ class DraftJob:
     `prompt_ids` are those of the prompt, its memory and the request's `beginning`, which is None
     for none; so many of them as `earlier_tokens` says stand before the prompt's last message.
     `leaking` names exchanges of which facts were found in a candidate. `kept` are candidates of
-    earlier draws, where others of them were thrown away.
+    earlier draws, where others of them were thrown away. `seen` is what was told of a draft of
+    which the rest is drawn anew; its ids are among the prompt's.
     """
 
     request: DraftRequest
@@ -236,11 +227,48 @@ class DraftJob:
     redraws: int = field(default=0, init=False)
     thrown_away: int = field(default=0, init=False)
     leaking: set[str] = field(default_factory=set, init=False)
+    seen: Sample | None = field(default=None, init=False)
+    _finder: tuple[DraftRequest, LeakFinder] | None = field(default=None, init=False)
 
     @property
     def prompt_tokens(self) -> int:
         """Tokens of the prompt, and of what a response began with."""
-        return len(self.prompt_ids)
+        return len(self.prompt_ids) - self._seen_tokens
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Most tokens that are still to be drawn of each candidate."""
+        return self.request.max_new_tokens - self._seen_tokens
+
+    @property
+    def begun(self) -> Sample | None:
+        """What candidates go on with: the request's beginning, and what was told already."""
+        if self.beginning is None or self.seen is None:
+            return self.beginning or self.seen
+        return joined(self.beginning, self.seen)
+
+    @property
+    def seen_text(self) -> str:
+        """What was told of a draft of which the rest is drawn anew."""
+        return "" if self.seen is None else self.seen.text
+
+    @property
+    def _seen_tokens(self) -> int:
+        return 0 if self.seen is None else len(self.seen.token_ids)
+
+    def leaks(self, text: str) -> tuple[Leak, ...]:
+        """Return facts of the memory in a draft, which its prompt and the user's frame lack.
+
+        `text` follows on what was told already. Stretches of words alone are none: a letter may be
+        worded as another.
+        """
+        request = self.request
+        if not request.memory:
+            return ()
+        if self._finder is None or self._finder[0] is not request:
+            self._finder = request, LeakFinder(request.prompt, request.memory, request.own)
+        found = self._finder[1].find(self.seen_text + text)
+        return tuple(leak for leak in found if leak.kind != "phrase")
 
     @property
     def branches(self) -> int:
@@ -260,9 +288,27 @@ class DraftJob:
         request = self.request
         return request.guarded and not request.is_seen and self.redraws < MOST_REDRAWS
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether the latest words are told once they were searched for facts of past letters."""
+        request = self.request
+        searched = request.guarded and request.is_seen and bool(request.memory)
+        return searched and request.branches == 1 and request.top_logprobs is None
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether what was not told yet may be thrown away, and be drawn anew."""
+        return self.holds_back and self.redraws < MOST_REDRAWS
+
     def cancel(self) -> None:
         """Say that nobody waits any more; what was drawn so far still arrives, as cancelled."""
         self.cancelled = True
+
+
+def joined(beginning: Sample, drawn: Sample) -> Sample:
+    """Return a whole response: no policy sampled all of it."""
+    ids = beginning.token_ids + drawn.token_ids
+    return Sample(beginning.text + drawn.text, ids, None, drawn.finished)
 
 
 class Drafter(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from corll.compute.kept_prefixes import KeptPrefixes
 from corll.draft import best_first, scores_of
 from corll.guards import OPENING, is_disclaimer, is_loop
 from corll.memory.leaks import Leak
+from corll.memory.words import words_of
 from corll.policy import Policy
 from corll.records import Sample
 from corll.service.drafting.requests import (
@@ -22,7 +24,12 @@ from corll.service.drafting.requests import (
     Drawn,
     Progress,
     TokenLogprob,
+    joined,
 )
+
+_HELD_WORDS = 4
+"""So many of the latest words are not told yet, where a fact of a past letter may begin in them; of
+scripts without spaces twice as many characters."""
 
 _CUT_SHORT = "\N{REPLACEMENT CHARACTER}"
 """What a tokenizer puts where a character's last bytes are still to come."""
@@ -30,11 +37,19 @@ _CUT_SHORT = "\N{REPLACEMENT CHARACTER}"
 
 @dataclass
 class _Row:
-    """One candidate: what of its text is settled, and what was told of it."""
+    """One candidate: what of its text is settled, and what was told of it.
+
+    `ends` are where the text ends after each token; `free` is how much of it was searched for
+    leaks, and `resumes` says that what follows on what was told is to be drawn anew.
+    """
 
     number: int
     text: str = ""
     told: int = 0
+    ends: list[int] = field(default_factory=list)
+    searched: str = ""
+    free: int = 0
+    resumes: bool = False
     ended: bool = False
     stopped: bool = False
     looped: bool = False
@@ -59,7 +74,7 @@ class Session:
         arguments = (
             [job.prompt_ids for job in jobs],
             jobs[0].branches,
-            max(job.request.max_new_tokens for job in jobs),
+            max(job.max_new_tokens for job in jobs),
             [job.seed for job in jobs],
         )
         with self._weights() as drawing:
@@ -125,6 +140,9 @@ class Session:
         for row in rows:
             if not row.ended:
                 self._read(row, job, is_last=cancelled)
+        if rows[0].resumes and not cancelled:
+            self._resume(number, job, rows[0])
+            return
         done = sum(row.ended for row in rows)
         if cancelled:
             self._decoding.stop([row.number for row in rows])
@@ -140,7 +158,7 @@ class Session:
         length = int(decoding.lengths[row.number])
         ids = tuple(decoding.token_ids[row.number, :length].tolist())
         finished = bool(decoding.finished[row.number])
-        at_end = finished or length >= request.max_new_tokens
+        at_end = finished or length >= job.max_new_tokens
         wanted = at_end or is_last or request.tells or bool(request.stop)
         text = self._text_of(ids, job) if wanted else ""
         if request.top_logprobs is not None and not finished:
@@ -151,8 +169,11 @@ class Session:
             del row.logprobs[len(self._ids_within(ids, text, job)) if text else 0 :]
         row.ended = bool(ends) or at_end
         row.text = text
+        row.ends.append(len(text))
         if request.guarded:
             self._guard(row, ids, job)
+        if job.holds_back:
+            self._search(row, job)
         if row.ended or is_last:
             self._look_for_leaks(row, job)
         if row.ended and not finished:
@@ -168,9 +189,43 @@ class Session:
             row.ended, row.text = True, self._text_of(ids, job)
 
     @staticmethod
+    def _search(row: _Row, job: DraftJob) -> None:
+        """Find facts of past letters in what is not told yet, once a word has come to its end."""
+        words = words_of(row.text)
+        # The latest may still grow.
+        whole = row.text if row.ended else row.text[: words[-1].start if words else 0]
+        if whole == row.searched:
+            return
+        row.searched = whole
+        told = len(job.seen_text) + row.told
+        new = [leak for leak in job.leaks(whole) if leak.start >= told]
+        if new and job.can_resume:
+            job.leaking |= {leak.exchange_id for leak in new}
+            row.resumes = True
+        held = 0.0
+        while words and held < _HELD_WORDS:
+            last = words.pop()
+            held += 0.5 if last.is_character else 1.0
+            row.free = last.start
+
+    def _resume(self, number: int, job: DraftJob, row: _Row) -> None:
+        """Let what follows on what was told be drawn anew, without the letters that leak."""
+        count = bisect_right(row.ends, row.told)
+        ids = tuple(self._decoding.token_ids[row.number, :count].tolist())
+        text = row.text[: row.told]
+        told = Sample(text, ids, None, finished=False)
+        self._over[number] = True
+        self._decoding.stop([row.number])
+        if ids:
+            job.seen = told if job.seen is None else joined(job.seen, told)
+        job.redraws += 1
+        job.thrown_away += 1
+        self.to_redraw.append(job)
+
+    @staticmethod
     def _look_for_leaks(row: _Row, job: DraftJob) -> None:
         """Find facts of past letters in a candidate; where it can be drawn anew it is unusable."""
-        row.leaks = job.request.leaks(row.text)
+        row.leaks = job.leaks(row.text)
         if row.leaks and job.can_redraw:
             row.unusable = True
             job.leaking |= {leak.exchange_id for leak in row.leaks}
@@ -187,6 +242,10 @@ class Session:
 
     def _tell_text(self, job: DraftJob, choice: int, row: _Row) -> None:
         settled = len(row.text) if row.ended else _settled(row.text, job.request.stop)
+        if job.holds_back and not row.ended:
+            # Up to the end of a token, from which a draft can be gone on with.
+            place = bisect_right(row.ends, min(settled, row.free))
+            settled = row.ends[place - 1] if place else 0
         new = tuple(row.logprobs[row.logprobs_told :])
         if settled > row.told or new:
             job.on_event(Delta(choice, row.text[row.told : settled], new))
@@ -245,9 +304,10 @@ class Session:
                 if logprob is not None:
                     logprob = float(self._decoding.logprobs[row.number, : len(ids)].sum())
             sample = Sample(row.text, ids, logprob, branch.finished)
-            whole = sample if job.beginning is None else _joined(job.beginning, sample)
+            whole = sample if job.begun is None else joined(job.begun, sample)
             ended, logprobs = branch.finished or row.stopped, tuple(row.logprobs)
-            candidates.append(Candidate(whole, row.text, ended, row.looped, logprobs, row.leaks))
+            text = job.seen_text + row.text
+            candidates.append(Candidate(whole, text, ended, row.looped, logprobs, row.leaks))
         return candidates
 
     def _ranked(
@@ -268,10 +328,10 @@ class Session:
 
     def _text_of(self, ids: tuple[int, ...], job: DraftJob) -> str:
         """Return the text of ids that were drawn; after a beginning they may read otherwise."""
-        decode, beginning = self.base.codec.decode, job.beginning
-        if beginning is None:
+        decode, begun = self.base.codec.decode, job.begun
+        if begun is None:
             return decode(ids)
-        return decode((*beginning.token_ids, *ids))[len(beginning.text) :]
+        return decode((*begun.token_ids, *ids))[len(begun.text) :]
 
     def _ids_within(self, ids: tuple[int, ...], text: str, job: DraftJob) -> tuple[int, ...]:
         """Return the ids whose text is within `text`, cut by a stop sequence; at least one."""
@@ -281,16 +341,10 @@ class Session:
         return ids[:1]
 
 
-def _joined(beginning: Sample, drawn: Sample) -> Sample:
-    """Return a whole response: no policy sampled all of it."""
-    ids = beginning.token_ids + drawn.token_ids
-    return Sample(beginning.text + drawn.text, ids, None, drawn.finished)
-
-
 def longest_row(jobs: Sequence[DraftJob]) -> int:
     """Return tokens of the rows of a decoding that jobs share: all have the same room."""
-    prompt = max(job.prompt_tokens for job in jobs)
-    return prompt + max(job.request.max_new_tokens for job in jobs)
+    prompt = max(len(job.prompt_ids) for job in jobs)
+    return prompt + max(job.max_new_tokens for job in jobs)
 
 
 def _settled(text: str, stops: Sequence[str]) -> int:
