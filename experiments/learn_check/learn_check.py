@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="file of the lines")
     parser.add_argument("--report", type=Path, nargs="+", help="files to report on")
     parser.add_argument("--figure", type=Path, help="where the figure of a report goes")
-    parser.add_argument("--judged", default="both", help="arm or arm:label that targets are for")
+    parser.add_argument("--judged", default="auto", help="arm or arm:label that targets are for")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--writers", default="judge")
     parser.add_argument("--arms", default=",".join(ARMS))

@@ -653,6 +653,8 @@ export interface ImportResult {
   held_out?: number;
   /** The version that drafts now; null for the reference. */
   version?: number | null;
+  /** Whether what was learned was taken out of use, since it made no held-out text likelier. */
+  taken_back?: boolean;
   /** Characters changed per character sent, before. */
   edit_cost_before?: Interval;
   /** The same, after. */

@@ -44,6 +44,10 @@ describe("what an import brought", () => {
       "How likely the way you wrote them is to it has not clearly changed: " +
         "+0.10 (95 %: -0.10 to +0.30) nats a token.",
     );
-    expect(brought(done({ mean: 0.2, low: 0.1, high: 0.3 })).at(-1)).toContain("less likely");
+    const harmed = done({ mean: 0.2, low: 0.1, high: 0.3 });
+    expect(brought(harmed).at(-1)).toContain("less likely");
+    const taken_back = { ...harmed, result: { ...harmed.result, taken_back: true, version: null } };
+    expect(brought(taken_back)[0]).toBe("80 texts of 100 taught the model.");
+    expect(brought(taken_back).at(-1)).toContain("does not draft");
   });
 });

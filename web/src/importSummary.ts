@@ -28,6 +28,9 @@ export function brought(done: Import): string[] {
           : "How likely the way you wrote them is to it has not clearly changed";
     lines.push(`${says}: ${signed(nearer)} nats a token.`);
   }
+  if (result?.taken_back) {
+    lines.push("So what it learned from them does not draft; as letters they may stand before your next requests.");
+  }
   return lines;
 }
 

@@ -119,6 +119,8 @@ def summary(done: Import) -> Iterator[str]:
     if result.surprisal_before is not None and result.surprisal_after is not None:
         yield f"Surprisal of their tokens, in nats: {_interval(result.surprisal_before)} before,"
         yield f"{_interval(result.surprisal_after)} after; less is nearer to how you write."
+    if result.taken_back:
+        yield "What was learned makes none of them likelier for certain, so it does not serve."
 
 
 def _skipped(done: Import) -> Iterator[str]:

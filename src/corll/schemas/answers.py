@@ -113,6 +113,9 @@ class ImportResult(Answer):
 
     held_out: int | SkipJsonSchema[None] = left_out("Texts that it never learned from.")
     version: int | None = left_out("The version that drafts now; null for the reference.")
+    taken_back: bool | SkipJsonSchema[None] = left_out(
+        "Whether what was learned was taken out of use, since it made no held-out text likelier."
+    )
     edit_cost_before: Interval | SkipJsonSchema[None] = left_out(
         "Characters changed per character sent, before."
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from teaching import NOW, add_user, begun
+from teaching import NOW, add_edit, add_user, begun
 
 from corll.frames import Framing
 from corll.policy import Policy
@@ -224,6 +224,96 @@ def test_an_import_keeps_what_it_drafted_and_measures_what_was_held_out(
         assert (draft.status, draft.held_back) == ("complete", False)
         assert draft.sampling == trainer.settings.coactive.sampling.model_dump()
         assert draft.seed == items[draft.prompt[0]["content"]].number  # type: ignore[index]
+
+
+def ended(trainer: Trainer, row: ImportRow) -> ImportRow:
+    while row.state in ("waiting", "running"):
+        row = gone_on(trainer, row) or row
+    return row
+
+
+def serving_number(trainer: Trainer, user: User) -> int | None:
+    with trainer.database.read() as db:
+        version = lineages.serving_version(db, user.id)
+    return None if version is None else version.number
+
+
+def without_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets surprisals of held-out texts stay as they were."""
+    original = importing._measured
+
+    def measured(*arguments: Any) -> Any:
+        edits, surprisals = original(*arguments)
+        return edits, [1.0] * len(surprisals)
+
+    monkeypatch.setattr(importing, "_measured", measured)
+
+
+def test_what_makes_held_out_texts_likelier_serves(trainer: Trainer, user: User) -> None:
+    row = ended(trainer, begun(trainer, user, 12))
+    assert row.result is not None
+    assert row.result["surprisal_change"]["high"] < 0
+    assert (row.result["taken_back"], row.result["version"]) == (
+        False,
+        serving_number(trainer, user),
+    )
+    assert row.result["version"] is not None
+
+
+@pytest.mark.parametrize("taught_before", [False, True])
+def test_without_a_gain_what_served_before_serves_again(
+    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch, taught_before: bool
+) -> None:
+    other = add_user(trainer.database, "other")
+    for one in (user, other) if taught_before else (other,):
+        for number in range(2):
+            add_edit(trainer, one, f"Sorry, number {number}.", number=number)
+        trainer.learn(one.id)
+    former = serving_number(trainer, user)
+    without_gain(monkeypatch)
+    row = ended(trainer, begun(trainer, user, 12))
+    assert row.result is not None
+    assert (row.result["taken_back"], row.result["version"]) == (True, former)
+    assert serving_number(trainer, user) == former
+    assert serving_number(trainer, other) == 1
+    with trainer.database.read() as db:
+        rows = preferences.preferences_of(db, user.id)
+        (entry, *_) = accounts.read_audit(db, subject=user.id)
+    of_import = {one.state for one in rows if one.import_id == row.id}
+    assert of_import == {"set_aside"}
+    assert {one.state for one in rows if one.import_id is None} <= {"learned"}
+    assert (entry.actor, entry.action) == ("learner", "rollback")
+
+
+def test_what_was_learned_from_live_edits_meanwhile_is_not_taken_back(
+    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_gain(monkeypatch)
+    row = gone_on(trainer, begun(trainer, user, 12))
+    for number in range(2):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    trainer.learn(user.id)
+    assert row is not None
+    row = ended(trainer, row)
+    assert row.result is not None
+    assert row.result["taken_back"] is False
+    assert serving_number(trainer, user) == row.result["version"]
+
+
+def test_what_served_before_an_import_is_kept_while_that_runs(trainer: Trainer, user: User) -> None:
+    for number in range(2):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    first = trainer.learn(user.id)
+    assert first is not None
+    row = gone_on(trainer, begun(trainer, user, 24))
+    assert row is not None
+    with trainer.database.read() as db:
+        folders, _ = lineages.prunable(db, user.id, keep_before=0, keep_every=0)
+        assert first.id not in {version.id for version in folders}
+    ended(trainer, row)
+    with trainer.database.read() as db:
+        folders, _ = lineages.prunable(db, user.id, keep_before=0, keep_every=0)
+    assert first.id in {version.id for version in folders}
 
 
 def test_a_draft_of_the_past_was_drawn_by_nobody_and_was_asked_for_as_the_import_says(

@@ -51,6 +51,7 @@ _IMPORT = Import(
 _RESULT = ImportResult(
     held_out=20,
     version=3,
+    taken_back=False,
     edit_cost_before=Interval(mean=0.41, low=0.34, high=0.48),
     edit_cost_after=Interval(mean=0.3, low=0.24, high=0.37),
     change=Interval(mean=-0.27, low=-0.41, high=-0.11),

@@ -1,7 +1,8 @@
 """Algorithm 1 over one's own history: an import of texts that were sent before.
 
 For each past prompt the version that serves drafts, unless the old draft came along; the text that
-was sent is its edit. Some texts are held out, and drafted for before and after.
+was sent is its edit. Some texts are held out, and drafted for before and after. What was learned
+serves where it makes these likelier; else what served before does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -74,7 +76,9 @@ def _chunk(trainer: Trainer, row: ImportRow) -> None:
         held_out = _usable(trainer, row, held_out)
     if held_out and "before" not in result:
         edits, surprisals = _measured(trainer, row.user_id, held_out)
+        former = _serving(trainer, row.user_id)
         result |= {"before": edits.records(), "surprisals": surprisals}
+        result["former"] = None if former is None else former.id
         _update(trainer, row, state="running", result=result)
     waiting = [item for item in items if item.state == "waiting" and not item.held_out]
     if waiting:
@@ -82,7 +86,31 @@ def _chunk(trainer: Trainer, row: ImportRow) -> None:
         trainer.learn(row.user_id, all_that_waits=len(waiting) <= _AT_ONCE)
         return
     finished = _figures(trainer, row, held_out, result) if held_out else {}
+    if finished and not _gains(finished):
+        _take_back(trainer, row, result.get("former"))
+        serving = _number(_serving(trainer, row.user_id))
+        finished |= {"taken_back": serving != finished["version"], "version": serving}
     _update(trainer, row, state="done", result=finished, finished_at=time.time())
+
+
+def _gains(figures: Mapping[str, Any]) -> bool:
+    """Say whether the held-out texts, which no draft has touched, became likelier for certain."""
+    return bool(figures["surprisal_change"]["high"] < 0)
+
+
+def _take_back(trainer: Trainer, row: ImportRow, former: str | None) -> None:
+    """Serve what served before the import; where other edits were learned since, all goes on."""
+
+    def take_back(db: Connection) -> None:
+        serving = lineages.serving_version(db, row.user_id)
+        line = [] if serving is None else lineages.ancestry(db, serving.id)
+        since = list(takewhile(lambda version: version.id != former, line))
+        if not since or not imports.taught_alone(db, row.id, [version.id for version in since]):
+            return
+        to = 0 if len(since) == len(line) else line[len(since)].number
+        lineages.rollback(db, row.user_id, to=to, requeue=False, actor="learner", now=time.time())
+
+    _write(trainer, row, take_back)
 
 
 def _check_wanted(db: Connection, row: ImportRow) -> None:
@@ -117,10 +145,10 @@ def _figures(
     """Measure edit cost and surprisal before and after on the texts that were held out."""
     before = Evaluation.from_records(result["before"])
     after, surprisals = _measured(trainer, row.user_id, held_out)
-    version = _serving(trainer, row.user_id)
     figures: dict[str, Any] = {
         "held_out": len(held_out),
-        "version": None if version is None else version.number,
+        "version": _number(_serving(trainer, row.user_id)),
+        "taken_back": False,
     }
     for name, evaluation in (("before", before), ("after", after)):
         figures[f"edit_cost_{name}"] = evaluation.summary(seed=0)["edit_cost"]._asdict()
@@ -256,6 +284,10 @@ def _mark(trainer: Trainer, row: ImportRow, item: ImportItem, reason: str) -> No
         imports.mark_item(db, row.id, item.number, state="skipped", reason=reason)
 
     _write(trainer, row, skip)
+
+
+def _number(version: Version | None) -> int | None:
+    return None if version is None else version.number
 
 
 def _serving(trainer: Trainer, user_id: str) -> Version | None:

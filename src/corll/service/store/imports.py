@@ -149,6 +149,27 @@ def next_import(db: Connection, *, but: Collection[str] = ()) -> ImportRow | Non
     return first_row(db, ImportRow, query.order_by(*begun_first))
 
 
+def taught_alone(db: Connection, import_id: str, version_ids: Sequence[str]) -> bool:
+    """Say whether these versions were taught nothing but texts of an import."""
+    others = (
+        select(func.count())
+        .select_from(version_preferences)
+        .join(preferences, preferences.c.id == version_preferences.c.preference_id)
+        .where(
+            version_preferences.c.version_id.in_(version_ids),
+            preferences.c.import_id.is_distinct_from(import_id),
+        )
+    )
+    return db.execute(others).scalar_one() == 0
+
+
+def formers_of_running(db: Connection, user_id: str) -> list[str]:
+    """Return the versions that may have to serve again once imports of a user have ended."""
+    running = (imports.c.user_id == user_id) & (imports.c.state == "running")
+    rows = db.execute(select(imports.c.result).where(running)).scalars()
+    return [one["former"] for one in rows if one and one.get("former")]
+
+
 def find_import(db: Connection, import_id: str) -> ImportRow | None:
     """Return the job of that id, unless it was deleted."""
     return find_row(db, ImportRow, imports, imports.c.id == import_id, _THERE)
