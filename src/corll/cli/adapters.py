@@ -24,7 +24,7 @@ from tyro.conf import Positional
 from corll.cli.parsing import dispatch, parse
 from corll.cli.store import StoreSettings, UserSettings, actor, when
 from corll.errors import ConfigError
-from corll.service.store import bases, lineages
+from corll.service.store import bases, lineages, pruning
 from corll.service.store.lineages import Version
 from corll.service.versions.references import import_reference, start_from
 from corll.service.versions.retention import remove_pruned
@@ -149,7 +149,7 @@ def _prune(arguments: Sequence[str]) -> None:
     with settings.opened() as database:
         user = settings.found_in(database)
         with database.read() as db:
-            folders, optimizers = lineages.prunable(db, user.id)
+            folders, optimizers = pruning.prunable(db, user.id)
         if not settings.dry_run:
             remove_pruned(database, user.id, actor=actor())
     verb = "would go" if settings.dry_run else "went"

@@ -13,7 +13,7 @@ from corll.frames import Framing
 from corll.policy import Policy
 from corll.service.learning import importing
 from corll.service.learning.trainer import Trainer
-from corll.service.store import accounts, imports, lineages, preferences, schema
+from corll.service.store import accounts, imports, lineages, preferences, pruning, schema
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from corll.service.store.drafts import drafts_of, edits_of
@@ -308,11 +308,11 @@ def test_what_served_before_an_import_is_kept_while_that_runs(trainer: Trainer, 
     row = gone_on(trainer, begun(trainer, user, 24))
     assert row is not None
     with trainer.database.read() as db:
-        folders, _ = lineages.prunable(db, user.id, keep_before=0, keep_every=0)
+        folders, _ = pruning.prunable(db, user.id, keep_before=0, keep_every=0)
         assert first.id not in {version.id for version in folders}
     ended(trainer, row)
     with trainer.database.read() as db:
-        folders, _ = lineages.prunable(db, user.id, keep_before=0, keep_every=0)
+        folders, _ = pruning.prunable(db, user.id, keep_before=0, keep_every=0)
     assert first.id in {version.id for version in folders}
 
 

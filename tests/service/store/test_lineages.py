@@ -37,7 +37,6 @@ from corll.service.store.lineages import (
     get_or_create_base_reference,
     lineages_of,
     next_number,
-    prunable,
     requeue_set_aside,
     rollback,
     serving_version,
@@ -45,6 +44,7 @@ from corll.service.store.lineages import (
     versions_of,
 )
 from corll.service.store.preferences import find_preference, taught_in_vain
+from corll.service.store.pruning import prunable
 from corll.service.store.schema import versions
 
 

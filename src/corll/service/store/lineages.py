@@ -16,7 +16,6 @@ from sqlalchemy import Connection, Integer, func, insert, literal, select, updat
 from corll.errors import InputError, StaleParentError
 from corll.schemas.states import PreferenceState, ReferenceKind, VersionState
 from corll.service.store.accounts import audit
-from corll.service.store.imports import formers_of_running
 from corll.service.store.preferences import (
     release_set_aside,
     set_aside_taught_twice,
@@ -300,28 +299,6 @@ def requeue_set_aside(db: Connection, user_id: str, *, actor: str, now: float) -
     details = {"preferences": count}
     audit(db, actor=actor, action="requeue", subject=user_id, details=details, now=now)
     return count
-
-
-def prunable(
-    db: Connection, user_id: str, *, keep_before: int = 3, keep_every: int = 10
-) -> tuple[list[Version], list[Version]]:
-    """Return the versions whose folder may go, and those that may go on without their optimiser.
-
-    Whole stay the version that serves, the `keep_before` before it, what served when a lineage
-    ended and what served before an import that is running, so that learning can go on from them.
-    Of each `keep_every`th number the weights stay (0: of none).
-    """
-    serving = serving_version(db, user_id)
-    line = [] if serving is None else ancestry(db, serving.id)
-    whole = {version.id for version in line[: keep_before + 1]}
-    whole.update(formers_of_running(db, user_id))
-    whole.update(one.ended_with for one in lineages_of(db, user_id) if one.ended_with)
-    others = [version for version in versions_of(db, user_id) if version.id not in whole]
-    others = [version for version in others if version.folder is not None]
-    marked = {row.id for row in others if keep_every and row.number % keep_every == 0}
-    folders = [version for version in others if version.id not in marked]
-    optimizers = [version for version in others if version.id in marked and version.has_optimizer]
-    return folders, optimizers
 
 
 def forget_folder(db: Connection, version_id: str) -> None:

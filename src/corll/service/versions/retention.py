@@ -8,7 +8,7 @@ import time
 from sqlalchemy import Connection
 
 from corll.model import file_names
-from corll.service.store import lineages
+from corll.service.store import lineages, pruning
 from corll.service.store.accounts import audit
 from corll.service.store.database import Database
 from corll.service.store.lineages import Version
@@ -20,7 +20,7 @@ def remove_pruned(database: Database, user_id: str, *, actor: str = "retention")
     # What may go is found in the transaction that forgets it, so that no rollback comes between;
     # first the rows, then the files: a row must not name a folder that is gone.
     def forget(db: Connection) -> tuple[list[Version], list[Version]]:
-        folders, optimizers = lineages.prunable(db, user_id)
+        folders, optimizers = pruning.prunable(db, user_id)
         for version in folders:
             lineages.forget_folder(db, version.id)
         for version in optimizers:
