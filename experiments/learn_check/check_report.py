@@ -76,7 +76,7 @@ class Drafts:
             return None
 
 
-def report(lines: Iterable[Line], *, judged: str = "both") -> str:
+def report(lines: Iterable[Line], *, judged: str) -> str:
     """Return the tables of all arms, and the targets of the one that is judged, ARM or ARM:LABEL.
 
     *Raises*: InputError where that arm is none.

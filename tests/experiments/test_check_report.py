@@ -117,7 +117,7 @@ def a_small_check() -> list[Line]:
 
 
 def test_the_report_says_what_was_worked_by_hand() -> None:
-    text = report(a_small_check())
+    text = report(a_small_check(), judged="both")
     rows = [
         [cell.strip() for cell in row.strip("|").split("|")]
         for row in text.splitlines()
@@ -161,7 +161,7 @@ def test_the_report_says_what_was_worked_by_hand() -> None:
 def test_one_percent_more_is_the_bound_of_flawed_drafts(share: int, said: str) -> None:
     lines = [draft(1, edit, seed=seed) for seed in (0, 1) for edit in range(50)]
     more = [{**line, "arm": "both", "empty": n < share} for n, line in enumerate(lines)]
-    assert target(report(lines + more), "empty or looping")[3] == said
+    assert target(report(lines + more, judged="both"), "empty or looping")[3] == said
 
 
 @pytest.mark.parametrize(("cost", "said"), [(6.0, "**met**"), (6.1, "missed")])
@@ -171,7 +171,7 @@ def test_a_changed_taste_is_back_within_a_fifth(cost: float, said: str) -> None:
         own = 5 if edit <= 40 else 30 if edit <= 50 else cost
         lines.append(draft(10, edit, writer="changing"))
         lines.append(draft(own, edit, writer="changing", arm="both"))
-    assert target(report(lines), "a taste changed")[3] == said
+    assert target(report(lines, judged="both"), "a taste changed")[3] == said
 
 
 def test_another_label_is_compared_with_the_defaults_base_or_its_own() -> None:
@@ -182,8 +182,8 @@ def test_another_label_is_compared_with_the_defaults_base_or_its_own() -> None:
     assert "0.25 (0.20–0.30)" in report(base + quick + own, judged="weights:x")
     other = [{**line, "writer": "signs"} for line in own]  # only that writer's base is of the label
     assert "0.50 (0.40–0.60)" in report(base + quick + other, judged="weights:x")
-    assert "weights, x" in report(base + quick)
-    assert "there is no draft of both" in report(base + quick)
+    assert "weights, x" in report(base + quick, judged="both")
+    assert "there is no draft of both" in report(base + quick, judged="both")
     with pytest.raises(InputError, match="no arm 'all'; there are base"):
         report(base, judged="all")
 
@@ -258,6 +258,6 @@ def test_the_figure_draws_moving_means(tmp_path: Path) -> None:
 def test_the_command_reports_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "check.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in a_small_check()))
-    main(["--report", str(file), "--figure", str(tmp_path / "costs.png")])
+    main(["--report", str(file), "--judged", "both", "--figure", str(tmp_path / "costs.png")])
     assert "Targets, of both" in capsys.readouterr().out
     assert (tmp_path / "costs.png").exists()

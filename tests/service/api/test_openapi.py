@@ -204,7 +204,7 @@ def test_answers_by_example_have_the_fields_of_real_ones(service: RunningService
     real["post", "/v1/imports"] = begun
     # There is no learner here; what is measured is as the client reads it.
     result = {name: {"mean": 0.0, "low": 0.0, "high": 0.0} for name in ImportResult.model_fields}
-    result |= {"held_out": None, "version": None}
+    result |= {"held_out": None, "version": None, "taken_back": False}
     found = service.get(f"imports/{begun['id']}")
     real["get", "/v1/imports/{import_id}"] = {**found, "result": result}
     assert real.keys() == EXAMPLES.keys()
