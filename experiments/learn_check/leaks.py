@@ -36,7 +36,8 @@ from corll.memory.leaks import own_frame
 from corll.policy import Policy
 from corll.records import Draft
 from corll.service.drafting.engine import Engine
-from corll.service.drafting.requests import DraftEvent, DraftRequest, Drawn, Failed
+from corll.service.drafting.requests import DraftEvent, DraftRequest
+from served import until_drawn
 from writers_desk import WritersDesk, named_writers
 
 CHOICES: tuple[MemoryChoice, ...] = ("last", "nearest")
@@ -101,7 +102,7 @@ def _round(
         engine.submit(request, events.put)
         under_way.append((place, request, events))
     for place, request, events in under_way:
-        drawn = _end(events)
+        drawn = until_drawn(events)
         sample = drawn.candidates[drawn.shown[0]]
         draft = Draft(place.desk.requests[number].prompt, (sample,), seed=request.seed)
         line = place.desk.answer(number, draft, policy)
@@ -116,15 +117,6 @@ def _round(
             "leaks": line["leaks"],
             "draft": line["draft"],
         }
-
-
-def _end(events: SimpleQueue[DraftEvent]) -> Drawn:
-    while True:
-        event = events.get()
-        if isinstance(event, Failed):
-            raise event.error
-        if isinstance(event, Drawn):
-            return event
 
 
 def report(lines: Iterable[Mapping[str, Any]]) -> str:

@@ -174,12 +174,7 @@ class Service:
     def _drawn(self, request: DraftRequest) -> Drawn:
         events: SimpleQueue[DraftEvent] = SimpleQueue()
         self._engine.submit(request, events.put)
-        while True:
-            event = events.get()
-            if isinstance(event, Failed):
-                raise event.error
-            if isinstance(event, Drawn):
-                return event
+        return until_drawn(events)
 
     def _kept(self, served: ServedDraft) -> DraftRow:
         row = served.serving.row_of(
@@ -194,3 +189,13 @@ class Service:
         )
         self.database.write(lambda db: drafts.add_draft(db, row))
         return row
+
+
+def until_drawn(events: SimpleQueue[DraftEvent]) -> Drawn:
+    """Wait for the end of a request to the engine. *Raises*: what the engine could not do."""
+    while True:
+        event = events.get()
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Drawn):
+            return event
