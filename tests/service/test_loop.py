@@ -216,6 +216,8 @@ def test_a_coin_finds_out_which_arm_saves_a_user_edits(service: RunningService) 
         draft = service.draft(user="kind")
         assert draft["corll"]["blind"] is True
         assert {"arm", "version"}.isdisjoint(draft["corll"])
+        (unsent,) = service.get("users/kind/drafts?limit=1")["data"]
+        assert (unsent["arm"], unsent["version"]) == (None, None)
         service.post("edits", {"draft_id": draft["id"], "text": f"Dear friend {number}."})
     learning = service.get("users/kind/learning")
     arms = learning["arms"]
@@ -229,6 +231,8 @@ def test_a_coin_finds_out_which_arm_saves_a_user_edits(service: RunningService) 
     assert difference == pytest.approx(costs["base"]["mean"] - costs["weights"]["mean"])
     assert learning["benefit"] == before["benefit"]
     drafted_by = [answer["arm"] for answer in learning["answers"][-24:]]
+    listed = service.get("users/kind/drafts?limit=24")["data"]
+    assert [row["arm"] for row in listed] == drafted_by[::-1]
     assert drafted_by.count("base") == costs["base"]["count"]
     lines = service.http.get("/v1/users/kind/export").text.splitlines()
     assert [json.loads(line)["serving"] for line in lines if '"coin"' in line] == ["weights"]

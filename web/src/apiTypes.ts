@@ -408,6 +408,8 @@ export interface DraftRecord {
   asked: FramedMessage | null;
   /** The version that drafted; null for the reference, and until a blind draft has its edit. */
   version: number | null;
+  /** Which arm drafted: `base`, `memory`, `weights` or `both`; null where a model was named, and until a blind draft has its edit. */
+  arm: "base" | "memory" | "weights" | "both" | null;
   /** What stood before the prompt, in its order: ids of edits, of imported texts and of worked examples. */
   memory: string[];
   /** Whether chance decided who drafted. */

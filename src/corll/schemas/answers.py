@@ -253,6 +253,10 @@ class DraftRecord(Answer):
         description="The version that drafted; null for the reference, and until a blind draft "
         "has its edit."
     )
+    arm: Arm | None = Field(
+        description="Which arm drafted: `base`, `memory`, `weights` or `both`; null where a model "
+        "was named, and until a blind draft has its edit."
+    )
     memory: list[str] = Field(
         description="What stood before the prompt, in its order: ids of edits, of imported texts "
         "and of worked examples."

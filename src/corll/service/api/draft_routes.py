@@ -97,6 +97,7 @@ def _about(draft: DraftRow, edits: list[EditRow], numbers: dict[str, int]) -> Dr
         prompt=_prompt(draft),
         asked=_asked(draft),
         version=numbers.get(draft.version_id) if draft.version_id and told else None,
+        arm=draft.arm if told else None,
         memory=draft.memory,
         blind=draft.blind,
         choices=[ShownText(text=draft.choice(n)["text"]) for n in range(len(draft.shown))],
