@@ -60,10 +60,11 @@ class Service:
         }
         return self.ask("POST", "chat/completions", json=body)
 
-    def first_token(self, text: str) -> float:
-        """Seconds until the first token of a draft that answers a text."""
+    def first_token(self, text: str, **more: Any) -> float:
+        """Seconds until the first token of a draft that answers a text is told."""
         messages = [{"role": "user", "content": text}]
         body = {"model": "corll", "messages": messages, "max_tokens": TOKENS, "stream": True}
+        body |= more
         start = time.perf_counter()
         with self.http.stream("POST", "/v1/chat/completions", json=body) as response:
             response.raise_for_status()
