@@ -6,9 +6,10 @@ it, or None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
@@ -47,6 +48,24 @@ _SMALLEST_CHANGE = 1e-4
 """*Units*: nats, of a whole response; less is rounding."""
 
 
+class Probes(NamedTuple):
+    """Texts of a reference for prompts that no user wrote, and its own log π_0. *Shapes*: P."""
+
+    samples: list[Sample]
+    logprobs: torch.Tensor
+
+
+@dataclass(frozen=True)
+class OfReferences:
+    """What does not change of references, by `Policy.reference_name`, all of one base.
+
+    `refusals` are log-odds of refusing in nats; `probes` are texts and their scores.
+    """
+
+    refusals: dict[str, list[float]] = field(default_factory=dict)
+    probes: dict[str, Probes] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Examined:
     """A version under examination, loaded from its folder, and what it learned from.
@@ -56,7 +75,7 @@ class Examined:
     `looked_at` drafts are drawn on recent prompts, none with 0: those that it learned from, then
     those of `past` preferences, the latest first; beside them the `parent` drafts, and π_0, and
     `base`, the model as it was loaded, where π_0 is an adapter that someone uploaded.
-    `refusals_of` keeps log-odds of references between examinations.
+    `of_references` keeps between examinations what is computed of references alone.
     """
 
     policy: Policy
@@ -69,25 +88,29 @@ class Examined:
     parent: Policy | None = None
     base: Policy | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    refusals_of: MutableMapping[str, list[float]] = field(default_factory=dict)
+    of_references: OfReferences = field(default_factory=OfReferences)
 
-    @cached_property
-    def _probes(self) -> tuple[list[str], list[Sample]]:
-        """Texts of π_0 for prompts that no user wrote."""
-        self.give_way()
-        with self.policy.as_reference():
-            rows = self.policy.sample(
-                _PROBES, 1, _PROBE_LENGTH, _PROBE_SEED, sampling=SamplingConfig()
-            )
-        return list(_PROBES), [row[0] for row in rows]
+    def _probes(self) -> Probes:
+        """Return texts of π_0 for prompts that no user wrote; drawn once for each reference."""
+        known, name = self.of_references.probes, self.policy.reference_name
+        if name not in known:
+            self.give_way()
+            with self.policy.as_reference():
+                rows = self.policy.sample(
+                    _PROBES, 1, _PROBE_LENGTH, _PROBE_SEED, sampling=SamplingConfig()
+                )
+            samples = [sample for (sample,) in rows]
+            self.give_way()
+            known[name] = Probes(samples, self.policy.reference_logprobs(_PROBES, samples))
+        return known[name]
 
     @cached_property
     def probe_scores(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """log π and log π_0 of these texts, and their tokens. *Shapes*: P each."""
-        prompts, samples = self._probes
+        samples, reference = self._probes()
         self.give_way()
         lengths = torch.tensor([float(len(sample.token_ids)) for sample in samples])
-        return *self.policy.both_logprobs(prompts, samples), lengths
+        return self.policy.logprobs(_PROBES, samples), reference, lengths
 
     @cached_property
     def learned_scores(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -184,7 +207,7 @@ def is_not_ruined(version: Examined) -> str | None:
 
 def refuses_as_before(version: Examined) -> str | None:
     """Refuse a version that refuses less than its reference, where that refuses at all."""
-    known, name = version.refusals_of, version.policy.reference_name
+    known, name = version.of_references.refusals, version.policy.reference_name
     if name not in known:
         version.give_way()
         with version.policy.as_reference():

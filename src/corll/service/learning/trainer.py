@@ -25,7 +25,7 @@ from corll.errors import DeviceMemoryError, InputError, StaleParentError, Traini
 from corll.model.strength import fold_in_place
 from corll.policy import Policy
 from corll.records import Preference, StepResult
-from corll.service.learning.checks import Examined, reasons_against
+from corll.service.learning.checks import Examined, OfReferences, reasons_against
 from corll.service.learning.policies import VersionPolicies
 from corll.service.learning.reading import PreferenceReader
 from corll.service.learning.weighing import keep, weigh
@@ -88,7 +88,7 @@ class Trainer:
         self.give_way = give_way
         self.reader = PreferenceReader(base, database)
         self.policies = VersionPolicies(base, database, settings.lora)
-        self._refusals_of: dict[str, list[float]] = {}
+        self._of_references = OfReferences()
 
     def learn(self, user_id: str, *, all_that_waits: bool = False) -> Version | None:
         """Make a version from the preferences that wait, N a step; None where there was no step.
@@ -321,7 +321,7 @@ class Trainer:
                 parent=parent,
                 base=None if reference.folder is None else self.base,
                 sampling=settings.coactive.sampling,
-                refusals_of=self._refusals_of,
+                of_references=self._of_references,
             )
             return reasons_against(version)
 
