@@ -212,6 +212,22 @@ def test_a_ruined_reference_excuses_nothing_where_the_base_is_well(
     assert is_not_ruined(version) is not None
 
 
+def test_an_ancestor_is_held_to_the_reference_and_to_the_base(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ancestor_of(version: Examined, text: str) -> str | None:
+        return version.ruin_of([Drawn(one, text) for one in version.prompts_to_look_at()])
+
+    version, asked = looked_at(monkeypatch, policy, own=EMPTY, parent=LETTER)
+    assert ancestor_of(version, LETTER) is None
+    assert asked == []  # nothing else is drawn for one that is well
+    assert "8 are ruined" in str(ancestor_of(version, EMPTY))
+    ruined, _ = looked_at(monkeypatch, policy, own=EMPTY, reference=EMPTY)
+    assert ancestor_of(ruined, EMPTY) is None
+    vars(ruined)["reference_looks"] = [*ruined.reference_looks, version.reference_looks[0]]
+    assert ancestor_of(ruined, EMPTY) is not None
+
+
 def test_the_base_is_looked_at_beside_the_reference(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,20 +128,55 @@ class Examined:
     @cached_property
     def own_look(self) -> list[Drawn]:
         """Drafts of the version for the prompts to look at."""
-        return self._look(self.policy)
+        return self.look_at(self.policy)
+
+    @cached_property
+    def parent_look(self) -> list[Drawn]:
+        """Drafts of its parent for these prompts, where it has one."""
+        assert self.parent is not None
+        return self.look_at(self.parent)
+
+    @cached_property
+    def reference_looks(self) -> list[list[Drawn]]:
+        """Drafts of what no version must be worse than: π_0 and the base."""
+        with self.policy.as_reference():
+            others = [self.look_at(self.policy)]
+        if self.base is not None:
+            with self.base.as_reference():
+                others.append(self.look_at(self.base))
+        return others
 
     @cached_property
     def other_looks(self) -> list[list[Drawn]]:
         """Drafts of what it must not be worse than: its parent, π_0 and the base."""
-        others = [] if self.parent is None else [self._look(self.parent)]
-        with self.policy.as_reference():
-            others.append(self._look(self.policy))
-        if self.base is not None:
-            with self.base.as_reference():
-                others.append(self._look(self.base))
-        return others
+        parents = [] if self.parent is None else [self.parent_look]
+        return [*parents, *self.reference_looks]
 
-    def _look(self, policy: Policy) -> list[Drawn]:
+    @cached_property
+    def habits(self) -> Habits:
+        """What its user's texts are like."""
+        return Habits.of(self.sent)
+
+    @cached_property
+    def ruin(self) -> str | None:
+        """The reason against it by its drafts; None where there is none, or nothing to look at."""
+        if not self.prompts_to_look_at() or stays_finite(self) is not None:
+            return None
+        if not may_be_ruined(self.own_look, self.habits):
+            return None
+        return veto(self.own_look, self.other_looks, self.habits)
+
+    def ruin_of(self, drafts: Sequence[Drawn]) -> str | None:
+        """Return the reason against an ancestor by its drafts for these prompts, if there is one.
+
+        They are held to those of π_0 and of the base.
+        """
+        if not may_be_ruined(drafts, self.habits):
+            return None
+        return veto(drafts, self.reference_looks, self.habits)
+
+    def look_at(self, policy: Policy) -> list[Drawn]:
+        """Draw what a policy drafts for the prompts to look at, by the same seeds for all."""
         self.give_way()
         prompts = self.prompts_to_look_at()
         return drawn(policy, prompts, seed=_LOOK_SEED, sampling=self.sampling)
@@ -197,12 +232,7 @@ def stays_within_budget(version: Examined) -> str | None:
 
 def is_not_ruined(version: Examined) -> str | None:
     """Refuse a version whose drafts on recent prompts loop, say nothing, or lost what was asked."""
-    if not version.prompts_to_look_at() or stays_finite(version) is not None:
-        return None
-    habits = Habits.of(version.sent)
-    if not may_be_ruined(version.own_look, habits):
-        return None
-    return veto(version.own_look, version.other_looks, habits)
+    return version.ruin
 
 
 def refuses_as_before(version: Examined) -> str | None:
