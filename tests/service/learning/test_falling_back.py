@@ -25,7 +25,7 @@ from corll.service.learning.falling_back import FallBack, FallingBack
 from corll.service.learning.policies import VersionPolicies
 from corll.service.learning.trainer import Trainer
 from corll.service.learning.worker import Worker
-from corll.service.store import accounts, lineages, preferences
+from corll.service.store import accounts, coins, lineages, preferences
 from corll.service.store.accounts import AuditRow, User
 from corll.service.store.database import Database
 from corll.service.store.lineages import Version
@@ -178,6 +178,22 @@ def test_the_weights_of_what_was_gone_back_from_stay_until_the_next_version(
     with looking.policies.of_user(user.id):
         assert serving(looking, user) == 2
     assert states(looking, user) == ["learned"] * 4 + ["waiting"] * 2
+
+
+def test_edits_are_weighed_by_the_version_that_was_gone_back_from(
+    looking: Trainer, user: User, looks: Looks
+) -> None:
+    weighing = Trainer(
+        looking.base, looking.database, looking.settings.with_settings(weigh_edits=True)
+    )
+    taught(weighing, user, 2)
+    looks.ruined = {NEW, (user.id, 2)}
+    with looking.database.read() as db:
+        before = coins.evidence_of(db, user.id)
+    assert taught(weighing, user, 1, first=2) is not None
+    assert serving(weighing, user) == 1
+    with looking.database.read() as db:
+        assert coins.evidence_of(db, user.id) != before
 
 
 def test_where_all_are_ruined_the_reference_serves(
