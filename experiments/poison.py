@@ -42,7 +42,7 @@ from corll.files.durable import append_line, drop_torn_line, read_lines
 from corll.guards import first_loop
 from corll.policy import Policy
 from corll.records import Draft, Preference, text_of
-from corll.service.learning.checks import Examined, reasons_against
+from corll.service.learning.checks import Examined, OfReferences, reasons_against
 from corll.service.settings import ServedConfig, ServiceSettings
 from corll.simulation.effort import effort_of
 from corll.simulation.noise import fill_with_noise
@@ -185,7 +185,7 @@ class Play:
         self.serving = Version(0, None)
         self.versions = 0
         self.past: deque[Preference] = deque(maxlen=REPLAY_MEMORY)
-        self.refusals_of: dict[str, list[float]] = {}
+        self.of_references = OfReferences()
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """Play all edits; yield a line for each version."""
@@ -305,7 +305,7 @@ class Play:
                 parent=before,
                 base=self.base if self.reference is not None else None,
                 sampling=self.config.sampling,
-                refusals_of=self.refusals_of,
+                of_references=self.of_references,
             )
 
     def _ruined_reference(self) -> Path:

@@ -30,6 +30,7 @@ from corll.cli.dialogue import terminal_dialogue
 from corll.errors import CorllError, InputError
 from corll.files.durable import append_line
 from corll.policy import Policy
+from corll.service.learning.checks import OfReferences
 from corll.simulation.writers import WRITERS
 from corll.version import __version__
 from playing import play_learning, play_served, play_together
@@ -89,7 +90,7 @@ def _run(options: argparse.Namespace, check: Check, out: Path) -> None:
 def _played(
     policy: Policy, left: Sequence[CellKey], check: Check
 ) -> Iterator[tuple[CellKey, dict[str, Any]]]:
-    refusals_of: dict[str, list[float]] = {}
+    of_references = OfReferences()
     for seed in dict.fromkeys(key.seed for key in left):
         own = [key for key in left if key.seed == seed]
         if plain := [key for key in own if key.arm not in LEARNING]:
@@ -98,7 +99,7 @@ def _played(
             if key.arm == "auto":
                 yield from play_served(policy, key, check)
             elif key.arm in LEARNING:
-                yield from play_learning(policy, key, check, refusals_of)
+                yield from play_learning(policy, key, check, of_references)
 
 
 def _checked(options: argparse.Namespace) -> Check:

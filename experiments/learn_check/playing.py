@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from corll.memory.choosing import choose
 from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Draft, Prompt
+from corll.service.learning.checks import OfReferences
 from served import Service
 from taught import Pupil
 from writers_desk import WritersDesk
@@ -49,7 +50,7 @@ def play_learning(
     base: Policy,
     key: CellKey,
     check: Check,
-    refusals_of: MutableMapping[str, list[float]],
+    of_references: OfReferences,
 ) -> Iterator[tuple[CellKey, dict[str, Any]]]:
     """Play a cell in which each edit is learned from, in order, before the next draft."""
     desk, count = _desk(key, check), base.codec.count_tokens
@@ -61,7 +62,7 @@ def play_learning(
 
     recall = recalled if check.teaches_from_memory else None
     with Pupil(
-        base, config, check.lora, veto=check.veto, refusals_of=refusals_of, recall=recall
+        base, config, check.lora, veto=check.veto, of_references=of_references, recall=recall
     ) as pupil:
         for number, request in enumerate(desk.requests):
             start = time.perf_counter()

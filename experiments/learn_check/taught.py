@@ -7,7 +7,7 @@ edits that it had learned are set aside.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,7 @@ from corll.learner import CoactiveLearner
 from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Draft, Preference, Prompt, StepResult
-from corll.service.learning.checks import Examined, reasons_against
+from corll.service.learning.checks import Examined, OfReferences, reasons_against
 from corll.service.settings import ServiceSettings
 from corll.step import PreferenceOptimizer
 
@@ -56,7 +56,7 @@ class Pupil:
 
     `veto` drafts examine each version, beside the service's other checks; with None every version
     serves. `recall` returns what may stand before a prompt, for a learner that needs to know.
-    `refusals_of` keeps the base's log-odds of refusing between pupils.
+    `of_references` keeps what is known of the base between pupils.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class Pupil:
         lora: LoraConfig,
         *,
         veto: int | None,
-        refusals_of: MutableMapping[str, list[float]],
+        of_references: OfReferences,
         recall: Callable[[Prompt], Sequence[Exchange]] | None = None,
     ) -> None:
-        self.base, self.veto, self.refusals_of = base, veto, refusals_of
+        self.base, self.veto, self.of_references = base, veto, of_references
         self.policy = base.with_adapter(lora=lora)
         self.learner = CoactiveLearner(self.policy, config)
         self.learner.recall = recall
@@ -140,7 +140,7 @@ class Pupil:
                 past=before[-_LOOKED_BACK:],
                 parent=self._parent,
                 sampling=self.learner.config.sampling,
-                refusals_of=self.refusals_of,
+                of_references=self.of_references,
             )
         )
         if reasons:

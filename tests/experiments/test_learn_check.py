@@ -17,6 +17,7 @@ from corll.errors import ConfigError, InputError
 from corll.memory.choosing import MemorySettings
 from corll.policy import Policy
 from corll.records import Draft
+from corll.service.learning.checks import OfReferences
 from learn_check import main
 from taught import Pupil
 from tiny_models import weights
@@ -197,7 +198,7 @@ def test_other_learners_play_behind_a_memory(
 @pytest.fixture
 def pupil(policy: Policy) -> Iterator[Pupil]:
     check = Check.as_served(label="tiny").with_settings(["learning_rate=0.01", "warmup_steps=0"])
-    with Pupil(policy, check.config, check.lora, veto=0, refusals_of={}) as made:
+    with Pupil(policy, check.config, check.lora, veto=0, of_references=OfReferences()) as made:
         yield made
 
 

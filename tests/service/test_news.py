@@ -102,3 +102,12 @@ def test_it_is_ready_for_what_its_user_asked_last(database: Database) -> None:
     first, second = engine.requests
     assert first.memory == worked_examples(Framing("write"))
     assert second.memory == ()
+
+
+def test_it_is_ready_for_the_reference_once_a_version_ends_to_serve(database: Database) -> None:
+    mine = user_with_draft(database, "mine", None)
+    news, engine = news_of(database)
+    engine.requests.clear()
+    news.publish(mine, VersionEvent(number=1, state="retired"))
+    news.stop()
+    assert [request.version for request in engine.requests] == [None]

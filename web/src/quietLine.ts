@@ -7,6 +7,7 @@ import { el, replaceChildren } from "./elements";
 import { onEvent } from "./events";
 import { leakNote } from "./leakNote";
 import type { SheetDraft } from "./sheet";
+import { versionNews } from "./versionNews";
 import { clock, count } from "./wording";
 
 export class QuietLine {
@@ -17,10 +18,7 @@ export class QuietLine {
   constructor() {
     user.watch(() => this.render());
     onEvent("version", ({ number, state }) => {
-      const took = state !== "rejected";
-      this.news = took
-        ? `Version ${number} took over at ${clock()}; the next draft is its.`
-        : `Version ${number} failed its checks at ${clock()}, so the former one goes on.`;
+      this.news = versionNews(number, state, clock());
       say(this.news);
       this.render();
     });

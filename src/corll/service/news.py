@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 class News(EventHub):
     """Tells who listens, and has the engine ready for what is likely to be asked for next.
 
-    An edit changes what stands before its user's next request, a version that begins to serve all
-    that was computed of it.
+    An edit changes what stands before its user's next request, a version that begins or ends to
+    serve all that was computed of it.
     """
 
     def __init__(self, settings: ServiceSettings, database: Database) -> None:
@@ -49,7 +49,7 @@ class News(EventHub):
     def publish(self, user_id: str, event: Event) -> None:
         """Tell all listeners of a user, and have the engine ready; from any thread."""
         super().publish(user_id, event)
-        serves = isinstance(event, VersionEvent) and event.state == "serving"
+        serves = isinstance(event, VersionEvent) and event.state in ("serving", "retired")
         if serves or isinstance(event, EditEvent):
             self._worker.submit(self._get_ready, user_id)
 

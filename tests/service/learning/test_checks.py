@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from corll.records import Preference, Prompt
 from corll.service.learning import checks
 from corll.service.learning.checks import (
     Examined,
+    OfReferences,
     changes_the_logits,
     is_not_ruined,
     reasons_against,
@@ -209,6 +212,22 @@ def test_a_ruined_reference_excuses_nothing_where_the_base_is_well(
     assert is_not_ruined(version) is not None
 
 
+def test_an_ancestor_is_held_to_the_reference_and_to_the_base(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ancestor_of(version: Examined, text: str) -> str | None:
+        return version.ruin_of([Drawn(one, text) for one in version.prompts_to_look_at()])
+
+    version, asked = looked_at(monkeypatch, policy, own=EMPTY, parent=LETTER)
+    assert ancestor_of(version, LETTER) is None
+    assert asked == []  # nothing else is drawn for one that is well
+    assert "8 are ruined" in str(ancestor_of(version, EMPTY))
+    ruined, _ = looked_at(monkeypatch, policy, own=EMPTY, reference=EMPTY)
+    assert ancestor_of(ruined, EMPTY) is None
+    vars(ruined)["reference_looks"] = [*ruined.reference_looks, version.reference_looks[0]]
+    assert ancestor_of(ruined, EMPTY) is not None
+
+
 def test_the_base_is_looked_at_beside_the_reference(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,7 +279,55 @@ def test_a_reference_that_does_not_refuse_is_asked_once_and_no_version_is(
         return [-1.0] * len(REQUESTS)
 
     monkeypatch.setattr(checks, "refusal_log_odds", odds)
-    known: dict[str, list[float]] = {}
+    known = OfReferences()
     for _ in range(2):
-        assert refuses_as_before(Examined(policy, [], 4.0, refusals_of=known)) is None
+        assert refuses_as_before(Examined(policy, [], 4.0, of_references=known)) is None
     assert asked == [True]
+
+
+def noisy(policy: Policy, *, seed: int, reference: Path | None = None) -> Policy:
+    """A new adapter that has moved from its reference."""
+    made = policy.with_adapter(reference=reference)
+    generator = torch.Generator().manual_seed(seed)
+    for weight in made.trainable_parameters().values():
+        weight.data += 0.1 * torch.randn(weight.shape, generator=generator).to(weight)
+    return made
+
+
+def test_probes_of_a_reference_are_drawn_once_and_give_the_same_to_the_bit(
+    policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy(policy, seed=0).save(tmp_path)
+    drawing: list[str] = []
+    scoring: list[str] = []
+    sample, score = Policy.sample, Policy.score
+
+    def sampled(of: Policy, *args: Any, **others: Any) -> Any:
+        drawing.append(of.reference_name)
+        return sample(of, *args, **others)
+
+    def scored_by(of: Policy, *args: Any) -> torch.Tensor:
+        scoring.append("π_0" if of._is_reference else "π")
+        return score(of, *args)
+
+    monkeypatch.setattr(Policy, "sample", sampled)
+    monkeypatch.setattr(Policy, "score", scored_by)
+    known = OfReferences()
+    for reference in (None, tmp_path):
+        first, second = (noisy(policy, seed=n, reference=reference) for n in (1, 2))
+        before = Examined(first, [], 4.0, of_references=known).probe_scores
+        drawing.clear()
+        scoring.clear()
+        found = Examined(second, [], 4.0, of_references=known).probe_scores
+        assert (drawing, scoring) == ([], ["π"])
+        fresh = Examined(second, [], 4.0).probe_scores
+        assert drawing == [second.reference_name]
+        samples = Examined(second, [], 4.0)._probes().samples
+        at_once = second.both_logprobs(checks._PROBES, samples)
+        for one, other in ((found, fresh), (found[:2], at_once)):
+            assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+        assert not torch.equal(before[0], found[0])
+        assert torch.equal(before[1], found[1])
+    assert list(known.probes) == ["base", second.reference_name]
+    ours, theirs = known.probes.values()
+    assert not torch.equal(ours.logprobs, theirs.logprobs)

@@ -6,9 +6,10 @@ it, or None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
@@ -47,6 +48,24 @@ _SMALLEST_CHANGE = 1e-4
 """*Units*: nats, of a whole response; less is rounding."""
 
 
+class Probes(NamedTuple):
+    """Texts of a reference for prompts that no user wrote, and its own log π_0. *Shapes*: P."""
+
+    samples: list[Sample]
+    logprobs: torch.Tensor
+
+
+@dataclass(frozen=True)
+class OfReferences:
+    """What does not change of references, by `Policy.reference_name`, all of one base.
+
+    `refusals` are log-odds of refusing in nats; `probes` are texts and their scores.
+    """
+
+    refusals: dict[str, list[float]] = field(default_factory=dict)
+    probes: dict[str, Probes] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Examined:
     """A version under examination, loaded from its folder, and what it learned from.
@@ -56,7 +75,7 @@ class Examined:
     `looked_at` drafts are drawn on recent prompts, none with 0: those that it learned from, then
     those of `past` preferences, the latest first; beside them the `parent` drafts, and π_0, and
     `base`, the model as it was loaded, where π_0 is an adapter that someone uploaded.
-    `refusals_of` keeps log-odds of references between examinations.
+    `of_references` keeps between examinations what is computed of references alone.
     """
 
     policy: Policy
@@ -69,25 +88,29 @@ class Examined:
     parent: Policy | None = None
     base: Policy | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    refusals_of: MutableMapping[str, list[float]] = field(default_factory=dict)
+    of_references: OfReferences = field(default_factory=OfReferences)
 
-    @cached_property
-    def _probes(self) -> tuple[list[str], list[Sample]]:
-        """Texts of π_0 for prompts that no user wrote."""
-        self.give_way()
-        with self.policy.as_reference():
-            rows = self.policy.sample(
-                _PROBES, 1, _PROBE_LENGTH, _PROBE_SEED, sampling=SamplingConfig()
-            )
-        return list(_PROBES), [row[0] for row in rows]
+    def _probes(self) -> Probes:
+        """Return texts of π_0 for prompts that no user wrote; drawn once for each reference."""
+        known, name = self.of_references.probes, self.policy.reference_name
+        if name not in known:
+            self.give_way()
+            with self.policy.as_reference():
+                rows = self.policy.sample(
+                    _PROBES, 1, _PROBE_LENGTH, _PROBE_SEED, sampling=SamplingConfig()
+                )
+            samples = [sample for (sample,) in rows]
+            self.give_way()
+            known[name] = Probes(samples, self.policy.reference_logprobs(_PROBES, samples))
+        return known[name]
 
     @cached_property
     def probe_scores(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """log π and log π_0 of these texts, and their tokens. *Shapes*: P each."""
-        prompts, samples = self._probes
+        samples, reference = self._probes()
         self.give_way()
         lengths = torch.tensor([float(len(sample.token_ids)) for sample in samples])
-        return *self.policy.both_logprobs(prompts, samples), lengths
+        return self.policy.logprobs(_PROBES, samples), reference, lengths
 
     @cached_property
     def learned_scores(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,20 +128,55 @@ class Examined:
     @cached_property
     def own_look(self) -> list[Drawn]:
         """Drafts of the version for the prompts to look at."""
-        return self._look(self.policy)
+        return self.look_at(self.policy)
+
+    @cached_property
+    def parent_look(self) -> list[Drawn]:
+        """Drafts of its parent for these prompts, where it has one."""
+        assert self.parent is not None
+        return self.look_at(self.parent)
+
+    @cached_property
+    def reference_looks(self) -> list[list[Drawn]]:
+        """Drafts of what no version must be worse than: π_0 and the base."""
+        with self.policy.as_reference():
+            others = [self.look_at(self.policy)]
+        if self.base is not None:
+            with self.base.as_reference():
+                others.append(self.look_at(self.base))
+        return others
 
     @cached_property
     def other_looks(self) -> list[list[Drawn]]:
         """Drafts of what it must not be worse than: its parent, π_0 and the base."""
-        others = [] if self.parent is None else [self._look(self.parent)]
-        with self.policy.as_reference():
-            others.append(self._look(self.policy))
-        if self.base is not None:
-            with self.base.as_reference():
-                others.append(self._look(self.base))
-        return others
+        parents = [] if self.parent is None else [self.parent_look]
+        return [*parents, *self.reference_looks]
 
-    def _look(self, policy: Policy) -> list[Drawn]:
+    @cached_property
+    def habits(self) -> Habits:
+        """What its user's texts are like."""
+        return Habits.of(self.sent)
+
+    @cached_property
+    def ruin(self) -> str | None:
+        """The reason against it by its drafts; None where there is none, or nothing to look at."""
+        if not self.prompts_to_look_at() or stays_finite(self) is not None:
+            return None
+        if not may_be_ruined(self.own_look, self.habits):
+            return None
+        return veto(self.own_look, self.other_looks, self.habits)
+
+    def ruin_of(self, drafts: Sequence[Drawn]) -> str | None:
+        """Return the reason against an ancestor by its drafts for these prompts, if there is one.
+
+        They are held to those of π_0 and of the base.
+        """
+        if not may_be_ruined(drafts, self.habits):
+            return None
+        return veto(drafts, self.reference_looks, self.habits)
+
+    def look_at(self, policy: Policy) -> list[Drawn]:
+        """Draw what a policy drafts for the prompts to look at, by the same seeds for all."""
         self.give_way()
         prompts = self.prompts_to_look_at()
         return drawn(policy, prompts, seed=_LOOK_SEED, sampling=self.sampling)
@@ -174,17 +232,12 @@ def stays_within_budget(version: Examined) -> str | None:
 
 def is_not_ruined(version: Examined) -> str | None:
     """Refuse a version whose drafts on recent prompts loop, say nothing, or lost what was asked."""
-    if not version.prompts_to_look_at() or stays_finite(version) is not None:
-        return None
-    habits = Habits.of(version.sent)
-    if not may_be_ruined(version.own_look, habits):
-        return None
-    return veto(version.own_look, version.other_looks, habits)
+    return version.ruin
 
 
 def refuses_as_before(version: Examined) -> str | None:
     """Refuse a version that refuses less than its reference, where that refuses at all."""
-    known, name = version.refusals_of, version.policy.reference_name
+    known, name = version.of_references.refusals, version.policy.reference_name
     if name not in known:
         version.give_way()
         with version.policy.as_reference():

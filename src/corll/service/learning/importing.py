@@ -47,14 +47,16 @@ class _EndedError(Exception):
     """The import was deleted meanwhile, or its user withdrew consent."""
 
 
-def go_on(trainer: Trainer, row: ImportRow) -> None:
+def go_on(trainer: Trainer, row: ImportRow) -> Version | None:
     """Work at a further chunk of an import; the last one leaves it done, with figures.
+
+    Return the version that a chunk made, if it made one.
 
     It goes on from what is stored, so a process that was killed loses a chunk at most. Where its
     user has withdrawn consent it ends as failed, and nothing more is stored or learned.
     """
     try:
-        _chunk(trainer, row)
+        return _chunk(trainer, row)
     except _EndedError as ended:
         reason = str(ended)
         trainer.database.write(
@@ -62,9 +64,10 @@ def go_on(trainer: Trainer, row: ImportRow) -> None:
                 db, row.id, state="failed", result=None, error=reason, finished_at=time.time()
             )
         )
+        return None
 
 
-def _chunk(trainer: Trainer, row: ImportRow) -> None:
+def _chunk(trainer: Trainer, row: ImportRow) -> Version | None:
     with trainer.database.read() as db:
         _check_wanted(db, row)
         kept = imports.items_of(db, row.id)
@@ -83,14 +86,14 @@ def _chunk(trainer: Trainer, row: ImportRow) -> None:
     waiting = [item for item in items if item.state == "waiting" and not item.held_out]
     if waiting:
         _take(trainer, row, waiting[:_AT_ONCE])
-        trainer.learn(row.user_id, all_that_waits=len(waiting) <= _AT_ONCE)
-        return
+        return trainer.learn(row.user_id, all_that_waits=len(waiting) <= _AT_ONCE)
     finished = _figures(trainer, row, held_out, result) if held_out else {}
     if finished and not _gains(finished):
         _take_back(trainer, row, result.get("former"))
         serving = _number(_serving(trainer, row.user_id))
         finished |= {"taken_back": serving != finished["version"], "version": serving}
     _update(trainer, row, state="done", result=finished, finished_at=time.time())
+    return None
 
 
 def _gains(figures: Mapping[str, Any]) -> bool:

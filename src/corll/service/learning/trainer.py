@@ -25,7 +25,8 @@ from corll.errors import DeviceMemoryError, InputError, StaleParentError, Traini
 from corll.model.strength import fold_in_place
 from corll.policy import Policy
 from corll.records import Preference, StepResult
-from corll.service.learning.checks import Examined, reasons_against
+from corll.service.learning.checks import Examined, OfReferences, reasons_against
+from corll.service.learning.falling_back import FallBack, FallingBack
 from corll.service.learning.policies import VersionPolicies
 from corll.service.learning.reading import PreferenceReader
 from corll.service.learning.weighing import keep, weigh
@@ -88,7 +89,8 @@ class Trainer:
         self.give_way = give_way
         self.reader = PreferenceReader(base, database)
         self.policies = VersionPolicies(base, database, settings.lora)
-        self._refusals_of: dict[str, list[float]] = {}
+        self._of_references = OfReferences()
+        self._falling_back = FallingBack(database, self.policies)
 
     def learn(self, user_id: str, *, all_that_waits: bool = False) -> Version | None:
         """Make a version from the preferences that wait, N a step; None where there was no step.
@@ -271,7 +273,7 @@ class Trainer:
 
         digest = publishing.publish(folder, save)
         learned_from = [preference for _, preference in learned]
-        reasons = self._examine(folder, start, learned_from)
+        reasons, fall_back = self._examine(folder, start, learned_from)
         parent = None if start.serving is None else start.serving.id
         version = Version(
             id=version_id,
@@ -291,15 +293,21 @@ class Trainer:
             served_at=None,
         )
         try:
-            registered = self._register(version, learned, anew=start.is_too_strong)
+            anew = start.is_too_strong
+            registered = self._register(version, learned, anew=anew, fall_back=fall_back)
         except StaleParentError as error:
             log.info("%s; the step is taken again from what serves now", error)
             shutil.rmtree(folder, ignore_errors=True)
             return None
-        remove_pruned(self.database, user_id, actor="learner")
+        # What was fallen back from keeps its weights until the next version, as in any rollback.
+        if fall_back is None:
+            remove_pruned(self.database, user_id, actor="learner")
         return registered
 
-    def _examine(self, folder: Path, start: _Start, learned: Sequence[Preference]) -> list[str]:
+    def _examine(
+        self, folder: Path, start: _Start, learned: Sequence[Preference]
+    ) -> tuple[list[str], FallBack | None]:
+        """Return the reasons against a version, and where to fall back to, if so."""
         settings, reference = self.settings, start.reference
         with ExitStack() as loaded:
             policy = loaded.enter_context(self.policies.of_folder(folder, reference))
@@ -321,9 +329,12 @@ class Trainer:
                 parent=parent,
                 base=None if reference.folder is None else self.base,
                 sampling=settings.coactive.sampling,
-                refusals_of=self._refusals_of,
+                of_references=self._of_references,
             )
-            return reasons_against(version)
+            reasons = reasons_against(version)
+            if not reasons:
+                return [], None
+            return reasons, self._falling_back.find(version, start.serving, reference)
 
     def _latest(self, start: _Start) -> list[Preference]:
         """Return the latest of what was learned before that can still be read, in order."""
@@ -346,8 +357,12 @@ class Trainer:
         learned: Sequence[tuple[PreferenceRow, Preference]],
         *,
         anew: bool,
+        fall_back: FallBack | None,
     ) -> Version:
-        """Commit a version; `anew`: what edits said before was of a stronger one."""
+        """Commit a version; `anew`: what edits said before was of a stronger one.
+
+        A rejected one may have its parent `fall_back` in the same transaction.
+        """
 
         def register(db: Connection) -> Any:
             for row, preference in learned:
@@ -357,7 +372,7 @@ class Trainer:
                 user_id, evidence = version.user_id, coins.evidence_of(db, version.user_id)
                 fresh = evidence.with_learned_anew()
                 coins.keep_evidence(db, user_id, fresh, now=time.time())
-            return lineages.register_version(
+            registered = lineages.register_version(
                 db,
                 replace(version, number=lineages.next_number(db, version.user_id)),
                 preference_ids=[row.id for row, _ in learned],
@@ -365,6 +380,9 @@ class Trainer:
                 serve=not version.reasons,
                 now=time.time(),
             )
+            if fall_back is not None:
+                self._falling_back.carry_out(db, fall_back)
+            return registered
 
         registered: Version = self.database.write(register)
         return registered

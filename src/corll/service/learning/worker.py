@@ -27,6 +27,7 @@ from corll.service.settings import ServiceSettings
 from corll.service.store import imports, lineages, preferences
 from corll.service.store.database import PRIVATE_UMASK, Database
 from corll.service.store.imports import ImportRow
+from corll.service.store.lineages import Version
 from corll.service.versions.publishing import sweep
 
 log = logging.getLogger(__name__)
@@ -204,7 +205,8 @@ class Worker:
         self._retries.worked(user_id)
         if version is not None:
             log.info("%s: version %d is %s", user_id, version.number, version.state)
-            self._say(user_id, VersionEvent(number=version.number, state=version.state))
+            self._say_of(version)
+            self._say_what_was_fallen_back_to(version)
         return version is not None
 
     def _import(self, row: ImportRow) -> bool:
@@ -224,7 +226,7 @@ class Worker:
         """Work at a chunk of an import, which fails if it cannot be done; return how it is then."""
         database = self._trainer.database
         try:
-            importing.go_on(self._trainer, row)
+            version = importing.go_on(self._trainer, row)
         except StoreError:
             raise
         except Exception as error:
@@ -235,8 +237,27 @@ class Worker:
                     db, row.id, state="failed", error=reason, finished_at=time.time()
                 )
             )
+        else:
+            if version is not None:
+                self._say_what_was_fallen_back_to(version)
         with database.read() as db:
             return imports.find_import(db, row.id)
+
+    def _say_what_was_fallen_back_to(self, version: Version) -> None:
+        """Say which version serves, where the parent of a rejected one had to go; else nothing.
+
+        Where π_0 serves, it is said that the parent is retired.
+        """
+        if version.state != "rejected" or version.parent_id is None:
+            return
+        with self._trainer.database.read() as db:
+            serving = lineages.serving_version(db, version.user_id)
+            parent = lineages.find_version(db, version.parent_id)
+        if parent is not None and parent.state != "serving":
+            self._say_of(serving or parent)
+
+    def _say_of(self, version: Version) -> None:
+        self._say(version.user_id, VersionEvent(number=version.number, state=version.state))
 
     def _say(self, user_id: str, event: Event) -> None:
         self._channel.send(("event", (user_id, event)))
