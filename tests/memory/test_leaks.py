@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from labelled_letters import LATER, LETTERS, OWN_LETTERS, Letter
 
 from corll.memory.exchanges import Exchange
-from corll.memory.leaks import Leak, OwnFrame, leaked, own_frame
+from corll.memory.leaks import Leak, OwnFrame, leaked, may_begin, own_frame
 from corll.memory.words import words_of
 from corll.records import Verbatim
 
@@ -229,3 +229,27 @@ def test_without_a_memory_or_with_all_of_it_in_the_request_nothing_leaks(
     assert leaked(draft, past, [Exchange("", "")], NOBODY) == ()
     assert leaked(draft, past, [Exchange(past, past)], NOBODY) == ()
     assert leaked(draft, draft, [Exchange(past, past)], NOBODY) == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "held"),
+    [
+        ("we will send it ", "soon"),
+        ("we will meet on ", "Tuesday at th"),
+        ("we will meet on ", "Tuesday at the sho"),
+        ("we meet on Tuesday at the big ", "shop"),  # it was searched four words ago
+        ("write to ", "anna@exa"),
+        ("the price is ", "40 euros for"),
+        ("they come at ", "two o'cl"),
+        ("", "Dear Ms Lo"),
+        ("这个包裹已经在", "星期五寄出了请放"),
+        ("", ""),
+    ],
+)
+def test_a_leak_that_is_not_whole_yet_begins_in_the_latest_words(told: str, held: str) -> None:
+    assert may_begin(told + held) == len(told)
+
+
+@given(st.text(max_size=60))
+def test_where_a_leak_may_begin_is_within_the_text(text: str) -> None:
+    assert 0 <= may_begin(text) <= len(text)

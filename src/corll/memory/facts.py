@@ -64,7 +64,7 @@ def facts_of(text: str, words: Sequence[Word]) -> list[Fact]:
     taken = {place for fact in facts for place in range(fact.start, fact.end)}
     before = ("", "")
     for word in words:
-        if word.key in _TELLING_WORDS and word.start not in taken:
+        if word.key in TELLING_WORDS and word.start not in taken:
             facts.append(_of_word(text, word, before))
         before = (before[1], word.key)
     return facts
@@ -76,7 +76,8 @@ def begins_sentence(text: str, start: int) -> bool:
     return not before or before[-1] in ".!?:\n…。！？" or start <= 1
 
 
-_TELLING_WORDS = frozenset(WEEKDAYS) | frozenset(MONTHS) | frozenset(NUMBERS) | frozenset(HOURS)
+TELLING_WORDS = frozenset(WEEKDAYS) | frozenset(MONTHS) | frozenset(NUMBERS) | frozenset(HOURS)
+"""Words that are facts by themselves."""
 
 
 def _of_word(text: str, word: Word, before: tuple[str, str]) -> Fact:

@@ -21,7 +21,7 @@ from corll.policy import Policy
 from corll.records import Prompt, Verbatim
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import Delta, DraftJob, Drawn, VersionFolder
-from corll.service.drafting.shared_decoding import _HELD_WORDS, Session, _Row
+from corll.service.drafting.shared_decoding import Session, _Row
 from running_service import until
 from tiny_models import perturb_adapter
 
@@ -359,4 +359,4 @@ class TestLeaksInWhatIsRead:
         job = DraftJob(request(memory=MEMORY, **LONG), (), lambda _: None)
         row = _Row(0, text="这个包裹已经在星期五寄出了请放心")
         Session._search(row, job)
-        assert row.free == len(row.text) - 2 * _HELD_WORDS
+        assert row.free == len(row.text) - 8

@@ -12,7 +12,7 @@ import torch
 from corll.compute.kept_prefixes import KeptPrefixes
 from corll.draft import best_first, scores_of
 from corll.guards import OPENING, is_disclaimer, is_loop
-from corll.memory.leaks import Leak
+from corll.memory.leaks import Leak, may_begin
 from corll.memory.words import words_of
 from corll.policy import Policy
 from corll.records import Sample
@@ -26,10 +26,6 @@ from corll.service.drafting.requests import (
     TokenLogprob,
     joined,
 )
-
-_HELD_WORDS = 4
-"""So many of the latest words are not told yet, where a fact of a past letter may begin in them; of
-scripts without spaces twice as many characters."""
 
 _CUT_SHORT = "\N{REPLACEMENT CHARACTER}"
 """What a tokenizer puts where a character's last bytes are still to come."""
@@ -202,11 +198,7 @@ class Session:
         if new and job.can_resume:
             job.leaking |= {leak.exchange_id for leak in new}
             row.resumes = True
-        held = 0.0
-        while words and held < _HELD_WORDS:
-            last = words.pop()
-            held += 0.5 if last.is_character else 1.0
-            row.free = last.start
+        row.free = may_begin(row.text)
 
     def _resume(self, number: int, job: DraftJob, row: _Row) -> None:
         """Let what follows on what was told be drawn anew, without the letters that leak."""
