@@ -21,6 +21,7 @@ from store_samples import (
 
 from corll.errors import InputError, StaleParentError
 from corll.service.store.accounts import User, read_audit, set_consent
+from corll.service.store.coins import evidence_of, keep_evidence
 from corll.service.store.database import Database
 from corll.service.store.lineages import (
     Version,
@@ -46,6 +47,8 @@ from corll.service.store.lineages import (
 from corll.service.store.preferences import find_preference, taught_in_vain
 from corll.service.store.pruning import prunable
 from corll.service.store.schema import versions
+from corll.verdicts.arms import Arm
+from corll.verdicts.evidence import EditScores, Evidence
 
 
 def states(db: Connection, *preference_ids: str) -> list[str]:
@@ -174,6 +177,19 @@ def test_what_two_rejected_versions_were_taught_is_set_aside(db: Connection, ada
     assert (entry.action, entry.details) == ("requeue", {"preferences": 1})
     with pytest.raises(InputError, match="rejected and never served"):
         back(db, ada, 1)
+
+
+def test_what_edits_said_of_a_version_goes_with_it(db: Connection, ada: User) -> None:
+    bob = add_user(db, "bob")
+    found: dict[Arm, EditScores] = {
+        "weights": EditScores(4.0, None),
+        "base": EditScores(3.0, None),
+    }
+    for user in (ada, bob):
+        publish(db, user, preference_from_edit(db, user))
+        keep_evidence(db, user.id, Evidence().after(found), now=NOW)
+    back(db, ada, 0)
+    assert [evidence_of(db, user.id).learned.count for user in (ada, bob)] == [0, 1]
 
 
 def test_what_is_requeued_is_withheld_where_learning_is_off(db: Connection, ada: User) -> None:

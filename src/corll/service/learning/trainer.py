@@ -369,9 +369,7 @@ class Trainer:
                 if preference.reference is not None:
                     preferences.keep_reference(db, row.id, asdict(preference.reference))
             if anew and not version.reasons:
-                user_id, evidence = version.user_id, coins.evidence_of(db, version.user_id)
-                fresh = evidence.with_learned_anew()
-                coins.keep_evidence(db, user_id, fresh, now=time.time())
+                coins.weigh_anew(db, version.user_id, now=time.time())
             registered = lineages.register_version(
                 db,
                 replace(version, number=lineages.next_number(db, version.user_id)),

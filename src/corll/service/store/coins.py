@@ -46,6 +46,13 @@ def keep_evidence(db: Connection, user_id: str, evidence: Evidence, *, now: floa
     _keep(db, free_evidence, user_id, evidence.to_dict(), now)
 
 
+def weigh_anew(db: Connection, user_id: str, *, now: float) -> None:
+    """Forget what edits said of what was learned, where other weights serve from now on."""
+    evidence = evidence_of(db, user_id)
+    if evidence.learned.count:
+        keep_evidence(db, user_id, evidence.with_learned_anew(), now=now)
+
+
 def add_trial(db: Connection, row: TrialRow) -> None:
     """Keep how a trial ended."""
     add_row(db, trials, row)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Integer, func, insert, literal, select, updat
 from corll.errors import InputError, StaleParentError
 from corll.schemas.states import PreferenceState, ReferenceKind, VersionState
 from corll.service.store.accounts import audit
+from corll.service.store.coins import weigh_anew
 from corll.service.store.preferences import (
     release_set_aside,
     set_aside_taught_twice,
@@ -280,7 +281,8 @@ def rollback(
 ) -> Version | None:
     """Serve an earlier version again, or with `to=0` the reference; return what serves now.
 
-    It may also go forward to a version that was rolled back. What the versions left behind had
+    It may also go forward to a version that was rolled back. What edits said of the version that
+    served is forgotten. What the versions left behind had
     learned is set aside or, with `requeue`, waits to be learned again.
     *Raises*: InputError where that version is none of the lineage or its weights are gone.
     """
@@ -288,6 +290,7 @@ def rollback(
     target = None if to == 0 else _rollback_target(db, user_id, to)
     unlearned = waiting_state(db, user_id) if requeue else "set_aside"
     serve_version(db, user_id, None if target is None else target.id, unlearned=unlearned, now=now)
+    weigh_anew(db, user_id, now=now)
     details = {"from": 0 if former is None else former.number, "to": to, "requeue": requeue}
     audit(db, actor=actor, action="rollback", subject=user_id, details=details, now=now)
     return serving_version(db, user_id)
