@@ -339,7 +339,10 @@ def check_the_outcome(kind: str, event: Event, before: State, now: State, gone: 
             assert len(now.taught[now.alias]) == min(1 + event.first, len(first))
         case "reject":
             (version,) = set(now.versions) - set(before.versions)
-            assert now.taught[version] <= now.in_state("set_aside")
+            rejected = [key for key, row in before.versions.items() if row.state == "rejected"]
+            again = now.taught[version] & set().union(*(before.taught[key] for key in rejected))
+            assert again <= now.in_state("set_aside")
+            assert now.taught[version] - again <= now.in_state("waiting")
             assert now.alias == before.alias
         case "rollback":
             assert states <= {waits if event.flag else "set_aside"}

@@ -205,16 +205,17 @@ def test_answers_say_which_version_wrote_and_what_editing_cost(db: Connection) -
     version = publish(db, ada, str(first.preference_id))
     later = kept_draft(db, ada, version_id=version.id, held_back=True, blind=True)
     edit(db, later, "Hello there", now=2.0)
-    replaced = kept_draft(db, ada, version_id=version.id)
+    replaced = kept_draft(db, ada, version_id=version.id, arm="both", trial=3, share=0.3)
     edit(db, replaced, "Hi", now=3.0)
     edit(db, replaced, "Hi Tom", now=4.0)
     edit(db, kept_draft(db, ada, source="import"), "Hi", now=5.0)
     assert answers_of(db, ada.id) == [
-        (1.0, None, False, False, False, 0.5),
-        (2.0, 1, True, True, True, 0.0),
-        (4.0, 1, False, False, False, 0.5),
+        (1.0, None, False, False, False, 0.5, None, None),
+        (2.0, 1, True, True, True, 0.0, None, None),
+        (4.0, 1, False, False, False, 0.5, "both", 3),
     ]
-    assert answers_of(db, ada.id, source="import") == [(5.0, None, False, False, False, 0.5)]
+    (imported,) = answers_of(db, ada.id, source="import")
+    assert imported == (5.0, None, False, False, False, 0.5, None, None)
     assert all(type(answer.accepted) is bool for answer in answers_of(db, ada.id))
 
 
