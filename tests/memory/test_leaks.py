@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from labelled_letters import LATER, LETTERS, OWN_LETTERS, Letter
 
 from corll.memory.exchanges import Exchange
-from corll.memory.leaks import Leak, OwnFrame, leaked, may_begin, own_frame
+from corll.memory.leaks import Leak, LeakFinder, OwnFrame, leaked, own_frame
 from corll.memory.words import words_of
 from corll.records import Verbatim
 
@@ -231,6 +231,12 @@ def test_without_a_memory_or_with_all_of_it_in_the_request_nothing_leaks(
     assert leaked(draft, draft, [Exchange(past, past)], NOBODY) == ()
 
 
+SENT = Exchange(
+    "Write to Ms Lopez.", "Dear Ms Lopez, come on Tuesday. Thanks to Bo. Yours, Anna", "1"
+)
+FINDER = LeakFinder("", [SENT], NOBODY)
+
+
 @pytest.mark.parametrize(
     ("told", "held"),
     [
@@ -241,15 +247,34 @@ def test_without_a_memory_or_with_all_of_it_in_the_request_nothing_leaks(
         ("write to ", "anna@exa"),
         ("the price is ", "40 euros for"),
         ("they come at ", "two o'cl"),
-        ("", "Dear Ms Lo"),
+        ("Dear ", "Ms Lo"),
+        ("Dear ", "Ms Lopez and al"),
+        ("Thanks to you all, and ", "to"),  # a sentence may begin so
+        ("And we say thank you, ", "Bo and al"),
+        ("We told Carla ", "that"),  # the memory has no Carla
         ("这个包裹已经在", "星期五寄出了请放"),
         ("", ""),
     ],
 )
 def test_a_leak_that_is_not_whole_yet_begins_in_the_latest_words(told: str, held: str) -> None:
-    assert may_begin(told + held) == len(told)
+    assert FINDER.may_begin(told + held) == len(told)
 
 
 @given(st.text(max_size=60))
 def test_where_a_leak_may_begin_is_within_the_text(text: str) -> None:
-    assert 0 <= may_begin(text) <= len(text)
+    assert 0 <= FINDER.may_begin(text) <= len(text)
+
+
+@pytest.mark.parametrize("letter", [*LETTERS, *LATER], ids=lambda letter: letter.draft[:24])
+def test_a_leak_is_found_before_what_it_begins_with_is_told(letter: Letter) -> None:
+    """Word by word, as a draft grows."""
+    memory = [Exchange(letter.past_request, letter.past_text, "1")]
+    finder = LeakFinder(letter.request, memory, OWN)
+    words = words_of(letter.draft)
+    told, known = 0, set[int]()
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        whole = letter.draft if following is None else letter.draft[: word.start]
+        found = [one for one in finder.find(whole) if one.kind != "phrase"]
+        assert [one for one in found if one.start < told and one.start not in known] == []
+        known |= {one.start for one in found}
+        told = finder.may_begin(letter.draft[: word.end])

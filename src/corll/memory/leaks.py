@@ -14,7 +14,14 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from corll.edits import content_words
 from corll.memory.exchanges import Exchange, texts_of
-from corll.memory.facts import TELLING_WORDS, Fact, FactKind, Statement, facts_of
+from corll.memory.facts import (
+    TELLING_WORDS,
+    Fact,
+    FactKind,
+    Statement,
+    begins_sentence,
+    facts_of,
+)
 from corll.memory.names import GERMAN_FUNCTION_WORDS, bare, breaks, is_german, may_be_name, names_of
 from corll.memory.stock_phrases import STOCK_PHRASES
 from corll.memory.words import Word, words_of
@@ -111,33 +118,41 @@ class LeakFinder:
         phrases = _phrases(read, said, past, _places([*facts, *read.facts]))
         return tuple(sorted(leak for leak in (*facts, *phrases) if not said.holds(draft, leak)))
 
+    def may_begin(self, text: str) -> int:
+        """Return where in a growing text a leak may begin that is not whole yet; its length for
+        none.
 
-def may_begin(text: str) -> int:
-    """Return where in a growing text a leak may begin that is not whole yet; its length for none.
+        It is among the latest four words, or eight characters of a script without spaces. It begins
+        with a name that the memory has, with a digit or a word that tells something, or in what no
+        space has ended.
+        """
+        words = words_of(text)
+        if not words:
+            return len(text)
+        last = words[-1]
+        piece = max(text.rfind(space, 0, last.start) for space in " \t\n") + 1
+        begins = [last.start if last.is_character else piece]
+        held = 0.0
+        for word in reversed(words):
+            held += 0.5 if word.is_character else 1.0
+            if held > _LATEST:
+                break
+            if self._may_leak(text, word):
+                begins.append(word.start)
+        return min(begins)
 
-    It is among the latest four words, or eight characters of a script without spaces, and begins
-    with one that has a capital, a digit or tells something, or in what no space has ended.
-    """
-    words = words_of(text)
-    if not words:
-        return len(text)
-    last = words[-1]
-    piece = max(text.rfind(space, 0, last.start) for space in " \t\n") + 1
-    begins = [last.start if last.is_character else piece]
-    held = 0.0
-    for word in reversed(words):
-        held += 0.5 if word.is_character else 1.0
-        if held > _LATEST:
-            break
+    def _may_leak(self, text: str, word: Word) -> bool:
+        """Say whether a word may be a leak, or begin one."""
         shown = text[word.start : word.end]
-        if (
-            word.is_character
-            or shown[0].isupper()
-            or word.key in TELLING_WORDS
-            or any(character.isdigit() for character in shown)
-        ):
-            begins.append(word.start)
-    return min(begins)
+        if word.is_character or word.key in TELLING_WORDS or any(map(str.isdigit, shown)):
+            return True
+        key = bare(word.key)
+        if not shown[0].isupper():
+            return False
+        if any(key in one.names for one in self._past):
+            return True
+        in_sentence = not begins_sentence(text, word.start)
+        return in_sentence and any(key in one.capitals for one in self._past)
 
 
 class _Text:

@@ -262,13 +262,24 @@ class DraftJob:
         `text` follows on what was told already. Stretches of words alone are none: a letter may be
         worded as another.
         """
-        request = self.request
-        if not request.memory:
+        if not self.request.memory:
             return ()
+        found = self._leak_finder.find(self.seen_text + text)
+        return tuple(leak for leak in found if leak.kind != "phrase")
+
+    def searched_to(self, text: str) -> int:
+        """Return up to where a growing text holds no leak that is not whole yet.
+
+        `text` follows on what was told already.
+        """
+        return max(0, self._leak_finder.may_begin(self.seen_text + text) - len(self.seen_text))
+
+    @property
+    def _leak_finder(self) -> LeakFinder:
+        request = self.request
         if self._finder is None or self._finder[0] is not request:
             self._finder = request, LeakFinder(request.prompt, request.memory, request.own)
-        found = self._finder[1].find(self.seen_text + text)
-        return tuple(leak for leak in found if leak.kind != "phrase")
+        return self._finder[1]
 
     @property
     def branches(self) -> int:

@@ -12,7 +12,7 @@ import torch
 from corll.compute.kept_prefixes import KeptPrefixes
 from corll.draft import best_first, scores_of
 from corll.guards import OPENING, is_disclaimer, is_loop
-from corll.memory.leaks import Leak, may_begin
+from corll.memory.leaks import Leak
 from corll.memory.words import words_of
 from corll.policy import Policy
 from corll.records import Sample
@@ -198,7 +198,7 @@ class Session:
         if new and job.can_resume:
             job.leaking |= {leak.exchange_id for leak in new}
             row.resumes = True
-        row.free = may_begin(row.text)
+        row.free = job.searched_to(row.text)
 
     def _resume(self, number: int, job: DraftJob, row: _Row) -> None:
         """Let what follows on what was told be drawn anew, without the letters that leak."""
