@@ -75,7 +75,10 @@ def who_drafts(
     `asked` is the memory that the request itself asks for: it is there then, whatever the arm, and
     no coin decides.
     """
-    recalled = recall.before(db, serving.user, framing, prompt, asked)
+    choice = choice_of(serving.user, settings)
+    # Letters are not read for an arm that was chosen and has none.
+    reads = asked is not None or choice == "auto" or has_memory(choice)
+    recalled = recall.before(db, serving.user if reads else None, framing, prompt, asked)
     arm, toss = choose_arm(
         db,
         serving.user,

@@ -193,7 +193,7 @@ def test_a_version_that_knows_one_prompt_alone_is_asked_others_too(
     policy: Policy, monkeypatch: pytest.MonkeyPatch, own: int, distinct: int
 ) -> None:
     version, _ = looked_at(monkeypatch, policy, own=LETTER, learned=own)
-    prompts = version.prompts_to_look_at()
+    prompts = version.prompts_to_look_at
     assert len(prompts) == 8
     assert len(set(prompts)) == distinct
     assert set(prompts[: min(own, 8)]) <= {f"Is parcel {n} late?" for n in range(own)}
@@ -207,7 +207,7 @@ def test_a_ruined_reference_excuses_nothing_where_the_base_is_well(
     version, _ = looked_at(monkeypatch, policy, own=EMPTY, reference=EMPTY)
     vars(version)["other_looks"] = [
         *version.other_looks,
-        [Drawn(prompt, LETTER) for prompt in version.prompts_to_look_at()],
+        [Drawn(prompt, LETTER) for prompt in version.prompts_to_look_at],
     ]
     assert is_not_ruined(version) is not None
 
@@ -216,7 +216,7 @@ def test_an_ancestor_is_held_to_the_reference_and_to_the_base(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ancestor_of(version: Examined, text: str) -> str | None:
-        return version.ruin_of([Drawn(one, text) for one in version.prompts_to_look_at()])
+        return version.ruin_of([Drawn(one, text) for one in version.prompts_to_look_at])
 
     version, asked = looked_at(monkeypatch, policy, own=EMPTY, parent=LETTER)
     assert ancestor_of(version, LETTER) is None
@@ -253,7 +253,7 @@ def test_without_drafts_or_room_for_them_nothing_is_looked_at(
     assert is_not_ruined(version) is None
     long = Preference("The parcel is late. " * 200, LETTER, "No.")
     full = Examined(policy, [long], 4.0, looked_at=8)
-    assert full.prompts_to_look_at() == []
+    assert full.prompts_to_look_at == []
     assert asked == []
 
 

@@ -123,6 +123,20 @@ def test_a_rejected_version_is_no_answer_to_harm(
     assert kept(weighing, user).learned.verdict == "worse"
 
 
+def test_edits_that_are_tried_again_are_weighed_once(
+    weighing: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teach(weighing, user, first=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(checks, "CHECKS", (lambda _: "it is no good",))
+        assert teach(weighing, user, first=2).state == "rejected"
+    assert kept(weighing, user).learned.count == 2
+    again = weighing.learn(user.id)
+    assert again is not None
+    assert again.state == "serving"
+    assert kept(weighing, user).learned.count == 2
+
+
 def test_what_is_found_better_is_proposed_to_the_coin(trainer: Trainer, user: User) -> None:
     watching = Coin.between("weights", "memory").give_up()
     trainer.database.write(lambda db: coins.keep_coin(db, user.id, watching, now=NOW))

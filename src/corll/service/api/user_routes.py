@@ -198,7 +198,9 @@ def _arms(
         costs=[
             schemas.ArmFigure(arm=arm, **dict(figure)) for arm, figure in figures.items() if figure
         ],
-        difference=_difference(sides.get(coin.challenger or "base", []), sides[coin.serving]),
+        difference=_difference(
+            sides[coin.challenger] if coin.challenger else [], sides[coin.serving]
+        ),
         decided=[
             schemas.DecidedTrial(
                 winner=row.winner, loser=row.loser, drafts=row.drafts, decided_at=row.decided_at

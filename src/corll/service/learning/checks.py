@@ -160,7 +160,7 @@ class Examined:
     @cached_property
     def ruin(self) -> str | None:
         """The reason against it by its drafts; None where there is none, or nothing to look at."""
-        if not self.prompts_to_look_at() or stays_finite(self) is not None:
+        if not self.prompts_to_look_at or stays_finite(self) is not None:
             return None
         if not may_be_ruined(self.own_look, self.habits):
             return None
@@ -178,11 +178,12 @@ class Examined:
     def look_at(self, policy: Policy) -> list[Drawn]:
         """Draw what a policy drafts for the prompts to look at, by the same seeds for all."""
         self.give_way()
-        prompts = self.prompts_to_look_at()
+        prompts = self.prompts_to_look_at
         return drawn(policy, prompts, seed=_LOOK_SEED, sampling=self.sampling)
 
+    @cached_property
     def prompts_to_look_at(self) -> list[Prompt]:
-        """Return recent prompts that leave room for a draft; as many as are looked at, or none.
+        """Recent prompts that leave room for a draft; as many as are looked at, or none.
 
         Where a user has fewer than four, prompts that no user wrote join them.
         """

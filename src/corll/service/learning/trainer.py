@@ -343,10 +343,17 @@ class Trainer:
     def _weigh(
         self, user_id: str, start: _Start, learned: Sequence[tuple[PreferenceRow, Preference]]
     ) -> None:
-        """Keep what edits say of the version that served before it learned from them."""
+        """Keep what edits say of the version that served before it learned from them.
+
+        What a rejected version was taught was weighed then, and is not weighed again.
+        """
         if start.serving is None or not self.settings.weigh_edits:
             return
-        own = [preference for row, preference in learned if row.source == "edit"]
+        own = [
+            preference
+            for row, preference in learned
+            if row.source == "edit" and row.id not in start.in_vain
+        ]
         with self.policies.of_version(start.serving, start.reference) as policy:
             found = weigh(policy, own, self._latest(start), give_way=self.give_way)
         self.database.write(lambda db: keep(db, user_id, self.settings, found))
