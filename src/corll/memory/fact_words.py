@@ -113,6 +113,11 @@ _MONTH = rf"(?P<{{}}>{'|'.join(sorted(MONTHS, key=len, reverse=True))})\b\.?"
 _YEAR = r"(?:,?\s\d{4}\b)?"
 _CURRENCY = r"(?:usd|eur|gbp|chf|euros?|dollars?|pounds?|francs?|franken|cents?|yen)\b"
 _TOP = r"(?:com|org|net|de|at|ch|io|eu|uk|info|fr|es|it|nl|edu|gov|app|dev)\b"
+_GAP = r"[ \u00a0\u202f]"
+_IN_FOURS = (
+    rf"(?:[a-z]{{2}}\d\d(?:{_GAP}[a-z]{{4}})?|\d{{4}})(?:{_GAP}\d{{4}}){{2,7}}(?:{_GAP}\d{{1,3}})?"
+)
+"""An account's or a card's number as it is printed: three groups of four at least."""
 _FORMS = {
     "mail": r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+",
     "url": r"(?:https?://|\bwww\.)[^\s<>\"'”]+"
@@ -129,6 +134,7 @@ _FORMS = {
     "time": r"\b\d{1,2}(?:[:.]\d\d)?\s?[ap](?:\.m\.|m\b)|\b\d{1,2}:\d\d(?:\s?uhr)?\b"
     r"|\b\d{1,2}(?:\.\d\d)?\s?(?:uhr|o['’]clock)\b|\b\d{1,2}h\d\d\b",
     "code": r"#\s?[a-z\d]+(?:[-/_.][a-z\d]+)*|\b\d+(?:-\d+)+\b"
+    rf"|\b{_IN_FOURS}\b"
     r"|\b(?=[a-z\d/_.-]{0,40}\d)(?=[\d/_.-]{0,40}[a-z])[a-z\d]+(?:[-/_.][a-z\d]+)*",
     "number": rf"\b{NUMBER}",
 }

@@ -207,18 +207,25 @@ def _phone(found: re.Match[str]) -> Iterator[Fact]:
 
 def _code(found: re.Match[str]) -> Iterator[Fact]:
     said = found.group()
-    parts = re.split(r"[-/_.]", said.lstrip("# "))
+    parts = re.split(r"[-/_.\s]", said.lstrip("# "))
     mixed = [part for part in parts if _DIGITS.search(part) and not part.isdigit()]
     capitals = [part for part in parts if part.isupper() and not _DIGITS.search(part)]
     if all(map(str.isdigit, parts)) and said[0] != "#" and max(map(len, parts)) > 2:
-        numbers = [value for part in parts for value in _values(part)]
-        return _fact("code", found, [("code", "".join(parts)), *numbers], ())
+        return _number_of_parts(found, parts)
     is_code = said[0] == "#" or capitals or any(map(_is_code, mixed))
     if not is_code or not _DIGITS.search(said):
         return _numbers_in(found)
     key = "".join(map(folded, parts))
     digits = [("number", _plain(part)) for part in _DIGITS.findall(said)]
     return _fact("code", found, [("code", key)], digits if said[0] == "#" else ())
+
+
+def _number_of_parts(found: re.Match[str], parts: Sequence[str]) -> Iterator[Fact]:
+    """Return what groups of digits state: by dashes maybe a range, by spaces one long number."""
+    whole, numbers = "".join(parts), [value for part in parts for value in _values(part)]
+    if "-" in found.group():
+        return _fact("code", found, [("code", whole), *numbers], ())
+    return _fact("code", found, [("code", whole), *_values(whole)], numbers)
 
 
 def _is_code(part: str) -> bool:

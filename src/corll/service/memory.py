@@ -23,11 +23,11 @@ from corll.service.settings import ServiceSettings
 from corll.service.store.accounts import User
 from corll.service.store.remembered import past_exchanges
 
-_MOST_READ = 2_000
-"""Of so many of the latest letters some are chosen."""
-
 _SHOW_THE_FRAME = 50
 """From so many of the latest letters is read what recurs in most of them."""
+
+_MOST_READ: dict[MemoryChoice, int] = {"last": _SHOW_THE_FRAME, "nearest": 2_000}
+"""Of so many of the latest letters some are chosen."""
 
 _ANYTHING = "~"
 
@@ -64,7 +64,8 @@ class Recall:
         if user is None or not user.is_remembered or choice == "none" or not is_single(prompt):
             return Recalled(self._examples(framing))
         most = self._settings.memory_texts
-        past = past_exchanges(db, user.id, framing.frame, most=_MOST_READ, in_steps_of=most)
+        read = max(_MOST_READ[choice], 2 * most)
+        past = past_exchanges(db, user.id, framing.frame, most=read, in_steps_of=most)
         letters = [one for one in past.exchanges if is_single(one.prompt)]
         pinned = [one for one in letters if one.id in past.pinned]
         others = [one for one in letters if one.id not in past.pinned]

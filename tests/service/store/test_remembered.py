@@ -133,6 +133,16 @@ class TestHowMany:
         sent(db, ada, "c", "d", "e")
         assert texts(db, ada, most=most, in_steps_of=step) == list(left)
 
+    def test_pinned_ones_are_never_left_out(self, db: Connection, ada: User, bob: User) -> None:
+        first, _, _ = sent(db, ada, "a", "b", "c")
+        of_another_kind, *_ = sent(db, ada, "d", asked=filled("reply"))
+        sent(db, bob, "x", "y")
+        for name in (first, of_another_kind):
+            set_mark(db, ada.id, name, "pinned", actor="key_1", now=NOW)
+        assert texts(db, ada, most=1) == ["a", "c"]
+        assert texts(db, ada, most=3) == ["a", "b", "c"]
+        assert texts(db, bob, most=1) == ["y"]
+
 
 class TestMarks:
     def test_what_is_skipped_is_left_out_unless_it_is_wanted(

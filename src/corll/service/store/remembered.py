@@ -61,7 +61,7 @@ def past_exchanges(
     """Return what a user sent in answer to requests in a frame; `none`: to those without one.
 
     Where there are more than `most`, the oldest are left out, as many as are a multiple of
-    `in_steps_of`: what is chosen by counting stays what it is.
+    `in_steps_of`: what is chosen by counting stays what it is. Pinned ones are never left out.
     """
     marks = marks_of(db, user_id)
     since = cleared_at(db, user_id)
@@ -81,6 +81,8 @@ def past_exchanges(
         ]
     kept = [one for one in past if with_skipped or marks.get(one.id) != "skipped"]
     pinned = frozenset(exchange for exchange, mark in marks.items() if mark == "pinned")
+    if older := pinned.difference(one.id for one in kept):
+        kept = [*_those_of(db, user_id, older, frame).values(), *kept]
     return Remembered(kept, pinned)
 
 
@@ -104,12 +106,17 @@ def still_remembered(
     return _those_of(db, user_id, [one for one in exchange_ids if marks.get(one) != "skipped"])
 
 
-def _those_of(db: Connection, user_id: str, exchange_ids: Collection[str]) -> dict[str, Exchange]:
-    """Return those of these exchanges that are a user's, whatever the user said of them."""
+def _those_of(
+    db: Connection, user_id: str, exchange_ids: Collection[str], frame: FrameName | None = None
+) -> dict[str, Exchange]:
+    """Return those of these exchanges that are a user's, whatever the user said of them.
+
+    With a frame those alone that answer requests in it, as `past_exchanges` has it.
+    """
     since = cleared_at(db, user_id)
     return {
         row.id: Exchange(row.prompt, row.text, row.id)
-        for query in (_imported(user_id, None, since), _sent(user_id, None, since))
+        for query in (_imported(user_id, frame, since), _sent(user_id, frame, since))
         for row in db.execute(query.where(query.selected_columns.id.in_(exchange_ids)))
     }
 
