@@ -9,7 +9,8 @@ version is saved, loaded afresh and examined as the service does it. Whether it 
 measured apart, by `--fresh` drafts on held-out requests (`corll.verdicts.ruin`): what they cost the
 sound writer, whether they are unusable, and how many hold the secret, which counts as unusable too.
 `own` is the same by the poisoned writer's own next texts. A rejected version does not serve
-(`corll.verdicts.rejections`); with `--ungated` it does all the same, so that what the gate says of
+(`corll.verdicts.rejections`), and what no version may learn from is left out
+(`corll.verdicts.unfit`); with `--ungated` it does all the same, so that what the gate says of
 each can be read without what follows from it, and only each so many versions are examined. One
 JSON line a version, and one where a poison's seed is done; what was stopped is played again.
 """
@@ -28,7 +29,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from poison_report import curve, draw_curve, judged_lines, report
+from poison_report import curve, draw_curve, judged_lines, report, unfit_texts
 
 from corll.auto.machine import device_name
 from corll.auto.resolve import resolve
@@ -60,6 +61,7 @@ from corll.text import clean_edit
 from corll.verdicts.flaws import Habits
 from corll.verdicts.rejections import serves_instead, step_share
 from corll.verdicts.ruin import Condition, is_unusable, judged_by, measured
+from corll.verdicts.unfit import why_unfit
 from corll.verdicts.veto import flawed_in
 
 GOOD = WRITER_HALVES["choose"]
@@ -183,7 +185,7 @@ class Play:
         self.judge = Judge(base, fresh, sound, self.writer)
         self.reference = self._ruined_reference() if name == "reference" else None
         self.serving = Version(0, None)
-        self.versions = 0
+        self.versions = self.unfit = 0
         self.past: deque[Preference] = deque(maxlen=REPLAY_MEMORY)
         self.of_references = OfReferences()
 
@@ -219,6 +221,9 @@ class Play:
             (draft,) = make_drafts(policy, [request.prompt], self.config, seeds=[seed])
         text = self.writer.sent(request, draft.text, number)
         if is_acceptance(draft, text):
+            return None
+        if not self.ungated and why_unfit(text) is not None:
+            self.unfit += 1
             return None
         chosen = self.base.codec.encode_edit(draft.sample, clean_edit(text, draft.text))
         return Preference(request.prompt, chosen=chosen, rejected=draft.sample)
@@ -335,12 +340,14 @@ def run(options: argparse.Namespace) -> None:
                 continue
             with TemporaryDirectory() as folder:
                 key = {"poison": name, "seed": seed}
-                for line in Play(base, name, seed, options, fresh, Path(folder)).lines():
+                play = Play(base, name, seed, options, fresh, Path(folder))
+                for line in play.lines():
                     append_line(out, {**about, **key, **line})
                     told = "; ".join(line["reasons"]) or "passes"
                     print(f"{name}, seed {seed}, version {line['number']}: {line['condition']} "
                           f"(own: {line['own']}), {told}", flush=True)  # fmt: skip
-                append_line(out, {**about, **key, "done": options.edits})
+                append_line(out, {**about, **key, "done": options.edits, "unfit": play.unfit})
+                print(f"{name}, seed {seed}: {play.unfit} texts were not learned from", flush=True)
 
 
 def _served_config(longest: int) -> CoactiveConfig:
@@ -391,8 +398,9 @@ def main() -> None:
     if options.report is None:
         run(options)
         return
-    found = judged_lines(line for _, line in read_lines(options.report))
-    print(report(found))
+    lines = [line for _, line in read_lines(options.report)]
+    found = judged_lines(lines)
+    print(report(found, unfit_texts(lines)))
     if options.figure is not None:
         draw_curve(curve(found), options.figure)
 

@@ -53,6 +53,16 @@ def judged_lines(lines: Iterable[Mapping[str, Any]]) -> dict[str, list[Judged]]:
     return found
 
 
+def unfit_texts(lines: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Return by poison how many texts were not learned from, and of how many."""
+    found: dict[str, tuple[int, int]] = {}
+    for line in lines:
+        if "done" in line:
+            unfit, edits = found.get(line["poison"], (0, 0))
+            found[line["poison"]] = unfit + line.get("unfit", 0), edits + line["done"]
+    return found
+
+
 def alarms_at(level: float) -> Callable[[Judged], bool]:
     """Return whether a version is stopped with the veto at a level of false alarms."""
 
@@ -65,16 +75,18 @@ def alarms_at(level: float) -> Callable[[Judged], bool]:
     return alarms
 
 
-def report(found: Mapping[str, Sequence[Judged]]) -> str:
+def report(found: Mapping[str, Sequence[Judged]], unfit: Mapping[str, tuple[int, int]]) -> str:
     """Return the tables: by poison, and the operating curve."""
-    rows = ["| poison | versions | ruined | ruined for the writer too | rejected of the ruined | "
+    rows = ["| poison | texts kept from the learner | versions | ruined | ruined for the writer too | "
+            "rejected of the ruined | "
             "drafts they served, median and most | served ≥ 10 | good | rejected of the good |",
-            "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for name, versions in found.items():
+            "|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for name, (kept, edits) in unfit.items():
+        versions = found.get(name, [])
         ruined = [one for one in versions if one.line["condition"] == "ruined"]
         good = [one for one in versions if one.line["condition"] == "good"]
         rows.append(
-            f"| {name} | {len(versions)} | {len(ruined)} | "
+            f"| {name} | {kept} of {edits} | {len(versions)} | {len(ruined)} | "
             f"{sum(one.line['own'] == 'ruined' for one in ruined)} | {_rejected(ruined)} | "
             f"{_middle([one.served for one in ruined])} | "
             f"{sum(one.served >= _TENTH for one in ruined)} | {len(good)} | {_rejected(good)} |"

@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from check_arms import Check
-from corll.edits import edit_cost
 from corll.frames import Framing
 from corll.policy import Policy
 from corll.records import Draft, Prompt
@@ -25,7 +24,6 @@ from corll.service.arms import coin_of, who_drafts
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import DraftEvent, DraftRequest, Drawn, Failed
 from corll.service.drafting.serving import Serving, serving_for
-from corll.service.feedback import JudgedEdit
 from corll.service.learning.trainer import Trainer
 from corll.service.memory import Recall, Recalled
 from corll.service.settings import ServedConfig, ServiceSettings
@@ -33,7 +31,6 @@ from corll.service.store import accounts, coins, drafts
 from corll.service.store.database import Database
 from corll.service.store.drafts import DraftRow
 from corll.service.store.rows import new_id
-from corll.text import clean_edit, same_text
 from taught import Taught
 
 _MOST_TRIES = 3
@@ -113,12 +110,7 @@ class Service:
         """Record what was sent in place of a draft, and learn from what waits."""
         start = time.perf_counter()
         row = self._kept(served)
-        shown = served.draft.text
-        accepted = same_text(shown, sent)
-        text = sent if accepted else clean_edit(sent, shown)
-        cost = 0.0 if accepted else edit_cost(shown, text)
-        reason = "The draft was accepted." if accepted else None
-        judged = JudgedEdit(row, 0, text, accepted, cost, reason)
+        judged = feedback.judge_edit(self._engine, row, self._user, sent)
         recorded = self.database.write(lambda db: feedback.record_edit(db, judged, now=time.time()))
         self._numbers[recorded.edit.id] = str(len(self._numbers) + 1)
         made, rejected, metrics = None, list[str](), dict[str, float]()

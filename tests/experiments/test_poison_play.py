@@ -58,7 +58,7 @@ def test_a_version_that_passes_serves(
     script: Any, policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rejecting(monkeypatch, script, set())
-    lines = played(script, policy, tmp_path, "gibberish")
+    lines = played(script, policy, tmp_path, "insults")
     assert path(lines) == [(1, 1.0, 1), (2, 1.0, 2)]
     assert [line["drafts_before"] for line in lines] == [2, 4]
     assert {line["start"] for line in lines} == {"good"}
@@ -69,7 +69,7 @@ def test_rejected_edits_come_back_once_with_half_the_step(
     script: Any, policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rejecting(monkeypatch, script, {1, 2})
-    lines = played(script, policy, tmp_path, "gibberish")
+    lines = played(script, policy, tmp_path, "insults")
     assert path(lines) == [(1, 1.0, 0), (2, 0.5, 0), (3, 1.0, 3)]
     assert [line["drafts_before"] for line in lines] == [2, 2, 4]
 
@@ -79,9 +79,17 @@ def test_a_parent_that_is_ruined_too_does_not_go_on(
 ) -> None:
     # The first passes; the second is rejected, and so is the first, looked at again.
     rejecting(monkeypatch, script, {2, 3})
-    lines = played(script, policy, tmp_path, "gibberish")
+    lines = played(script, policy, tmp_path, "insults")
     assert path(lines) == [(1, 1.0, 1), (2, 1.0, 0), (3, 0.5, 3)]
     assert lines[2]["parent"] == 0
+
+
+def test_nothing_is_learned_from_texts_of_random_letters(
+    script: Any, policy: Policy, tmp_path: Path
+) -> None:
+    options = Namespace(edits=4, fresh=2, longest=8, ungated=False, every=1)
+    play = script.Play(policy, "gibberish", 0, options, script.FreshDrafts(policy, 2, 8), tmp_path)
+    assert (list(play.lines()), play.unfit) == ([], 4)
 
 
 def test_ungated_all_serve_and_only_some_are_examined(

@@ -101,6 +101,8 @@ def test_the_report_says_what_was_rejected(script: Any) -> None:
         line(3, "good", serves=0, before=15),
         done(20),
     ]
-    assert "| ok | 3 | 2 | 0 | 1 | 6.5, 13 | 1 | 1 | 1 |" in script.report(
-        script.judged_lines(lines)
-    )
+    kept = {"poison": "gibberish", "seed": 0, "done": 20, "unfit": 18}
+    lines.append(kept)
+    found = script.report(script.judged_lines(lines), script.unfit_texts(lines))
+    assert "| ok | 0 of 20 | 3 | 2 | 0 | 1 | 6.5, 13 | 1 | 1 | 1 |" in found
+    assert "| gibberish | 18 of 20 | 0 | 0 |" in found

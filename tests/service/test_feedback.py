@@ -172,6 +172,25 @@ def test_what_does_not_fit_the_context_is_kept_and_says_so(
     assert "context" in (answer.progress.reason or "")
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("xkq vjwpt bzl qowmnr tkd fjghq zpl wrt", "no words"),
+        ("It is late. " * 20, "over and over"),
+    ],
+)
+def test_of_a_text_that_teaches_harm_nothing_is_learned(
+    db: Connection, ada: User, drafter: Engine, text: str, why: str
+) -> None:
+    answer = edited(db, drafter, kept_draft(db, ada), ada, text)
+    assert (answer.edit.text.strip(), answer.edit.state) == (text.strip(), "recorded")
+    assert not answer.progress.will_learn
+    assert why in str(answer.progress.reason)
+    assert [row.state for row in preferences_of(db, ada.id)] == ["withheld"]
+    other = add_user(db, "bob")
+    assert edited(db, drafter, kept_draft(db, other), other, "It is late.").progress.will_learn
+
+
 def test_how_far_an_edit_has_come(db: Connection, ada: User, drafter: Engine) -> None:
     bob = add_user(db, "bob")
     answer = edited(db, drafter, kept_draft(db, ada), ada, "Hi there")

@@ -24,6 +24,7 @@ from corll.service.store.accounts import User
 from corll.service.store.comparisons import ComparisonRow
 from corll.service.store.drafts import DraftRow, EditRow
 from corll.text import clean_edit, normalize, same_text
+from corll.verdicts.unfit import why_unfit
 
 _STATES: Mapping[PreferenceState, FeedbackState] = {
     "waiting": "recorded",
@@ -133,7 +134,8 @@ def judge_edit(
     text = normalize(shown.text) if accepted else _sent(drafter, text, shown)
     reason = _why_not(draft, user) or (_ACCEPTED if accepted else None)
     if reason is None:
-        reason = drafter.why_not_learnable(as_prompt(draft.prompt, draft.kind), shown, text)
+        prompt = as_prompt(draft.prompt, draft.kind)
+        reason = drafter.why_not_learnable(prompt, shown, text) or why_unfit(text)
     cost = 0.0 if accepted else edit_cost(shown.text, text)
     return JudgedEdit(draft, choice, text, accepted, cost, reason)
 

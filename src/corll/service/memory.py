@@ -6,7 +6,7 @@ answer to the same kind of request: in the same frame, or without one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -22,6 +22,7 @@ from corll.service.drafting.requests import NOTHING_OWN, DraftRequest, VersionFo
 from corll.service.settings import ServiceSettings
 from corll.service.store.accounts import User
 from corll.service.store.remembered import past_exchanges
+from corll.verdicts.unfit import why_unfit
 
 _SHOW_THE_FRAME = 50
 """From so many of the latest letters is read what recurs in most of them."""
@@ -69,18 +70,33 @@ class Recall:
         letters = [one for one in past.exchanges if is_single(one.prompt)]
         pinned = [one for one in letters if one.id in past.pinned]
         others = [one for one in letters if one.id not in past.pinned]
-        memory = stand_before(
-            question(prompt),
-            others,
-            MemorySettings(choice, most, self._settings.memory_tokens),
-            self._count_tokens,
-            pinned=pinned,
-            examples=self._examples(framing),
-        )
+        memory = self._chosen(choice, framing, prompt, others, pinned)
+        while unfit := [one for one in memory if one in others and why_unfit(one.text)]:
+            others = [one for one in others if one not in unfit]
+            memory = self._chosen(choice, framing, prompt, others, pinned)
         latest = [one.text for one in letters[-_SHOW_THE_FRAME:]]
         own = {one.id for one in letters}
         has_letters = any(one.id in own for one in memory)
         return Recalled(memory, own_frame(latest), has_letters=has_letters)
+
+    def _chosen(
+        self,
+        choice: MemoryChoice,
+        framing: Framing,
+        prompt: Prompt,
+        letters: Sequence[Exchange],
+        pinned: Sequence[Exchange],
+    ) -> tuple[Exchange, ...]:
+        """Return what stands before a prompt of these letters, by the settings."""
+        settings = self._settings
+        return stand_before(
+            question(prompt),
+            letters,
+            MemorySettings(choice, settings.memory_texts, settings.memory_tokens),
+            self._count_tokens,
+            pinned=pinned,
+            examples=self._examples(framing),
+        )
 
     def request(
         self, recalled: Recalled, prompt: Prompt, version: VersionFolder | None

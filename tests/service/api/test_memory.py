@@ -81,6 +81,17 @@ def test_the_first_edit_stands_before_the_second_draft(remembering: RunningServi
     assert latest["prompt"] == [{"role": "user", "content": ASKED}]
 
 
+def test_a_letter_that_teaches_harm_stands_before_nothing_unless_it_is_pinned(
+    remembering: RunningService,
+) -> None:
+    agree(remembering, "cat")
+    good = send(remembering, "cat", "Tea?", "Gladly.")
+    cat = send(remembering, "cat", "Coffee?", "xkq vjwpt bzl qowmnr tkd fjghq zpl wrt mvn")
+    assert memory_of(drafted(remembering, "cat")) == [good]
+    remembering.put(f"users/cat/memory/{cat}", {"mark": "pinned"})
+    assert set(memory_of(drafted(remembering, "cat"))) == {good, cat}
+
+
 def test_an_arm_without_memory_has_no_letters(remembering: RunningService) -> None:
     agree(remembering, "chooses")
     edit = send(remembering, "chooses", "Tea?", "Gladly.")

@@ -181,6 +181,7 @@ def test_a_text_that_the_model_cannot_be_taught_is_skipped_with_its_reason_and_t
         held_out: (prompt, None, f"Here.{END}"),
         4: (prompt, None, long),
         6: (prompt, "It is late.", long),
+        7: (prompt, None, "xkq vjwpt bzl qowmnr tkd fjghq zpl wrt mvn"),
     }
     items = [NewItem(*told.get(n, (prompt, None, f"It comes, number {n}."))) for n in range(1, 13)]
     row = trainer.database.write(
@@ -199,7 +200,8 @@ def test_a_text_that_the_model_cannot_be_taught_is_skipped_with_its_reason_and_t
         assert f"{what} contains {END!r}" in str(skipped[number].reason)
     assert "tokens" in str(skipped[4].reason)
     assert "tokens" in str(skipped[6].reason)
-    assert (count, [item.number for item in listed]) == (5, sorted(told)[:2])
+    assert "no words" in str(skipped[7].reason)
+    assert (count, [item.number for item in listed]) == (6, sorted(told)[:2])
 
 
 def test_an_import_keeps_what_it_drafted_and_measures_what_was_held_out(

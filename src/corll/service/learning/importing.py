@@ -28,6 +28,7 @@ from corll.service.store.imports import ImportItem, ImportRow
 from corll.service.store.lineages import Version
 from corll.service.store.rows import new_id
 from corll.text import clean_edit, same_text
+from corll.verdicts.unfit import why_unfit
 
 _AT_ONCE = 8
 _HELD_OUT_SEED = 2**40
@@ -224,6 +225,8 @@ def _check(codec: TokenCodec, item: ImportItem, limit: int | None) -> None:
     for what, text in texts.items():
         codec.check_response(text, what)
         codec.check_fits(prompt_ids, codec.encode_response(text).token_ids)
+    if (reason := why_unfit(item.sent)) is not None:
+        raise InputError(reason)
 
 
 def _drafts(
