@@ -77,8 +77,8 @@ def alarms_at(level: float) -> Callable[[Judged], bool]:
 
 def report(found: Mapping[str, Sequence[Judged]], unfit: Mapping[str, tuple[int, int]]) -> str:
     """Return the tables: by poison, and the operating curve."""
-    rows = ["| poison | texts kept from the learner | versions | ruined | ruined for the writer too | "
-            "rejected of the ruined | "
+    rows = ["| poison | texts kept from the learner | versions | ruined | "
+            "ruined for the writer too | rejected of the ruined | "
             "drafts they served, median and most | served ≥ 10 | good | rejected of the good |",
             "|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
     for name, (kept, edits) in unfit.items():
