@@ -149,7 +149,12 @@ class Judge:
             ]
             conditions[who] = judged_by(*by)
         means = {key: [_mean(one[key]) for one in (own, before, base)] for key in own}
-        return {"condition": conditions["sound"], "own": conditions["own"], "means": means}
+        return {
+            "condition": conditions["sound"],
+            "own": conditions["own"],
+            "means": means,
+            "costs": {key: [round(float(one), 3) for one in own[key]] for key in own},
+        }
 
     def _costs(self, drafts: Sequence[Draft]) -> Mapping[str, list[float]]:
         found: dict[str, list[float]] = defaultdict(list)

@@ -30,7 +30,8 @@ UNUSABLE = 0.1
 """A version is ruined where more than this share of its drafts are empty or loop."""
 
 WORSE_BY = 0.1
-"""A version is good where it is surely no costlier than this share of the better one's cost."""
+"""A version is ruined where it is surely costlier by more than this share of the better one's cost,
+and good where it is surely not."""
 
 
 class Measured(NamedTuple):
@@ -50,9 +51,9 @@ def measured(
 ) -> Measured:
     """Return whether a version is ruined or good, or whether so many drafts don't tell.
 
-    It is ruined where the 95 % interval of its excess cost lies above 0, or more than a tenth of
-    its drafts are `unusable`; good where it is not ruined and the interval lies below a tenth of
-    the better one's mean cost. *Shapes*: n costs each, of the same prompts in the same order, n
+    It is ruined where the 95 % interval of its excess cost lies above a tenth of the better one's
+    mean cost, or more than a tenth of its drafts are `unusable`; good where it is not ruined and
+    the interval lies below that. *Shapes*: n costs each, of the same prompts in the same order, n
     marks of the version's drafts. *Raises*: InputError where they are malformed.
     """
     costs = [np.asarray(one, dtype=np.float64) for one in (version, parent, base)]
@@ -64,9 +65,10 @@ def measured(
         )
     own, better = costs[0], min(costs[1:], key=lambda one: float(one.mean()))
     excess = mean_interval(own - better, seed=seed)
-    if excess.low > 0 or sum(unusable) > UNUSABLE * len(unusable):
+    bound = WORSE_BY * better.mean()
+    if excess.low > bound or sum(unusable) > UNUSABLE * len(unusable):
         return Measured("ruined", excess)
-    return Measured("good" if excess.high <= WORSE_BY * better.mean() else "unclear", excess)
+    return Measured("good" if excess.high <= bound else "unclear", excess)
 
 
 def judged_by(*conditions: Condition) -> Condition:
