@@ -174,7 +174,7 @@ def test_a_text_that_was_continued_is_refused() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(InputError, match="choose one of none, last, nearest"):
+    with pytest.raises(InputError, match="choose one of none, last, nearest, similar"):
         MemorySettings("first")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="most is 0"):
         MemorySettings("last", most=0)

@@ -59,6 +59,13 @@ def test_what_does_not_fit_is_refused(variables: dict[str, str], said: str) -> N
         ServiceSettings.from_environment(variables)
 
 
+def test_a_memory_whose_model_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ServiceSettings.from_environment({"CORLL_MEMORY": "similar"}).memory == "similar"
+    monkeypatch.setattr("corll.memory.meaning.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'corll\[meaning\]'"):
+        ServiceSettings.from_environment({"CORLL_MEMORY": "similar"})
+
+
 def test_a_flag_that_a_service_cannot_heed_is_none_of_its_flags() -> None:
     command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
     done = subprocess.run(

@@ -234,8 +234,8 @@ export interface ChatRequest {
   sign_as?: string | null;
   /** With a frame: words in place of its own, with {message}, and {hint} and {name} where these are given; {sender} is who signed the message. A line whose field is empty is left out. */
   frame_template?: string | null;
-  /** Which letters that the user sent before stand before this request, in place of the server's setting: `last`, `nearest`, `none`. */
-  memory?: "none" | "last" | "nearest" | null;
+  /** Which letters that the user sent before stand before this request, in place of the server's setting: `last`, `nearest`, `similar`, `none`. */
+  memory?: "none" | "last" | "nearest" | "similar" | null;
   /** Text alone. */
   response_format?: TextFormat | null;
   /** False keeps this draft nowhere; left out, consent says what is stored. */

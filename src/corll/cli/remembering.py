@@ -36,7 +36,8 @@ class MemoryFlags(Config):
     memory: MemoryChoice = Field(
         "none",
         description="Which texts that were sent before stand before a prompt, for the model to "
-        "write alike: the last ones, the nearest to what is asked, none.",
+        "write alike: the last ones, the nearest to what is asked by words, those of similar "
+        "meaning (needs the extra `meaning`), none.",
     )
     memory_texts: int = Field(
         _SERVED["memory_texts"].default,

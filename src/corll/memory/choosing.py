@@ -1,4 +1,4 @@
-"""Which past exchanges stand before a request: the newest, or those that are nearest to it."""
+"""Which past exchanges stand before a request: the newest, or those that are like it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from corll.errors import InputError
+from corll.memory import meaning
 from corll.memory.exchanges import Exchange
 from corll.memory.words import search_terms
 
-MemoryChoice = Literal["none", "last", "nearest"]
+MemoryChoice = Literal["none", "last", "nearest", "similar"]
 
 ENOUGH_LETTERS = 3
 """With so many letters of a user's own, examples stand before a request no more."""
@@ -22,7 +23,7 @@ class MemorySettings:
     """Which past exchanges a request is drafted with, how many, and how much they may take.
 
     *Units*: `budget_tokens` in tokens of the model that drafts. *Raises*: InputError for a choice
-    that does not exist, and for numbers below 1.
+    that does not exist or whose model is not installed, and for numbers below 1.
     """
 
     choice: MemoryChoice = "none"
@@ -33,6 +34,8 @@ class MemorySettings:
         if self.choice not in get_args(MemoryChoice):
             known = ", ".join(get_args(MemoryChoice))
             raise InputError(f"There is no memory {self.choice!r}; choose one of {known}.")
+        if self.choice == "similar":
+            meaning.check_available()
         for name in ("most", "budget_tokens"):
             if (value := getattr(self, name)) < 1:
                 raise InputError(
@@ -56,6 +59,7 @@ def choose(
       for `most` edits in turn, and a model's keys and values of that beginning stay of use.
     - `nearest` takes the `most` that match the request best by BM25, the best last, next to the
       request. Of equal matches the later is better, so what matches nothing is as the newest.
+    - `similar` takes those whose meaning is nearest to the request's (`likeness`), the best last.
 
     `count_tokens` is asked for each turn of an exchange; it adds what the chat template puts around
     a turn where the budget shall cover that. The best come first into the budget, whole ones only,
@@ -67,7 +71,8 @@ def choose(
     if settings.choice == "last":
         grown = settings.most + len(past) % settings.most
         return _fitting(reversed(past), grown, settings.budget_tokens, count_tokens)[::-1]
-    best_first = _by_match(past, request)
+    ranked = _by_match if settings.choice == "nearest" else _by_meaning
+    best_first = ranked(past, request)
     return _fitting(best_first, settings.most, settings.budget_tokens, count_tokens)[::-1]
 
 
@@ -137,9 +142,24 @@ def _by_match(past: Sequence[Exchange], request: str) -> Iterable[Exchange]:
     index = bm25s.BM25(backend="numpy")
     index.index((texts, wanted | {"": other}), show_progress=False)
     scores = index.get_scores_from_ids(list(wanted.values()))
+    return _ordered(past, scores.tolist())
+
+
+def _by_meaning(past: Sequence[Exchange], request: str) -> Iterable[Exchange]:
+    """Return exchanges by how near their meaning is to a request's, the nearest first."""
+    return _ordered(past, meaning.likeness(request, [_whole(exchange) for exchange in past]))
+
+
+def _ordered(past: Sequence[Exchange], scores: Sequence[float]) -> Iterable[Exchange]:
+    """Return exchanges by their scores, the highest first, and of equal ones the later."""
     order = sorted(range(len(past)), key=lambda place: (-scores[place], -place))
     return (past[place] for place in order)
 
 
 def _terms(exchange: Exchange) -> list[str]:
-    return search_terms("\n".join(turn["content"] for turn in exchange.turns))
+    return search_terms(_whole(exchange))
+
+
+def _whole(exchange: Exchange) -> str:
+    """Return what was asked and what was sent as one text."""
+    return "\n".join(turn["content"] for turn in exchange.turns)

@@ -189,7 +189,7 @@ class ChatRequest(Generation):
     memory: MemoryChoice | None = Field(
         None,
         description="Which letters that the user sent before stand before this request, in place "
-        "of the server's setting: `last`, `nearest`, `none`.",
+        "of the server's setting: `last`, `nearest`, `similar`, `none`.",
     )
     response_format: TextFormat | None = Field(None, description="Text alone.")
     store: Literal[False] | None = Field(

@@ -27,7 +27,7 @@ from corll.verdicts.unfit import why_unfit
 _SHOW_THE_FRAME = 50
 """From so many of the latest letters is read what recurs in most of them."""
 
-_MOST_READ: dict[MemoryChoice, int] = {"last": _SHOW_THE_FRAME, "nearest": 2_000}
+_MOST_READ: dict[MemoryChoice, int] = {"last": _SHOW_THE_FRAME, "nearest": 2_000, "similar": 200}
 """Of so many of the latest letters some are chosen."""
 
 _ANYTHING = "~"
@@ -59,7 +59,8 @@ class Recall:
         """Return what stands before a prompt of a user; None for one who is not remembered.
 
         `choice` takes the place of the setting. A conversation under way has letters neither
-        before it nor among them: what was said in it is before it already.
+        before it nor among them: what was said in it is before it already. *Raises*: InputError
+        for a choice whose model is not installed.
         """
         choice = self._settings.memory if choice is None else choice
         if user is None or not user.is_remembered or choice == "none" or not is_single(prompt):

@@ -13,7 +13,7 @@ from tyro.conf import Suppress, arg
 
 from corll.config import AUTO, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
-from corll.memory.choosing import MemoryChoice
+from corll.memory.choosing import MemoryChoice, MemorySettings
 from corll.schemas.states import ArmChoice
 
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
@@ -151,8 +151,9 @@ class ServiceSettings(Config):
     memory: MemoryChoice = Field(
         "last",
         description="Which letters that a user sent before stand before a request, for the model "
-        "to write alike: the last ones, the nearest to what is asked, none. Only of users who "
-        "agreed that corll learns from them.",
+        "to write alike: the last ones, the nearest to what is asked by words, those of similar "
+        "meaning (needs the extra `meaning`), none. Only of users who agreed that corll learns "
+        "from them.",
     )
     memory_texts: int = Field(
         3, ge=1, le=32, description="How many of these letters there are, with last up to twice."
@@ -252,6 +253,11 @@ class ServiceSettings(Config):
                 f"num_candidates is {self.coactive.num_candidates}, more than max_choices "
                 f"({self.max_choices}) allows; raise that too"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _remembers(self) -> Self:
+        MemorySettings(self.memory, self.memory_texts, self.memory_tokens)
         return self
 
     @model_validator(mode="after")

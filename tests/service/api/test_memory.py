@@ -162,6 +162,8 @@ def test_a_request_may_say_what_stands_before_it(remembering: RunningService) ->
     assert memory_of(drafted(remembering, "says")) == [kettle, *others]
     assert memory_of(drafted(remembering, "says", memory="none")) == []
     assert memory_of(drafted(remembering, "says", "The kettle?", memory="nearest"))[-1] == kettle
+    meant = drafted(remembering, "says", "Has my parcel with the teapot left?", memory="similar")
+    assert memory_of(meant)[-1] == kettle
     wrong = {"model": "corll", "messages": [{"role": "user", "content": "a"}], "memory": "all"}
     refused = remembering.http.post("/v1/chat/completions", json=wrong)
     assert refused.status_code == 400
