@@ -39,6 +39,7 @@ def names(text: str) -> set[str]:
         ),
         ("Bitte komm nach Hause und bring die Sachen in Ordnung, nach Rücksprache.", ""),
         ("Viele Grüße\nAnna Meyer", "anna meyer"),
+        ("P.S. Bring cups. P.S. Ask J. Finch.", "finch"),
         ("Je vois Claire avec Monsieur Dupont.", "claire dupont"),
     ],
 )
@@ -56,6 +57,8 @@ def test_names_show_by_their_signs(text: str, expected: str) -> None:
         'She said, "Please come."',
         "- Bread\n- Milk\nand eggs",
         "Sehr geehrte Damen und Herren, ich danke Ihnen für das Angebot.",
+        "I'll come in the morning. You're welcome. Hello. We've met. P.S. Don't forget the cups.",
+        "Thank you. P.S. If you can, come early; Yes, You should, and It's fine, We'd say.",
         "我的女儿",
         "",
     ],

@@ -43,10 +43,15 @@ _NO_NAMES = (
         """.split()
     )
 )
+_CONTRACTED = ("n't", "'re", "'ve", "'ll", "'d", "'m")
+_PRONOUNS = frozenset(
+    "you we they he she it if but and or the this that these those there what when where who why "
+    "how your our their his her its for with from not".split()
+)
 _CALLS = _TITLES | GREETINGS
 _PARTICLES = frozenset("de da di do dos du la le van von der den del y and und of".split())
 _ABBREVIATED = re.compile(
-    r"(?:^|[^\w])(?:[^\W\dIi]|mr|mrs|ms|dr|prof|st|fam|hr|fr|nr|no|e\.g|i\.e|z\.b|u\.a|ca|inc|ltd|co|vs)\.$",
+    r"(?:^|[^\w])(?:(?<!p\.)[^\W\dIi]|mr|mrs|ms|dr|prof|st|fam|hr|fr|nr|no|e\.g|i\.e|z\.b|u\.a|ca|inc|ltd|co|vs)\.$",
     re.IGNORECASE,
 )
 _WRAPPED = 45
@@ -161,7 +166,8 @@ def _joined(text: str, words: Sequence[Word], names: Set[str]) -> list[str]:
 
 def may_be_name(key: str) -> bool:
     """Say whether a word that has a capital may be a name by its form."""
-    return len(key) > 1 and key not in _NO_NAMES and not key[0].isdigit()
+    is_no_name = key in _NO_NAMES or key in _PRONOUNS or key.endswith(_CONTRACTED)
+    return len(key) > 1 and not is_no_name and not key[0].isdigit()
 
 
 def bare(key: str) -> str:
