@@ -178,7 +178,7 @@ def _all_targets(drafts: Drafts, arm: ArmKey) -> list[_Target]:
         _shares(drafts, arm, "leaked facts, share of drafts", _leaks),
         _changed_taste(drafts, arm),
         _Target("ruined versions caught", "before their tenth draft in 95 %", "", None),
-        _Target("good versions rejected", "at most 1 in 100", "", None),
+        _rejections(drafts, arm),
         _Target("edit to serving", "at most 5 s p95 with bf16, 15 s without", "", None),
     ]
 
@@ -255,6 +255,17 @@ def _changed_taste(drafts: Drafts, arm: ArmKey) -> _Target:
     times = Estimate.of(after.value / before.value, after.draws / before.draws)
     said = f"{before} over 31–40, {after} over 51–60: {times}"
     return _Target(quantity, wanted, said, times.value <= 1.2, "by edit 50")
+
+
+def _rejections(drafts: Drafts, arm: ArmKey) -> _Target:
+    """Return how many versions were rejected, though their writers are sound."""
+    lines = [line for writer in drafts.writers for line in drafts.of(writer, arm)]
+    made = [line for line in lines if line.get("made")]
+    quantity, wanted = "versions of these sound writers rejected", "at most 1 in 100"
+    if not made:
+        return _Target(quantity, wanted, "", None)
+    rejected = sum(bool(line["rejected"]) for line in made)
+    return _Target(quantity, wanted, f"{rejected} of {len(made)}", 100 * rejected <= len(made))
 
 
 def _of_writers(drafts: Drafts, compare: Callable[[str], Estimate | None]) -> dict[str, Estimate]:

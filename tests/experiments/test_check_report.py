@@ -155,6 +155,7 @@ def test_the_report_says_what_was_worked_by_hand() -> None:
     assert target(text, "leaked facts")[2:4] == ["+0.0% (+0.0% to +0.0%)", "**met**"]
     assert target(text, "a taste changed")[3] == "not measured"
     assert target(text, "ruined versions")[3] == "not measured"
+    assert target(text, "versions of these sound writers")[2:4] == ["2 of 80", "missed"]
 
 
 @pytest.mark.parametrize(("share", "said"), [(1, "**met**"), (2, "missed")])
