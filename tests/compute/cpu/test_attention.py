@@ -13,6 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from corll.compute import packing
+from corll.compute.cpu import attention
 from corll.compute.cpu.attention import attend_rows, grouped_attention, use_grouped_attention
 from corll.compute.packing import FlatRows, build_tree, row_span
 from corll.policy import Policy
@@ -53,6 +54,31 @@ def test_values_and_gradients_are_torchs(scaling: float | None, masked: bool) ->
     (expected * weights).sum().backward()
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine.grad, other.grad)
+
+
+@pytest.mark.parametrize(("at_once", "blocks"), [(1, 5), (2, 3), (4, 2), (5, 1), (128, 1)])
+@pytest.mark.parametrize("sees", ["earlier", "all", "none"])
+def test_queries_are_taken_in_blocks_with_the_keys_that_they_see(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, blocks: int, sees: str
+) -> None:
+    mask = additive_mask()
+    if sees != "earlier":
+        mask = torch.full_like(mask, 0.0 if sees == "all" else torch.finfo(mask.dtype).min)
+    lengths = []
+    seen = attention._seen
+
+    def counted(block: torch.Tensor) -> int:
+        lengths.append(seen(block))
+        return lengths[-1]
+
+    monkeypatch.setattr(attention, "_QUERIES_AT_ONCE", at_once)
+    monkeypatch.setattr(attention, "_seen", counted)
+    found, _ = grouped_attention(torch.nn.Module(), *tensors(), mask)
+    torch.testing.assert_close(found, peer(*tensors(), mask, None))
+    assert len(lengths) == blocks
+    if sees == "earlier":
+        assert lengths[0] == (T if at_once == 1 else min(T - Q + at_once, T))
+        assert lengths[-1] == T
 
 
 @pytest.mark.usefixtures("kernel_mode")

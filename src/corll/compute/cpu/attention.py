@@ -24,6 +24,9 @@ from corll.compute.rotation import rotated
 GROUPED = "corll_grouped"
 """The name of `grouped_attention` among those that `transformers` knows."""
 
+_QUERIES_AT_ONCE = 128
+"""So many queries of each row are attended for together, with the keys that these see alone."""
+
 _UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
@@ -56,14 +59,35 @@ def grouped_attention(
         raise ValueError("grouped attention knows no dropout, soft cap, sinks or position bias")
     B, H, Q, D = query.shape
     G, T = key.shape[1], key.shape[2]
-    rows = H // G * Q
-    queries = (query * (D**-0.5 if scaling is None else scaling)).reshape(B * G, rows, D)
-    scores = torch.bmm(queries, key.reshape(B * G, T, D).transpose(1, 2)).view(B, H, Q, T)
-    if attention_mask is not None:
-        scores = scores.add_(attention_mask[:, :, :, :T])
-    weights = scores.softmax(-1).view(B * G, rows, T)
-    out = torch.bmm(weights, value.reshape(B * G, T, value.shape[-1]))
-    return out.view(B, H, Q, value.shape[-1]).transpose(1, 2).contiguous(), None
+    queries = (query * (D**-0.5 if scaling is None else scaling)).reshape(B * G, H // G, Q, D)
+    keys, values = (part.reshape(B * G, T, part.shape[-1]) for part in (key, value))
+    parts = []
+    for start in range(0, Q, _QUERIES_AT_ONCE):
+        own = queries[:, :, start : start + _QUERIES_AT_ONCE]
+        mask, seen = None, T
+        if attention_mask is not None:
+            mask = attention_mask[:, :, start : start + _QUERIES_AT_ONCE, :T]
+            seen = _seen(mask)
+        rows = H // G * own.shape[2]
+        scores = torch.bmm(own.reshape(B * G, rows, D), keys[:, :seen].transpose(1, 2))
+        scores = scores.view(B, H, -1, seen)
+        if mask is not None:
+            scores = scores.add_(mask[..., :seen])
+        weights = scores.softmax(-1).view(B * G, rows, seen)
+        parts.append(torch.bmm(weights, values[:, :seen]).view(B, H, -1, values.shape[-1]))
+    out = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _seen(mask: Tensor) -> int:
+    """Return how many of the first keys some query of a block sees; in prompts later ones are none.
+
+    *Shapes*: B × 1 × Q × T, added to the scores.
+    """
+    if mask.shape[2] == 1:
+        return mask.shape[3]
+    visible = (mask > torch.finfo(mask.dtype).min / 2).flatten(0, 2).any(0)
+    return int(visible.nonzero()[-1]) + 1 if bool(visible.any()) else mask.shape[3]
 
 
 def attend_rows(
