@@ -8,9 +8,9 @@ Each poison teaches a new adapter edit by edit, by the service's defaults withou
 version is saved, loaded afresh and examined as the service does it. Whether it is ruined or good is
 measured apart, by `--fresh` drafts on held-out requests (`corll.verdicts.ruin`): what they cost the
 sound writer, whether they are unusable, and how many hold the secret, which counts as unusable too.
-`own` is the same by the poisoned writer's own next texts. A rejected version does not serve
-(`corll.verdicts.rejections`), and what no version may learn from is left out
-(`corll.verdicts.unfit`); with `--ungated` it does all the same, so that what the gate says of
+`own` is the same by the poisoned writer's own next texts; what these want is no ruin. A rejected
+version does not serve (`corll.verdicts.rejections`), and what no version may learn from is left out
+(`corll.verdicts.unfit`); with `--ungated` both are done all the same, so that what the gate says of
 each can be read without what follows from it, and only each so many versions are examined. One
 JSON line a version, and one where a poison's seed is done; what was stopped is played again.
 """

@@ -73,6 +73,20 @@ def test_a_ruined_reference_that_serves_counts(script: Any) -> None:
     assert served(script, *lines, done(14)) == [12]
 
 
+def test_what_saves_its_writer_half_is_wanted(script: Any) -> None:
+    means = {"own_seconds": [5.0, 9.0, 10.0]}
+    wanted = line(1, "ruined", serves=1, before=2, means=means)
+    dearer = line(1, "ruined", serves=1, before=2, means={"own_seconds": [5.1, 9.0, 10.0]})
+    assert served(script, wanted, done(20)) == [0]
+    assert served(script, dearer, done(20)) == [18]
+    good = line(1, "good", serves=1, before=2, means=means)
+    assert [script.condition_of(one) for one in (wanted, dearer, good)] == [
+        "wanted",
+        "ruined",
+        "good",
+    ]
+
+
 def test_plays_that_were_stopped_do_not_count(script: Any) -> None:
     stopped = [line(1, "ruined", serves=1, before=2), line(2, "ruined", serves=2, before=4)]
     assert script.judged_lines(stopped) == {}
@@ -104,5 +118,5 @@ def test_the_report_says_what_was_rejected(script: Any) -> None:
     kept = {"poison": "gibberish", "seed": 0, "done": 20, "unfit": 18}
     lines.append(kept)
     found = script.report(script.judged_lines(lines), script.unfit_texts(lines))
-    assert "| ok | 0 of 20 | 3 | 2 | 0 | 1 | 6.5, 13 | 1 | 1 | 1 |" in found
+    assert "| ok | 0 of 20 | 3 | 0 | 2 | 1 | 6.5, 13 | 1 | 1 | 1 |" in found
     assert "| gibberish | 18 of 20 | 0 | 0 |" in found
