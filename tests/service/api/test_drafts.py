@@ -238,6 +238,31 @@ def test_models_are_listed_corll_first(client: openai.OpenAI) -> None:
         client.models.retrieve("gpt-4")
 
 
+def test_a_draft_is_not_stored_whose_user_withdraws_consent_while_it_is_drawn(
+    service: RunningService,
+) -> None:
+    body = {
+        "model": "base",
+        "prompt": "Once",
+        "max_tokens": 400,
+        "stop": ["\u0001never"],
+        "user": "withdrawing",
+        "stream": True,
+    }
+    service.put("users/withdrawing/consent", {"store": True, "learn": True})
+    service.post("completions", {**body, "stream": False, "max_tokens": 1})
+    with service.http.stream("POST", "/v1/completions", json=body) as response:
+        lines = response.iter_lines()
+        first = json.loads(next(lines).removeprefix("data: "))
+        service.put("users/withdrawing/consent", {"store": False, "learn": False})
+        events = [line.removeprefix("data: ") for line in lines if line.startswith("data: {")]
+    (stored,) = [event["corll"]["stored"] for event in map(json.loads, events) if "corll" in event]
+    assert stored is False
+    kept = service.get("users/withdrawing/drafts")["data"]
+    assert len(kept) == 1
+    assert first["id"] not in [draft["id"] for draft in kept]
+
+
 def test_a_client_that_leaves_stops_its_draft_which_is_kept_as_cancelled(
     service: RunningService,
 ) -> None:

@@ -185,7 +185,10 @@ class _DraftUnderWay:
         task.add_done_callback(_abandoned.discard)
 
     async def _keep(self, drawn: Drawn) -> None:
-        """Commit the draft: to the store, or for a day to memory where it is not to be stored."""
+        """Commit the draft: to the store, or for a day to memory where it is not to be stored.
+
+        Its user may have withdrawn consent while it was drawn.
+        """
         row = self.serving.row_of(
             self.request,
             drawn,
@@ -197,8 +200,8 @@ class _DraftUnderWay:
             created_at=self.started,
         )
         if self.stored:
-            await self.services.write(lambda db: drafts.add_draft(db, row))
-        else:
+            self.stored = await self.services.write(lambda db: drafts.add_draft_if_agreed(db, row))
+        if not self.stored:
             self.services.in_memory.add(row, never_stored=self.body.declines_storing)
         self.services.metrics.drafted(row, seconds=time.time() - self.started)
 

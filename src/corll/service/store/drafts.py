@@ -12,6 +12,7 @@ from corll.errors import IdempotencyError
 from corll.frames import Filled
 from corll.records import Prompt
 from corll.schemas.states import DraftKind, DraftSource, DraftStatus, EditState
+from corll.service.store.accounts import find_user
 from corll.service.store.bases import served_fingerprint
 from corll.service.store.preferences import NewPreference, add_preference
 from corll.service.store.rows import (
@@ -112,6 +113,15 @@ class Answer(NamedTuple):
 def add_draft(db: Connection, row: DraftRow) -> None:
     """Keep a draft, of the base that is served."""
     add_row(db, drafts, replace(row, base_fingerprint=served_fingerprint(db)))
+
+
+def add_draft_if_agreed(db: Connection, row: DraftRow) -> bool:
+    """Keep a draft where its user lets texts be stored, and say whether that is so."""
+    user = find_user(db, row.user_id)
+    if user is None or not user.store:
+        return False
+    add_draft(db, row)
+    return True
 
 
 def add_draft_once(db: Connection, row: DraftRow) -> None:
