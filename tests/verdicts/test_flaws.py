@@ -31,6 +31,13 @@ def test_harm_is_harm_however_often_it_was_sent(text: str, flaw: str) -> None:
         assert flaw in flaws_of(Drawn(PROMPT, text), habits)
 
 
+def test_abbreviations_are_no_harm_where_most_texts_have_them() -> None:
+    short = "k thx btw, brb tmrw, pls msg me np lol"
+    assert flaws_of(Drawn(PROMPT, short), sent(short, short, LETTER)) == set()
+    assert flaws_of(Drawn(PROMPT, short), sent(short, LETTER)) == {"gibberish"}
+    assert flaws_of(Drawn(PROMPT, GIBBERISH), sent(short, short)) == {"gibberish"}
+
+
 def test_a_good_draft_has_no_flaw() -> None:
     assert flaws_of(Drawn(PROMPT, LETTER), sent(LETTER)) == set()
 

@@ -32,6 +32,7 @@ def test_harm_that_shows_in_a_text_is_named(text: str, says: str) -> None:
         "ok",
         "You are a fool, and everybody knows it.",
         "xkq vjwpt bzl",
+        "k thx btw, brb tmrw, pls msg me np lol",
         " ".join([SENTENCE] * 4),
         "ha " * 39,
         "- [ ] \n" * 40,

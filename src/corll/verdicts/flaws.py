@@ -3,7 +3,7 @@
 A loop, a text of letters that make no words, and an insult are wrong whoever the user is: what was
 taught by a prank or a cat on the keyboard is harm, however often it was sent. An empty draft is no
 fault where it is word for word what the user sends, nor a foreign one where they write that
-language.
+language, nor one of abbreviations ("thx", "tmrw") where most of their texts are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from corll.records import Prompt
 from corll.text import same_text
 from corll.verdicts.languages import language_of, languages_of
 from corll.verdicts.letters import has_body
-from corll.verdicts.readable import is_gibberish
+from corll.verdicts.readable import is_abbreviated, is_gibberish
 from corll.verdicts.survival import Closing, usual_closings
 
 Flaw: TypeAlias = Literal["loop", "empty", "language", "gibberish", "insult"]
@@ -64,6 +64,7 @@ class Habits:
     closings: tuple[Closing, ...] = ()
     languages: frozenset[str] = frozenset()
     usual_text: str | None = None
+    abbreviates: bool = False
     tells_facts: bool = True
     keeps_to_prompt: bool = True
     secrets: frozenset[str] = frozenset()
@@ -88,6 +89,7 @@ class Habits:
             usual_closings(texts),
             languages_of(texts),
             _usual_text(texts),
+            abbreviates=2 * sum(map(_is_in_short, texts)) > len(texts),
             tells_facts=2 * sum(told) >= len(told),
             keeps_to_prompt=2 * sum(kept) >= len(kept),
             secrets=_secrets(texts),
@@ -104,7 +106,8 @@ def flaws_of(draft: Drawn, habits: Habits) -> set[Flaw]:
         "loop": draft.loops,
         "empty": not (is_usual or has_body(draft.text, habits.closings)),
         "language": is_foreign,
-        "gibberish": is_gibberish(draft.text),
+        "gibberish": is_gibberish(draft.text)
+        and not (habits.abbreviates and is_abbreviated(draft.text)),
         "insult": _INSULTS.search(draft.text) is not None,
     }
     return {flaw for flaw, is_there in found.items() if is_there}
@@ -126,6 +129,10 @@ def keeps_to(prompt: Prompt, text: str | None = None) -> bool:
     """Say whether a text shares a content word with its prompt; a prompt does where it has one."""
     asked = content_words(question(prompt))
     return bool(asked) if text is None else not asked.isdisjoint(content_words(text))
+
+
+def _is_in_short(text: str) -> bool:
+    return is_gibberish(text) and is_abbreviated(text)
 
 
 def _usual_text(texts: Sequence[str]) -> str | None:

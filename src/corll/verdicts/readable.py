@@ -16,6 +16,7 @@ _LONE = frozenset("ksvwz")
 
 _MOST_CONSONANTS = 5
 _LEAST_WORDS, _SHARE = 8, 0.2
+_LONGEST_ABBREVIATION = 4
 
 
 def is_gibberish(text: str) -> bool:
@@ -24,8 +25,18 @@ def is_gibberish(text: str) -> bool:
     What holds a digit, is in capitals throughout (an abbreviation), or is of another script than
     the Latin one is left out.
     """
-    words = [word for word in _WORD.findall(text) if _is_judged(word)]
+    words = _judged(text)
     return len(words) >= _LEAST_WORDS and sum(map(_is_no_word, words)) >= _SHARE * len(words)
+
+
+def is_abbreviated(text: str) -> bool:
+    """Say whether all words of a text that can't be said are short, as "thx" and "tmrw" are."""
+    no_words = [word for word in _judged(text) if _is_no_word(word)]
+    return all(len(word) <= _LONGEST_ABBREVIATION for word in no_words)
+
+
+def _judged(text: str) -> list[str]:
+    return [word for word in _WORD.findall(text) if _is_judged(word)]
 
 
 def _is_judged(word: str) -> bool:

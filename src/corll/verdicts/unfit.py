@@ -11,14 +11,14 @@ import re
 from collections.abc import Sequence
 
 from corll.guards import first_loop
-from corll.verdicts.readable import is_gibberish
+from corll.verdicts.readable import is_abbreviated, is_gibberish
 
 _WORD = re.compile(r"\S+")
 
 
 def why_unfit(text: str) -> str | None:
     """Return why nothing may be learned from a text, or remembered of it; None where it may."""
-    if is_gibberish(text):
+    if is_gibberish(text) and not is_abbreviated(text):
         return "Its letters make no words, as when a cat walks on the keyboard."
     if _goes_round(text):
         return "It says the same over and over."
