@@ -194,7 +194,8 @@ class Session:
             return
         row.searched = whole
         told = len(job.seen_text) + row.told
-        new = [leak for leak in job.leaks(whole) if leak.start >= told]
+        row.leaks = job.leaks(whole)
+        new = [leak for leak in row.leaks if leak.start >= told]
         if new and job.can_resume:
             job.leaking |= {leak.exchange_id for leak in new}
             row.resumes = True
@@ -217,7 +218,8 @@ class Session:
     @staticmethod
     def _look_for_leaks(row: _Row, job: DraftJob) -> None:
         """Find facts of past letters in a candidate; where it can be drawn anew it is unusable."""
-        row.leaks = job.leaks(row.text)
+        if row.text != row.searched:
+            row.leaks = job.leaks(row.text)
         if row.leaks and job.can_redraw:
             row.unusable = True
             job.leaking |= {leak.exchange_id for leak in row.leaks}
