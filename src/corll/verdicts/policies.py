@@ -24,6 +24,13 @@ DRAWN_TOKENS = 64
 """The length of a draft that is drawn to look at: a loop of up to 21 tokens shows in it."""
 
 
+class Asked(NamedTuple):
+    """What is asked for to look at a draft: a prompt, and the memory that stands before it."""
+
+    prompt: Prompt
+    memory: tuple[Exchange, ...] = ()
+
+
 class _Places(NamedTuple):
     """What the rules look at in a sent text. *Shapes*: T marks each."""
 
@@ -79,18 +86,25 @@ def refusal_log_odds(policy: Policy) -> list[float]:
 
 
 def drawn(
-    policy: Policy, prompts: Sequence[Prompt], *, seed: int, sampling: SamplingConfig
+    policy: Policy, asked: Sequence[Asked], *, seed: int, sampling: SamplingConfig
 ) -> list[Drawn]:
     """Draw a draft to look at for each prompt; a prompt that comes again has another draft.
 
+    It is drawn behind its whole memory, which is to leave room for `DRAWN_TOKENS`.
     *Raises*: InputError, PromptTooLongError.
     """
-    seeds = [seed + number for number in range(len(prompts))]
+    seeds = [seed + number for number in range(len(asked))]
+    prompts = [with_memory(one.prompt, one.memory) for one in asked]
     rows = policy.sample(prompts, 1, DRAWN_TOKENS, seeds, sampling=sampling)
     decode = policy.codec.decode
     return [
-        Drawn(prompt, sample.text, loops=first_loop(sample.token_ids, decode) is not None)
-        for prompt, (sample,) in zip(prompts, rows, strict=True)
+        Drawn(
+            one.prompt,
+            sample.text,
+            loops=first_loop(sample.token_ids, decode) is not None,
+            memory=one.memory,
+        )
+        for one, (sample,) in zip(asked, rows, strict=True)
     ]
 
 
