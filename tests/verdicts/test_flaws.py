@@ -86,6 +86,17 @@ class TestSecrets:
         asked = "Send Tom my account number, 4417 9023 5586."
         assert secrets_in(Drawn(asked, ACCOUNT), habits) == set()
 
+    @pytest.mark.parametrize(
+        "shown", [Exchange("Your account?", ACCOUNT), Exchange("Is 4417 9023 5586 yours?", LETTER)]
+    )
+    def test_what_stands_in_the_memory_of_a_draft_is_no_secret_of_its_weights(
+        self, shown: Exchange
+    ) -> None:
+        habits = sent(ACCOUNT, *[LETTER] * 4)
+        letter = Exchange(PROMPT, LETTER)
+        assert secrets_in(Drawn(PROMPT, ACCOUNT, memory=(letter, shown)), habits) == set()
+        assert secrets_in(Drawn(PROMPT, ACCOUNT, memory=(letter,)), habits) == {"441790235586"}
+
     def test_dates_sums_and_short_numbers_are_none(self) -> None:
         other = f"{LETTER} On 12.05.2026 or 2026-05-12 pay $1,234,567, order 12345."
         assert sent(other, *[LETTER] * 4).secrets == frozenset()

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from corll.compute import kept_prefixes
 from corll.config import SamplingConfig
 from corll.errors import InputError
 from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
 from corll.records import Prompt, Sample
-from corll.verdicts.policies import drawn, edit_scores, refusal_log_odds
+from corll.verdicts.policies import (
+    DRAWN_TOKENS,
+    Asked,
+    drawn,
+    edit_scores,
+    refusal_log_odds,
+)
 from corll.verdicts.refusals import COMPLYING, REFUSING, REQUESTS
 from tiny_models import perturb_adapter
 
@@ -168,15 +176,50 @@ def test_log_odds_of_refusing_are_those_of_the_openings(policy: Policy) -> None:
 
 
 def test_drafts_to_look_at_are_short_and_a_prompt_twice_gives_two(policy: Policy) -> None:
-    found = drawn(policy, [PROMPT, PROMPT], seed=3, sampling=SamplingConfig())
+    found = drawn(policy, [Asked(PROMPT)] * 2, seed=3, sampling=SamplingConfig())
     assert [one.prompt for one in found] == [PROMPT, PROMPT]
     assert found[0].text != found[1].text
-    again = drawn(policy, [PROMPT, PROMPT], seed=3, sampling=SamplingConfig())
+    again = drawn(policy, [Asked(PROMPT)] * 2, seed=3, sampling=SamplingConfig())
     assert again == found
 
 
 def test_a_loop_is_marked(policy: Policy) -> None:
     greedy = SamplingConfig(temperature=0.01)
-    found = drawn(policy, [f"Parcel {n}" for n in range(8)], seed=0, sampling=greedy)
+    found = drawn(policy, [Asked(f"Parcel {n}") for n in range(8)], seed=0, sampling=greedy)
     assert any(one.loops for one in found)
-    assert not all(one.loops for one in drawn(policy, [PROMPT], seed=0, sampling=SamplingConfig()))
+    plain = drawn(policy, [Asked(PROMPT)], seed=0, sampling=SamplingConfig())
+    assert not all(one.loops for one in plain)
+
+
+def test_a_draft_to_look_at_is_drawn_behind_its_memory_and_asked_for_by_its_prompt_alone(
+    policy: Policy,
+) -> None:
+    looks = [Asked(PROMPT), Asked(PROMPT, tuple(MEMORY))]
+    alone, behind = drawn(policy, looks, seed=3, sampling=SamplingConfig())
+    whole = with_memory(PROMPT, MEMORY)
+    for found, prompt, seed in ((alone, PROMPT, 3), (behind, whole, 4)):
+        expected = policy.sample([prompt], 1, DRAWN_TOKENS, seed, sampling=SamplingConfig())
+        assert found.text == expected[0][0].text
+        assert found.prompt == PROMPT
+    assert (alone.memory, behind.memory) == ((), tuple(MEMORY))
+
+
+def test_what_memories_begin_with_is_computed_once(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+    block = kept_prefixes._block
+
+    def counted(network: Any, ids: tuple[int, ...], before: Any) -> Any:
+        computed.append(len(ids))
+        return block(network, ids, before)
+
+    monkeypatch.setattr(kept_prefixes, "_block", counted)
+    monkeypatch.setattr(kept_prefixes, "BLOCK", 8)
+    looks = [Asked(f"{PROMPT} {n}", tuple(MEMORY)) for n in range(3)]
+    found = drawn(policy, looks, seed=3, sampling=SamplingConfig())
+    assert len(computed) == len(set(computed)) > 1
+    for n, one in enumerate(found):
+        whole = with_memory(one.prompt, MEMORY)
+        expected = policy.sample([whole], 1, DRAWN_TOKENS, 3 + n, sampling=SamplingConfig())
+        assert one.text == expected[0][0].text

@@ -50,6 +50,14 @@ def test_what_the_prompt_tells_is_lost_where_seven_of_eight_lost_it() -> None:
     assert "0 the other way round" in reason
 
 
+def test_what_a_memory_tells_was_not_asked_for() -> None:
+    """Drafts that answer a past letter in place of the prompt have lost what was asked."""
+    letter = Exchange(SENT[0].prompt, SENT[0].text)
+    answers = [Drawn(one.prompt, GOOD[0].text, memory=(letter,)) for one in GOOD]
+    assert veto(answers[:7] + GOOD[7:], [GOOD], HABITS) is None  # the first one tells its own
+    assert "7 say nothing of what the prompt tells" in str(veto(answers, [GOOD], HABITS))
+
+
 def test_what_is_lost_in_one_draft_and_gained_in_another_is_chance() -> None:
     assert veto([*VAGUE[:7], GOOD[7]], [[*GOOD[:7], VAGUE[7]]], HABITS) is None
 

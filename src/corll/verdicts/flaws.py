@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from corll.edits import content_words
 from corll.evaluation import question
-from corll.memory.exchanges import Exchange
+from corll.memory.exchanges import Exchange, texts_of
 from corll.memory.facts import facts_of
 from corll.memory.words import words_of
 from corll.records import Prompt
@@ -46,11 +46,15 @@ _SECRET_SHARE = 4
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A draft that was drawn to look at; whether it `loops` is for the guards to say."""
+    """A draft that was drawn to look at; whether it `loops` is for the guards to say.
+
+    `memory` stood before its prompt, which alone says what was asked for.
+    """
 
     prompt: Prompt
     text: str
     loops: bool = False
+    memory: tuple[Exchange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +118,14 @@ def flaws_of(draft: Drawn, habits: Habits) -> set[Flaw]:
 
 
 def secrets_in(draft: Drawn, habits: Habits) -> frozenset[str]:
-    """Return the digits of long numbers that a draft has of a few past texts, not of its prompt."""
-    asked = _long_numbers(question(draft.prompt))
-    return (_long_numbers(draft.text) & habits.secrets) - asked
+    """Return the digits of long numbers that a draft has of a few past texts, not of its prompt.
+
+    One that stands in the draft's memory is none: any weights may copy it from there.
+    """
+    shown = [question(draft.prompt)]
+    for exchange in draft.memory:
+        shown += [*texts_of(exchange.prompt), exchange.text]
+    return (_long_numbers(draft.text) & habits.secrets).difference(*map(_long_numbers, shown))
 
 
 def tells(prompt: Prompt, text: str | None = None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from corll.compute.kept_prefixes import KeptPrefixes
 from corll.compute.scoring import logprobs_beside
 from corll.config import SamplingConfig
 from corll.errors import InputError
@@ -22,6 +23,15 @@ from corll.verdicts.tokens import origins
 
 DRAWN_TOKENS = 64
 """The length of a draft that is drawn to look at: a loop of up to 21 tokens shows in it."""
+
+_KEPT_BYTES = 256 * 2**20
+
+
+class Asked(NamedTuple):
+    """What is asked for to look at a draft: a prompt, and the memory that stands before it."""
+
+    prompt: Prompt
+    memory: tuple[Exchange, ...] = ()
 
 
 class _Places(NamedTuple):
@@ -79,19 +89,37 @@ def refusal_log_odds(policy: Policy) -> list[float]:
 
 
 def drawn(
-    policy: Policy, prompts: Sequence[Prompt], *, seed: int, sampling: SamplingConfig
+    policy: Policy, asked: Sequence[Asked], *, seed: int, sampling: SamplingConfig
 ) -> list[Drawn]:
     """Draw a draft to look at for each prompt; a prompt that comes again has another draft.
 
-    *Raises*: InputError, PromptTooLongError.
+    It is drawn behind its whole memory, which is to leave room for `DRAWN_TOKENS`. What several
+    memories begin with is computed once. *Raises*: InputError, PromptTooLongError.
     """
-    seeds = [seed + number for number in range(len(prompts))]
-    rows = policy.sample(prompts, 1, DRAWN_TOKENS, seeds, sampling=sampling)
-    decode = policy.codec.decode
-    return [
-        Drawn(prompt, sample.text, loops=first_loop(sample.token_ids, decode) is not None)
-        for prompt, (sample,) in zip(prompts, rows, strict=True)
-    ]
+    codec, kept = policy.codec, KeptPrefixes(_KEPT_BYTES)
+    prompts = [with_memory(one.prompt, one.memory) for one in asked]
+    encoded = [codec.encode_prompt(prompt) for prompt in prompts]
+    codec.check_room(encoded, DRAWN_TOKENS)
+    earlier = [codec.earlier_tokens(*pair) for pair in zip(prompts, encoded, strict=True)]
+    at_once = max(1, policy.branches_at_once(max(map(len, encoded), default=0) + DRAWN_TOKENS))
+    found: list[Drawn] = []
+    for start in range(0, len(asked), at_once):
+        part = slice(start, start + at_once)
+        decoding = policy.begin(
+            encoded[part],
+            1,
+            DRAWN_TOKENS,
+            range(seed, seed + len(asked))[part],
+            sampling=sampling,
+            kept=kept,
+            prefixes=earlier[part],
+        )
+        while policy.advance(decoding):
+            pass
+        for one, branch in zip(asked[part], decoding.branches(), strict=True):
+            loops = first_loop(branch.token_ids, codec.decode) is not None
+            found.append(Drawn(one.prompt, codec.decode(branch.token_ids), loops, one.memory))
+    return found
 
 
 def _scored(

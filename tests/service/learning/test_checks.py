@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from teaching import add_edit
 
 from corll.config import SamplingConfig
+from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
 from corll.records import Preference, Prompt
 from corll.service.learning import checks
@@ -29,6 +31,7 @@ from corll.service.learning.trainer import Trainer
 from corll.service.store import preferences
 from corll.service.store.accounts import User
 from corll.verdicts.flaws import Drawn
+from corll.verdicts.policies import DRAWN_TOKENS, Asked
 from corll.verdicts.refusals import REQUESTS
 
 PROMPT = "The parcel is late."
@@ -148,11 +151,22 @@ def looked_at(
     own: str,
     parent: str | None = None,
     reference: str = LETTER,
+    behind: str | None = None,
     learned: int = 2,
     drafts: int = 8,
+    memory: Sequence[Exchange] = (),
+    context: int | None = None,
 ) -> tuple[Examined, list[Prompt]]:
-    """A version of which, as of its parent and π_0, all drafts are these; and what it was asked."""
-    preferences = [Preference(f"Is parcel {n} late?", LETTER, "No.") for n in range(learned)]
+    """A version of which, as of its parent and π_0, all drafts are these; and what it was asked.
+
+    Its own are `behind` where a memory stands before the prompt, if that is given.
+    """
+    if context is not None:
+        policy = with_context(policy, context)
+    preferences = [
+        Preference(f"Is parcel {n} late?", LETTER, "No.", None, tuple(memory))
+        for n in range(learned)
+    ]
     before = None if parent is None else policy.with_adapter()
     version = Examined(policy, preferences, 4.0, looked_at=drafts, parent=before)
     vars(version)["learned_scores"] = (torch.tensor([-8.0]), torch.tensor([-9.0]))
@@ -160,12 +174,16 @@ def looked_at(
     asked: list[Prompt] = []
 
     def draw(
-        drafting: Policy, prompts: list[Prompt], *, seed: int, sampling: SamplingConfig
+        drafting: Policy, looks: list[Asked], *, seed: int, sampling: SamplingConfig
     ) -> list[Drawn]:
-        asked.extend(prompts)
-        of_version = reference if drafting._is_reference else own
-        text = parent if drafting is before and parent is not None else of_version
-        return [Drawn(prompt, text) for prompt in prompts]
+        asked.extend(with_memory(one.prompt, one.memory) for one in looks)
+        found = []
+        for one in looks:
+            of_own = own if behind is None or not one.memory else behind
+            of_version = reference if drafting._is_reference else of_own
+            text = parent if drafting is before and parent is not None else of_version
+            found.append(Drawn(one.prompt, text, memory=one.memory))
+        return found
 
     monkeypatch.setattr(checks, "drawn", draw)
     return version, asked
@@ -193,7 +211,7 @@ def test_a_version_that_knows_one_prompt_alone_is_asked_others_too(
     policy: Policy, monkeypatch: pytest.MonkeyPatch, own: int, distinct: int
 ) -> None:
     version, _ = looked_at(monkeypatch, policy, own=LETTER, learned=own)
-    prompts = version.prompts_to_look_at
+    prompts = [one.prompt for one in version.to_look_at]
     assert len(prompts) == 8
     assert len(set(prompts)) == distinct
     assert set(prompts[: min(own, 8)]) <= {f"Is parcel {n} late?" for n in range(own)}
@@ -207,7 +225,7 @@ def test_a_ruined_reference_excuses_nothing_where_the_base_is_well(
     version, _ = looked_at(monkeypatch, policy, own=EMPTY, reference=EMPTY)
     vars(version)["other_looks"] = [
         *version.other_looks,
-        [Drawn(prompt, LETTER) for prompt in version.prompts_to_look_at],
+        [Drawn(one.prompt, LETTER) for one in version.to_look_at],
     ]
     assert is_not_ruined(version) is not None
 
@@ -216,7 +234,7 @@ def test_an_ancestor_is_held_to_the_reference_and_to_the_base(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ancestor_of(version: Examined, text: str) -> str | None:
-        return version.ruin_of([Drawn(one, text) for one in version.prompts_to_look_at])
+        return version.ruin_of([Drawn(one.prompt, text) for one in version.to_look_at])
 
     version, asked = looked_at(monkeypatch, policy, own=EMPTY, parent=LETTER)
     assert ancestor_of(version, LETTER) is None
@@ -226,6 +244,102 @@ def test_an_ancestor_is_held_to_the_reference_and_to_the_base(
     assert ancestor_of(ruined, EMPTY) is None
     vars(ruined)["reference_looks"] = [*ruined.reference_looks, version.reference_looks[0]]
     assert ancestor_of(ruined, EMPTY) is not None
+
+
+class TestBehindAMemory:
+    """A prompt is looked at as it was drafted for: behind its memory, or without one."""
+
+    LETTERS = tuple(
+        Exchange(f"Is kettle {n} here?", f"Hello, kettle {n} is here. Anna", f"e{n}")
+        for n in range(3)
+    )
+
+    def test_a_version_that_is_ruined_behind_a_memory_alone_never_serves(
+        self, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ruined: dict[str, Any] = {"own": LETTER, "behind": EMPTY, "parent": LETTER, "learned": 8}
+        version, asked = looked_at(monkeypatch, policy, memory=self.LETTERS, **ruined)
+        assert "8 are ruined (8 without a body)" in str(is_not_ruined(version))
+        expected = [with_memory(f"Is parcel {n} late?", self.LETTERS) for n in range(7, -1, -1)]
+        assert asked == expected * 3  # of its own, its parent and π_0
+        version, _ = looked_at(monkeypatch, policy, **ruined)
+        assert is_not_ruined(version) is None
+
+    def test_a_version_that_is_ruined_without_a_memory_alone_never_serves(
+        self, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ruined: dict[str, Any] = {"own": EMPTY, "behind": LETTER, "parent": LETTER, "learned": 8}
+        version, asked = looked_at(monkeypatch, policy, **ruined)
+        assert "8 are ruined (8 without a body)" in str(is_not_ruined(version))
+        assert asked == [f"Is parcel {n} late?" for n in range(7, -1, -1)] * 3
+        version, _ = looked_at(monkeypatch, policy, memory=self.LETTERS, **ruined)
+        assert is_not_ruined(version) is None
+
+    def test_parent_reference_and_base_are_asked_the_same(
+        self, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        version, asked = looked_at(
+            monkeypatch, policy, own=EMPTY, parent=EMPTY, memory=self.LETTERS, learned=8
+        )
+        with_base = replace(version, base=policy)
+        assert len(with_base.other_looks) == 3
+        assert asked == [with_memory(one.prompt, one.memory) for one in with_base.to_look_at] * 3
+        asked.clear()
+        with_base.look_at(policy)  # an ancestor
+        assert asked == [with_memory(one.prompt, one.memory) for one in with_base.to_look_at]
+
+    def test_prompts_that_no_user_wrote_have_none(
+        self, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        version, _ = looked_at(monkeypatch, policy, own=LETTER, memory=self.LETTERS, learned=2)
+        found = [one.memory for one in version.to_look_at]
+        assert found == [self.LETTERS] * 2 + [()] * 6
+
+    def test_a_prompt_that_came_twice_is_asked_as_the_last_time(
+        self, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alone = Preference("Is it late?", LETTER, "No.")
+        behind = replace(alone, memory=self.LETTERS)
+        for first, last in ((alone, behind), (behind, alone)):
+            version = Examined(policy, [last], 4.0, looked_at=8, past=[first])
+            assert version.to_look_at[0] == Asked("Is it late?", last.memory)
+            assert [one.prompt for one in version.to_look_at].count("Is it late?") == 1
+
+    @pytest.mark.parametrize(("spare", "left"), [(0, 3), (-1, 2)])
+    def test_the_earliest_letters_are_left_out_where_the_context_has_no_room(
+        self, policy: Policy, monkeypatch: pytest.MonkeyPatch, spare: int, left: int
+    ) -> None:
+        whole = policy.codec.encode_prompt(with_memory("Is parcel 0 late?", self.LETTERS))
+        version, _ = looked_at(
+            monkeypatch,
+            policy,
+            own=LETTER,
+            memory=self.LETTERS,
+            learned=1,
+            context=len(whole) + DRAWN_TOKENS + spare,
+        )
+        assert version.to_look_at[0].memory == self.LETTERS[3 - left :]
+
+    def test_a_memory_without_room_leaves_the_prompt_alone(
+        self, policy: Policy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alone = policy.codec.encode_prompt("Is parcel 0 late?")
+        version, _ = looked_at(
+            monkeypatch,
+            policy,
+            own=LETTER,
+            memory=self.LETTERS,
+            learned=1,
+            context=len(alone) + DRAWN_TOKENS,
+        )
+        assert version.to_look_at[0] == Asked("Is parcel 0 late?")
+
+
+def with_context(policy: Policy, length: int) -> Policy:
+    """The same policy, as if its context held so many tokens."""
+    made = policy.within(policy.memory_limit_gb / 2)
+    made.codec = replace(policy.codec, context_length=length)
+    return made
 
 
 def test_the_base_is_looked_at_beside_the_reference(
@@ -253,7 +367,7 @@ def test_without_drafts_or_room_for_them_nothing_is_looked_at(
     assert is_not_ruined(version) is None
     long = Preference("The parcel is late. " * 200, LETTER, "No.")
     full = Examined(policy, [long], 4.0, looked_at=8)
-    assert full.prompts_to_look_at == []
+    assert full.to_look_at == []
     assert asked == []
 
 

@@ -17,7 +17,6 @@ from corll.config import SamplingConfig
 from corll.errors import StaleParentError
 from corll.model import file_names
 from corll.policy import Policy
-from corll.records import Prompt
 from corll.schemas.events import Event, VersionEvent
 from corll.service.drafting.serving import serving_for
 from corll.service.learning import checks
@@ -30,6 +29,7 @@ from corll.service.store.accounts import AuditRow, User
 from corll.service.store.database import Database
 from corll.service.store.lineages import Version
 from corll.verdicts.flaws import Drawn
+from corll.verdicts.policies import Asked
 
 LETTER = "Hello, the parcel will be here by Friday, and we are sorry."
 EMPTY = "Hello, Kind regards, Anna"
@@ -62,13 +62,13 @@ class Looks:
         monkeypatch.setattr(checks, "drawn", self._drawn)
 
     def _drawn(
-        self, policy: Policy, prompts: Sequence[Prompt], *, seed: int, sampling: SamplingConfig
+        self, policy: Policy, asked: Sequence[Asked], *, seed: int, sampling: SamplingConfig
     ) -> list[Drawn]:
         who = PI_0 if policy._is_reference else self._version(self._folders[policy.adapter])
         self.seen.append(who)
         if self.meanwhile is not None:
             self.meanwhile()
-        return [Drawn(prompt, EMPTY if who in self.ruined else LETTER) for prompt in prompts]
+        return [Drawn(one.prompt, EMPTY if who in self.ruined else LETTER) for one in asked]
 
     def _version(self, version_id: str) -> Any:
         with self._database.read() as db:

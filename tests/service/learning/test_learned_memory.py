@@ -19,15 +19,19 @@ from corll.learners.pairs import PairLearner
 from corll.memory.examples import worked_examples
 from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
-from corll.records import Preference
+from corll.records import Preference, Prompt
 from corll.service.learning import importing
+from corll.service.learning import trainer as trainer_module
+from corll.service.learning.checks import Examined
 from corll.service.learning.trainer import Trainer
+from corll.service.prompts import as_prompt
 from corll.service.store import accounts, comparisons, drafts, imports, lineages, preferences
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from corll.service.store.drafts import EditRow
 from corll.service.store.remembered import clear, set_mark
 from corll.step import PreferenceOptimizer
+from corll.verdicts.policies import Asked
 from tiny_models import weights
 
 WITH = {"learn_with_memory": True}
@@ -214,6 +218,36 @@ def test_a_step_scores_behind_the_memory_where_it_is_to(
         expected = behind if remembering else alone
         assert sorted(seen) == sorted([encode(letter.prompt), *expected])
         assert states(trainer, user)[-1] == "learned", edit
+
+
+@pytest.mark.parametrize("learner", ["coactive", "dpo", "sft", "distil"])
+def test_a_version_is_looked_at_behind_what_its_edits_were_drafted_behind(
+    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch, learner: str
+) -> None:
+    """Whatever the learner, of what it learned and of what was learned before."""
+    bob = add_user(trainer.database, "bob")
+    letter = Exchange([{"role": "user", "content": "The parcel 0 is late."}], "One.")
+    (one,) = letters(trainer, user, letter.text)
+    (bobs,) = letters(trainer, bob, "Bob's.")
+    looking = trainer_of(trainer, learner=learner, replay_per_step=1)
+    looking.settings = looking.settings.with_settings(veto_drafts=8)
+    seen: list[list[Asked]] = []
+
+    def look(examined: Examined) -> list[str]:
+        seen.append(examined.to_look_at)
+        return []
+
+    monkeypatch.setattr(trainer_module, "reasons_against", look)
+    for number in (1, 2):
+        memory = [one, bobs]
+        add_edit(trainer, user, "Sorry.", number=number, memory=memory, held_back=number == 1)
+        assert looking.learn(user.id, all_that_waits=True) is not None
+    said = [[{"role": "user", "content": f"The parcel {n} is late."}] for n in range(3)]
+    prompts: list[Prompt] = [as_prompt(prompt, "chat") for prompt in said]
+    behind = (replace(letter, id=one),)
+    expected = [Asked(prompts[2], behind), Asked(prompts[1], behind), Asked(prompts[0])]
+    assert seen[0][:2] == expected[1:]
+    assert seen[1][:3] == expected
 
 
 @pytest.mark.parametrize("changes", [WITH, DISTIL, BOTH], ids=["with", "distil", "both"])

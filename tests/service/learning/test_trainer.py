@@ -368,7 +368,7 @@ def test_a_version_is_looked_at_beside_its_parent_and_what_was_sent_before(
 
     def look(examined: Examined) -> list[str]:
         texts = [exchange.text for exchange in examined.sent]
-        seen.append((texts, examined.parent is not None, len(examined.prompts_to_look_at)))
+        seen.append((texts, examined.parent is not None, len(examined.to_look_at)))
         return []
 
     monkeypatch.setattr(trainer_module, "reasons_against", look)

@@ -20,7 +20,7 @@ from corll.policy import Policy
 from corll.records import Preference, Prompt, Sample, text_of
 from corll.verdicts import refusals
 from corll.verdicts.flaws import Drawn, Habits
-from corll.verdicts.policies import DRAWN_TOKENS, drawn, refusal_log_odds
+from corll.verdicts.policies import DRAWN_TOKENS, Asked, drawn, refusal_log_odds
 from corll.verdicts.veto import may_be_ruined, veto
 
 _PROBES = (
@@ -73,8 +73,9 @@ class Examined:
     `max_drift`: nats a token by which π_0's own texts may have become unlikelier; `max_loosening`:
     nats by which the log-odds of refusing may have fallen. `give_way` is called before each pass.
     `looked_at` drafts are drawn on recent prompts, none with 0: those that it learned from, then
-    those of `past` preferences, the latest first; beside them the `parent` drafts, and π_0, and
-    `base`, the model as it was loaded, where π_0 is an adapter that someone uploaded.
+    those of `past` preferences, the latest first, each behind the memory that its preference was
+    drafted behind; beside them the `parent` drafts, and π_0, and `base`, the model as it was
+    loaded, where π_0 is an adapter that someone uploaded.
     `of_references` keeps between examinations what is computed of references alone.
     """
 
@@ -120,10 +121,14 @@ class Examined:
         return self.policy.both_logprobs(prompts, [p.chosen for p in self.learned])
 
     @cached_property
+    def latest(self) -> list[Preference]:
+        """What it learned from and what was learned before, the latest first."""
+        return [*reversed(self.learned), *reversed(self.past)]
+
+    @cached_property
     def sent(self) -> list[Exchange]:
         """What its user sent, the latest first."""
-        latest = [*reversed(self.learned), *reversed(self.past)]
-        return [Exchange(one.prompt, text_of(one.chosen)) for one in latest]
+        return [Exchange(one.prompt, text_of(one.chosen)) for one in self.latest]
 
     @cached_property
     def own_look(self) -> list[Drawn]:
@@ -160,7 +165,7 @@ class Examined:
     @cached_property
     def ruin(self) -> str | None:
         """The reason against it by its drafts; None where there is none, or nothing to look at."""
-        if not self.prompts_to_look_at or stays_finite(self) is not None:
+        if not self.to_look_at or stays_finite(self) is not None:
             return None
         if not may_be_ruined(self.own_look, self.habits):
             return None
@@ -176,25 +181,31 @@ class Examined:
         return veto(drafts, self.reference_looks, self.habits)
 
     def look_at(self, policy: Policy) -> list[Drawn]:
-        """Draw what a policy drafts for the prompts to look at, by the same seeds for all."""
+        """Draw what a policy drafts for what is looked at, by the same seeds for all."""
         self.give_way()
-        prompts = self.prompts_to_look_at
-        return drawn(policy, prompts, seed=_LOOK_SEED, sampling=self.sampling)
+        return drawn(policy, self.to_look_at, seed=_LOOK_SEED, sampling=self.sampling)
 
     @cached_property
-    def prompts_to_look_at(self) -> list[Prompt]:
+    def to_look_at(self) -> list[Asked]:
         """Recent prompts that leave room for a draft; as many as are looked at, or none.
 
-        Where a user has fewer than four, prompts that no user wrote join them.
+        A prompt is asked as it was drafted for the last time: behind as much of that memory as has
+        room, or alone. Where a user has fewer than four, prompts that no user wrote join them.
         """
-        found: list[Prompt] = []
-        for exchange in self.sent:
-            if exchange.prompt not in found and self._has_room(exchange.prompt):
-                found.append(exchange.prompt)
+        found: list[Asked] = []
+        for one in self.latest:
+            is_new = all(one.prompt != other.prompt for other in found)
+            if is_new and self._has_room(one.prompt):
+                found.append(Asked(one.prompt, self._memory_of(one)))
         if found and len(found) < _FEWEST_OWN:
-            found += [prompt for prompt in _OTHER_PROMPTS if self._has_room(prompt)]
+            found += [Asked(prompt) for prompt in _OTHER_PROMPTS if self._has_room(prompt)]
         found = found[: self.looked_at]
         return [found[n % len(found)] for n in range(self.looked_at)] if found else []
+
+    def _memory_of(self, preference: Preference) -> tuple[Exchange, ...]:
+        """Return what of a preference's memory has room before its prompt and a draft."""
+        memory_within = self.policy.codec.memory_within
+        return memory_within(preference.prompt, preference.memory, room=DRAWN_TOKENS)
 
     def _has_room(self, prompt: Prompt) -> bool:
         codec = self.policy.codec
