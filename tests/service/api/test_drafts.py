@@ -238,17 +238,19 @@ def test_models_are_listed_corll_first(client: openai.OpenAI) -> None:
         client.models.retrieve("gpt-4")
 
 
+LONG: dict[str, Any] = {
+    "model": "base",
+    "prompt": "Once",
+    "max_tokens": 400,
+    "stop": ["\u0001never"],
+    "stream": True,
+}
+
+
 def test_a_draft_is_not_stored_whose_user_withdraws_consent_while_it_is_drawn(
     service: RunningService,
 ) -> None:
-    body = {
-        "model": "base",
-        "prompt": "Once",
-        "max_tokens": 400,
-        "stop": ["\u0001never"],
-        "user": "withdrawing",
-        "stream": True,
-    }
+    body = {**LONG, "user": "withdrawing"}
     service.put("users/withdrawing/consent", {"store": True, "learn": True})
     service.post("completions", {**body, "stream": False, "max_tokens": 1})
     with service.http.stream("POST", "/v1/completions", json=body) as response:
@@ -266,14 +268,7 @@ def test_a_draft_is_not_stored_whose_user_withdraws_consent_while_it_is_drawn(
 def test_a_client_that_leaves_stops_its_draft_which_is_kept_as_cancelled(
     service: RunningService,
 ) -> None:
-    body = {
-        "model": "base",
-        "prompt": "Once",
-        "max_tokens": 400,
-        "stop": ["\u0001never"],
-        "user": "gone",
-        "stream": True,
-    }
+    body = {**LONG, "user": "gone"}
     with service.http.stream("POST", "/v1/completions", json=body) as response:
         first = next(response.iter_lines())
     draft_id = json.loads(first.removeprefix("data: "))["id"]
