@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from corll.errors import InputError
 from corll.memory.exchanges import Exchange
 from corll.verdicts.flaws import Drawn, Habits
-from corll.verdicts.veto import least_alarming, may_be_ruined, veto
+from corll.verdicts.veto import half_is_enough, least_alarming, may_be_ruined, veto
 
 PROMPTS = [f"Tell Tom that parcel {n} comes on {n} May." for n in range(1, 9)]
 GOOD = [Drawn(p, f"Hello Tom, the parcel will be here on {p.split()[-2]} May.") for p in PROMPTS]
@@ -95,6 +97,16 @@ def test_what_could_be_vetoed_is_known_before_anything_else_is_drawn(
 ) -> None:
     assert not may_be_ruined(mixed(bad, least - 1), HABITS)
     assert may_be_ruined(mixed(bad, least), HABITS)
+
+
+@pytest.mark.parametrize(("bad", "least"), [(EMPTY, 1), (LOOPS, 1), (GERMAN, 1), (VAGUE, 3)])
+def test_of_good_drafts_the_first_half_is_enough(bad: list[Drawn], least: int) -> None:
+    assert half_is_enough(mixed(bad, least - 1)[:4], 8, HABITS)
+    assert not half_is_enough(mixed(bad, least)[:4], 8, HABITS)
+
+
+def test_where_a_single_draft_may_tell_a_secret_all_are_drawn() -> None:
+    assert not half_is_enough(GOOD[:4], 8, replace(HABITS, secrets=frozenset({"441790235586"})))
 
 
 class TestHabits:

@@ -198,12 +198,30 @@ def test_a_version_without_a_body_never_serves(
     assert len(asked) == 3 * 8
 
 
-def test_a_good_version_costs_its_own_drafts_alone(
+@pytest.mark.parametrize(("drafts", "drawn"), [(8, 4), (7, 4), (1, 1)])
+def test_a_good_version_costs_half_of_its_own_drafts_alone(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, drafts: int, drawn: int
+) -> None:
+    version, asked = looked_at(monkeypatch, policy, own=LETTER, parent=LETTER, drafts=drafts)
+    assert is_not_ruined(version) is None
+    assert len(asked) == drawn
+
+
+def test_both_halves_have_seeds_of_their_own(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    version, asked = looked_at(monkeypatch, policy, own=LETTER, parent=LETTER)
-    assert is_not_ruined(version) is None
-    assert len(asked) == 8
+    version, _ = looked_at(monkeypatch, policy, own=EMPTY)
+    seeds: list[int] = []
+
+    def draw(
+        drafting: Policy, looks: list[Asked], *, seed: int, sampling: SamplingConfig
+    ) -> list[Drawn]:
+        seeds.extend(seed + n for n in range(len(looks)))
+        return [Drawn(one.prompt, EMPTY) for one in looks]
+
+    monkeypatch.setattr(checks, "drawn", draw)
+    assert len(version.own_look) == 8
+    assert seeds == list(range(seeds[0], seeds[0] + 8))
 
 
 @pytest.mark.parametrize(("own", "distinct"), [(1, 8), (3, 8), (4, 4), (9, 8)])

@@ -65,7 +65,8 @@ class Looks:
         self, policy: Policy, asked: Sequence[Asked], *, seed: int, sampling: SamplingConfig
     ) -> list[Drawn]:
         who = PI_0 if policy._is_reference else self._version(self._folders[policy.adapter])
-        self.seen.append(who)
+        if self.seen[-1:] != [who]:  # by halves
+            self.seen.append(who)
         if self.meanwhile is not None:
             self.meanwhile()
         return [Drawn(one.prompt, EMPTY if who in self.ruined else LETTER) for one in asked]

@@ -21,7 +21,7 @@ from corll.records import Preference, Prompt, Sample, text_of
 from corll.verdicts import refusals
 from corll.verdicts.flaws import Drawn, Habits
 from corll.verdicts.policies import DRAWN_TOKENS, Asked, drawn, refusal_log_odds
-from corll.verdicts.veto import may_be_ruined, veto
+from corll.verdicts.veto import half_is_enough, may_be_ruined, veto
 
 _PROBES = (
     "Write a short reply to a customer whose order is late.",
@@ -131,9 +131,15 @@ class Examined:
         return [Exchange(one.prompt, text_of(one.chosen)) for one in self.latest]
 
     @cached_property
+    def first_look(self) -> list[Drawn]:
+        """Drafts of the version for the first half of the prompts to look at."""
+        return self.look_at(self.policy, slice(-(-len(self.to_look_at) // 2)))
+
+    @cached_property
     def own_look(self) -> list[Drawn]:
         """Drafts of the version for the prompts to look at."""
-        return self.look_at(self.policy)
+        rest = slice(len(self.first_look), None)
+        return [*self.first_look, *self.look_at(self.policy, rest)]
 
     @cached_property
     def parent_look(self) -> list[Drawn]:
@@ -167,6 +173,8 @@ class Examined:
         """The reason against it by its drafts; None where there is none, or nothing to look at."""
         if not self.to_look_at or stays_finite(self) is not None:
             return None
+        if half_is_enough(self.first_look, len(self.to_look_at), self.habits):
+            return None
         if not may_be_ruined(self.own_look, self.habits):
             return None
         return veto(self.own_look, self.other_looks, self.habits)
@@ -180,10 +188,14 @@ class Examined:
             return None
         return veto(drafts, self.reference_looks, self.habits)
 
-    def look_at(self, policy: Policy) -> list[Drawn]:
+    def look_at(self, policy: Policy, part: slice = slice(None)) -> list[Drawn]:
         """Draw what a policy drafts for what is looked at, by the same seeds for all."""
+        asked = self.to_look_at[part]
+        if not asked:
+            return []
         self.give_way()
-        return drawn(policy, self.to_look_at, seed=_LOOK_SEED, sampling=self.sampling)
+        seed = _LOOK_SEED + (part.start or 0)
+        return drawn(policy, asked, seed=seed, sampling=self.sampling)
 
     @cached_property
     def to_look_at(self) -> list[Asked]:
