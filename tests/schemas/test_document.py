@@ -76,6 +76,7 @@ def test_streams_say_what_their_events_hold() -> None:
             "version": "VersionEvent",
             "edit": "EditEvent",
             "import": "ImportEvent",
+            "start": "StartEvent",
         },
     }
 

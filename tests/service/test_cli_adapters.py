@@ -15,6 +15,7 @@ from corll.service.store.accounts import User, get_or_create_user, read_audit
 from corll.service.store.database import Database
 from corll.service.store.lineages import (
     Version,
+    add_reference,
     find_version_by_number,
     get_or_create_base_reference,
     register_version,
@@ -22,6 +23,8 @@ from corll.service.store.lineages import (
     start_lineage,
     versions_of,
 )
+from corll.service.store.starts import latest_start, settle_start
+from corll.service.versions.references import begin
 
 NUMBERS = range(1, 13)
 
@@ -156,6 +159,51 @@ def test_start(anna: User, database: Database, capsys: pytest.CaptureFixture[str
         assert (entry.action, entry.details) == ("lineage started", {"reference": 1})
     with pytest.raises(InputError, match=r"no reference 2. There are: 1 \(m\)"):
         of_anna("start", "2")
+
+
+def test_an_adapter_is_examined_before_a_user_starts_from_it(
+    anna: User, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command says so, and the list what became of it."""
+    bob = database.write(lambda db: get_or_create_user(db, "local", "bob", store=True, now=1))
+    added = database.write(
+        lambda db: add_reference(
+            db,
+            name="house style",
+            fingerprint="f1",
+            folder="references/f1",
+            base_model="m",
+            base_fingerprint="f",
+            now=1,
+        )
+    )
+    of_anna("start", "2")
+    assert "anna is to start from house style" in capsys.readouterr().out
+    with database.read() as db:
+        serving, asked = serving_version(db, anna.id), latest_start(db, anna.id)
+        assert latest_start(db, bob.id) is None
+    assert serving is not None
+    assert serving.number == 12
+    assert asked is not None
+    of_anna("list")
+    assert "Reference 2 (house style) is being examined" in capsys.readouterr().out
+    database.write(
+        lambda db: settle_start(db, asked.number, "rejected", reasons=["it loops"], now=2)
+    )
+    of_anna("list")
+    said = "Reference 2 (house style) was rejected, so what served goes on: it loops."
+    assert said in capsys.readouterr().out
+    of_anna("start", "2")
+    capsys.readouterr()
+    with database.read() as db:
+        waiting = latest_start(db, anna.id)
+    assert waiting is not None
+    database.write(lambda db: begin(db, waiting, added, examined=False, now=3))
+    of_anna("list")
+    said = "start from reference 2 (house style), which was not examined before it served."
+    assert said in capsys.readouterr().out
+    main(["list", "--user", "bob"])
+    assert "house style" not in capsys.readouterr().out
 
 
 def test_who_is_not_there(anna: User, tmp_path: Path) -> None:

@@ -543,7 +543,7 @@ export interface ErrorDetail {
 /** A line of an export: a record of the store, with its own fields beside `record`. */
 export interface ExportLine {
   /** What kind of record it is. */
-  record: "user" | "draft" | "edit" | "comparison" | "preference" | "import" | "import_item" | "coin" | "trial" | "lineage" | "version" | "audit";
+  record: "user" | "draft" | "edit" | "comparison" | "preference" | "import" | "import_item" | "coin" | "trial" | "start" | "lineage" | "version" | "audit";
   [more: string]: unknown;
 }
 
@@ -865,6 +865,18 @@ export interface NewKey {
   key: string;
 }
 
+/** The frozen model that a user's versions start from. */
+export interface OwnReference {
+  /** Its number among all references, counted from 1. */
+  number: number;
+  /** Whether it is the base or an adapter. */
+  kind: "base" | "adapter";
+  /** What it is called. */
+  name: string;
+  /** Whether it passed an examination before it served; the base needs none. */
+  examined: boolean;
+}
+
 /** A text that was sent, what it answered, and the draft it was made from if there was one. */
 export interface PastTextItem {
   /** What it answered: a text, or a conversation. */
@@ -929,7 +941,7 @@ export interface Reference {
   created_at: number;
 }
 
-/** The frozen model that a user's versions start from. */
+/** A frozen model that users' versions start from. */
 export interface ReferenceName {
   /** Its number among all references, counted from 1. */
   number: number;
@@ -937,6 +949,18 @@ export interface ReferenceName {
   kind: "base" | "adapter";
   /** What it is called. */
   name: string;
+}
+
+/** A start from an adapter that does not serve: what served before goes on. */
+export interface ReferenceStart {
+  /** What the user was to start from. */
+  reference: ReferenceName;
+  /** `examining`, or `rejected`. */
+  state: "examining" | "started" | "unexamined" | "rejected" | "withdrawn";
+  /** Why it was rejected. */
+  reasons: string[];
+  /** When it was asked for, in seconds since 1970. */
+  asked_at: number;
 }
 
 /** The references. */
@@ -1019,7 +1043,7 @@ export interface SkippedText {
   reason: string;
 }
 
-/** A user's weights start over. */
+/** A user's weights start over, or will once what they start from was examined. */
 export interface Start {
   /** What this is. */
   object: "start";
@@ -1027,6 +1051,18 @@ export interface Start {
   user: string;
   /** What they start from. */
   reference: Reference;
+  /** `started`; `examining`: what serves now goes on until the learner has examined the adapter; `unexamined`: it serves at once, since nothing is learned here. */
+  state: "examining" | "started" | "unexamined" | "rejected" | "withdrawn";
+}
+
+/** The user's start from a reference has come to another state. */
+export interface StartEvent {
+  /** The reference's number. */
+  reference: number;
+  /** What the reference is called. */
+  name: string;
+  /** How far the start has come. */
+  state: "examining" | "started" | "unexamined" | "rejected" | "withdrawn";
 }
 
 /** Which reference a user's weights start from. */
@@ -1218,7 +1254,9 @@ export interface User {
   /** The number of the version that drafts. */
   serving: number | null;
   /** What the user's versions start from. */
-  reference: ReferenceName | null;
+  reference: OwnReference | null;
+  /** The start that was asked for last, while it is examined or if it was rejected; else null. */
+  start: ReferenceStart | null;
   /** When the user came, in seconds since 1970. */
   created_at: number;
 }
@@ -1242,7 +1280,9 @@ export interface UserAndLearner {
   /** The number of the version that drafts. */
   serving: number | null;
   /** What the user's versions start from. */
-  reference: ReferenceName | null;
+  reference: OwnReference | null;
+  /** The start that was asked for last, while it is examined or if it was rejected; else null. */
+  start: ReferenceStart | null;
   /** When the user came, in seconds since 1970. */
   created_at: number;
   /** Preferences that make a step of the learner. */
@@ -1346,4 +1386,5 @@ export interface Events {
   version: VersionEvent;
   edit: EditEvent;
   import: ImportEvent;
+  start: StartEvent;
 }

@@ -143,6 +143,7 @@ class Desk {
     user.watch(() => this.invite());
     const refresh = (): void => void refreshUser().catch(() => {});
     onEvent("version", refresh);
+    onEvent("start", refresh);
     onEvent("edit", refresh);
     onMissed(refresh);
     this.outbox.watch((_, item, answer) => this.delivered(item, answer));

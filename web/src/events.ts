@@ -12,6 +12,7 @@ const listeners: { [K in Kind]: Set<(content: Events[K]) => void> } = {
   version: new Set(),
   edit: new Set(),
   import: new Set(),
+  start: new Set(),
 };
 const missed = new Set<() => void>();
 let source: EventSource | null = null;

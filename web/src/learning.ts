@@ -62,6 +62,7 @@ class LearningPage {
     };
     onEvent("edit", soon);
     onEvent("version", soon);
+    onEvent("start", soon);
     onMissed(soon);
   }
 

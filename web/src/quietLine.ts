@@ -7,6 +7,7 @@ import { el, replaceChildren } from "./elements";
 import { onEvent } from "./events";
 import { leakNote } from "./leakNote";
 import type { SheetDraft } from "./sheet";
+import { startNews } from "./startNews";
 import { versionNews } from "./versionNews";
 import { clock, count } from "./wording";
 
@@ -17,11 +18,15 @@ export class QuietLine {
 
   constructor() {
     user.watch(() => this.render());
-    onEvent("version", ({ number, state }) => {
-      this.news = versionNews(number, state, clock());
-      say(this.news);
-      this.render();
-    });
+    onEvent("version", ({ number, state }) => this.tell(versionNews(number, state, clock())));
+    onEvent("start", ({ name, state }) => this.tell(startNews(name, state, clock())));
+  }
+
+  private tell(news: string): void {
+    if (news === "") return;
+    this.news = news;
+    say(news);
+    this.render();
   }
 
   show(draft: SheetDraft | undefined): void {

@@ -3,8 +3,9 @@
 import { refreshUser, user } from "./account";
 import { say, warn } from "./announcer";
 import { ask, sayError } from "./api";
-import type { Version, Versions } from "./apiTypes";
+import type { OwnReference, ReferenceStart, Version, Versions } from "./apiTypes";
 import { button, el, replaceChildren } from "./elements";
+import { startingPoint, startState } from "./startNews";
 import { count, day } from "./wording";
 
 export async function fetchVersions(): Promise<Version[]> {
@@ -26,11 +27,26 @@ export class TimeLine {
 
   show(versions: Version[]): void {
     const serving = user.value?.serving ?? null;
-    if (versions.length === 0) {
+    const reference = user.value?.reference ?? null;
+    const start = user.value?.start ?? null;
+    if (versions.length === 0 && start === null && reference?.kind !== "adapter") {
       return replaceChildren(this.element, el("p", {}, "No version yet: the base model drafts."));
     }
     const items = [...versions].reverse().map((version) => this.item(version));
-    replaceChildren(this.element, el("ol", { class: "time-line" }, ...items, this.base(serving)), this.dialog);
+    const first = start === null ? [] : [this.start(start)];
+    const all = [...first, ...items, this.reference(reference, serving)];
+    replaceChildren(this.element, el("ol", { class: "time-line" }, ...all), this.dialog);
+  }
+
+  private start({ reference, state, reasons, asked_at }: ReferenceStart): HTMLElement {
+    return el(
+      "li",
+      { class: state === "rejected" ? "rejected" : "candidate" },
+      el("strong", {}, reference.name),
+      el("span", { class: "state" }, startState(state)),
+      el("time", { datetime: new Date(asked_at * 1000).toISOString() }, day(asked_at)),
+      reasons.length > 0 && el("p", {}, reasons.join(" ")),
+    );
   }
 
   private item(version: Version): HTMLElement {
@@ -52,13 +68,16 @@ export class TimeLine {
     );
   }
 
-  private base(serving: number | null): HTMLElement {
+  private reference(reference: OwnReference | null, serving: number | null): HTMLElement {
+    const { name, unexamined } = startingPoint(reference);
+    const label = reference?.kind === "adapter" ? `Go back to ${name}` : "Go back to the base model";
     return el(
       "li",
       { class: serving === null ? "serving" : "retired" },
-      el("strong", {}, "Base model"),
+      el("strong", {}, name),
       el("span", { class: "state" }, serving === null ? "drafts now" : "nothing learned"),
-      serving !== null && this.backTo(0, "Go back to the base model"),
+      unexamined && el("span", { class: "hint" }, "not examined before it served"),
+      serving !== null && this.backTo(0, label),
     );
   }
 
@@ -86,7 +105,9 @@ export class TimeLine {
     try {
       await ask("POST", "/v1/users/me/adapters/rollback", { to, requeue });
       await refreshUser();
-      say(to === 0 ? "The base model drafts now." : `Version ${to} drafts now.`);
+      const reference = user.value?.reference;
+      const first = reference?.kind === "adapter" ? reference.name : "The base model";
+      say(`${to === 0 ? first : `Version ${to}`} drafts now.`);
       this.changed();
     } catch (error) {
       warn(sayError(error));

@@ -5,26 +5,27 @@ show NUMBER       all that is known of one, as JSON
 rollback NUMBER   serves an earlier version again; 0 is the reference, before anything was learned
 prune             removes the weights of versions that are not worth their place
 import FOLDER     takes an adapter made elsewhere as a numbered reference
-start NUMBER      begins a new lineage from a reference; what was learned waits to be learned again
+start NUMBER      begins a new lineage from a reference, which the learner examines before it serves
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import Field
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import Connection
 from tyro.conf import Positional
 
 from corll.cli.parsing import dispatch, parse
 from corll.cli.store import StoreSettings, UserSettings, actor, when
 from corll.errors import ConfigError
-from corll.service.store import bases, lineages, pruning
+from corll.service.store import bases, lineages, pruning, starts
 from corll.service.store.lineages import Version
 from corll.service.versions.references import import_reference, start_from
 from corll.service.versions.retention import remove_pruned
@@ -66,7 +67,10 @@ class ImportAdapterSettings(StoreSettings):
 
 
 class StartSettings(UserSettings):
-    """Begin a new lineage from a reference: π_0, and the start of the user's own weights."""
+    """Begin a new lineage from a reference: π_0, and the start of the user's own weights.
+
+    An adapter is examined by the service's learner first; until then what serves now goes on.
+    """
 
     number: Positional[int] = Field(ge=1, description="The reference's number.")
 
@@ -81,6 +85,7 @@ def _list(arguments: Sequence[str]) -> None:
         user = settings.found_in(database)
         with database.read() as db:
             versions = lineages.versions_of(db, user.id)
+            said = list(_said_of_start(db, user.id))
     numbers = {version.id: version.number for version in versions}
     columns = ("version", "state", "from", "steps", "made", "weights", "reasons")
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
@@ -90,6 +95,27 @@ def _list(arguments: Sequence[str]) -> None:
     console.print(table)
     if not any(version.state == "serving" for version in versions):
         console.print("The reference serves: nothing learned is in use.", style="dim")
+    for line in said:
+        console.print(line)
+
+
+def _said_of_start(db: Connection, user_id: str) -> Iterator[str]:
+    """Yield what there is to say of the start that was asked for last, and of what serves."""
+    current = lineages.current_reference(db, user_id)
+    asked = starts.latest_start(db, user_id)
+    if current is not None and current.folder is not None:
+        examined = starts.was_examined(db, user_id, current.id)
+        how = "" if examined else ", which was not examined before it served"
+        yield f"Versions start from reference {current.number} ({current.name}){how}."
+    if asked is None or asked.state not in ("examining", "rejected"):
+        return
+    reference = lineages.find_reference(db, asked.reference_id)
+    assert reference is not None
+    name = f"Reference {reference.number} ({reference.name})"
+    if asked.state == "examining":
+        yield f"{name} is being examined; until it passed, what serves now goes on."
+    else:
+        yield f"{name} was rejected, so what served goes on: {'; '.join(asked.reasons)}."
 
 
 def _row(version: Version, numbers: Mapping[str, int]) -> tuple[str, ...]:
@@ -171,7 +197,7 @@ def _start(arguments: Sequence[str]) -> None:
     settings = parse(StartSettings, arguments, command="adapters start")
     with settings.opened() as database:
         user = settings.found_in(database)
-        reference = database.write(
+        row, reference = database.write(
             lambda db: start_from(
                 db,
                 user.id,
@@ -181,6 +207,13 @@ def _start(arguments: Sequence[str]) -> None:
                 now=time.time(),
             )
         )
+    if row.state == "examining":
+        print(
+            f"{user.name} is to start from {reference.name}. The service's learner examines it "
+            "first, and what serves now goes on until it passed: see `corll adapters list`. A "
+            "service that does not learn has it serve when it starts, unexamined."
+        )
+        return
     print(f"{user.name} starts from {reference.name}; what was learned waits to be learned again.")
 
 

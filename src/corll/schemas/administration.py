@@ -8,7 +8,7 @@ from pydantic import Field
 
 from corll.schemas.answers import Listed
 from corll.schemas.bodies import Answer
-from corll.schemas.states import KeyScope, LearnerState, ReferenceKind, VersionState
+from corll.schemas.states import KeyScope, LearnerState, ReferenceKind, StartState, VersionState
 
 
 class Version(Answer):
@@ -80,11 +80,15 @@ class References(Listed[Reference]):
 
 
 class Start(Answer):
-    """A user's weights start over."""
+    """A user's weights start over, or will once what they start from was examined."""
 
     object: Literal["start"] = Field(description="What this is.")
     user: str = Field(description="The user's id.")
     reference: Reference = Field(description="What they start from.")
+    state: StartState = Field(
+        description="`started`; `examining`: what serves now goes on until the learner has "
+        "examined the adapter; `unexamined`: it serves at once, since nothing is learned here."
+    )
 
 
 class Key(Answer):

@@ -9,6 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from corll.frames import FrameName
 from corll.schemas.bodies import Answer, left_out
+from corll.schemas.starts import OwnReference, ReferenceStart
 from corll.schemas.states import (
     ArmChoice,
     DraftKind,
@@ -19,7 +20,6 @@ from corll.schemas.states import (
     ImportState,
     LearnerState,
     MemoryMark,
-    ReferenceKind,
     VersionState,
 )
 from corll.verdicts.anytime import Verdict
@@ -164,14 +164,6 @@ class Consent(Answer):
     share: bool = Field(description="Whether they may be used beyond this user.")
 
 
-class ReferenceName(Answer):
-    """The frozen model that a user's versions start from."""
-
-    number: int = Field(description="Its number among all references, counted from 1.")
-    kind: ReferenceKind = Field(description="Whether it is the base or an adapter.")
-    name: str = Field(description="What it is called.")
-
-
 class User(Answer):
     """A user: what may be done with their texts, and what serves them."""
 
@@ -185,7 +177,11 @@ class User(Answer):
     )
     waiting: int = Field(description="Preferences that wait to be learned from.")
     serving: int | None = Field(description="The number of the version that drafts.")
-    reference: ReferenceName | None = Field(description="What the user's versions start from.")
+    reference: OwnReference | None = Field(description="What the user's versions start from.")
+    start: ReferenceStart | None = Field(
+        description="The start that was asked for last, while it is examined or if it was "
+        "rejected; else null."
+    )
     created_at: float = Field(description="When the user came, in seconds since 1970.")
 
 
@@ -393,6 +389,7 @@ class ExportLine(Answer):
         "import_item",
         "coin",
         "trial",
+        "start",
         "lineage",
         "version",
         "audit",

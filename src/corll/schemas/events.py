@@ -7,7 +7,7 @@ from typing import ClassVar, TypeAlias
 from pydantic import Field
 
 from corll.schemas.bodies import Answer
-from corll.schemas.states import FeedbackState, ImportState, VersionState
+from corll.schemas.states import FeedbackState, ImportState, StartState, VersionState
 
 
 class VersionEvent(Answer):
@@ -40,7 +40,17 @@ class ImportEvent(Answer):
     total: int = Field(description="Texts that were handed over.")
 
 
-Event: TypeAlias = VersionEvent | EditEvent | ImportEvent
+class StartEvent(Answer):
+    """The user's start from a reference has come to another state."""
 
-EVENTS: tuple[type[Event], ...] = (VersionEvent, EditEvent, ImportEvent)
+    kind: ClassVar[str] = "start"
+
+    reference: int = Field(description="The reference's number.")
+    name: str = Field(description="What the reference is called.")
+    state: StartState = Field(description="How far the start has come.")
+
+
+Event: TypeAlias = VersionEvent | EditEvent | ImportEvent | StartEvent
+
+EVENTS: tuple[type[Event], ...] = (VersionEvent, EditEvent, ImportEvent, StartEvent)
 """All kinds of events."""

@@ -49,5 +49,9 @@ MemoryMark = Literal["pinned", "skipped"]
 ArmChoice = Literal["auto", "base", "memory", "weights", "both"]
 """Which arm drafts: one that is named, or by a coin the one that saves most."""
 
+StartState = Literal["examining", "started", "unexamined", "rejected", "withdrawn"]
+"""Whether a user's weights start from a reference: it is examined first, it was and they do, they
+do unexamined, it failed, or another start was asked for before it was examined."""
+
 ReferenceKind = Literal["base", "adapter"]
 """Whether a reference is the base model or an imported adapter of it."""

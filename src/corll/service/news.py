@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from corll.errors import CorllError
 from corll.frames import Framing
-from corll.schemas.events import EditEvent, Event, VersionEvent
+from corll.schemas.events import EditEvent, Event, StartEvent, VersionEvent
 from corll.service.arms import who_drafts
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import DraftRequest
@@ -29,7 +29,7 @@ class News(EventHub):
     """Tells who listens, and has the engine ready for what is likely to be asked for next.
 
     An edit changes what stands before its user's next request, a version that begins or ends to
-    serve all that was computed of it.
+    serve, or a reference that a user starts from, all that was computed of it.
     """
 
     def __init__(self, settings: ServiceSettings, database: Database) -> None:
@@ -50,7 +50,8 @@ class News(EventHub):
         """Tell all listeners of a user, and have the engine ready; from any thread."""
         super().publish(user_id, event)
         serves = isinstance(event, VersionEvent) and event.state in ("serving", "retired")
-        if serves or isinstance(event, EditEvent):
+        starts = isinstance(event, StartEvent) and event.state in ("started", "unexamined")
+        if serves or starts or isinstance(event, EditEvent):
             self._worker.submit(self._get_ready, user_id)
 
     def stop(self) -> None:

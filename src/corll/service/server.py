@@ -34,6 +34,7 @@ from corll.service.news import News
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, preferences, sign_ins
 from corll.service.store.database import PRIVATE_UMASK, Database, Writer
+from corll.service.versions.references import begin_unexamined
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +130,8 @@ def running_app(
         base = _loaded(settings)
         keep_base(database, base, asked_for=asked_for)
         settings = with_models_sampling(settings, base)
+        if not settings.learn:
+            _begin_unexamined(database, base)
         news = News(settings, database)
         stack.callback(news.stop)
         supervisor = Supervisor(settings, on_news=news.publish)
@@ -216,6 +219,13 @@ def _ensure_admin_key(
     secret = database.write(ensure)
     if secret is not None and given is None:
         say(f"Your admin key, shown this once: {secret}")
+
+
+def _begin_unexamined(database: Database, base: Policy) -> None:
+    """Have references serve that wait for an examination, since no learner is there to make it."""
+    begun = database.write(lambda db: begin_unexamined(db, base.base.fingerprint, now=time.time()))
+    for start in begun:
+        log.warning("%s: the start that was asked for is %s", start.user_id, start.state)
 
 
 def _watch(metrics: Metrics, engine: Engine, database: Database, supervisor: Supervisor) -> None:

@@ -23,6 +23,7 @@ from corll.records import Preference, Sample
 from corll.service.learning import checks
 from corll.service.learning import trainer as trainer_module
 from corll.service.learning.checks import Examined, reasons_against
+from corll.service.learning.starting_points import first_lineage
 from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
 from corll.service.store.accounts import User
@@ -270,7 +271,8 @@ def test_nothing_is_learned_for_a_user_who_is_gone(trainer: Trainer) -> None:
 
 def test_two_learners_that_begin_at_once_begin_one_lineage(trainer: Trainer, user: User) -> None:
     first, second = (
-        trainer.database.write(lambda db: trainer._first_lineage(db, user.id)) for _ in range(2)
+        trainer.database.write(lambda db: first_lineage(db, trainer.base, user.id))
+        for _ in range(2)
     )
     assert first == second
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from corll.policy import Policy
-from running_service import RunningService, running_service, settings_for
+from running_service import RunningService, running_service, settings_for, until
 from tiny_models import perturb_adapter
 
 PROMPT = [{"role": "user", "content": "The parcel is late."}]
@@ -72,15 +72,59 @@ def test_a_user_starts_from_an_adapter_that_was_uploaded(
     service.draft(user="ann")
     service.put("users/ann/consent", {"learn": True})
     answer = service.post("users/ann/adapters/start", {"reference": added["number"]})
-    assert answer["reference"] == added
-    assert service.get("users/ann")["reference"]["number"] == added["number"]
+    # This service does not learn, so nobody examines what it serves.
+    assert (answer["reference"], answer["state"]) == (added, "unexamined")
+    about = service.get("users/ann")
+    assert about["reference"] == {
+        "number": added["number"],
+        "kind": "adapter",
+        "name": "house style",
+        "examined": False,
+    }
+    assert about["start"] is None
     draft = service.draft(user="ann", seed=5)
     alone = Policy.load(tiny_model_folder, dtype="float32").with_adapter(adapter)
     config = service.settings.coactive
     expected = alone.sample([PROMPT], 1, 12, 5, sampling=config.sampling)[0][0]
     assert draft["choices"][0]["message"]["content"] == expected.text
-    service.post("users/ann/adapters/start", {"reference": 1})
-    assert service.get("users/ann")["reference"]["kind"] == "base"
+    assert service.post("users/ann/adapters/start", {"reference": 1})["state"] == "started"
+    about = service.get("users/ann")["reference"]
+    assert (about["kind"], about["examined"]) == ("base", True)
+    lines = service.http.get("/v1/users/ann/export").text.splitlines()
+    records = [json.loads(line) for line in lines]
+    states = [record["state"] for record in records if record["record"] == "start"]
+    assert states == ["unexamined", "started"]
+
+
+def test_a_learner_examines_an_adapter_before_it_serves(
+    adapter: Path, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    """A ruined one is not served, with the reasons; a sound one is; nobody else's serving moves."""
+    settings = settings_for(tiny_model_folder, tmp_path / "data", veto_drafts=8)
+    with running_service(settings) as service:
+        for name in ("ann", "bob"):
+            service.draft(user=name)
+            service.put(f"users/{name}/consent", {"learn": True})
+        # Finite weights, of which the numbers overflow.
+        huge = weights_of(adapter, tmp_path, lambda weight: weight.sign() * 1e30)
+        ruined = upload(service, adapter, name="ruined", adapter_model=huge).json()
+        sound = upload(service, adapter).json()
+        answer = service.post("users/ann/adapters/start", {"reference": ruined["number"]})
+        assert answer["state"] == "examining"
+        about = service.get("users/ann")
+        assert about["start"]["reference"]["name"] == "ruined"
+        assert about["reference"] is None
+        until(lambda: service.get("users/ann")["start"]["state"] == "rejected")
+        about = service.get("users/ann")
+        assert about["start"]["reasons"] == ["its log-probabilities are not finite"]
+        assert about["reference"] is None
+        assert service.draft(user="ann")["choices"]
+        service.post("users/ann/adapters/start", {"reference": sound["number"]})
+        until(lambda: service.get("users/ann")["start"] is None)
+        about = service.get("users/ann")["reference"]
+        assert (about["number"], about["examined"]) == (sound["number"], True)
+        other = service.get("users/bob")
+        assert (other["reference"], other["start"]) == (None, None)
 
 
 def weights_of(folder: Path, tmp_path: Path, change: Any) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from corll.service.store import coins, comparisons, drafts, imports, lineages, preferences
+from corll.service.store import coins, comparisons, drafts, imports, lineages, preferences, starts
 from corll.service.store.accounts import AuditRow, User, read_audit
 from corll.service.store.database import Database
 from corll.service.store.imports import ImportItem
@@ -41,10 +41,13 @@ def export_lines(database: Database, user: User) -> Iterator[str]:
         }
         versions = lineages.versions_of(db, user.id)
         coin, trials = coins.coin_of(db, user.id), coins.trials_of(db, user.id)
+        asked = starts.starts_of(db, user.id)
     if coin is not None:
         yield _line("coin", coin.to_dict())
     for trial in trials:
         yield _line("trial", asdict(trial))
+    for start in asked:
+        yield _line("start", asdict(start))
     for line in lines:
         reference = found[line.reference_id]
         assert reference is not None

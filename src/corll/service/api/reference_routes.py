@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from corll.errors import AdapterError, StoreError
 from corll.model import file_names
 from corll.schemas import administration as schemas
+from corll.schemas.events import StartEvent
 from corll.schemas.requests import StartRequest
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import bad_request, not_found
@@ -106,22 +107,28 @@ async def add_reference(request: Request, caller: CurrentCaller) -> schemas.Refe
 @router.post("/v1/users/{user_id}/adapters/start", summary="Start over from a reference")
 async def start_lineage(user_id: str, body: StartRequest, caller: CurrentCaller) -> schemas.Start:
     """A new lineage: π_0 and the start of the user's weights. What was learned waits to be learned
-    again. Needs scope admin.
+    again. The base begins at once. An adapter is examined first by the learner, and what serves now
+    goes on until it passed: `start` of `GET /v1/users/{id}` says how it stands, and what speaks
+    against it. A service that does not learn has it serve at once, unexamined. Needs scope admin.
     """
     caller.require("admin")
-    user = await caller.user_in_path(user_id)
-    reference = await caller.services.write(
+    user, services = await caller.user_in_path(user_id), caller.services
+    started = await services.write(
         lambda db: start_from(
             db,
             user.id,
             body.reference,
-            base_fingerprint=caller.services.drafter.fingerprint,
+            base_fingerprint=services.drafter.fingerprint,
+            examined=services.settings.learn,
             actor=caller.actor,
             now=time.time(),
         )
     )
-    caller.services.learner.wake()
-    return schemas.Start(object="start", user=user.id, reference=_about(reference))
+    services.learner.wake()
+    reference, state = started.reference, started.row.state
+    event = StartEvent(reference=reference.number, name=reference.name, state=state)
+    services.events.publish(user.id, event)
+    return schemas.Start(object="start", user=user.id, reference=_about(reference), state=state)
 
 
 def _name(form: FormData) -> str:

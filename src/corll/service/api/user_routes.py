@@ -15,11 +15,12 @@ from sqlalchemy import Connection
 from corll.evaluation import difference_interval, mean_interval
 from corll.schemas import answers as schemas
 from corll.schemas.requests import ConsentRequest
+from corll.schemas.starts import OwnReference, ReferenceName, ReferenceStart
 from corll.service.api.callers import CurrentCaller
 from corll.service.api.exports import export_lines
 from corll.service.arms import choice_of, coin_of
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, coins, drafts, lineages, preferences
+from corll.service.store import accounts, coins, drafts, lineages, preferences, starts
 from corll.service.store.accounts import User
 from corll.service.store.drafts import Answer
 from corll.verdicts.arms import ARMS
@@ -146,15 +147,30 @@ def _about(db: Connection, user: User, settings: ServiceSettings) -> schemas.Use
         waiting=preferences.count_waiting(db, user.id),
         serving=serving.number if serving is not None and user.learn else None,
         reference=_reference(db, user),
+        start=_start(db, user),
         created_at=user.created_at,
     )
 
 
-def _reference(db: Connection, user: User) -> schemas.ReferenceName | None:
+def _reference(db: Connection, user: User) -> OwnReference | None:
     row = lineages.current_reference(db, user.id)
     if row is None:
         return None
-    return schemas.ReferenceName(number=row.number, kind=row.kind, name=row.name)
+    examined = row.kind == "base" or starts.was_examined(db, user.id, row.id)
+    return OwnReference(number=row.number, kind=row.kind, name=row.name, examined=examined)
+
+
+def _start(db: Connection, user: User) -> ReferenceStart | None:
+    """Return the latest start of a user, where it does not serve."""
+    row = starts.latest_start(db, user.id)
+    if row is None or row.state not in ("examining", "rejected"):
+        return None
+    found = lineages.find_reference(db, row.reference_id)
+    assert found is not None
+    name = ReferenceName(number=found.number, kind=found.kind, name=found.name)
+    return ReferenceStart(
+        reference=name, state=row.state, reasons=row.reasons, asked_at=row.created_at
+    )
 
 
 def _mean(answers: Sequence[Answer]) -> schemas.CostFigure | None:

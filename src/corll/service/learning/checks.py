@@ -70,6 +70,9 @@ class OfReferences:
 class Examined:
     """A version under examination, loaded from its folder, and what it learned from.
 
+    An adapter that is to be somebody's π_0 is examined too; it learned from nothing, and the base
+    is its π_0.
+
     `max_drift`: nats a token by which π_0's own texts may have become unlikelier; `max_loosening`:
     nats by which the log-odds of refusing may have fallen. `give_way` is called before each pass.
     `looked_at` drafts are drawn on recent prompts, none with 0: those that it learned from, then
@@ -116,6 +119,8 @@ class Examined:
     @cached_property
     def learned_scores(self) -> tuple[torch.Tensor, torch.Tensor]:
         """log π and log π_0 of the edits it learned from. *Shapes*: N each."""
+        if not self.learned:
+            return torch.empty(0), torch.empty(0)
         self.give_way()
         prompts = [preference.prompt for preference in self.learned]
         return self.policy.both_logprobs(prompts, [p.chosen for p in self.learned])
@@ -202,14 +207,15 @@ class Examined:
         """Recent prompts that leave room for a draft; as many as are looked at, or none.
 
         A prompt is asked as it was drafted for the last time: behind as much of that memory as has
-        room, or alone. Where a user has fewer than four, prompts that no user wrote join them.
+        room, or alone. Where a user has fewer than four, prompts that no user wrote join them; none
+        do where a user has some and none of them leaves room.
         """
         found: list[Asked] = []
         for one in self.latest:
             is_new = all(one.prompt != other.prompt for other in found)
             if is_new and self._has_room(one.prompt):
                 found.append(Asked(one.prompt, self._memory_of(one)))
-        if found and len(found) < _FEWEST_OWN:
+        if len(found) < _FEWEST_OWN and (found or not self.latest):
             found += [Asked(prompt) for prompt in _OTHER_PROMPTS if self._has_room(prompt)]
         found = found[: self.looked_at]
         return [found[n % len(found)] for n in range(self.looked_at)] if found else []
@@ -282,6 +288,9 @@ CHECKS: tuple[Callable[[Examined], str | None], ...] = (
 )
 
 
-def reasons_against(version: Examined) -> list[str]:
-    """Return the reasons why it must not serve; none where it may."""
-    return [reason for check in CHECKS if (reason := check(version)) is not None]
+def reasons_against(
+    version: Examined, checks: Sequence[Callable[[Examined], str | None]] | None = None
+) -> list[str]:
+    """Return the reasons why it must not serve, by all checks or by these; none where it may."""
+    asked = CHECKS if checks is None else checks
+    return [reason for check in asked if (reason := check(version)) is not None]

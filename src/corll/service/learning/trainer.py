@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,12 @@ from corll.service.learning.checks import Examined, OfReferences, reasons_agains
 from corll.service.learning.falling_back import FallBack, FallingBack
 from corll.service.learning.policies import VersionPolicies
 from corll.service.learning.reading import PreferenceReader
+from corll.service.learning.starting_points import StartingPoint, starting_point
 from corll.service.learning.weighing import keep, weigh
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, coins, lineages, preferences
 from corll.service.store.database import Database
-from corll.service.store.lineages import Lineage, Reference, Version
+from corll.service.store.lineages import Version
 from corll.service.store.preferences import PreferenceRow
 from corll.service.store.rows import new_id
 from corll.service.versions import publishing
@@ -43,32 +44,11 @@ from corll.verdicts.rejections import STEP_SHARES
 
 log = logging.getLogger(__name__)
 
-_BATCHES_A_VERSION = 8
-"""Steps that one version takes at most, where many preferences wait."""
-
 _WEAKER = 0.5
 """The strength of a version that learned where learning does harm."""
 
-_LOOKED_BACK = 24
+LOOKED_BACK = 24
 """Preferences of before whose texts show what a user's texts are like."""
-
-
-@dataclass(frozen=True)
-class _Start:
-    """What a version starts from.
-
-    `waiting` are the preferences to be learned, in order; `in_vain` the ids of those of them that a
-    version was taught which was rejected; `past` the ids of those of which each step replays some.
-    `is_too_strong`: by the user's edits π_0 would have drafted better than what was learned.
-    """
-
-    lineage: Lineage
-    reference: Reference
-    serving: Version | None
-    waiting: list[PreferenceRow]
-    past: list[str]
-    in_vain: set[str]
-    is_too_strong: bool
 
 
 class Trainer:
@@ -99,7 +79,7 @@ class Trainer:
         as rejected, with the reasons. Its preferences are tried once more, with half the step, and
         then set aside.
         """
-        start = self._start(user_id)
+        start = starting_point(self.database, self.base, self.settings.coactive, user_id)
         if start is None:
             return None
         batches = self._batches(start.waiting, all_that_waits=all_that_waits)
@@ -127,50 +107,6 @@ class Trainer:
             self._weigh(user_id, start, learned)
         return version
 
-    def _start(self, user_id: str) -> _Start | None:
-        """Read what a version starts from; None where its user does not let anything be learned.
-
-        Nothing is locked meanwhile: whatever changes until the version is registered is noticed
-        then.
-        """
-        with self.database.read() as db:
-            user = accounts.find_user(db, user_id)
-            lineage = lineages.current_lineage(db, user_id)
-        if user is None or not user.learn:
-            return None
-        if lineage is None:
-            lineage = self.database.write(lambda db: self._first_lineage(db, user_id))
-        config = self.settings.coactive
-        most = _BATCHES_A_VERSION * config.preferences_per_step
-        memory = REPLAY_MEMORY if config.replay_per_step else 0
-        with self.database.read() as db:
-            reference = lineages.find_reference(db, lineage.reference_id)
-            assert reference is not None
-            waiting = preferences.waiting_preferences(db, user_id, limit=most)
-            return _Start(
-                lineage,
-                reference,
-                lineages.serving_version(db, user_id),
-                waiting,
-                preferences.learned_ids(db, user_id, limit=memory),
-                preferences.taught_in_vain(db, [row.id for row in waiting]),
-                coins.evidence_of(db, user_id).learned.verdict == "worse",
-            )
-
-    def _first_lineage(self, db: Connection, user_id: str) -> Lineage:
-        """Return the lineage of a user, begun from the base where there is none."""
-        if (current := lineages.current_lineage(db, user_id)) is not None:
-            return current
-        reference = lineages.get_or_create_base_reference(
-            db,
-            base_model=self.base.name,
-            base_fingerprint=self.base.base.fingerprint,
-            now=time.time(),
-        )
-        return lineages.start_lineage(
-            db, user_id=user_id, reference_id=reference.id, now=time.time()
-        )
-
     def _batches(
         self, waiting: Sequence[PreferenceRow], *, all_that_waits: bool
     ) -> list[Sequence[PreferenceRow]]:
@@ -180,7 +116,9 @@ class Trainer:
             batches.pop()
         return batches
 
-    def _config(self, start: _Start, batches: Sequence[Sequence[PreferenceRow]]) -> CoactiveConfig:
+    def _config(
+        self, start: StartingPoint, batches: Sequence[Sequence[PreferenceRow]]
+    ) -> CoactiveConfig:
         """Return the settings of steps, half as large where some were learned in vain before."""
         config = self.settings.coactive
         if start.in_vain.isdisjoint(row.id for batch in batches for row in batch):
@@ -254,7 +192,7 @@ class Trainer:
     def _publish(
         self,
         user_id: str,
-        start: _Start,
+        start: StartingPoint,
         optimizer: PreferenceOptimizer,
         learned: Sequence[tuple[PreferenceRow, Preference]],
         metrics: Mapping[str, float],
@@ -305,7 +243,7 @@ class Trainer:
         return registered
 
     def _examine(
-        self, folder: Path, start: _Start, learned: Sequence[Preference]
+        self, folder: Path, start: StartingPoint, learned: Sequence[Preference]
     ) -> tuple[list[str], FallBack | None]:
         """Return the reasons against a version, and where to fall back to, if so."""
         settings, reference = self.settings, start.reference
@@ -318,30 +256,47 @@ class Trainer:
                     parent = loaded.enter_context(
                         self.policies.of_version(start.serving, reference)
                     )
-            version = Examined(
-                policy,
-                learned,
-                settings.max_drift,
-                self.give_way,
-                max_loosening=settings.max_loosening,
-                looked_at=settings.veto_drafts,
-                past=past,
-                parent=parent,
-                base=None if reference.folder is None else self.base,
-                sampling=settings.coactive.sampling,
-                of_references=self._of_references,
-            )
+            base = None if reference.folder is None else self.base
+            version = self.examined(policy, learned, past=past, parent=parent, base=base)
             reasons = reasons_against(version)
             if not reasons:
                 return [], None
             return reasons, self._falling_back.find(version, start.serving, reference)
 
-    def _latest(self, start: _Start) -> list[Preference]:
+    def examined(
+        self,
+        policy: Policy,
+        learned: Sequence[Preference] = (),
+        *,
+        past: Sequence[Preference],
+        parent: Policy | None = None,
+        base: Policy | None = None,
+    ) -> Examined:
+        """Return weights under examination by the service's settings; as `Examined` has them."""
+        settings = self.settings
+        return Examined(
+            policy,
+            learned,
+            settings.max_drift,
+            self.give_way,
+            max_loosening=settings.max_loosening,
+            looked_at=settings.veto_drafts,
+            past=past,
+            parent=parent,
+            base=base,
+            sampling=settings.coactive.sampling,
+            of_references=self._of_references,
+        )
+
+    def _latest(self, start: StartingPoint) -> list[Preference]:
         """Return the latest of what was learned before that can still be read, in order."""
-        return list(self.reader.find(start.past[-_LOOKED_BACK:]).values())
+        return list(self.reader.find(start.past[-LOOKED_BACK:]).values())
 
     def _weigh(
-        self, user_id: str, start: _Start, learned: Sequence[tuple[PreferenceRow, Preference]]
+        self,
+        user_id: str,
+        start: StartingPoint,
+        learned: Sequence[tuple[PreferenceRow, Preference]],
     ) -> None:
         """Keep what edits say of the version that served before it learned from them.
 

@@ -18,16 +18,17 @@ from typing import Protocol
 
 from corll.compute.free_processors import GivingThreads
 from corll.errors import StoreError
-from corll.schemas.events import Event, ImportEvent, VersionEvent
+from corll.schemas.events import Event, ImportEvent, StartEvent, VersionEvent
 from corll.service.base_model import load_base
-from corll.service.learning import importing
+from corll.service.learning import admitting, importing
 from corll.service.learning.trainer import Trainer
 from corll.service.logs import set_up_logging
 from corll.service.settings import ServiceSettings
-from corll.service.store import imports, lineages, preferences
+from corll.service.store import imports, lineages, preferences, starts
 from corll.service.store.database import PRIVATE_UMASK, Database
 from corll.service.store.imports import ImportRow
 from corll.service.store.lineages import Version
+from corll.service.store.starts import StartRow
 from corll.service.versions.publishing import sweep
 
 log = logging.getLogger(__name__)
@@ -166,8 +167,11 @@ class Worker:
         self._inbox.news.clear()
 
     def _round(self) -> bool:
-        """Take one step for each user, and one chunk of one import; say whether there was any."""
-        busy = False
+        """Examine one start, take one step for each user, and one chunk of one import.
+
+        Say whether there was any.
+        """
+        busy = self._examine_a_start()
         for user_id, all_that_waits in self._due():
             busy |= self._attempt(user_id, all_that_waits=all_that_waits)
             if self._inbox.stopping:
@@ -175,6 +179,28 @@ class Worker:
         with self._trainer.database.read() as db:
             row = imports.next_import(db, but=self._retries.pending())
         return busy if row is None else self._import(row) or busy
+
+    def _examine_a_start(self) -> bool:
+        """Examine the reference that a user waits for longest to start from; say whether any."""
+        database, not_yet = self._trainer.database, self._retries.pending()
+        with database.read() as db:
+            waiting = [one for one in starts.waiting_starts(db) if _name(one) not in not_yet]
+            if not waiting:
+                return False
+            asked = waiting[0]
+            reference = lineages.find_reference(db, asked.reference_id)
+        assert reference is not None
+        try:
+            settled = admitting.examine(self._trainer, asked)
+        except Exception:
+            delay = self._retries.failed(_name(asked))
+            log.exception("%s was not examined; next attempt in %.0f s", reference.name, delay)
+            return False
+        self._retries.worked(_name(asked))
+        number, name, state = reference.number, reference.name, settled.state
+        log.info("%s: the start from reference %d is %s", asked.user_id, number, state)
+        self._say(asked.user_id, StartEvent(reference=number, name=name, state=state))
+        return True
 
     def _due(self) -> list[tuple[str, bool]]:
         """Return the users to learn from now, and whether from fewer than N preferences too."""
@@ -261,6 +287,11 @@ class Worker:
 
     def _say(self, user_id: str, event: Event) -> None:
         self._channel.send(("event", (user_id, event)))
+
+
+def _name(asked: StartRow) -> str:
+    """Return what a start is called among the things that failed."""
+    return f"start {asked.number}"
 
 
 def learn_in_background(settings: ServiceSettings, channel: Connection, drafting: Flag) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection, Table, event
+
 AUDIT_GUARDS = {
     "sqlite": tuple(
         f"CREATE TRIGGER audit_log_no_{change.lower()} BEFORE {change} ON audit_log "
@@ -16,3 +18,13 @@ AUDIT_GUARDS = {
     ),
 }
 """For each kind of database, what keeps the audit log from being changed."""
+
+
+def guard(audit_log: Table) -> None:
+    """Let the table of the audit log be guarded wherever it is created."""
+
+    def create_guards(_: Table, db: Connection, **__: object) -> None:
+        for statement in AUDIT_GUARDS[db.dialect.name]:
+            db.exec_driver_sql(statement)
+
+    event.listen(audit_log, "after_create", create_guards)

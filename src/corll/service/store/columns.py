@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import get_args
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Integer, MetaData
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -30,3 +41,14 @@ def one_of(column: str, allowed: object) -> CheckConstraint:
     """Return the check that a column holds one of the values of a `Literal`."""
     listed = ", ".join(f"'{value}'" for value in get_args(allowed))
     return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def state_of_each_user(name: str) -> Table:
+    """Return a table that holds a state for each user, as JSON."""
+    return Table(
+        name,
+        metadata,
+        Column("user_id", String, ForeignKey("users.id"), primary_key=True),
+        Column("state", Json, nullable=False),
+        Column("updated_at", Float, nullable=False),
+    )

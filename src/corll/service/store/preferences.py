@@ -122,6 +122,14 @@ def learned_ids(db: Connection, user_id: str, *, limit: int) -> list[str]:
     return list(db.execute(latest).scalars())[::-1]
 
 
+def latest_ids(db: Connection, user_id: str, *, limit: int) -> list[str]:
+    """Return the ids of the latest that were learned or are to be, oldest first."""
+    stands = preferences.c.state.in_(("waiting", "learned"))
+    query = select(preferences.c.id).where(preferences.c.user_id == user_id, stands)
+    latest = query.order_by(preferences.c.number.desc()).limit(limit)
+    return list(db.execute(latest).scalars())[::-1]
+
+
 def find_preferences(db: Connection, ids: Sequence[str]) -> dict[str, PreferenceRow]:
     """Return the preferences of these ids that are there, by id."""
     query = select_rows(PreferenceRow, preferences).where(preferences.c.id.in_(ids))

@@ -9,7 +9,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Connection,
     Float,
     ForeignKey,
     Index,
@@ -18,7 +17,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    event,
     false,
     text,
 )
@@ -36,10 +34,11 @@ from corll.schemas.states import (
     PreferenceSource,
     PreferenceState,
     ReferenceKind,
+    StartState,
     VersionState,
 )
-from corll.service.store.audit_guards import AUDIT_GUARDS
-from corll.service.store.columns import Json, metadata, number, one_of
+from corll.service.store.audit_guards import guard
+from corll.service.store.columns import Json, metadata, number, one_of, state_of_each_user
 from corll.verdicts.arms import Arm
 
 users = Table(
@@ -109,11 +108,7 @@ audit_log = Table(
 )
 
 
-@event.listens_for(audit_log, "after_create")
-def _guard_audit_log(_: Table, db: Connection, **__: object) -> None:
-    for statement in AUDIT_GUARDS[db.dialect.name]:
-        db.exec_driver_sql(statement)
-
+guard(audit_log)
 
 # REFERENCES is a word of SQL.
 references = Table(
@@ -142,6 +137,22 @@ lineages = Table(
     Column("ended_at", Float),
     # The version that served when it ended; none where the reference did.
     Column("ended_with", String),
+)
+
+# Which references users are to start from, and whether those were examined before.
+starts = Table(
+    "starts",
+    metadata,
+    number(),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False, index=True),
+    Column("reference_id", String, ForeignKey("model_references.id"), nullable=False),
+    Column("state", String, nullable=False),
+    Column("reasons", Json, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("decided_at", Float),
+    one_of("state", StartState),
+    sqlite_autoincrement=True,
 )
 
 # The base models that were served, one after the other; the last one is.
@@ -305,19 +316,9 @@ memories_cleared = Table(
 )
 
 
-def _state_of_each_user(name: str) -> Table:
-    return Table(
-        name,
-        metadata,
-        Column("user_id", String, ForeignKey("users.id"), primary_key=True),
-        Column("state", Json, nullable=False),
-        Column("updated_at", Float, nullable=False),
-    )
-
-
 # The coin by which it is found out which arm saves a user most; and what their edits say of what
 # was learned, and of past letters (`Evidence`).
-coins, free_evidence = map(_state_of_each_user, ("coins", "free_evidence"))
+coins, free_evidence = map(state_of_each_user, ("coins", "free_evidence"))
 
 # Trials between two arms that were decided.
 trials = Table(

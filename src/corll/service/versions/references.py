@@ -1,23 +1,26 @@
 """Adapters made elsewhere, offline and audited, as references: π_0 of whoever starts from them.
 
 An adapter learned from many people is never taught online; it is imported, numbered and frozen, and
-users' own adapters start as copies of it.
+users' own adapters start as copies of it, once it was examined for them (`learning.admitting`).
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from corll.errors import AdapterError, InputError
 from corll.model import file_names
-from corll.service.store import bases, lineages
+from corll.service.store import bases, lineages, starts
 from corll.service.store.accounts import audit
 from corll.service.store.database import Database
 from corll.service.store.lineages import Reference
+from corll.service.store.starts import StartRow
 from corll.service.versions import publishing
 
 _UNKNOWN = bases.UNKNOWN_BASE
@@ -72,6 +75,13 @@ def import_reference(
     return database.write(register)
 
 
+class Start(NamedTuple):
+    """A user's start from a reference, as it stands."""
+
+    row: StartRow
+    reference: Reference
+
+
 def start_from(
     db: Connection,
     user_id: str,
@@ -80,9 +90,12 @@ def start_from(
     actor: str,
     now: float,
     base_fingerprint: str = _UNKNOWN,
-) -> Reference:
-    """Begin a user's new lineage from a reference; what was learned waits to be learned again.
+    examined: bool = True,
+) -> Start:
+    """Have a user's weights start from a reference; what was learned waits to be learned again.
 
+    The base begins at once. An adapter waits for the learner to examine it, and what served before
+    goes on until then; it begins at once, unexamined, where nobody examines it (`examined` False).
     *Raises*: InputError where there is no such reference, or where it is of another base than that
     with `base_fingerprint`.
     """
@@ -91,15 +104,68 @@ def start_from(
         there = ", ".join(f"{number} ({one.name})" for number, one in found.items()) or "none"
         raise InputError(f"There is no reference {number}. There are: {there}.")
     reference = found[number]
+    check_reference(reference, base_fingerprint)
+    asked = starts.ask_to_start(
+        db, user_id=user_id, reference_id=reference.id, actor=actor, now=now
+    )
+    if reference.folder is not None and examined:
+        details = {"reference": number}
+        audit(db, actor=actor, action="start asked", subject=user_id, details=details, now=now)
+        return Start(asked, reference)
+    return Start(begin(db, asked, reference, examined=reference.folder is None, now=now), reference)
+
+
+def begin(
+    db: Connection, asked: StartRow, reference: Reference, *, examined: bool, now: float
+) -> StartRow:
+    """Begin a user's new lineage from a reference, as was asked."""
+    user_id = asked.user_id
+    lineages.start_lineage(db, user_id=user_id, reference_id=reference.id, now=now)
+    details = {"reference": reference.number} | ({} if examined else {"examined": False})
+    audit(
+        db, actor=asked.actor, action="lineage started", subject=user_id, details=details, now=now
+    )
+    return starts.settle_start(db, asked.number, "started" if examined else "unexamined", now=now)
+
+
+def reject(
+    db: Connection, asked: StartRow, reference: Reference, reasons: Sequence[str], *, now: float
+) -> StartRow:
+    """Leave a user with what serves them, since reasons speak against the reference."""
+    details = {"reference": reference.number, "reasons": list(reasons)}
+    audit(
+        db,
+        actor="learner",
+        action="start rejected",
+        subject=asked.user_id,
+        details=details,
+        now=now,
+    )
+    return starts.settle_start(db, asked.number, "rejected", reasons=reasons, now=now)
+
+
+def begin_unexamined(db: Connection, base_fingerprint: str, *, now: float) -> list[StartRow]:
+    """Begin whatever waits for an examination, where the service has no learner to make it."""
+    settled = []
+    for asked in starts.waiting_starts(db):
+        reference = lineages.find_reference(db, asked.reference_id)
+        assert reference is not None
+        try:
+            check_reference(reference, base_fingerprint)
+        except InputError as error:
+            settled.append(reject(db, asked, reference, [str(error)], now=now))
+        else:
+            settled.append(begin(db, asked, reference, examined=False, now=now))
+    return settled
+
+
+def check_reference(reference: Reference, base_fingerprint: str) -> None:
+    """Check that a reference belongs to a base. *Raises*: InputError where it names another."""
     if len({reference.base_fingerprint, base_fingerprint} - {_UNKNOWN}) > 1:
         raise InputError(
-            f"Reference {number} ({reference.name}) is of the base {reference.base_model}, which "
-            "this service does not draft with."
+            f"Reference {reference.number} ({reference.name}) is of the base "
+            f"{reference.base_model}, which this service does not draft with."
         )
-    lineages.start_lineage(db, user_id=user_id, reference_id=reference.id, now=now)
-    details = {"reference": number}
-    audit(db, actor=actor, action="lineage started", subject=user_id, details=details, now=now)
-    return reference
 
 
 def _base_of(folder: Path) -> tuple[str, str]:
