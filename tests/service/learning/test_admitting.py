@@ -81,11 +81,15 @@ def drafts_are(
 ) -> list[list[Asked]]:
     """Have the look see these drafts of what is examined and of the base; what it asked."""
     asked: list[list[Asked]] = []
+    drafting: list[bool] = []
 
     def draw(
         policy: Policy, looks: Sequence[Asked], *, seed: int, sampling: SamplingConfig
     ) -> list[Drawn]:
-        asked.append(list(looks))
+        if drafting[-1:] != [policy._is_reference]:  # a look may come by halves
+            drafting.append(policy._is_reference)
+            asked.append([])
+        asked[-1] += looks
         return [Drawn(one.prompt, base if policy._is_reference else own) for one in looks]
 
     monkeypatch.setattr(checks, "drawn", draw)
@@ -158,11 +162,11 @@ def test_it_is_looked_at_by_what_its_user_asked_and_behind_what_stood_there(
         letter = add_edit(looking, user, "One.", number=0)
         assert looking.learn(user.id, all_that_waits=True) is not None
     add_edit(looking, user, "Two.", number=1, memory=[letter.id])
-    asked = drafts_are(monkeypatch, own=LETTER)
+    asked = drafts_are(monkeypatch, own=EMPTY)
     examine(looking, ask(looking, user, reference_of(looking, tmp_path)))
     said = [[{"role": "user", "content": f"The parcel {n} is late."}] for n in range(2)]
     memory = (Exchange(said[0], "One.", letter.id),)
-    [looks] = asked
+    looks, _ = asked
     assert looks[:2] == [
         Asked(as_prompt(said[1], "chat"), memory),
         Asked(as_prompt(said[0], "chat")),
