@@ -17,13 +17,13 @@ from corll.errors import RunFolderError
 from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm
 from corll.laboratory.cell import (
     Cell,
-    evaluations,
     is_done,
     make_user,
     new_policy,
     prompt_stream,
     run_cell,
 )
+from corll.laboratory.cell_progress import evaluations
 from corll.laboratory.preparation import PreparedExperiment
 from corll.policy import Policy
 from corll.simulation.expert_users import ChoosingUser

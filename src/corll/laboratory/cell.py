@@ -17,7 +17,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,10 @@ from corll.files import durable
 from corll.laboratory import file_names
 from corll.laboratory.arms import Arm, get_arm
 from corll.laboratory.cell_metrics import evaluate_policy, share_to_expert, summarise_answers
+from corll.laboratory.cell_progress import Progress, RunningTotals
 from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment
-from corll.learner import CoactiveLearner
 from corll.policy import Policy
-from corll.records import Round
 from corll.simulation.expert_users import (
     DuelingLabeller,
     ExpertUser,
@@ -97,7 +96,7 @@ def run_cell(
         return
     policy = new_policy(prepared, cell.seed)
     try:
-        progress = _Progress.resume(folder, policy, config)
+        progress = Progress.resume(folder, policy, config)
         _play(prepared, cell, progress, folder, on_evaluation)
     except OSError as error:
         raise RunFolderError(
@@ -113,11 +112,6 @@ def run_cell(
 
 def is_done(folder: Path) -> bool:
     return (folder / file_names.DONE).exists()
-
-
-def evaluations(folder: Path) -> list[dict[str, Any]]:
-    """Return the evaluation lines that a cell has so far."""
-    return [line for _, line in durable.read_lines(folder / file_names.EVALUATIONS)]
 
 
 def new_policy(prepared: PreparedExperiment, seed: int) -> Policy:
@@ -151,49 +145,16 @@ def make_user(arm: Arm, prepared: PreparedExperiment, seed: int) -> ExpertUser:
     return redraws
 
 
-@dataclass
-class _Progress:
-    """The progress of a cell. `last` is its latest evaluation."""
-
-    learner: CoactiveLearner
-    last: dict[str, Any] = field(default_factory=dict)
-    started: float = field(default_factory=time.monotonic)
-
-    @classmethod
-    def resume(cls, folder: Path, policy: Policy, config: CoactiveConfig) -> _Progress:
-        """Load the saved learner, if there is one, and drop the lines that came after it."""
-        folder.mkdir(parents=True, exist_ok=True)
-        adapter, journal = folder / file_names.ADAPTER, folder / file_names.EVALUATIONS
-        durable.recover_folder(adapter)
-        durable.drop_torn_line(journal)
-        if not adapter.exists():
-            journal.unlink(missing_ok=True)
-            return cls(CoactiveLearner(policy, config))
-        learner = CoactiveLearner.load(adapter, policy=policy)
-        lines = [line for line in evaluations(folder) if line["step"] <= learner.steps_taken]
-        durable.write_lines(journal, lines)
-        return cls(learner, lines[-1])
-
-    @property
-    def preferences(self) -> int:
-        """The number of preferences that were learned from."""
-        return self.learner.steps_taken * self.learner.config.preferences_per_step
-
-    @property
-    def between_drafts(self) -> bool:
-        return self.learner.rounds_played == self.learner.drafts_made
-
-
 def _play(
     prepared: PreparedExperiment,
     cell: Cell,
-    progress: _Progress,
+    progress: Progress,
     folder: Path,
     on_evaluation: Callable[[Mapping[str, Any]], None],
 ) -> None:
     experiment, learner = prepared.experiment, progress.learner
     user = make_user(cell.arm, prepared, cell.seed)
-    totals = _RunningTotals(progress.last)
+    totals = RunningTotals(progress.last)
 
     def evaluate() -> None:
         line, samples = _evaluate(prepared, cell, progress, user, totals)
@@ -231,46 +192,12 @@ def prompt_stream(prompts: Sequence[str], seed: int) -> Iterator[str]:
         epoch += 1
 
 
-class _RunningTotals:
-    """The totals from round to round: costs since the start, steps since the last line."""
-
-    def __init__(self, last: Mapping[str, Any]) -> None:
-        self.sampled_tokens = int(last.get("sampled_tokens", 0))
-        self.edited_characters = int(last.get("edited_characters", 0))
-        self.seconds = float(last.get("seconds", 0.0))
-        self.steps: list[Mapping[str, float]] = []
-
-    def add(self, round_: Round) -> None:
-        candidates = round_.edit.draft.candidates
-        self.sampled_tokens += sum(len(sample.token_ids) for sample in candidates)
-        if round_.step_metrics is not None:
-            self.steps.append(round_.step_metrics)
-
-    def take_steps(self) -> dict[str, float | None]:
-        """Return the means over the steps since the last line, and begin to count anew.
-
-        A draft that is scored below its edit violates the premise h(draft) ≥ h(edit) (paper, B.5).
-        """
-        names = {
-            "premise_violated": "rewards/accuracies",
-            "logps_chosen": "logps/chosen",
-            "logps_rejected": "logps/rejected",
-            "margin": "rewards/margins",
-            "loss": "loss",
-        }
-        taken, self.steps = self.steps, []
-        return {
-            name: sum(step[key] for step in taken) / len(taken) if taken else None
-            for name, key in names.items()
-        }
-
-
 def _evaluate(
     prepared: PreparedExperiment,
     cell: Cell,
-    progress: _Progress,
+    progress: Progress,
     user: ExpertUser,
-    totals: _RunningTotals,
+    totals: RunningTotals,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Measure the policy; return the evaluation line, and the responses that it is about."""
     experiment, learner = prepared.experiment, progress.learner
