@@ -3,6 +3,7 @@
     config.json         the resolved settings
     evaluations.jsonl   a line an evaluation
     samples.jsonl       the policy's responses to the held-out prompts, at the latest evaluation
+    sent.jsonl          in an arm with a memory, what was sent (`cell_memory.py`)
     adapter/            the learner at the latest evaluation: a PEFT folder, and what resuming needs
     done.json           written last
 
@@ -17,14 +18,14 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from corll.algorithm import run
 from corll.config import CoactiveConfig
-from corll.errors import RunFolderError
+from corll.errors import ConfigError, RunFolderError
 from corll.files import durable
 from corll.laboratory import file_names
 from corll.laboratory.arms import Arm, get_arm
@@ -96,7 +97,8 @@ def run_cell(
         return
     policy = new_policy(prepared, cell.seed)
     try:
-        progress = Progress.resume(folder, policy, config)
+        memory = cell.arm.memory_settings(experiment.memory.settings)
+        progress = Progress.resume(folder, policy, config, arm=cell.arm, memory=memory)
         _play(prepared, cell, progress, folder, on_evaluation)
     except OSError as error:
         raise RunFolderError(
@@ -177,11 +179,30 @@ def _play(
     )
     for round_ in rounds:
         totals.add(round_)
+        if progress.memory is not None:
+            progress.memory.add(round_)
+            _check_it_is_used(progress, most=2 * experiment.evaluate_every)
         due = progress.last["preferences"] + experiment.evaluate_every
         if progress.between_drafts and progress.preferences >= due:
             evaluate()
             if progress.preferences >= experiment.preferences:
                 return
+
+
+def _check_it_is_used(progress: Progress, *, most: int) -> None:
+    """Check that a learner that needs a memory gets one. *Raises*: ConfigError, lest it go on."""
+    learner, memory = progress.learner, progress.memory
+    if memory is None or not learner.optimizer.learner.needs_memory:
+        return
+    if memory.rounds_without > most:
+        raise ConfigError(
+            f"No text stood before the prompts of the last {memory.rounds_without} rounds, and the "
+            f"learner {learner.config.learner!r} learns from nothing else. A text and its prompt "
+            f"must fit into memory.budget_tokens ({memory.settings.budget_tokens}) and, beside "
+            "prompt and response, into the model's context "
+            f"({learner.policy.codec.context_length} tokens): allow more, shorten lengths and "
+            "learner.max_completion_length, or leave this arm out."
+        )
 
 
 def prompt_stream(prompts: Sequence[str], seed: int) -> Iterator[str]:
@@ -200,16 +221,18 @@ def _evaluate(
     totals: RunningTotals,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Measure the policy; return the evaluation line, and the responses that it is about."""
-    experiment, learner = prepared.experiment, progress.learner
+    experiment, learner, memory = prepared.experiment, progress.learner, progress.memory
+    held_out = prepared.data.held_out
     measured, samples = evaluate_policy(
         learner.policy,
         prepared.expert,
-        prepared.data.held_out,
+        held_out,
         num_candidates=experiment.evaluation_candidates,
         max_new_tokens=experiment.lengths.response,
         sampling=experiment.learner.sampling,
         beta=experiment.learner.beta,
         seed=cell.seed * 2**32 + _HELD_OUT_SEEDS,
+        memories=None if memory is None else [memory.before(prompt) for prompt in held_out],
     )
     texts = [f"{sample['prompt']}{sample['response']}" for sample in samples]
     answers, user.answers = user.answers, []
@@ -251,8 +274,10 @@ def _check_config(folder: Path, experiment: Experiment, cell: Cell, config: Coac
         "seed": cell.seed,
         "feedback": cell.arm.feedback_axes(experiment.feedback).model_dump(mode="json"),
         "learner": config.model_dump(mode="json"),
-        "experiment": experiment.model_dump(mode="json"),
+        "experiment": experiment.model_dump(mode="json", exclude={"memory"}),
     }
+    if cell.arm.memory is not None:
+        resolved["memory"] = asdict(cell.arm.memory_settings(experiment.memory.settings))
     path = folder / file_names.CONFIG
     if path.exists():
         if json.loads(path.read_text(encoding="utf-8")) != resolved:
