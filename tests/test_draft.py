@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from corll.draft import best_first, make_drafts, scores_of, within_context
 from corll.errors import PromptTooLongError
 from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
-from corll.records import Draft, Sample
-from tiny_models import perturb_adapter, plain_logprob
+from corll.records import Draft, Sample, Verbatim
+from tiny_models import END, perturb_adapter, plain_logprob
 
 PROMPTS = [
     "Write to Anna.",
@@ -212,6 +213,17 @@ class TestMemories:
             drafted_ids(draft) for draft in expected
         ]
         assert [draft.scores for draft in drafts] == [draft.scores for draft in expected]
+
+    def test_a_model_without_a_template_drafts_behind_documents(
+        self, tiny_gpt2_folder: Path
+    ) -> None:
+        """A prompt and its text, the end of a text, the prompt."""
+        policy = Policy.load(tiny_gpt2_folder, dtype="float32")
+        (draft,) = make_drafts(policy, PROMPTS[:1], FOUR, seeds=[11], memories=[self.TEA])
+        whole = Verbatim(f"Tea?Gladly.{END}Cake?No.{END}{PROMPTS[0]}")
+        (expected,) = make_drafts(policy, [whole], FOUR, seeds=[11])
+        assert drafted_ids(draft) == drafted_ids(expected)
+        assert (draft.prompt, draft.memory) == (PROMPTS[0], self.TEA)
 
     @pytest.mark.parametrize("config", [ONE, FOUR])
     def test_a_draft_keeps_what_stood_before_its_prompt(

@@ -46,8 +46,8 @@ ROOMS = {
     "learner": "ground memory step draft model policy",
     "algorithm": "ground learner",
     "simulation": "ground memory losses model policy draft step learner",
-    "laboratory": "ground files losses catalog.shapes compute compute.choose model policy draft "
-    "step learner algorithm simulation",
+    "laboratory": "ground files memory losses catalog.shapes compute compute.choose model policy "
+    "draft step learner algorithm simulation",
     "verdicts": "ground memory",
     "verdicts.policies": "ground memory compute compute.kept_prefixes model policy verdicts",
     "client": "errors moved records schemas",

@@ -15,7 +15,7 @@ from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from corll.model.tokens import TokenCodec
 from corll.records import Sample
-from tiny_models import CORPUS, build_tokenizer
+from tiny_models import CORPUS, END, build_tokenizer
 
 END_ID = 0
 """The end of the tokenizers that `build_tokenizer` makes."""
@@ -203,3 +203,16 @@ def ids_of(codec: TokenCodec, text: str) -> tuple[int, ...]:
 def sampled(codec: TokenCodec, ids: Sequence[int], *, finished: bool = True) -> Sample:
     ids = (*ids, *((codec.end_ids[0],) if finished else ()))
     return Sample(codec.decode(ids), ids, -1.0, finished)
+
+
+def beginning_with_the_end() -> Any:
+    """A tokenizer that begins each text with the token that ends one, as GPT-2's may."""
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(base_codec().tokenizer.backend_tokenizer.to_str()),
+        eos_token=END,
+        bos_token=END,
+    )
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{END} $A", special_tokens=[(END, END_ID)]
+    )
+    return tokenizer

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from corll.config import CoactiveConfig, Selection
-from corll.memory.exchanges import Exchange, with_memory
+from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Draft, Prompt, Sample
 
@@ -30,12 +30,13 @@ def make_drafts(
     R_π is the default. Candidates are ranked by scores from the same kind of pass, not by the
     log-probabilities that sampling happened to compute.
 
-    `memories` stand as turns before the prompts, one for each; where the context has no room, their
-    earliest exchanges are left out. Such a draft is of π(· | x, memory), and so are its scores; its
-    prompt is x alone, and its memory what stood there.
+    `memories` stand before the prompts, one for each (`TokenCodec.behind`); where the context has
+    no room, their earliest exchanges are left out. Such a draft is of π(· | x, memory), and so are
+    its scores; its prompt is x alone, and its memory what stood there.
     """
     held = _memories_that_fit(policy, prompts, memories, config)
-    whole = [with_memory(prompt, memory) for prompt, memory in zip(prompts, held, strict=True)]
+    behind = policy.codec.behind
+    whole = [behind(prompt, memory) for prompt, memory in zip(prompts, held, strict=True)]
     offline = config.drafts_from == "reference"
     with policy.as_reference() if offline else nullcontext():
         rows = policy.sample(

@@ -158,6 +158,8 @@ def test_list_names_tasks_sizes_and_arms(capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     for name in ("imdb", "tldr", "helpful", "paper", "mini", "tiny", "dueling-best-worst"):
         assert name in shown
+    for name in ("memory-last", "distil+memory", "+memory, +memory-last, +memory-nearest"):
+        assert name in shown
 
 
 @pytest.mark.parametrize("task", ["imdb", "tldr", "helpful"])
@@ -170,9 +172,25 @@ def test_a_dry_run_of_the_paper_needs_no_weights(
     assert "A100" in shown
 
 
+def test_a_dry_run_counts_a_memory_where_an_arm_has_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Three of the longest texts of IMDB: 64 + 64 tokens, and 2 around each."""
+    command = ["experiment", "run", "imdb", "--size", "paper", "--dry-run"]
+    assert main([*command, "--arms", "dueling"]) == 0
+    assert "a cell with a memory" not in capsys.readouterr().out
+    arms = ("--arms", "dueling,dueling+memory-nearest", "--set", "memory.budget_tokens=390")
+    assert main([*command, *arms]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "a cell with a memory" in shown
+    assert "at most 390 tokens" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["run", "imdb", "--set", "memory.choice=none"], "choice"),
+        (["run", "imdb", "--arms", "none+memory"], "memory-last and memory-nearest"),
         (["run", "news"], "imdb, tldr, helpful"),
         (["run", "imdb", "--size", "huge"], "paper, mini, tiny"),
         (["run", "imdb", "--arms", "coactive"], "dueling-best-worst"),

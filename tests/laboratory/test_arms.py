@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from corll.errors import ConfigError
-from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm
+from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm, has_memory
 from corll.laboratory.cell import Cell
-from corll.laboratory.sizes import SIZES, get_experiment
+from corll.laboratory.sizes import SIZES, MemoryConfig, get_experiment
+from corll.memory.choosing import MemorySettings
 from corll.simulation.axes import FeedbackAxes, NothingBetter, Strength
 
 DEFAULT = FeedbackAxes()
@@ -65,6 +66,79 @@ def test_the_factorial_crosses_kind_loss_and_drafts() -> None:
     assert supervised.feedback == "matched_edit"
     assert supervised.learner["preference_weight"] == 0.0
     assert "drafts_from" not in supervised.learner
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "learns"),
+    [
+        ("memory-last", "last", False),
+        ("memory-nearest", "nearest", False),
+        ("dueling+memory", "nearest", True),
+        ("coactive-k-2+memory-last", "last", True),
+        ("edit+dpo+online+memory-nearest", "nearest", True),
+        ("distil+memory", "nearest", True),
+        ("dueling", "none", True),
+        ("none", "none", True),
+    ],
+)
+def test_a_memory_is_the_sizes_or_as_the_name_says(name: str, choice: str, learns: bool) -> None:
+    default = MemorySettings("nearest", 2, 77)
+    arm = get_arm(name)
+    found = arm.memory_settings(default)
+    assert found.choice == choice
+    assert (found.most, found.budget_tokens) == ((2, 77) if choice != "none" else (3, 1024))
+    assert arm.learns == learns
+    assert has_memory(name) == (choice != "none")
+
+
+def test_a_memory_changes_nothing_else_of_an_arm() -> None:
+    for name in ("coactive-minimal-drop", "dueling", "edit+both+offline"):
+        plain, behind = get_arm(name), get_arm(f"{name}+memory")
+        assert behind.name == f"{name}+memory"
+        assert (behind.feedback, behind.axes, behind.learner) == (
+            plain.feedback,
+            plain.axes,
+            plain.learner,
+        )
+
+
+def test_distil_learns_by_distil_whatever_the_experiment_learns_with() -> None:
+    tiny = get_experiment("imdb", "tiny")
+    remembering = tiny.with_settings(
+        learner=tiny.learner.with_settings(learn_with_memory=True, distil_texts="edit")
+    )
+    config = Cell.named("distil+memory", 0).learner_config(remembering, {})
+    assert (config.learner, config.learn_with_memory) == ("distil", False)
+    assert config.distil_texts == "edit"
+    other = Cell.named("coactive-best+memory", 0).learner_config(remembering, {})
+    assert (other.learner, other.learn_with_memory) == ("coactive", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none+memory", "memory-last and memory-nearest"),
+        ("memory-last+memory", "memory-last and memory-nearest"),
+        ("dueling+memory-all", r"one of \+memory, \+memory-last, \+memory-nearest"),
+        ("dueling+memory+memory", r"one of \+memory"),
+        ("best+memory", "There is no arm 'best'"),
+        ("memory", "There is no arm 'memory'"),
+        ("distil", r"say distil\+memory"),
+    ],
+)
+def test_a_memory_that_no_arm_has_is_refused(name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        get_arm(name)
+
+
+def test_a_memory_of_a_size_holds_as_many_of_the_longest_texts_as_it_may_choose() -> None:
+    """Five texts, each with a beginning and an end: 5 · (32 + 32 + 2)."""
+    memory = get_experiment("imdb", "tiny").memory
+    assert memory == MemoryConfig(choice="last", most=3, budget_tokens=330)
+    assert memory.settings == MemorySettings("last", 3, 330)
+    assert get_experiment("tldr", "paper").memory.budget_tokens == 5 * (462 + 50 + 2)
+    with pytest.raises(ConfigError, match="most"):
+        MemoryConfig(most=0)
 
 
 def test_a_chosen_learning_rate_is_that_of_its_arm() -> None:

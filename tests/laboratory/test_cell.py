@@ -14,16 +14,16 @@ import pytest
 import torch
 
 from corll.errors import RunFolderError
-from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm
+from corll.laboratory.arms import FACTORIAL, FIXED_ARMS, get_arm, has_memory
 from corll.laboratory.cell import (
     Cell,
-    evaluations,
     is_done,
     make_user,
     new_policy,
     prompt_stream,
     run_cell,
 )
+from corll.laboratory.cell_progress import evaluations
 from corll.laboratory.preparation import PreparedExperiment
 from corll.policy import Policy
 from corll.simulation.expert_users import ChoosingUser
@@ -44,7 +44,7 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
     return [{**line, "seconds": None} for line in evaluations(folder)]
 
 
-@pytest.mark.parametrize("arm", [*FIXED_ARMS, *FACTORIAL])
+@pytest.mark.parametrize("arm", [*FIXED_ARMS, *FACTORIAL, "dueling+memory-nearest"])
 def test_each_arm_runs_to_its_end(prepared: PreparedExperiment, arm: str, tmp_path: Path) -> None:
     run_cell(prepared, Cell.named(arm, 0), tmp_path, rates={})
     lines = evaluations(tmp_path)
@@ -64,9 +64,20 @@ def test_each_arm_runs_to_its_end(prepared: PreparedExperiment, arm: str, tmp_pa
     assert fmean(one["reward"] for one in shown) == pytest.approx(lines[-1]["reward"])
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["arm"], config["seed"]) == (arm, 0)
+    assert (tmp_path / "sent.jsonl").exists() == has_memory(arm) == ("memory" in config)
 
 
-@pytest.mark.parametrize("arm", ["coactive-minimal-drop", "dueling", "edit+both+offline"])
+@pytest.mark.parametrize(
+    "arm",
+    [
+        "coactive-minimal-drop",
+        "dueling",
+        "edit+both+offline",
+        "memory-nearest",
+        "coactive-minimal-drop+memory-last",
+        "distil+memory",
+    ],
+)
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_killed_cell_goes_on_to_the_same_end(
     prepared: PreparedExperiment, arm: str, after: int, tmp_path: Path
@@ -86,24 +97,27 @@ def test_a_killed_cell_goes_on_to_the_same_end(
     assert not is_done(tmp_path / "killed")
     run_cell(prepared, cell, tmp_path / "killed", rates={})
     assert lines_of(tmp_path / "killed") == lines_of(tmp_path / "whole")
-    weights = [
-        (tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes()
-        for name in ("whole", "killed")
-    ]
-    assert weights[0] == weights[1]
+    kept = ["adapter/adapter_model.safetensors", "samples.jsonl"]
+    for name in [*kept, "sent.jsonl"] if has_memory(arm) else kept:
+        whole, killed = ((tmp_path / end / name).read_bytes() for end in ("whole", "killed"))
+        assert whole == killed
 
 
+@pytest.mark.parametrize(
+    ("arm", "later"),
+    [("coactive-alpha-0.6", {"step": 1}), ("memory-last", {"step": 0, "prompts": 4})],
+)
 def test_a_line_without_its_adapter_is_written_again(
-    prepared: PreparedExperiment, tmp_path: Path
+    prepared: PreparedExperiment, arm: str, later: dict[str, int], tmp_path: Path
 ) -> None:
     """Killed between the line and the adapter, and in the middle of the next line."""
-    cell = Cell.named("coactive-alpha-0.6", 1)
+    cell = Cell.named(arm, 1)
     run_cell(prepared, cell, tmp_path / "whole", rates={})
     with pytest.raises(KilledError):
         run_cell(prepared, cell, tmp_path / "torn", rates={}, on_evaluation=_kill)
     journal = tmp_path / "torn" / "evaluations.jsonl"
-    later = json.dumps({**evaluations(tmp_path / "torn")[0], "step": 1, "preferences": 4})
-    journal.write_text(journal.read_text() + later + "\n" + '{"arm": "coact')
+    line = {**evaluations(tmp_path / "torn")[0], "preferences": 4, **later}
+    journal.write_text(journal.read_text() + json.dumps(line) + "\n" + '{"arm": "coact')
     run_cell(prepared, cell, tmp_path / "torn", rates={})
     assert lines_of(tmp_path / "torn") == lines_of(tmp_path / "whole")
 

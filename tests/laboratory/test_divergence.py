@@ -57,6 +57,23 @@ def test_against_plain_logits(
     torch.testing.assert_close(found.drawn, torch.tensor(drawn), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("at_once", [1, 1 << 25])
+def test_the_reference_may_stand_behind_other_prompts(
+    any_policy: Policy, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FLOATS_AT_ONCE", at_once)
+    perturb_adapter(any_policy)
+    samples, others = samples_of(any_policy), ["Dear Ms Lopez, we", PROMPTS[1], "The"]
+    found = divergence(any_policy, PROMPTS, samples, top_k=5, reference_prompts=others)
+    expected = []
+    for prompt, other, sample in zip(PROMPTS, others, samples, strict=True):
+        ours = own_logprobs(any_policy, prompt, sample)
+        with any_policy.as_reference():
+            theirs = own_logprobs(any_policy, other, sample)
+        expected.append(float((ours.exp() * (ours - theirs)).sum()))
+    torch.testing.assert_close(found.full, torch.tensor(expected), rtol=1e-3, atol=1e-5)
+
+
 def test_among_all_tokens_both_are_the_same(policy: Policy) -> None:
     perturb_adapter(policy)
     found = divergence(policy, PROMPTS, samples_of(policy), top_k=0)

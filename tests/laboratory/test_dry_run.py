@@ -69,11 +69,15 @@ SLOW = Machine("slow", 1e9, 1e6, 1.0, 1e-2, 0.5, 1e-3)
 """5e5 operations a second in float32, 5 MB a second."""
 
 PAPER_CONFIGS: list[tuple[ModelShape, Any]] = [
-    (LLAMA_2_7B, LlamaConfig()),
+    (LLAMA_2_7B, LlamaConfig(max_position_embeddings=4096)),
     (
         LLAMA_2_13B,
         LlamaConfig(
-            hidden_size=5120, intermediate_size=13824, num_hidden_layers=40, num_attention_heads=40
+            hidden_size=5120,
+            intermediate_size=13824,
+            num_hidden_layers=40,
+            num_attention_heads=40,
+            max_position_embeddings=4096,
         ),
     ),
     (GPT2, GPT2Config()),
@@ -87,6 +91,7 @@ PAPER_CONFIGS: list[tuple[ModelShape, Any]] = [
             num_hidden_layers=30,
             num_attention_heads=9,
             num_key_value_heads=3,
+            max_position_embeddings=8192,
             tie_word_embeddings=True,
         ),
     ),
@@ -107,6 +112,7 @@ def test_the_shapes_are_those_of_the_models(shape: ModelShape, config: Any) -> N
     own = model.config
     assert (own.num_hidden_layers, own.hidden_size) == (shape.layers, shape.hidden)
     assert own.vocab_size == shape.vocab
+    assert own.max_position_embeddings == shape.context
     assert shape.inner == (getattr(own, "intermediate_size", None) or 4 * own.hidden_size)
     keys = shape.kv_heads * shape.head_dim
     if shape.family == "llama":
@@ -163,6 +169,89 @@ class TestTokens:
         tokens = Tokens(100, 200, 300, 400, 50)
         assert tokens.operations(WORK) == 1000 * (2 * 1000 + 4 * 50)
         assert tokens.operations(replace(WORK, trains="all")) == 1000 * (2 * 1000 + 6 * 50)
+
+
+class TestBehindAMemory:
+    """20 tokens before the prompts of drafts and of held-out samples."""
+
+    WORK = replace(WORK, memory=20)
+
+    def test_tokens(self) -> None:
+        """8 preferences of 2 drafts; 12 held-out prompts with 2 samples, and 1 without the memory.
+
+        Rows have 20 + 10 + 2 · 5 tokens behind the memory. What the expert reads and scores has
+        none; nor has a preference's row, unless it is learned with the memory.
+        """
+        assert cell_tokens(self.WORK) == Tokens(
+            sampled_by_policy=(8 * 2 + 12 * 2 + 12) * 5,
+            sampled_by_expert=8 * 3 * 5,
+            # drafts and held-out samples behind the memory; redraws and samples without
+            read=(8 + 12) * 30 + (8 + 12) * 10,
+            # R_π of drafts; R* of drafts and redraws; π and π_0 behind the memory, π* and its π_0;
+            # π_0 of one sample without it; a sample without it by all four; π_0 at steps
+            scored=2 * 8 * 40
+            + 2 * 8 * 30
+            + 2 * 12 * 40
+            + 2 * 12 * 20
+            + 12 * 15
+            + 4 * 12 * 15
+            + 8 * 20,
+            trained=8 * 20,
+        )
+
+    def test_learning_with_it_puts_it_into_each_preferences_rows(self) -> None:
+        without, behind = (
+            cell_tokens(replace(self.WORK, learns_with_memory=learns)) for learns in (False, True)
+        )
+        assert behind.trained - without.trained == 8 * 20
+        assert behind.scored - without.scored == 8 * 20
+        rows = replace(self.WORK, learns_with_memory=True, shared_rows=False)
+        assert cell_tokens(rows).trained == 8 * (2 * 30 + 10)
+        assert memory_of(rows).activations == pytest.approx(
+            memory_of(WORK).activations * (2 * 30 + 10) / 20
+        )
+
+    def test_arms_with_it_are_counted_apart(self) -> None:
+        """Of 3 arms one has it: 4 cells without, 2 with."""
+        run = dry_run(self.WORK, arms=3, seeds=2, arms_with_memory=1, machines=[SLOW])
+        plain = dry_run(WORK, arms=3, seeds=2, machines=[SLOW])
+        (cost,), (alone,) = run.costs, plain.costs
+        assert run.tokens == plain.tokens == cell_tokens(WORK)
+        assert run.tokens_behind_memory == cell_tokens(self.WORK)
+        assert (plain.tokens_behind_memory, alone.hours_behind_memory) == (None, None)
+        assert cost.hours_per_cell == alone.hours_per_cell
+        tokens = cell_tokens(self.WORK)
+        passes = 1000 * (2 * (tokens.read + tokens.scored) + 4 * tokens.trained) / 5e5
+        calls = ((2, 8), (2, 12), (2, 12), (2, 6))  # drafts, redraws, held out, and without it
+        drawn = sum(times * 5 * (2000 * n / 5e5 + 2e-3) for times, n in calls)
+        assert cost.hours_behind_memory == pytest.approx((passes + drawn) / 3600)
+        assert cost.grid_hours == pytest.approx(
+            cost.expert_hours + 4 * cost.hours_per_cell + 2 * cost.hours_behind_memory
+        )
+        assert cost.expert_hours == alone.expert_hours
+        # The keys and values of the longest rows: 20 + 10 + 5 tokens of 32 bytes.
+        assert cost.cache_gb == pytest.approx(12 * 35 * 32 / GIB)
+
+    def test_that_of_an_experiment_is_the_longest_that_can_stand(self) -> None:
+        """Five texts of 32 + 32 + 2 tokens, but in the tiny model's context only 256 − 64."""
+        found = {
+            size: Workload.of_experiment(get_experiment("imdb", size)).memory
+            for size in ("paper", "mini", "tiny")
+        }
+        assert found == {"paper": 5 * 130, "mini": 330, "tiny": 192}
+        mini = get_experiment("imdb", "mini")
+        for settings, tokens in ({"most": 1}, 66), ({"budget_tokens": 50}, 50):
+            fewer = mini.with_settings(memory=mini.memory.with_settings(**settings))
+            assert Workload.of_experiment(fewer).memory == tokens
+
+    def test_the_table_says_it(self) -> None:
+        run = dry_run(get_experiment("imdb", "tiny"), arms=2, seeds=1, arms_with_memory=1)
+        rows = dict(describe(run))
+        assert rows["a cell with a memory"].startswith(
+            "at most 192 tokens before a prompt, learned without it: "
+        )
+        assert "with a memory)" in rows[LAPTOP.name]
+        assert "a cell with a memory" not in dict(describe(dry_run(get_experiment("imdb", "tiny"))))
 
 
 class TestMemory:

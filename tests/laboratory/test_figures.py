@@ -67,6 +67,9 @@ class TestStyle:
         assert label_of("coactive-k-12") == "coactive, k = 12"
         assert label_of("redraw+both+offline") == "redraw, DPO + SFT, offline"
         assert label_of("mine") == "mine"
+        assert label_of("coactive-k-2+memory") == "coactive, k = 2, behind past texts"
+        assert label_of("dueling+memory-last") == "dueling, behind the last texts"
+        assert label_of("mine+memory-mine") == "mine+memory-mine"
 
     def test_arms_are_ordered_by_kind_and_number(self) -> None:
         arms = ["mine", "dueling", "coactive-k-9", "coactive-k-10", "coactive-alpha-0.6"]
@@ -84,6 +87,20 @@ class TestStyle:
         assert styles["coactive-k-1"].colour == to_hex(COACTIVE_COLOURS(0.0)) == "#5e2b97"
         assert styles["coactive-k-9"].colour == to_hex(COACTIVE_COLOURS(1.0)) == "#f0932b"
         assert styles["dueling"].colour == DUELING_COLOUR
+
+    def test_an_arm_with_a_memory_stands_beside_the_one_without(self) -> None:
+        arms = ["dueling", "dueling+memory", "coactive-k-10", "coactive-k-9+memory"]
+        assert sort_arms(arms) == [
+            "coactive-k-9+memory",
+            "coactive-k-10",
+            "dueling",
+            "dueling+memory",
+        ]
+        endings = ("", "+memory", "+memory-last", "+memory-nearest")
+        for base in ("dueling", "coactive-k-9", "dueling-best-worst", "mixed"):
+            styles = line_styles([f"{base}{ending}" for ending in endings])
+            assert len({style.colour for style in styles.values()}) == 1
+            assert len({style.pattern for style in styles.values()}) == len(endings)
 
     def test_known_arms_do_not_look_alike(self) -> None:
         styles = line_styles(FIXED_ARMS)
@@ -117,6 +134,9 @@ class TestPanels:
             ("edit+sft+online", ["factorial", "factorial-cost"]),
             ("dueling", []),
             ("none", []),
+            ("memory-last", ["memory"]),
+            ("coactive-k-3+memory", ["memory"]),
+            ("distil+memory-nearest", ["memory"]),
         ],
     )
     def test_what_an_arm_is_drawn_in(self, arm: str, expected: list[str]) -> None:

@@ -71,6 +71,25 @@ class TestSummary:
         assert COLUMNS["kl"].text(row) == "—"
         assert COLUMNS["n_50"].text(row) == "—"
 
+    def test_what_was_measured_behind_a_memory(self) -> None:
+        """Of two seeds 1 ± 1 texts; an arm without a memory has a dash."""
+        lines = [
+            line("memory-last", seed, at, reward=1.0, reward_alone=0.5, memory_texts=seed * at / 50)
+            for seed in (0, 1)
+            for at in (0, 100)
+        ]
+        rows = {row["arm"]: row for row in summary_rows([*lines, *rising("dueling", [1.0])])}
+        assert rows["memory-last"]["label"] == "no learning, behind the last texts"
+        found = {
+            name: [COLUMNS[name].text(rows[arm]) for arm in ("memory-last", "dueling")]
+            for name in ("memory_texts", "reward_alone", "kl_given_memory")
+        }
+        assert found == {
+            "memory_texts": ["1.0 ± 1.0", "—"],
+            "reward_alone": ["0.500 ± 0.000", "—"],
+            "kl_given_memory": ["—", "—"],
+        }
+
     def test_half_of_the_way(self) -> None:
         """The mean share goes 0, 0.4, 0.6: half is half-way from 100 to 200."""
         shares = {0: [0.0, 0.3, 0.7], 1: [0.0, 0.5, 0.5]}

@@ -6,8 +6,6 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from tokenizers import Tokenizer
-from tokenizers.processors import TemplateProcessing
 
 from corll.errors import InputError, ModelNotFoundError, PromptTooLongError
 from corll.model.tokens import TokenCodec
@@ -20,7 +18,7 @@ from tiny_tokenizers import (
     EOS,
     TURN_TEMPLATE,
     base_codec,
-    byte_fallback_codec,
+    beginning_with_the_end,
     chat_codec,
     codec_of,
     gemma,
@@ -196,14 +194,7 @@ class TestPrompts:
 
     def test_the_beginning_token_is_the_tokenizers_or_the_templates(self) -> None:
         """Exactly one: a template writes its own, and plain text gets the tokenizer's."""
-        tokenizer = byte_fallback_codec().tokenizer.__class__(
-            tokenizer_object=Tokenizer.from_str(base_codec().tokenizer.backend_tokenizer.to_str()),
-            eos_token=END,
-            bos_token=END,
-        )
-        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-            single=f"{END} $A", special_tokens=[(END, END_ID)]
-        )
+        tokenizer = beginning_with_the_end()
         plain = TokenCodec(tokenizer, False, (END_ID,), None)
         assert plain.encode_prompt("Hello") == (END_ID, *ids_of(base_codec(), "Hello"))
         assert plain.encode_response("Hello").token_ids == (*ids_of(base_codec(), "Hello"), END_ID)

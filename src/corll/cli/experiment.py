@@ -25,7 +25,15 @@ from corll.cli.parsing import dispatch, parse
 from corll.cli.settings import RUNS, OptionalFile, OptionalFolder, listed
 from corll.config import Config
 from corll.errors import ConfigError, InputError
-from corll.laboratory.arms import DEFAULT_ARM, DUELING, FACTORIAL, FIXED_ARMS, get_arm
+from corll.laboratory.arms import (
+    DEFAULT_ARM,
+    DUELING,
+    FACTORIAL,
+    FIXED_ARMS,
+    MEMORY_ENDINGS,
+    get_arm,
+    has_memory,
+)
 from corll.laboratory.canary_config import CanaryConfig
 from corll.laboratory.file_names import EVALUATIONS
 from corll.laboratory.sizes import SIZES, TASK_NAMES, Experiment, get_experiment
@@ -132,7 +140,7 @@ def _run(arguments: Sequence[str]) -> None:
     seeds = parse_seeds(settings.seeds)
     arms = settings.arm_names()
     if settings.dry_run:
-        _print_dry_run(settings.experiment(), len(arms), len(seeds))
+        _print_dry_run(settings.experiment(), arms, len(seeds))
         return
     folder = settings.folder()
     _work(settings, [(arm, seed, None) for seed in seeds for arm in arms])
@@ -167,6 +175,9 @@ def _list(arguments: Sequence[str]) -> None:
     for name in FIXED_ARMS:
         console.print(f"  {name}")
     console.print(f"  {FACTORIAL[0]} … {FACTORIAL[-1]}: the factorial")
+    console.print(
+        f"  and another with {', '.join(MEMORY_ENDINGS)} behind it: drafts with past texts"
+    )
 
 
 def _status(arguments: Sequence[str]) -> None:
@@ -287,11 +298,13 @@ def _value(text: str) -> Any:
         return text
 
 
-def _print_dry_run(experiment: Experiment, arms: int, seeds: int) -> None:
+def _print_dry_run(experiment: Experiment, arms: Sequence[str], seeds: int) -> None:
     from corll.laboratory.dry_run import describe, dry_run
 
     print(json.dumps(experiment.model_dump(mode="json"), indent=1, ensure_ascii=False))
     table = Table("what", "how much")
-    for row in describe(dry_run(experiment, arms=arms, seeds=seeds)):
+    remembering = sum(map(has_memory, arms))
+    run = dry_run(experiment, arms=len(arms), seeds=seeds, arms_with_memory=remembering)
+    for row in describe(run):
         table.add_row(*row)
     Console().print(table)

@@ -130,7 +130,7 @@ def check_has_turns(policy: Policy) -> None:
     if not policy.codec.chat:
         raise InputError(
             f"{policy.name} has no chat template, so no earlier texts can stand before its "
-            "prompts; name an instruction model by --model, or leave --memory out."
+            "prompts as turns; name an instruction model by --model, or leave --memory out."
         )
 
 

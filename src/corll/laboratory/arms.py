@@ -13,19 +13,27 @@
     sft-edit                   the edits of the default arm, but supervision on them alone
     offline                    the edits of the default arm, but of π_0's drafts
     none                       nothing is learned
+    memory-last                nothing is learned; the last texts that were sent stand in the prompt
+    memory-nearest             the same with the texts that are nearest to the prompt
     KIND+LOSS+DRAFTS           a cell of the factorial, such as edit+dpo+online (`factorial.py`)
+    ARM+memory                 another arm whose drafts are drawn behind past texts; which, is the
+                               size's default, or said by ARM+memory-last, ARM+memory-nearest
+    distil+memory              the same texts, but what is learned is to do without them (`distil`)
 
-What a name leaves open is the size's default; for IMDB that is α = 0.6, noisy, ε = 0.
+What a name leaves open is the size's default; for IMDB that is α = 0.6, noisy, ε = 0. A memory is
+of the same cell: what it is and what is measured behind it stands in `cell_memory.py` and
+`cell_metrics.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Literal
 
 from corll.errors import ConfigError
+from corll.memory.choosing import MemorySettings
 from corll.simulation.axes import FeedbackAxes, NothingBetter, Strength
 
 FeedbackKind = Literal[
@@ -39,9 +47,21 @@ FACTORIAL = tuple("+".join(levels) for levels in product(KINDS, LOSSES, DRAFTS))
 DEFAULT_ARM, DUELING = "coactive-alpha-0.6", "dueling"
 """The two arms of the paper's question: edits, as a size gives them by default, or comparisons."""
 
+_MEMORY, _DISTIL = "+memory", "distil"
+_MEMORIES: Mapping[str, Mapping[str, Any]] = {
+    "": {},
+    "-last": {"choice": "last"},
+    "-nearest": {"choice": "nearest"},
+}
+"""The choices that a name with a memory may end with, and what they change of the size's."""
+
+MEMORY_ENDINGS = tuple(f"{_MEMORY}{choice}" for choice in _MEMORIES)
+"""What stands behind an arm's name where its drafts are drawn behind past texts."""
+
 _SUPERVISED = {"preference_weight": 0.0, "sft_weight": 1.0, "sft_tokens": "all"}
 _BOTH = {"sft_weight": 1.0, "sft_tokens": "all"}
 _OFFLINE = {"drafts_from": "reference", "selection": "first", "num_candidates": 1}
+_DISTILLED = {"learner": "distil", "learn_with_memory": False}
 _COMPARED = {"selection": "first", "num_candidates": 2}
 
 FIXED_ARMS = (
@@ -62,6 +82,10 @@ FIXED_ARMS = (
     "sft-edit",
     "offline",
     "none",
+    "memory-last",
+    "memory-nearest",
+    f"{DEFAULT_ARM}{_MEMORY}",
+    f"{_DISTIL}{_MEMORY}",
 )
 """Names that are listed; those with a number take any other number too."""
 
@@ -70,13 +94,21 @@ FIXED_ARMS = (
 class Arm:
     """An arm: how feedback is given, and which of the learner's settings differ from the size's.
 
-    `axes` are the changes to the size's feedback axes, `learner` those to its configuration.
+    `axes` are the changes to the size's feedback axes, `learner` those to its configuration, and
+    `memory` those to its memory; where that is None, drafts are drawn without one. An arm that
+    does not learn gets its feedback all the same: it is what a memory is made of.
     """
 
     name: str
     feedback: FeedbackKind = "redraw"
     axes: Mapping[str, Any] = field(default_factory=dict)
     learner: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, Any] | None = None
+    learns: bool = True
+
+    def memory_settings(self, default: MemorySettings) -> MemorySettings:
+        """Return which past texts stand before a prompt; `default` is the size's."""
+        return MemorySettings() if self.memory is None else replace(default, **self.memory)
 
     def feedback_axes(self, default: FeedbackAxes) -> FeedbackAxes:
         return default.with_settings(**self.axes)
@@ -86,6 +118,11 @@ def get_arm(name: str) -> Arm:
     """Return the arm of a name. *Raises*: ConfigError, listing what there is."""
     if name in _NAMED:
         return _NAMED[name]
+    base, ending = split_memory(name)
+    if ending is not None:
+        return _with_memory(name, base, ending)
+    if name == _DISTIL:
+        raise ConfigError(f"{name!r} learns what a memory brings: say {name}{_MEMORY}.")
     for prefix, build in _NUMBERED.items():
         if name.startswith(prefix):
             try:
@@ -96,8 +133,33 @@ def get_arm(name: str) -> Arm:
         return _factorial_arm(name)
     raise ConfigError(
         f"There is no arm {name!r}. There are: {', '.join(FIXED_ARMS)} (with other numbers too), "
-        f"and {', '.join(FACTORIAL)}."
+        f"and {', '.join(FACTORIAL)}; and another with {' or '.join(MEMORY_ENDINGS)} behind it."
     )
+
+
+def split_memory(name: str) -> tuple[str, str | None]:
+    """Split an arm's name into that of the arm without a memory, and the ending that gives it one.
+
+    The ending is None for a name without one. It need not be one that there is.
+    """
+    base, found, choice = name.partition(_MEMORY)
+    return base, f"{found}{choice}" if found else None
+
+
+def has_memory(name: str) -> bool:
+    """Say whether the drafts of an arm of this name are drawn behind past texts."""
+    return name in _REMEMBERING or split_memory(name)[1] is not None
+
+
+def _with_memory(name: str, base: str, ending: str) -> Arm:
+    if ending not in MEMORY_ENDINGS:
+        raise ConfigError(f"{name!r} is no arm: a memory is one of {', '.join(MEMORY_ENDINGS)}.")
+    if base == "none" or base in _REMEMBERING:
+        raise ConfigError(
+            f"{name!r} is no arm: those that learn nothing are {' and '.join(_REMEMBERING)}."
+        )
+    arm = Arm(name, learner=_DISTILLED) if base == _DISTIL else get_arm(base)
+    return replace(arm, name=name, memory=_MEMORIES[ending.removeprefix(_MEMORY)])
 
 
 def _factorial_arm(name: str) -> Arm:
@@ -148,5 +210,8 @@ _NAMED = {
         Arm("sft-edit", learner=_SUPERVISED),
         Arm("offline", learner=_OFFLINE),
         Arm("none", "none"),
+        Arm("memory-last", memory=_MEMORIES["-last"], learns=False),
+        Arm("memory-nearest", memory=_MEMORIES["-nearest"], learns=False),
     )
 }
+_REMEMBERING = tuple(name for name, arm in _NAMED.items() if arm.memory is not None)

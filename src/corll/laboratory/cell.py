@@ -3,6 +3,7 @@
     config.json         the resolved settings
     evaluations.jsonl   a line an evaluation
     samples.jsonl       the policy's responses to the held-out prompts, at the latest evaluation
+    sent.jsonl          in an arm with a memory, what was sent (`cell_memory.py`)
     adapter/            the learner at the latest evaluation: a PEFT folder, and what resuming needs
     done.json           written last
 
@@ -17,23 +18,22 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from corll.algorithm import run
 from corll.config import CoactiveConfig
-from corll.errors import RunFolderError
+from corll.errors import ConfigError, RunFolderError
 from corll.files import durable
 from corll.laboratory import file_names
 from corll.laboratory.arms import Arm, get_arm
 from corll.laboratory.cell_metrics import evaluate_policy, share_to_expert, summarise_answers
+from corll.laboratory.cell_progress import Progress, RunningTotals
 from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment
-from corll.learner import CoactiveLearner
 from corll.policy import Policy
-from corll.records import Round
 from corll.simulation.expert_users import (
     DuelingLabeller,
     ExpertUser,
@@ -97,7 +97,8 @@ def run_cell(
         return
     policy = new_policy(prepared, cell.seed)
     try:
-        progress = _Progress.resume(folder, policy, config)
+        memory = cell.arm.memory_settings(experiment.memory.settings)
+        progress = Progress.resume(folder, policy, config, arm=cell.arm, memory=memory)
         _play(prepared, cell, progress, folder, on_evaluation)
     except OSError as error:
         raise RunFolderError(
@@ -113,11 +114,6 @@ def run_cell(
 
 def is_done(folder: Path) -> bool:
     return (folder / file_names.DONE).exists()
-
-
-def evaluations(folder: Path) -> list[dict[str, Any]]:
-    """Return the evaluation lines that a cell has so far."""
-    return [line for _, line in durable.read_lines(folder / file_names.EVALUATIONS)]
 
 
 def new_policy(prepared: PreparedExperiment, seed: int) -> Policy:
@@ -151,49 +147,16 @@ def make_user(arm: Arm, prepared: PreparedExperiment, seed: int) -> ExpertUser:
     return redraws
 
 
-@dataclass
-class _Progress:
-    """The progress of a cell. `last` is its latest evaluation."""
-
-    learner: CoactiveLearner
-    last: dict[str, Any] = field(default_factory=dict)
-    started: float = field(default_factory=time.monotonic)
-
-    @classmethod
-    def resume(cls, folder: Path, policy: Policy, config: CoactiveConfig) -> _Progress:
-        """Load the saved learner, if there is one, and drop the lines that came after it."""
-        folder.mkdir(parents=True, exist_ok=True)
-        adapter, journal = folder / file_names.ADAPTER, folder / file_names.EVALUATIONS
-        durable.recover_folder(adapter)
-        durable.drop_torn_line(journal)
-        if not adapter.exists():
-            journal.unlink(missing_ok=True)
-            return cls(CoactiveLearner(policy, config))
-        learner = CoactiveLearner.load(adapter, policy=policy)
-        lines = [line for line in evaluations(folder) if line["step"] <= learner.steps_taken]
-        durable.write_lines(journal, lines)
-        return cls(learner, lines[-1])
-
-    @property
-    def preferences(self) -> int:
-        """The number of preferences that were learned from."""
-        return self.learner.steps_taken * self.learner.config.preferences_per_step
-
-    @property
-    def between_drafts(self) -> bool:
-        return self.learner.rounds_played == self.learner.drafts_made
-
-
 def _play(
     prepared: PreparedExperiment,
     cell: Cell,
-    progress: _Progress,
+    progress: Progress,
     folder: Path,
     on_evaluation: Callable[[Mapping[str, Any]], None],
 ) -> None:
     experiment, learner = prepared.experiment, progress.learner
     user = make_user(cell.arm, prepared, cell.seed)
-    totals = _RunningTotals(progress.last)
+    totals = RunningTotals(progress.last)
 
     def evaluate() -> None:
         line, samples = _evaluate(prepared, cell, progress, user, totals)
@@ -216,11 +179,30 @@ def _play(
     )
     for round_ in rounds:
         totals.add(round_)
+        if progress.memory is not None:
+            progress.memory.add(round_)
+            _check_it_is_used(progress, most=2 * experiment.evaluate_every)
         due = progress.last["preferences"] + experiment.evaluate_every
         if progress.between_drafts and progress.preferences >= due:
             evaluate()
             if progress.preferences >= experiment.preferences:
                 return
+
+
+def _check_it_is_used(progress: Progress, *, most: int) -> None:
+    """Check that a learner that needs a memory gets one. *Raises*: ConfigError, lest it go on."""
+    learner, memory = progress.learner, progress.memory
+    if memory is None or not learner.optimizer.learner.needs_memory:
+        return
+    if memory.rounds_without > most:
+        raise ConfigError(
+            f"No text stood before the prompts of the last {memory.rounds_without} rounds, and the "
+            f"learner {learner.config.learner!r} learns from nothing else. A text and its prompt "
+            f"must fit into memory.budget_tokens ({memory.settings.budget_tokens}) and, beside "
+            "prompt and response, into the model's context "
+            f"({learner.policy.codec.context_length} tokens): allow more, shorten lengths and "
+            "learner.max_completion_length, or leave this arm out."
+        )
 
 
 def prompt_stream(prompts: Sequence[str], seed: int) -> Iterator[str]:
@@ -231,58 +213,26 @@ def prompt_stream(prompts: Sequence[str], seed: int) -> Iterator[str]:
         epoch += 1
 
 
-class _RunningTotals:
-    """The totals from round to round: costs since the start, steps since the last line."""
-
-    def __init__(self, last: Mapping[str, Any]) -> None:
-        self.sampled_tokens = int(last.get("sampled_tokens", 0))
-        self.edited_characters = int(last.get("edited_characters", 0))
-        self.seconds = float(last.get("seconds", 0.0))
-        self.steps: list[Mapping[str, float]] = []
-
-    def add(self, round_: Round) -> None:
-        candidates = round_.edit.draft.candidates
-        self.sampled_tokens += sum(len(sample.token_ids) for sample in candidates)
-        if round_.step_metrics is not None:
-            self.steps.append(round_.step_metrics)
-
-    def take_steps(self) -> dict[str, float | None]:
-        """Return the means over the steps since the last line, and begin to count anew.
-
-        A draft that is scored below its edit violates the premise h(draft) ≥ h(edit) (paper, B.5).
-        """
-        names = {
-            "premise_violated": "rewards/accuracies",
-            "logps_chosen": "logps/chosen",
-            "logps_rejected": "logps/rejected",
-            "margin": "rewards/margins",
-            "loss": "loss",
-        }
-        taken, self.steps = self.steps, []
-        return {
-            name: sum(step[key] for step in taken) / len(taken) if taken else None
-            for name, key in names.items()
-        }
-
-
 def _evaluate(
     prepared: PreparedExperiment,
     cell: Cell,
-    progress: _Progress,
+    progress: Progress,
     user: ExpertUser,
-    totals: _RunningTotals,
+    totals: RunningTotals,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Measure the policy; return the evaluation line, and the responses that it is about."""
-    experiment, learner = prepared.experiment, progress.learner
+    experiment, learner, memory = prepared.experiment, progress.learner, progress.memory
+    held_out = prepared.data.held_out
     measured, samples = evaluate_policy(
         learner.policy,
         prepared.expert,
-        prepared.data.held_out,
+        held_out,
         num_candidates=experiment.evaluation_candidates,
         max_new_tokens=experiment.lengths.response,
         sampling=experiment.learner.sampling,
         beta=experiment.learner.beta,
         seed=cell.seed * 2**32 + _HELD_OUT_SEEDS,
+        memories=None if memory is None else [memory.before(prompt) for prompt in held_out],
     )
     texts = [f"{sample['prompt']}{sample['response']}" for sample in samples]
     answers, user.answers = user.answers, []
@@ -324,8 +274,10 @@ def _check_config(folder: Path, experiment: Experiment, cell: Cell, config: Coac
         "seed": cell.seed,
         "feedback": cell.arm.feedback_axes(experiment.feedback).model_dump(mode="json"),
         "learner": config.model_dump(mode="json"),
-        "experiment": experiment.model_dump(mode="json"),
+        "experiment": experiment.model_dump(mode="json", exclude={"memory"}),
     }
+    if cell.arm.memory is not None:
+        resolved["memory"] = asdict(cell.arm.memory_settings(experiment.memory.settings))
     path = folder / file_names.CONFIG
     if path.exists():
         if json.loads(path.read_text(encoding="utf-8")) != resolved:

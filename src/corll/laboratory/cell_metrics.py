@@ -3,6 +3,22 @@
 The reward is R*, the expert's implicit reward, which the learner never sees. `reward` is of one
 sample a prompt; `reward_argmax` is of the best of k by R_π, with the same k in every arm. Better
 play and better learning are different things, and claims use `reward`.
+
+Some arms have a memory m before a prompt x, chosen for each held-out prompt from what was sent so
+far. Then the samples are of π(· | x, m), as the drafts of such an arm are, and so is log π in every
+metric. What a metric compares it with is conditioned as follows.
+
+    reward             R*(x, y), of x alone: neither the expert nor its π_0 knows of a memory
+    reward_argmax      the best by R_π = β log π(y|x, m)/π_0(y|x, m), by which drafts are ranked
+    kl, kl_full,       π(· | x, m) from π_0(· | x): how far weights and memory together have gone
+      kl_drawn         from where R* is counted. The paper's KL to π_0 is of x alone, as its R* is;
+                       so arms with a memory and without lie on one axis, and a memory alone has a
+                       KL though nothing was learned.
+    kl_given_memory    π(· | x, m) from π_0(· | x, m): what the weights alone do behind the memory
+    reward_alone,      of one sample of π(· | x), and of π(· | x) from π_0(· | x): what the weights
+      kl_alone         hold without a memory, which is what `distil` learns
+
+As long as nothing was sent m is empty, and all of them are those of an arm without a memory.
 """
 
 from __future__ import annotations
@@ -15,6 +31,9 @@ from typing import Any, NamedTuple
 from corll.config import SamplingConfig
 from corll.edits import distinct_2
 from corll.laboratory.divergence import divergence
+from corll.losses import implicit_reward
+from corll.memory.exchanges import Exchange
+from corll.model.tokens import TokenCodec
 from corll.policy import Policy
 from corll.records import Prompt
 from corll.simulation.axes import estimated_alpha
@@ -39,6 +58,7 @@ def evaluate_policy(
     sampling: SamplingConfig,
     beta: float,
     seed: int,
+    memories: Sequence[Sequence[Exchange]] | None = None,
 ) -> PolicyEvaluation:
     """Measure the policy's samples for held-out prompts. *Units*: each `kl` in nats a response.
 
@@ -46,16 +66,22 @@ def evaluate_policy(
     to the sampler's truncation. `kl_full` and `kl_drawn` are exact at each token of these samples,
     over the whole vocabulary and among the tokens that the sampler can draw (`Divergence`).
     `length` is in tokens; `distinct_2` is the share of distinct bigrams of a text.
+
+    `memories` stand before the prompts, one for each, as far as the context has room beside the
+    longest response; the top of this module says what is then measured of what. `memory_texts` and
+    `memory_tokens` are the means of what stood before a prompt.
     """
-    seeds = range(seed, seed + len(prompts))
-    rows = policy.sample(prompts, num_candidates, max_new_tokens, list(seeds), sampling=sampling)
-    repeated = [prompt for prompt in prompts for _ in range(num_candidates)]
+    codec, seeds = policy.codec, list(range(seed, seed + len(prompts)))
+    held, whole = _behind(codec, prompts, memories, room=max_new_tokens)
+    rows = policy.sample(whole, num_candidates, max_new_tokens, seeds, sampling=sampling)
     samples = [sample for row in rows for sample in row]
-    rewards = expert.rewards(repeated, samples).view(-1, num_candidates)
-    implicit = policy.implicit_rewards(repeated, samples, beta=beta).view(-1, num_candidates)
+    rewards = expert.rewards(_repeated(prompts, num_candidates), samples).view(-1, num_candidates)
+    ours, theirs = policy.both_logprobs(_repeated(whole, num_candidates), samples)
+    implicit = implicit_reward(ours, theirs, beta).view(-1, num_candidates)
     best = implicit.argmax(-1, keepdim=True)
     first = [row[0] for row in rows]
-    apart = divergence(policy, prompts, first, top_k=sampling.top_k)
+    alone = None if not any(held) else prompts
+    apart = divergence(policy, whole, first, top_k=sampling.top_k, reference_prompts=alone)
     measured = {
         "reward": float(rewards[:, 0].mean()),
         "reward_argmax": float(rewards.gather(1, best).mean()),
@@ -66,11 +92,64 @@ def evaluate_policy(
         "finished": fmean(sample.finished for sample in first),
         "distinct_2": fmean(distinct_2(sample.text) for sample in first),
     }
+    if memories is not None:
+        measured["kl_given_memory"] = measured["kl"]
+        if alone is not None:
+            unprompted = policy.reference_logprobs(prompts, first)
+            measured["kl"] = float((ours.view(-1, num_candidates)[:, 0] - unprompted).mean())
+        measured |= _measured_alone(policy, expert, prompts, max_new_tokens, seeds, sampling)
+        measured["memory_texts"] = fmean(map(len, held))
+        measured["memory_tokens"] = _tokens_of(codec, whole) - _tokens_of(codec, prompts)
     shown = [
         {"prompt": prompt, "response": sample.text, "reward": reward}
         for prompt, sample, reward in zip(prompts, first, rewards[:, 0].tolist(), strict=True)
     ]
+    if memories is not None:
+        shown = [line | _named(memory) for line, memory in zip(shown, held, strict=True)]
     return PolicyEvaluation(measured, shown)
+
+
+def _behind(
+    codec: TokenCodec,
+    prompts: Sequence[Prompt],
+    memories: Sequence[Sequence[Exchange]] | None,
+    *,
+    room: int,
+) -> tuple[list[tuple[Exchange, ...]], list[Prompt]]:
+    """Return what of each memory has room, and the prompts behind it."""
+    if memories is None:
+        return [()] * len(prompts), list(prompts)
+    pairs = list(zip(prompts, memories, strict=True))
+    held = [codec.memory_within(prompt, memory, room=room) for prompt, memory in pairs]
+    return held, [codec.behind(prompt, kept) for (prompt, _), kept in zip(pairs, held, strict=True)]
+
+
+def _measured_alone(
+    policy: Policy,
+    expert: Expert,
+    prompts: Sequence[Prompt],
+    max_new_tokens: int,
+    seeds: Sequence[int],
+    sampling: SamplingConfig,
+) -> dict[str, float]:
+    """Measure one sample a prompt without a memory."""
+    rows = policy.sample(prompts, 1, max_new_tokens, seeds, sampling=sampling)
+    samples = [row[0] for row in rows]
+    ours, theirs = policy.both_logprobs(prompts, samples)
+    rewards = expert.rewards(prompts, samples)
+    return {"reward_alone": float(rewards.mean()), "kl_alone": float((ours - theirs).mean())}
+
+
+def _named(memory: Sequence[Exchange]) -> dict[str, Any]:
+    return {"memory": [exchange.id for exchange in memory]}
+
+
+def _repeated(prompts: Sequence[Prompt], times: int) -> list[Prompt]:
+    return [prompt for prompt in prompts for _ in range(times)]
+
+
+def _tokens_of(codec: TokenCodec, prompts: Sequence[Prompt]) -> float:
+    return fmean(len(codec.encode_prompt(prompt)) for prompt in prompts)
 
 
 def summarise_answers(answers: Sequence[Answer]) -> dict[str, float | None]:

@@ -41,6 +41,10 @@ CONTRASTS = (
     ("mixed", DEFAULT_ARM),
     ("coactive-k-1", "offline"),
     ("dueling-best-worst", DUELING),
+    ("memory-nearest", "memory-last"),
+    (f"{DEFAULT_ARM}+memory", DEFAULT_ARM),
+    (f"{DEFAULT_ARM}+memory", "memory-last"),
+    ("distil+memory", "memory-last"),
 )
 NAMED, NAMED_ON, NAMED_SEEDS = CONTRASTS[:2], ("imdb", "tiny"), 8
 """The contrasts that were named before they were run, at the learning rate that tuning chose for

@@ -32,25 +32,36 @@ class Divergence(NamedTuple):
 
 @torch.no_grad()
 def divergence(
-    policy: Policy, prompts: Sequence[Prompt], samples: Sequence[Sample], *, top_k: int
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    samples: Sequence[Sample],
+    *,
+    top_k: int,
+    reference_prompts: Sequence[Prompt] | None = None,
 ) -> Divergence:
     """Measure how far a policy is from its reference, along samples of its own.
 
     The samples were drawn from the `top_k` likeliest tokens (0: from all). The mean over samples
     estimates KL(π‖π_0), as the mean of log π/π_0 does, but it is never negative, and it is exact at
-    each token. *Raises*: InputError for a prompt that cannot be rendered.
+    each token. `reference_prompts` stand before the samples under π_0, where these are others.
+    *Raises*: InputError for a prompt that cannot be rendered.
     """
     with policy.active() as network:
-        trees = [
-            network.trees(policy.codec.encode_prompt(prompt), [sample.token_ids])[0]
-            for prompt, sample in zip(prompts, samples, strict=True)
-        ]
+
+        def trees_behind(asked: Sequence[Prompt]) -> list[Tree]:
+            return [
+                network.trees(policy.codec.encode_prompt(prompt), [sample.token_ids])[0]
+                for prompt, sample in zip(asked, samples, strict=True)
+            ]
+
+        own_trees = trees_behind(prompts)
+        others = own_trees if reference_prompts is None else trees_behind(reference_prompts)
         width = policy.base.model.config.get_text_config().vocab_size
         full, drawn = [], []
-        for some in _batches(trees, _FLOATS_AT_ONCE // width):
-            ours = full_logprobs(network, some)
+        for some in _batches(own_trees, others, _FLOATS_AT_ONCE // width):
+            ours = full_logprobs(network, [tree for tree, _ in some])
             with policy.as_reference():
-                theirs = full_logprobs(network, some)
+                theirs = full_logprobs(network, [tree for _, tree in some])
             for own, reference in zip(ours, theirs, strict=True):
                 full.append(_kl(own, reference))
                 likeliest = own.topk(min(top_k or width, own.shape[-1])).indices
@@ -64,13 +75,18 @@ def _kl(ours: Tensor, theirs: Tensor) -> Tensor:
     return (ours.exp() * (ours - theirs)).sum()
 
 
-def _batches(trees: Sequence[Tree], positions: int) -> Iterator[list[Tree]]:
-    """Yield the trees in order, in batches of at most so many positions, or of one larger tree."""
-    batch: list[Tree] = []
-    for tree in trees:
-        if batch and sum(map(len, batch)) + len(tree) > positions:
+def _batches(
+    own: Sequence[Tree], others: Sequence[Tree], positions: int
+) -> Iterator[list[tuple[Tree, Tree]]]:
+    """Yield pairs of trees in order: of at most so many positions a side, or one larger pair."""
+    batch: list[tuple[Tree, Tree]] = []
+    held = 0
+    for pair in zip(own, others, strict=True):
+        longer = max(map(len, pair))
+        if batch and held + longer > positions:
             yield batch
-            batch = []
-        batch.append(tree)
+            batch, held = [], 0
+        batch.append(pair)
+        held += longer
     if batch:
         yield batch

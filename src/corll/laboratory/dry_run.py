@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from corll.laboratory.shapes import MACHINES, Machine, ModelShape
 from corll.laboratory.sizes import Experiment
@@ -29,8 +30,9 @@ _GIB = 2**30
 class Tokens:
     """The tokens of some work, by what is done with them; each is a pass of one token.
 
-    `read` counts prompts, which are computed before anything is drawn. `scored` counts passes
-    without a gradient, for R_π, R* and the loss's reference.
+    `read` counts prompts and what stands before them, which are computed before anything is drawn,
+    and whose keys and values all samples of a prompt share. `scored` counts passes without a
+    gradient, for R_π, R* and the loss's reference.
     """
 
     sampled_by_policy: int
@@ -76,7 +78,8 @@ class Cost:
     """The cost on one machine. *Units*: hours, infinite where the work does not fit; GiB.
 
     `work_gb` is what is left beside all that is held (the learner's `memory_limit_gb`). `cache_gb`
-    of it hold keys and values of `branches` responses, drawn at once.
+    of it hold keys and values of `branches` responses, drawn at once, behind a memory where some
+    arms have one. `hours_behind_memory` is of a cell of these arms, None where there are none.
     """
 
     machine: Machine
@@ -86,6 +89,7 @@ class Cost:
     hours_per_cell: float
     expert_hours: float
     grid_hours: float
+    hours_behind_memory: float | None = None
 
     @property
     def fits(self) -> bool:
@@ -94,7 +98,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The cost of a grid of arms × seeds: `tokens` and `operations` of one cell, and hours."""
+    """The cost of a grid of arms × seeds: `tokens` and `operations` of one cell, and hours.
+
+    `tokens_behind_memory` are of a cell of the arms that draft behind one, and `behind_memory` its
+    workload; None where there are none.
+    """
 
     workload: Workload
     arms: int
@@ -104,6 +112,8 @@ class DryRun:
     expert_tokens: Tokens | None
     memory: Memory
     costs: tuple[Cost, ...]
+    behind_memory: Workload | None = None
+    tokens_behind_memory: Tokens | None = None
 
 
 def dry_run(
@@ -111,16 +121,18 @@ def dry_run(
     *,
     arms: int = 1,
     seeds: int = 1,
+    arms_with_memory: int = 0,
     machines: Sequence[Machine] = MACHINES,
 ) -> DryRun:
     """Count what the cells of a grid and their expert would take, on each machine.
 
-    *Raises*: ConfigError for an experiment on a model of unknown shape.
+    Of the arms `arms_with_memory` draft behind past texts. *Raises*: ConfigError for an experiment
+    on a model of unknown shape.
     """
-    workload = (
-        experiment if isinstance(experiment, Workload) else Workload.of_experiment(experiment)
-    )
-    tokens, memory = cell_tokens(workload), memory_of(workload)
+    whole = experiment if isinstance(experiment, Workload) else Workload.of_experiment(experiment)
+    workload, behind = replace(whole, memory=0), whole if arms_with_memory else None
+    tokens, memory = cell_tokens(workload), memory_of(behind or workload)
+    cells = _Cells(workload, (arms - arms_with_memory) * seeds, behind, arms_with_memory * seeds)
     return DryRun(
         workload,
         arms,
@@ -129,7 +141,9 @@ def dry_run(
         tokens.operations(workload),
         None if workload.expert is None else expert_tokens(workload, workload.expert),
         memory,
-        tuple(_cost(workload, memory, machine, arms * seeds) for machine in machines),
+        tuple(_cost(cells, memory, machine) for machine in machines),
+        behind,
+        None if behind is None else cell_tokens(behind),
     )
 
 
@@ -139,18 +153,24 @@ def cell_tokens(workload: Workload) -> Tokens:
     A preference takes k drafts, which are scored under π and π_0 if k > 1; l redraws, which are
     scored with the draft under π* and its π_0; and a row under π_0 and π. An evaluation draws its
     candidates and scores them under all four.
+
+    A memory stands before the prompts of drafts and of held-out samples wherever π and its π_0 read
+    or score them, and not where the expert does. It is in a preference's rows where that is learned
+    with it. An evaluation then scores one sample under π_0 without it too, and draws one without
+    it, which is scored under all four.
     """
-    p, r, n = workload.prompt, workload.response, workload.preferences
+    p, r, n, m = workload.prompt, workload.response, workload.preferences, workload.memory
     k, l_ = workload.num_candidates, workload.num_expert_samples
     asked, tried = workload.evaluations * workload.held_out, workload.evaluation_candidates
-    ranked = 2 * n * (p + k * r) if k > 1 else 0
+    alone = asked if m else 0
+    ranked = 2 * n * (m + p + k * r) if k > 1 else 0
     rewarded = 2 * n * (p + (l_ + 1) * r)
-    evaluated = 4 * asked * (p + tried * r)
+    evaluated = 2 * asked * (m + 2 * (p + tried * r)) + 5 * alone * (p + r)
     trained = n * workload.pair_tokens
     return Tokens(
-        sampled_by_policy=(n * k + asked * tried) * r,
+        sampled_by_policy=(n * k + asked * tried + alone) * r,
         sampled_by_expert=n * l_ * r,
-        read=(2 * n + asked) * p,
+        read=(n + asked) * (m + p) + (n + alone) * p,
         scored=ranked + rewarded + evaluated + trained,
         trained=trained,
     )
@@ -223,32 +243,67 @@ class ResponseSampling:
         return batches * self.response * (max(reading, computing) + starting)
 
 
-def _cost(workload: Workload, memory: Memory, machine: Machine, cells: int) -> Cost:
-    model = workload.model
+class _Cells(NamedTuple):
+    """How many cells there are without a memory and behind one, and what one of them does."""
+
+    alone: Workload
+    number_alone: int
+    behind: Workload | None
+    number_behind: int
+
+
+def _cost(cells: _Cells, memory: Memory, machine: Machine) -> Cost:
+    workload, behind = cells.alone, cells.behind
     free = machine.memory_gb - memory.held
     if free < memory.activations:
-        return Cost(machine, max(free, 0.0), 0, 0.0, math.inf, math.inf, math.inf)
-    sampling = ResponseSampling(model, machine, workload.prompt, workload.response, free)
-    step = workload.preferences_per_step
-    drafts, redraws = step * workload.num_candidates, step * workload.num_expert_samples
-    evaluated = workload.held_out * workload.evaluation_candidates
-    seconds = _seconds_of_passes(cell_tokens(workload), workload, machine)
-    seconds += workload.preferences / step * (sampling.seconds(drafts) + sampling.seconds(redraws))
-    seconds += workload.evaluations * sampling.seconds(evaluated)
+        none = None if behind is None else math.inf
+        return Cost(machine, max(free, 0.0), 0, 0.0, math.inf, math.inf, math.inf, none)
     expert = 0.0
     if workload.expert is not None:
+        sampling = _sampling(workload, machine, free)
         expert = _expert_seconds(workload, workload.expert, sampling) / 3600
-    most = sampling.at_once(max(drafts, redraws, evaluated))
-    cell = seconds / 3600
+    cell = _cell_seconds(workload, machine, free) / 3600
+    other = None if behind is None else _cell_seconds(behind, machine, free) / 3600
+    longest = behind or workload
+    sampling = _sampling(longest, machine, free, memory=longest.memory)
+    most = sampling.at_once(max(_drawn_at_once(longest)))
     return Cost(
         machine,
         work_gb=free,
         branches=most,
-        cache_gb=most * sampling.length * cache_bytes_per_token(model) / _GIB,
+        cache_gb=most * sampling.length * cache_bytes_per_token(longest.model) / _GIB,
         hours_per_cell=cell,
         expert_hours=expert,
-        grid_hours=expert + cells * cell,
+        grid_hours=expert + cells.number_alone * cell + cells.number_behind * (other or 0.0),
+        hours_behind_memory=other,
     )
+
+
+def _cell_seconds(workload: Workload, machine: Machine, free: float) -> float:
+    drafts, redraws, evaluated = _drawn_at_once(workload)
+    alone = _sampling(workload, machine, free)
+    behind = _sampling(workload, machine, free, memory=workload.memory)
+    steps = workload.preferences / workload.preferences_per_step
+    seconds = _seconds_of_passes(cell_tokens(workload), workload, machine)
+    seconds += steps * (behind.seconds(drafts) + alone.seconds(redraws))
+    seconds += workload.evaluations * behind.seconds(evaluated)
+    if workload.memory:
+        seconds += workload.evaluations * alone.seconds(workload.held_out)
+    return seconds
+
+
+def _drawn_at_once(workload: Workload) -> tuple[int, int, int]:
+    """Return how many drafts, redraws and held-out samples are drawn in one call."""
+    step = workload.preferences_per_step
+    drafts, redraws = step * workload.num_candidates, step * workload.num_expert_samples
+    return drafts, redraws, workload.held_out * workload.evaluation_candidates
+
+
+def _sampling(
+    workload: Workload, machine: Machine, free: float, *, memory: int = 0
+) -> ResponseSampling:
+    prompt = memory + workload.prompt
+    return ResponseSampling(workload.model, machine, prompt, workload.response, free)
 
 
 def _seconds_of_passes(tokens: Tokens, workload: Workload, machine: Machine) -> float:
@@ -287,6 +342,7 @@ def describe(run: DryRun) -> list[tuple[str, str]]:
         ("tokens scored a cell", f"{tokens.scored + tokens.read:,}, prompts read included"),
         ("tokens trained a cell", f"{tokens.trained:,}"),
         ("operations a cell", f"{run.operations:.2g}"),
+        *_describe_behind_memory(run),
         (
             "memory",
             f"at least {memory.least:.3g} GB: weights {memory.weights:.3g}, copies "
@@ -297,11 +353,29 @@ def describe(run: DryRun) -> list[tuple[str, str]]:
     return rows + [(cost.machine.name, _describe_cost(cost, run)) for cost in run.costs]
 
 
+def _describe_behind_memory(run: DryRun) -> list[tuple[str, str]]:
+    work, tokens = run.behind_memory, run.tokens_behind_memory
+    if work is None or tokens is None:
+        return []
+    learned = "learned with it" if work.learns_with_memory else "learned without it"
+    return [
+        (
+            "a cell with a memory",
+            f"at most {work.memory:,} tokens before a prompt, {learned}: "
+            f"{tokens.sampled_by_policy:,} sampled by the policy, "
+            f"{tokens.scored + tokens.read:,} scored, {tokens.trained:,} trained",
+        )
+    ]
+
+
 def _describe_cost(cost: Cost, run: DryRun) -> str:
     if not cost.fits:
         return f"does not fit: it has {cost.machine.memory_gb:g} GB"
+    cell, behind = f"{_duration(cost.hours_per_cell)} a cell", cost.hours_behind_memory
+    if behind is not None:
+        cell += f" ({_duration(behind)} with a memory)"
     return (
-        f"{_duration(cost.hours_per_cell)} a cell, expert up to {_duration(cost.expert_hours)}, "
+        f"{cell}, expert up to {_duration(cost.expert_hours)}, "
         f"{_duration(cost.grid_hours)} for {run.arms} arms × {run.seeds} seeds; "
         f"{cost.branches} responses at once take {cost.cache_gb:.2g} of {cost.work_gb:.3g} GB"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 CONFIG = "config.json"
 DONE = "done.json"
 SAMPLES = "samples.jsonl"
+SENT = "sent.jsonl"
 ADAPTER = "adapter"
 
 EVALUATIONS = "evaluations.jsonl"

@@ -23,7 +23,8 @@ from filelock import FileLock, Timeout
 from corll.errors import RunFolderError
 from corll.files import durable
 from corll.laboratory import file_names
-from corll.laboratory.cell import Cell, evaluations, is_done, run_cell
+from corll.laboratory.cell import Cell, is_done, run_cell
+from corll.laboratory.cell_progress import evaluations
 from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment
 from corll.laboratory.statistics import area_under_curve

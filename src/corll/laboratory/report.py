@@ -43,6 +43,11 @@ _AT_THE_END = (
     "log_positive",
     "kl",
     "kl_drawn",
+    "kl_given_memory",
+    "reward_alone",
+    "kl_alone",
+    "memory_texts",
+    "memory_tokens",
     "length",
     "finished",
     "distinct_2",
@@ -237,6 +242,15 @@ LEARNED = {
     "kl_drawn": _measured(
         "kl_drawn", "KL drawn", "to π₀, exact among the tokens that can be drawn, nats", ".2f"
     ),
+    "kl_given_memory": _measured(
+        "kl_given_memory", "KL behind m", "to π₀ behind the same memory m, nats a response", ".2f"
+    ),
+    "reward_alone": _measured("reward_alone", "reward alone", "the same without the memory"),
+    "kl_alone": _measured("kl_alone", "KL alone", "to π₀, both without the memory", ".2f"),
+    "memory_texts": _measured(
+        "memory_texts", "texts", "before a held-out prompt, the last time", ".1f"
+    ),
+    "memory_tokens": _measured("memory_tokens", "their tokens", "with those around them", ".0f"),
     "length": _measured("length", "length", "tokens of a response", ".1f"),
     "finished": _measured("finished", "finished", "responses that ended by themselves", ".0%"),
     "distinct_2": _measured("distinct_2", "distinct-2", "distinct bigrams of a response", ".2f"),

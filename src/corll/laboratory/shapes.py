@@ -21,7 +21,7 @@ class ModelShape:
 
     `inner` is the feed-forward size, `kv_heads` the heads of keys and values. `family` says how the
     linear layers of a block are cut: Llama has q, k, v, o, gate, up and down; GPT-2 has q, k and v
-    in one, o, up and down.
+    in one, o, up and down. `context` is the longest row in tokens, None where that is not known.
     """
 
     name: str
@@ -34,6 +34,7 @@ class ModelShape:
     vocab: int
     bytes_per_parameter: int
     family: Literal["llama", "gpt2"] = "llama"
+    context: int | None = None
 
     @property
     def config(self) -> PreTrainedConfig:
@@ -62,15 +63,15 @@ class ModelShape:
 
 
 LLAMA_2_7B = ModelShape(
-    "Llama-2-7b-hf", 6_738_415_616, 32, 4096, 11008, 32, 128, 32_000, bytes_per_parameter=2
+    "Llama-2-7b-hf", 6_738_415_616, 32, 4096, 11008, 32, 128, 32_000, 2, context=4096
 )
 LLAMA_2_13B = ModelShape(
-    "Llama-2-13b-hf", 13_015_864_320, 40, 5120, 13824, 40, 128, 32_000, bytes_per_parameter=2
+    "Llama-2-13b-hf", 13_015_864_320, 40, 5120, 13824, 40, 128, 32_000, 2, context=4096
 )
-GPT2 = ModelShape("gpt2", 124_439_808, 12, 768, 3072, 12, 64, 50_257, 4, "gpt2")
-GPT2_LARGE = ModelShape("gpt2-large", 774_030_080, 36, 1280, 5120, 20, 64, 50_257, 4, "gpt2")
-SMOLLM2 = ModelShape(EMBEDDED_MODEL, 134_515_008, 30, 576, 1536, 3, 64, 49_152, 2)
-TINY = ModelShape("tiny", 4_590_848, 6, 256, 512, 2, 64, 4096, 2)
+GPT2 = ModelShape("gpt2", 124_439_808, 12, 768, 3072, 12, 64, 50_257, 4, "gpt2", 1024)
+GPT2_LARGE = ModelShape("gpt2-large", 774_030_080, 36, 1280, 5120, 20, 64, 50_257, 4, "gpt2", 1024)
+SMOLLM2 = ModelShape(EMBEDDED_MODEL, 134_515_008, 30, 576, 1536, 3, 64, 49_152, 2, context=8192)
+TINY = ModelShape("tiny", 4_590_848, 6, 256, 512, 2, 64, 4096, 2, context=256)
 
 MODELS = {shape.name: shape for shape in (LLAMA_2_7B, LLAMA_2_13B, GPT2, GPT2_LARGE, SMOLLM2, TINY)}
 """By name without organisation. *Source*: `config.json` of each on the hub; of `tiny`, ours."""

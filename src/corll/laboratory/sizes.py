@@ -13,11 +13,29 @@ from pydantic import Field, model_validator
 from corll.config import EMBEDDED_MODEL, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 from corll.laboratory.tasks.task import Lengths
+from corll.memory.choosing import MemorySettings
 from corll.simulation.axes import FeedbackAxes, Strength
 from corll.simulation.expert_config import ExpertConfig
 
 TINY_MODEL = "tiny"
 """The name of the model that is pre-trained here."""
+
+
+class MemoryConfig(Config):
+    """The choice of texts that were sent in a cell and stand before a prompt, in some arms."""
+
+    choice: Literal["last", "nearest"] = Field(
+        "last", description="The last ones, or the nearest to the prompt; some arms say which."
+    )
+    most: int = Field(3, ge=1, description="How many texts there are, with last up to twice.")
+    budget_tokens: int = Field(
+        1024, ge=1, description="Most tokens of these texts, with their prompts."
+    )
+
+    @property
+    def settings(self) -> MemorySettings:
+        """Return them as the library takes them."""
+        return MemorySettings(self.choice, self.most, self.budget_tokens)
 
 
 class Experiment(Config):
@@ -43,6 +61,9 @@ class Experiment(Config):
     )
     num_expert_samples: int = Field(ge=1, description="l: samples of the expert for an edit.")
     feedback: FeedbackAxes = Field(default_factory=FeedbackAxes, description="The default axes.")
+    memory: MemoryConfig = Field(
+        default_factory=MemoryConfig, description="The memory of the arms that have one."
+    )
     learner: CoactiveConfig = Field(description="Algorithm 1, before an arm changes it.")
     lora: LoraConfig = Field(default_factory=LoraConfig, description="Adapters of the policies.")
     expert: ExpertConfig = Field(description="How the expert is trained.")
@@ -73,6 +94,13 @@ class Experiment(Config):
         return self
 
 
+def _memory(lengths: Lengths) -> MemoryConfig:
+    """Return a memory with room for as many of the longest texts as `last` lets stand."""
+    most = MemoryConfig().most
+    longest = lengths.prompt + lengths.response + 2  # a text's beginning and its end
+    return MemoryConfig(budget_tokens=(2 * most - 1) * longest)
+
+
 _PAPER_LORA = LoraConfig(lora_r=8, lora_alpha=64, lora_dropout=0.1)
 _MINIMAL = FeedbackAxes(strength=Strength.MINIMAL)
 
@@ -101,6 +129,7 @@ def _paper_large(task: str, model: str, lengths: Lengths, held_out: int) -> Expe
         evaluation_candidates=1,
         num_expert_samples=5,
         feedback=_MINIMAL,
+        memory=_memory(lengths),
         learner=_paper_learner(
             1, lengths, warmup_steps=None, warmup_ratio=0.1, total_steps=preferences // 64
         ),
@@ -132,6 +161,7 @@ def _paper_imdb() -> Experiment:
         held_out=400,
         evaluation_candidates=9,
         num_expert_samples=25,
+        memory=_memory(lengths),
         learner=_paper_learner(9, lengths, learning_rate=1e-5),
         expert=ExpertConfig(learning_rate=1e-5, max_steps=2000, measure_every=20),
         expert_model="openai-community/gpt2-large",
@@ -200,6 +230,7 @@ def _small(
         evaluation_candidates=3,
         num_expert_samples=5,
         feedback=small.feedback,
+        memory=_memory(small.lengths),
         learner=_paper_learner(
             small.num_candidates,
             small.lengths,

@@ -31,6 +31,8 @@ class Workload:
 
     `shared_rows` says whether draft and edit share a row, with the prompt computed once; with
     dropout they cannot. `num_candidates` is k, `num_expert_samples` l, `preferences_per_step` N.
+    `memory` is the tokens before each prompt in the arms that have one, at most; a preference is
+    learned with them where `learns_with_memory`.
     """
 
     model: ModelShape
@@ -47,6 +49,8 @@ class Workload:
     lora_r: int = 8
     shared_rows: bool = True
     expert: ExpertWork | None = None
+    memory: int = 0
+    learns_with_memory: bool = False
 
     def __post_init__(self) -> None:
         if self.trains == "all" and self.model.bytes_per_parameter != 4:
@@ -82,6 +86,8 @@ class Workload:
                 written=0 if own_pairs else experiment.expert_pairs * experiment.samples_per_pair,
                 writer=None if own_pairs else get_shape(writer, dtype),
             ),
+            memory=_memory_tokens(experiment),
+            learns_with_memory=learner.learn_with_memory,
         )
 
     @property
@@ -94,4 +100,14 @@ class Workload:
     def pair_tokens(self) -> int:
         """The number of tokens in the rows of one preference."""
         rows = 1 if self.shared_rows else 2
-        return rows * self.prompt + 2 * self.response
+        memory = self.memory if self.learns_with_memory else 0
+        return rows * (memory + self.prompt) + 2 * self.response
+
+
+def _memory_tokens(experiment: Experiment) -> int:
+    """Return how many tokens stand before a prompt, at most: by number, by budget, by context."""
+    memory, lengths = experiment.memory, experiment.lengths
+    longest = (2 * memory.most - 1) * (lengths.prompt + lengths.response + 2)
+    context = get_shape(experiment.model).context
+    room = longest if context is None else context - lengths.prompt - lengths.response
+    return max(0, min(memory.budget_tokens, longest, room))

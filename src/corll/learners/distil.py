@@ -30,7 +30,6 @@ from corll.config import LEARNERS, CoactiveConfig
 from corll.errors import InputError
 from corll.gradient import BatchGradient
 from corll.learners.registry import register
-from corll.memory.exchanges import with_memory
 from corll.policy import PackedItem, Policy
 from corll.records import Preference
 
@@ -160,4 +159,4 @@ def _teachers_prompt(policy: Policy, preference: Preference, room: int) -> Ids:
             f"The context of {codec.context_length} tokens has no room for any exchange of the "
             "memory beside prompt and text: use shorter texts, or choose another learner."
         )
-    return codec.encode_prompt(with_memory(preference.prompt, held))
+    return codec.encode_prompt(codec.behind(preference.prompt, held))

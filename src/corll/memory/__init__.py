@@ -1,1 +1,1 @@
-"""Memory: past requests and what was sent in answer, which stand as turns before a new request."""
+"""Memory: past requests and what was sent in answer, which stand before a new request."""

@@ -144,6 +144,22 @@ class TokenCodec:
             )
         return ids
 
+    def behind(self, prompt: Prompt, memory: Sequence[Exchange]) -> Prompt:
+        """Return a prompt behind a memory, in the form in which the model reads past texts.
+
+        With a chat template they are turns before the request (`with_memory`). Without one they are
+        documents: what was asked, continued by what was sent, and the token that ends a text. So
+        the prompt begins a document, as it does alone, and a response ends as it does alone.
+        *Raises*: InputError for a conversation where there is no template, for a text that is
+        continued as it stands where there is one, and for control tokens in an exchange.
+        """
+        if self.chat or not memory:
+            return with_memory(prompt, memory)
+        for exchange in memory:
+            self.check_response(exchange.text, "memory")
+        documents = [self.render(exchange.prompt) + exchange.text for exchange in memory]
+        return Verbatim(self._between_documents.join([*documents, self.render(prompt)]))
+
     def memory_within(
         self, prompt: Prompt, memory: Sequence[Exchange], *, room: int
     ) -> tuple[Exchange, ...]:
@@ -162,7 +178,7 @@ class TokenCodec:
         """
         for left_out in range(len(memory)):
             try:
-                ids = self.encode_prompt(with_memory(prompt, memory[left_out:]))
+                ids = self.encode_prompt(self.behind(prompt, memory[left_out:]))
                 self.check_room([ids], room)
             except PromptTooLongError:
                 continue
@@ -174,8 +190,12 @@ class TokenCodec:
         return len(self._speller.encode(text))
 
     def count_turn_tokens(self, text: str) -> int:
-        """Return how many tokens a text has as a turn of a conversation, rather more than fewer."""
-        return self.count_tokens(text) + _AROUND_A_TURN
+        """Return how many tokens a text takes in a memory, rather more than fewer.
+
+        It is a turn of a conversation there or, without a chat template, half of a document.
+        """
+        around = _AROUND_A_TURN if self.chat else len(self._ids_between_documents)
+        return self.count_tokens(text) + around
 
     def earlier_tokens(self, prompt: Prompt, ids: Sequence[int]) -> int:
         """Return how many first tokens of an encoded prompt stand before its last message.
@@ -287,6 +307,24 @@ class TokenCodec:
             if whole[count : count + len(bare)] == bare:
                 return whole[:count]
         return ()
+
+    @cached_property
+    def _ids_between_documents(self) -> tuple[int, ...]:
+        """The ids that end a text and begin the next one, which many models have in one."""
+        end = self.end_ids[:1]
+        return self._beginning if self._beginning[:1] == end else (*end, *self._beginning)
+
+    @cached_property
+    def _between_documents(self) -> str:
+        """The text that is encoded as these ids. *Raises*: InputError where there is none."""
+        ids = self._ids_between_documents
+        text = "".join(self.tokenizer.convert_ids_to_tokens(list(ids)))
+        if self._speller.encode(text) != ids:
+            raise InputError(
+                f"No text stands for the tokens {ids}, by which this model's texts end and begin, "
+                "so no memory can stand before a prompt; draft without one."
+            )
+        return text
 
     @cached_property
     def _control_texts(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from corll.compute.scoring import logprobs_beside
 from corll.config import SamplingConfig
 from corll.errors import InputError
 from corll.guards import first_loop
-from corll.memory.exchanges import Exchange, with_memory
+from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Prompt, Sample
 from corll.verdicts.arms import Arm
@@ -60,7 +60,7 @@ def edit_scores(
     """
     codec, ids = policy.codec, sent.token_ids
     kept_memory = codec.memory_within(prompt, memory, room=len(ids))
-    prompts = [prompt, with_memory(prompt, kept_memory)] if kept_memory else [prompt]
+    prompts = [prompt, codec.behind(prompt, kept_memory)] if kept_memory else [prompt]
     openers = frozenset[int]().union(*(codec.ids_that_open(one[0]) for one in closings))
     places = _places(policy, draft, sent, closings, openers)
     arms: tuple[tuple[Arm, ...], tuple[Arm, ...]] = (("base", "memory"), ("weights", "both"))
@@ -97,7 +97,7 @@ def drawn(
     memories begin with is computed once. *Raises*: InputError, PromptTooLongError.
     """
     codec, kept = policy.codec, KeptPrefixes(_KEPT_BYTES)
-    prompts = [with_memory(one.prompt, one.memory) for one in asked]
+    prompts = [codec.behind(one.prompt, one.memory) for one in asked]
     encoded = [codec.encode_prompt(prompt) for prompt in prompts]
     codec.check_room(encoded, DRAWN_TOKENS)
     earlier = [codec.earlier_tokens(*pair) for pair in zip(prompts, encoded, strict=True)]

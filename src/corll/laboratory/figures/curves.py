@@ -53,6 +53,8 @@ METRIC_LABELS = {
     "premise_violated": MetricLabel("rounds with\nR_π(draft) < R_π(edit)", is_share=True),
     "kl": MetricLabel("KL to π₀: log π/π₀, nats a response"),
     "kl_drawn": MetricLabel("KL to π₀ among what can be drawn, nats"),
+    "reward_alone": MetricLabel("held-out R* without the memory"),
+    "memory_texts": MetricLabel("texts before a prompt"),
     "length": MetricLabel("length, tokens"),
     "preferences": MetricLabel("preferences seen"),
     "sampled_tokens": MetricLabel("tokens sampled for drafts"),

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from corll.laboratory.arms import DEFAULT_ARM, DUELING, FACTORIAL
+from corll.laboratory.arms import DEFAULT_ARM, DUELING, FACTORIAL, has_memory
 from corll.laboratory.figures.curves import DrawnFigure, View, draw_curves
 from corll.laboratory.figures.factorial import draw_factorial
 from corll.laboratory.figures.frontier import draw_frontier
@@ -83,7 +83,7 @@ def _one_of(*arms: str) -> Callable[[str], bool]:
 
 
 def _starts(*prefixes: str) -> Callable[[str], bool]:
-    return lambda arm: arm.startswith(prefixes)
+    return lambda arm: arm.startswith(prefixes) and not has_memory(arm)
 
 
 _NOISE = _one_of("coactive-minimal-drop", "coactive-minimal-anyway")
@@ -213,6 +213,16 @@ _ALL = (
         (View("reward"), *_COSTS),
         _ONLINE,
         baselines=(DUELING,),
+    ),
+    Panel(
+        "memory",
+        "what past texts in the prompt bring",
+        "Drafts behind texts that were sent before, with learning and without it, beside arms "
+        "without a memory. The reward of such drafts, and of the weights without the memory; how "
+        "far drafts are from π₀ without a memory; how many texts stood before a held-out prompt.",
+        _views("reward", "reward_alone", "kl", "memory_texts"),
+        has_memory,
+        baselines=(DEFAULT_ARM, DUELING, "none"),
     ),
     Panel(
         "ours",

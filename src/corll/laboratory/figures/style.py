@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 
 from corll.errors import RunFolderError
 from corll.files.durable import write_text
-from corll.laboratory.arms import DUELING, FACTORIAL, FIXED_ARMS
+from corll.laboratory.arms import DUELING, FACTORIAL, FIXED_ARMS, MEMORY_ENDINGS, split_memory
 
 INK, PALE, GRID = "#333333", "#9db4c8", "#e6e6e6"
 DUELING_COLOUR = "#2b6cb0"
@@ -41,7 +41,17 @@ _LABELS = {
     "sft-edit": "SFT on the edits",
     "offline": "coactive, drafts of π₀",
     "none": "no learning",
+    "memory-last": "no learning, behind the last texts",
+    "memory-nearest": "no learning, behind the nearest texts",
+    "distil": "self-distillation",
 }
+_MEMORY_LABELS = dict(
+    zip(
+        MEMORY_ENDINGS,
+        ("behind past texts", "behind the last texts", "behind the nearest texts"),
+        strict=True,
+    )
+)
 _FACTORIAL_WORDS = {"dpo": "DPO", "sft": "SFT", "both": "DPO + SFT"}
 
 
@@ -59,11 +69,19 @@ _FIXED_STYLES = {
     "sft-edit": LineStyle("#2f855a", "-"),
     "offline": LineStyle("#8c6d46", "--"),
     "none": LineStyle("#8a8a8a", ":"),
+    "memory-last": LineStyle("#b7791f", "-"),
+    "memory-nearest": LineStyle("#b7791f", "--"),
+    "distil": LineStyle("#0f9488", "-"),
 }
+_MEMORY_PATTERNS = ("--", "-.", ":", "-")
+"""An arm with a memory has the colour of the arm without, and the first patterns that it lacks."""
 
 
 def label_of(arm: str) -> str:
     """Return what an arm is called in figures and tables; its own name where there is no other."""
+    base, ending = split_memory(arm)
+    if ending in _MEMORY_LABELS:
+        return f"{label_of(base)}, {_MEMORY_LABELS[ending]}"
     if found := _NUMBERED.fullmatch(arm):
         return f"coactive, {_SYMBOLS[found['base']]} = {found['number']}"
     if arm in FACTORIAL:
@@ -82,18 +100,33 @@ def sort_arms(arms: Iterable[str]) -> list[str]:
 
 
 def line_styles(arms: Iterable[str]) -> dict[str, LineStyle]:
-    """Return a line style for each arm; coactive arms share out the gradient in their order."""
+    """Return a line style for each arm; coactive arms share out the gradient in their order.
+
+    Those with a memory have the colour of the arm without.
+    """
     ordered = sort_arms(arms)
-    gradient = [arm for arm in ordered if arm not in _FIXED_STYLES]
+    bases = dict.fromkeys(split_memory(arm)[0] for arm in ordered)
+    gradient = [arm for arm in bases if arm not in _FIXED_STYLES]
     places = dict(zip(gradient, np.linspace(0, 1, len(gradient)), strict=True))
-    return {
+    styles = {
         arm: LineStyle(
             to_hex(COACTIVE_COLOURS(places[arm])), "--" if arm.startswith("redraw+") else "-"
         )
         if arm in places
         else _FIXED_STYLES[arm]
-        for arm in ordered
+        for arm in bases
     }
+    return {arm: _behind_memory(styles, arm) for arm in ordered}
+
+
+def _behind_memory(styles: Mapping[str, LineStyle], arm: str) -> LineStyle:
+    """Return the style of an arm from those of the arms without a memory."""
+    base, ending = split_memory(arm)
+    style = styles[base]
+    if ending not in MEMORY_ENDINGS:
+        return style
+    others = [pattern for pattern in _MEMORY_PATTERNS if pattern != style.pattern]
+    return style._replace(pattern=others[MEMORY_ENDINGS.index(ending)])
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -188,8 +221,9 @@ def _rank(arm: str) -> tuple[int, float, str]:
 
 
 def _base(arm: str) -> tuple[str, float]:
-    found = _NUMBERED.fullmatch(arm)
-    return (found["base"], float(found["number"])) if found else (arm, 0.0)
+    name, _ = split_memory(arm)
+    found = _NUMBERED.fullmatch(name)
+    return (found["base"], float(found["number"])) if found else (name, 0.0)
 
 
 def _plain(value: Any) -> Any:
