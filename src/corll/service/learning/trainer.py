@@ -290,7 +290,8 @@ class Trainer:
     ) -> None:
         """Keep what edits say of the version that served before it learned from them.
 
-        What a rejected version was taught was weighed then, and is not weighed again.
+        Nothing is kept where its user starts from another reference by now. What a rejected version
+        was taught was weighed then, and is not weighed again.
         """
         if not self.settings.weigh_edits or former.policy is None:
             return
@@ -300,7 +301,13 @@ class Trainer:
             if row.source == "edit" and row.id not in former.start.in_vain
         ]
         found = weigh(former.policy, own, former.latest, give_way=self.give_way)
-        self.database.write(lambda db: keep(db, user_id, self.settings, found))
+
+        def keep_where_it_goes_on(db: Connection) -> None:
+            lineage = lineages.current_lineage(db, user_id)
+            if lineage is not None and lineage.id == former.start.lineage.id:
+                keep(db, user_id, self.settings, found)
+
+        self.database.write(keep_where_it_goes_on)
 
     def _register(
         self,
