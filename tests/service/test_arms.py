@@ -16,8 +16,17 @@ from corll.service.feedback import JudgedEdit
 from corll.service.settings import ServiceSettings
 from corll.service.store import coins, drafts
 from corll.service.store.accounts import User, set_consent
+from corll.service.store.base_switch import switch_base
+from corll.service.store.bases import record_base
 from corll.service.store.drafts import DraftRow
+from corll.service.store.lineages import (
+    add_reference,
+    find_reference,
+    get_or_create_base_reference,
+    start_lineage,
+)
 from corll.verdicts.arms import ARMS, MOST_TRIED, TRIED, WATCHED, Arm, Chosen, Toss
+from corll.verdicts.evidence import EditScores, Evidence
 
 CHALLENGER, SERVING = 0.0, TRIED
 """Numbers of chance at which the challenger drafts, and just not."""
@@ -56,7 +65,7 @@ def tossed(user: User, arm: Arm, *, trial: int = 0, share: float = TRIED) -> Dra
 def decide(db: Connection, user: User, *, worse: Arm = "both", better: Arm = "memory") -> int:
     """Settles drafts of both arms until their trial is decided; returns how many."""
     first = coins.coin_of(db, user.id)
-    trial = 0 if first is None else first.trial
+    trial = coins.first_trial(db, user.id) if first is None else first.trial
     for count in range(1, 1_000):
         arm, cost = (worse, 2.0) if count % 2 else (better, 0.0)
         settle(db, tossed(user, arm, trial=trial), cost, now=NOW + count)
@@ -173,6 +182,109 @@ def test_a_trial_that_is_not_decided_ends_and_who_serves_goes_on(
     after = coin_of(db, ada, settings)
     assert (after.serving, after.challenger, after.share) == ("both", "memory", WATCHED)
     assert coins.trials_of(db, ada.id) == []
+
+
+HARM: dict[Arm, EditScores] = {"weights": EditScores(4.0, None), "base": EditScores(3.0, None)}
+
+
+class TestOtherWeights:
+    """What is known of arms is of the weights that served."""
+
+    def reference(self, db: Connection, *, adapter: str | None = None, base: str = "f0") -> str:
+        about = {"base_model": base, "base_fingerprint": base, "now": NOW}
+        if adapter is None:
+            return get_or_create_base_reference(db, **about).id  # type: ignore[arg-type]
+        names = {"name": adapter, "fingerprint": adapter, "folder": f"references/{adapter}"}
+        return add_reference(db, **names, **about).id  # type: ignore[arg-type]
+
+    def known(self, db: Connection, *users: User) -> None:
+        """A decided trial, and evidence, of each user."""
+        for user in users:
+            decide(db, user)
+            coins.keep_evidence(db, user.id, Evidence().after(HARM), now=NOW)
+
+    def start(self, db: Connection, user: User, reference_id: str) -> None:
+        start_lineage(db, user_id=user.id, reference_id=reference_id, now=NOW)
+
+    def test_the_coin_begins_anew_where_a_user_moves_to_an_adapter(
+        self, db: Connection, ada: User, settings: ServiceSettings
+    ) -> None:
+        bob = add_user(db, "bob")
+        for user in (ada, bob):
+            self.start(db, user, self.reference(db))
+        self.known(db, ada, bob)
+        before, evidence = coins.coin_of(db, bob.id), coins.evidence_of(db, bob.id)
+        trials = coins.trials_of(db, ada.id)
+        self.start(db, ada, self.reference(db, adapter="house style"))
+        assert chosen(db, ada, settings) == Chosen("both", Toss("both", TRIED, 2))
+        assert coin_of(db, ada, settings).test.count == 0
+        assert coins.evidence_of(db, ada.id) == Evidence()
+        assert coins.trials_of(db, ada.id) == trials != []
+        assert (coins.coin_of(db, bob.id), coins.evidence_of(db, bob.id)) == (before, evidence)
+
+    def test_drafts_of_before_decide_nothing_and_those_since_count(
+        self, db: Connection, ada: User, settings: ServiceSettings
+    ) -> None:
+        """Also where no cost was known yet; late edits, and a second move."""
+        self.start(db, ada, self.reference(db))
+        early = chosen(db, ada, settings).toss
+        assert early == Toss("both", TRIED, 0)
+        self.start(db, ada, self.reference(db, adapter="one"))
+        settle(db, tossed(ada, "both", trial=0), 9.0, now=NOW)
+        assert coins.coin_of(db, ada.id) is None
+        assert chosen(db, ada, settings).toss == Toss("both", TRIED, 1)
+        self.start(db, ada, self.reference(db, adapter="other"))
+        settle(db, tossed(ada, "both", trial=1), 9.0, now=NOW)
+        settle(db, tossed(ada, "both", trial=2), 0.5, now=NOW)
+        found = coins.coin_of(db, ada.id)
+        assert found is not None
+        assert (found.trial, found.test.count) == (2, 1)
+
+    @pytest.mark.parametrize("adapter", [None, "house style"])
+    def test_to_start_over_from_the_same_reference_leaves_the_coin(
+        self, db: Connection, ada: User, adapter: str | None
+    ) -> None:
+        """What edits said of what was learned is forgotten with it."""
+        reference = self.reference(db, adapter=adapter)
+        self.start(db, ada, reference)
+        self.known(db, ada)
+        before = coins.coin_of(db, ada.id)
+        self.start(db, ada, reference)
+        assert coins.coin_of(db, ada.id) == before
+        assert coins.evidence_of(db, ada.id).learned.count == 0
+
+    def test_the_first_version_from_the_base_leaves_what_is_known_of_the_base(
+        self, db: Connection, ada: User
+    ) -> None:
+        bob = add_user(db, "bob")
+        self.known(db, ada, bob)
+        before = coins.coin_of(db, ada.id)
+        self.start(db, ada, self.reference(db))
+        self.start(db, bob, self.reference(db, adapter="house style"))
+        assert coins.coin_of(db, ada.id) == before
+        assert coins.coin_of(db, bob.id) is None
+
+    def test_another_base_is_known_to_nobody(
+        self, db: Connection, ada: User, settings: ServiceSettings
+    ) -> None:
+        """Neither to who learned on the former one, nor to who only drafted with it."""
+        bob = add_user(db, "bob")
+        own, other = self.reference(db), self.reference(db, base="f1")
+        record_base(db, name="f0", reference_id=own, reason="found", now=NOW)
+        self.start(db, ada, own)
+        self.known(db, ada, bob)
+        before = coins.coin_of(db, bob.id)
+        found = find_reference(db, own)
+        assert found is not None
+        switch_base(db, found, name="f0", actor="a", now=NOW)
+        assert coins.coin_of(db, bob.id) == before
+        found = find_reference(db, other)
+        assert found is not None
+        switch_base(db, found, name="f1", actor="a", now=NOW)
+        for user in (ada, bob):
+            assert coins.coin_of(db, user.id) is None
+            assert coin_of(db, user, settings).trial > 1
+            assert coins.evidence_of(db, user.id) == Evidence()
 
 
 def recorded(db: Connection, draft: DraftRow, text: str, cost: float) -> None:

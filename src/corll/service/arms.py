@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -33,7 +34,7 @@ def choice_of(user: User, settings: ServiceSettings) -> ArmChoice:
 
 def coin_of(db: Connection, user: User, settings: ServiceSettings) -> Coin:
     """Return a user's coin."""
-    return coins.coin_of(db, user.id) or Coin.at_first(letters=settings.memory != "none")
+    return _coin_of(db, user.id, letters=settings.memory != "none")
 
 
 def choose_arm(
@@ -99,9 +100,19 @@ def settle(db: Connection, draft: DraftRow, cost: float, *, now: float) -> None:
     """Tell the coin that decided on a draft what its edit cost, and keep what that decides."""
     if draft.arm is None or draft.share is None or draft.trial is None:
         return
-    coin = coins.coin_of(db, draft.user_id) or Coin.at_first(letters=has_memory(draft.arm))
+    coin = _coin_of(db, draft.user_id, letters=has_memory(draft.arm))
     toss = Toss(draft.arm, draft.share, draft.trial)
+    if toss.trial != coin.trial:
+        return
     after, decision = coin.settled(toss, cost, coins.prior_of(db))
     if decision is not None:
         coins.add_trial(db, TrialRow(draft.user_id, *decision, decided_at=now))
     coins.keep_coin(db, draft.user_id, after, now=now)
+
+
+def _coin_of(db: Connection, user_id: str, *, letters: bool) -> Coin:
+    """Return a user's coin; `letters`: whether a new one tries past letters."""
+    known = coins.coin_of(db, user_id)
+    if known is not None:
+        return known
+    return replace(Coin.at_first(letters=letters), trial=coins.first_trial(db, user_id))

@@ -15,6 +15,7 @@ from teaching import NOW, add_edit, add_user, begun, states
 
 from corll.config import SamplingConfig
 from corll.errors import StaleParentError
+from corll.evaluation import question
 from corll.model import file_names
 from corll.policy import Policy
 from corll.schemas.events import Event, VersionEvent
@@ -67,9 +68,12 @@ class Looks:
         who = PI_0 if policy._is_reference else self._version(self._folders[policy.adapter])
         if self.seen[-1:] != [who]:  # by halves
             self.seen.append(who)
+        prompts = [one.prompt for one in asked]
         if self.meanwhile is not None:
             self.meanwhile()
-        return [Drawn(one.prompt, EMPTY if who in self.ruined else LETTER) for one in asked]
+        # What is sound tells what the prompt does too.
+        texts = (EMPTY if who in self.ruined else f"{LETTER} {question(one)}" for one in prompts)
+        return list(map(Drawn, prompts, texts))
 
     def _version(self, version_id: str) -> Any:
         with self._database.read() as db:

@@ -23,6 +23,7 @@ from corll.records import Preference, Sample
 from corll.service.learning import checks
 from corll.service.learning import trainer as trainer_module
 from corll.service.learning.checks import Examined, reasons_against
+from corll.service.learning.policies import VersionPolicies
 from corll.service.learning.starting_points import first_lineage
 from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
@@ -380,6 +381,56 @@ def test_a_version_is_looked_at_beside_its_parent_and_what_was_sent_before(
             assert looking.learn(user.id) is not None
     sent = [f"Sorry, number {number}." for number in range(4)]
     assert seen == [(sent[1::-1], False, 3), (sent[::-1], True, 3)]
+    assert list(trainer.base.adapters._shapes) == ["policy"]
+
+
+@pytest.mark.parametrize("replayed", [0, 2])
+def test_what_a_version_is_held_to_and_weighed_by_is_loaded_and_read_once(
+    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch, replayed: int
+) -> None:
+    """The texts of before are looked at too where no step replays any."""
+    settings = trainer.settings.with_settings(
+        veto_drafts=3,
+        weigh_edits=True,
+        coactive=trainer.settings.coactive.with_settings(replay_per_step=replayed),
+    )
+    looking = Trainer(trainer.base, trainer.database, settings)
+    other = add_user(trainer.database, "bob")
+    for number in range(2):
+        add_edit(trainer, other, f"Bob's, number {number}.", number=number)
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    looked_at: list[list[str]] = []
+
+    def look(examined: Examined) -> list[str]:
+        looked_at.append([exchange.text for exchange in examined.sent])
+        return []
+
+    monkeypatch.setattr(trainer_module, "reasons_against", look)
+    for one in (other, user):
+        assert looking.learn(one.id) is not None
+    looked_at.clear()
+    for number in range(2, 4):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    loaded: list[int | None] = []
+    encoded: list[str] = []
+    load, encode = VersionPolicies.of_version, TokenCodec.encode_edit
+
+    def counting(policies: VersionPolicies, version: Any, *rest: Any) -> Any:
+        loaded.append(None if version is None else version.number)
+        return load(policies, version, *rest)
+
+    def counted(codec: TokenCodec, draft: Sample, text: str) -> Sample:
+        encoded.append(text)
+        return encode(codec, draft, text)
+
+    monkeypatch.setattr(VersionPolicies, "of_version", counting)
+    monkeypatch.setattr(TokenCodec, "encode_edit", counted)
+    assert looking.learn(user.id) is not None
+    sent = [f"Sorry, number {number}." for number in range(4)]
+    assert looked_at == [sent[::-1]]
+    assert loaded == [1, 1]  # to learn with, and to be held to
+    assert encoded[:2] == sent[2:]
+    assert sorted(encoded[2:]) == sorted(sent[:2] * (1 if replayed == 0 else 2))
     assert list(trainer.base.adapters._shapes) == ["policy"]
 
 

@@ -13,6 +13,7 @@ from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Preference
 from corll.service.learning import checks
+from corll.service.learning import trainer as trainer_module
 from corll.service.learning.trainer import Trainer
 from corll.service.learning.weighing import keep, weigh
 from corll.service.store import coins, lineages
@@ -135,6 +136,24 @@ def test_edits_that_are_tried_again_are_weighed_once(
     assert again is not None
     assert again.state == "serving"
     assert kept(weighing, user).learned.count == 2
+
+
+def test_nothing_is_kept_of_weights_that_a_user_has_left_meanwhile(
+    weighing: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = teach(weighing, user, first=0)
+
+    def weigh_while_the_user_leaves(*args: Any, **others: Any) -> Any:
+        weighing.database.write(
+            lambda db: lineages.start_lineage(
+                db, user_id=user.id, reference_id=first.reference_id, now=NOW
+            )
+        )
+        return weigh(*args, **others)
+
+    monkeypatch.setattr(trainer_module, "weigh", weigh_while_the_user_leaves)
+    teach(weighing, user, first=2)
+    assert kept(weighing, user) == Evidence()
 
 
 def test_what_is_found_better_is_proposed_to_the_coin(trainer: Trainer, user: User) -> None:

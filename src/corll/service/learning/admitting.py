@@ -23,7 +23,8 @@ from corll.service.learning.checks import (
     refuses_as_before,
     stays_finite,
 )
-from corll.service.learning.trainer import LOOKED_BACK, Trainer
+from corll.service.learning.starting_points import LOOKED_BACK
+from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, lineages, preferences, starts
 from corll.service.store.lineages import Reference
 from corll.service.store.starts import StartRow

@@ -29,7 +29,7 @@ from corll.service.learning.checks import Examined, OfReferences, reasons_agains
 from corll.service.learning.falling_back import FallBack, FallingBack
 from corll.service.learning.policies import VersionPolicies
 from corll.service.learning.reading import PreferenceReader
-from corll.service.learning.starting_points import StartingPoint, starting_point
+from corll.service.learning.starting_points import Former, StartingPoint, starting_point
 from corll.service.learning.weighing import keep, weigh
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, coins, lineages, preferences
@@ -46,9 +46,6 @@ log = logging.getLogger(__name__)
 
 _WEAKER = 0.5
 """The strength of a version that learned where learning does harm."""
-
-LOOKED_BACK = 24
-"""Preferences of before whose texts show what a user's texts are like."""
 
 
 class Trainer:
@@ -85,7 +82,9 @@ class Trainer:
         batches = self._batches(start.waiting, all_that_waits=all_that_waits)
         if not batches:
             return None
-        with self.policies.of_version(start.serving, start.reference) as policy:
+        with ExitStack() as loaded:
+            former = Former(start, self.policies, self.reader, loaded)
+            policy = loaded.enter_context(self.policies.of_version(start.serving, start.reference))
             optimizer = self._optimizer(policy, start.serving, self._config(start, batches))
             past: deque[str | Preference] = deque(start.past, maxlen=REPLAY_MEMORY)
             learned: list[tuple[PreferenceRow, Preference]] = []
@@ -102,10 +101,35 @@ class Trainer:
             if start.is_too_strong:
                 fold_in_place(policy.trainable_parameters(), _WEAKER)
                 metrics = {**metrics, "strength": _WEAKER}
-            version = self._publish(user_id, start, optimizer, learned, metrics)
-        if version is not None:
-            self._weigh(user_id, start, learned)
-        return version
+            version = self._publish(user_id, former, optimizer, learned, metrics)
+            if version is not None:
+                self._weigh(user_id, former, learned)
+            return version
+
+    def examined(
+        self,
+        policy: Policy,
+        learned: Sequence[Preference] = (),
+        *,
+        past: Sequence[Preference],
+        parent: Policy | None = None,
+        base: Policy | None = None,
+    ) -> Examined:
+        """Return weights under examination by the service's settings; as `Examined` has them."""
+        settings = self.settings
+        return Examined(
+            policy,
+            learned,
+            settings.max_drift,
+            self.give_way,
+            max_loosening=settings.max_loosening,
+            looked_at=settings.veto_drafts,
+            past=past,
+            parent=parent,
+            base=base,
+            sampling=settings.coactive.sampling,
+            of_references=self._of_references,
+        )
 
     def _batches(
         self, waiting: Sequence[PreferenceRow], *, all_that_waits: bool
@@ -192,12 +216,12 @@ class Trainer:
     def _publish(
         self,
         user_id: str,
-        start: StartingPoint,
+        former: Former,
         optimizer: PreferenceOptimizer,
         learned: Sequence[tuple[PreferenceRow, Preference]],
         metrics: Mapping[str, float],
     ) -> Version | None:
-        version_id = new_id("ver")
+        version_id, start = new_id("ver"), former.start
         place = f"{lineages.VERSIONS}/{version_id}"
         folder = self.database.path_of(place)
 
@@ -211,7 +235,7 @@ class Trainer:
 
         digest = publishing.publish(folder, save)
         learned_from = [preference for _, preference in learned]
-        reasons, fall_back = self._examine(folder, start, learned_from)
+        reasons, fall_back = self._examine(folder, former, learned_from)
         parent = None if start.serving is None else start.serving.id
         version = Version(
             id=version_id,
@@ -243,75 +267,47 @@ class Trainer:
         return registered
 
     def _examine(
-        self, folder: Path, start: StartingPoint, learned: Sequence[Preference]
+        self, folder: Path, former: Former, learned: Sequence[Preference]
     ) -> tuple[list[str], FallBack | None]:
         """Return the reasons against a version, and where to fall back to, if so."""
-        settings, reference = self.settings, start.reference
-        with ExitStack() as loaded:
-            policy = loaded.enter_context(self.policies.of_folder(folder, reference))
-            parent, past = None, list[Preference]()
-            if settings.veto_drafts:
-                past = self._latest(start)
-                if start.serving is not None:
-                    parent = loaded.enter_context(
-                        self.policies.of_version(start.serving, reference)
-                    )
-            base = None if reference.folder is None else self.base
-            version = self.examined(policy, learned, past=past, parent=parent, base=base)
+        start, looks = former.start, self.settings.veto_drafts > 0
+        reference = start.reference
+        with self.policies.of_folder(folder, reference) as policy:
+            version = self.examined(
+                policy,
+                learned,
+                past=former.latest if looks else (),
+                parent=former.policy if looks else None,
+                base=None if reference.folder is None else self.base,
+            )
             reasons = reasons_against(version)
             if not reasons:
                 return [], None
             return reasons, self._falling_back.find(version, start.serving, reference)
 
-    def examined(
-        self,
-        policy: Policy,
-        learned: Sequence[Preference] = (),
-        *,
-        past: Sequence[Preference],
-        parent: Policy | None = None,
-        base: Policy | None = None,
-    ) -> Examined:
-        """Return weights under examination by the service's settings; as `Examined` has them."""
-        settings = self.settings
-        return Examined(
-            policy,
-            learned,
-            settings.max_drift,
-            self.give_way,
-            max_loosening=settings.max_loosening,
-            looked_at=settings.veto_drafts,
-            past=past,
-            parent=parent,
-            base=base,
-            sampling=settings.coactive.sampling,
-            of_references=self._of_references,
-        )
-
-    def _latest(self, start: StartingPoint) -> list[Preference]:
-        """Return the latest of what was learned before that can still be read, in order."""
-        return list(self.reader.find(start.past[-LOOKED_BACK:]).values())
-
     def _weigh(
-        self,
-        user_id: str,
-        start: StartingPoint,
-        learned: Sequence[tuple[PreferenceRow, Preference]],
+        self, user_id: str, former: Former, learned: Sequence[tuple[PreferenceRow, Preference]]
     ) -> None:
         """Keep what edits say of the version that served before it learned from them.
 
-        What a rejected version was taught was weighed then, and is not weighed again.
+        Nothing is kept where its user starts from another reference by now. What a rejected version
+        was taught was weighed then, and is not weighed again.
         """
-        if start.serving is None or not self.settings.weigh_edits:
+        if not self.settings.weigh_edits or former.policy is None:
             return
         own = [
             preference
             for row, preference in learned
-            if row.source == "edit" and row.id not in start.in_vain
+            if row.source == "edit" and row.id not in former.start.in_vain
         ]
-        with self.policies.of_version(start.serving, start.reference) as policy:
-            found = weigh(policy, own, self._latest(start), give_way=self.give_way)
-        self.database.write(lambda db: keep(db, user_id, self.settings, found))
+        found = weigh(former.policy, own, former.latest, give_way=self.give_way)
+
+        def keep_where_it_goes_on(db: Connection) -> None:
+            lineage = lineages.current_lineage(db, user_id)
+            if lineage is not None and lineage.id == former.start.lineage.id:
+                keep(db, user_id, self.settings, found)
+
+        self.database.write(keep_where_it_goes_on)
 
     def _register(
         self,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, update
 
 from corll.service.store.accounts import audit
-from corll.service.store.bases import record_base, users_on_other_bases
+from corll.service.store.bases import record_base, served_fingerprint, users_on_other_bases
+from corll.service.store.coins import begin_all_anew
 from corll.service.store.lineages import (
     Lineage,
     Reference,
@@ -40,8 +41,11 @@ def switch_base(
 
     `reference` is the base itself, `name` what it is loaded by. Who learned on it before goes on
     with the version that served there last; the others begin anew. What the version that serves was
-    not taught waits to be learned.
+    not taught waits to be learned. What is known of anybody's arms is of the former base, and is
+    forgotten.
     """
+    if served_fingerprint(db) != reference.base_fingerprint:
+        begin_all_anew(db, now=now)
     moved = []
     for user in users_on_other_bases(db, reference.base_fingerprint, or_unknown=True):
         earlier = _lineage_on(db, user.user_id, reference.base_fingerprint)

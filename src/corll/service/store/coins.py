@@ -1,4 +1,8 @@
-"""Each user's coin, the trials between two arms that it decided, and the free evidence."""
+"""Each user's coin, the trials between two arms that it decided, and the free evidence.
+
+All of it is of the weights that served. Where a user moves to another reference, or all do to
+another base, coin and evidence begin anew; decided trials stay as what they were.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,12 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from corll.service.store.rows import add_row, all_rows, select_rows
-from corll.service.store.schema import coins, free_evidence, trials
+from corll.service.store.schema import coins, free_evidence, trials, users
 from corll.verdicts.arms import Arm, Coin, Prior
 from corll.verdicts.evidence import Evidence
+
+_FIRST_TRIAL = "first_trial"
+"""What alone is kept of a coin that begins anew: the number of its first trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +32,15 @@ class TrialRow:
 
 
 def coin_of(db: Connection, user_id: str) -> Coin | None:
-    """Return a user's coin as it stands, for a writer to change; None where it was never used."""
+    """Return a user's coin as it stands, for a writer to change; None where it was not used yet."""
     state = _state(db, coins, user_id)
-    return None if state is None else Coin.from_dict(state)
+    return None if state is None or state.keys() == {_FIRST_TRIAL} else Coin.from_dict(state)
+
+
+def first_trial(db: Connection, user_id: str) -> int:
+    """Return the number of the trial that a coin begins with that was not used yet."""
+    state = _state(db, coins, user_id)
+    return 0 if state is None else int(state.get(_FIRST_TRIAL, 0))
 
 
 def keep_coin(db: Connection, user_id: str, coin: Coin, *, now: float) -> None:
@@ -44,6 +57,23 @@ def evidence_of(db: Connection, user_id: str) -> Evidence:
 def keep_evidence(db: Connection, user_id: str, evidence: Evidence, *, now: float) -> None:
     """Keep what a user's edits say in place of what they said before."""
     _keep(db, free_evidence, user_id, evidence.to_dict(), now)
+
+
+def begin_anew(db: Connection, user_id: str, *, now: float) -> None:
+    """Forget what costs and edits said of a user's arms, since other weights serve from now on.
+
+    Drafts of before are of earlier trials, so what their edits cost decides nothing any more.
+    """
+    coin = coin_of(db, user_id)
+    former = first_trial(db, user_id) if coin is None else coin.trial
+    _keep(db, coins, user_id, {_FIRST_TRIAL: former + 1}, now)
+    db.execute(delete(free_evidence).where(free_evidence.c.user_id == user_id))
+
+
+def begin_all_anew(db: Connection, *, now: float) -> None:
+    """Forget what is known of all users' arms, since another base serves from now on."""
+    for user_id in db.execute(select(users.c.id)).scalars().all():
+        begin_anew(db, user_id, now=now)
 
 
 def weigh_anew(db: Connection, user_id: str, *, now: float) -> None:

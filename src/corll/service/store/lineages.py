@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Integer, func, insert, literal, select, updat
 from corll.errors import InputError, StaleParentError
 from corll.schemas.states import PreferenceState, ReferenceKind, VersionState
 from corll.service.store.accounts import audit
-from corll.service.store.coins import weigh_anew
+from corll.service.store.coins import begin_anew, weigh_anew
 from corll.service.store.preferences import (
     release_set_aside,
     set_aside_taught_twice,
@@ -172,7 +172,11 @@ def lineages_of(db: Connection, user_id: str) -> list[Lineage]:
 
 
 def start_lineage(db: Connection, *, user_id: str, reference_id: str, now: float) -> Lineage:
-    """Start over from a reference: the former lineage ends, and what it learned waits again."""
+    """Start over from a reference: the former lineage ends, and what it learned waits again.
+
+    What is known of the user's arms is forgotten where the reference is another than before.
+    """
+    _forget_of_arms(db, user_id, reference_id, now=now)
     ended = (lineages.c.user_id == user_id) & lineages.c.ended_at.is_(None)
     former = serving_version(db, user_id)
     ended_with = None if former is None else former.id
@@ -342,6 +346,17 @@ def _known_or_added(db: Connection, **about: Any) -> Reference:
     reference = Reference(id=new_id("reference"), number=latest + 1, **about)
     add_row(db, references, reference)
     return reference
+
+
+def _forget_of_arms(db: Connection, user_id: str, reference_id: str, *, now: float) -> None:
+    """Forget what is known of other weights than those that serve from a reference on."""
+    former, next_one = current_reference(db, user_id), find_reference(db, reference_id)
+    # Who has no lineage yet is served by the base.
+    is_base = former is None and next_one is not None and next_one.kind == "base"
+    if is_base or (former is not None and former.id == reference_id):
+        weigh_anew(db, user_id, now=now)
+    else:
+        begin_anew(db, user_id, now=now)
 
 
 def _check_may_serve(
