@@ -21,6 +21,7 @@ from corll.errors import AdapterError, CorllError, InputError
 from corll.policy import Policy
 from corll.records import Prompt, Sample
 from corll.service.drafting.requests import (
+    MOST_REDRAWS,
     DraftEvent,
     DraftJob,
     DraftRequest,
@@ -339,9 +340,13 @@ class Engine:
         return goes_on
 
     def _without_leaking(self, job: DraftJob) -> DraftJob:
-        """Let a job be drawn anew without the exchanges of which facts were found in it."""
+        """Let a job be drawn anew without the exchanges of which facts were found in it.
+
+        The last time that it may be drawn there are none at all: letters that are alike leak too.
+        """
         if job.leaking:
             left = tuple(one for one in job.request.memory if one.id not in job.leaking)
+            left = left if job.redraws < MOST_REDRAWS else ()
             anew = self._job(replace(job.request, memory=left), job.on_event)
             seen = () if job.seen is None else job.seen.token_ids
             job.request, job.prompt_ids = anew.request, (*anew.prompt_ids, *seen)
