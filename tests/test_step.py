@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from corll.config import CoactiveConfig
 from corll.errors import AdapterError, InputError
 from corll.learner import CoactiveLearner
+from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Preference
 from corll.step import PreferenceOptimizer
@@ -115,3 +117,19 @@ def test_it_gives_way_before_each_pass(policy: Policy) -> None:
     optimizer = PreferenceOptimizer(policy, CONFIG, give_way=lambda: passes.append(1))
     optimizer.step(PREFERENCES)
     assert passes
+
+
+def test_it_gives_way_while_a_learner_draws(policy: Policy) -> None:
+    """As often as it draws 16 tokens, beside what its passes ask for."""
+    remembered = [replace(one, memory=(Exchange("Hi?", "Hello."),)) for one in PREFERENCES]
+    counts = []
+    for texts in ("both", "sampled"):
+        asked: list[int] = []
+        config = CONFIG.model_copy(
+            update={"learner": "distil", "distil_texts": texts, "max_completion_length": 20}
+        )
+        optimizer = PreferenceOptimizer(policy, config, give_way=lambda a=asked: a.append(1))
+        optimizer.step(remembered)
+        counts.append(len(asked))
+    given, drawn = counts
+    assert given + 1 <= drawn <= given + 2

@@ -53,7 +53,7 @@ ROOMS = {
     "client": "errors moved records schemas",
     "past_texts": "ground files",
     "service": "ground memory verdicts schemas service.store service.drafting service.learning "
-    "service.versions service.api catalog auto model policy compute.free_processors",
+    "service.versions service.api catalog auto model policy learners compute.free_processors",
     "service.store": "ground memory verdicts schemas",
     "service.versions": "ground files model service service.store",
     "service.drafting": "ground memory verdicts schemas compute.kept_prefixes model policy draft "

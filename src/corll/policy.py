@@ -7,7 +7,7 @@ weights learn instead (`trains="all"`), the policy is a copy of them and π_0 th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -138,13 +138,15 @@ class Policy(AdaptedModel):
         sampling: SamplingConfig = DEFAULT_SAMPLING,
         max_prompt_length: int | None = None,
         sampler: Sampler | None = None,
+        before: Callable[[], None] = lambda: None,
     ) -> list[list[Sample]]:
         """Draw responses, a list of `num_samples` for each prompt.
 
         Each response has a random stream of its own, keyed by (seed, prompt, candidate): the same
         prompt twice with one seed gives the same responses. `seed` may be one a prompt. A sample's
         `logprob` is that of its ids under the full distribution, whatever the sampling. `sampler`
-        is another engine that draws with the same weights.
+        is another engine that draws with the same weights. `before` is called ahead of whatever
+        computes for long: of a batch of prompts, and of each 16 tokens; with a `sampler`, once.
 
         *Raises*: InputError, PromptTooLongError.
         """
@@ -152,14 +154,16 @@ class Policy(AdaptedModel):
         encoded = [self.codec.encode_prompt(p, limit=max_prompt_length) for p in prompts]
         self.codec.check_room(encoded, max_new_tokens)
         seeds = [seed] * len(prompts) if isinstance(seed, int) else seed
+        size = num_samples, max_new_tokens
+        if sampler is None:
+            rows = self.continuations(encoded, *size, seeds, sampling=sampling, before=before)
+        else:
+            before()
+            rows = sampler.continuations(encoded, *size, seeds, sampling=sampling)
+        decode = self.codec.decode
         return [
-            [
-                Sample(self.codec.decode(b.token_ids), b.token_ids, b.logprob, b.finished)
-                for b in row
-            ]
-            for row in (sampler or self).continuations(
-                encoded, num_samples, max_new_tokens, seeds, sampling=sampling
-            )
+            [Sample(decode(b.token_ids), b.token_ids, b.logprob, b.finished) for b in row]
+            for row in rows
         ]
 
     def start(

@@ -26,7 +26,8 @@ class PreferenceOptimizer:
     """Adam over what a policy learns with, a step for each batch of preferences.
 
     `config` gives the learner, the learning rate and its schedule, and the memory that a step may
-    use. `give_way` is called before each pass, for a learner that shares its processor.
+    use. `give_way` is called before each pass, and before each few tokens that are drawn, for a
+    learner that shares its processor.
     `steps_taken` counts the steps, those before a saved state was taken up included.
     """
 
@@ -114,8 +115,10 @@ class PreferenceOptimizer:
         }
 
     def _encoded(self, preferences: Sequence[Preference]) -> Sequence[Item]:
-        self.give_way()  # some learners draw texts
-        return self.learner.encode(self.policy, preferences, seed=self._seed())
+        # Some learners draw texts, which takes long.
+        return self.learner.encode(
+            self.policy, preferences, seed=self._seed(), before=self.give_way
+        )
 
     def _gradient(self, items: Sequence[Item]) -> BatchGradient:
         def accumulate(max_tokens: int) -> BatchGradient:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -205,6 +206,31 @@ class TestDrawnTexts:
         ]
         assert self.drawn(policy, 7) == expected
         assert self.drawn(policy, 8) != expected
+
+    def test_other_work_goes_first_while_they_are_drawn(self, policy: Policy) -> None:
+        """Ahead of each batch that fits the memory, and of each 16 tokens; of no given text."""
+        config = distil("sampled").with_settings(max_completion_length=40)
+        endless = replace(policy.codec, end_ids=(-1,))
+        turns: list[int] = []
+
+        def encode(**changes: Any) -> list[Any]:
+            turns.clear()
+            learner = Distil(config.with_settings(**changes))
+            return learner.encode(policy, REMEMBERED, seed=7, before=lambda: turns.append(1))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(policy, "codec", endless)
+            expected = self.rows_of(encode())
+            assert len(turns) == 3  # ahead of the prompts, and after 16 and 32 tokens
+            patch.setattr(policy, "branches_at_once", lambda _: 2)
+            assert self.rows_of(encode()) == expected
+            assert len(turns) == 6
+        encode(distil_texts="both")
+        assert turns == []
+
+    @staticmethod
+    def rows_of(items: Sequence[Any]) -> list[tuple[int, ...]]:
+        return [item.student[0].token_ids for item in items]
 
     def test_each_step_draws_its_own_and_the_same_again(self, tiny_model_folder: Path) -> None:
         losses = []

@@ -216,6 +216,7 @@ class Judged:
     """A drafter of some base, who notes which draft is judged."""
 
     fingerprint = ""
+    needs_memory = False
 
     def __init__(self) -> None:
         self.drafted: list[Sample] = []

@@ -33,6 +33,7 @@ from corll.service.feedback import (
 )
 from corll.service.store.accounts import User, set_consent
 from corll.service.store.drafts import DraftRow, edits_of, find_edit
+from corll.service.store.lineages import requeue_set_aside
 from corll.service.store.preferences import preferences_of, users_who_asked
 
 
@@ -76,6 +77,54 @@ def test_an_edit_waits_to_be_learned_from(db: Connection, ada: User, drafter: En
     assert [row.state for row in preferences_of(db, ada.id)] == ["waiting"]
 
 
+class TestALearnerThatNeedsAMemory:
+    @pytest.fixture
+    def drafter(self, policy: Policy) -> Iterator[Engine]:
+        engine = Engine(policy, needs_memory=True)
+        yield engine
+        engine.close()
+
+    def test_an_edit_of_a_draft_without_one_is_set_aside_at_once(
+        self, db: Connection, ada: User, drafter: Engine
+    ) -> None:
+        bob = add_user(db, "bob")
+        answer = edited(db, drafter, kept_draft(db, ada), ada, "Hi there")
+        behind = edited(db, drafter, kept_draft(db, bob, memory=["edit_1"]), bob, "Hi there")
+        assert (answer.progress.state, answer.progress.will_learn) == ("set_aside", False)
+        assert "behind past letters or worked examples alone" in str(answer.progress.reason)
+        assert now_of(db, answer) == answer.progress
+        assert behind.progress == LearningProgress("recorded", will_learn=True, reason=None)
+        assert [row.state for row in preferences_of(db, ada.id)] == ["set_aside"]
+        assert [row.state for row in preferences_of(db, bob.id)] == ["waiting"]
+
+    def test_it_waits_after_a_requeue_as_what_the_learner_set_aside(
+        self, db: Connection, ada: User, drafter: Engine
+    ) -> None:
+        answer = edited(db, drafter, kept_draft(db, ada), ada, "Hi there")
+        assert requeue_set_aside(db, ada.id, actor="a", now=NOW) == 1
+        assert now_of(db, answer) == LearningProgress("recorded", will_learn=True, reason=None)
+
+    def test_another_reason_comes_first(self, db: Connection, ada: User, drafter: Engine) -> None:
+        draft = kept_draft(db, ada)
+        accepted = edited(db, drafter, draft, ada, "Hello there")
+        assert (accepted.edit.state, preferences_of(db, ada.id)) == ("accepted", [])
+        unwilling = consents(db, ada, learn=False)
+        answer = edited(db, drafter, draft, unwilling, "Hi there")
+        assert "has not agreed to be learned from" in str(answer.progress.reason)
+        assert [row.state for row in preferences_of(db, ada.id)] == ["withheld"]
+
+    def test_a_comparison_is_told_so_by_its_rejected_draft(
+        self, db: Connection, ada: User, drafter: Engine
+    ) -> None:
+        plain, behind = kept_draft(db, ada), kept_draft(db, ada, memory=["edit_1"])
+        for chosen, rejected, state in ((behind, plain, "set_aside"), (plain, behind, "recorded")):
+            sides = Side(chosen, 0), Side(rejected, 1)
+            judged = feedback.judge_comparison(drafter, *sides, ada)
+            answer = feedback.record_comparison(db, judged, now=NOW)
+            assert answer.progress.state == state
+            assert answer.progress.will_learn == (state == "recorded")
+
+
 def test_the_choice_that_was_edited_is_the_rejected_one(
     db: Connection, ada: User, drafter: Engine
 ) -> None:
@@ -117,7 +166,7 @@ def test_a_choice_that_is_not_there_is_refused_by_name(
     assert found.value.field == "choice"
     for chosen, rejected, field in ((choice, 0, "chosen.choice"), (0, choice, "rejected.choice")):
         with pytest.raises(FieldError, match="2 choices") as found:
-            feedback.judge_comparison(Side(draft, chosen), Side(draft, rejected), ada)
+            feedback.judge_comparison(drafter, Side(draft, chosen), Side(draft, rejected), ada)
         assert found.value.field == field
 
 
@@ -128,7 +177,7 @@ def test_without_consent_to_store_nothing_is_taken(
     with pytest.raises(ConsentRequiredError, match="not stored, so edits"):
         feedback.judge_edit(drafter, draft, unwilling, "Hi")
     with pytest.raises(ConsentRequiredError, match="not stored, so comparisons"):
-        feedback.judge_comparison(Side(draft, 0), Side(draft, 1), unwilling)
+        feedback.judge_comparison(drafter, Side(draft, 0), Side(draft, 1), unwilling)
 
 
 def test_without_consent_to_learn_an_edit_is_kept_and_says_why(
@@ -245,34 +294,38 @@ def test_the_same_edit_twice_is_one(db: Connection, ada: User, drafter: Engine) 
         feedback.record_edit(db, other, idempotency_key="k", now=NOW)
 
 
-def test_of_two_equal_texts_neither_is_better(db: Connection, ada: User) -> None:
+def test_of_two_equal_texts_neither_is_better(db: Connection, ada: User, drafter: Engine) -> None:
     same = [
         {"text": t, "token_ids": [1], "logprob": -1.0, "finished": True} for t in ("Hi", "Hi\n")
     ]
     draft = kept_draft(db, ada, candidates=same)
     with pytest.raises(FieldError, match="neither is better") as found:
-        feedback.judge_comparison(Side(draft, 0), Side(draft, 1), ada)
+        feedback.judge_comparison(drafter, Side(draft, 0), Side(draft, 1), ada)
     assert found.value.field == "rejected"
 
 
-def test_a_comparison_waits_unless_a_side_forbids_it(db: Connection, ada: User) -> None:
+def test_a_comparison_waits_unless_a_side_forbids_it(
+    db: Connection, ada: User, drafter: Engine
+) -> None:
     draft = kept_draft(db, ada)
-    judged = feedback.judge_comparison(Side(draft, 0), Side(draft, 1), ada)
+    judged = feedback.judge_comparison(drafter, Side(draft, 0), Side(draft, 1), ada)
     answer = feedback.record_comparison(db, judged, now=NOW)
     assert answer.progress == LearningProgress("recorded", will_learn=True, reason=None)
     assert (answer.comparison.chosen_choice, answer.comparison.rejected_choice) == (0, 1)
     assert feedback.record_comparison(db, judged, now=NOW) == answer
     cancelled = kept_draft(db, ada, status="cancelled")
     for sides in ((Side(draft, 0), Side(cancelled, 1)), (Side(cancelled, 0), Side(draft, 1))):
-        answer = feedback.record_comparison(db, feedback.judge_comparison(*sides, ada), now=NOW)
+        answer = feedback.record_comparison(
+            db, feedback.judge_comparison(drafter, *sides, ada), now=NOW
+        )
         assert answer.progress.will_learn is False
         assert "cancelled" in (answer.progress.reason or "")
 
 
-def test_drafts_of_two_users_are_not_compared(db: Connection, ada: User) -> None:
+def test_drafts_of_two_users_are_not_compared(db: Connection, ada: User, drafter: Engine) -> None:
     sides = Side(kept_draft(db, ada), 0), Side(kept_draft(db, add_user(db, "bob")), 1)
     with pytest.raises(InputError, match="not of one user"):
-        feedback.record_comparison(db, feedback.judge_comparison(*sides, ada), now=NOW)
+        feedback.record_comparison(db, feedback.judge_comparison(drafter, *sides, ada), now=NOW)
 
 
 def test_a_step_is_asked_for_where_something_waits(

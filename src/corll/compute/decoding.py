@@ -7,7 +7,7 @@ it draws does not hang on which other prompts and candidates share its batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,9 @@ from corll.compute.kept_prefixes import KeptPrefixes
 from corll.compute.network import Network
 from corll.compute.packing import Ids
 from corll.config import SamplingConfig
+
+TOKENS_A_TURN = 16
+"""So many tokens are drawn before other work may go first again."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,13 @@ def sample_branches(
     sampling: SamplingConfig,
     end_ids: Sequence[int],
     exactly: bool = False,
+    before: Callable[[], None] = lambda: None,
 ) -> list[list[Branch]]:
-    """Draw `num_samples` responses to each prompt. *Shapes*: prompts P → P lists of K branches."""
+    """Draw `num_samples` responses to each prompt. *Shapes*: prompts P → P lists of K branches.
+
+    `before` is called ahead of the prompts' pass, and of each 16 further tokens.
+    """
+    before()
     decoding = Decoding(
         network,
         prompts,
@@ -58,7 +66,8 @@ def sample_branches(
         exactly=exactly,
     )
     while decoding.advance():
-        pass
+        if decoding.steps % TOKENS_A_TURN == 0:
+            before()
     rows = decoding.branches()
     return [rows[start : start + num_samples] for start in range(0, len(rows), num_samples)]
 

@@ -73,7 +73,12 @@ class Distil:
         _teachers_prompt(policy, preference, room)
 
     def encode(
-        self, policy: Policy, preferences: Sequence[Preference], *, seed: int
+        self,
+        policy: Policy,
+        preferences: Sequence[Preference],
+        *,
+        seed: int,
+        before: Callable[[], None] = lambda: None,
     ) -> list[Distillation]:
         """Return preferences as ids, with the texts drawn that the student says by itself.
 
@@ -82,7 +87,7 @@ class Distil:
         for preference in preferences:
             self.check(policy, preference)
         if self._config.distil_texts == "sampled":
-            texts = self._drawn(policy, preferences, seed)
+            texts = self._drawn(policy, preferences, seed, before)
         else:
             texts = [self._given(policy, preference) for preference in preferences]
         return [
@@ -127,13 +132,18 @@ class Distil:
         return [policy.codec.encode_response(text).token_ids for text in texts]
 
     def _drawn(
-        self, policy: Policy, preferences: Sequence[Preference], seed: int
+        self,
+        policy: Policy,
+        preferences: Sequence[Preference],
+        seed: int,
+        before: Callable[[], None],
     ) -> list[list[Ids]]:
         rows = policy.sample(
             [preference.prompt for preference in preferences],
             max_new_tokens=self._config.max_completion_length,
             seed=[seed + number for number in range(len(preferences))],
             sampling=self._config.sampling,
+            before=before,
         )
         return [[sample.token_ids for sample in row] for row in rows]
 

@@ -41,7 +41,12 @@ class PairLearner:
         self._encoded(policy, preference)
 
     def encode(
-        self, policy: Policy, preferences: Sequence[Preference], *, seed: int
+        self,
+        policy: Policy,
+        preferences: Sequence[Preference],
+        *,
+        seed: int,
+        before: Callable[[], None] = lambda: None,
     ) -> list[EncodedPair]:
         """Return preferences as ids. *Raises*: InputError for one that cannot be learned from."""
         return [self._encoded(policy, preference) for preference in preferences]

@@ -45,11 +45,17 @@ class Learner(Protocol[ItemKind]):
         ...
 
     def encode(
-        self, policy: Policy, preferences: Sequence[Preference], *, seed: int
+        self,
+        policy: Policy,
+        preferences: Sequence[Preference],
+        *,
+        seed: int,
+        before: Callable[[], None] = lambda: None,
     ) -> list[ItemKind]:
         """Return preferences as ids. *Raises*: InputError for one that cannot be learned from.
 
-        What is drawn at random is drawn by the seed, which is another one in each step.
+        What is drawn at random is drawn by the seed, which is another one in each step; `before` is
+        called ahead of whatever computes for long.
         """
         ...
 

@@ -184,10 +184,12 @@ class AdaptedModel:
         seeds: Sequence[int],
         *,
         sampling: SamplingConfig = DEFAULT_SAMPLING,
+        before: Callable[[], None] = lambda: None,
     ) -> list[list[Branch]]:
         """Draw what may follow on each row of ids, a list of `num_samples` for each.
 
-        What was drawn by weights in int8 is scored by the model's own.
+        What was drawn by weights in int8 is scored by the model's own. `before` is called ahead of
+        whatever computes for long.
         """
         if not beginnings:
             return []
@@ -205,9 +207,13 @@ class AdaptedModel:
                     max_new_tokens=max_new_tokens,
                     sampling=sampling,
                     end_ids=self.codec.end_ids,
+                    before=before,
                 )
             ]
-        return rows if network.backend.drafts_exactly else self._scored(beginnings, rows)
+        if network.backend.drafts_exactly:
+            return rows
+        before()
+        return self._scored(beginnings, rows)
 
     def _scored(
         self, beginnings: Sequence[Ids], rows: Sequence[Sequence[Branch]]

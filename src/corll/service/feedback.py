@@ -37,6 +37,10 @@ _STATES: Mapping[PreferenceState, FeedbackState] = {
 _ACCEPTED = "The draft was accepted as it is: there is nothing to learn."
 _CANCELLED = "The draft was cancelled before its end."
 _NOT_AGREED = "This user has not agreed to be learned from (consent: learn)."
+_NO_MEMORY = (
+    "The learner of this service learns from drafts behind past letters or worked examples alone, "
+    "and this one had none before it."
+)
 _REPLACED = "A later edit of the same draft took its place."
 
 
@@ -72,7 +76,10 @@ class LearningProgress:
 
 @dataclass(frozen=True, slots=True)
 class JudgedEdit:
-    """An edit that was judged and can be recorded. `reason` says why nothing is learned from it."""
+    """An edit that was judged and can be recorded. `reason` says why nothing is learned from it.
+
+    `set_aside`: since the learner cannot use it; another one may, after a requeue.
+    """
 
     draft: DraftRow
     choice: int
@@ -80,6 +87,7 @@ class JudgedEdit:
     accepted: bool
     edit_cost: float
     reason: str | None
+    set_aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,7 @@ class JudgedComparison:
     chosen: Side
     rejected: Side
     reason: str | None
+    set_aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +145,10 @@ def judge_edit(
     if reason is None:
         prompt = as_prompt(draft.prompt, draft.kind)
         reason = drafter.why_not_learnable(prompt, shown, text) or why_unfit(text)
+    set_aside = reason is None and drafter.needs_memory and not draft.memory
     cost = 0.0 if accepted else edit_cost(shown.text, text)
-    return JudgedEdit(draft, choice, text, accepted, cost, reason)
+    why = _NO_MEMORY if set_aside else reason
+    return JudgedEdit(draft, choice, text, accepted, cost, why, set_aside)
 
 
 def _sent(drafter: Drafter, text: str, shown: Sample) -> str:
@@ -174,6 +185,7 @@ def record_edit(
         edit_cost=edit.edit_cost,
         will_learn=edit.reason is None,
         reason=edit.reason,
+        set_aside=edit.set_aside,
         idempotency_key=idempotency_key,
         now=now,
     )
@@ -191,9 +203,12 @@ def progress_of_edit(db: Connection, row: EditRow) -> LearningProgress:
     return LearningProgress(row.state, will_learn=False, reason=reason, version=progress.version)
 
 
-def judge_comparison(chosen: Side, rejected: Side, user: User) -> JudgedComparison:
+def judge_comparison(
+    drafter: Drafter, chosen: Side, rejected: Side, user: User
+) -> JudgedComparison:
     """Judge a user's word that one choice of a draft is better than another.
 
+    The memory that it is learned behind is that of the rejected draft.
     *Raises*: ConsentRequiredError where the user's texts are not stored; InputError for a choice
     that is not there, or two texts of which neither is better.
     """
@@ -207,7 +222,8 @@ def judge_comparison(chosen: Side, rejected: Side, user: User) -> JudgedComparis
     if same_text(*(side.draft.choice(side.choice)["text"] for side in (chosen, rejected))):
         raise FieldError("The two texts are the same: neither is better.", field="rejected")
     reason = _why_not(chosen.draft, user) or _why_not(rejected.draft, user)
-    return JudgedComparison(chosen, rejected, reason)
+    set_aside = reason is None and drafter.needs_memory and not rejected.draft.memory
+    return JudgedComparison(chosen, rejected, _NO_MEMORY if set_aside else reason, set_aside)
 
 
 def record_comparison(
@@ -227,6 +243,7 @@ def record_comparison(
         rejected_choice=rejected.choice,
         will_learn=comparison.reason is None,
         reason=comparison.reason,
+        set_aside=comparison.set_aside,
         idempotency_key=idempotency_key,
         now=now,
     )

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from corll.auto.dialogue import NOBODY, Dialogue
 from corll.compute.free_processors import GivingThreads
 from corll.errors import ConfigError
+from corll.learners import learner_of
 from corll.policy import Policy
 from corll.service.api.app import create_app
 from corll.service.api.services import Services
@@ -142,6 +143,7 @@ def running_app(
             max_adapters=settings.max_adapters,
             on_busy=supervisor.set_drafting,
             threads=GivingThreads.of(settings.threads).settle,
+            needs_memory=learner_of(settings.coactive).needs_memory,
         )
         news.serve_by(engine)
         stack.callback(supervisor.stop)

@@ -82,6 +82,7 @@ async def create_comparison(body: ComparisonRequest, caller: CurrentCaller) -> C
     chosen = await find_draft(body.chosen.draft_id, caller)
     rejected = await find_draft(body.rejected.draft_id, caller)
     comparison = feedback.judge_comparison(
+        caller.services.drafter,
         DraftSide(chosen.draft, body.chosen.choice),
         DraftSide(rejected.draft, body.rejected.choice),
         chosen.owner,

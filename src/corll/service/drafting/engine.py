@@ -104,7 +104,8 @@ class Engine:
     `kept_bytes` is room for keys and values of what stands before the last message of prompts. The
     memory of a request is left out, the earliest first, where it does not fit the context.
     `on_busy` is told when drawing begins and when it ends, so that learning can give way. The
-    thread sets its number of `threads` before each token.
+    thread sets its number of `threads` before each token. `needs_memory` says of the learner what
+    whoever judges an edit has to know.
     """
 
     def __init__(
@@ -117,9 +118,10 @@ class Engine:
         kept_bytes: int = KEPT_BYTES,
         on_busy: Callable[[bool], None] = lambda _: None,
         threads: Callable[[], object] = lambda: None,
+        needs_memory: bool = False,
     ) -> None:
         self.model, self.fingerprint = base.name, base.base.fingerprint
-        self.has_chat_template = base.codec.chat
+        self.has_chat_template, self.needs_memory = base.codec.chat, needs_memory
         self._base, self._on_busy, self._settle_threads = base, on_busy, threads
         self._max_waiting, self._max_branches = max_waiting, max_branches
         self._adapters = AdaptersInMemory(base, max_adapters)

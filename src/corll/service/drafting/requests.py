@@ -334,6 +334,9 @@ class Drafter(Protocol):
     has_chat_template: bool
     """Whether conversations can be drafted for."""
 
+    needs_memory: bool
+    """Whether the service learns from drafts behind a memory alone."""
+
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has as a turn of a conversation."""
         ...

@@ -41,10 +41,12 @@ def record_comparison(
     reason: str | None,
     idempotency_key: str | None,
     now: float,
+    set_aside: bool = False,
 ) -> ComparisonRow:
     """Keep a comparison and its preference; the same comparison twice is one.
 
-    Nothing is learned where a side was cancelled, whatever `will_learn` says.
+    Nothing is learned where a side was cancelled, whatever `will_learn` says. `set_aside`: the
+    preference is, for the `reason`, since the learner cannot use it.
     *Raises*: InputError where the sides are not two answers to one prompt of one user;
     IdempotencyError where the key came with another comparison before.
     """
@@ -64,7 +66,13 @@ def record_comparison(
         rejected=rejected.choice(rejected_choice),
     )
     complete = chosen.status == rejected.status == "complete"
-    preference_id = add_preference(db, preference, will_learn=will_learn and complete, now=now)
+    preference_id = add_preference(
+        db,
+        preference,
+        will_learn=will_learn and complete,
+        set_aside=reason if set_aside else None,
+        now=now,
+    )
     row = ComparisonRow(
         id=new_id("comparison"),
         user_id=chosen.user_id,

@@ -184,9 +184,11 @@ def record_edit(
     reason: str | None,
     idempotency_key: str | None,
     now: float,
+    set_aside: bool = False,
 ) -> RecordedEdit:
     """Keep an edit and, unless it accepts the draft, the preference that it expresses.
 
+    `set_aside`: that is set aside, for the `reason`, since the learner cannot use it.
     The same edit twice is one edit. Another edit of the same choice replaces the earlier one, but
     what was learned stays learned: then the new one is a further preference.
     *Raises*: IdempotencyError where the key came with another edit before.
@@ -219,7 +221,13 @@ def record_edit(
             chosen={"text": text},
             rejected=draft.choice(choice),
         )
-        preference_id = add_preference(db, preference, will_learn=will_learn, now=now)
+        preference_id = add_preference(
+            db,
+            preference,
+            will_learn=will_learn,
+            set_aside=reason if set_aside else None,
+            now=now,
+        )
         row = replace(row, preference_id=preference_id)
     add_row(db, edits, row)
     return RecordedEdit(row, is_new=True, is_first=is_first)

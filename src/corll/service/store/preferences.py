@@ -80,12 +80,22 @@ class Waiting(NamedTuple):
     oldest: float
 
 
-def add_preference(db: Connection, new: NewPreference, *, will_learn: bool, now: float) -> str:
+def add_preference(
+    db: Connection,
+    new: NewPreference,
+    *,
+    will_learn: bool,
+    now: float,
+    set_aside: str | None = None,
+) -> str:
     """Keep a preference; return its id. It waits where it is to be learned and its user lets it be.
 
-    What is withheld because the caller says so has no `reason` here: the caller knows it.
+    What is withheld because the caller says so has no `reason` here: the caller knows it. What the
+    learner cannot use is `set_aside` for that reason, and waits after a requeue.
     """
     state: PreferenceState = waiting_state(db, new.user_id) if will_learn else "withheld"
+    if set_aside is not None:
+        state = "set_aside"
     preference_id = new_id("pref")
     db.execute(
         insert(preferences).values(
@@ -98,6 +108,7 @@ def add_preference(db: Connection, new: NewPreference, *, will_learn: bool, now:
             chosen=new.chosen,
             rejected=new.rejected,
             state=state,
+            reason=set_aside,
             created_at=now,
         )
     )
