@@ -92,7 +92,7 @@ def start_from(
     base_fingerprint: str = _UNKNOWN,
     examined: bool = True,
 ) -> Start:
-    """Have a user's weights start from a reference; what was learned waits to be learned again.
+    """Start a user's weights from a reference; what was learned waits to be learned again.
 
     The base begins at once. An adapter waits for the learner to examine it, and what served before
     goes on until then; it begins at once, unexamined, where nobody examines it (`examined` False).
