@@ -221,10 +221,13 @@ def test_an_edit_is_answered_with_all_that_there_is_to_say(service: RunningServi
     draft = service.draft(user="vic", n=2)
     body = {"draft_id": draft["id"], "choice": 1, "text": "Sorry for the delay."}
     answer = service.post("edits", body)
+    # An edit begins with the white space of its draft.
+    assert answer["text"].lstrip() == body["text"]
     assert answer == {
         "id": answer["id"],
         "object": "edit",
         **body,
+        "text": answer["text"],
         "accepted": False,
         "edit_cost": answer["edit_cost"],
         "created_at": answer["created_at"],
