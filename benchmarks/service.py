@@ -5,7 +5,9 @@
 Start-up: from the command to the first 200 of /readyz. Drafts: one client, 32 tokens each, with
 nothing else to do and then while the learner works without a break. Edits: `CLIENTS` clients at
 once, each answer after a durable commit. Serving: from a version's commit until a reply drafted by
-it has come. There is no peer: nobody else does this (docs name those who come near).
+it has come; and from an edit of a letter until the version that learned it serves, examined, with
+past letters before each prompt. There is no peer: nobody else does this (docs name those who come
+near).
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from corll.config import EMBEDDED_MODEL
+from corll.simulation.writers import FormalWriter, writing_requests
 from measuring import Case, new_parser, parse, write
 
 KEY = "the-key-of-the-benchmark"
@@ -50,10 +54,18 @@ class Service:
         response.raise_for_status()
         return response.json()
 
-    def draft(self, user: str, seed: int, *, tokens: int = TOKENS, model: str = "corll") -> Any:
+    def draft(
+        self,
+        user: str,
+        seed: int,
+        *,
+        tokens: int = TOKENS,
+        model: str = "corll",
+        text: str | None = None,
+    ) -> Any:
         body = {
             "model": model,
-            "messages": MESSAGES,
+            "messages": MESSAGES if text is None else [{"role": "user", "content": text}],
             "max_tokens": tokens,
             "seed": seed,
             "safety_identifier": user,
@@ -225,6 +237,34 @@ def serving_case(service: Service, *, count: int) -> Case:
     return Case("service: registered to serving", times, target="≤ 1 s")
 
 
+def edit_to_serving_case(service: Service, *, count: int) -> Case:
+    """From an edit that completes a step until the version that learned it serves.
+
+    A simulated writer answers a draft of a letter each time; versions are examined, and what edits
+    say is weighed.
+    """
+    times: list[float] = []
+    writer, requests = FormalWriter(), writing_requests("train")
+    agree(service, "writer")
+
+    def served_since(edited: float) -> float | None:
+        versions = service.ask("GET", "users/writer/adapters")["data"]
+        return next(
+            (one["served_at"] for one in versions if (one["served_at"] or 0) > edited), None
+        )
+
+    for number, request in enumerate(requests[: 2 * count], start=1):
+        draft = service.draft("writer", number, tokens=128, text=request.prompt)
+        drafted = draft["choices"][0]["message"]["content"]
+        edited = time.time()
+        service.edit(draft, writer.sent(request, drafted, number))
+        if number % 2 == 0:
+            times.append(until(partial(served_since, edited)) - edited)
+            until(lambda: service.learner() == "ready")
+    more = {"p95": p95(times), "first": times[0], "last": times[-1]}
+    return Case("service: edit to serving", times, target="p95 ≤ 5 s with bf16", more=more)
+
+
 def cases(*, quick: bool) -> Iterator[Case]:
     with tempfile.TemporaryDirectory() as scratch:
         with started(Path(scratch) / "first") as (_, first):
@@ -232,6 +272,7 @@ def cases(*, quick: bool) -> Iterator[Case]:
         with started(Path(scratch) / "second") as (service, second):
             yield Case("service: start to ready", [first, second])
             yield serving_case(service, count=2 if quick else 8)
+            yield edit_to_serving_case(service, count=2 if quick else 12)
             yield edit_case(service, count=160 if quick else 1600, agreed=False)
             yield from latency_cases(service, count=10 if quick else 40)
         with started(Path(scratch) / "third", learns=False) as (service, _):
