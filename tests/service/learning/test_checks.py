@@ -265,7 +265,7 @@ def test_an_ancestor_is_held_to_the_reference_and_to_the_base(
 
 
 class TestBehindAMemory:
-    """A prompt is looked at as it was drafted for: behind its memory, or without one."""
+    """A prompt is looked at behind the letter that stood next to it, or without one."""
 
     LETTERS = tuple(
         Exchange(f"Is kettle {n} here?", f"Hello, kettle {n} is here. Anna", f"e{n}")
@@ -278,7 +278,8 @@ class TestBehindAMemory:
         ruined: dict[str, Any] = {"own": LETTER, "behind": EMPTY, "parent": LETTER, "learned": 8}
         version, asked = looked_at(monkeypatch, policy, memory=self.LETTERS, **ruined)
         assert "8 are ruined (8 without a body)" in str(is_not_ruined(version))
-        expected = [with_memory(f"Is parcel {n} late?", self.LETTERS) for n in range(7, -1, -1)]
+        last = self.LETTERS[-1:]
+        expected = [with_memory(f"Is parcel {n} late?", last) for n in range(7, -1, -1)]
         assert asked == expected * 3  # of its own, its parent and π_0
         version, _ = looked_at(monkeypatch, policy, **ruined)
         assert is_not_ruined(version) is None
@@ -311,7 +312,7 @@ class TestBehindAMemory:
     ) -> None:
         version, _ = looked_at(monkeypatch, policy, own=LETTER, memory=self.LETTERS, learned=2)
         found = [one.memory for one in version.to_look_at]
-        assert found == [self.LETTERS] * 2 + [()] * 6
+        assert found == [self.LETTERS[-1:]] * 2 + [()] * 6
 
     def test_a_prompt_that_came_twice_is_asked_as_the_last_time(
         self, policy: Policy, monkeypatch: pytest.MonkeyPatch
@@ -320,14 +321,14 @@ class TestBehindAMemory:
         behind = replace(alone, memory=self.LETTERS)
         for first, last in ((alone, behind), (behind, alone)):
             version = Examined(policy, [last], 4.0, looked_at=8, past=[first])
-            assert version.to_look_at[0] == Asked("Is it late?", last.memory)
+            assert version.to_look_at[0] == Asked("Is it late?", last.memory[-1:])
             assert [one.prompt for one in version.to_look_at].count("Is it late?") == 1
 
-    @pytest.mark.parametrize(("spare", "left"), [(0, 3), (-1, 2)])
-    def test_the_earliest_letters_are_left_out_where_the_context_has_no_room(
+    @pytest.mark.parametrize(("spare", "left"), [(0, 1), (-1, 0)])
+    def test_the_letter_is_left_out_where_the_context_has_no_room(
         self, policy: Policy, monkeypatch: pytest.MonkeyPatch, spare: int, left: int
     ) -> None:
-        whole = policy.codec.encode_prompt(with_memory("Is parcel 0 late?", self.LETTERS))
+        whole = policy.codec.encode_prompt(with_memory("Is parcel 0 late?", self.LETTERS[-1:]))
         version, _ = looked_at(
             monkeypatch,
             policy,

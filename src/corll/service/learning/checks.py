@@ -76,9 +76,9 @@ class Examined:
     `max_drift`: nats a token by which π_0's own texts may have become unlikelier; `max_loosening`:
     nats by which the log-odds of refusing may have fallen. `give_way` is called before each pass.
     `looked_at` drafts are drawn on recent prompts, none with 0: those that it learned from, then
-    those of `past` preferences, the latest first, each behind the memory that its preference was
-    drafted behind; beside them the `parent` drafts, and π_0, and `base`, the model as it was
-    loaded, where π_0 is an adapter that someone uploaded.
+    those of `past` preferences, the latest first, each behind the exchange that stood next to it
+    when it was drafted for; beside them the `parent` drafts, and π_0, and `base`, the model as it
+    was loaded, where π_0 is an adapter that someone uploaded.
     `of_references` keeps between examinations what is computed of references alone.
     """
 
@@ -206,9 +206,9 @@ class Examined:
     def to_look_at(self) -> list[Asked]:
         """Recent prompts that leave room for a draft; as many as are looked at, or none.
 
-        A prompt is asked as it was drafted for the last time: behind as much of that memory as has
-        room, or alone. Where a user has fewer than four, prompts that no user wrote join them; none
-        do where a user has some and none of them leaves room.
+        A prompt is asked as it was drafted for the last time: behind the exchange next to it, if
+        that has room, or alone. Where a user has fewer than four, prompts that no user wrote join
+        them; none do where a user has some and none of them leaves room.
         """
         found: list[Asked] = []
         for one in self.latest:
@@ -221,9 +221,13 @@ class Examined:
         return [found[n % len(found)] for n in range(self.looked_at)] if found else []
 
     def _memory_of(self, preference: Preference) -> tuple[Exchange, ...]:
-        """Return what of a preference's memory has room before its prompt and a draft."""
+        """Return what of a preference's memory is looked behind: what stands next to its prompt.
+
+        Each letter takes as long to read as a draft to draw; one shows whether a version that is
+        sound without letters is ruined behind them.
+        """
         memory_within = self.policy.codec.memory_within
-        return memory_within(preference.prompt, preference.memory, room=DRAWN_TOKENS)
+        return memory_within(preference.prompt, preference.memory[-1:], room=DRAWN_TOKENS)
 
     def _has_room(self, prompt: Prompt) -> bool:
         codec = self.policy.codec
