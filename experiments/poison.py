@@ -44,6 +44,7 @@ from corll.guards import first_loop
 from corll.policy import Policy
 from corll.records import Draft, Preference, text_of
 from corll.service.learning.checks import Examined, OfReferences, reasons_against
+from corll.service.learning.starting_points import LOOKED_BACK
 from corll.service.settings import ServedConfig, ServiceSettings
 from corll.simulation.effort import effort_of
 from corll.simulation.noise import fill_with_noise
@@ -69,7 +70,7 @@ NAMES = (*POISONED_WRITERS, *POISONED_ADAPTERS, *GOOD)
 _NOISE_AT = 3
 """The version that is overwritten by noise."""
 
-_AT_ONCE, _LOOKED_BACK = 32, 24
+_AT_ONCE = 32
 
 Measured = Mapping[str, Any]
 
@@ -311,7 +312,7 @@ class Play:
                 settings.max_drift,
                 max_loosening=settings.max_loosening,
                 looked_at=settings.veto_drafts,
-                past=list(self.past)[-_LOOKED_BACK:],
+                past=list(self.past)[-LOOKED_BACK:],
                 parent=before,
                 base=self.base if self.reference is not None else None,
                 sampling=self.config.sampling,

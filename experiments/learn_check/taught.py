@@ -21,11 +21,9 @@ from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Draft, Preference, Prompt, StepResult
 from corll.service.learning.checks import Examined, OfReferences, reasons_against
+from corll.service.learning.starting_points import LOOKED_BACK
 from corll.service.settings import ServiceSettings
 from corll.step import PreferenceOptimizer
-
-_LOOKED_BACK = 24
-"""As the service: so many preferences of before show what a writer's texts are like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,7 @@ class Pupil:
                 settings.max_drift,
                 max_loosening=settings.max_loosening,
                 looked_at=self.veto,
-                past=before[-_LOOKED_BACK:],
+                past=before[-LOOKED_BACK:],
                 parent=self._parent,
                 sampling=self.learner.config.sampling,
                 of_references=self.of_references,

@@ -102,12 +102,12 @@ def _list(arguments: Sequence[str]) -> None:
 def _said_of_start(db: Connection, user_id: str) -> Iterator[str]:
     """Yield what there is to say of the start that was asked for last, and of what serves."""
     current = lineages.current_reference(db, user_id)
-    asked = starts.latest_start(db, user_id)
+    asked = starts.unserved_start(db, user_id)
     if current is not None and current.folder is not None:
         examined = starts.was_examined(db, user_id, current.id)
         how = "" if examined else ", which was not examined before it served"
         yield f"Versions start from reference {current.number} ({current.name}){how}."
-    if asked is None or asked.state not in ("examining", "rejected"):
+    if asked is None:
         return
     reference = lineages.find_reference(db, asked.reference_id)
     assert reference is not None

@@ -40,14 +40,12 @@ _NO_NAMES = (
         schöne sehr gruß gruss grüße grüsse grüßen grüssen danke dank damen herren guten gute morgen
         kollege kollegen kollegin kolleginnen zusammen team kunde kundin kunden anfang mitte ende
         euro uhr gmbh ag bitte betreff ust plz
+        you we they he she it if but and or the this that these those there what when where who why
+        how your our their his her its for with from not
         """.split()
     )
 )
 _CONTRACTED = ("n't", "'re", "'ve", "'ll", "'d", "'m")
-_PRONOUNS = frozenset(
-    "you we they he she it if but and or the this that these those there what when where who why "
-    "how your our their his her its for with from not".split()
-)
 _CALLS = _TITLES | GREETINGS
 _PARTICLES = frozenset("de da di do dos du la le van von der den del y and und of".split())
 _ABBREVIATED = re.compile(
@@ -166,7 +164,7 @@ def _joined(text: str, words: Sequence[Word], names: Set[str]) -> list[str]:
 
 def may_be_name(key: str) -> bool:
     """Say whether a word that has a capital may be a name by its form."""
-    is_no_name = key in _NO_NAMES or key in _PRONOUNS or key.endswith(_CONTRACTED)
+    is_no_name = key in _NO_NAMES or key.endswith(_CONTRACTED)
     return len(key) > 1 and not is_no_name and not key[0].isdigit()
 
 

@@ -145,10 +145,8 @@ def judge_edit(
     if reason is None:
         prompt = as_prompt(draft.prompt, draft.kind)
         reason = drafter.why_not_learnable(prompt, shown, text) or why_unfit(text)
-    set_aside = reason is None and drafter.needs_memory and not draft.memory
     cost = 0.0 if accepted else edit_cost(shown.text, text)
-    why = _NO_MEMORY if set_aside else reason
-    return JudgedEdit(draft, choice, text, accepted, cost, why, set_aside)
+    return JudgedEdit(draft, choice, text, accepted, cost, *_for_learner(drafter, draft, reason))
 
 
 def _sent(drafter: Drafter, text: str, shown: Sample) -> str:
@@ -222,8 +220,7 @@ def judge_comparison(
     if same_text(*(side.draft.choice(side.choice)["text"] for side in (chosen, rejected))):
         raise FieldError("The two texts are the same: neither is better.", field="rejected")
     reason = _why_not(chosen.draft, user) or _why_not(rejected.draft, user)
-    set_aside = reason is None and drafter.needs_memory and not rejected.draft.memory
-    return JudgedComparison(chosen, rejected, _NO_MEMORY if set_aside else reason, set_aside)
+    return JudgedComparison(chosen, rejected, *_for_learner(drafter, rejected.draft, reason))
 
 
 def record_comparison(
@@ -284,6 +281,15 @@ def _why_not(draft: DraftRow, user: User) -> str | None:
     if draft.status == "cancelled":
         return _CANCELLED
     return None if user.learn else _NOT_AGREED
+
+
+def _for_learner(drafter: Drafter, draft: DraftRow, reason: str | None) -> tuple[str | None, bool]:
+    """Return why nothing is learned of a draft, and whether since the learner cannot use it.
+
+    `reason` is what else speaks against it.
+    """
+    set_aside = reason is None and drafter.needs_memory and not draft.memory
+    return (_NO_MEMORY if set_aside else reason), set_aside
 
 
 def _progress(db: Connection, preference_id: str | None, reason: str | None) -> LearningProgress:

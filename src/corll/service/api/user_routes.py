@@ -162,8 +162,8 @@ def _reference(db: Connection, user: User) -> OwnReference | None:
 
 def _start(db: Connection, user: User) -> ReferenceStart | None:
     """Return the latest start of a user, where it does not serve."""
-    row = starts.latest_start(db, user.id)
-    if row is None or row.state not in ("examining", "rejected"):
+    row = starts.unserved_start(db, user.id)
+    if row is None:
         return None
     found = lineages.find_reference(db, row.reference_id)
     assert found is not None

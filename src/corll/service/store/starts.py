@@ -55,6 +55,12 @@ def latest_start(db: Connection, user_id: str) -> StartRow | None:
     return first_row(db, StartRow, query.order_by(starts.c.number.desc()))
 
 
+def unserved_start(db: Connection, user_id: str) -> StartRow | None:
+    """Return the latest start of a user where it does not serve: it is examined, or rejected."""
+    row = latest_start(db, user_id)
+    return row if row is not None and row.state in ("examining", "rejected") else None
+
+
 def starts_of(db: Connection, user_id: str) -> list[StartRow]:
     """Return all starts that were asked for for a user, in order."""
     query = select_rows(StartRow, starts).where(starts.c.user_id == user_id)
