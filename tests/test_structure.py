@@ -49,7 +49,7 @@ ROOMS = {
     "laboratory": "ground files memory losses catalog.shapes compute compute.choose model policy "
     "draft step learner algorithm simulation",
     "verdicts": "ground memory",
-    "verdicts.policies": "ground memory compute compute.kept_prefixes model policy verdicts",
+    "verdicts.policies": "ground memory compute model policy verdicts",
     "client": "errors moved records schemas",
     "past_texts": "ground files",
     "service": "ground memory verdicts schemas service.store service.drafting service.learning "

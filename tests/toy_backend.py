@@ -15,6 +15,7 @@ from transformers.cache_utils import Cache
 
 from corll.compute.backend import Item, Result
 from corll.compute.branching_cache import BranchingCache
+from corll.config import Int8Drafts
 
 CALLS = "TOY_BACKEND_CALLS"
 """The variable that names the file, to which each process adds a line a call."""
@@ -52,7 +53,7 @@ class ToyBackend:
     def prepare(self, *, frozen: bool) -> None:
         self._counted("prepare")
 
-    def use_int8_drafts(self, wanted: bool | None) -> None:
+    def use_int8_drafts(self, wanted: Int8Drafts) -> None:
         self._counted("use_int8_drafts")
 
     drafts_exactly = True

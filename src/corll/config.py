@@ -16,6 +16,9 @@ EMBEDDED_MODEL = "smollm2-135m"
 AUTO = "auto"
 """The name for: the model of the catalogue that suits this machine."""
 
+SMALL_MODEL_BYTES = 2 * 2**30
+"""Weights of up to so many bytes may be kept several times, in the orders that products read."""
+
 Selection = Literal["implicit_reward", "logprob", "mean_logprob", "first"]
 DraftSource = Literal["policy", "reference"]
 SftTokens = Literal["all", "changed"]
@@ -24,6 +27,7 @@ DistilTeacher = Literal["policy", "reference"]
 Schedule = Literal["constant", "inverse_sqrt"]
 PresetName = Literal["default", "paper"]
 EditorName = Literal["letter", "tone", "concise"]
+Int8Drafts = bool | Literal["small"] | None
 DType = Literal["float32", "bfloat16", "float16"]
 
 LOSS_TYPES = {"sigmoid": True, "robust": True, "hinge": False, "ipo": False}

@@ -17,7 +17,7 @@ from corll.compute.choose import backend_for, examine
 from corll.compute.decoding import Decoding
 from corll.compute.engines import Sampler
 from corll.compute.packing import Ids
-from corll.config import LoraConfig, SamplingConfig
+from corll.config import Int8Drafts, LoraConfig, SamplingConfig
 from corll.errors import InputError
 from corll.losses import implicit_reward
 from corll.model.adapted_model import DEFAULT_SAMPLING, AdaptedModel, PackedItem
@@ -55,7 +55,7 @@ class Policy(AdaptedModel):
         memory_limit_gb: float = 4.0,
         shared_weights: str | os.PathLike[str] | None = None,
         backend: str | None = None,
-        int8_drafts: bool | None = False,
+        int8_drafts: Int8Drafts = False,
     ) -> Policy:
         """Load a base model and give it an adapter to learn with, or a copy of all its weights.
 
@@ -72,7 +72,8 @@ class Policy(AdaptedModel):
         folder for a file of the base's weights: processes on one CPU that name the same folder have
         them in memory once. `backend` names who computes (`corll.compute.choose`), by default
         whatever is quickest on the device. With `int8_drafts` texts are drawn by weights in int8,
-        with None where that is quicker; scores and steps are by the model's own.
+        with None where that is quicker, with "small" there if the model is small; scores and steps
+        are by the model's own.
 
         *Raises*: ModelNotFoundError, AdapterError, ConfigError.
         """

@@ -61,6 +61,15 @@ class TestNeeds:
         assert needs_of(shape, copying).to_learn == needs_of(shape, plain).to_learn + 3 * weights
         assert needs_of(shape, copying).draft_s < needs_of(shape, plain).draft_s
 
+    @pytest.mark.parametrize(
+        ("model", "copies"), [("smollm2-135m", 2), ("qwen2.5-coder-1.5b-instruct", 1)]
+    )
+    def test_the_learner_of_a_small_model_has_it_in_int8_too(self, model: str, copies: int) -> None:
+        shape, plain = get_model(model).shape, replace(LAPTOP, itemsize=2)
+        copying = replace(plain, draft_copy=1.03125)
+        more = needs_of(shape, copying).to_learn - needs_of(shape, plain).to_learn
+        assert more == pytest.approx(copies * 1.03125 * shape.parameters)
+
     def test_on_a_card_the_learner_has_weights_of_its_own(self) -> None:
         shape = get_model("smollm2-135m").shape
         one = needs_of(shape, replace(BIG_GPU, gpu=False)).to_learn

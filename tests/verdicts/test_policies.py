@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from corll.compute import kept_prefixes
 from corll.config import SamplingConfig
 from corll.errors import InputError
 from corll.memory.exchanges import Exchange, with_memory
@@ -202,24 +200,3 @@ def test_a_draft_to_look_at_is_drawn_behind_its_memory_and_asked_for_by_its_prom
         assert found.text == expected[0][0].text
         assert found.prompt == PROMPT
     assert (alone.memory, behind.memory) == ((), tuple(MEMORY))
-
-
-def test_what_memories_begin_with_is_computed_once(
-    policy: Policy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    computed: list[int] = []
-    block = kept_prefixes._block
-
-    def counted(network: Any, ids: tuple[int, ...], before: Any) -> Any:
-        computed.append(len(ids))
-        return block(network, ids, before)
-
-    monkeypatch.setattr(kept_prefixes, "_block", counted)
-    monkeypatch.setattr(kept_prefixes, "BLOCK", 8)
-    looks = [Asked(f"{PROMPT} {n}", tuple(MEMORY)) for n in range(3)]
-    found = drawn(policy, looks, seed=3, sampling=SamplingConfig())
-    assert len(computed) == len(set(computed)) > 1
-    for n, one in enumerate(found):
-        whole = with_memory(one.prompt, MEMORY)
-        expected = policy.sample([whole], 1, DRAWN_TOKENS, 3 + n, sampling=SamplingConfig())
-        assert one.text == expected[0][0].text

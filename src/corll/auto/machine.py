@@ -17,8 +17,8 @@ from corll.cache import cache_folder
 from corll.catalog.entries import find_model
 from corll.catalog.memory import to_learn
 from corll.catalog.needs import Machine
-from corll.compute.backend import MOST_COPIED_BYTES
 from corll.compute.choose import draft_copy_bytes, drafting_product
+from corll.config import SMALL_MODEL_BYTES
 from corll.files import durable
 from corll.model.loading import choose_device, choose_dtype, free_memory, is_cpu
 from corll.model.system_memory import available_bytes
@@ -62,7 +62,7 @@ def machine_here(device: str | None = None, dtype: str | None = None) -> Machine
 
 def copied_up_to(device: torch.device, dtype: torch.dtype) -> float:
     """Return the bytes up to which weights are kept several times on a device."""
-    return MOST_COPIED_BYTES if is_cpu(device) and dtype == torch.bfloat16 else 0.0
+    return SMALL_MODEL_BYTES if is_cpu(device) and dtype == torch.bfloat16 else 0.0
 
 
 def too_little_to_learn(name: str, device: str | None, dtype: str | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from corll.catalog import entries
 from corll.catalog.shapes import Shape
+from corll.config import SMALL_MODEL_BYTES
 from corll.errors import DeviceMemoryError
 
 _GB = 1e9
@@ -43,11 +44,12 @@ def to_learn(
 
     Weights of up to `copied_up_to` the server keeps twice, and the learner three times, of which
     both have one in common on a CPU; the server has those in int8 besides, `draft_copy` bytes
-    each. On a GPU no file can stand for the weights.
+    each, and so has the learner of a small model. On a GPU no file can stand for the weights.
     """
     weights = shape.parameters * itemsize
     copies = 3 if weights <= copied_up_to else 0
-    kept = weights * (copies + (2 if gpu else 1)) + shape.parameters * draft_copy
+    in_int8 = shape.parameters * draft_copy * (2 if weights <= SMALL_MODEL_BYTES else 1)
+    kept = weights * (copies + (2 if gpu else 1)) + in_int8
     adapter = _LEARNING_VALUES * _FLOAT32_BYTES * shape.adapter_parameters(_RANK)
     return kept + adapter + 2 * (PROCESS_BYTES + WORK_BYTES)
 

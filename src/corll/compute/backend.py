@@ -15,11 +15,10 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor
 from transformers.cache_utils import Cache
 
+from corll.config import Int8Drafts
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-MOST_COPIED_BYTES = 2 * 2**30
-"""Weights of more than this are not kept a second and third time in the order of a processor."""
 
 
 class OutputLayer(Protocol):
@@ -56,8 +55,9 @@ class Backend(Protocol):
         """
         ...
 
-    def use_int8_drafts(self, wanted: bool | None) -> None:
-        """Draft by weights in int8, or not; None: where that is quicker.
+    def use_int8_drafts(self, wanted: Int8Drafts) -> None:
+        """Draft by weights in int8, or not; None: where that is quicker; "small": there, if the
+        model is small.
 
         It is said before `prepare`. *Raises*: ConfigError where it is wanted and cannot be had.
         """

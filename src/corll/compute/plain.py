@@ -14,6 +14,7 @@ from corll.compute.backend import Item, OutputLayer, Result
 from corll.compute.branching_cache import BranchingCache
 from corll.compute.frozen_linear import FrozenLinear
 from corll.compute.fused_layers import LayerOperations, fuse_layers
+from corll.config import Int8Drafts
 from corll.errors import ConfigError
 
 
@@ -36,9 +37,9 @@ class PlainBackend:
         else:
             self.not_fused = "all weights learn"
 
-    def use_int8_drafts(self, wanted: bool | None) -> None:
+    def use_int8_drafts(self, wanted: Int8Drafts) -> None:
         """Refuse drafts in int8. *Raises*: ConfigError where they are wanted."""
-        if wanted:
+        if wanted is True:
             raise ConfigError(
                 "Drafts in int8 are computed by the CPU's backend alone; leave that setting."
             )

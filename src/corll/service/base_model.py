@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from corll.config import Int8Drafts
 from corll.model.loading import no_progress_bars
 from corll.policy import Policy
 from corll.service.settings import ServedConfig, ServiceSettings
 
-_INT8_DRAFTS = {"auto": None, "on": True, "off": False}
+_INT8_DRAFTS: Mapping[str, Int8Drafts] = {"auto": None, "on": True, "off": False}
+_INT8_LOOKS: Mapping[str, Int8Drafts] = {**_INT8_DRAFTS, "auto": "small"}
 
 
 def load_base(settings: ServiceSettings, *, drafts: bool = False) -> Policy:
     """Return π_0 with all weights in a file of the data folder, which server and learner both map.
 
-    What `drafts` may have them in int8 besides, as the settings say.
+    They may be in int8 besides, as the settings say: for whoever `drafts`, and for the learner, who
+    draws what it looks at as it would be drafted, by default if the model is small.
     *Raises*: ModelNotFoundError, ConfigError.
     """
     with no_progress_bars():
@@ -25,7 +30,7 @@ def load_base(settings: ServiceSettings, *, drafts: bool = False) -> Policy:
             enable_thinking=settings.enable_thinking,
             memory_limit_gb=settings.coactive.memory_limit_gb,
             shared_weights=settings.data_dir / "base",
-            int8_drafts=_INT8_DRAFTS[settings.int8_drafts] if drafts else False,
+            int8_drafts=(_INT8_DRAFTS if drafts else _INT8_LOOKS)[settings.int8_drafts],
         )
 
 

@@ -101,7 +101,8 @@ class ServiceSettings(Config):
     int8_drafts: Literal["auto", "on", "off"] = Field(
         "auto",
         description="Whether drafts are drawn by the weights in int8: where that is quicker, "
-        "always, never. Scores and steps are computed in --dtype.",
+        "always, never. The learner draws what it looks at so too, by auto if the model is small "
+        "(2 GiB). Scores and steps are computed in --dtype.",
     )
     enable_thinking: bool = Field(
         False,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from corll.compute.kept_prefixes import KeptPrefixes
 from corll.compute.scoring import logprobs_beside
 from corll.config import SamplingConfig
 from corll.errors import InputError
@@ -23,8 +22,6 @@ from corll.verdicts.tokens import origins
 
 DRAWN_TOKENS = 64
 """The length of a draft that is drawn to look at: a loop of up to 21 tokens shows in it."""
-
-_KEPT_BYTES = 256 * 2**20
 
 
 class Asked(NamedTuple):
@@ -93,27 +90,18 @@ def drawn(
 ) -> list[Drawn]:
     """Draw a draft to look at for each prompt; a prompt that comes again has another draft.
 
-    It is drawn behind its whole memory, which is to leave room for `DRAWN_TOKENS`. What several
-    memories begin with is computed once. *Raises*: InputError, PromptTooLongError.
+    It is drawn behind its whole memory, which is to leave room for `DRAWN_TOKENS`.
+    *Raises*: InputError, PromptTooLongError.
     """
-    codec, kept = policy.codec, KeptPrefixes(_KEPT_BYTES)
+    codec = policy.codec
     prompts = [codec.behind(one.prompt, one.memory) for one in asked]
-    encoded = [codec.encode_prompt(prompt) for prompt in prompts]
-    codec.check_room(encoded, DRAWN_TOKENS)
-    earlier = [codec.earlier_tokens(*pair) for pair in zip(prompts, encoded, strict=True)]
-    at_once = max(1, policy.branches_at_once(max(map(len, encoded), default=0) + DRAWN_TOKENS))
+    longest = max((len(codec.encode_prompt(prompt)) for prompt in prompts), default=0)
+    at_once = policy.branches_at_once(longest + DRAWN_TOKENS)
     found: list[Drawn] = []
     for start in range(0, len(asked), at_once):
         part = slice(start, start + at_once)
-        decoding = policy.begin(
-            encoded[part],
-            1,
-            DRAWN_TOKENS,
-            range(seed, seed + len(asked))[part],
-            sampling=sampling,
-            kept=kept,
-            prefixes=earlier[part],
-        )
+        seeds = range(seed, seed + len(asked))[part]
+        decoding = policy.start(prompts[part], 1, DRAWN_TOKENS, seeds, sampling=sampling)
         while policy.advance(decoding):
             pass
         for one, branch in zip(asked[part], decoding.branches(), strict=True):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor
 
 from corll import LoraConfig, Policy
+from corll.compute.cpu import packed_linear
 from corll.compute.cpu.kernels import CpuKernels, build, compiled_kernels
 from corll.compute.cpu.quantized_weight import QuantizedWeight, quantized_bytes
-from corll.config import SamplingConfig
+from corll.config import Int8Drafts, SamplingConfig
 from corll.errors import ConfigError
 from tiny_models import build_llama, build_tokenizer, perturb_adapter
 
@@ -180,8 +181,25 @@ def test_by_itself_int8_is_chosen_where_there_are_no_tiles(
     assert policy.describe()["weights of drafts"] == wanted
 
 
+def test_of_a_small_model_alone_int8_is_chosen_where_there_is_to_be_little_memory(
+    kernels: CpuKernels, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kernels.have_tiles:
+        pytest.skip("this processor has tiles, beside which int8 is not quicker")
+    size = Policy.load(folder, dtype="float32").base.model.get_memory_footprint()
+    for limit, wanted in ((size, "int8"), (size - 1, "the model's own")):
+        monkeypatch.setattr(packed_linear, "SMALL_MODEL_BYTES", limit)
+        small = Policy.load(folder, dtype="float32", int8_drafts="small")
+        assert small.describe()["weights of drafts"] == wanted
+        large = Policy.load(folder, dtype="float32", int8_drafts=None)
+        assert large.describe()["weights of drafts"] == "int8"
+
+
 def test_where_it_cannot_be_had_it_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="int8"):
         Policy.load(folder, dtype="float32", backend="plain", int8_drafts=True)
-    policy = Policy.load(folder, dtype="float32", backend="plain", int8_drafts=None)
-    assert policy._network.backend.drafts_exactly
+    for where_it_can_be in (None, "small"):
+        policy = Policy.load(
+            folder, dtype="float32", backend="plain", int8_drafts=cast(Int8Drafts, where_it_can_be)
+        )
+        assert policy._network.backend.drafts_exactly

@@ -207,6 +207,24 @@ def test_a_good_version_costs_half_of_its_own_drafts_alone(
     assert len(asked) == drawn
 
 
+def test_where_a_single_draft_may_tell_a_number_all_are_drawn_at_once(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, _ = looked_at(monkeypatch, policy, own=LETTER)
+    vars(version)["habits"] = replace(version.habits, secrets=frozenset({"441790235586"}))
+    drawn_together: list[int] = []
+
+    def draw(
+        drafting: Policy, looks: list[Asked], *, seed: int, sampling: SamplingConfig
+    ) -> list[Drawn]:
+        drawn_together.append(len(looks))
+        return [Drawn(one.prompt, LETTER) for one in looks]
+
+    monkeypatch.setattr(checks, "drawn", draw)
+    assert is_not_ruined(version) is None
+    assert drawn_together == [8]
+
+
 def test_both_halves_have_seeds_of_their_own(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

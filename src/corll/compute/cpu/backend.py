@@ -21,12 +21,13 @@ from corll.compute.cpu.packed_linear import (
     DraftPrecision,
     PackedLinear,
     can_prepack,
-    may_prepack,
+    is_small,
 )
 from corll.compute.cpu.quantized_weight import can_quantize, int8_is_quicker, quantized_bytes
 from corll.compute.cpu.side_by_side import side_by_side, sides
 from corll.compute.fused_layers import LayerOperations
 from corll.compute.plain import PlainBackend
+from corll.config import Int8Drafts
 from corll.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -51,21 +52,27 @@ class CpuBackend(PlainBackend):
     def prepare(self, *, frozen: bool) -> None:
         """Switch the attention, and give the layers their leaner forward pass."""
         use_grouped_attention(self.model)
-        self._prepacks = may_prepack(self.model)
+        self._prepacks = is_small(self.model)
         super().prepare(frozen=frozen)
         self._warn(frozen=frozen)
 
-    def use_int8_drafts(self, wanted: bool | None) -> None:
-        """Draft by weights in int8, or not; None: where that is quicker. To be said before
-        `prepare`. *Raises*: ConfigError where it is wanted and cannot be had.
+    def use_int8_drafts(self, wanted: Int8Drafts) -> None:
+        """Draft by weights in int8, or not; None: where that is quicker; "small": there, if the
+        model is small. To be said before `prepare`.
+
+        *Raises*: ConfigError where it is wanted and cannot be had.
         """
         possible = can_quantize(self._weight())
-        if wanted and not possible:
+        if wanted is True and not possible:
             raise ConfigError(
                 "Drafts in int8 need a processor with AVX2, a C compiler and a model in "
                 "bfloat16 or float32 whose layers have a multiple of 64 inputs."
             )
-        self._drafts.may_be_int8 = int8_is_quicker(self._weight()) if wanted is None else wanted
+        if wanted is None or wanted == "small":
+            kept = wanted is None or is_small(self.model)
+            self._drafts.may_be_int8 = kept and int8_is_quicker(self._weight())
+        else:
+            self._drafts.may_be_int8 = wanted
 
     @property
     def drafts_exactly(self) -> bool:

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from corll.compute.backend import MOST_COPIED_BYTES
 from corll.compute.cpu.quantized_weight import QuantizedWeight
 from corll.compute.cpu.tiled_products import TiledFactors, TiledWeight
 from corll.compute.frozen_linear import FrozenLinear
+from corll.config import SMALL_MODEL_BYTES
 
 _ROWS = 128
 """The layout is chosen for this many rows; it serves more of them as well."""
@@ -27,10 +27,10 @@ _FEWEST_SCORED_ROWS = 64
 """A short text that is scored is not worth laying the weights out for."""
 
 
-def may_prepack(model: Any) -> bool:
+def is_small(model: Any) -> bool:
     """Say whether a model is small enough for its weights to be kept several times."""
     size: int = model.get_memory_footprint()
-    return size <= MOST_COPIED_BYTES
+    return size <= SMALL_MODEL_BYTES
 
 
 def can_prepack(weight: Tensor) -> bool:

@@ -137,8 +137,9 @@ class Examined:
 
     @cached_property
     def first_look(self) -> list[Drawn]:
-        """Drafts of the version for the first half of the prompts to look at."""
-        return self.look_at(self.policy, slice(-(-len(self.to_look_at) // 2)))
+        """Drafts of the version for the first half of the prompts to look at, if it may suffice."""
+        half = -(-len(self.to_look_at) // 2)
+        return self.look_at(self.policy, slice(None if self.habits.secrets else half))
 
     @cached_property
     def own_look(self) -> list[Drawn]:
