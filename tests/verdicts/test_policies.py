@@ -181,6 +181,15 @@ def test_drafts_to_look_at_are_short_and_a_prompt_twice_gives_two(policy: Policy
     assert again == found
 
 
+def test_other_work_may_go_first_ahead_of_each_16_tokens(policy: Policy) -> None:
+    """64 tokens of each batch: ahead of its prompts, and after 16, 32 and 48."""
+    calls: list[int] = []
+    endless = SamplingConfig(temperature=1.0)
+    asked = [Asked(f"{PROMPT} {n}") for n in range(8)]
+    drawn(policy, asked, seed=3, sampling=endless, before=lambda: calls.append(1))
+    assert len(calls) == 4
+
+
 def test_a_loop_is_marked(policy: Policy) -> None:
     greedy = SamplingConfig(temperature=0.01)
     found = drawn(policy, [Asked(f"Parcel {n}") for n in range(8)], seed=0, sampling=greedy)

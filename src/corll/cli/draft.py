@@ -20,7 +20,6 @@ from corll.cli.framing import DraftFrameSettings, check_is_followed
 from corll.cli.parsing import parse
 from corll.cli.remembering import (
     MemoryFlags,
-    check_has_turns,
     letters_beside,
     letters_of_file,
     say_what_is_left_out,
@@ -141,8 +140,6 @@ def _drafts(settings: DraftSettings, prompts: Sequence[str]) -> list[Draft]:
     if settings.model_sampling:
         settings = policy.base.with_own_sampling(settings, DraftSettings(prompts=()))
     config = within_context(policy, framed, settings.coactive())
-    if letters:
-        check_has_turns(policy)
     count, examples = policy.codec.count_turn_tokens, settings.framed.memory()
     choice = settings.remembered.choice
     memories = [

@@ -25,7 +25,6 @@ from corll.text import clean_edit
 
 if TYPE_CHECKING:
     from corll.learner import CoactiveLearner
-    from corll.policy import Policy
 
 _SERVED = ServiceSettings.model_fields
 
@@ -109,11 +108,10 @@ def recall_in_run(
     """Return what a learner of a run recalls: examples, and texts of rounds that it has played.
 
     Texts of rounds that are drawn together stand before one another in no case, so a run that is
-    resumed recalls what it would have. None is nothing. *Raises*: InputError without a template.
+    resumed recalls what it would have. None is nothing.
     """
     if flags.memory == "none":
         return (lambda _: examples) if examples else None
-    check_has_turns(learner.policy)
 
     def recall(prompt: Prompt) -> Sequence[Exchange]:
         if not is_single(prompt):
@@ -123,15 +121,6 @@ def recall_in_run(
         return stand_before(question(prompt), past, flags.choice, count, examples=examples)
 
     return recall
-
-
-def check_has_turns(policy: Policy) -> None:
-    """Check that earlier texts can stand before a prompt. *Raises*: InputError."""
-    if not policy.codec.chat:
-        raise InputError(
-            f"{policy.name} has no chat template, so no earlier texts can stand before its "
-            "prompts as turns; name an instruction model by --model, or leave --memory out."
-        )
 
 
 def say_what_is_left_out(drafts: Sequence[Draft], memories: Sequence[Sequence[Exchange]]) -> None:

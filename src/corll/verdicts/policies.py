@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from corll.compute.decoding import TOKENS_A_TURN
 from corll.compute.scoring import logprobs_beside
 from corll.config import SamplingConfig
 from corll.errors import InputError
@@ -86,11 +87,17 @@ def refusal_log_odds(policy: Policy) -> list[float]:
 
 
 def drawn(
-    policy: Policy, asked: Sequence[Asked], *, seed: int, sampling: SamplingConfig
+    policy: Policy,
+    asked: Sequence[Asked],
+    *,
+    seed: int,
+    sampling: SamplingConfig,
+    before: Callable[[], None] = lambda: None,
 ) -> list[Drawn]:
     """Draw a draft to look at for each prompt; a prompt that comes again has another draft.
 
-    It is drawn behind its whole memory, which is to leave room for `DRAWN_TOKENS`.
+    It is drawn behind its whole memory, which is to leave room for `DRAWN_TOKENS`. `before` is
+    called ahead of a batch of prompts, and of each 16 tokens.
     *Raises*: InputError, PromptTooLongError.
     """
     codec = policy.codec
@@ -101,9 +108,11 @@ def drawn(
     for start in range(0, len(asked), at_once):
         part = slice(start, start + at_once)
         seeds = range(seed, seed + len(asked))[part]
+        before()
         decoding = policy.start(prompts[part], 1, DRAWN_TOKENS, seeds, sampling=sampling)
         while policy.advance(decoding):
-            pass
+            if decoding.steps % TOKENS_A_TURN == 0:
+                before()
         for one, branch in zip(asked[part], decoding.branches(), strict=True):
             loops = first_loop(branch.token_ids, codec.decode) is not None
             found.append(Drawn(one.prompt, codec.decode(branch.token_ids), loops, one.memory))

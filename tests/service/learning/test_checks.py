@@ -12,7 +12,6 @@ import pytest
 import torch
 from teaching import add_edit
 
-from corll.config import SamplingConfig
 from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
 from corll.records import Preference, Prompt
@@ -173,9 +172,7 @@ def looked_at(
     vars(version)["probe_scores"] = (torch.tensor([-5.0]),) * 2 + (torch.tensor([4.0]),)
     asked: list[Prompt] = []
 
-    def draw(
-        drafting: Policy, looks: list[Asked], *, seed: int, sampling: SamplingConfig
-    ) -> list[Drawn]:
+    def draw(drafting: Policy, looks: list[Asked], *, seed: int, **_: Any) -> list[Drawn]:
         asked.extend(with_memory(one.prompt, one.memory) for one in looks)
         found = []
         for one in looks:
@@ -214,9 +211,7 @@ def test_where_a_single_draft_may_tell_a_number_all_are_drawn_at_once(
     vars(version)["habits"] = replace(version.habits, secrets=frozenset({"441790235586"}))
     drawn_together: list[int] = []
 
-    def draw(
-        drafting: Policy, looks: list[Asked], *, seed: int, sampling: SamplingConfig
-    ) -> list[Drawn]:
+    def draw(drafting: Policy, looks: list[Asked], *, seed: int, **_: Any) -> list[Drawn]:
         drawn_together.append(len(looks))
         return [Drawn(one.prompt, LETTER) for one in looks]
 
@@ -231,9 +226,7 @@ def test_both_halves_have_seeds_of_their_own(
     version, _ = looked_at(monkeypatch, policy, own=EMPTY)
     seeds: list[int] = []
 
-    def draw(
-        drafting: Policy, looks: list[Asked], *, seed: int, sampling: SamplingConfig
-    ) -> list[Drawn]:
+    def draw(drafting: Policy, looks: list[Asked], *, seed: int, **_: Any) -> list[Drawn]:
         seeds.extend(seed + n for n in range(len(looks)))
         return [Drawn(one.prompt, EMPTY) for one in looks]
 

@@ -74,7 +74,8 @@ class Examined:
     is its π_0.
 
     `max_drift`: nats a token by which π_0's own texts may have become unlikelier; `max_loosening`:
-    nats by which the log-odds of refusing may have fallen. `give_way` is called before each pass.
+    nats by which the log-odds of refusing may have fallen. `give_way` is called before each pass,
+    and of drafts before each 16 tokens.
     `looked_at` drafts are drawn on recent prompts, none with 0: those that it learned from, then
     those of `past` preferences, the latest first, each behind the exchange that stood next to it
     when it was drafted for; beside them the `parent` drafts, and π_0, and `base`, the model as it
@@ -98,10 +99,14 @@ class Examined:
         """Return texts of π_0 for prompts that no user wrote; drawn once for each reference."""
         known, name = self.of_references.probes, self.policy.reference_name
         if name not in known:
-            self.give_way()
             with self.policy.as_reference():
                 rows = self.policy.sample(
-                    _PROBES, 1, _PROBE_LENGTH, _PROBE_SEED, sampling=SamplingConfig()
+                    _PROBES,
+                    1,
+                    _PROBE_LENGTH,
+                    _PROBE_SEED,
+                    sampling=SamplingConfig(),
+                    before=self.give_way,
                 )
             samples = [sample for (sample,) in rows]
             self.give_way()
@@ -199,9 +204,8 @@ class Examined:
         asked = self.to_look_at[part]
         if not asked:
             return []
-        self.give_way()
         seed = _LOOK_SEED + (part.start or 0)
-        return drawn(policy, asked, seed=seed, sampling=self.sampling)
+        return drawn(policy, asked, seed=seed, sampling=self.sampling, before=self.give_way)
 
     @cached_property
     def to_look_at(self) -> list[Asked]:
