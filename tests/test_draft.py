@@ -11,7 +11,7 @@ import torch
 
 from corll.config import CoactiveConfig
 from corll.draft import best_first, make_drafts, scores_of, within_context
-from corll.errors import PromptTooLongError
+from corll.errors import InputError, PromptTooLongError
 from corll.memory.exchanges import Exchange, with_memory
 from corll.policy import Policy
 from corll.records import Draft, Sample, Verbatim
@@ -237,6 +237,14 @@ class TestMemories:
         drafts = make_drafts(policy, PROMPTS[:2], config, seeds=SEEDS[:2], memories=memories)
         assert [draft.memory for draft in drafts] == [self.TEA[1:], ()]
         assert make_drafts(policy, PROMPTS[:1], config, seeds=SEEDS[:1])[0].memory == ()
+
+    def test_samples_are_those_of_the_prompts_behind_them(self, policy: Policy) -> None:
+        prompts, memories = PROMPTS[:2], [self.TEA, ()]
+        whole = [with_memory(p, m) for p, m in zip(prompts, memories, strict=True)]
+        found = policy.sample(prompts, 2, 4, SEEDS[:2], memories=memories)
+        assert found == policy.sample(whole, 2, 4, SEEDS[:2])
+        with pytest.raises(InputError, match="2 prompts but 1 memories"):
+            policy.sample(prompts, memories=[()])
 
     def test_the_longest_prompt_is_counted_without_its_memory(self, policy: Policy) -> None:
         lengths = [len(policy.codec.encode_prompt(prompt)) for prompt in PROMPTS]

@@ -35,23 +35,24 @@ def make_drafts(
     its scores; its prompt is x alone, and its memory what stood there.
     """
     held = _memories_that_fit(policy, prompts, memories, config)
-    behind = policy.codec.behind
-    whole = [behind(prompt, memory) for prompt, memory in zip(prompts, held, strict=True)]
     offline = config.drafts_from == "reference"
     with policy.as_reference() if offline else nullcontext():
         rows = policy.sample(
-            whole,
+            prompts,
             num_samples=config.num_candidates,
             max_new_tokens=config.max_completion_length,
             seed=seeds,
             sampling=config.sampling,
-            max_prompt_length=config.max_prompt_length if memories is None else None,
+            max_prompt_length=config.max_prompt_length,
+            memories=None if memories is None else held,
         )
     if config.num_candidates == 1 or config.selection == "first":
         return [
             Draft(prompt, tuple(row), seed=seed, memory=memory)
             for prompt, row, seed, memory in zip(prompts, rows, seeds, held, strict=True)
         ]
+    behind = policy.codec.behind
+    whole = [behind(prompt, memory) for prompt, memory in zip(prompts, held, strict=True)]
     scores = scores_of(policy, whole, rows, config)
     return [
         Draft(

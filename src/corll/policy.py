@@ -26,7 +26,7 @@ from corll.model.loading import load_model
 from corll.model.mapped_weights import map_weights
 from corll.model.tokens import TokenCodec
 from corll.model.whole_copies import WholeCopies, holds_whole_copy
-from corll.records import Prompt, Response, Sample
+from corll.records import Exchange, Prompt, Response, Sample
 
 __all__ = ["PackedItem", "Policy"]
 
@@ -138,6 +138,7 @@ class Policy(AdaptedModel):
         *,
         sampling: SamplingConfig = DEFAULT_SAMPLING,
         max_prompt_length: int | None = None,
+        memories: Sequence[Sequence[Exchange]] | None = None,
         sampler: Sampler | None = None,
         before: Callable[[], None] = lambda: None,
     ) -> list[list[Sample]]:
@@ -145,15 +146,26 @@ class Policy(AdaptedModel):
 
         Each response has a random stream of its own, keyed by (seed, prompt, candidate): the same
         prompt twice with one seed gives the same responses. `seed` may be one a prompt. A sample's
-        `logprob` is that of its ids under the full distribution, whatever the sampling. `sampler`
-        is another engine that draws with the same weights. `before` is called ahead of whatever
-        computes for long: of a batch of prompts, and of each 16 tokens; with a `sampler`, once.
+        `logprob` is that of its ids under the full distribution, whatever the sampling. `memories`
+        stand before the prompts, one for each, as far as the context has room beside the response
+        (`TokenCodec.encode_behind`); then the samples are of π(· | x, memory). `sampler` is another
+        engine that draws with the same weights. `before` is called ahead of whatever computes for
+        long: of a batch of prompts, and of each 16 tokens; with a `sampler`, once.
 
         *Raises*: InputError, PromptTooLongError.
         """
         _check_prompts(prompts)
+        if memories is not None and len(memories) != len(prompts):
+            raise InputError(
+                f"There are {len(prompts)} prompts but {len(memories)} memories; give one for each "
+                "prompt, an empty one where nothing is to stand before it."
+            )
         encoded = [self.codec.encode_prompt(p, limit=max_prompt_length) for p in prompts]
         self.codec.check_room(encoded, max_new_tokens)
+        if memories is not None:
+            pairs = zip(prompts, memories, strict=True)
+            behind = [self.codec.encode_behind(*pair, room=max_new_tokens) for pair in pairs]
+            encoded = [ids for _, ids in behind]
         seeds = [seed] * len(prompts) if isinstance(seed, int) else seed
         size = num_samples, max_new_tokens
         if sampler is None:
