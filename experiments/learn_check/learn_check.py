@@ -2,7 +2,7 @@
 
     python experiments/learn_check/learn_check.py --out FILE.jsonl [--model NAME] [--edits 60]
         [--seeds 1] [--writers choose|judge|all|NAME,…] [--arms base,memory,weights,both]
-        [--set NAME=VALUE … --label NAME] [--veto N|none] [--memory last|nearest] [--held-out 24]
+        [--set NAME=VALUE … --label NAME] [--veto N|none] [--memory last|nearest|similar] [--held-out 24]
     python experiments/learn_check/learn_check.py --report FILE.jsonl … [--figure FILE.png]
 
 Each writer answers the same requests in the same order in each arm, with drafts by the same seeds.
@@ -142,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--label", default=DEFAULTS, help="name of what --set makes of the arms")
-    parser.add_argument("--memory", choices=("last", "nearest"))
+    parser.add_argument("--memory", choices=("last", "nearest", "similar"))
     parser.add_argument("--memory-texts", type=int)
     parser.add_argument("--memory-tokens", type=int)
     parser.add_argument("--veto", type=_veto, help="drafts that examine a version; none: no checks")

@@ -135,7 +135,7 @@ class TestDraft:
         ("flags", "said"),
         [
             (["--memory", "last"], "needs texts that were sent before: name a file"),
-            (["--letters", "{letters}"], "with --memory last or --memory nearest alone"),
+            (["--letters", "{letters}"], "with a --memory alone: last, nearest or similar"),
             (["--letters", "nowhere.jsonl", "--memory", "last"], "cannot be read"),
             (["--letters", "{letters}", "--memory", "last"], "text 2: There is a hint but no"),
             (

@@ -157,7 +157,7 @@ def _letters(settings: DraftSettings) -> list[Exchange]:
     if settings.remembered.memory == "none":
         if settings.letters is not None:
             raise InputError(
-                "--letters are read with --memory last or --memory nearest alone; give either."
+                "--letters are read with a --memory alone: last, nearest or similar; give one."
             )
         return []
     if settings.letters is not None:
