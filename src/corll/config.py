@@ -30,7 +30,7 @@ EditorName = Literal["letter", "tone", "concise"]
 Int8Drafts = bool | Literal["small"] | None
 DType = Literal["float32", "bfloat16", "float16"]
 
-LOSS_TYPES = {"sigmoid": True, "robust": True, "hinge": False, "ipo": False}
+LOSS_TYPES = {"sigmoid": True, "robust": True, "hinge": False, "ipo": False, "changed": True}
 """The preference losses by name, and whether they take label smoothing.
 
 `corll.losses.register` adds to it; it stands here so that a configuration is checked without torch.
@@ -154,13 +154,15 @@ class CoactiveConfig(SamplingConfig):
     )
     loss_type: str = Field(
         "sigmoid",
-        description="The preference loss: sigmoid, robust, hinge, ipo, or one that was registered.",
+        description="The preference loss: sigmoid, robust, hinge, ipo, changed (sigmoid of what "
+        "the edit changed alone), or one that was registered.",
     )
     label_smoothing: float = Field(
         0.0,
         ge=0,
         lt=0.5,
-        description="Assumed share of preferences that point the wrong way (sigmoid, robust).",
+        description="Assumed share of preferences that point the wrong way (sigmoid, robust, "
+        "changed).",
     )
     preference_weight: float = Field(
         1.0, ge=0, description="Weight of the preference loss; at 0 only supervision is left."

@@ -136,6 +136,32 @@ def test_the_shortfall_is_of_the_edit_and_of_what_it_kept_of_the_draft() -> None
     assert_close(loss, metrics["loss"] + 10 * expected)
 
 
+def test_of_what_was_changed_alone_by_hand() -> None:
+    """First pair: 0.1 ((0.5 + 1.5) − (0 − 1)) = 0.3; second: 0.1 (3 − (5 + 5)) = −0.7.
+
+    −log σ(0.3) = log(1 + e^−0.3) = 0.554355, and −log σ(−0.7) = log(1 + e^0.7) = 1.103186.
+    """
+    pairs = PairLogprobs.of_tokens(BY_TOKEN)
+    loss, _ = objective_of(loss_type="changed", beta=0.1)(pairs)
+    assert_close(loss, tensor((0.554355 + 1.103186) / 2), atol=1e-5, rtol=1e-5)
+    smoothed, _ = objective_of(loss_type="changed", beta=0.1, label_smoothing=0.1)(pairs)
+    # −log σ(−0.3) = 0.854355 and −log σ(0.7) = 0.403186
+    expected = (0.9 * 0.554355 + 0.1 * 0.854355 + 0.9 * 1.103186 + 0.1 * 0.403186) / 2
+    assert_close(smoothed, tensor(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_what_was_kept_is_pushed_nowhere_by_the_loss_of_what_was_changed() -> None:
+    pair = replace(
+        BY_TOKEN[0],
+        chosen=BY_TOKEN[0].chosen.clone().requires_grad_(),
+        rejected=BY_TOKEN[0].rejected.clone().requires_grad_(),
+    )
+    loss, _ = objective_of(loss_type="changed")(PairLogprobs.of_tokens([pair]))
+    chosen, rejected = torch.autograd.grad(loss, (pair.chosen, pair.rejected))
+    assert chosen.sign().tolist() == [0, 0, 0, -1, -1]
+    assert rejected.sign().tolist() == [0, 1, 1]
+
+
 def test_a_loss_that_looks_at_tokens_says_so_where_there_are_sums_only() -> None:
     with pytest.raises(ConfigError, match="by token"):
         objective_of(keep_weight=1.0)(PairLogprobs(*LOGPROBS))
@@ -320,7 +346,7 @@ def test_hinge_is_flat_from_a_margin_of_one_on(margin: float) -> None:
 @given(shift=st.floats(-20, 20).filter(lambda x: abs(x) > 0.1))
 @pytest.mark.parametrize("sft", [(0.0, "all"), (0.3, "all"), (0.3, "changed")])
 @pytest.mark.parametrize("keep", [0.0, 1.0])
-@pytest.mark.parametrize("loss_type", ["sigmoid", "robust", "hinge", "ipo"])
+@pytest.mark.parametrize("loss_type", ["sigmoid", "robust", "hinge", "ipo", "changed"])
 def test_shared_terms_cancel_where_it_is_said_that_they_do(
     loss_type: str, keep: float, sft: tuple[float, str], shift: float
 ) -> None:

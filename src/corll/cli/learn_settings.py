@@ -141,8 +141,8 @@ class LearnSettings(Config):
         if wants_memory and not has_examples and self.remembered.memory == "none":
             raise ValueError(
                 "learner='distil' and learn_with_memory learn from what stands before a prompt, "
-                "and nothing does here; give memory (last, nearest or similar), or a frame, whose examples "
-                "stand there, or leave them out"
+                "and nothing does here; give memory (last, nearest or similar), or a frame, whose "
+                "examples stand there, or leave them out"
             )
         return self
 

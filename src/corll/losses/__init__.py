@@ -7,7 +7,7 @@ implicit reward R_π(x, y) = β (log π(y|x) − log π_0(y|x)) the margin of a 
 
 from __future__ import annotations
 
-from corll.losses import hinge, logistic, squared
+from corll.losses import hinge, logistic, squared, stretches
 from corll.losses.dpo import dpo_loss
 from corll.losses.objective import Objective
 from corll.losses.pair_logprobs import PairLogprobs, PairTokens, implicit_reward
@@ -31,4 +31,5 @@ __all__ = [
     "register",
     "shortfall",
     "squared",
+    "stretches",
 ]

@@ -20,14 +20,18 @@ from corll.losses.pair_logprobs import PairLogprobs
 from corll.losses.registry import PreferenceLoss, register
 
 
+def smoothed_loss(margins: Tensor, epsilon: float) -> Tensor:
+    """Return −(1−ε) log σ(δ) − ε log σ(−δ) of margins δ. *Shapes*: B."""
+    return -(1 - epsilon) * logsigmoid(margins) - epsilon * logsigmoid(-margins)
+
+
 @register("sigmoid", takes_label_smoothing=True)
 class SigmoidLoss(PreferenceLoss):
     """−(1−ε) log σ(δ) − ε log σ(−δ)."""
 
     def __call__(self, pairs: PairLogprobs) -> Tensor:
         """Return the loss of each pair. *Shapes*: B."""
-        margins, epsilon = pairs.margins(self.beta), self.label_smoothing
-        return -(1 - epsilon) * logsigmoid(margins) - epsilon * logsigmoid(-margins)
+        return smoothed_loss(pairs.margins(self.beta), self.label_smoothing)
 
 
 @register("robust", takes_label_smoothing=True)
