@@ -281,7 +281,8 @@ class Play:
             habits = Habits.of(examined.sent)
             with self.policy_of(version.parent) as parent:
                 self.judge.of(version.parent.number, parent)
-            looks = [examined.own_look, *examined.other_looks]
+            count = examined.looked_at
+            looks = [one.first(count) for one in (examined.own_look, *examined.other_looks)]
             counts = [flawed_in(one, habits) for one in looks]
             return {
                 "reasons": reasons,

@@ -2,7 +2,8 @@
 
     python experiments/learn_check/learn_check.py --out FILE.jsonl [--model NAME] [--edits 60]
         [--seeds 1] [--writers choose|judge|all|NAME,…] [--arms base,memory,weights,both]
-        [--set NAME=VALUE … --label NAME] [--veto N|none] [--memory last|nearest|similar] [--held-out 24]
+        [--set NAME=VALUE … --label NAME] [--veto N|none] [--memory last|nearest|similar]
+        [--held-out 24]
     python experiments/learn_check/learn_check.py --report FILE.jsonl … [--figure FILE.png]
 
 Each writer answers the same requests in the same order in each arm, with drafts by the same seeds.

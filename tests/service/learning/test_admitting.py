@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from teaching import NOW, add_edit, add_user, states
 
-from corll.config import SamplingConfig
 from corll.memory.exchanges import Exchange
 from corll.model import file_names
 from corll.policy import Policy
@@ -83,9 +82,7 @@ def drafts_are(
     asked: list[list[Asked]] = []
     drafting: list[bool] = []
 
-    def draw(
-        policy: Policy, looks: Sequence[Asked], *, seed: int, sampling: SamplingConfig
-    ) -> list[Drawn]:
+    def draw(policy: Policy, looks: Sequence[Asked], *, seed: int, **_: Any) -> list[Drawn]:
         if drafting[-1:] != [policy._is_reference]:  # a look may come by halves
             drafting.append(policy._is_reference)
             asked.append([])
@@ -133,7 +130,7 @@ def test_a_ruined_adapter_never_serves_and_the_reasons_are_kept(
     drafts_are(monkeypatch, own=EMPTY)
     settled = examine(looking, asked)
     assert settled.state == "rejected"
-    assert "8 are ruined (8 without a body)" in settled.reasons[0]
+    assert "16 are ruined (16 without a body)" in settled.reasons[0]
     assert served_by(looking, user) == (1, "base")
     assert states(looking, user) == ["learned", "learned"]
     with looking.database.read() as db:
@@ -166,7 +163,7 @@ def test_it_is_looked_at_by_what_its_user_asked_and_behind_what_stood_there(
     examine(looking, ask(looking, user, reference_of(looking, tmp_path)))
     said = [[{"role": "user", "content": f"The parcel {n} is late."}] for n in range(2)]
     memory = (Exchange(said[0], "One.", letter.id),)
-    looks, _ = asked
+    looks = asked[0]
     assert looks[:2] == [
         Asked(as_prompt(said[1], "chat"), memory),
         Asked(as_prompt(said[0], "chat")),
@@ -187,7 +184,7 @@ def test_without_prompts_that_may_be_read_it_is_looked_at_by_ours(
     settled = examine(looking, ask(looking, user, reference_of(looking, tmp_path)))
     assert settled.state == "rejected"
     ours = [Asked(prompt) for prompt in checks._OTHER_PROMPTS]
-    assert asked == [[*ours, ours[0]]] * 2
+    assert asked == [[*ours, ours[0]]] * 4  # of both, and of both again
 
 
 def test_numbers_that_are_not_finite_are_found(

@@ -26,6 +26,7 @@ from corll.service.learning.checks import (
     stays_finite,
     stays_within_budget,
 )
+from corll.service.learning.looking import Look
 from corll.service.learning.trainer import Trainer
 from corll.service.store import preferences
 from corll.service.store.accounts import User
@@ -186,13 +187,45 @@ def looked_at(
     return version, asked
 
 
+def look_of(version: Examined, text: str) -> Look:
+    """A look whose drafts are all this text."""
+
+    def draw(start: int, stop: int) -> list[Drawn]:
+        asked = version.to_look_at
+        return [Drawn(asked[n % len(asked)].prompt, text) for n in range(start, stop)]
+
+    return Look(draw)
+
+
 def test_a_version_without_a_body_never_serves(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version, asked = looked_at(monkeypatch, policy, own=EMPTY, parent=LETTER)
-    assert "8 are ruined (8 without a body)" in str(is_not_ruined(version))
+    assert "of 16 drafts on recent prompts 16 are ruined (16 without a body)" in str(
+        is_not_ruined(version)
+    )
     assert asked[:2] == ["Is parcel 1 late?", "Is parcel 0 late?"]
-    assert len(asked) == 3 * 8
+    assert len(asked) == 3 * 16
+
+
+@pytest.mark.parametrize(("more", "ruined"), [(0, False), (1, True)])
+def test_what_eight_drafts_say_is_asked_again_of_eight_more(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, more: int, ruined: bool
+) -> None:
+    """Three of eight are too many beside none; of sixteen it is four."""
+    version, _ = looked_at(monkeypatch, policy, own=LETTER)
+    bad = {0, 1, 2, *range(8, 8 + more)}
+    seeds: list[int] = []
+
+    def draw(drafting: Policy, looks: list[Asked], *, seed: int, **_: Any) -> list[Drawn]:
+        numbers = range(seed - checks._LOOK_SEED, seed - checks._LOOK_SEED + len(looks))
+        texts = [EMPTY if n in bad and not drafting._is_reference else LETTER for n in numbers]
+        seeds.extend(numbers)
+        return [Drawn(one.prompt, text) for one, text in zip(looks, texts, strict=True)]
+
+    monkeypatch.setattr(checks, "drawn", draw)
+    assert (is_not_ruined(version) is not None) == ruined
+    assert sorted(seeds) == sorted([*range(16), *range(16)])
 
 
 @pytest.mark.parametrize(("drafts", "drawn"), [(8, 4), (7, 4), (1, 1)])
@@ -231,7 +264,7 @@ def test_both_halves_have_seeds_of_their_own(
         return [Drawn(one.prompt, EMPTY) for one in looks]
 
     monkeypatch.setattr(checks, "drawn", draw)
-    assert len(version.own_look) == 8
+    assert len(version.own_look.first(4) + version.own_look.first(8)[4:]) == 8
     assert seeds == list(range(seeds[0], seeds[0] + 8))
 
 
@@ -252,10 +285,7 @@ def test_a_ruined_reference_excuses_nothing_where_the_base_is_well(
     version, _ = looked_at(monkeypatch, policy, own=EMPTY, reference=EMPTY)
     assert is_not_ruined(version) is None
     version, _ = looked_at(monkeypatch, policy, own=EMPTY, reference=EMPTY)
-    vars(version)["other_looks"] = [
-        *version.other_looks,
-        [Drawn(one.prompt, LETTER) for one in version.to_look_at],
-    ]
+    vars(version)["other_looks"] = [*version.other_looks, look_of(version, LETTER)]
     assert is_not_ruined(version) is not None
 
 
@@ -263,12 +293,12 @@ def test_an_ancestor_is_held_to_the_reference_and_to_the_base(
     policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ancestor_of(version: Examined, text: str) -> str | None:
-        return version.ruin_of([Drawn(one.prompt, text) for one in version.to_look_at])
+        return version.ruin_of(look_of(version, text))
 
     version, asked = looked_at(monkeypatch, policy, own=EMPTY, parent=LETTER)
     assert ancestor_of(version, LETTER) is None
     assert asked == []  # nothing else is drawn for one that is well
-    assert "8 are ruined" in str(ancestor_of(version, EMPTY))
+    assert "16 are ruined" in str(ancestor_of(version, EMPTY))
     ruined, _ = looked_at(monkeypatch, policy, own=EMPTY, reference=EMPTY)
     assert ancestor_of(ruined, EMPTY) is None
     vars(ruined)["reference_looks"] = [*ruined.reference_looks, version.reference_looks[0]]
@@ -288,10 +318,10 @@ class TestBehindAMemory:
     ) -> None:
         ruined: dict[str, Any] = {"own": LETTER, "behind": EMPTY, "parent": LETTER, "learned": 8}
         version, asked = looked_at(monkeypatch, policy, memory=self.LETTERS, **ruined)
-        assert "8 are ruined (8 without a body)" in str(is_not_ruined(version))
+        assert "16 are ruined (16 without a body)" in str(is_not_ruined(version))
         last = self.LETTERS[-1:]
         expected = [with_memory(f"Is parcel {n} late?", last) for n in range(7, -1, -1)]
-        assert asked == expected * 3  # of its own, its parent and π_0
+        assert asked == expected * 6  # of its own, its parent and π_0, twice
         version, _ = looked_at(monkeypatch, policy, **ruined)
         assert is_not_ruined(version) is None
 
@@ -300,8 +330,8 @@ class TestBehindAMemory:
     ) -> None:
         ruined: dict[str, Any] = {"own": EMPTY, "behind": LETTER, "parent": LETTER, "learned": 8}
         version, asked = looked_at(monkeypatch, policy, **ruined)
-        assert "8 are ruined (8 without a body)" in str(is_not_ruined(version))
-        assert asked == [f"Is parcel {n} late?" for n in range(7, -1, -1)] * 3
+        assert "16 are ruined (16 without a body)" in str(is_not_ruined(version))
+        assert asked == [f"Is parcel {n} late?" for n in range(7, -1, -1)] * 6
         version, _ = looked_at(monkeypatch, policy, memory=self.LETTERS, **ruined)
         assert is_not_ruined(version) is None
 
@@ -312,10 +342,10 @@ class TestBehindAMemory:
             monkeypatch, policy, own=EMPTY, parent=EMPTY, memory=self.LETTERS, learned=8
         )
         with_base = replace(version, base=policy)
-        assert len(with_base.other_looks) == 3
+        assert len([one.first(8) for one in with_base.other_looks]) == 3
         assert asked == [with_memory(one.prompt, one.memory) for one in with_base.to_look_at] * 3
         asked.clear()
-        with_base.look_at(policy)  # an ancestor
+        with_base.look_of(policy).first(8)  # an ancestor
         assert asked == [with_memory(one.prompt, one.memory) for one in with_base.to_look_at]
 
     def test_prompts_that_no_user_wrote_have_none(

@@ -354,10 +354,11 @@ def test_drafts_come_before_the_passes_of_an_examination(policy: Policy) -> None
     examined = Examined(policy.with_adapter(), [learned], 4.0, lambda: asked.append(1))
     reasons_against(examined)
     # π_0's own texts are drawn, scored under π_0 and under π; the edits are; refusals of π_0 are.
-    assert len(asked) == 5
+    # Of the 24 tokens of these texts 16 are drawn in a turn.
+    assert len(asked) == 6
     examined.of_references.refusals["base"] = [1.0] * 8
     reasons_against(examined)
-    assert len(asked) == 6  # only those of a reference that refuses are compared
+    assert len(asked) == 7  # only those of a reference that refuses are compared
 
 
 def test_a_version_is_looked_at_beside_its_parent_and_what_was_sent_before(

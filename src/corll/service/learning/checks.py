@@ -7,6 +7,7 @@ it, or None.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from corll.errors import PromptTooLongError
 from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Preference, Prompt, Sample, text_of
+from corll.service.learning.looking import Look
 from corll.verdicts import refusals
 from corll.verdicts.flaws import Drawn, Habits
 from corll.verdicts.policies import DRAWN_TOKENS, Asked, drawn, refusal_log_odds
@@ -79,7 +81,8 @@ class Examined:
     `looked_at` drafts are drawn on recent prompts, none with 0: those that it learned from, then
     those of `past` preferences, the latest first, each behind the exchange that stood next to it
     when it was drafted for; beside them the `parent` drafts, and π_0, and `base`, the model as it
-    was loaded, where π_0 is an adapter that someone uploaded.
+    was loaded, where π_0 is an adapter that someone uploaded. Where they speak against the version,
+    as many more of each are drawn, and all decide.
     `of_references` keeps between examinations what is computed of references alone.
     """
 
@@ -141,35 +144,24 @@ class Examined:
         return [Exchange(one.prompt, text_of(one.chosen)) for one in self.latest]
 
     @cached_property
-    def first_look(self) -> list[Drawn]:
-        """Drafts of the version for the first half of the prompts to look at, if it may suffice."""
-        half = -(-len(self.to_look_at) // 2)
-        return self.look_at(self.policy, slice(None if self.habits.secrets else half))
+    def own_look(self) -> Look:
+        """Drafts of the version."""
+        return self.look_of(self.policy)
 
     @cached_property
-    def own_look(self) -> list[Drawn]:
-        """Drafts of the version for the prompts to look at."""
-        rest = slice(len(self.first_look), None)
-        return [*self.first_look, *self.look_at(self.policy, rest)]
-
-    @cached_property
-    def parent_look(self) -> list[Drawn]:
-        """Drafts of its parent for these prompts, where it has one."""
+    def parent_look(self) -> Look:
+        """Drafts of its parent, where it has one."""
         assert self.parent is not None
-        return self.look_at(self.parent)
+        return self.look_of(self.parent)
 
     @cached_property
-    def reference_looks(self) -> list[list[Drawn]]:
+    def reference_looks(self) -> list[Look]:
         """Drafts of what no version must be worse than: π_0 and the base."""
-        with self.policy.as_reference():
-            others = [self.look_at(self.policy)]
-        if self.base is not None:
-            with self.base.as_reference():
-                others.append(self.look_at(self.base))
-        return others
+        others = [self.policy] if self.base is None else [self.policy, self.base]
+        return [self.look_of(one, as_reference=True) for one in others]
 
     @cached_property
-    def other_looks(self) -> list[list[Drawn]]:
+    def other_looks(self) -> list[Look]:
         """Drafts of what it must not be worse than: its parent, π_0 and the base."""
         parents = [] if self.parent is None else [self.parent_look]
         return [*parents, *self.reference_looks]
@@ -184,28 +176,49 @@ class Examined:
         """The reason against it by its drafts; None where there is none, or nothing to look at."""
         if not self.to_look_at or stays_finite(self) is not None:
             return None
-        if half_is_enough(self.first_look, len(self.to_look_at), self.habits):
+        # A single draft may tell a number, where there is one to tell.
+        half = self.looked_at if self.habits.secrets else -(-self.looked_at // 2)
+        if half_is_enough(self.own_look.first(half), self.looked_at, self.habits):
             return None
-        if not may_be_ruined(self.own_look, self.habits):
-            return None
-        return veto(self.own_look, self.other_looks, self.habits)
+        return self._reason_against(self.own_look, self.other_looks)
 
-    def ruin_of(self, drafts: Sequence[Drawn]) -> str | None:
+    def ruin_of(self, look: Look) -> str | None:
         """Return the reason against an ancestor by its drafts for these prompts, if there is one.
 
         They are held to those of π_0 and of the base.
         """
-        if not may_be_ruined(drafts, self.habits):
-            return None
-        return veto(drafts, self.reference_looks, self.habits)
+        return self._reason_against(look, self.reference_looks)
 
-    def look_at(self, policy: Policy, part: slice = slice(None)) -> list[Drawn]:
-        """Draw what a policy drafts for what is looked at, by the same seeds for all."""
-        asked = self.to_look_at[part]
-        if not asked:
-            return []
-        seed = _LOOK_SEED + (part.start or 0)
-        return drawn(policy, asked, seed=seed, sampling=self.sampling, before=self.give_way)
+    def _reason_against(self, look: Look, others: Sequence[Look]) -> str | None:
+        """Return the reason against drafts that stands when as many more of each are looked at."""
+        reason: str | None = None
+        for count in (self.looked_at, 2 * self.looked_at):
+            drafts = look.first(count)
+            if not may_be_ruined(drafts, self.habits):
+                return None
+            reason = veto(drafts, [other.first(count) for other in others], self.habits)
+            if reason is None:
+                return None
+        return reason
+
+    def look_of(self, policy: Policy, *, as_reference: bool = False) -> Look:
+        """Return drafts of a policy, or of its π_0, for what is looked at, by seeds that all share.
+
+        More than are looked at are of the same prompts over again.
+        """
+
+        def draw(start: int, stop: int) -> list[Drawn]:
+            asked = [self.to_look_at[n % len(self.to_look_at)] for n in range(start, stop)]
+            with policy.as_reference() if as_reference else nullcontext():
+                return drawn(
+                    policy,
+                    asked,
+                    seed=_LOOK_SEED + start,
+                    sampling=self.sampling,
+                    before=self.give_way,
+                )
+
+        return Look(draw)
 
     @cached_property
     def to_look_at(self) -> list[Asked]:

@@ -65,7 +65,7 @@ class FallingBack:
     def _ruin_of(self, examined: Examined, ancestor: Version, reference: Reference) -> str | None:
         try:
             with self._policies.of_version(ancestor, reference) as policy:
-                return examined.ruin_of(examined.look_at(policy))
+                return examined.ruin_of(examined.look_of(policy))
         except AdapterError as error:
             return f"its weights cannot be loaded ({error})"
 
