@@ -22,6 +22,7 @@ from corll.laboratory.softmax_world.feedback import (
     summed,
 )
 from corll.laboratory.softmax_world.learning import Adam, imitation_gradient, pair_gradient
+from corll.laboratory.softmax_world.measures import at_first_crossing, mean_height, measured
 from corll.laboratory.softmax_world.playing import History, play
 from corll.laboratory.softmax_world.settings import PlaySettings, WorldSettings
 from corll.laboratory.softmax_world.world import SoftmaxWorld, log_softmax, truncated
@@ -146,6 +147,22 @@ def test_fluency_is_how_much_of_log_pi_0_the_expert_wants() -> None:
         assert correlation == pytest.approx(1)
     none = world(fluency=0.0)
     assert (none.true_weights[:, 0] == 0).all()
+
+
+def test_rare_good_texts_cost_the_reference_less_than_the_expert() -> None:
+    """What the expert wants is gamma-distributed: most tokens lie near its least, a few far up."""
+    settings = {"tokens": 64, "prompts": 8, "expert_kl": 1.5, "top_k": 0}
+    apart = {}
+    for rarity in (None, 1.0):
+        own = world(rarity=rarity, **settings)
+        apart[rarity] = own.standing(np.exp(own.reference[:, None])).expert_kl.mean()
+        expert = own.standing(np.exp(own.expert[:, None]))
+        np.testing.assert_allclose(expert.kl, 1.5, rtol=1e-9)
+    scores = own.scores(own.true_weights[:, None])[:, 0].reshape(2, -1)
+    scores = (scores - scores.mean(1, keepdims=True)) / scores.std(1, keepdims=True)
+    # A gamma variable of shape 1/2 has skewness √8.
+    assert (scores**3).mean() == pytest.approx(math.sqrt(8), abs=0.6)
+    assert apart[1.0] < 0.85 * apart[None]
 
 
 def test_a_temperature_of_one_is_the_reference_and_a_low_one_is_certain() -> None:
@@ -453,6 +470,37 @@ class TestPlay:
         history = play(own, get_arm("dueling"), np.array([0.1]), SHORT, seeds=range(3))
         assert np.ptp(history.excess[0]) == 0
         assert np.ptp(history.excess[-1]) > 0
+
+
+class TestMeasures:
+    def test_a_mean_height_by_hand(self) -> None:
+        """A rise from 0 to 1 over two preferences, then 1 for two more: 3/4."""
+        heights = np.array([[0.0], [1.0], [1.0]])
+        assert mean_height(np.array([0.0, 2.0, 4.0]), heights) == pytest.approx(0.75)
+
+    def test_a_crossing_is_between_points(self) -> None:
+        """One crosses half-way, one at a point, one begins above, one never does."""
+        level = np.array([[-1.0, -1.0, 0.5, -3.0], [1.0, 0.0, 1.0, -2.0], [0.0, -1.0, 2.0, -1.0]])
+        values = np.array([0.0, 10.0, 20.0])[:, None] + np.zeros(4)
+        found = at_first_crossing(level, values)
+        assert found[:3] == pytest.approx([5.0, 10.0, 0.0])
+        assert math.isnan(found[3])
+
+    def test_those_of_a_play(self) -> None:
+        history = played("coactive-best", preferences=256)
+        found = measured(history, at_kl=1.2)
+        assert all(part.shape == (2, 2) for part in found)
+        np.testing.assert_allclose(found.last, -history.beta * history.sampler.expert_kl[-1])
+        np.testing.assert_allclose(found.whole_last, -history.beta * history.whole.expert_kl[-1])
+        assert ((found.area > history.objective(history.sampler)[0]) & (found.area < 0)).all()
+        reached = found.quarter[:, 1]
+        assert ((reached > 0) & (reached < 256)).all()
+        for seed in range(2):
+            excess = np.interp(reached[seed], history.preferences, history.excess[:, seed, 1])
+            assert excess == pytest.approx(history.excess[0, seed, 1] / 4)
+            kl, reward = history.sampler.kl[:, seed, 1], history.sampler.reward[:, seed, 1]
+            assert reward.min() < found.reward_at[seed, 1] < reward.max()
+            assert kl[0] < 1.2 < kl.max()
 
 
 @pytest.mark.parametrize(

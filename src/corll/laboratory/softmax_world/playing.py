@@ -37,7 +37,7 @@ _LEARNER_SETTINGS = {"num_candidates", "selection", "preference_weight", "sft_we
 
 
 class PairMeans(NamedTuple):
-    """What is known of the pairs that each step learned from. *Shapes*: all steps × S × E.
+    """The pairs that each step learned from, in numbers. *Shapes*: all steps × S × E.
 
     `gain` in R*, and the shares of pairs whose user `agrees` with R* and that point the wrong way
     (`mislabelled`), are means; `prompts` were shown and `learned` pairs learned from. `alpha` is

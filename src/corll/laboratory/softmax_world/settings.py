@@ -23,6 +23,12 @@ class WorldSettings(Config):
     fluency: float = Field(
         0.0, ge=0, le=1, description="Correlation of what the expert wants with log π_0."
     )
+    rarity: float | None = Field(
+        None,
+        gt=0,
+        description="Shape of a gamma distribution that a text's R* has under π_0, the rarer the "
+        "good texts the smaller; none: normal.",
+    )
     beta: float = Field(0.1, gt=0, description="β of R*, of J and of DPO.")
     top_k: int = Field(16, ge=0, description="Likeliest tokens that are sampled; 0: all.")
 

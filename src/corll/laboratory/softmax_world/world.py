@@ -152,7 +152,7 @@ class SoftmaxWorld:
 
 
 def log_softmax(scores: Array) -> Array:
-    """Normalise scores over the last axis. *Units*: nats."""
+    """Take the logarithms of the softmax of scores over the last axis. *Units*: nats."""
     shifted = scores - scores.max(-1, keepdims=True)
     result: Array = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
     return result
@@ -187,8 +187,14 @@ def _draw(settings: WorldSettings, seed: int) -> tuple[Array, Array, Array]:
     )
     other = generator.standard_normal(settings.dimensions - 1)
     other *= np.sqrt(1 - settings.fluency**2) / np.linalg.norm(other)
+    wanted = np.concatenate([[settings.fluency], other])
+    if settings.rarity is not None:
+        # Independent gamma variables of the same scale add up to one, whose shape is their sum.
+        shape = settings.rarity / settings.positions
+        rare = (generator.gamma(shape, size=tokens) - shape) / np.sqrt(shape)
+        features += (rare - features @ wanted)[..., None] * wanted
     length = np.sqrt(settings.dimensions)
-    return features / length, reference, length * np.concatenate([[settings.fluency], other])
+    return features / length, reference, length * wanted
 
 
 def _along(features: Array, direction: Array) -> Array:
