@@ -4,7 +4,7 @@
     python experiments/softmax_world.py --report FILE.jsonl … [--figure FILE.png]
 
 Plays the arms in softmax worlds (`corll.laboratory.softmax_world`): a line for each condition, arm,
-kind of labels and learning rate, with a number a seed. The whole grid takes about a minute of one
+kind of labels and learning rate, with a number a seed. The whole grid takes 80 seconds of one
 core; `--quick` plays two seeds of a few conditions in seconds.
 """
 
