@@ -104,6 +104,7 @@ WITHOUT_TORCH = [
     "laboratory.sentiment",
     "laboratory.arms",
     "laboratory.linear_world",
+    "laboratory.softmax_world.playing",
     "laboratory.sizes",
     "laboratory.statistics",
     "service.settings",

@@ -27,6 +27,7 @@ from corll.laboratory.statistics import (
     mean_band,
     n_50,
     paired_contrast,
+    seeds_needed,
 )
 
 
@@ -274,3 +275,26 @@ class TestEvaluations:
         (tmp_path / "evaluations.jsonl").touch()
         with pytest.raises(InputError, match="no evaluations"):
             load_evaluations(tmp_path)
+
+
+class TestSeedsNeeded:
+    @pytest.mark.parametrize(("effect", "power", "expected"), [(0.5, 0.8, 34), (1.0, 0.9, 13)])
+    def test_known_numbers(self, effect: float, power: float, expected: int) -> None:
+        """As in tables of the paired t test, two-sided at 5 %."""
+        assert seeds_needed(effect * 3, 3.0, power=power) == expected
+        assert seeds_needed(-effect * 3, 3.0, power=power) == expected
+
+    def test_simulated_differences_are_shown_as_often_as_asked(self) -> None:
+        count = seeds_needed(0.8, 1.0, power=0.9)
+        assert count is not None
+        drawn = np.random.default_rng(0).normal(0.8, 1.0, (3000, count))
+        shown = np.mean([paired_contrast(row).low > 0 for row in drawn])
+        assert shown == pytest.approx(0.9, abs=0.03)
+
+    def test_too_small_a_difference_is_never_shown(self) -> None:
+        assert seeds_needed(0.0, 1.0) is None
+        assert seeds_needed(0.1, 1.0, most=50) is None
+
+    def test_a_deviation_of_nothing_is_refused(self) -> None:
+        with pytest.raises(InputError, match="above 0"):
+            seeds_needed(1.0, 0.0)

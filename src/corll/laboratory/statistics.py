@@ -271,6 +271,31 @@ def paired_contrast(differences: ArrayLike) -> Contrast:
     return Contrast(mean, mean - half, mean + half, p, n, t)
 
 
+def seeds_needed(
+    mean: float, deviation: float, *, power: float = 0.9, most: int = 1000
+) -> int | None:
+    """Return how many pairs of seeds show a difference of this mean with the wanted probability.
+
+    The test is `paired_contrast`'s at 95 %, of normal differences with the given standard
+    deviation; a difference that points the other way is not counted as shown. Return None where
+    `most` do not suffice.
+    *Raises*: InputError for a deviation of 0 or less, or where scipy is not installed.
+    *Source*: the noncentral t distribution.
+    """
+    if not deviation > 0:
+        raise InputError(
+            f"A deviation of {deviation:g} tells no number of seeds: give one above 0."
+        )
+    with needed_for("A number of seeds"):
+        from scipy.stats import nct
+        from scipy.stats import t as student
+    for n in range(2, most + 1):
+        shift = abs(mean) / deviation * math.sqrt(n)
+        if float(nct.sf(student.ppf((1 + LEVEL) / 2, n - 1), n - 1, shift)) >= power:
+            return n
+    return None
+
+
 def _checked(preferences: ArrayLike, values: ArrayLike) -> Curve:
     curve = Curve(np.asarray(preferences, dtype=np.float64), np.asarray(values, dtype=np.float64))
     if curve.preferences.shape != curve.values.shape:

@@ -12,9 +12,14 @@ import random
 from collections.abc import Sequence
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from corll.config import Config
+
+DROPPED = -1
+"""The place of no candidate: the prompt is dropped."""
 
 
 class Strength(StrEnum):
@@ -52,26 +57,48 @@ class FeedbackAxes(Config):
 def choose_edit(
     rewards: Sequence[float], draft_reward: float, axes: FeedbackAxes, generator: random.Random
 ) -> int | None:
-    """Choose which candidate becomes the edit; None where the prompt is dropped.
+    """Choose which candidate becomes the edit of one draft; None where the prompt is dropped.
 
-    A mislabel is the best of the worse candidates, or, where none is worse, the worst of all.
-    *Shapes*: `rewards` one a candidate, in any order.
+    The rule is that of `choose_edits`. *Shapes*: `rewards` one a candidate, in any order.
     """
-    by_reward = sorted(range(len(rewards)), key=lambda n: rewards[n])
-    if generator.random() < axes.mislabel_probability:
-        worse = [n for n in by_reward if rewards[n] < draft_reward]
-        return worse[-1] if worse else by_reward[0]
-    better = [n for n in by_reward if rewards[n] > draft_reward]
-    best = by_reward[-1]
-    if not better:
-        return best if axes.nothing_better is NothingBetter.BEST_ANYWAY else None
+    chosen = choose_edits(
+        np.array([rewards]), np.array([draft_reward]), axes, np.array([generator.random()])
+    )
+    return None if chosen[0] == DROPPED else int(chosen[0])
+
+
+def choose_edits(
+    rewards: NDArray[np.float64],
+    draft_rewards: NDArray[np.float64],
+    axes: FeedbackAxes,
+    draws: NDArray[np.float64],
+) -> NDArray[np.intp]:
+    """Choose for each of B drafts which candidate becomes its edit; DROPPED where none does.
+
+    A mislabel, where a draw from [0, 1) is below `mislabel_probability`, is the best of the worse
+    candidates, or, where none is worse, the worst of all. *Shapes*: `rewards` B × L candidates, in
+    any order, the rest and the result B.
+    """
+    order = np.argsort(rewards, axis=-1, kind="stable")
+    ranked = np.take_along_axis(rewards, order, axis=-1)
+    drafts = draft_rewards[:, None]
+    last = rewards.shape[-1] - 1
+    worse, not_better = (ranked < drafts).sum(-1), (ranked <= drafts).sum(-1)
     if axes.strength is Strength.MINIMAL:
-        return better[0]
-    if axes.strength is Strength.BEST:
-        return best
-    enough = draft_reward + axes.alpha * (rewards[best] - draft_reward)
-    # The best is α-informative for every α ≤ 1; rounding must not say otherwise.
-    return next((n for n in better if rewards[n] >= enough), best)
+        place = not_better
+    elif axes.strength is Strength.BEST:
+        place = np.full_like(not_better, last)
+    else:
+        enough = drafts + axes.alpha * (ranked[:, -1:] - drafts)
+        # The best is α-informative for every α ≤ 1; rounding must not say otherwise.
+        place = np.minimum(np.maximum((ranked < enough).sum(-1), not_better), last)
+    place = np.where(not_better > last, last, place)
+    mislabelled = draws < axes.mislabel_probability
+    place = np.where(mislabelled, np.maximum(worse - 1, 0), place)
+    chosen: NDArray[np.intp] = np.take_along_axis(order, place[:, None], axis=-1)[:, 0]
+    if axes.nothing_better is NothingBetter.DROP:
+        chosen[(not_better > last) & ~mislabelled] = DROPPED
+    return chosen
 
 
 def estimated_alpha(gains: Sequence[float], regrets: Sequence[float]) -> tuple[float, float]:
