@@ -277,7 +277,6 @@ class Play:
         assert version.parent is not None
         with self._examination(version, batch, version.parent) as examined:
             reasons = reasons_against(examined)
-            policy, reference, lengths = examined.probe_scores
             habits = Habits.of(examined.sent)
             with self.policy_of(version.parent) as parent:
                 self.judge.of(version.parent.number, parent)
@@ -286,7 +285,7 @@ class Play:
             counts = [flawed_in(one, habits) for one in looks]
             return {
                 "reasons": reasons,
-                "drift": round(float((reference - policy).sum() / lengths.sum()), 4),
+                "drift": round(examined.probe_scores.drift, 4),
                 "flawed": {"own": counts[0], "others": counts[1:], "drafts": len(looks[0])},
                 "sent": [text_of(one.chosen) for one in batch],
                 "looked": [[[one.text, one.loops] for one in look] for look in looks],

@@ -19,6 +19,7 @@ from corll.service.learning import checks
 from corll.service.learning.checks import (
     Examined,
     OfReferences,
+    ProbeScores,
     changes_the_logits,
     is_not_ruined,
     reasons_against,
@@ -33,6 +34,7 @@ from corll.service.store.accounts import User
 from corll.verdicts.flaws import Drawn
 from corll.verdicts.policies import DRAWN_TOKENS, Asked
 from corll.verdicts.refusals import REQUESTS
+from tiny_models import perturb_adapter
 
 PROMPT = "The parcel is late."
 
@@ -47,7 +49,7 @@ def scored(
     """A version with log π and log π_0 of its edits, and of its reference's texts with lengths."""
     version = Examined(policy, [], max_drift)
     vars(version)["learned_scores"] = tuple(map(torch.tensor, learned))
-    vars(version)["probe_scores"] = tuple(map(torch.tensor, probes))
+    vars(version)["probe_scores"] = ProbeScores(*map(torch.tensor, probes))
     return version
 
 
@@ -81,6 +83,35 @@ def test_drift_is_in_nats_a_token_over_all_texts(
     probes = ([-10.0, -20.0], [-4.0, -6.0], [2.0, 6.0])
     reason = stays_within_budget(scored(policy, probes=probes, max_drift=budget))
     assert reason is None if passes else "2.5 nats a token unlikelier" in str(reason)
+
+
+@pytest.mark.parametrize(("fallen", "passes"), [(8.0, True), (8.1, False)])
+def test_a_version_of_an_uploaded_reference_is_held_to_the_base_too(
+    policy: Policy, fallen: float, passes: bool
+) -> None:
+    """Of 4 tokens; it is as its reference, which is noise."""
+    version = replace(scored(policy, max_drift=2.0), base=policy)
+    same = torch.tensor([-5.0])
+    vars(version)["probe_scores"] = ProbeScores(same, same, torch.tensor([4.0]))
+    vars(version)["base_scores"] = ProbeScores(same - fallen, same, torch.tensor([4.0]))
+    reason = stays_within_budget(version)
+    assert reason is None if passes else "texts of the base became 2.0 nats" in str(reason)
+
+
+def test_texts_of_the_base_are_scored_by_a_version_of_an_uploaded_reference(
+    policy: Policy, tmp_path: Path
+) -> None:
+    reference = policy.with_adapter()
+    perturb_adapter(reference, scale=0.5)
+    reference.save(tmp_path / "reference")
+    version = policy.with_adapter(reference=tmp_path / "reference")
+    examined = Examined(version, [], 4.0, base=policy)
+    assert examined.probe_scores.drift == pytest.approx(0, abs=1e-5)
+    found = examined.base_scores
+    assert found is not None
+    assert found.drift > 0.01
+    assert set(examined.of_references.probes) == {"base", version.reference_name}
+    assert Examined(policy.with_adapter(), [], 4.0).base_scores is None
 
 
 def test_texts_that_became_likelier_are_no_drift(policy: Policy) -> None:
@@ -170,7 +201,8 @@ def looked_at(
     before = None if parent is None else policy.with_adapter()
     version = Examined(policy, preferences, 4.0, looked_at=drafts, parent=before)
     vars(version)["learned_scores"] = (torch.tensor([-8.0]), torch.tensor([-9.0]))
-    vars(version)["probe_scores"] = (torch.tensor([-5.0]),) * 2 + (torch.tensor([4.0]),)
+    same = torch.tensor([-5.0])
+    vars(version)["probe_scores"] = ProbeScores(same, same, torch.tensor([4.0]))
     asked: list[Prompt] = []
 
     def draw(drafting: Policy, looks: list[Asked], *, seed: int, **_: Any) -> list[Drawn]:
@@ -496,7 +528,7 @@ def test_probes_of_a_reference_are_drawn_once_and_give_the_same_to_the_bit(
         assert (drawing, scoring) == ([], ["π"])
         fresh = Examined(second, [], 4.0).probe_scores
         assert drawing == [second.reference_name]
-        samples = Examined(second, [], 4.0)._probes().samples
+        samples = Examined(second, [], 4.0)._probes_of(second).samples
         at_once = second.both_logprobs(checks._PROBES, samples)
         for one, other in ((found, fresh), (found[:2], at_once)):
             assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

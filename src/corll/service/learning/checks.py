@@ -57,6 +57,19 @@ class Probes(NamedTuple):
     logprobs: torch.Tensor
 
 
+class ProbeScores(NamedTuple):
+    """Log π of a version and log π_0 of texts of π_0, and their tokens. *Shapes*: P each."""
+
+    policy: torch.Tensor
+    reference: torch.Tensor
+    lengths: torch.Tensor
+
+    @property
+    def drift(self) -> float:
+        """By how much these texts became unlikelier. *Units*: nats a token."""
+        return float((self.reference - self.policy).sum() / self.lengths.sum())
+
+
 @dataclass(frozen=True)
 class OfReferences:
     """What does not change of references, by `Policy.reference_name`, all of one base.
@@ -98,12 +111,12 @@ class Examined:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     of_references: OfReferences = field(default_factory=OfReferences)
 
-    def _probes(self) -> Probes:
+    def _probes_of(self, policy: Policy) -> Probes:
         """Return texts of π_0 for prompts that no user wrote; drawn once for each reference."""
-        known, name = self.of_references.probes, self.policy.reference_name
+        known, name = self.of_references.probes, policy.reference_name
         if name not in known:
-            with self.policy.as_reference():
-                rows = self.policy.sample(
+            with policy.as_reference():
+                rows = policy.sample(
                     _PROBES,
                     1,
                     _PROBE_LENGTH,
@@ -113,16 +126,24 @@ class Examined:
                 )
             samples = [sample for (sample,) in rows]
             self.give_way()
-            known[name] = Probes(samples, self.policy.reference_logprobs(_PROBES, samples))
+            known[name] = Probes(samples, policy.reference_logprobs(_PROBES, samples))
         return known[name]
 
-    @cached_property
-    def probe_scores(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """log π and log π_0 of these texts, and their tokens. *Shapes*: P each."""
-        samples, reference = self._probes()
+    def _scores_beside(self, policy: Policy) -> ProbeScores:
+        samples, reference = self._probes_of(policy)
         self.give_way()
         lengths = torch.tensor([float(len(sample.token_ids)) for sample in samples])
-        return self.policy.logprobs(_PROBES, samples), reference, lengths
+        return ProbeScores(self.policy.logprobs(_PROBES, samples), reference, lengths)
+
+    @cached_property
+    def probe_scores(self) -> ProbeScores:
+        """What the version thinks of texts of π_0."""
+        return self._scores_beside(self.policy)
+
+    @cached_property
+    def base_scores(self) -> ProbeScores | None:
+        """What it thinks of texts of the base, where π_0 is an adapter that someone uploaded."""
+        return None if self.base is None else self._scores_beside(self.base)
 
     @cached_property
     def learned_scores(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -271,14 +292,16 @@ def stays_finite(version: Examined) -> str | None:
 
 
 def stays_within_budget(version: Examined) -> str | None:
-    """Refuse a version that finds its reference's own texts absurd: it forgot how to write."""
-    policy, reference, lengths = version.probe_scores
-    drift = float((reference - policy).sum() / lengths.sum())
-    if drift > version.max_drift:
-        return (
-            f"texts of its reference became {drift:.1f} nats a token unlikelier, over the budget "
-            f"of {version.max_drift:g}"
-        )
+    """Refuse a version that finds texts of its reference, or of the base, absurd: it forgot how to
+    write, or never knew.
+    """
+    beside = (("its reference", version.probe_scores), ("the base", version.base_scores))
+    for whose, scores in beside:
+        if scores is not None and scores.drift > version.max_drift:
+            return (
+                f"texts of {whose} became {scores.drift:.1f} nats a token unlikelier, over the "
+                f"budget of {version.max_drift:g}"
+            )
     return None
 
 
