@@ -52,6 +52,7 @@ ROOMS = {
     "verdicts.policies": "ground memory compute model policy verdicts",
     "client": "errors moved records schemas",
     "past_texts": "ground files",
+    "edit_logs": "ground files",
     "service": "ground memory verdicts schemas service.store service.drafting service.learning "
     "service.versions service.api catalog auto model policy learners compute.free_processors",
     "service.store": "ground memory verdicts schemas",
@@ -64,7 +65,7 @@ ROOMS = {
     "service.drafting.requests service.drafting.serving",
     "service.web": "",
     "cli": "ground memory schemas files catalog auto model policy draft learner algorithm "
-    "simulation laboratory client past_texts service service.store service.versions",
+    "simulation laboratory client past_texts edit_logs service service.store service.versions",
 }
 
 WITHOUT_TORCH = [
@@ -82,6 +83,7 @@ WITHOUT_TORCH = [
     "memory.exchanges",
     "memory.leaks",
     "past_texts.reading",
+    "edit_logs.reading",
     "verdicts.anytime",
     "verdicts.arms",
     "verdicts.evidence",
