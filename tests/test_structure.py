@@ -50,6 +50,8 @@ ROOMS = {
     "draft step learner algorithm simulation",
     "verdicts": "ground memory",
     "verdicts.policies": "ground memory compute model policy verdicts",
+    "replay": "ground files memory edit_logs verdicts model policy learner "
+    "laboratory.figures.style",
     "client": "errors moved records schemas",
     "past_texts": "ground files",
     "edit_logs": "ground files",
@@ -65,7 +67,8 @@ ROOMS = {
     "service.drafting.requests service.drafting.serving",
     "service.web": "",
     "cli": "ground memory schemas files catalog auto model policy draft learner algorithm "
-    "simulation laboratory client past_texts edit_logs service service.store service.versions",
+    "simulation laboratory client past_texts edit_logs replay service service.store "
+    "service.versions",
 }
 
 WITHOUT_TORCH = [
@@ -96,6 +99,7 @@ WITHOUT_TORCH = [
     "verdicts.survival",
     "verdicts.tokens",
     "verdicts.veto",
+    "replay.intervals",
     "schemas.requests",
     "simulation",
     "simulation.axes",
