@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from corll.config import CoactiveConfig
 from corll.replay.intervals import LEAST
+from corll.replay.scores import ReplayArm
 from corll.replay.summary import ArmSummary, Counts, Found
 
-_ARMS = {
+_ARMS: dict[ReplayArm, str] = {
     "base": "the base alone",
     "memory": "the base behind the user's last letters",
     "sft": "weights learned by supervision on the edits",
@@ -49,7 +50,7 @@ def report(told: Told, counts: Counts, arms: Sequence[ArmSummary]) -> str:
         *figure,
         "## How to read this",
         "",
-        *_explained(told, counts),
+        *_explained(counts, [one.arm for one in arms]),
     ]
     return "\n".join(parts) + "\n"
 
@@ -130,7 +131,7 @@ def _in_words(arms: Sequence[ArmSummary]) -> str:
     return " ".join(said) or "No edit inserted anything, so there is nothing to compare."
 
 
-def _explained(told: Told, counts: Counts) -> list[str]:
+def _explained(counts: Counts, arms: Sequence[ReplayArm]) -> list[str]:
     users = (
         "There is one user, so the intervals are of these edits alone, drawn in blocks of "
         "neighbours; they do not speak for other users."
@@ -138,9 +139,10 @@ def _explained(told: Told, counts: Counts) -> list[str]:
         else "Intervals draw users first and then each user's edits in blocks of neighbours, so "
         "they speak for users like these; with few users they are wide, and two show little."
     )
-    arms = "; ".join(f"{name}, {what}" for name, what in _ARMS.items())
+    told = "; ".join(f"{arm}, {_ARMS[arm]}" for arm in arms)
+    several = f" {len(arms) - 1} arms are compared and the intervals do not correct for that."
     return [
-        f"- Arms: {arms}. Weights start anew for each user.",
+        f"- Arms: {told}. Weights start anew for each user.",
         "- *Surprisal* is −log π of the tokens that the user inserted, in nats a token; less is "
         "nearer to what the user writes. What the draft brought is not counted: it would favour "
         "whoever drafted it.",
@@ -151,7 +153,7 @@ def _explained(told: Told, counts: Counts) -> list[str]:
         "(`corll serve`, which finds out by a coin).",
         "- The log's drafts are off-policy: another model, or another state of this one, wrote "
         "them. Learning on one's own drafts may bring more or less.",
-        f"- {users} {len(_ARMS) - 1} arms are compared and the intervals do not correct for that.",
+        f"- {users}{several if len(arms) > 2 else ''}",
     ]
 
 
