@@ -18,7 +18,10 @@ import corll.config
 
 SOURCE = Path(corll.config.__file__).parent
 
-NAMED = {"laboratory", "simulation", "past_texts", "files", "evaluation", "records", "config"}
+NAMED = {
+    *("laboratory", "simulation", "past_texts", "edit_logs", "replay", "files", "evaluation"),
+    *("records", "config"),
+}
 """Rooms whose classes and properties name what they are; elsewhere some say what they hold."""
 
 VERBS = frozenset(

@@ -50,8 +50,11 @@ ROOMS = {
     "draft step learner algorithm simulation",
     "verdicts": "ground memory",
     "verdicts.policies": "ground memory compute model policy verdicts",
+    "replay": "ground files memory edit_logs verdicts model policy learner "
+    "laboratory.figures.style",
     "client": "errors moved records schemas",
     "past_texts": "ground files",
+    "edit_logs": "ground files",
     "service": "ground memory verdicts schemas service.store service.drafting service.learning "
     "service.versions service.api catalog auto model policy learners compute.free_processors",
     "service.store": "ground memory verdicts schemas",
@@ -64,7 +67,8 @@ ROOMS = {
     "service.drafting.requests service.drafting.serving",
     "service.web": "",
     "cli": "ground memory schemas files catalog auto model policy draft learner algorithm "
-    "simulation laboratory client past_texts service service.store service.versions",
+    "simulation laboratory client past_texts edit_logs replay service service.store "
+    "service.versions",
 }
 
 WITHOUT_TORCH = [
@@ -82,6 +86,7 @@ WITHOUT_TORCH = [
     "memory.exchanges",
     "memory.leaks",
     "past_texts.reading",
+    "edit_logs.reading",
     "verdicts.anytime",
     "verdicts.arms",
     "verdicts.evidence",
@@ -94,6 +99,7 @@ WITHOUT_TORCH = [
     "verdicts.survival",
     "verdicts.tokens",
     "verdicts.veto",
+    "replay.intervals",
     "schemas.requests",
     "simulation",
     "simulation.axes",

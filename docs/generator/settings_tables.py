@@ -19,6 +19,7 @@ from corll.cli import (
     keys,
     link,
     models,
+    replay,
     switch,
 )
 from corll.cli.learn_settings import LearnSettings
@@ -29,6 +30,7 @@ from sections import table
 SETTINGS: dict[str, type[Config]] = {
     "learn": LearnSettings,
     "draft": draft.DraftSettings,
+    "replay": replay.ReplaySettings,
     "export": export.ExportSettings,
     "experiment run": experiment.RunSettings,
     "experiment tune": experiment.TuneSettings,

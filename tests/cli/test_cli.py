@@ -47,6 +47,7 @@ from corll.cli.models import (
     RemoveModelSettings,
 )
 from corll.cli.remembering import MemoryFlags
+from corll.cli.replay import ReplayMemory, ReplaySettings
 from corll.cli.switch import SwitchModelSettings
 from corll.cli.trackers import open_tracker
 from corll.config import CoactiveConfig, Config, LoraConfig
@@ -69,6 +70,7 @@ assert not heavy, heavy
 FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "learn": (LearnSettings, FrameSettings, MemoryFlags, CoactiveConfig, LoraConfig),
     "draft": (DraftSettings, FrameSettings, MemoryFlags),
+    "replay": (ReplaySettings, ReplayMemory, CoactiveConfig, LoraConfig),
     "export": (ExportSettings,),
     "models": (),
     "models list": (ListModelsSettings,),
@@ -104,7 +106,7 @@ NOT_FLAGS = {
     *("coactive", "lora", "framed", "remembered", "prompts", "folder", "as_json"),
     *("task", "settings", "folders", "canary"),
     *("file", "key", "number", "learn", "model_name", "guards", "examples", "model_sampling"),
-    "weigh_edits",
+    *("weigh_edits", "log", "form"),
 }
 
 

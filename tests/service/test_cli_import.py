@@ -243,3 +243,31 @@ def test_no_service_no_key_no_file(
         run(file, "--base-url", "http://127.0.0.1:1")
     with pytest.raises(InputError, match="cannot be read"):
         run(tmp_path / "none.jsonl")
+
+
+def a_log(tmp_path: Path, *users: str) -> Path:
+    path = tmp_path / "trl.jsonl"
+    rows = [
+        {"prompt": "When?", "chosen": f"On Friday, {user}", "rejected": "Soon.", "user": user}
+        for user in users
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_edits_of_another_tool_s_log_come_with_their_drafts(
+    service: Service, tmp_path: Path
+) -> None:
+    run(a_log(tmp_path, "bo"), "--from", "trl")
+    item = {"prompt": "When?", "sent": "On Friday, bo", "draft": "Soon."}
+    assert service.bodies[0]["items"] == [item]
+
+
+def test_of_a_log_of_several_users_one_is_handed_over(service: Service, tmp_path: Path) -> None:
+    log = a_log(tmp_path, "bo", "al", "bo")
+    for flags in ([], ["--log-user", "eve"]):
+        with pytest.raises(InputError, match=r"has edits of 'bo', 'al'.*--log-user"):
+            run(log, "--from", "trl", *flags)
+    run(log, "--from", "trl", "--log-user", "bo")
+    (body,) = service.bodies
+    assert [item["sent"] for item in body["items"]] == ["On Friday, bo"] * 2

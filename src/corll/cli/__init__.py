@@ -26,6 +26,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "learn": Command("corll.cli.learn", "Draft, be edited, learn: by you or a simulated user."),
     "draft": Command("corll.cli.draft", "Print drafts for prompts, with or without an adapter."),
+    "replay": Command("corll.cli.replay", "Score your own log of edits: base, memory, learned."),
     "export": Command("corll.cli.export", "Write a run's preferences for other trainers."),
     "experiment": Command(
         "corll.cli.experiment", "The laboratory: run a grid, see how far it is, draw its figures."

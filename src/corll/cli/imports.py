@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import Field
 from rich.console import Console
@@ -21,6 +21,8 @@ from corll.cli.parsing import parse
 from corll.cli.settings import OptionalName, OptionalNumber
 from corll.client.calls import DEFAULT_BASE_URL
 from corll.config import Config
+from corll.edit_logs.logged import by_user
+from corll.edit_logs.reading import ToolForm, read_edits
 from corll.errors import ConfigError, InputError, TrainingError
 from corll.past_texts.reading import PastText, read_past_texts
 from corll.service.settings import ServiceSettings
@@ -52,7 +54,18 @@ class ImportSettings(Config):
 
     file: Positional[Path] = Field(
         description=".jsonl or .jsonl.gz (fields prompt, sent, perhaps draft, hint, sign_as), .csv "
-        "(a header with these names), or an mbox."
+        "(a header with these names), or an mbox; with --from, what that tool exports."
+    )
+    form: Annotated[
+        ToolForm | None,
+        arg(name="from", metavar=f"{{{','.join(get_args(ToolForm))}}}", help_behavior_hint=""),
+    ] = Field(
+        None,
+        description="The tool whose log of edits the file is: its drafts come with their edits.",
+    )
+    log_user: OptionalName = Field(
+        None,
+        description="With --from: whose edits, by the name in the log, where it has several users.",
     )
     me: Annotated[tuple[str, ...], arg(metavar="ADDRESS…")] = Field(
         (), description="The addresses that you sent from, for an mbox."
@@ -80,7 +93,7 @@ class ImportSettings(Config):
 
 def main(arguments: Sequence[str]) -> None:
     settings = parse(ImportSettings, arguments, command="import")
-    texts = read_past_texts(settings.file, me=settings.me)
+    texts = _texts(settings)
     texts = texts[-settings.latest :] if settings.latest else texts
     console = Console(highlight=False)
     with _client(settings) as client:
@@ -96,6 +109,24 @@ def main(arguments: Sequence[str]) -> None:
         raise TrainingError(f"The import failed: {done.error or 'the service does not say why'}")
     for line in summary(done):
         console.print(line, soft_wrap=True, markup=False)
+
+
+def _texts(settings: ImportSettings) -> list[PastText]:
+    """Return the texts that are handed over, the earliest first. *Raises*: InputError."""
+    if settings.form is None:
+        return read_past_texts(settings.file, me=settings.me)
+    users = by_user(read_edits(settings.file, settings.form))
+    if settings.log_user is None and len(users) == 1:
+        (edits,) = users.values()
+    else:
+        names = ", ".join(map(repr, users))
+        if settings.log_user not in users:
+            raise InputError(
+                f"{settings.file} has edits of {names}, and an import is of one user: say by "
+                "--log-user whose edits are handed over."
+            )
+        edits = users[settings.log_user]
+    return [PastText(edit.prompt, edit.sent, edit.draft) for edit in edits]
 
 
 def summary(done: Import) -> Iterator[str]:

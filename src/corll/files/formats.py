@@ -84,11 +84,16 @@ def read_preferences(path: str | Path) -> list[Preference]:
     *Raises*: InputError where the file cannot be read or is empty; RecordError for a bad line.
     """
     path = Path(path)
-    preferences = [
-        _from_openai(record) if "input" in record.fields else _from_trl(record)
-        for record in read_records(path)
-    ]
+    preferences = [preference_of(record) for record in read_records(path)]
     return _not_empty(path, preferences, "preferences")
+
+
+def preference_of(record: Record) -> Preference:
+    """Return the preference of a line in OpenAI's form, if it has an input, or else in TRL's.
+
+    *Raises*: RecordError.
+    """
+    return _from_openai(record) if "input" in record.fields else _from_trl(record)
 
 
 def read_records(path: str | Path) -> Iterator[Record]:
@@ -132,11 +137,16 @@ def to_openai(preference: Preference) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Record:
-    """A JSON object of a file, with its place in the file, which its errors name."""
+    """A JSON object of a file, with its place in the file, which its errors name.
+
+    `within` is where it stands inside a larger object, such as `scores[2].`, and begins the names
+    of its fields.
+    """
 
     path: object
     line: int
     fields: Mapping[str, Any]
+    within: str = ""
 
     @classmethod
     def parse(cls, path: Path, line: int, text: str) -> Record:
@@ -146,11 +156,17 @@ class Record:
         except (ValueError, RecursionError) as error:
             raise RecordError(path, line, f"not JSON ({error})") from error
         if not isinstance(fields, dict):
-            raise RecordError(path, line, f"a JSON object is expected, not {_kind(fields)}")
+            raise RecordError(path, line, f"a JSON object is expected, not {kind_of(fields)}")
         return cls(path, line, fields)
 
     def fail(self, field: str, problem: str) -> NoReturn:
-        raise RecordError(self.path, self.line, problem, field=field)
+        raise RecordError(self.path, self.line, problem, field=self.within + field)
+
+    def part(self, field: str, value: Any) -> Record:
+        """Return an object inside this one. *Raises*: RecordError where the value is no object."""
+        if not isinstance(value, dict):
+            self.fail(field, f"an object is expected, not {kind_of(value)}")
+        return Record(self.path, self.line, value, f"{self.within}{field}.")
 
     def get(self, field: str) -> Any:
         """Return the value at a dotted path, such as `input.messages`."""
@@ -165,8 +181,8 @@ class Record:
         """Return the text at a dotted path."""
         value = self.get(field)
         if not isinstance(value, str):
-            self.fail(field, f"a text is expected, not {_kind(value)}")
-        return _storable(self, field, value)
+            self.fail(field, f"a text is expected, not {kind_of(value)}")
+        return storable(self, field, value)
 
     def text_if_any(self, field: str) -> str | None:
         """Return the text of a field; None where it is not there or null."""
@@ -177,7 +193,7 @@ def _from_trl(record: Record) -> Preference:
     prompt = prompt_of(record, "prompt")
     told = record.fields.get(_TEMPLATE_KWARGS)
     if told and not isinstance(told, dict):
-        record.fail(_TEMPLATE_KWARGS, f"an object is expected, not {_kind(told)}")
+        record.fail(_TEMPLATE_KWARGS, f"an object is expected, not {kind_of(told)}")
     if told and isinstance(prompt, list):
         prompt = {"messages": prompt, "chat_template_kwargs": told}
     read = Record.text if isinstance(prompt, str) else _reply
@@ -206,17 +222,17 @@ def prompt_of(record: Record, field: str) -> Prompt:
     if isinstance(value, list):
         return _messages(record, field)
     if not isinstance(value, str):
-        record.fail(field, f"a text or a list of messages is expected, not {_kind(value)}")
+        record.fail(field, f"a text or a list of messages is expected, not {kind_of(value)}")
     if not value.strip():
         record.fail(field, "is empty")
-    return _storable(record, field, value)
+    return storable(record, field, value)
 
 
 def _messages(record: Record, field: str) -> list[dict[str, str]]:
     """Return a conversation whose last message is not the assistant's own."""
     value = record.get(field)
     if not isinstance(value, list) or not value:
-        record.fail(field, f"a list of messages is expected, not {_kind(value)}")
+        record.fail(field, f"a list of messages is expected, not {kind_of(value)}")
     messages = [_message(record, f"{field}[{i}]", item) for i, item in enumerate(value)]
     if messages[-1]["role"] == "assistant":
         record.fail(field, "the last message is the assistant's: there is nothing to answer")
@@ -225,25 +241,25 @@ def _messages(record: Record, field: str) -> list[dict[str, str]]:
 
 def _message(record: Record, field: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        record.fail(field, f"a message with role and content is expected, not {_kind(value)}")
+        record.fail(field, f"a message with role and content is expected, not {kind_of(value)}")
     # Null stands for "not there" in what other tools export (tool_calls, name).
     given = {key: item for key, item in value.items() if item is not None}
     keys = ["role", "content", *({"name"} & given.keys())]
     for key in keys:
         if not isinstance(given.get(key), str):
-            record.fail(f"{field}.{key}", f"a text is expected, not {_kind(given.get(key))}")
+            record.fail(f"{field}.{key}", f"a text is expected, not {kind_of(given.get(key))}")
     if unknown := sorted(set(given) - set(keys)):
         record.fail(
             f"{field}.{unknown[0]}", "is not supported; messages have role, content and name"
         )
-    return {key: _storable(record, f"{field}.{key}", given[key]) for key in keys}
+    return {key: storable(record, f"{field}.{key}", given[key]) for key in keys}
 
 
 def _reply(record: Record, field: str) -> str:
     """Return the text of a response that is given as a list of one assistant's message."""
     value = record.get(field)
     if not isinstance(value, list) or len(value) != 1:
-        found = f"{len(value)} messages" if isinstance(value, list) else _kind(value)
+        found = f"{len(value)} messages" if isinstance(value, list) else kind_of(value)
         record.fail(field, f"a list of one assistant's message is expected, not {found}")
     message = _message(record, f"{field}[0]", value[0])
     if message["role"] != "assistant":
@@ -251,7 +267,7 @@ def _reply(record: Record, field: str) -> str:
     return message["content"]
 
 
-def _storable(record: Record, field: str, text: str) -> str:
+def storable(record: Record, field: str, text: str) -> str:
     r"""Refuse half a surrogate pair (`\ud800`), which JSON can hold: it has no tokens."""
     try:
         text.encode("utf-8")
@@ -260,13 +276,13 @@ def _storable(record: Record, field: str, text: str) -> str:
     return text
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not blank, with their numbers; only a line feed ends a line."""
+def read_text(path: Path) -> str:
+    """Read a file of UTF-8, through gzip where its name ends so. *Raises*: InputError."""
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
             content = gzip.decompress(content)
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(
             f"{path} cannot be unpacked ({error}); is it a whole gzip file?"
@@ -277,7 +293,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         ) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    for number, line in enumerate(text.split("\n"), start=1):
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank, with their numbers; only a line feed ends a line."""
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             yield number, line
 
@@ -292,7 +312,8 @@ def _assistant(text: str) -> dict[str, str]:
     return {"role": "assistant", "content": text}
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what kind of JSON a value is, for messages."""
     names = {
         type(None): "nothing",
         str: "a text",

@@ -21,13 +21,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from corll.errors import RecordError, RunFolderError
 from corll.evaluation import Measures
 from corll.feedback import User, is_acceptance
 from corll.files import durable
 from corll.files.formats import to_trl
+from corll.files.locking import lock_folder
 from corll.records import Draft, Edit, Preference, Round
 from corll.text import clean_edit
 
@@ -49,7 +50,7 @@ class RunFolder:
         self._metrics = self.path / "metrics.jsonl"
         self._preferences = self.path / "preferences.jsonl"
         self._held_out = self.path / "held_out.jsonl"
-        self._lock = FileLock(self.path / ".lock")
+        self._lock: FileLock | None = None
 
     @classmethod
     def create(cls, path: str | Path, config: Mapping[str, Any]) -> Self:
@@ -132,7 +133,8 @@ class RunFolder:
             durable.write_lines(self._preferences, map(to_trl, preferences_of(self.edits)))
 
     def close(self) -> None:
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -143,17 +145,7 @@ class RunFolder:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Take the lock; give it back only where the block fails."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RunFolderError(
-                f"{self.path} is in use by another process; wait for it to end, or end it."
-            ) from error
-        except OSError as error:
-            raise RunFolderError(
-                f"{self.path} cannot be written: {error.strerror}. Choose another folder."
-            ) from error
+        self._lock = lock_folder(self.path)
         try:
             yield
         except BaseException:

@@ -1,0 +1,85 @@
+"""Tables of texts: CSV with a header, as spreadsheets write it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from corll.errors import InputError, RecordError
+from corll.files.formats import Record
+
+_DELIMITERS = ",;\t"
+
+
+def read_table(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
+    """Yield the rows under the header as records; an optional cell that is empty is not there.
+
+    The header has the `needed` names, in any order, and perhaps the `optional` ones. Other columns
+    mean nothing.
+    *Raises*: InputError where the file cannot be read; RecordError for a header or a row that does
+    not fit, by line and column.
+    """
+    text = _content(path)
+    rows = csv.reader(
+        io.StringIO(text, newline=""), delimiter=_delimiter(text, needed), strict=True
+    )
+    header: list[str] | None = None
+    while True:
+        line = rows.line_num + 1
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            raise RecordError(path, line, f"not CSV ({error})") from error
+        if row is None:
+            return
+        if not any(cell.strip() for cell in row):
+            continue
+        if header is None:
+            header = _header(path, line, row, needed, optional)
+            continue
+        if len(row) != len(header):
+            problem = f"{len(row)} cells, where the header has {len(header)}"
+            raise RecordError(path, line, f"{problem}; are texts with line ends in quotes?")
+        fields = dict(zip(header, row, strict=True))
+        given = {name: fields.get(name) or None for name in optional}
+        yield Record(path, line, {**fields, **given})
+
+
+def _header(
+    path: Path, line: int, row: list[str], needed: Sequence[str], optional: Sequence[str]
+) -> list[str]:
+    header = [_plain(cell) for cell in row]
+    if missing := [name for name in needed if name not in header]:
+        raise RecordError(path, line, "is missing from the header", field=missing[0])
+    if twice := [name for name in (*needed, *optional) if header.count(name) > 1]:
+        raise RecordError(path, line, "is in the header twice", field=twice[0])
+    return header
+
+
+def _delimiter(text: str, needed: Sequence[str]) -> str:
+    """Find what stands between the names of the header, on which spreadsheets do not agree."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    found = {}
+    for delimiter in _DELIMITERS:
+        names = {_plain(cell.strip().strip('"')) for cell in first.split(delimiter)}
+        found[delimiter] = len(names & set(needed))
+    # Of equals the first: a header that lacks a name is still told apart into its names.
+    return max(_DELIMITERS, key=lambda delimiter: found[delimiter])
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 (byte {error.start}); save it as CSV in UTF-8, or convert it, "
+            "for example with iconv."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
