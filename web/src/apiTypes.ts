@@ -104,7 +104,7 @@ export interface ChatChunk {
   created: number;
   /** The model's name as it was asked for. */
   model: string;
-  /** The fingerprint of the base model. */
+  /** The fingerprint of the base model, or `upstream:` and the name of a model. */
   system_fingerprint: string;
   /** One choice; none in a chunk of usage. */
   choices: ChatChunkChoice[];
@@ -136,7 +136,7 @@ export interface ChatCompletion {
   created: number;
   /** The model's name as it was asked for. */
   model: string;
-  /** The fingerprint of the base model. */
+  /** The fingerprint of the base model, or `upstream:` and the name of a model. */
   system_fingerprint: string;
   /** The choices, the best first. */
   choices: ChatChoice[];
@@ -388,6 +388,10 @@ export interface DraftFacts {
   leaks?: LeakedFact[];
   /** Which arm drafted: `base`, `memory` (behind past letters), `weights` (what was learned) or `both`; left out while blind, and where a model was named. */
   arm?: "base" | "memory" | "weights" | "both";
+  /** `upstream` where another service's model drafted; left out where our own did. */
+  drafted_by?: "upstream";
+  /** That model, by the upstream's name for it; left out where our own drafted. */
+  upstream_model?: string;
   /** True where chance decided who drafts; left out otherwise. */
   blind?: boolean;
 }
@@ -410,6 +414,8 @@ export interface DraftRecord {
   version: number | null;
   /** Which arm drafted: `base`, `memory`, `weights` or `both`; null where a model was named, and until a blind draft has its edit. */
   arm: "base" | "memory" | "weights" | "both" | null;
+  /** The model of another service that drafted; left out where our own did. */
+  upstream?: string;
   /** What stood before the prompt, in its order: ids of edits, of imported texts and of worked examples. */
   memory: string[];
   /** Whether chance decided who drafted. */
@@ -1101,7 +1107,7 @@ export interface TextChunk {
   created: number;
   /** The model's name as it was asked for. */
   model: string;
-  /** The fingerprint of the base model. */
+  /** The fingerprint of the base model, or `upstream:` and the name of a model. */
   system_fingerprint: string;
   /** One choice; none in a chunk of usage. */
   choices: TextChunkChoice[];
@@ -1133,7 +1139,7 @@ export interface TextCompletion {
   created: number;
   /** The model's name as it was asked for. */
   model: string;
-  /** The fingerprint of the base model. */
+  /** The fingerprint of the base model, or `upstream:` and the name of a model. */
   system_fingerprint: string;
   /** The choices, the best first. */
   choices: TextChoice[];
@@ -1225,7 +1231,11 @@ export interface TokenLogprob {
   bytes: number[] | null;
 }
 
-/** Tokens of the prompt and of the choices; candidates that are not shown cost nobody. */
+/**
+ * Tokens of the prompt and of the choices; candidates that are not shown cost nobody.
+ *
+ * Of an upstream they are all that it counted.
+ */
 export interface Usage {
   /** Tokens of the prompt. */
   prompt_tokens: number;

@@ -253,6 +253,9 @@ class DraftRecord(Answer):
         description="Which arm drafted: `base`, `memory`, `weights` or `both`; null where a model "
         "was named, and until a blind draft has its edit."
     )
+    upstream: str | SkipJsonSchema[None] = left_out(
+        "The model of another service that drafted; left out where our own did."
+    )
     memory: list[str] = Field(
         description="What stood before the prompt, in its order: ids of edits, of imported texts "
         "and of worked examples."

@@ -160,9 +160,9 @@ def _sent(drafter: Drafter, text: str, shown: Sample) -> str:
 
 
 def _shown(drafter: Drafter, draft: DraftRow, choice: int) -> Sample:
-    """Return the choice that was shown; without its ids where another base has drawn it."""
+    """Return the choice that was shown; without its ids where another model has drawn it."""
     shown = Sample.from_dict(draft.choice(choice))
-    own = drafts.holds_ids_of(drafter.fingerprint, draft.base_fingerprint)
+    own = drafts.holds_ids_of(drafter.fingerprint, draft)
     return shown if own else replace(shown, token_ids=())
 
 

@@ -15,6 +15,7 @@ from corll.config import AUTO, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 from corll.memory.choosing import MemoryChoice, MemorySettings
 from corll.schemas.states import ArmChoice
+from corll.service.upstream import OptionalSecret, check_address
 
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
@@ -173,6 +174,25 @@ class ServiceSettings(Config):
         "--memory, what was learned, or both; auto: a coin, blindly, finds out for each user which "
         "saves most.",
     )
+    upstream: OptionalText = Field(
+        None,
+        description="URL of an OpenAI-compatible API, up to its /v1: its model drafts what is "
+        "asked of `corll` as a chat, and the user's own model learns from the edits.",
+    )
+    upstream_model: OptionalText = Field(
+        None, description="The upstream's model, by the upstream's name for it."
+    )
+    upstream_key: OptionalSecret = Field(
+        None,
+        description="The upstream's key; better in CORLL_UPSTREAM_KEY, since other users of this "
+        "machine can read flags. It is never shown.",
+    )
+    upstream_timeout: float = Field(
+        120.0,
+        gt=0,
+        description="Seconds that the upstream has for a draft or, of a stream, for its next "
+        "piece; then the answer is 504.",
+    )
     max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
     max_import_mb: int = Field(32, ge=1, description="Largest body of an import of past texts.")
     max_adapter_mb: int = Field(
@@ -270,6 +290,11 @@ class ServiceSettings(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _has_upstream(self) -> Self:
+        check_address(self.upstream, self.upstream_model, self.upstream_key)
+        return self
+
     @property
     def longest_draft(self) -> int:
         """Most tokens of a draft whose request does not say how many. *Units*: tokens."""
@@ -295,7 +320,7 @@ class ServiceSettings(Config):
 
     def printable(self) -> dict[str, Any]:
         """Return the settings as plain data, without what is secret."""
-        fields = self.model_dump(mode="json", exclude={"admin_key"})
+        fields = self.model_dump(mode="json", exclude={"admin_key", "upstream_key"})
         if self.database is not None:
             from corll.service.store.urls import without_password
 

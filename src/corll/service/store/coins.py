@@ -22,13 +22,17 @@ _FIRST_TRIAL = "first_trial"
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """A trial that was decided, after so many drafts that the coin decided on."""
+    """A trial that was decided, after so many drafts that the coin decided on.
+
+    `upstream` is the model of another service that wrote these.
+    """
 
     user_id: str
     winner: Arm
     loser: Arm
     drafts: int
     decided_at: float
+    upstream: str | None = None
 
 
 def coin_of(db: Connection, user_id: str) -> Coin | None:
@@ -94,9 +98,13 @@ def trials_of(db: Connection, user_id: str) -> list[TrialRow]:
     return all_rows(db, TrialRow, query.order_by(trials.c.number))
 
 
-def prior_of(db: Connection) -> Prior:
-    """Return how often each arm won against each other, over all users."""
-    query = select(trials.c.winner, trials.c.loser, func.count())
+def prior_of(db: Connection, upstream: str | None = None) -> Prior:
+    """Return how often each arm won against each other, over all users.
+
+    That is by drafts of our own models, or of an upstream's: an arm is another thing there.
+    """
+    same = trials.c.upstream.is_(None) if upstream is None else trials.c.upstream == upstream
+    query = select(trials.c.winner, trials.c.loser, func.count()).where(same)
     rows = db.execute(query.group_by(trials.c.winner, trials.c.loser))
     return Prior({(winner, loser): count for winner, loser, count in rows})
 
