@@ -39,6 +39,7 @@ DRAFTING = """
     public_hosts store_by_default guards max_choices max_output_tokens log_texts temperature top_k
     top_p num_candidates selection beta allow_unfinished max_prompt_length max_completion_length
     memory memory_texts memory_tokens examples serving
+    upstream_memory upstream_candidates
 """
 LEARNING = """
     data_dir database model dtype device backend lora_r lora_alpha lora_dropout lora_target_modules
@@ -101,7 +102,12 @@ def read(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> R
         learn(settings.with_settings(coactive=distilling), behind=letters)
     serve_a_draft(settings, found)
     with scripted_upstream() as upstream:
-        asked = {"upstream": upstream.url, "upstream_model": "big-one", "upstream_key": "sk-1"}
+        asked: dict[str, Any] = {
+            "upstream": upstream.url,
+            "upstream_model": "big-one",
+            "upstream_key": "sk-1",
+        }
+        asked |= {"upstream_memory": True, "upstream_candidates": 2}
         serve_a_draft(settings.with_settings(**asked), found)
     return found
 

@@ -37,7 +37,8 @@ export interface ArmFigure {
 /**
  * Which arm drafts for a user, and what is known of it from drafts that a coin decided on.
  *
- * An arm is `base`, `memory` (behind past letters), `weights` (what was learned) or `both`.
+ * An arm is `base`, `memory` (behind past letters), `weights` (what was learned) or `both`. Where
+ * an upstream drafts, `base` is the bare upstream and `weights` its candidates, reranked.
  */
 export interface Arms {
   /** What was chosen; `auto` leaves it to the coin. */
@@ -302,6 +303,8 @@ export interface Consent {
   learn: boolean;
   /** Whether they may be used beyond this user. */
   share: boolean;
+  /** Whether past letters may go to another service's model, where that drafts. */
+  upstream: boolean;
 }
 
 /** The switches of consent; what is left out stays as it is. */
@@ -312,6 +315,8 @@ export interface ConsentRequest {
   learn?: boolean | null;
   /** Whether they may be used beyond this user. */
   share?: boolean | null;
+  /** Whether past letters may go to another service's model, where that drafts. */
+  upstream?: boolean | null;
   /** Share of drafts from the base, to measure the benefit. */
   holdback?: number | null;
   /** What drafts: the `base` alone, behind past letters (`memory`), what was learned (`weights`), `both`, or what a coin finds to save most (`auto`). */
@@ -344,6 +349,8 @@ export interface DecidedTrial {
   drafts: number;
   /** When that was, in seconds since 1970. */
   decided_at: number;
+  /** The model of another service that wrote these; left out where our own did. */
+  upstream?: string;
 }
 
 /** Something that is gone from now on. */
@@ -374,7 +381,7 @@ export interface DraftFacts {
   user: string;
   /** Whether the draft is kept; only then it can teach. */
   stored: boolean;
-  /** The number of the version that drafted, null for the reference; left out while blind. */
+  /** The number of the version that drafted, or chose among an upstream's drafts; null for the reference, and the bare upstream; left out while blind. */
   version?: number | null;
   /** True where the draft goes on with the assistant's last message: the draft, and with it its edit, is the whole text. Left out otherwise. */
   goes_on?: boolean;
@@ -1299,6 +1306,8 @@ export interface UserAndLearner {
   preferences_per_step: number;
   /** How the learner is. */
   learner: "off" | "starting" | "ready" | "down";
+  /** The model of another service before whose requests past letters stand, once the user agrees (`consent.upstream`); null where none do. */
+  sends_letters_to: string | null;
 }
 
 /** The users that a key may see. */

@@ -80,7 +80,8 @@ class DraftFacts(Answer):
     user: str = Field(description="The id of the user whom the draft is for.")
     stored: bool = Field(description="Whether the draft is kept; only then it can teach.")
     version: int | None = left_out(
-        "The number of the version that drafted, null for the reference; left out while blind."
+        "The number of the version that drafted, or chose among an upstream's drafts; null for the "
+        "reference, and the bare upstream; left out while blind."
     )
     goes_on: bool | SkipJsonSchema[None] = left_out(
         "True where the draft goes on with the assistant's last message: the draft, and with it "

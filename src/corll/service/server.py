@@ -35,7 +35,7 @@ from corll.service.logs import set_up_logging
 from corll.service.metrics import Metrics
 from corll.service.news import News
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, preferences, sign_ins
+from corll.service.store import accounts, coins, preferences, sign_ins
 from corll.service.store.database import PRIVATE_UMASK, Database, Writer
 from corll.service.upstream import is_in_the_clear
 from corll.service.versions.references import begin_unexamined
@@ -176,10 +176,11 @@ def _loaded(settings: ServiceSettings) -> Policy:
 
 
 def _upstream(settings: ServiceSettings, engine: Engine, database: Database) -> Upstream | None:
-    """Return what asks the upstream, where there is one.
+    """Return what asks the upstream, where there is one; what is known of arms is of who drafts.
 
     *Raises*: ConfigError where the base has no chat template, without which it could not learn.
     """
+    database.write(lambda db: coins.begin_all_anew_by(db, settings.upstream_model, now=time.time()))
     url, model, key = settings.upstream, settings.upstream_model, settings.upstream_key
     if url is None or model is None:
         return None

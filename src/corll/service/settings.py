@@ -193,6 +193,17 @@ class ServiceSettings(Config):
         description="Seconds that the upstream has for a draft or, of a stream, for its next "
         "piece; then the answer is 504.",
     )
+    upstream_memory: bool = Field(
+        False,
+        description="Whether letters of --memory stand before the upstream's requests, of users "
+        "who agreed to that (consent: upstream): these texts leave this machine.",
+    )
+    upstream_candidates: int = Field(
+        1,
+        ge=1,
+        description="Drafts of the upstream, of which the one is shown that the user's version "
+        "likes best (R_π): reranking, off-policy. Without a version it draws one.",
+    )
     max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
     max_import_mb: int = Field(32, ge=1, description="Largest body of an import of past texts.")
     max_adapter_mb: int = Field(
@@ -269,10 +280,12 @@ class ServiceSettings(Config):
 
     @model_validator(mode="after")
     def _draftable(self) -> Self:
-        if self.coactive.num_candidates > self.max_choices:
+        most = max(self.coactive.num_candidates, self.upstream_candidates)
+        if most > self.max_choices:
+            name = "num" if most == self.coactive.num_candidates else "upstream"
             raise ValueError(
-                f"num_candidates is {self.coactive.num_candidates}, more than max_choices "
-                f"({self.max_choices}) allows; raise that too"
+                f"{name}_candidates is {most}, more than max_choices ({self.max_choices}) allows; "
+                "raise that too"
             )
         return self
 
@@ -293,6 +306,11 @@ class ServiceSettings(Config):
     @model_validator(mode="after")
     def _has_upstream(self) -> Self:
         check_address(self.upstream, self.upstream_model, self.upstream_key)
+        switched_on = self.upstream_memory or self.upstream_candidates > 1
+        if self.upstream is None and switched_on:
+            raise ValueError("upstream_memory and upstream_candidates need an upstream; give one")
+        if self.upstream_memory and self.memory == "none":
+            raise ValueError("upstream_memory sends letters of memory, which is none; choose some")
         return self
 
     @property

@@ -28,7 +28,13 @@ from corll.service.api.frame_routes import check_frame
 from corll.service.api.model_routes import BASE, OWN, resolve_model
 from corll.service.api.replies import DONE, Reply, comment, event_stream, sse
 from corll.service.api.services import Services
-from corll.service.api.upstream_requests import goes_upstream, passed_on
+from corll.service.api.upstream_requests import (
+    goes_upstream,
+    passed_on,
+    recall_for,
+    reranking,
+    who_ranks,
+)
 from corll.service.arms import who_drafts
 from corll.service.drafting.requests import (
     Delta,
@@ -278,7 +284,9 @@ def _planned(
     body: CompletionRequest, serving: Serving, services: Services
 ) -> tuple[Serving, DraftRequest]:
     """Return who drafts, with what before the request, and what the engine is asked for."""
-    config = _config(body, services.settings.coactive)
+    asks_upstream = goes_upstream(body, services)
+    default = reranking(services.settings) if asks_upstream else services.settings.coactive
+    config = _config(body, default)
     check_frame(body.framing.frame, services.drafter)
     asked = body.stored_prompt
     prompt = services.drafter.settled(
@@ -324,8 +332,7 @@ def _chosen(
     settings = services.settings
     recall = Recall(settings, services.drafter.count_tokens)
     if goes_upstream(body, services):
-        bare = replace(serving, version=None, held_back=False, blind=False, reference=None)
-        return bare.by("base"), Recalled()
+        serving, recall = who_ranks(serving, settings), recall_for(body, services)
     with services.database.read() as db:
         if body.model == OWN:
             return who_drafts(

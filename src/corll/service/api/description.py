@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from corll.schemas.answers import ExportLine
 from corll.schemas.bodies import Answer
 from corll.schemas.completions import ChatChunk, TextChunk
 from corll.schemas.errors import Error
 from corll.schemas.events import EVENTS
+from corll.schemas.exports import ExportLine
 from corll.service.api.error_answers import ApiError, error_body
 from corll.service.api.examples import EXAMPLES
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeGuard
 
+from corll.config import CoactiveConfig
 from corll.schemas.completion_requests import ChatRequest, CompletionRequest
 from corll.service.api.error_answers import bad_request
 from corll.service.api.model_routes import OWN
 from corll.service.api.services import Services
+from corll.service.drafting.serving import Serving
+from corll.service.memory import Recall
+from corll.service.settings import ServiceSettings
 
 _PASSED_ON = (
     "temperature",
@@ -25,6 +30,35 @@ def goes_upstream(body: CompletionRequest, services: Services) -> TypeGuard[Chat
     """Say whether an upstream draws: chats of `corll`, where there is one."""
     has_one = services.upstream is not None
     return has_one and isinstance(body, ChatRequest) and body.model == OWN
+
+
+def who_ranks(serving: Serving, settings: ServiceSettings) -> Serving:
+    """Return for whom an upstream drafts; a version is a part of it only where it reranks."""
+    if settings.upstream_candidates > 1:
+        return serving
+    return replace(serving, version=None, held_back=False, blind=False, reference=None)
+
+
+def recall_for(body: ChatRequest, services: Services) -> Recall:
+    """Return what finds letters for a request to an upstream.
+
+    *Raises*: ApiError (400) for one that asks for letters which may not leave this machine.
+    """
+    settings = services.settings
+    if body.remembers not in (None, "none") and not settings.upstream_memory:
+        message = (
+            "An upstream drafts here, which is told no past letters; leave memory out, or ask for "
+            "--upstream-memory."
+        )
+        raise bad_request(message, param="memory")
+    return Recall.for_upstream(settings, services.drafter.count_tokens)
+
+
+def reranking(settings: ServiceSettings) -> CoactiveConfig:
+    """Return how many drafts an upstream draws, and that R_π chooses among them."""
+    return settings.coactive.with_settings(
+        num_candidates=settings.upstream_candidates, selection="implicit_reward"
+    )
 
 
 def passed_on(body: ChatRequest, services: Services) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Each user's coin, the trials between two arms that it decided, and the free evidence.
 
 All of it is of the weights that served. Where a user moves to another reference, or all do to
-another base, coin and evidence begin anew; decided trials stay as what they were.
+another base or another service's model, coin and evidence begin anew; decided trials stay as what
+they were.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from corll.service.store.rows import add_row, all_rows, select_rows
-from corll.service.store.schema import coins, free_evidence, trials, users
+from corll.service.store.schema import coins, drafts, free_evidence, trials, users
 from corll.verdicts.arms import Arm, Coin, Prior
 from corll.verdicts.evidence import Evidence
 
@@ -78,6 +79,17 @@ def begin_all_anew(db: Connection, *, now: float) -> None:
     """Forget what is known of all users' arms, since another base serves from now on."""
     for user_id in db.execute(select(users.c.id)).scalars().all():
         begin_anew(db, user_id, now=now)
+
+
+def begin_all_anew_by(db: Connection, upstream: str | None, *, now: float) -> None:
+    """Forget what is known of all users' arms where another model drafts than did last.
+
+    `upstream` names another service's model that drafts now, None our own.
+    """
+    of_arms = select(drafts.c.upstream).where(drafts.c.arm.is_not(None), drafts.c.source == "live")
+    last = db.execute(of_arms.order_by(drafts.c.number.desc()).limit(1)).first()
+    if last is not None and last.upstream != upstream:
+        begin_all_anew(db, now=now)
 
 
 def weigh_anew(db: Connection, user_id: str, *, now: float) -> None:
