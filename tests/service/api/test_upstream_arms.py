@@ -92,6 +92,18 @@ class TestMemory:
             assert "memory" not in remembering.draft(ASKED, user="ada", seed=1)["corll"]
             assert told(upstream) == [ASKED]
 
+    @pytest.mark.parametrize("asks", [{}, {"memory": "last"}, {"memory": "nearest"}])
+    @pytest.mark.parametrize("arm", ["auto", "memory", "both"])
+    def test_no_letter_goes_along_without_consent_whatever_is_asked_for(
+        self, upstream: ScriptedUpstream, remembering: RunningService, arm: str, asks: Any
+    ) -> None:
+        upstream.will(answers("Yes."))
+        consent(remembering, "gus", arm=arm)
+        if not remembering.get("users/gus/memory")["data"]:
+            send(remembering, "gus", "Tea?", "Gladly. Gus")
+        remembering.draft(ASKED, user="gus", **asks)
+        assert told(upstream) == [ASKED]
+
     def test_nobody_elses_letters_do(
         self, upstream: ScriptedUpstream, remembering: RunningService
     ) -> None:
