@@ -48,7 +48,13 @@ CALLS: list[tuple[Call[Any], type[BaseModel]]] = [
     ),
     (
         calls.update_consent(
-            store=True, learn=True, share=True, holdback=0.1, arm="auto", include_past=True
+            store=True,
+            learn=True,
+            share=True,
+            holdback=0.1,
+            arm="auto",
+            upstream=True,
+            include_past=True,
         ),
         requests.ConsentRequest,
     ),

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from corll.config import CoactiveConfig
 from corll.errors import ConfigError
 from corll.service.settings import ServiceSettings
+from corll.service.upstream import is_in_the_clear
 
 
 def test_a_variable_stands_for_each_flag() -> None:
@@ -159,3 +161,76 @@ def test_a_databases_password_is_not_printed(database: str, shown: str) -> None:
 def test_drafts_are_whole_by_default_in_the_service_alone() -> None:
     assert ServiceSettings().coactive.max_completion_length == 512
     assert CoactiveConfig().max_completion_length == 128
+
+
+UPSTREAM = {"upstream": "https://api.example.com/v1", "upstream_model": "big-one"}
+
+
+def test_an_upstreams_key_is_never_printed() -> None:
+    own = {f"CORLL_{name.upper()}": value for name, value in UPSTREAM.items()}
+    settings = ServiceSettings.from_environment({**own, "CORLL_UPSTREAM_KEY": "sk-hunter2"})
+    assert settings.upstream_key is not None
+    assert settings.upstream_key.get_secret_value() == "sk-hunter2"
+    assert "hunter2" not in json.dumps(settings.printable())
+    assert "hunter2" not in repr(settings)
+    command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
+    flags = ["--upstream", UPSTREAM["upstream"], "--upstream-model", "big-one"]
+    for more in (["--print-config"], ["--help"], ["--port", "none"]):
+        environment = {**os.environ, "CORLL_UPSTREAM_KEY": "sk-hunter2"}
+        done = subprocess.run(
+            [*command, *flags, "--upstream-key", "sk-hunter2", *more],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
+        assert "hunter2" not in done.stdout + done.stderr
+        assert "upstream" in done.stdout + done.stderr or "--port" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"upstream": "api.example.com/v1"}, "no URL"),
+        ({"upstream": "ftp://api.example.com/v1"}, "no URL"),
+        ({"upstream": "https://"}, "no URL"),
+        ({"upstream": "https://api.example.com:port/v1"}, "no URL"),
+        ({"upstream": "https://ann:hunter2@api.example.com/v1"}, "upstream_key"),
+        ({"upstream": "https://api.example.com/v1?key=hunter2"}, "upstream_key"),
+        ({"upstream": "https://api.example.com/v1/chat/completions"}, "ends in a route"),
+        ({"upstream_model": None}, "upstream_model"),
+        ({"upstream_model": ""}, "upstream_model"),
+        ({"upstream": None}, "say nothing without upstream"),
+        ({"upstream": None, "upstream_model": None, "upstream_memory": True}, "need an upstream"),
+        ({"upstream": None, "upstream_model": None, "upstream_candidates": 2}, "need an upstream"),
+        ({"upstream_memory": True, "memory": "none"}, "which is none"),
+        ({"upstream_candidates": 17}, "upstream_candidates is 17, more than max_choices"),
+        ({"upstream_candidates": 0}, "upstream_candidates"),
+        ({"upstream_key": "sk ünderground"}, "printable ASCII"),
+        ({"upstream_key": " sk-1"}, "printable ASCII"),
+        ({"upstream_timeout": 0}, "upstream_timeout"),
+    ],
+)
+def test_an_upstream_that_cannot_be_asked_is_refused(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as refused:
+        ServiceSettings(**{**UPSTREAM, **wrong})
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "in_the_clear"),
+    [
+        ("http://127.0.0.1:8000/v1", False),
+        ("http://localhost:8000/v1", False),
+        ("http://[::1]:8000/v1", False),
+        ("http://10.0.0.7:8000/v1", True),
+        ("http://vllm:8000/v1", True),
+        ("https://api.example.com/v1", False),
+    ],
+)
+def test_an_upstream_without_tls_can_be_read_along_beyond_this_machine(
+    url: str, in_the_clear: bool
+) -> None:
+    assert is_in_the_clear(ServiceSettings(**{**UPSTREAM, "upstream": url}).upstream or "") is (
+        in_the_clear
+    )

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from scripted_upstream import scripted_upstream
 from starlette.testclient import TestClient
 from teaching import add_edit
 from tyro.conf import Suppress
@@ -31,12 +32,14 @@ SERVER = """
     host port data_dir database model dtype device backend int8_drafts threads admin_key
     tls_certificate tls_key behind_proxy learn max_waiting max_branches max_adapters max_body_kb
     max_import_mb max_adapter_mb requests_per_minute log_level lora_r lora_alpha lora_dropout
-    lora_target_modules lora_seed memory_limit_gb yes enable_thinking model_sampling
+    lora_target_modules lora_seed memory_limit_gb yes enable_thinking model_sampling upstream
+    upstream_model upstream_key upstream_timeout
 """
 DRAFTING = """
     public_hosts store_by_default guards max_choices max_output_tokens log_texts temperature top_k
     top_p num_candidates selection beta allow_unfinished max_prompt_length max_completion_length
     memory memory_texts memory_tokens examples serving
+    upstream_memory upstream_candidates
 """
 LEARNING = """
     data_dir database model dtype device backend lora_r lora_alpha lora_dropout lora_target_modules
@@ -98,6 +101,14 @@ def read(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> R
         letters = learn(settings)
         learn(settings.with_settings(coactive=distilling), behind=letters)
     serve_a_draft(settings, found)
+    with scripted_upstream() as upstream:
+        asked: dict[str, Any] = {
+            "upstream": upstream.url,
+            "upstream_model": "big-one",
+            "upstream_key": "sk-1",
+        }
+        asked |= {"upstream_memory": True, "upstream_candidates": 2}
+        serve_a_draft(settings.with_settings(**asked), found)
     return found
 
 

@@ -37,7 +37,8 @@ export interface ArmFigure {
 /**
  * Which arm drafts for a user, and what is known of it from drafts that a coin decided on.
  *
- * An arm is `base`, `memory` (behind past letters), `weights` (what was learned) or `both`.
+ * An arm is `base`, `memory` (behind past letters), `weights` (what was learned) or `both`. Where
+ * an upstream drafts, `base` is the bare upstream and `weights` its candidates, reranked.
  */
 export interface Arms {
   /** What was chosen; `auto` leaves it to the coin. */
@@ -104,7 +105,7 @@ export interface ChatChunk {
   created: number;
   /** The model's name as it was asked for. */
   model: string;
-  /** The fingerprint of the base model. */
+  /** The fingerprint of the base model, or `upstream:` and the name of a model. */
   system_fingerprint: string;
   /** One choice; none in a chunk of usage. */
   choices: ChatChunkChoice[];
@@ -136,7 +137,7 @@ export interface ChatCompletion {
   created: number;
   /** The model's name as it was asked for. */
   model: string;
-  /** The fingerprint of the base model. */
+  /** The fingerprint of the base model, or `upstream:` and the name of a model. */
   system_fingerprint: string;
   /** The choices, the best first. */
   choices: ChatChoice[];
@@ -302,6 +303,8 @@ export interface Consent {
   learn: boolean;
   /** Whether they may be used beyond this user. */
   share: boolean;
+  /** Whether past letters may go to another service's model, where that drafts. */
+  upstream: boolean;
 }
 
 /** The switches of consent; what is left out stays as it is. */
@@ -312,6 +315,8 @@ export interface ConsentRequest {
   learn?: boolean | null;
   /** Whether they may be used beyond this user. */
   share?: boolean | null;
+  /** Whether past letters may go to another service's model, where that drafts. */
+  upstream?: boolean | null;
   /** Share of drafts from the base, to measure the benefit. */
   holdback?: number | null;
   /** What drafts: the `base` alone, behind past letters (`memory`), what was learned (`weights`), `both`, or what a coin finds to save most (`auto`). */
@@ -344,6 +349,8 @@ export interface DecidedTrial {
   drafts: number;
   /** When that was, in seconds since 1970. */
   decided_at: number;
+  /** The model of another service that wrote these; left out where our own did. */
+  upstream?: string;
 }
 
 /** Something that is gone from now on. */
@@ -374,7 +381,7 @@ export interface DraftFacts {
   user: string;
   /** Whether the draft is kept; only then it can teach. */
   stored: boolean;
-  /** The number of the version that drafted, null for the reference; left out while blind. */
+  /** The number of the version that drafted, or chose among an upstream's drafts; null for the reference, and the bare upstream; left out while blind. */
   version?: number | null;
   /** True where the draft goes on with the assistant's last message: the draft, and with it its edit, is the whole text. Left out otherwise. */
   goes_on?: boolean;
@@ -388,6 +395,10 @@ export interface DraftFacts {
   leaks?: LeakedFact[];
   /** Which arm drafted: `base`, `memory` (behind past letters), `weights` (what was learned) or `both`; left out while blind, and where a model was named. */
   arm?: "base" | "memory" | "weights" | "both";
+  /** `upstream` where another service's model drafted; left out where our own did. */
+  drafted_by?: "upstream";
+  /** That model, by the upstream's name for it; left out where our own drafted. */
+  upstream_model?: string;
   /** True where chance decided who drafts; left out otherwise. */
   blind?: boolean;
 }
@@ -410,6 +421,8 @@ export interface DraftRecord {
   version: number | null;
   /** Which arm drafted: `base`, `memory`, `weights` or `both`; null where a model was named, and until a blind draft has its edit. */
   arm: "base" | "memory" | "weights" | "both" | null;
+  /** The model of another service that drafted; left out where our own did. */
+  upstream?: string;
   /** What stood before the prompt, in its order: ids of edits, of imported texts and of worked examples. */
   memory: string[];
   /** Whether chance decided who drafted. */
@@ -1101,7 +1114,7 @@ export interface TextChunk {
   created: number;
   /** The model's name as it was asked for. */
   model: string;
-  /** The fingerprint of the base model. */
+  /** The fingerprint of the base model, or `upstream:` and the name of a model. */
   system_fingerprint: string;
   /** One choice; none in a chunk of usage. */
   choices: TextChunkChoice[];
@@ -1133,7 +1146,7 @@ export interface TextCompletion {
   created: number;
   /** The model's name as it was asked for. */
   model: string;
-  /** The fingerprint of the base model. */
+  /** The fingerprint of the base model, or `upstream:` and the name of a model. */
   system_fingerprint: string;
   /** The choices, the best first. */
   choices: TextChoice[];
@@ -1225,7 +1238,11 @@ export interface TokenLogprob {
   bytes: number[] | null;
 }
 
-/** Tokens of the prompt and of the choices; candidates that are not shown cost nobody. */
+/**
+ * Tokens of the prompt and of the choices; candidates that are not shown cost nobody.
+ *
+ * Of an upstream they are all that it counted.
+ */
 export interface Usage {
   /** Tokens of the prompt. */
   prompt_tokens: number;
@@ -1289,6 +1306,8 @@ export interface UserAndLearner {
   preferences_per_step: number;
   /** How the learner is. */
   learner: "off" | "starting" | "ready" | "down";
+  /** The model of another service before whose requests past letters stand, once the user agrees (`consent.upstream`); null where none do. */
+  sends_letters_to: string | null;
 }
 
 /** The users that a key may see. */

@@ -34,11 +34,17 @@ const SWITCHES: Switch[] = [
     on: "Your texts may be used for more than your own model. Nothing here does so yet.",
     off: "Your texts are used for your own model alone.",
   },
+  {
+    name: "upstream",
+    label: "Send past letters to another service",
+    on: "Letters you sent before go along with each request, to the other service whose model drafts here. They leave this machine.",
+    off: "The other service whose model drafts here gets your request alone, no past letters.",
+  },
 ];
 
 const MOST_HELD_BACK = 50;
 
-/** Those switches that are asked for, each with what it means as it stands. */
+/** Those switches that are asked for, each with what it means as it stands; the last one only where there is such a service. */
 export function consentForm(names: (keyof Consent)[]): HTMLElement {
   const rows = SWITCHES.filter(({ name }) => names.includes(name)).map(row);
   return el("div", { class: "consent" }, ...rows);
@@ -53,15 +59,17 @@ function row(about: Switch): HTMLElement {
     on: { change: () => void change({ [about.name]: box.checked }, () => render()) },
   });
   const meaning = el("p", { class: "hint", id: `means-${about.name}` });
+  const label = el("label", { for: box.id }, about.label);
+  const element = el("div", { class: "switch" }, box, el("div", {}, label, meaning));
   const render = (): void => {
     const now = user.value?.consent[about.name];
     box.disabled = now === undefined;
     box.checked = now ?? false;
     meaning.textContent = now === undefined ? "…" : now ? about.on : about.off;
+    element.hidden = about.name === "upstream" && !user.value?.sends_letters_to;
   };
   user.watch(render);
-  const label = el("label", { for: box.id }, about.label);
-  return el("div", { class: "switch" }, box, el("div", {}, label, meaning));
+  return element;
 }
 
 /** Which share of drafts the base writes, so that the benefit can be measured. */

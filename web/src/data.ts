@@ -20,7 +20,7 @@ export async function dataPage(main: HTMLElement, session: Session, outbox: Outb
       { class: "page" },
       el("h1", {}, "Your data"),
       el("h2", {}, "What you agree to"),
-      consentForm(["store", "learn", "share"]),
+      consentForm(["store", "learn", "share", "upstream"]),
       pastEdits(),
       armField(),
       holdbackField(),

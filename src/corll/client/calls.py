@@ -136,12 +136,13 @@ def update_consent(
     share: bool | None = None,
     holdback: float | None = None,
     arm: ArmChoice | None = None,
+    upstream: bool | None = None,
     include_past: bool | None = None,
     user: str | None = None,
 ) -> Call[User]:
     """Set the switches that are given; `include_past` lets edits made before be learned from."""
     body: dict[str, Any] = {"store": store, "learn": learn, "share": share}
-    body |= {"holdback": holdback, "arm": arm, "include_past": include_past}
+    body |= {"holdback": holdback, "arm": arm, "upstream": upstream, "include_past": include_past}
     return Call("put", f"{_user_path(user)}/consent", User, body)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, Literal, TypeVar
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from corll.frames import FrameName
@@ -162,6 +162,9 @@ class Consent(Answer):
     store: bool = Field(description="Whether drafts and edits may be kept.")
     learn: bool = Field(description="Whether edits may teach the user's adapter.")
     share: bool = Field(description="Whether they may be used beyond this user.")
+    upstream: bool = Field(
+        description="Whether past letters may go to another service's model, where that drafts."
+    )
 
 
 class User(Answer):
@@ -190,6 +193,10 @@ class UserAndLearner(User):
 
     preferences_per_step: int = Field(description="Preferences that make a step of the learner.")
     learner: LearnerState = Field(description="How the learner is.")
+    sends_letters_to: str | None = Field(
+        description="The model of another service before whose requests past letters stand, once "
+        "the user agrees (`consent.upstream`); null where none do."
+    )
 
 
 class Users(Listed[User]):
@@ -252,6 +259,9 @@ class DraftRecord(Answer):
     arm: Arm | None = Field(
         description="Which arm drafted: `base`, `memory`, `weights` or `both`; null where a model "
         "was named, and until a blind draft has its edit."
+    )
+    upstream: str | SkipJsonSchema[None] = left_out(
+        "The model of another service that drafted; left out where our own did."
     )
     memory: list[str] = Field(
         description="What stood before the prompt, in its order: ids of edits, of imported texts "
@@ -334,12 +344,16 @@ class DecidedTrial(Answer):
     loser: Arm = Field(description="The other one.")
     drafts: int = Field(description="The drafts that decided it.")
     decided_at: float = Field(description="When that was, in seconds since 1970.")
+    upstream: str | SkipJsonSchema[None] = left_out(
+        "The model of another service that wrote these; left out where our own did."
+    )
 
 
 class Arms(Answer):
     """Which arm drafts for a user, and what is known of it from drafts that a coin decided on.
 
-    An arm is `base`, `memory` (behind past letters), `weights` (what was learned) or `both`.
+    An arm is `base`, `memory` (behind past letters), `weights` (what was learned) or `both`. Where
+    an upstream drafts, `base` is the bare upstream and `weights` its candidates, reranked.
     """
 
     choice: ArmChoice = Field(description="What was chosen; `auto` leaves it to the coin.")
@@ -372,25 +386,3 @@ class LearningReport(Answer):
     edit_cost_held_back: CostFigure | None = Field(description="Of those that were held back.")
     benefit: Benefit | None = Field(description="The two sides of the blind measurement.")
     arms: Arms = Field(description="Which arm drafts, and how it compares with another.")
-
-
-class ExportLine(Answer):
-    """A line of an export: a record of the store, with its own fields beside `record`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    record: Literal[
-        "user",
-        "draft",
-        "edit",
-        "comparison",
-        "preference",
-        "import",
-        "import_item",
-        "coin",
-        "trial",
-        "start",
-        "lineage",
-        "version",
-        "audit",
-    ] = Field(description="What kind of record it is.")

@@ -49,7 +49,10 @@ class TextLogprobs(Answer):
 
 
 class Usage(Answer):
-    """Tokens of the prompt and of the choices; candidates that are not shown cost nobody."""
+    """Tokens of the prompt and of the choices; candidates that are not shown cost nobody.
+
+    Of an upstream they are all that it counted.
+    """
 
     prompt_tokens: int = Field(description="Tokens of the prompt.")
     completion_tokens: int = Field(description="Tokens of all choices.")
@@ -77,7 +80,8 @@ class DraftFacts(Answer):
     user: str = Field(description="The id of the user whom the draft is for.")
     stored: bool = Field(description="Whether the draft is kept; only then it can teach.")
     version: int | None = left_out(
-        "The number of the version that drafted, null for the reference; left out while blind."
+        "The number of the version that drafted, or chose among an upstream's drafts; null for the "
+        "reference, and the bare upstream; left out while blind."
     )
     goes_on: bool | SkipJsonSchema[None] = left_out(
         "True where the draft goes on with the assistant's last message: the draft, and with it "
@@ -102,6 +106,12 @@ class DraftFacts(Answer):
         "Which arm drafted: `base`, `memory` (behind past letters), `weights` (what was learned) "
         "or `both`; left out while blind, and where a model was named."
     )
+    drafted_by: Literal["upstream"] | SkipJsonSchema[None] = left_out(
+        "`upstream` where another service's model drafted; left out where our own did."
+    )
+    upstream_model: str | SkipJsonSchema[None] = left_out(
+        "That model, by the upstream's name for it; left out where our own drafted."
+    )
     blind: bool | SkipJsonSchema[None] = left_out(
         "True where chance decided who drafts; left out otherwise."
     )
@@ -114,7 +124,9 @@ class DraftHead(Answer):
     object: str = Field(description="What this is.")
     created: int = Field(description="When it was asked for, in seconds since 1970.")
     model: str = Field(description="The model's name as it was asked for.")
-    system_fingerprint: str = Field(description="The fingerprint of the base model.")
+    system_fingerprint: str = Field(
+        description="The fingerprint of the base model, or `upstream:` and the name of a model."
+    )
 
 
 class AssistantMessage(Answer):

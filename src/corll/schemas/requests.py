@@ -140,6 +140,10 @@ class ConsentRequest(RequestBody):
         "requests.",
     )
     share: bool | None = Field(None, description="Whether they may be used beyond this user.")
+    upstream: bool | None = Field(
+        None,
+        description="Whether past letters may go to another service's model, where that drafts.",
+    )
     holdback: float | None = Field(
         None, ge=0, le=0.5, description="Share of drafts from the base, to measure the benefit."
     )

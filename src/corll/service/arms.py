@@ -21,7 +21,7 @@ from corll.service.drafting.serving import Serving
 from corll.service.memory import Recall, Recalled
 from corll.service.settings import ServiceSettings
 from corll.service.store import coins
-from corll.service.store.accounts import User
+from corll.service.store.accounts import User, find_user
 from corll.service.store.coins import TrialRow
 from corll.service.store.drafts import DraftRow
 from corll.verdicts.arms import Chosen, Coin, Toss, arm_with, has_memory, has_weights, within
@@ -34,7 +34,21 @@ def choice_of(user: User, settings: ServiceSettings) -> ArmChoice:
 
 def coin_of(db: Connection, user: User, settings: ServiceSettings) -> Coin:
     """Return a user's coin."""
-    return _coin_of(db, user.id, letters=settings.memory != "none")
+    return _coin_of(db, user.id, first_coin(user, settings))
+
+
+def first_coin(user: User, settings: ServiceSettings) -> Coin:
+    """Return the coin that a user begins with.
+
+    Before an upstream, what is switched on serves and is tried against the bare upstream: its arms
+    are `base`, behind letters (`memory`), reranked by what was learned (`weights`), and `both`.
+    """
+    if settings.upstream is None:
+        return Coin.at_first(letters=settings.memory != "none")
+    memory = settings.upstream_memory and user.sends_letters
+    whole = arm_with(memory=memory, weights=settings.upstream_candidates > 1)
+    # Where nothing is switched on there is nothing to try, and no coin is tossed.
+    return Coin.at_first(letters=False) if whole == "base" else Coin.between(whole, "base")
 
 
 def choose_arm(
@@ -96,23 +110,40 @@ def who_drafts(
     return serving.by(arm, toss), recalled
 
 
-def settle(db: Connection, draft: DraftRow, cost: float, *, now: float) -> None:
-    """Tell the coin that decided on a draft what its edit cost, and keep what that decides."""
+def settle(
+    db: Connection,
+    draft: DraftRow,
+    cost: float,
+    *,
+    now: float,
+    settings: ServiceSettings | None = None,
+) -> None:
+    """Tell the coin that decided on a draft what its edit cost, and keep what that decides.
+
+    `settings` say which trial a user of an upstream begins with.
+    """
     if draft.arm is None or draft.share is None or draft.trial is None:
         return
-    coin = _coin_of(db, draft.user_id, letters=has_memory(draft.arm))
+    first = Coin.at_first(letters=has_memory(draft.arm))
+    if draft.upstream is not None:
+        user = find_user(db, draft.user_id)
+        if user is None or settings is None or settings.upstream_model != draft.upstream:
+            return
+        first = first_coin(user, settings)
+    coin = _coin_of(db, draft.user_id, first)
     toss = Toss(draft.arm, draft.share, draft.trial)
     if toss.trial != coin.trial:
         return
-    after, decision = coin.settled(toss, cost, coins.prior_of(db))
+    after, decision = coin.settled(toss, cost, coins.prior_of(db, draft.upstream))
     if decision is not None:
-        coins.add_trial(db, TrialRow(draft.user_id, *decision, decided_at=now))
+        trial = TrialRow(draft.user_id, *decision, decided_at=now, upstream=draft.upstream)
+        coins.add_trial(db, trial)
     coins.keep_coin(db, draft.user_id, after, now=now)
 
 
-def _coin_of(db: Connection, user_id: str, *, letters: bool) -> Coin:
-    """Return a user's coin; `letters`: whether a new one tries past letters."""
+def _coin_of(db: Connection, user_id: str, first: Coin) -> Coin:
+    """Return a user's coin; one that was not used yet is `first`."""
     known = coins.coin_of(db, user_id)
     if known is not None:
         return known
-    return replace(Coin.at_first(letters=letters), trial=coins.first_trial(db, user_id))
+    return replace(first, trial=coins.first_trial(db, user_id))

@@ -19,6 +19,7 @@ from corll.schemas.states import FeedbackState, PreferenceState, VersionState
 from corll.service.arms import settle
 from corll.service.drafting.requests import Drafter
 from corll.service.prompts import as_prompt
+from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
 from corll.service.store.accounts import User
 from corll.service.store.comparisons import ComparisonRow
@@ -160,18 +161,24 @@ def _sent(drafter: Drafter, text: str, shown: Sample) -> str:
 
 
 def _shown(drafter: Drafter, draft: DraftRow, choice: int) -> Sample:
-    """Return the choice that was shown; without its ids where another base has drawn it."""
+    """Return the choice that was shown; without its ids where another model has drawn it."""
     shown = Sample.from_dict(draft.choice(choice))
-    own = drafts.holds_ids_of(drafter.fingerprint, draft.base_fingerprint)
+    own = drafts.holds_ids_of(drafter.fingerprint, draft)
     return shown if own else replace(shown, token_ids=())
 
 
 def record_edit(
-    db: Connection, edit: JudgedEdit, *, idempotency_key: str | None = None, now: float
+    db: Connection,
+    edit: JudgedEdit,
+    *,
+    idempotency_key: str | None = None,
+    now: float,
+    settings: ServiceSettings | None = None,
 ) -> EditAnswer:
     """Keep an edit of a draft that the store holds; the same edit twice is one.
 
-    The first edit of a draft tells the coin that decided who drafts what it cost.
+    The first edit of a draft tells the coin that decided who drafts what it cost; of an upstream's
+    drafts that takes the service's `settings`.
     *Raises*: IdempotencyError where the key came with another edit before.
     """
     row, is_new, is_first = drafts.record_edit(
@@ -188,7 +195,7 @@ def record_edit(
         now=now,
     )
     if is_first:
-        settle(db, edit.draft, edit.edit_cost, now=now)
+        settle(db, edit.draft, edit.edit_cost, now=now, settings=settings)
     return EditAnswer(row, progress_of_edit(db, row), is_new)
 
 

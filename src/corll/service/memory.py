@@ -43,10 +43,29 @@ class Recalled:
 
 
 class Recall:
-    """Finds what stands before requests, by the settings of the service."""
+    """Finds what stands before requests, by the settings of the service.
 
-    def __init__(self, settings: ServiceSettings, count_tokens: Callable[[str], int]) -> None:
-        self._settings, self._count_tokens = settings, count_tokens
+    `remembers` says of whom anything may stand there.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        count_tokens: Callable[[str], int],
+        *,
+        remembers: Callable[[User], bool] = lambda user: user.is_remembered,
+    ) -> None:
+        self._settings, self._count_tokens, self._remembers = settings, count_tokens, remembers
+
+    @classmethod
+    def for_upstream(cls, settings: ServiceSettings, count_tokens: Callable[[str], int]) -> Recall:
+        """Return what finds letters for an upstream: of users who let them leave this machine.
+
+        Worked examples are for small models, and stand before none of its requests.
+        """
+        memory = settings.memory if settings.upstream_memory else "none"
+        own = settings.model_copy(update={"memory": memory, "examples": False})
+        return cls(own, count_tokens, remembers=lambda user: user.sends_letters)
 
     def before(
         self,
@@ -63,7 +82,7 @@ class Recall:
         for a choice whose model is not installed.
         """
         choice = self._settings.memory if choice is None else choice
-        if user is None or not user.is_remembered or choice == "none" or not is_single(prompt):
+        if user is None or not self._remembers(user) or choice == "none" or not is_single(prompt):
             return Recalled(self._examples(framing))
         most = self._settings.memory_texts
         read = max(_MOST_READ[choice], 2 * most)

@@ -84,6 +84,7 @@ class Metrics:
         """Count an edit that was committed."""
         self._edits.labels(edit.state).inc()
         by = "held_back" if draft.held_back else "version" if draft.version_id else "base"
+        by = "upstream" if draft.upstream and not draft.held_back else by
         self._cost.labels(by).observe(edit.edit_cost)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 
@@ -28,13 +29,15 @@ from corll.service.api.sign_in_routes import link_path
 from corll.service.base_choice import keep_base, only_server, with_base_named
 from corll.service.base_model import load_base, with_models_sampling
 from corll.service.drafting.engine import Engine
+from corll.service.drafting.upstream import Upstream
 from corll.service.learning.supervisor import Supervisor
 from corll.service.logs import set_up_logging
 from corll.service.metrics import Metrics
 from corll.service.news import News
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, preferences, sign_ins
+from corll.service.store import accounts, coins, preferences, sign_ins
 from corll.service.store.database import PRIVATE_UMASK, Database, Writer
+from corll.service.upstream import is_in_the_clear
 from corll.service.versions.references import begin_unexamined
 
 log = logging.getLogger(__name__)
@@ -65,6 +68,8 @@ def serve(
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         address = f"{scheme}://{shown}:{port}"
+        if settings.upstream is not None:
+            say(f"{settings.upstream_model} at {settings.upstream} drafts chats of corll")
         say(f"corll serves {app.state.services.settings.model} at {address}/v1 (stop with Ctrl-C)")
         say(f"Write at {address}{_sign_in_path(app.state.services)}")
         say("(the link signs your browser in, once; `corll link` makes another)")
@@ -145,15 +150,18 @@ def running_app(
             threads=GivingThreads.of(settings.threads).settle,
             needs_memory=learner_of(settings.coactive).needs_memory,
         )
-        news.serve_by(engine)
+        upstream = _upstream(settings, engine, database)
+        if upstream is None:
+            news.serve_by(engine)
+        else:
+            stack.callback(upstream.close, _FINISH_WITHIN_S)
         stack.callback(supervisor.stop)
         stack.callback(engine.close, _FINISH_WITHIN_S)
         supervisor.start()
         metrics = Metrics()
-        _watch(metrics, engine, database, supervisor)
-        yield create_app(
-            Services(settings, database, writer, engine, supervisor, metrics, events=news)
-        )
+        _watch(metrics, engine, upstream, database, supervisor)
+        services = Services(settings, database, writer, engine, supervisor, metrics)
+        yield create_app(replace(services, events=news, upstream=upstream))
 
 
 def _loaded(settings: ServiceSettings) -> Policy:
@@ -165,6 +173,32 @@ def _loaded(settings: ServiceSettings) -> Policy:
     """
     with ThreadPoolExecutor(1) as loader:
         return loader.submit(partial(load_base, settings, drafts=True)).result()
+
+
+def _upstream(settings: ServiceSettings, engine: Engine, database: Database) -> Upstream | None:
+    """Return what asks the upstream, where there is one; what is known of arms is of who drafts.
+
+    *Raises*: ConfigError where the base has no chat template, without which it could not learn.
+    """
+    database.write(lambda db: coins.begin_all_anew_by(db, settings.upstream_model, now=time.time()))
+    url, model, key = settings.upstream, settings.upstream_model, settings.upstream_key
+    if url is None or model is None:
+        return None
+    if not engine.has_chat_template:
+        raise ConfigError(
+            f"An upstream answers conversations, and {engine.model} has no chat template to learn "
+            "from these: choose another --model, or leave out --upstream."
+        )
+    if is_in_the_clear(url):
+        log.warning("the upstream is asked without TLS: key and texts can be read on the way")
+    return Upstream(
+        engine,
+        url=url,
+        model=model,
+        key=None if key is None else key.get_secret_value(),
+        timeout=settings.upstream_timeout,
+        max_waiting=settings.max_waiting,
+    )
 
 
 def _uvicorn_config(settings: ServiceSettings, app: FastAPI) -> uvicorn.Config:
@@ -230,7 +264,13 @@ def _begin_unexamined(database: Database, base: Policy) -> None:
         log.warning("%s: the start that was asked for is %s", start.user_id, start.state)
 
 
-def _watch(metrics: Metrics, engine: Engine, database: Database, supervisor: Supervisor) -> None:
+def _watch(
+    metrics: Metrics,
+    engine: Engine,
+    upstream: Upstream | None,
+    database: Database,
+    supervisor: Supervisor,
+) -> None:
     def waiting() -> list[preferences.Waiting]:
         with database.read() as db:
             return preferences.users_with_waiting(db)
@@ -239,7 +279,7 @@ def _watch(metrics: Metrics, engine: Engine, database: Database, supervisor: Sup
         return max((time.time() - row.oldest for row in waiting()), default=0.0)
 
     metrics.watch(
-        under_way=lambda: engine.under_way,
+        under_way=lambda: engine.under_way + (0 if upstream is None else upstream.under_way),
         waiting=lambda: sum(count for _, count, _ in waiting()),
         lag=lag,
         learner=lambda: supervisor.state,

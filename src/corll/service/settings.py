@@ -15,6 +15,7 @@ from corll.config import AUTO, CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 from corll.memory.choosing import MemoryChoice, MemorySettings
 from corll.schemas.states import ArmChoice
+from corll.service.upstream import OptionalSecret, check_address
 
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
@@ -173,6 +174,36 @@ class ServiceSettings(Config):
         "--memory, what was learned, or both; auto: a coin, blindly, finds out for each user which "
         "saves most.",
     )
+    upstream: OptionalText = Field(
+        None,
+        description="URL of an OpenAI-compatible API, up to its /v1: its model drafts what is "
+        "asked of `corll` as a chat, and the user's own model learns from the edits.",
+    )
+    upstream_model: OptionalText = Field(
+        None, description="The upstream's model, by the upstream's name for it."
+    )
+    upstream_key: OptionalSecret = Field(
+        None,
+        description="The upstream's key; better in CORLL_UPSTREAM_KEY, since other users of this "
+        "machine can read flags. It is never shown.",
+    )
+    upstream_timeout: float = Field(
+        120.0,
+        gt=0,
+        description="Seconds that the upstream has for a draft or, of a stream, for its next "
+        "piece; then the answer is 504.",
+    )
+    upstream_memory: bool = Field(
+        False,
+        description="Whether letters of --memory stand before the upstream's requests, of users "
+        "who agreed to that (consent: upstream): these texts leave this machine.",
+    )
+    upstream_candidates: int = Field(
+        1,
+        ge=1,
+        description="Drafts of the upstream, of which the one is shown that the user's version "
+        "likes best (R_π): reranking, off-policy. Without a version it draws one.",
+    )
     max_body_kb: int = Field(2048, ge=16, description="Largest body of a request.")
     max_import_mb: int = Field(32, ge=1, description="Largest body of an import of past texts.")
     max_adapter_mb: int = Field(
@@ -249,10 +280,12 @@ class ServiceSettings(Config):
 
     @model_validator(mode="after")
     def _draftable(self) -> Self:
-        if self.coactive.num_candidates > self.max_choices:
+        most = max(self.coactive.num_candidates, self.upstream_candidates)
+        if most > self.max_choices:
+            name = "num" if most == self.coactive.num_candidates else "upstream"
             raise ValueError(
-                f"num_candidates is {self.coactive.num_candidates}, more than max_choices "
-                f"({self.max_choices}) allows; raise that too"
+                f"{name}_candidates is {most}, more than max_choices ({self.max_choices}) allows; "
+                "raise that too"
             )
         return self
 
@@ -268,6 +301,16 @@ class ServiceSettings(Config):
                 "learner='distil' learns from what stands before a request, and nothing does: set "
                 "memory to last or nearest, or choose another learner"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_upstream(self) -> Self:
+        check_address(self.upstream, self.upstream_model, self.upstream_key)
+        switched_on = self.upstream_memory or self.upstream_candidates > 1
+        if self.upstream is None and switched_on:
+            raise ValueError("upstream_memory and upstream_candidates need an upstream; give one")
+        if self.upstream_memory and self.memory == "none":
+            raise ValueError("upstream_memory sends letters of memory, which is none; choose some")
         return self
 
     @property
@@ -295,7 +338,7 @@ class ServiceSettings(Config):
 
     def printable(self) -> dict[str, Any]:
         """Return the settings as plain data, without what is secret."""
-        fields = self.model_dump(mode="json", exclude={"admin_key"})
+        fields = self.model_dump(mode="json", exclude={"admin_key", "upstream_key"})
         if self.database is not None:
             from corll.service.store.urls import without_password
 

@@ -28,6 +28,13 @@ from corll.service.api.frame_routes import check_frame
 from corll.service.api.model_routes import BASE, OWN, resolve_model
 from corll.service.api.replies import DONE, Reply, comment, event_stream, sse
 from corll.service.api.services import Services
+from corll.service.api.upstream_requests import (
+    goes_upstream,
+    passed_on,
+    recall_for,
+    reranking,
+    who_ranks,
+)
 from corll.service.arms import who_drafts
 from corll.service.drafting.requests import (
     Delta,
@@ -90,7 +97,7 @@ class _DraftUnderWay:
             new_id(_PREFIXES[body.kind]),
             body.model,
             int(self.started),
-            services.drafter.fingerprint,
+            self._fingerprint,
         )
         self.events: asyncio.Queue[DraftEvent] = asyncio.Queue()
         self.job: DraftJob
@@ -110,8 +117,18 @@ class _DraftUnderWay:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(draft.events.put_nowait, event)
 
-        draft.job = await run_in_threadpool(services.drafter.submit, request, on_event)
+        upstream = services.upstream if request.passed_on is not None else None
+        submit = (upstream or services.drafter).submit
+        draft.job = await run_in_threadpool(submit, request, on_event)
         return draft
+
+    @property
+    def _fingerprint(self) -> str:
+        """What is known of the weights that draft: of an upstream's, their name."""
+        upstream = self.services.upstream
+        if upstream is None or self.request.passed_on is None:
+            return self.services.drafter.fingerprint
+        return f"upstream:{upstream.model}"
 
     async def whole(self, request: Request) -> ChatCompletion | TextCompletion:
         """Return the reply in one piece, once all of it is drawn and committed."""
@@ -136,6 +153,7 @@ class _DraftUnderWay:
                 elif isinstance(event, Progress):
                     yield comment(f"{event.done}/{event.total}")
                 elif isinstance(event, Failed):
+                    await asyncio.shield(self._keep_half(event))
                     raise event.error
                 else:
                     drawn = event
@@ -175,6 +193,7 @@ class _DraftUnderWay:
             while True:
                 event = await self.events.get()
                 if isinstance(event, Failed):
+                    await self._keep_half(event)
                     return
                 if isinstance(event, Drawn):
                     await self._keep(replace(event, cancelled=True))
@@ -183,6 +202,11 @@ class _DraftUnderWay:
         task = asyncio.get_running_loop().create_task(keep_what_there_is())
         _abandoned.add(task)
         task.add_done_callback(_abandoned.discard)
+
+    async def _keep_half(self, event: Failed) -> None:
+        """Keep what was told of a draft that has no end, as one that was cut off."""
+        if event.drawn is not None:
+            await self._keep(replace(event.drawn, cancelled=True))
 
     async def _keep(self, drawn: Drawn) -> None:
         """Commit the draft: to the store, or for a day to memory where it is not to be stored.
@@ -231,6 +255,8 @@ class _DraftUnderWay:
             "looped": list(drawn.looped),
             "memory": list(drawn.memory),
             "leaks": _leaks(drawn),
+            "drafted_by": "upstream" if drawn.upstream else None,
+            "upstream_model": drawn.upstream,
         }
         return {name: value for name, value in told.items() if value}
 
@@ -258,7 +284,9 @@ def _planned(
     body: CompletionRequest, serving: Serving, services: Services
 ) -> tuple[Serving, DraftRequest]:
     """Return who drafts, with what before the request, and what the engine is asked for."""
-    config = _config(body, services.settings.coactive)
+    asks_upstream = goes_upstream(body, services)
+    default = reranking(services.settings) if asks_upstream else services.settings.coactive
+    config = _config(body, default)
     check_frame(body.framing.frame, services.drafter)
     asked = body.stored_prompt
     prompt = services.drafter.settled(
@@ -289,6 +317,7 @@ def _planned(
         guarded=services.settings.guards and body.seed is None,
         memory=recalled.memory,
         own=recalled.own,
+        passed_on=passed_on(body, services) if goes_upstream(body, services) else None,
     )
 
 
@@ -302,6 +331,8 @@ def _chosen(
     """
     settings = services.settings
     recall = Recall(settings, services.drafter.count_tokens)
+    if goes_upstream(body, services):
+        serving, recall = who_ranks(serving, settings), recall_for(body, services)
     with services.database.read() as db:
         if body.model == OWN:
             return who_drafts(

@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from corll.schemas.answers import ExportLine
 from corll.schemas.bodies import Answer
 from corll.schemas.completions import ChatChunk, TextChunk
 from corll.schemas.errors import Error
 from corll.schemas.events import EVENTS
+from corll.schemas.exports import ExportLine
 from corll.service.api.error_answers import ApiError, error_body
 from corll.service.api.examples import EXAMPLES
 
@@ -27,13 +27,16 @@ _FAILURES = {
     413: ("The body is too large.", "body_too_large"),
     429: ("Asked too often, or too many drafts wait already.", "rate_limit_exceeded"),
     500: ("The server failed; its log has the request's id.", "internal_error"),
+    502: ("The upstream is down, or did not answer as it should.", "upstream_failed"),
     503: ("Drafting or the store is down; nothing was stored.", "store_unavailable"),
+    504: ("The upstream took too long.", "upstream_timeout"),
 }
 """What each status says, with the code that comes oftenest."""
 
 _RETRY_AFTER = {"description": "In so many seconds.", "schema": {"type": "integer"}}
 _NAMES_A_DRAFT = frozenset({"/v1/edits", "/v1/comparisons"})
 _NAMES_A_MODEL = frozenset({"/v1/chat/completions", "/v1/completions"})
+_OF_AN_UPSTREAM = "/v1/chat/completions"
 _REF = "#/components/schemas/{model}"
 
 _STREAMS: Mapping[tuple[str, str], Mapping[str | None, type[Answer]]] = {
@@ -119,6 +122,8 @@ def _statuses(path: str, operation: dict[str, Any]) -> list[int]:
         found.append(404)
     if path in _NAMES_A_DRAFT:
         found.append(409)
+    if path == _OF_AN_UPSTREAM:
+        found += [502, 504]
     return sorted(found)
 
 

@@ -104,6 +104,7 @@ def _about(draft: DraftRow, edits: list[EditRow], numbers: dict[str, int]) -> Dr
         status=draft.status,
         source=draft.source,
         edits=[_edit_record(edit) for edit in edits],
+        **({"upstream": draft.upstream} if draft.upstream else {}),
     )
 
 

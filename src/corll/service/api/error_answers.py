@@ -23,6 +23,7 @@ from corll.errors import (
 from corll.schemas.errors import Error, ErrorDetail
 from corll.service.drafting.requests import EngineBusyError
 from corll.service.feedback import ConsentRequiredError, FieldError
+from corll.service.upstream import UpstreamError
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,9 @@ def translated(error: Exception) -> ApiError:
     if isinstance(error, EngineBusyError):
         headers = {"retry-after": str(error.retry_after)}
         return ApiError(429, "engine_overloaded", str(error), headers=headers)
+    if isinstance(error, UpstreamError):
+        after = {} if error.retry_after is None else {"retry-after": error.retry_after}
+        return ApiError(error.status, error.code, str(error), headers=after, retry=error.retry)
     for kind, status, code in _TABLE:
         if isinstance(error, kind):
             field = error.field if isinstance(error, FieldError) else None

@@ -47,7 +47,9 @@ async def create_edit(body: EditRequest, caller: CurrentCaller) -> Edit:
     def record(db: Connection) -> EditAnswer:
         found.keep(db)
         key = body.idempotency_key
-        return feedback.record_edit(db, edit, idempotency_key=key, now=time.time())
+        return feedback.record_edit(
+            db, edit, idempotency_key=key, now=time.time(), settings=services.settings
+        )
 
     recorded = await services.write(record)
     if recorded.is_new:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from corll.schemas.states import LearnerState
-from corll.service.drafting.requests import Drafter
+from corll.service.drafting.requests import Drafter, DraftEvent, DraftJob, DraftRequest
 from corll.service.event_hub import EventHub
 from corll.service.settings import ServiceSettings
 from corll.service.store.database import Database, Writer
@@ -40,6 +40,17 @@ class BackgroundLearner(Protocol):
 
     def wake(self) -> None:
         """Say that there is something new in the store."""
+        ...
+
+
+class UpstreamDrafter(Protocol):
+    """Another service's model that drafts, as the API sees it."""
+
+    model: str
+    """The upstream's name for it."""
+
+    def submit(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> DraftJob:
+        """Ask it. *Raises*: EngineBusyError."""
         ...
 
 
@@ -95,6 +106,7 @@ class Services:
     metrics: Any
     in_memory: DraftsInMemory = field(default_factory=DraftsInMemory)
     events: EventHub = field(default_factory=EventHub)
+    upstream: UpstreamDrafter | None = None
 
     async def read(self, query: Callable[[Connection], Result]) -> Result:
         """Run a query beside the event loop."""

@@ -59,6 +59,7 @@ async def retrieve_user(user_id: str, caller: CurrentCaller) -> schemas.UserAndL
         **dict(about),
         preferences_per_step=settings.coactive.preferences_per_step,
         learner=caller.services.learner.state,
+        sends_letters_to=settings.upstream_model if settings.upstream_memory else None,
     )
 
 
@@ -69,6 +70,7 @@ async def put_consent(user_id: str, body: ConsentRequest, caller: CurrentCaller)
     A backend, or an admin, may say what a user agrees to before the user's first draft.
     """
     user = await caller.user_in_path(user_id, create=True)
+    settings = caller.services.settings
 
     def change(db: Connection) -> Any:
         changed = accounts.set_consent(
@@ -79,11 +81,14 @@ async def put_consent(user_id: str, body: ConsentRequest, caller: CurrentCaller)
             share=body.share,
             holdback=body.holdback,
             arm=body.arm,
+            upstream=body.upstream,
             include_past=body.include_past,
             actor=caller.actor,
             now=time.time(),
         )
-        return _about(db, changed, caller.services.settings)
+        if settings.upstream is not None and changed.upstream != user.upstream:
+            coins.begin_anew(db, user.id, now=time.time())  # other arms are to be had from now on
+        return _about(db, changed, settings)
 
     answer: schemas.User = await caller.services.write(change)
     caller.services.learner.wake()
@@ -141,7 +146,9 @@ def _about(db: Connection, user: User, settings: ServiceSettings) -> schemas.Use
         id=user.id,
         object="user",
         name=user.name,
-        consent=schemas.Consent(store=user.store, learn=user.learn, share=user.share),
+        consent=schemas.Consent(
+            store=user.store, learn=user.learn, share=user.share, upstream=user.upstream
+        ),
         holdback=user.holdback,
         arm=choice_of(user, settings),
         waiting=preferences.count_waiting(db, user.id),
@@ -219,7 +226,11 @@ def _arms(
         ),
         decided=[
             schemas.DecidedTrial(
-                winner=row.winner, loser=row.loser, drafts=row.drafts, decided_at=row.decided_at
+                winner=row.winner,
+                loser=row.loser,
+                drafts=row.drafts,
+                decided_at=row.decided_at,
+                **({} if row.upstream is None else {"upstream": row.upstream}),
             )
             for row in coins.trials_of(db, user.id)
         ],

@@ -12,14 +12,15 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from corll.compute.kept_prefixes import KeptPrefixes
-from corll.errors import AdapterError, CorllError, InputError
+from corll.errors import CorllError, InputError
 from corll.policy import Policy
 from corll.records import Prompt, Sample
+from corll.service.drafting.errands import Errand, Scoring, Trial
 from corll.service.drafting.requests import (
     MOST_REDRAWS,
     DraftEvent,
@@ -69,28 +70,6 @@ class AdaptersInMemory:
         return len(self._loaded)
 
 
-@dataclass
-class _Trial:
-    """An adapter to be looked at, and what came of it."""
-
-    folder: Path
-    outcome: Future[None] = field(default_factory=Future)
-
-    def run(self, base: Policy) -> None:
-        try:
-            policy = base.with_adapter(self.folder)
-            try:
-                weights = policy.trainable_parameters().values()
-                if not all(bool(weight.isfinite().all()) for weight in weights):
-                    raise AdapterError(f"The adapter in {self.folder} is not of finite numbers.")
-            finally:
-                policy.unload()
-        except Exception as error:
-            self.outcome.set_exception(error)
-        else:
-            self.outcome.set_result(None)
-
-
 class _Beginning(NamedTuple):
     """What prompts of a version begin with."""
 
@@ -127,7 +106,7 @@ class Engine:
         self._adapters = AdaptersInMemory(base, max_adapters)
         self._kept = KeptPrefixes(kept_bytes)
         self._waiting: deque[DraftJob] = deque()
-        self._trials: deque[_Trial] = deque()
+        self._errands: deque[Errand] = deque()
         self._preparing: deque[_Beginning] = deque(maxlen=_MOST_PREPARED)
         self._sessions: list[Session] = []
         self._changed = threading.Condition()
@@ -220,13 +199,27 @@ class Engine:
         *Raises*: AdapterError where it does not fit the base; EngineBusyError where the service is
         stopping.
         """
-        trial = _Trial(folder)
+        trial = Trial(folder)
+        self._do(trial)
+        trial.outcome.result()
+
+    def score(
+        self, request: DraftRequest, drawn: Sequence[Sample]
+    ) -> Future[tuple[float, ...] | None]:
+        """Score texts that others drew for a request between two tokens, as `Scoring` says.
+
+        *Raises*: EngineBusyError where the service is stopping; AdapterError from the outcome.
+        """
+        scoring = Scoring(request, drawn)
+        self._do(scoring)
+        return scoring.outcome
+
+    def _do(self, errand: Errand) -> None:
         with self._changed:
             if self._closing:
                 raise EngineBusyError(_SECONDS_A_DRAFT)
-            self._trials.append(trial)
+            self._errands.append(errand)
             self._changed.notify()
-        trial.outcome.result()
 
     def prepare(self, request: DraftRequest) -> None:
         """Compute what stands before the last message of such requests, while nobody waits.
@@ -251,19 +244,19 @@ class Engine:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not (self._waiting or self._sessions or self._trials):
+                while not (self._waiting or self._sessions or self._errands):
                     if self._closing:
                         return
                     if self._preparing:
                         break
                     self._changed.wait()
-            if not (self._waiting or self._sessions or self._trials):
+            if not (self._waiting or self._sessions or self._errands):
                 self._prepare_some()
                 continue
             self._on_busy(True)
-            while self._waiting or self._sessions or self._trials:
-                while self._trials:
-                    self._trials.popleft().run(self._base)
+            while self._waiting or self._sessions or self._errands:
+                while self._errands:
+                    self._errands.popleft().run(self._base, self._policy_of)
                 self._settle_threads()
                 self._admit()
                 self._sessions = [session for session in self._sessions if self._advance(session)]
@@ -319,14 +312,16 @@ class Engine:
 
     def _begin(self, jobs: list[DraftJob]) -> None:
         version = jobs[0].request.version
-        in_use = {session.version for session in self._sessions}
         try:
-            policy = None if version is None else self._adapters.get(version, in_use)
+            policy = None if version is None else self._policy_of(version)
             self._sessions.append(Session(policy, self._base, jobs, self._kept))
         except Exception as error:
             _report(error)
             for job in jobs:
                 job.on_event(Failed(error))
+
+    def _policy_of(self, version: VersionFolder) -> Policy:
+        return self._adapters.get(version, {session.version for session in self._sessions})
 
     def _advance(self, session: Session) -> bool:
         try:

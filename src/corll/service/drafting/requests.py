@@ -60,6 +60,8 @@ class DraftRequest:
     last; where the context has no room, earlier ones are left out. `own` is what recurs in the
     user's texts, so that it is no leak of a past one. `guarded` says whether candidates that nobody
     can use are stopped and, where nobody saw them, thrown away and drawn anew.
+    `passed_on` is what an upstream is told beside the messages; it draws then, and `version` only
+    says which of its candidates are shown. None: the engine draws.
     """
 
     prompt: Prompt
@@ -78,6 +80,7 @@ class DraftRequest:
     guarded: bool = False
     memory: tuple[Exchange, ...] = ()
     own: OwnFrame = NOTHING_OWN
+    passed_on: Mapping[str, Any] | None = None
 
     @property
     def whole_prompt(self) -> Prompt:
@@ -167,7 +170,8 @@ class Drawn:
     for the end. Each candidate begins with `beginning`, where a response was gone on with; its ids
     are among the tokens of the prompt. `looped` are the choices that were stopped since they
     repeated themselves, `thrown_away` counts candidates that guards threw away unseen, and `seed`
-    is that of the latest draw.
+    is that of the latest draw. `upstream` names the model of another service that drew: its
+    candidates have no ids, and `counted` are the tokens of all of them, as it counts.
     """
 
     candidates: tuple[Sample, ...]
@@ -183,6 +187,8 @@ class Drawn:
     seed: int = 0
     memory: tuple[str, ...] = ()
     leaks: tuple[tuple[Leak, ...], ...] = ()
+    upstream: str | None = None
+    counted: int | None = None
 
     def text(self, choice: int) -> str:
         """Return what was drawn of a choice, without what it began with."""
@@ -192,15 +198,18 @@ class Drawn:
     @property
     def completion_tokens(self) -> int:
         """Count the tokens that were drawn of all choices."""
+        if self.counted is not None:
+            return self.counted
         begun = 0 if self.beginning is None else len(self.beginning.token_ids)
         return sum(len(self.candidates[shown].token_ids) - begun for shown in self.shown)
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The end of a request that could not be answered."""
+    """The end of a request that could not be answered; `drawn` is what was told before."""
 
     error: Exception
+    drawn: Drawn | None = None
 
 
 DraftEvent: TypeAlias = Delta | Progress | Drawn | Failed

@@ -74,7 +74,9 @@ class Serving:
             candidates=[asdict(sample) for sample in drawn.candidates],
             shown=list(drawn.shown),
             scores=None if drawn.scores is None else list(drawn.scores),
-            sampling=request.sampling.model_dump(),
+            sampling=request.sampling.model_dump()
+            if request.passed_on is None
+            else dict(request.passed_on),
             seed=drawn.seed,
             status="cancelled" if drawn.cancelled else "complete",
             held_back=self.held_back,
@@ -86,6 +88,7 @@ class Serving:
             arm=self.arm,
             trial=None if toss is None else toss.trial,
             share=None if toss is None else toss.share,
+            upstream=drawn.upstream,
         )
 
     def folder_in(self, data_folder: Path) -> VersionFolder | None:

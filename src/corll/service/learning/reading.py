@@ -96,12 +96,14 @@ class PreferenceReader:
         return preference
 
     def _sample(self, fields: Mapping[str, Any], draft: Origin) -> Sample:
-        """Return a stored sample: by its ids, or by its text where another base has drawn it.
+        """Return a stored sample: by its ids, or by its text where another model has drawn it.
+
+        What an upstream drew, no policy of ours sampled: such a preference is off-policy.
 
         *Raises*: InputError where that text cannot be encoded.
         """
         sample = Sample.from_dict(fields)
-        if drafts.holds_ids_of(self.base.base.fingerprint, draft.base_fingerprint):
+        if drafts.holds_ids_of(self.base.base.fingerprint, draft):
             return sample
         return self.base.codec.encode_edit(replace(sample, token_ids=()), sample.text)
 

@@ -73,6 +73,8 @@ def keep(
     for scores in found:
         evidence = evidence.after(scores)
     coins.keep_evidence(db, user_id, evidence, now=now)
+    if settings.upstream is not None:
+        return  # its arms are others than those that edits were weighed by
     coin = coin_of(db, user, settings)
     proposed = evidence.proposal(coin)
     after = coin if proposed is None else coin.propose(proposed)

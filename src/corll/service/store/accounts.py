@@ -34,7 +34,8 @@ class User:
 
     `store`, `learn` and `share` are the switches of consent. *Units*: `holdback` is the share of
     drafts, from 0 to 1, that the reference writes so that learning can be measured. `arm` is which
-    arm is to draft, None where the service's setting says it.
+    arm is to draft, None where the service's setting says it. `upstream` is consent of its own:
+    past letters may leave this machine, for another service's model.
     """
 
     id: str
@@ -46,11 +47,17 @@ class User:
     holdback: float
     created_at: float
     arm: ArmChoice | None = None
+    upstream: bool = False
 
     @property
     def is_remembered(self) -> bool:
         """Whether texts that they sent may stand before their requests."""
         return self.store and self.learn
+
+    @property
+    def sends_letters(self) -> bool:
+        """Whether these may also stand before requests to another service's model."""
+        return self.is_remembered and self.upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,7 @@ def set_consent(
     share: bool | None = None,
     holdback: float | None = None,
     arm: ArmChoice | None = None,
+    upstream: bool | None = None,
     include_past: bool = False,
     actor: str,
     now: float,
@@ -144,7 +152,8 @@ def set_consent(
     before = find_user(db, user_id)
     if before is None:
         raise InputError(f"there is no user {user_id!r}; GET /v1/users lists those there are")
-    asked = {"store": store, "learn": learn, "share": share, "holdback": holdback, "arm": arm}
+    asked: dict[str, Any] = {"store": store, "learn": learn, "share": share, "upstream": upstream}
+    asked |= {"holdback": holdback, "arm": arm}
     changes = {name: value for name, value in asked.items() if value is not None}
     if changes:
         db.execute(update(users).where(users.c.id == user_id).values(**changes))

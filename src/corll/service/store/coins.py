@@ -1,7 +1,8 @@
 """Each user's coin, the trials between two arms that it decided, and the free evidence.
 
 All of it is of the weights that served. Where a user moves to another reference, or all do to
-another base, coin and evidence begin anew; decided trials stay as what they were.
+another base or another service's model, coin and evidence begin anew; decided trials stay as what
+they were.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from corll.service.store.rows import add_row, all_rows, select_rows
-from corll.service.store.schema import coins, free_evidence, trials, users
+from corll.service.store.schema import coins, drafts, free_evidence, trials, users
 from corll.verdicts.arms import Arm, Coin, Prior
 from corll.verdicts.evidence import Evidence
 
@@ -22,13 +23,17 @@ _FIRST_TRIAL = "first_trial"
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """A trial that was decided, after so many drafts that the coin decided on."""
+    """A trial that was decided, after so many drafts that the coin decided on.
+
+    `upstream` is the model of another service that wrote these.
+    """
 
     user_id: str
     winner: Arm
     loser: Arm
     drafts: int
     decided_at: float
+    upstream: str | None = None
 
 
 def coin_of(db: Connection, user_id: str) -> Coin | None:
@@ -76,6 +81,17 @@ def begin_all_anew(db: Connection, *, now: float) -> None:
         begin_anew(db, user_id, now=now)
 
 
+def begin_all_anew_by(db: Connection, upstream: str | None, *, now: float) -> None:
+    """Forget what is known of all users' arms where another model drafts than did last.
+
+    `upstream` names another service's model that drafts now, None our own.
+    """
+    of_arms = select(drafts.c.upstream).where(drafts.c.arm.is_not(None), drafts.c.source == "live")
+    last = db.execute(of_arms.order_by(drafts.c.number.desc()).limit(1)).first()
+    if last is not None and last.upstream != upstream:
+        begin_all_anew(db, now=now)
+
+
 def weigh_anew(db: Connection, user_id: str, *, now: float) -> None:
     """Forget what edits said of what was learned, where other weights serve from now on."""
     evidence = evidence_of(db, user_id)
@@ -94,9 +110,13 @@ def trials_of(db: Connection, user_id: str) -> list[TrialRow]:
     return all_rows(db, TrialRow, query.order_by(trials.c.number))
 
 
-def prior_of(db: Connection) -> Prior:
-    """Return how often each arm won against each other, over all users."""
-    query = select(trials.c.winner, trials.c.loser, func.count())
+def prior_of(db: Connection, upstream: str | None = None) -> Prior:
+    """Return how often each arm won against each other, over all users.
+
+    That is by drafts of our own models, or of an upstream's: an arm is another thing there.
+    """
+    same = trials.c.upstream.is_(None) if upstream is None else trials.c.upstream == upstream
+    query = select(trials.c.winner, trials.c.loser, func.count()).where(same)
     rows = db.execute(query.group_by(trials.c.winner, trials.c.loser))
     return Prior({(winner, loser): count for winner, loser, count in rows})
 

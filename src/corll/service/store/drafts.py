@@ -36,6 +36,8 @@ class DraftRow:
     it should: those are `held_back`. `asked` is what the user wrote of a prompt that stands in a
     frame, `memory` names the exchanges that stood before the prompt. `arm` is which arm drafted;
     where a coin decided on it, `trial` is its trial and `share` the challenger's share of drafts.
+    `upstream` is the model of another service that wrote it: its candidates hold no ids, it is
+    off-policy for what learns, and `version_id` is then what chose among the candidates.
     """
 
     id: str
@@ -61,6 +63,7 @@ class DraftRow:
     arm: Arm | None = None
     trial: int | None = None
     share: float | None = None
+    upstream: str | None = None
 
     def choice(self, number: int) -> dict[str, Any]:
         """Return the candidate that was shown as that choice, counted from 0."""
@@ -111,8 +114,9 @@ class Answer(NamedTuple):
 
 
 def add_draft(db: Connection, row: DraftRow) -> None:
-    """Keep a draft, of the base that is served."""
-    add_row(db, drafts, replace(row, base_fingerprint=served_fingerprint(db)))
+    """Keep a draft, with the base that is served where its ids are of that."""
+    of_base = None if row.upstream else served_fingerprint(db)
+    add_row(db, drafts, replace(row, base_fingerprint=of_base))
 
 
 def add_draft_if_agreed(db: Connection, row: DraftRow) -> bool:
@@ -135,18 +139,20 @@ def find_draft(db: Connection, draft_id: str) -> DraftRow | None:
     return find_row(db, DraftRow, drafts, drafts.c.id == draft_id)
 
 
-def holds_ids_of(fingerprint: str, drawn_by: str | None) -> bool:
+def holds_ids_of(fingerprint: str, draft: DraftRow | Origin) -> bool:
     """Say whether the ids of a draft are those of a base.
 
     One that was kept before bases were recorded says nothing, and is of the base that is served.
+    One of another service's model has none.
     """
-    return drawn_by in (None, fingerprint)
+    return draft.upstream is None and draft.base_fingerprint in (None, fingerprint)
 
 
 class Origin(NamedTuple):
     """What must be known of a draft to learn from it: its kind, and whose token ids it holds.
 
     `memory` names the exchanges that stood before its prompt, which was `asked` in a frame or not.
+    `upstream` as of `DraftRow`.
     """
 
     kind: DraftKind
@@ -154,6 +160,7 @@ class Origin(NamedTuple):
     user_id: str
     asked: Filled | None
     memory: Sequence[str]
+    upstream: str | None
 
 
 def origins_of_complete(db: Connection, draft_ids: Sequence[str]) -> dict[str, Origin]:

@@ -52,8 +52,9 @@ users = Table(
     Column("share", Boolean, nullable=False),
     Column("holdback", Float, nullable=False),
     Column("created_at", Float, nullable=False),
-    # Which arm is to draft, in place of the service's setting.
+    # Which arm is to draft, in place of the setting; whether letters may go to an upstream.
     Column("arm", String),
+    Column("upstream", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("namespace", "name"),
 )
 
@@ -106,7 +107,6 @@ audit_log = Table(
     Column("created_at", Float, nullable=False),
     sqlite_autoincrement=True,
 )
-
 
 guard(audit_log)
 
@@ -221,7 +221,7 @@ drafts = Table(
     Column("created_at", Float, nullable=False),
     # Drawn while the blind holdback was on.
     Column("blind", Boolean, nullable=False, server_default=false()),
-    # Of the base model whose token ids the candidates hold.
+    # Of the base model whose token ids the candidates hold; those of an `upstream` hold none.
     Column("base_fingerprint", String),
     # What the user wrote of a framed prompt: frame, message, hint, name, template.
     Column("asked", Json),
@@ -231,6 +231,7 @@ drafts = Table(
     Column("arm", String),
     Column("trial", Integer),
     Column("share", Float),
+    Column("upstream", String),
     one_of("kind", DraftKind),
     one_of("status", DraftStatus),
     one_of("source", DraftSource),
@@ -315,7 +316,6 @@ memories_cleared = Table(
     Column("cleared_at", Float, nullable=False),
 )
 
-
 # The coin by which it is found out which arm saves a user most; and what their edits say of what
 # was learned, and of past letters (`Evidence`).
 coins, free_evidence = map(state_of_each_user, ("coins", "free_evidence"))
@@ -330,6 +330,7 @@ trials = Table(
     Column("loser", String, nullable=False),
     Column("drafts", Integer, nullable=False),
     Column("decided_at", Float, nullable=False),
+    Column("upstream", String),
     one_of("winner", Arm),
     one_of("loser", Arm),
     sqlite_autoincrement=True,
