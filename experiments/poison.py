@@ -280,12 +280,13 @@ class Play:
             habits = Habits.of(examined.sent)
             with self.policy_of(version.parent) as parent:
                 self.judge.of(version.parent.number, parent)
-            count = examined.looked_at
+            count, beside = examined.looked_at, examined.base_scores
             looks = [one.first(count) for one in (examined.own_look, *examined.other_looks)]
             counts = [flawed_in(one, habits) for one in looks]
             return {
                 "reasons": reasons,
                 "drift": round(examined.probe_scores.drift, 4),
+                "base_drift": None if beside is None else round(beside.drift, 4),
                 "flawed": {"own": counts[0], "others": counts[1:], "drafts": len(looks[0])},
                 "sent": [text_of(one.chosen) for one in batch],
                 "looked": [[[one.text, one.loops] for one in look] for look in looks],

@@ -213,10 +213,10 @@ class ServiceSettings(Config):
         600, ge=1, description="Requests a key may make, unless it was given its own limit."
     )
     max_drift: float = Field(
-        4.0,
+        3.0,
         gt=0,
-        description="Sanity budget of a version: nats a token by which π_0's own texts may have "
-        "become unlikelier.",
+        description="Sanity budget of a version: nats a token by which texts of π_0, and of the "
+        "base where π_0 is an uploaded adapter, may have become unlikelier.",
     )
     veto_drafts: int = Field(
         8,
