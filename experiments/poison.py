@@ -2,7 +2,7 @@
 
     python experiments/poison.py --out FILE.jsonl [--model NAME] [--poisons all|good|NAME,…]
         [--edits 20] [--seeds 1] [--fresh 200] [--longest 96] [--ungated [--every 1]]
-    python experiments/poison.py --report FILE.jsonl [--figure FILE.png]
+    python experiments/poison.py --report FILE.jsonl … [--figure FILE.png]
 
 Each poison teaches a new adapter edit by edit, by the service's defaults without a memory. Each
 version is saved, loaded afresh and examined as the service does it. Whether it is ruined or good is
@@ -23,13 +23,14 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from poison_report import curve, draw_curve, judged_lines, report, unfit_texts
+from poison_report import curve, draw_curve, judged_lines, report, together, unfit_texts
 
 from corll.auto.machine import device_name
 from corll.auto.resolve import resolve
@@ -386,7 +387,7 @@ def main() -> None:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, help="file of the lines")
-    parser.add_argument("--report", type=Path, help="file to report on")
+    parser.add_argument("--report", type=Path, nargs="+", help="files to report on")
     parser.add_argument("--figure", type=Path, help="file of the operating curve")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--poisons", default="all", help="all, poison, good, or names")
@@ -405,11 +406,12 @@ def main() -> None:
     if options.report is None:
         run(options)
         return
-    lines = [line for _, line in read_lines(options.report)]
-    found = judged_lines(lines)
-    print(report(found, unfit_texts(lines)))
+    files = [[line for _, line in read_lines(path)] for path in options.report]
+    points = curve(together(judged_lines(lines, stopped=True) for lines in files))
+    found = together(map(judged_lines, files))
+    print(report(found, unfit_texts(chain.from_iterable(files)), points))
     if options.figure is not None:
-        draw_curve(curve(found), options.figure)
+        draw_curve(points, options.figure)
 
 
 if __name__ == "__main__":

@@ -43,8 +43,13 @@ def condition_of(line: Mapping[str, Any]) -> str:
     return condition
 
 
-def judged_lines(lines: Iterable[Mapping[str, Any]]) -> dict[str, list[Judged]]:
-    """Return the versions by poison, of seeds that are done."""
+def judged_lines(
+    lines: Iterable[Mapping[str, Any]], *, stopped: bool = False
+) -> dict[str, list[Judged]]:
+    """Return the versions of a file by poison, of seeds that are done.
+
+    With `stopped` of the others too, whose drafts are counted up to their last version.
+    """
     plays: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
     for line in lines:
         key = line["poison"], line["seed"]
@@ -53,9 +58,12 @@ def judged_lines(lines: Iterable[Mapping[str, Any]]) -> dict[str, list[Judged]]:
         plays[key].append(line)
     found: dict[str, list[Judged]] = defaultdict(list)
     for (name, _), play in plays.items():
-        if "done" not in play[-1]:
+        if "done" in play[-1]:
+            end, versions = play[-1]["done"], play[:-1]
+        elif stopped:
+            end, versions = play[-1]["drafts_before"], play
+        else:
             continue
-        end, versions = play[-1]["done"], play[:-1]
         condition = {line["number"]: condition_of(line) for line in versions}
         condition[0] = versions[0]["start"] if versions else "good"
         ends = [line["drafts_before"] for line in versions[1:]] + [end]
@@ -91,7 +99,20 @@ def alarms_at(level: float) -> Callable[[Judged], bool]:
     return alarms
 
 
-def report(found: Mapping[str, Sequence[Judged]], unfit: Mapping[str, tuple[int, int]]) -> str:
+def together(files: Iterable[Mapping[str, Sequence[Judged]]]) -> dict[str, list[Judged]]:
+    """Return the versions of several files by poison."""
+    found: dict[str, list[Judged]] = defaultdict(list)
+    for one in files:
+        for name, versions in one.items():
+            found[name] += versions
+    return found
+
+
+def report(
+    found: Mapping[str, Sequence[Judged]],
+    unfit: Mapping[str, tuple[int, int]],
+    points: Sequence[tuple[float, float, float]],
+) -> str:
     """Return the tables: by poison, and the operating curve."""
     rows = ["| poison | texts kept from the learner | versions | wanted | ruined | "
             "rejected of the ruined | "
@@ -107,7 +128,7 @@ def report(found: Mapping[str, Sequence[Judged]], unfit: Mapping[str, tuple[int,
             f"{sum(one.served >= _TENTH for one in ruined)} | {len(good)} | {_rejected(good)} |"
         )
     rows += ["", "| veto at | ruined versions missed | good versions stopped |", "|---|---|---|"]
-    for level, missed, stopped in curve(found):
+    for level, missed, stopped in points:
         rows.append(f"| {level:g} | {missed:.1%} | {stopped:.1%} |")
     return "\n".join(rows)
 

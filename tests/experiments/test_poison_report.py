@@ -90,6 +90,7 @@ def test_what_saves_its_writer_half_is_wanted(script: Any) -> None:
 def test_plays_that_were_stopped_do_not_count(script: Any) -> None:
     stopped = [line(1, "ruined", serves=1, before=2), line(2, "ruined", serves=2, before=4)]
     assert script.judged_lines(stopped) == {}
+    assert len(script.judged_lines(stopped, stopped=True)["ok"]) == len(stopped)
     assert served(script, *stopped, line(1, "good", serves=1, before=2), done(4)) == [0]
 
 
@@ -117,6 +118,7 @@ def test_the_report_says_what_was_rejected(script: Any) -> None:
     ]
     kept = {"poison": "gibberish", "seed": 0, "done": 20, "unfit": 18}
     lines.append(kept)
-    found = script.report(script.judged_lines(lines), script.unfit_texts(lines))
+    judged = script.judged_lines(lines)
+    found = script.report(judged, script.unfit_texts(lines), script.curve(judged))
     assert "| ok | 0 of 20 | 3 | 0 | 2 | 1 | 6.5, 13 | 1 | 1 | 1 |" in found
     assert "| gibberish | 18 of 20 | 0 | 0 |" in found
