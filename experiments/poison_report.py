@@ -154,8 +154,12 @@ def draw_curve(points: Sequence[tuple[float, float, float]], path: Path) -> None
 
     figure, axes = pyplot.subplots(figsize=(4.5, 3.5), layout="constrained")
     axes.plot([one[2] for one in points], [one[1] for one in points], "o-")
+    levels: dict[tuple[float, float], list[float]] = defaultdict(list)
     for level, missed, stopped in points:
-        axes.annotate(f"{level:g}", (stopped, missed), fontsize=6)
+        levels[stopped, missed].append(level)
+    for place, some in levels.items():
+        told = " to ".join(f"{level:g}" for level in dict.fromkeys((some[0], some[-1])))
+        axes.annotate(told, place, (6, 6), textcoords="offset points", fontsize=7)
     axes.set(xlabel="good versions stopped", ylabel="ruined versions missed",
              xlim=(-0.02, 1), ylim=(-0.02, 1))  # fmt: skip
     figure.savefig(path, dpi=150)
