@@ -136,7 +136,7 @@ class TestMemory:
             answers("Ring 0171 4455667." if "4455667" in letters else "Yes.")(call)
 
         upstream.will(answers("Yes."))
-        consent(remembering, "eve", upstream=True)
+        consent(remembering, "eve", upstream=True, arm="memory")  # no coin decides
         letter = send(remembering, "eve", "Your number?", "It is 0171 4455667. Eve")
         upstream.will(leaks_what_it_is_told)
         reply = remembering.draft(ASKED, user="eve")
