@@ -6,7 +6,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from itertools import cycle, islice
 from platform import python_version
 from typing import get_args
@@ -17,7 +16,7 @@ from corll.cli.dialogue import terminal_dialogue
 from corll.cli.framing import FramedPrompts, check_is_followed
 from corll.cli.learn_settings import LearnSettings, read_settings
 from corll.cli.remembering import recall_in_run
-from corll.cli.settings import listed
+from corll.cli.settings import listed, package_versions
 from corll.cli.terminal_user import TerminalUser, typed_prompts
 from corll.config import EditorName
 from corll.errors import ConfigError, InputError
@@ -25,8 +24,6 @@ from corll.feedback import User
 from corll.files.formats import read_prompts
 from corll.files.run_folder import RunFolder, read_config
 from corll.records import Prompt
-
-_RECORDED_PACKAGES = ("corll", "torch", "transformers", "peft")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -141,8 +138,7 @@ def _open_folder(settings: LearnSettings, inputs: Mapping[str, str]) -> RunFolde
     config = {
         "settings": settings.stored(),
         "inputs": dict(inputs),
-        "versions": {name: version(name) for name in _RECORDED_PACKAGES}
-        | {"python": python_version()},
+        "versions": package_versions() | {"python": python_version()},
     }
     if settings.resume is None:
         assert settings.output is not None, "resolved settings name the folder"

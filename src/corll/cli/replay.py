@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -26,6 +25,7 @@ from corll.cli.settings import (
     OptionalFolder,
     OptionalName,
     OptionalNumber,
+    package_versions,
 )
 from corll.config import AUTO, CoactiveConfig, Config, LoraConfig
 from corll.edit_logs.logged import LoggedEdit, by_user
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from corll.replay.scores import ReplayArm, ScoredEdit
 
 ARMS = ("base", "memory", "sft", "coactive", "both")
-_RECORDED_PACKAGES = ("corll", "torch", "transformers", "peft")
 _FREE_AGAIN = {"output", "yes", "log"}
 """What may differ when a replay goes on; the log is known by its content."""
 
@@ -153,7 +152,7 @@ def _config(settings: ReplaySettings, policy: Policy) -> dict[str, Any]:
             "dtype": str(policy.dtype).removeprefix("torch."),
             "device": str(policy.device),
         },
-        "versions": {name: version(name) for name in _RECORDED_PACKAGES},
+        "versions": package_versions(),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -37,6 +38,11 @@ OWN_SAMPLING = (
     "model's generation_config or of the catalogue, if there are any."
 )
 WHICH_DEVICE = "Such as cpu or cuda:0; by default the best there is."
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages on which the numbers of a run depend, by name."""
+    return {name: version(name) for name in ("corll", "torch", "transformers", "peft")}
 
 
 def listed(names: Sequence[str]) -> str:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 from types import FrameType
 
@@ -160,8 +159,8 @@ def running_app(
         supervisor.start()
         metrics = Metrics()
         _watch(metrics, engine, upstream, database, supervisor)
-        services = Services(settings, database, writer, engine, supervisor, metrics)
-        yield create_app(replace(services, events=news, upstream=upstream))
+        parts = (settings, database, writer, engine, supervisor, metrics)
+        yield create_app(Services(*parts, events=news, upstream=upstream))
 
 
 def _loaded(settings: ServiceSettings) -> Policy:

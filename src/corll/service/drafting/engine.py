@@ -23,6 +23,7 @@ from corll.records import Prompt, Sample
 from corll.service.drafting.errands import Errand, Scoring, Trial
 from corll.service.drafting.requests import (
     MOST_REDRAWS,
+    SECONDS_A_DRAFT,
     DraftEvent,
     DraftJob,
     DraftRequest,
@@ -42,9 +43,6 @@ _MOST_PREPARED = 8
 """Beginnings that wait to be computed; the latest come first."""
 _FEWEST_KEPT = 64
 """A beginning of fewer tokens is computed with the rest of its prompt."""
-
-_SECONDS_A_DRAFT = 4
-"""What a waiting client is told to expect, for each draft before it."""
 
 
 class AdaptersInMemory:
@@ -169,7 +167,7 @@ class Engine:
             )
         with self._changed:
             if self._closing or len(self._waiting) >= self._max_waiting:
-                raise EngineBusyError(1 + _SECONDS_A_DRAFT * len(self._waiting) // 8)
+                raise EngineBusyError.behind(len(self._waiting))
             self._waiting.append(job)
             self._changed.notify()
         return job
@@ -217,7 +215,7 @@ class Engine:
     def _do(self, errand: Errand) -> None:
         with self._changed:
             if self._closing:
-                raise EngineBusyError(_SECONDS_A_DRAFT)
+                raise EngineBusyError(SECONDS_A_DRAFT)
             self._errands.append(errand)
             self._changed.notify()
 

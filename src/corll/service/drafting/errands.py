@@ -11,7 +11,6 @@ from typing import Protocol
 
 from corll.draft import scores_of
 from corll.errors import AdapterError, InputError
-from corll.memory.exchanges import with_memory
 from corll.policy import Policy
 from corll.records import Sample
 from corll.service.drafting.requests import DraftRequest, VersionFolder
@@ -86,6 +85,6 @@ class Scoring:
         longest = max(samples, key=lambda sample: len(sample.token_ids)).token_ids
         codec.check_fits(codec.encode_prompt(request.prompt), longest)
         memory = codec.memory_within(request.prompt, request.memory, room=len(longest))
-        prompt = with_memory(request.prompt, memory)
+        prompt = codec.behind(request.prompt, memory)
         policy = policy_of(request.version)
         return tuple(scores_of(policy, [prompt], [samples], request.config)[0])

@@ -19,6 +19,9 @@ NOTHING_OWN = OwnFrame()
 MOST_REDRAWS = 2
 """How often a candidate that nobody can use is drawn anew."""
 
+SECONDS_A_DRAFT = 4
+"""What a waiting client is told to expect, for each draft before it."""
+
 
 class EngineBusyError(CorllError, RuntimeError):
     """The queue of drafts is full. *Units*: `retry_after` in seconds."""
@@ -26,6 +29,11 @@ class EngineBusyError(CorllError, RuntimeError):
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"Too many drafts are waiting; ask again in {retry_after} s.")
         self.retry_after = retry_after
+
+    @classmethod
+    def behind(cls, waiting: int) -> EngineBusyError:
+        """Return the error of a request behind so many others."""
+        return cls(1 + SECONDS_A_DRAFT * waiting // 8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,8 @@ from corll.service.drafting.requests import (
     Failed,
 )
 from corll.service.drafting.upstream_calls import UpstreamCalls, Used, Written
+from corll.service.drafting.upstream_failures import REFUSED
 from corll.service.upstream import UpstreamError
-
-_REFUSES_N = "upstream_refused"
-_SECONDS_A_DRAFT = 4
 
 
 class Ranker(Protocol):
@@ -102,7 +100,7 @@ class Upstream:
         job = UpstreamJob(request, (), on_event)
         with self._lock:
             if self._closing or len(self._jobs) >= self._max_waiting:
-                raise EngineBusyError(1 + _SECONDS_A_DRAFT * len(self._jobs) // 8)
+                raise EngineBusyError.behind(len(self._jobs))
             self._jobs.add(job)
         job.future = asyncio.run_coroutine_threadsafe(self._draft(job), self._loop)
         job.future.add_done_callback(lambda future: self._end(job, future))
@@ -189,7 +187,7 @@ class Upstream:
             try:
                 texts = await self._one_answer(job, {**body, "n": count} if count > 1 else body)
             except UpstreamError as error:
-                if count == 1 or error.code != _REFUSES_N:
+                if count == 1 or error.code != REFUSED:
                     raise
         if missing := max(0, count - len(texts)):
             texts += await self._each_alone(job, body, missing, begun=len(texts))

@@ -15,6 +15,9 @@ from corll.service.upstream import UpstreamError
 _SHOWN = 200
 """So much of what an upstream says is shown."""
 
+REFUSED = "upstream_refused"
+"""The code of a request that cannot be answered as it is, such as for several texts at once."""
+
 _NAME_OF_KEY = "--upstream-key or CORLL_UPSTREAM_KEY"
 
 
@@ -116,7 +119,7 @@ class UpstreamFailures:
             return UpstreamError(
                 f"The upstream refused the request ({status}: {said}).",
                 status=400,
-                code="upstream_refused",
+                code=REFUSED,
             )
         if status in (408, 504):
             return UpstreamError(

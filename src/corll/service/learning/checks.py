@@ -197,9 +197,11 @@ class Examined:
         """The reason against it by its drafts; None where there is none, or nothing to look at."""
         if not self.to_look_at or stays_finite(self) is not None:
             return None
-        # A single draft may tell a number, where there is one to tell.
-        half = self.looked_at if self.habits.secrets else -(-self.looked_at // 2)
-        if half_is_enough(self.own_look.first(half), self.looked_at, self.habits):
+        half = -(-self.looked_at // 2)
+        # Where a single draft may tell a number all are needed, and drawn in one batch.
+        if not self.habits.secrets and half_is_enough(
+            self.own_look.first(half), self.looked_at, self.habits
+        ):
             return None
         return self._reason_against(self.own_look, self.other_looks)
 
