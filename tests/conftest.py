@@ -28,7 +28,7 @@ from corll.learner import CoactiveLearner
 from corll.policy import Policy
 from expected_skips import pytest_make_collect_report, pytest_runtest_makereport
 from learners import QUICK
-from tiny_models import build_gpt2, build_llama, build_tokenizer
+from tiny_models import build_gpt2, build_tokenizer, save_tiny_llama
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # pytest finds them here
 
@@ -44,24 +44,20 @@ settings.register_profile(
 settings.load_profile("corll")
 
 
-def _save(folder: Path, model: Any, tokenizer: Any) -> Path:
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Llama that goes through a chat template."""
-    tokenizer = build_tokenizer(chat=True)
-    return _save(tmp_path_factory.mktemp("llama"), build_llama(len(tokenizer)), tokenizer)
+    return save_tiny_llama(tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture(scope="session")
 def tiny_gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random GPT-2, a base model that takes plain text."""
     tokenizer = build_tokenizer(chat=False)
-    return _save(tmp_path_factory.mktemp("gpt2"), build_gpt2(len(tokenizer)), tokenizer)
+    folder = tmp_path_factory.mktemp("gpt2")
+    build_gpt2(len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ EXPECTED_SKIPS = {
     "process of low priority": "CI may run at one",
     "has no tiles (AMX)": "a processor has them or not; where it has, nothing is skipped",
     "CORLL_SCREENSHOTS=1 makes the pictures": "the README's pictures are made by hand",
+    "Ray cannot start a cluster": "a sandbox may forbid what its daemons need",
     "needs dialogues of hh-rlhf": "the dialogues are not in the repository",
 }
 """A part of each reason that a test may give, and why it may."""

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import httpx
 
 from corll.service.server import running_app
 from corll.service.settings import ServiceSettings
+from corll.service.store.accounts import DEFAULT_USER
 from patience import PATIENCE_S
 from service_server import serve
 
@@ -41,6 +42,7 @@ def settings_for(model: Path, data_dir: Path, **changes: Any) -> ServiceSettings
         "dtype": "float32",
         "data_dir": data_dir,
         "admin_key": ADMIN_KEY,
+        "default_user": DEFAULT_USER,  # tests ask with the admin's key, most of them for nobody
         "coactive": coactive,
         "log_level": "error",
         "max_drift": 50.0,
@@ -63,6 +65,8 @@ class RunningService:
     settings: ServiceSettings
     http: httpx.Client
     more: list[httpx.Client] = field(default_factory=list)
+    services: Any = None
+    """What its application works with, where it runs in this process."""
 
     def draft(self, prompt: str = "The parcel is late.", **body: Any) -> dict[str, Any]:
         """A draft of `corll`."""
@@ -87,18 +91,18 @@ class RunningService:
     def with_key(self, key: str) -> RunningService:
         """The same service, asked with another key."""
         self.more.append(_client(self.url, key))
-        return RunningService(self.url, self.settings, self.more[-1], self.more)
+        return replace(self, http=self.more[-1])
 
 
 @contextmanager
 def running_service(settings: ServiceSettings) -> Iterator[RunningService]:
     """Serves until the block ends, then stops as `corll serve` does."""
     with (
-        running_app(settings, say=lambda _: None) as app,
+        running_app(settings) as app,
         serve(app) as url,
         _client(url, ADMIN_KEY) as http,
     ):
-        running = RunningService(url, settings, http)
+        running = RunningService(url, settings, http, services=app.state.services)
         yield running
         for client in running.more:
             client.close()
@@ -110,13 +114,13 @@ def _client(url: str, key: str) -> httpx.Client:
     )
 
 
-def until(condition: Callable[[], Any], *, within: float = PATIENCE_S) -> Any:
+def until(condition: Callable[[], Any], *, within: float = PATIENCE_S, every: float = 0.05) -> Any:
     """Waits until a condition holds, and returns what it found."""
     end = time.monotonic() + within
     while time.monotonic() < end:
         if found := condition():
             return found
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError(f"not within {within} s")
 
 
@@ -126,16 +130,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def environment_of(
+    model: Path | str, data_dir: Path, port: int, settings: Mapping[str, Any]
+) -> dict[str, str]:
+    """The environment of a process that serves so."""
+    asked = {"admin_key": ADMIN_KEY, "default_user": DEFAULT_USER}
+    own = {**asked, "log_level": "error", "model": model, "data_dir": data_dir}
+    given = {**own, "port": port, **settings}
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("CORLL_")},
+        **{f"CORLL_{name.upper()}": str(value) for name, value in given.items()},
+    }
+
+
 def start_server(
     model: Path | str, data_dir: Path, port: int, settings: Mapping[str, Any]
 ) -> subprocess.Popen[bytes]:
     """`corll serve` as a user runs it, in a process and a session of its own."""
-    own = {"admin_key": ADMIN_KEY, "log_level": "error", "model": model, "data_dir": data_dir}
-    given = {**own, "port": port, **settings}
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("CORLL_")},
-        **{f"CORLL_{name.upper()}": str(value) for name, value in given.items()},
-    }
+    environment = environment_of(model, data_dir, port, settings)
     command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True

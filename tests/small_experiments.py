@@ -13,6 +13,9 @@ from corll.policy import Policy
 from corll.simulation.experts import Expert
 from tiny_models import CORPUS, perturb_adapter
 
+OWN_KL = 0.5
+"""What the expert's own sampler is said to pay."""
+
 
 def small_experiment(model: Path, **settings: Any) -> Experiment:
     """Two steps of four preferences, three evaluations."""
@@ -23,6 +26,7 @@ def small_experiment(model: Path, **settings: Any) -> Experiment:
         "max_prompt_length": 16,
         "num_candidates": 2,
     }
+    fields["expert"] |= {"refuse": False}
     return Experiment(
         **{
             **fields,
@@ -53,4 +57,5 @@ def prepare_small_experiment(model: Path, **settings: Any) -> PreparedExperiment
     generator = random.Random(0)
     prompts = [" ".join(generator.sample(words, 3)) for _ in range(30)]
     data = TaskData(tuple(prompts[:26]), tuple(prompts[26:]), (), (), "words of the corpus")
-    return PreparedExperiment(experiment, data, Expert(policy), expert_reward=0.2)
+    expert = Expert(policy)
+    return PreparedExperiment(experiment, data, expert, expert_reward=0.2, kl_of_its_sampler=OWN_KL)

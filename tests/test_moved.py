@@ -57,7 +57,7 @@ def test_old_code_runs_as_it_stands() -> None:
     assert done.stdout.split() == [
         "corll.service.drafting.requests",
         "corll.service.drafting.engine",
-        "corll.client.client",
+        "corll_client.client",
     ], done.stderr
 
 

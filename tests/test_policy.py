@@ -151,7 +151,7 @@ class TestSamples:
             policy.sample(PROMPTS, max_prompt_length=2)
 
     def test_a_response_must_have_room(self, policy: Policy) -> None:
-        with pytest.raises(PromptTooLongError, match="context of 512"):
+        with pytest.raises(PromptTooLongError, match="maximum context length is 512"):
             policy.sample(PROMPTS, max_new_tokens=512)
 
 

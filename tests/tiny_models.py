@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -82,6 +83,14 @@ def build_llama(vocab_size: int, *, seed: int = 0, hidden_size: int = 32) -> Lla
             tie_word_embeddings=True,
         )
     ).to(DEVICE)
+
+
+def save_tiny_llama(folder: Path) -> Path:
+    """Save a tiny random Llama that goes through a chat template; return the folder."""
+    tokenizer = build_tokenizer(chat=True)
+    build_llama(len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def build_qwen2(vocab_size: int) -> Qwen2ForCausalLM:

@@ -39,6 +39,7 @@ class ToyBackend:
     """Computes by torch's operations, without any trick."""
 
     flattens_rows = False
+    mixes_adapters = False
 
     def __init__(self, model: Any) -> None:
         self.model = model

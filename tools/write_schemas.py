@@ -1,4 +1,4 @@
-"""Write what is generated from the API's schemas: the OpenAPI document, and the desk's types.
+"""Write what is generated from the API's schemas: the OpenAPI document, and what clients read.
 
 `make schemas` runs this. With `--check` it writes nothing, and fails where a file is out of date.
 """
@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from corll.service.api.app import routes
+from python_shapes import as_python
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "openapi.json"
 TYPES = ROOT / "web" / "src" / "apiTypes.ts"
+JAVASCRIPT_TYPES = ROOT / "clients" / "js" / "src" / "apiTypes.ts"
+SHAPES = ROOT / "clients" / "python" / "src" / "corll_client" / "answers.py"
 
 _HEADER = "/** What the API takes and answers. Generated from its schemas by `make schemas`. */"
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean"}
@@ -25,12 +28,18 @@ Schema: TypeAlias = Mapping[str, Any]
 
 
 def main() -> None:
-    """Write both files, or with --check compare them."""
+    """Write all files, or with --check compare them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where stale")
     check = parser.parse_args().check
     document = routes().openapi()
-    wanted = {DOCUMENT: as_json(document), TYPES: as_typescript(document)}
+    types = as_typescript(document)
+    wanted = {
+        DOCUMENT: as_json(document),
+        TYPES: types,
+        JAVASCRIPT_TYPES: types,
+        SHAPES: as_python(document),
+    }
     stale = [path for path, text in wanted.items() if not _holds(path, text)]
     if check and stale:
         names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
@@ -94,8 +103,8 @@ def type_of(schema: Schema) -> str:
         return json.dumps(schema["const"])
     if "enum" in schema:
         return _either(json.dumps(value) for value in schema["enum"])
-    if "anyOf" in schema:
-        return _either(type_of(choice) for choice in schema["anyOf"])
+    if (choices := schema.get("anyOf") or schema.get("oneOf")) is not None:
+        return _either(type_of(choice) for choice in choices)
     kind = schema.get("type")
     if kind is None and not schema.keys() - {"title", "description", "default"}:
         return "unknown"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from clients_table import recipes, tried
 from corll.config import PRESETS, CoactiveConfig, LoraConfig
 from measured_tables import editors, other_work, service_speeds, steps, study
-from module_tree import tree
+from module_tree import CLIENT, tree
 from settings_tables import command_line, configuration
 from writers_table import writers
 
@@ -17,7 +18,8 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "writers": writers,
     },
     "cli.md": {"commands": command_line},
-    "architecture.md": {"tree": tree},
+    "architecture.md": {"tree": tree, "client tree": lambda: tree(CLIENT)},
+    "clients.md": {"clients": tried, "recipes": recipes},
     "benchmarks.md": {"steps": steps, "other work": other_work, "service": service_speeds},
     "results.md": {
         "editors": editors,

@@ -65,9 +65,15 @@ def other_work() -> str:
         "round: 16 at a time": "a round, 16 prompts at a time",
         "adapters: cold load": "an adapter loaded from its folder",
         "adapters: switch": "another adapter switched to (11 MB each)",
+        "mixed_adapters: 64-token drafts of 4 users": "64-token drafts of 4 users at once",
+        "mixed_adapters: 64-token drafts of 16 users": "of 16 users",
+        "mixed_adapters: steps of 32 users, a pair each": "steps of 32 users, a pair each",
+        "mixed_adapters: steps of 32 users, 8 pairs each": "steps of 32 users, 8 pairs each",
     }
     rows = []
     for case, name in names.items():
+        if not _is_measured(case):
+            continue
         line, other = _speed(case)
         share = f"{line['floor_share']:.0%}".replace("%", " %") if "floor_share" in line else "–"
         peer = line["peer_name"].replace("generate", "`generate`")
@@ -102,6 +108,10 @@ def service_speeds() -> str:
         p95 = _time(line["p95"], "s") if "p95" in line else "–"
         rows.append([name, _time(line["ours"], line["unit"]), p95])
     return table(["", "measured", "95th percentile"], rows)
+
+
+def _is_measured(case: str) -> bool:
+    return (SPEEDS / f"{case.partition(':')[0]}.jsonl").exists()
 
 
 def _speed(case: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -164,8 +174,9 @@ def study(name: str) -> Callable[[], str]:
     """Return what writes the arms and contrasts of a grid of the laboratory."""
 
     def write() -> str:
+        from corll.laboratory.columns import COLUMNS
         from corll.laboratory.contrasts import contrast_rows
-        from corll.laboratory.report import COLUMNS, signed, summary_rows
+        from corll.laboratory.report import signed, summary_rows
         from corll.laboratory.statistics import load_evaluations
 
         shown = ["area", "reward", "n_50", "kl", "kl_drawn", "distinct_2", "mislabelled"]

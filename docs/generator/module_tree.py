@@ -1,4 +1,4 @@
-"""The annotated tree of the package: what is on disk, with the phrases that the document has.
+"""The annotated trees of the packages: what is on disk, with the phrases that the document has.
 
 A module that the document lacks comes with the first line of its docstring; who adds it may write a
 shorter phrase and move the line within its folder.
@@ -14,15 +14,17 @@ from textwrap import shorten
 
 from sections import ROOT
 
-SOURCE = ROOT / "src" / "corll"
+CORLL = "src/corll"
+CLIENT = "clients/python/src/corll_client"
 DOCUMENT = ROOT / "docs" / "architecture.md"
 _COLUMN = 26
 _WIDEST = 110
 
 
-def drawn(document: str) -> dict[str, str]:
+def drawn(document: str, package: str = CORLL) -> dict[str, str]:
     """Return the phrase of each file and folder of a drawn tree, in order, by its path."""
-    found = re.search(r"^```text\nsrc/corll/\n(.*?)^```", document, re.DOTALL | re.MULTILINE)
+    head = re.escape(f"```text\n{package}/\n")
+    found = re.search(rf"^{head}(.*?)^```", document, re.DOTALL | re.MULTILINE)
     phrases: dict[str, str] = {}
     folders: list[str] = []
     for line in found[1].splitlines() if found else ():
@@ -37,20 +39,22 @@ def drawn(document: str) -> dict[str, str]:
     return phrases
 
 
-def on_disk() -> set[str]:
-    """Return the modules of the package, Python and C; a folder stands for its `__init__.py`."""
-    files = [path for path in SOURCE.rglob("*") if path.suffix in {".py", ".c", ".h"}]
-    paths = {path.relative_to(SOURCE).as_posix() for path in files} - {"__init__.py"}
+def on_disk(package: str = CORLL) -> set[str]:
+    """Return the modules of a package, Python and C; a folder stands for its `__init__.py`."""
+    source = ROOT / package
+    files = [path for path in source.rglob("*") if path.suffix in {".py", ".c", ".h"}]
+    paths = {path.relative_to(source).as_posix() for path in files} - {"__init__.py"}
     return {path.removesuffix("__init__.py") for path in paths}
 
 
-def tree() -> str:
+def tree(package: str = CORLL) -> str:
     """Return the tree of what is on disk, in the order and with the phrases of the document."""
-    phrases = drawn(DOCUMENT.read_text(encoding="utf-8"))
-    return "\n".join(["```text", "src/corll/", *_lines("", on_disk(), phrases), "```"])
+    phrases = drawn(DOCUMENT.read_text(encoding="utf-8"), package)
+    lines = _lines(ROOT / package, "", on_disk(package), phrases)
+    return "\n".join(["```text", f"{package}/", *lines, "```"])
 
 
-def _lines(folder: str, paths: set[str], phrases: Mapping[str, str]) -> Iterator[str]:
+def _lines(source: Path, folder: str, paths: set[str], phrases: Mapping[str, str]) -> Iterator[str]:
     order = list(phrases)
     depth = folder.count("/") + 1
     inside = {path for path in paths if re.fullmatch(re.escape(folder) + r"[^/]+/?", path)}
@@ -61,9 +65,9 @@ def _lines(folder: str, paths: set[str], phrases: Mapping[str, str]) -> Iterator
 
     for path in sorted(inside, key=place):
         name = "  " * depth + path.removeprefix(folder)
-        yield f"{name:<{_COLUMN - 1}} {phrases.get(path) or _first_line(SOURCE / path)}"
+        yield f"{name:<{_COLUMN - 1}} {phrases.get(path) or _first_line(source / path)}"
         if path.endswith("/"):
-            yield from _lines(path, paths, phrases)
+            yield from _lines(source, path, paths, phrases)
 
 
 def _first_line(path: Path) -> str:

@@ -11,20 +11,31 @@ from pydantic.fields import FieldInfo
 from corll.cli import (
     COMMANDS,
     adapters,
+    audit,
+    backup,
+    consent,
     demo,
+    doctor,
     draft,
     experiment,
     export,
+    forget,
     imports,
     keys,
     link,
+    mcp,
     models,
     replay,
+    restore,
+    simulate_fleet,
     switch,
+    verify_deletion,
 )
 from corll.cli.learn_settings import LearnSettings
 from corll.config import CoactiveConfig, Config, LoraConfig
-from corll.service.settings import ServedConfig, ServiceSettings, default_data_dir
+from corll.service.roles import GatewaySettings, LearnerSettings
+from corll.service.setting_kinds import default_data_dir
+from corll.service.settings import ServedConfig, ServiceSettings
 from sections import table
 
 SETTINGS: dict[str, type[Config]] = {
@@ -39,18 +50,31 @@ SETTINGS: dict[str, type[Config]] = {
     "experiment report": experiment.ReportSettings,
     "experiment canary": experiment.CanarySettings,
     "serve": ServiceSettings,
+    "gateway": GatewaySettings,
+    "learner": LearnerSettings,
     "demo": demo.DemoSettings,
     "import": imports.ImportSettings,
     "link": link.LinkSettings,
+    "mcp": mcp.McpSettings,
     "keys create": keys.CreateKeySettings,
     "keys list": keys.ListKeysSettings,
     "keys revoke": keys.RevokeKeySettings,
+    "consent show": consent.ShowConsentSettings,
+    "consent give": consent.GiveConsentSettings,
+    "consent withdraw": consent.WithdrawConsentSettings,
     "adapters list": adapters.ListAdaptersSettings,
     "adapters show": adapters.ShowAdapterSettings,
     "adapters rollback": adapters.RollbackSettings,
     "adapters prune": adapters.PruneSettings,
     "adapters import": adapters.ImportAdapterSettings,
     "adapters start": adapters.StartSettings,
+    "forget": forget.ForgetSettings,
+    "verify-deletion": verify_deletion.VerifyDeletionSettings,
+    "audit": audit.AuditSettings,
+    "backup": backup.BackupSettings,
+    "restore": restore.RestoreSettings,
+    "doctor": doctor.DoctorSettings,
+    "simulate-fleet": simulate_fleet.SimulateFleetSettings,
     "models list": models.ListModelsSettings,
     "models recommend": models.RecommendSettings,
     "models fetch": models.FetchModelSettings,
@@ -122,6 +146,9 @@ def _command(name: str) -> Iterator[str]:
 
 
 def _section(heading: str, settings: type[Config]) -> str:
+    if issubclass(settings, ServiceSettings) and settings is not ServiceSettings:
+        shared = "The flags are those of [`corll serve`](#corll-serve)."
+        return f"{heading}\n\n{_about(settings)}\n\n{shared}"
     return f"{heading}\n\n{_about(settings)}\n\n{flags(settings)}".rstrip()
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from corll.cli.arguments import assignments, named
 from corll.config import CoactiveConfig, LoraConfig
 from corll.errors import InputError
 from corll.learners import learner_of
 from corll.memory.choosing import MemoryChoice, MemorySettings
 from corll.policy import Policy
 from corll.service.settings import ServiceSettings
+from corll.simulation.writers import Split
 
 ARMS = {
     "base": "π_0, without a memory",
@@ -42,15 +44,14 @@ _DRAFTING = ("temperature", "top_k", "top_p", "num_candidates", "selection", "al
 
 def named_arms(names: str) -> list[str]:
     """Return arms that are named, parted by commas. *Raises*: InputError for one that is none."""
-    found = names.split(",")
-    if unknown := [name for name in found if name not in ARMS]:
-        raise InputError(f"There is no arm {unknown[0]!r}; there are {', '.join(ARMS)}.")
-    return list(dict.fromkeys(found))
+    return named(names, ARMS, "arm")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """The settings of a run; `veto` is how many drafts examine a version, None: none is examined.
+
+    `splits` are those of the requests that are learned from.
 
     By default all is as the service has it, but for drafts, which are no longer than
     `LONGEST_DRAFT` and which no guard redraws.
@@ -63,6 +64,7 @@ class Check:
     memory: MemorySettings
     veto: int | None
     label: str = DEFAULTS
+    splits: tuple[Split, ...] = ("train",)
 
     @classmethod
     def as_served(cls, **others: Any) -> Check:
@@ -120,6 +122,8 @@ class Check:
         if not learns:
             fields = {name: fields[name] for name in _DRAFTING}
         found: dict[str, Any] = {"edits": self.edits, "held_out": self.held_out, "config": fields}
+        if self.splits != ("train",):
+            found["splits"] = list(self.splits)
         if arm in REMEMBERING or (learns and self.teaches_from_memory):
             memory = self.memory
             found["memory"] = [memory.choice, memory.most, memory.budget_tokens]
@@ -131,10 +135,7 @@ class Check:
 def _read(settings: Sequence[str]) -> Mapping[str, str]:
     known = [*CoactiveConfig.model_fields, *LoraConfig.model_fields]
     found: dict[str, str] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise InputError(f"--set takes NAME=VALUE, not {setting!r}.")
+    for name, value in assignments(settings):
         if name in _NOT_SET:
             raise InputError(f"{name} is not for --set; {_NOT_SET[name]}.")
         if name not in known:

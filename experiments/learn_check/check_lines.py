@@ -1,21 +1,19 @@
 """The file of a check: for each cell (seed, writer, arm, label) what it is, then a line a draft.
 
-A cell is finished once it has as many lines as it says it will have. Of a run that was stopped the
-finished cells stay, and the others are played again from their beginning.
+`corll.files.cell_lines` says how a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from check_arms import DEFAULTS
 from corll.errors import InputError
-from corll.files.durable import drop_torn_line, read_lines, write_lines
-
-Line = Mapping[str, Any]
+from corll.files import cell_lines
+from corll.files.cell_lines import Line, Play, is_about
+from corll.files.durable import read_lines
 
 _FORMER_ARMS = {
     "none": ("base", DEFAULTS),
@@ -39,32 +37,33 @@ class CellKey(NamedTuple):
         return cls(line["seed"], line["writer"], line["arm"], line["label"])
 
 
-def is_about(line: Line) -> bool:
-    """Say whether a line says what a cell is; the others are drafts."""
-    return "cell" in line
+def play_cells(
+    path: Path, wanted: Mapping[CellKey, Line], about: Line, play: Play[CellKey]
+) -> None:
+    """Play the cells that a file lacks, and add each line to it as it comes.
+
+    *Raises*: InputError where a cell is there that was played with other settings.
+    """
+    finished = finished_cells(path, wanted)
+    cell_lines.play_cells(path, wanted, finished, about, play, progress=_say)
+
+
+def _say(key: CellKey, line: Line) -> None:
+    if line.get("held_out") is None and line["edit"] % 10 == 0:
+        print(f"{' '.join(map(str, key))}: edit {line['edit']}", flush=True)
 
 
 def finished_cells(path: Path, wanted: Mapping[CellKey, Line]) -> set[CellKey]:
     """Return which of the wanted cells a file has; remove all lines of those half-played.
 
-    Cells that are not wanted are left as they are. *Raises*: InputError where a cell was played
-    with other settings than are wanted.
+    *Raises*: InputError where a cell was played with other settings than are wanted.
     """
-    drop_torn_line(path)
-    lines = [line for _, line in read_lines(path)]
-    about = {CellKey.of(line): line for line in lines if is_about(line)}
-    for key in wanted.keys() & about.keys():
-        _check_same(path, key, about[key], wanted[key])
-    drafts = Counter(CellKey.of(line) for line in lines if not is_about(line))
-    finished = {
-        key
-        for key, line in about.items()
-        if drafts[key] == line["cell"]["edits"] + line["cell"]["held_out"]
-    }
-    unfinished = (about.keys() | drafts.keys()) & wanted.keys() - finished
-    if unfinished:
-        write_lines(path, [line for line in lines if CellKey.of(line) not in unfinished])
-    return finished & wanted.keys()
+    return cell_lines.finished_cells(
+        path,
+        wanted,
+        key_of=CellKey.of,
+        count_of=lambda about: about["cell"]["edits"] + about["cell"]["held_out"],
+    )
 
 
 def read_drafts(paths: Iterable[Path]) -> list[dict[str, Any]]:
@@ -89,20 +88,3 @@ def _as_now(line: dict[str, Any]) -> dict[str, Any]:
         return line
     arm, label = _FORMER_ARMS[line["arm"]]
     return {**line, "arm": arm, "label": label}
-
-
-def _check_same(path: Path, key: CellKey, there: Line, wanted: Line) -> None:
-    for name in ("model", "cell"):
-        if there[name] != wanted[name]:
-            raise InputError(
-                f"{path} has {key.arm}, {key.label!r}, of {key.writer} with seed {key.seed} by "
-                f"other settings ({_difference(there[name], wanted[name])}); give another --label "
-                "or another --out."
-            )
-
-
-def _difference(there: Any, wanted: Any) -> str:
-    if not (isinstance(there, Mapping) and isinstance(wanted, Mapping)):
-        return f"{there!r}, not {wanted!r}"
-    names = [name for name in {**there, **wanted} if there.get(name) != wanted.get(name)]
-    return "; ".join(f"{name}: {_difference(there.get(name), wanted.get(name))}" for name in names)

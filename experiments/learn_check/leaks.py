@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import inf
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -84,7 +85,7 @@ def play(
         for writer in writers
         for choice, mode in modes
     ]
-    engine = Engine(policy, max_waiting=len(places))
+    engine = Engine(policy, max_waiting=2 * len(places), longest_wait=inf)
     try:
         for number in range(check.edits):
             yield from _round(engine, policy, places, check, number)

@@ -19,22 +19,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from check_arms import ARMS, DEFAULTS, LEARNING, Check, named_arms
 from check_figure import draw_costs
-from check_lines import CellKey, finished_cells, read_drafts
+from check_lines import CellKey, play_cells, read_drafts
 from check_report import report
-from corll.auto.machine import device_name
-from corll.auto.resolve import resolve
-from corll.cli.dialogue import terminal_dialogue
 from corll.errors import CorllError, InputError
-from corll.files.durable import append_line
+from corll.files.cell_lines import playing_into
 from corll.policy import Policy
 from corll.service.learning.checks import OfReferences
 from corll.simulation.writers import WRITERS
-from corll.version import __version__
-from playing import play_learning, play_served, play_together
+from playing import loaded, machine_of, play_learning, play_served, play_together
 from writers_desk import WritersDesk, named_writers
 
 
@@ -43,49 +37,23 @@ def run(options: argparse.Namespace, check: Check) -> None:
 
     *Raises*: InputError where another process plays into it.
     """
-    out: Path = options.out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(f"{out}.lock", timeout=0):
-            _run(options, check, out)
-    except Timeout:
-        raise InputError(
-            f"Another process plays into {out}; give this one a file of its own. --report takes "
-            "several files."
-        ) from None
-
-
-def _run(options: argparse.Namespace, check: Check, out: Path) -> None:
-    writers, arms = named_writers(options.writers), named_arms(options.arms)
-    policy = Policy.load(
-        resolve(options.model, terminal_dialogue()),
-        int8_drafts=None,
-        memory_limit_gb=check.config.memory_limit_gb,
-    )
-    check = check.sampled_as(policy).with_settings(options.set)
-    seeds = range(options.first_seed, options.first_seed + options.seeds)
-    machine = {
-        "machine": device_name(policy.device),
-        "dtype": str(policy.dtype).removeprefix("torch."),
-        "corll": __version__,
-    }
-    wanted = {
-        CellKey(seed, writer, arm, check.label): {"model": policy.name, "cell": check.about(arm)}
-        for seed in seeds
-        for arm in arms
-        for writer in writers
-    }
-    finished = finished_cells(out, wanted)
-    left = [key for key in wanted if key not in finished]
-    print(f"{len(left)} of {len(wanted)} cells are to be played", flush=True)
-    begun: set[CellKey] = set()
-    for key, line in _played(policy, left, check):
-        if key not in begun:
-            begun.add(key)
-            append_line(out, {**key._asdict(), **wanted[key], **machine})
-        append_line(out, {**key._asdict(), **line})
-        if line.get("held_out") is None and line["edit"] % 10 == 0:
-            print(f"{' '.join(map(str, key))}: edit {line['edit']}", flush=True)
+    with playing_into(options.out):
+        writers, arms = named_writers(options.writers), named_arms(options.arms)
+        policy = loaded(options.model, check)
+        check = check.sampled_as(policy).with_settings(options.set)
+        seeds = range(options.first_seed, options.first_seed + options.seeds)
+        wanted = {
+            CellKey(seed, writer, arm, check.label): {
+                "model": policy.name,
+                "cell": check.about(arm),
+            }
+            for seed in seeds
+            for arm in arms
+            for writer in writers
+        }
+        play_cells(
+            options.out, wanted, machine_of(policy), lambda left: _played(policy, left, check)
+        )
 
 
 def _played(

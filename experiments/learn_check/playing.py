@@ -9,15 +9,37 @@ from typing import Any
 
 from check_arms import Check
 from check_lines import CellKey
+from corll.auto.machine import device_name
+from corll.auto.resolve import resolve
+from corll.cli.dialogue import terminal_dialogue
 from corll.draft import make_drafts
 from corll.memory.choosing import choose
 from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Draft, Prompt
 from corll.service.learning.checks import OfReferences
+from corll.version import __version__
 from served import Service
 from taught import Pupil
 from writers_desk import WritersDesk
+
+
+def loaded(model: str, check: Check) -> Policy:
+    """Return the policy of a model, by name, as cells are played with it."""
+    return Policy.load(
+        resolve(model, terminal_dialogue()),
+        int8_drafts=None,
+        memory_limit_gb=check.config.memory_limit_gb,
+    )
+
+
+def machine_of(policy: Policy) -> dict[str, str]:
+    """Return the machine, the numbers and the version of corll by which cells are played."""
+    return {
+        "machine": device_name(policy.device),
+        "dtype": str(policy.dtype).removeprefix("torch."),
+        "corll": __version__,
+    }
 
 
 def play_together(
@@ -25,7 +47,7 @@ def play_together(
 ) -> Iterator[tuple[CellKey, dict[str, Any]]]:
     """Play cells in which nothing is learned, a round of all of them at a time."""
     config = check.config.with_settings(drafts_from="reference")
-    desks = [_desk(key, check) for key in keys]
+    desks = [desk_of(key, check) for key in keys]
     count = base.codec.count_tokens
     for number in range(check.edits):
         start = time.perf_counter()
@@ -53,7 +75,7 @@ def play_learning(
     of_references: OfReferences,
 ) -> Iterator[tuple[CellKey, dict[str, Any]]]:
     """Play a cell in which each edit is learned from, in order, before the next draft."""
-    desk, count = _desk(key, check), base.codec.count_tokens
+    desk, count = desk_of(key, check), base.codec.count_tokens
     config = check.config.with_settings(seed=key.seed)
     teaching = replace(check, config=config)
 
@@ -87,7 +109,7 @@ def play_served(
     base: Policy, key: CellKey, check: Check
 ) -> Iterator[tuple[CellKey, dict[str, Any]]]:
     """Play a cell as the service serves a writer: its coin chooses who drafts."""
-    desk = _desk(key, check)
+    desk = desk_of(key, check)
     teaching = replace(check, config=check.config.with_settings(seed=key.seed))
     with Service(base, teaching, f"{key.seed}/{key.writer}") as service:
         for number, request in enumerate(desk.requests):
@@ -112,9 +134,12 @@ def play_served(
             yield key, {**line, "version": served.version, "drafted_by": served.serving.arm}
 
 
-def _desk(key: CellKey, check: Check) -> WritersDesk:
+def desk_of(key: CellKey, check: Check) -> WritersDesk:
+    """Return the desk of a cell's writer, on which nothing lies yet."""
     memory = check.memory_of(key.arm)
-    return WritersDesk(key.writer, memory, key.seed, check.edits, check.held_out)
+    return WritersDesk(
+        key.writer, memory, key.seed, check.edits, check.held_out, splits=check.splits
+    )
 
 
 def _held_out(policy: Policy, desk: WritersDesk, check: Check) -> Iterator[dict[str, Any]]:

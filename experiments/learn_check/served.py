@@ -151,7 +151,7 @@ class Service:
     ) -> DraftRequest:
         return DraftRequest(
             prompt=prompt,
-            version=serving.folder_in(self.database.folder),
+            version=serving.folder_in(self.database.versions),
             max_new_tokens=self.settings.longest_draft,
             seed=seed,
             config=self.settings.coactive,

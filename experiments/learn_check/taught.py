@@ -127,13 +127,11 @@ class Pupil:
             self.serving = self.versions
             return []
         batch = step.learned[: self.learner.config.preferences_per_step]
-        settings = ServiceSettings()
         reasons = reasons_against(
-            Examined(
+            Examined.by_settings(
+                ServiceSettings(),
                 self.policy,
                 batch,
-                settings.max_drift,
-                max_loosening=settings.max_loosening,
                 looked_at=self.veto,
                 past=before[-LOOKED_BACK:],
                 parent=self._parent,

@@ -6,10 +6,11 @@ every arm: arms are compared pair by pair.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any
 
+from corll.cli.arguments import named
 from corll.edits import edit_cost
 from corll.errors import InputError
 from corll.guards import first_loop
@@ -19,7 +20,14 @@ from corll.memory.leaks import leaked, own_frame
 from corll.policy import Policy
 from corll.records import Draft
 from corll.simulation.effort import effort_of, seconds_alone
-from corll.simulation.writers import WRITER_HALVES, WRITERS, WritingRequest, writing_requests
+from corll.simulation.writers import (
+    COMPOSED_WRITERS,
+    WRITER_HALVES,
+    WRITERS,
+    Split,
+    WritingRequest,
+    writing_requests,
+)
 from corll.verdicts.letters import has_body
 from corll.verdicts.survival import Closing, usual_closings
 
@@ -33,24 +41,30 @@ def named_writers(names: str) -> list[str]:
         return list(WRITERS)
     if names in WRITER_HALVES:
         return list(WRITER_HALVES[names])
-    found = names.split(",")
-    if unknown := [name for name in found if name not in WRITERS]:
-        known = ", ".join(("choose", "judge", "all", *WRITERS))
-        raise InputError(f"There is no writer {unknown[0]!r}; there are {known}.")
-    return list(dict.fromkeys(found))
+    return named(names, WRITERS, "writer", also=("choose", "judge", "all"))
 
 
 class WritersDesk:
     """One writer in one arm: what was asked and sent so far.
 
+    `splits` are those of the requests that are learned from.
     *Raises*: InputError where there are fewer requests than edits, or than held-out drafts.
     """
 
-    def __init__(self, name: str, memory: MemorySettings, seed: int, edits: int, held: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        memory: MemorySettings,
+        seed: int,
+        edits: int,
+        held: int,
+        *,
+        splits: Sequence[Split] = ("train",),
+    ) -> None:
         self.name, self.seed, self._memory = name, seed, memory
-        self.writer = WRITERS[name]()
-        self.requests = _shuffled("train", edits, f"{seed}/{name}")
-        self.held_out = _shuffled("held_out", held, f"{seed}/{name}/held_out")
+        self.writer = {**WRITERS, **COMPOSED_WRITERS}[name]()
+        self.requests = _shuffled(splits, edits, f"{seed}/{name}")
+        self.held_out = _shuffled(("held_out",), held, f"{seed}/{name}/held_out")
         self.past: list[Exchange] = []
         self._own_texts: list[str] = []
 
@@ -93,6 +107,7 @@ class WritersDesk:
         # All that was sent before, in every arm: weights may hold a fact that no memory holds.
         leaks = leaked(draft.text, request.prompt, self.past, own)
         ids = draft.sample.token_ids
+        behind = policy.codec.behind(draft.prompt, draft.memory)
         return {
             "request": request.id,
             "seconds": round(effort.seconds, 2),
@@ -105,6 +120,7 @@ class WritersDesk:
             "finished": draft.sample.finished,
             "memory": [one.id for one in draft.memory],
             "tokens": len(ids),
+            "prompt_tokens": len(policy.codec.encode_prompt(behind)),
             "draft": draft.text,
             "sent": sent,
         }
@@ -114,9 +130,10 @@ class WritersDesk:
         return usual_closings(self._own_texts)
 
 
-def _shuffled(split: str, count: int, seed: str) -> list[WritingRequest]:
-    requests = writing_requests(split)  # type: ignore[arg-type]
+def _shuffled(splits: Iterable[Split], count: int, seed: str) -> list[WritingRequest]:
+    requests = [request for split in splits for request in writing_requests(split)]
     if not 0 <= count <= len(requests):
-        raise InputError(f"There are {len(requests)} {split} requests; {count} were asked for.")
+        names = " and ".join(splits)
+        raise InputError(f"There are {len(requests)} {names} requests; {count} were asked for.")
     Random(seed).shuffle(requests)
     return requests[:count]

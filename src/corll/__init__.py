@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from corll.config import CoactiveConfig, LoraConfig, SamplingConfig
+from corll.config import AdjustedSampling, CoactiveConfig, LoraConfig, SamplingConfig
 from corll.errors import CorllError
 from corll.feedback import BatchUser, User, UserLeftError
 from corll.moved import find_moved_modules
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Acceptance",
+    "AdjustedSampling",
     "BatchUser",
     "CoactiveConfig",
     "CoactiveLearner",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from corll.errors import ConfigError
 
@@ -49,6 +54,25 @@ torch.
 """
 
 
+NameOf = Callable[[str, FieldInfo], str]
+
+_name_of: ContextVar[NameOf | None] = ContextVar("name_of", default=None)
+_MENTIONED = re.compile(
+    r"\b(?P<name>[a-z]\w*)=(?P<value>'[^']*'|[\w.:/-]*\w)|\b(?P<word>[a-z][a-z0-9]*(?:_[a-z0-9]+)+)\b"
+)
+"""A setting with a value, or the name of one that is no other word."""
+
+
+@contextmanager
+def settings_named(name_of: NameOf) -> Iterator[None]:
+    """Make errors call settings meanwhile as whoever gives them does: by flags, or variables."""
+    token = _name_of.set(name_of)
+    try:
+        yield
+    finally:
+        _name_of.reset(token)
+
+
 class Config(BaseModel):
     """A frozen configuration. An unknown key is an error, and all problems are reported at once."""
 
@@ -70,7 +94,10 @@ class LoraConfig(Config):
 
     lora_r: int = Field(8, ge=1, description="Rank of the update.")
     lora_alpha: float = Field(
-        16.0, gt=0, description="Scale: the update is multiplied by alpha / r."
+        16.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Scale: the update is multiplied by alpha / r.",
     )
     lora_dropout: float = Field(
         0.0, ge=0, lt=1, description="Dropout on the adapter's input while learning."
@@ -89,6 +116,41 @@ class SamplingConfig(Config):
     top_p: float = Field(
         1.0, gt=0, le=1, description="Sample among the likeliest tokens of this total probability."
     )
+
+
+class AdjustedSampling(SamplingConfig):
+    """The sampling of responses of which some tokens are made likelier, and others unlikelier.
+
+    In the order of `transformers`: `logit_bias` and the penalties change logits, then come
+    temperature, `top_k`, `top_p` and `min_p`. `presence_penalty` and `frequency_penalty` are
+    OpenAI's: they count what was drawn, and not the prompt.
+    """
+
+    min_p: float = Field(
+        0.0, ge=0, le=1, description="Leave out tokens of less than this share of the likeliest's."
+    )
+    repetition_penalty: float = Field(
+        1.0,
+        gt=0,
+        le=10,
+        description="Divides the logits of tokens that prompt or response hold already; negative "
+        "ones are multiplied.",
+    )
+    presence_penalty: float = Field(
+        0.0, ge=-2, le=2, description="Taken off the logits of tokens that were drawn already."
+    )
+    frequency_penalty: float = Field(
+        0.0, ge=-2, le=2, description="Taken off as often as a token was drawn already."
+    )
+    logit_bias: dict[Annotated[int, Field(ge=0)], Annotated[float, Field(ge=-100, le=100)]] = Field(
+        {}, description="Added to the logits of tokens, by their ids."
+    )
+
+    @property
+    def changes_logits(self) -> bool:
+        """Whether logits are changed before one is drawn from them."""
+        penalties = (self.presence_penalty, self.frequency_penalty, self.repetition_penalty - 1)
+        return bool(self.logit_bias) or any(penalties)
 
 
 class CoactiveConfig(SamplingConfig):
@@ -287,14 +349,48 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def _describe(config: type[Config], error: ValidationError) -> str:
-    lines = []
+    fields, name_of, lines = _fields_of(config), _name_of.get(), []
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             known = ", ".join(sorted(config.model_fields))
             lines.append(f"unknown setting {name!r}; there are: {known}")
-        else:
-            value = f" (got {problem['input']!r})" if name else ""
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{name}: {message}{value}" if name else message)
-    return f"{config.__name__}: " + "; ".join(lines)
+            continue
+        value = f" (got {problem['input']!r})" if name else ""
+        message = problem["msg"].removeprefix("Value error, ")
+        if name_of is not None:
+            message = _renamed(message, fields, name_of)
+            own = next((one for one in reversed(problem["loc"]) if one in fields), None)
+            name = name if own is None else name_of(str(own), fields[str(own)])
+        lines.append(f"{name}: {message}{value}" if name else message)
+    described = "; ".join(lines)
+    return described if name_of is not None else f"{config.__name__}: {described}"
+
+
+def _fields_of(config: type[Config]) -> dict[str, FieldInfo]:
+    """Return the settings of a configuration, and of those in it, by name."""
+    found = dict(config.model_fields)
+    for field in config.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
+            found |= _fields_of(field.annotation)
+    return found
+
+
+def _renamed(message: str, fields: Mapping[str, FieldInfo], name_of: NameOf) -> str:
+    """Return a message with the settings that it mentions called otherwise."""
+
+    def renamed(found: re.Match[str]) -> str:
+        name = found["name"] or found["word"]
+        if name not in fields:
+            return found[0]
+        called = name_of(name, fields[name])
+        if found["value"] is None:
+            return called
+        value = found["value"].strip("'")
+        if not called.startswith("--"):
+            return f"{called}={value}"
+        if value in ("True", "False"):
+            return called if value == "True" else f"--no-{called.removeprefix('--')}"
+        return f"{called} {value}"
+
+    return _MENTIONED.sub(renamed, message)

@@ -9,8 +9,10 @@ CorllError
 ├── AdapterError         (ValueError)         an adapter that is incomplete or of another base model
 ├── RunFolderError       (OSError)            a run folder that cannot be written, read or resumed
 ├── StoreError           (OSError)            the database cannot be opened, read or written
+│   └── StoreUnavailableError                 it is away, full or held by others; it may pass
 ├── IdempotencyError     (ValueError)         an idempotency key that came with another request
 ├── StaleParentError     (RuntimeError)       a step started from what no longer serves or waits
+│   └── LeaseLostError                        another learner has taken the user over
 ├── TrainingError        (ArithmeticError)    a step gave no finite loss or gradient
 └── DeviceMemoryError    (MemoryError)        a model, or a single preference, does not fit
 
@@ -19,13 +21,8 @@ A message says what was found and what to do about it.
 
 from __future__ import annotations
 
-
-class CorllError(Exception):
-    """The root of the errors that corll raises on purpose."""
-
-
-class ConfigError(CorllError, ValueError):
-    """A setting is unknown, out of range, or contradicts another."""
+from corll_client.errors import ConfigError as ConfigError
+from corll_client.errors import CorllError as CorllError
 
 
 class InputError(CorllError, ValueError):
@@ -61,12 +58,20 @@ class StoreError(CorllError, OSError):
     """The service's database cannot be opened, read, or written."""
 
 
+class StoreUnavailableError(StoreError):
+    """The database is away, full, or held by others: the same may work when it is tried again."""
+
+
 class IdempotencyError(CorllError, ValueError):
     """An idempotency key came again, with another request than the first time."""
 
 
 class StaleParentError(CorllError, RuntimeError):
     """A step's parent no longer serves, or its preferences no longer wait: nothing was changed."""
+
+
+class LeaseLostError(StaleParentError):
+    """A learner's lease on a user ended, or another took them over: nothing was changed."""
 
 
 class TrainingError(CorllError, ArithmeticError):

@@ -6,10 +6,11 @@ Passes over the model, in micro-batches that fit into memory, are the policy's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch import Tensor
 from corll.errors import InputError
 from corll.losses import Objective, PairLogprobs, PairTokens
 from corll.losses.token_comparison import TokenComparison, compare_tokens
-from corll.policy import PackedItem, Policy
+from corll.policy import Loss, PackedItem, Policy, Share
 from corll.records import Preference, ReferenceLogprobs
 
 
@@ -33,8 +34,13 @@ class EncodedPair:
 
     @cached_property
     def comparison(self) -> TokenComparison:
-        """What the edit changed and what it kept, by position."""
-        return compare_tokens(self.rejected_ids, self.chosen_ids)
+        """What the edit changed and what it kept, by position, without what is masked."""
+        changed, kept = compare_tokens(self.rejected_ids, self.chosen_ids)
+        of_chosen, of_rejected = map(frozenset, self.preference.masked_tokens)
+        return TokenComparison(
+            [place for place in changed if place not in of_chosen],
+            [place for place in kept if place not in of_rejected],
+        )
 
 
 def encode_pair(
@@ -47,8 +53,8 @@ def encode_pair(
     """Return a preference as ids, after its prompt alone or, `remembering`, after its memory too.
 
     Of a memory the earliest exchanges are left out where the context has no room for them.
-    *Raises*: InputError where the sides do not fit, or are the same though the loss needs a pair;
-    PromptTooLongError.
+    *Raises*: InputError where the sides do not fit, or are the same though the loss needs a pair,
+    or where a masked token is none of its side; PromptTooLongError.
     """
     codec, prompt = policy.codec, preference.prompt
     chosen = codec.encode_response(preference.chosen).token_ids
@@ -60,8 +66,13 @@ def encode_pair(
         _, prompt_ids = codec.encode_behind(prompt, preference.memory, room=room)
     else:
         prompt_ids = codec.encode_prompt(prompt)
-    for ids in (chosen, rejected):
+    for ids, masked in zip((chosen, rejected), preference.masked_tokens, strict=True):
         codec.check_fits(prompt_ids, ids)
+        if masked and not 0 <= min(masked) <= max(masked) < len(ids):
+            raise InputError(
+                f"masked_tokens names the places {min(masked)} to {max(masked)} of a response of "
+                f"{len(ids)} tokens; they are counted from 0."
+            )
     rows = policy.pack(prompt_ids, [chosen, rejected])
     return EncodedPair(preference, prompt_ids, chosen, rejected, rows)
 
@@ -78,6 +89,15 @@ class BatchGradient:
     references: list[ReferenceLogprobs]
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What one policy learns in a step: pairs, by an objective."""
+
+    policy: Policy
+    pairs: Sequence[EncodedPair]
+    objective: Objective
+
+
 def accumulate_gradient(
     policy: Policy,
     pairs: Sequence[EncodedPair],
@@ -91,18 +111,56 @@ def accumulate_gradient(
     The loss is an average over pairs, so it is the same as in one piece. At most `max_tokens` are
     worked at together. `before` is called ahead of each pass, in the thread that computes it.
     """
-    shared_grad = not objective.shared_terms_cancel
-    passes = policy.passes([pair.rows for pair in pairs], max_tokens, before=before)
-    labels = [_computed_with(policy, pair) for pair in pairs]
+    lesson = Lesson(policy, pairs, objective)
+    (found,) = accumulate_gradients([lesson], max_tokens, before=before)
+    return found
+
+
+def accumulate_gradients(
+    lessons: Sequence[Lesson], max_tokens: int, *, before: Callable[[], None] = lambda: None
+) -> list[BatchGradient]:
+    """Leave on what each policy learns the gradient of its lesson, from passes that they share.
+
+    Several policies are of one base and each `mixes`: the base is computed once for all rows. Each
+    gradient is that of its lesson alone, up to rounding. As `accumulate_gradient`.
+    """
+    first, several = lessons[0].policy, len(lessons) > 1
+    pairs = [pair for lesson in lessons for pair in lesson.pairs]
+    policies = [lesson.policy for lesson in lessons for _ in lesson.pairs]
+    shared_grad = not all(lesson.objective.shared_terms_cancel for lesson in lessons)
+    own = first.names_in_a_pass(policies) if several else None
+    rows = [pair.rows for pair in pairs]
+    passes = first.passes(rows, max_tokens, before=before, in_order=several)
+    labels = [_computed_with(*both) for both in zip(policies, pairs, strict=True)]
     known = {n: kept for n, pair in enumerate(pairs) if (kept := _kept_reference(pair, labels[n]))}
     missing = set(range(len(pairs))) - known.keys()
     # From the same rows as the policy's, so that at step 0 the log-ratios are exactly 0.
     if missing:
-        with policy.as_reference():
-            scored = passes.forward(only=missing, shared_grad=shared_grad)
+        of_references = first.names_in_a_pass(policies, as_reference=True) if several else None
+        how: dict[str, Any] = {"shared_grad": shared_grad, "adapters": of_references}
+        with first.as_reference():
+            scored = passes.forward(only=missing, **how)
         for n, responses in scored.items():
             chosen, rejected = (tuple(response.tolist()) for response in responses)
             known[n] = ReferenceLogprobs(chosen, rejected, labels[n])
+    shares, start = [], 0
+    for lesson in lessons:
+        numbers = range(start, start + len(lesson.pairs))
+        parameters = list(lesson.policy.trainable_parameters().values())
+        shares.append(Share(numbers, _loss_of(lesson.objective, pairs, known), parameters))
+        start = numbers.stop
+    with first.active(), first.dropout():
+        metrics = passes.forward_backward_of(shares, own, shared_grad=shared_grad)
+    return [
+        BatchGradient(found, [known[n] for n in share.numbers])
+        for found, share in zip(metrics, shares, strict=True)
+    ]
+
+
+def _loss_of(
+    objective: Objective, pairs: Sequence[EncodedPair], known: Mapping[int, ReferenceLogprobs]
+) -> Loss:
+    """Return the loss of some of the pairs, of which that of π_0 is known."""
 
     def loss_of(
         numbers: Sequence[int], responses: Sequence[Sequence[Tensor]]
@@ -111,23 +169,34 @@ def accumulate_gradient(
         tokens = [_pair_tokens(pairs[n], known[n], sides) for n, sides in of_pairs]
         return objective(PairLogprobs.of_tokens(tokens))
 
-    parameters = list(policy.trainable_parameters().values())
-    with policy.active(), policy.dropout():
-        metrics = passes.forward_backward(loss_of, parameters, shared_grad=shared_grad)
-    return BatchGradient(metrics, [known[n] for n in range(len(pairs))])
+    return loss_of
 
 
 def _pair_tokens(
     pair: EncodedPair, reference: ReferenceLogprobs, sides: Sequence[Tensor]
 ) -> PairTokens:
     chosen, rejected = sides
-    return PairTokens(
-        chosen,
-        rejected,
+    of_chosen, of_rejected = pair.preference.masked_tokens
+    base_chosen, base_rejected = (
         torch.tensor(reference.chosen_tokens, dtype=chosen.dtype, device=chosen.device),
         torch.tensor(reference.rejected_tokens, dtype=rejected.dtype, device=rejected.device),
+    )
+    return PairTokens(
+        _without(chosen, of_chosen, base_chosen),
+        _without(rejected, of_rejected, base_rejected),
+        base_chosen,
+        base_rejected,
         pair.comparison,
     )
+
+
+def _without(logprobs: Tensor, masked: Sequence[int], reference: Tensor) -> Tensor:
+    """Return log π with log π_0 at masked tokens: there nothing prefers, supervises or holds."""
+    if not masked:
+        return logprobs
+    is_masked = torch.zeros(len(logprobs), dtype=torch.bool, device=logprobs.device)
+    is_masked[list(masked)] = True
+    return torch.where(is_masked, reference, logprobs)
 
 
 def _kept_reference(pair: EncodedPair, label: str) -> ReferenceLogprobs | None:

@@ -52,7 +52,7 @@ MODULES = {
     "corll.service.api.versions": "corll.service.api.version_routes",
     "corll.service.calls": "corll.client.calls",
     "corll.service.checks": "corll.service.learning.checks",
-    "corll.service.client": "corll.client.client",
+    "corll.service.client": "corll_client.client",
     "corll.service.engine": "corll.service.drafting.engine",
     "corll.service.history": "corll.service.learning.importing",
     "corll.service.learner_process": "corll.service.learning.worker",
@@ -77,24 +77,26 @@ NAMES: dict[str, dict[str, str]] = {
     "corll.edits": dict.fromkeys(("half_character", "normalize", "same_text"), "corll.text"),
     "corll.feedback": dict.fromkeys(("clean_edit",), "corll.text"),
     "corll.client.calls": dict.fromkeys(
-        ("Consent", "ImportResult", "Interval"), "corll.schemas.answers"
+        ("Consent", "ImportResult", "Interval"), "corll_client.answers"
     ),
-    "corll.service.drafting": dict.fromkeys(
-        (
-            "Delta",
-            "DraftEvent",
-            "DraftJob",
-            "DraftRequest",
-            "Drafter",
-            "Drawn",
-            "EngineBusyError",
-            "Failed",
-            "Progress",
-            "TokenLogprob",
-            "VersionFolder",
+    "corll.service.drafting": {
+        **dict.fromkeys(
+            (
+                "Delta",
+                "DraftEvent",
+                "DraftJob",
+                "DraftRequest",
+                "Drawn",
+                "EngineBusyError",
+                "Failed",
+                "Progress",
+                "TokenLogprob",
+                "VersionFolder",
+            ),
+            "corll.service.drafting.requests",
         ),
-        "corll.service.drafting.requests",
-    ),
+        "Drafter": "corll.service.drafting.drafter",
+    },
     "corll.service.learning": dict.fromkeys(("Trainer",), "corll.service.learning.trainer"),
 }
 """Module that is still there → the names that went from it → the modules where they are now."""

@@ -17,6 +17,7 @@ from corll.compute.choose import backend_for, examine
 from corll.compute.decoding import Decoding
 from corll.compute.engines import Sampler
 from corll.compute.packing import Ids
+from corll.compute.passes import Loss, Share
 from corll.config import Int8Drafts, LoraConfig, SamplingConfig
 from corll.errors import InputError
 from corll.losses import implicit_reward
@@ -28,7 +29,7 @@ from corll.model.tokens import TokenCodec
 from corll.model.whole_copies import WholeCopies, holds_whole_copy
 from corll.records import Exchange, Prompt, Response, Sample
 
-__all__ = ["PackedItem", "Policy"]
+__all__ = ["Loss", "PackedItem", "Policy", "Share"]
 
 Trains = Literal["adapter", "all"]
 
@@ -146,7 +147,8 @@ class Policy(AdaptedModel):
 
         Each response has a random stream of its own, keyed by (seed, prompt, candidate): the same
         prompt twice with one seed gives the same responses. `seed` may be one a prompt. A sample's
-        `logprob` is that of its ids under the full distribution, whatever the sampling. `memories`
+        `logprob` is that of its ids under the full distribution, whatever the sampling: also where
+        that is an `AdjustedSampling`, with penalties and biases. `memories`
         stand before the prompts, one for each, as far as the context has room beside the response
         (`TokenCodec.encode_behind`); then the samples are of π(· | x, memory). `sampler` is another
         engine that draws with the same weights. `before` is called ahead of whatever computes for

@@ -10,8 +10,11 @@ from warnings import warn
 
 from corll.errors import InputError
 
-Message: TypeAlias = Mapping[str, str]
-"""One turn of a conversation: `{"role": …, "content": …}`."""
+Message: TypeAlias = Mapping[str, Any]
+"""One turn of a conversation: `{"role": …, "content": …}`, both texts.
+
+What else it holds, such as `name` or `tool_calls`, is for the chat template.
+"""
 
 
 class Conversation(TypedDict):
@@ -209,7 +212,8 @@ class Preference:
     """A preference, chosen ≻ rejected, for a prompt; from an edit, the edit ≻ the draft.
 
     `memory` is the exchanges that stood before the prompt when the draft was drawn; whether a step
-    learns with them is its configuration's.
+    learns with them is its configuration's. `masked_tokens` are the places of tokens in the chosen
+    and in the rejected response, counted from 0, that nothing is learned from.
     """
 
     prompt: Prompt
@@ -217,6 +221,7 @@ class Preference:
     rejected: Response
     reference: ReferenceLogprobs | None = None
     memory: tuple[Exchange, ...] = ()
+    masked_tokens: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
 
     def with_reference(self, reference: ReferenceLogprobs) -> Preference:
         return replace(self, reference=reference)
@@ -224,6 +229,8 @@ class Preference:
     def to_dict(self) -> dict[str, Any]:
         """Return the preference as JSON holds it, for `from_dict`."""
         fields = {**asdict(self), "prompt": _stored(self.prompt)}
+        if not any(self.masked_tokens):
+            del fields["masked_tokens"]
         return {**fields, "memory": _stored_memory(self.memory)}
 
     @classmethod
@@ -236,7 +243,9 @@ class Preference:
         if reference is not None:
             reference = ReferenceLogprobs.from_dict(reference)
         prompt = _as_it_was(fields["prompt"])
-        return cls(prompt, chosen, rejected, reference, _memory_of(fields))
+        of_chosen, of_rejected = map(tuple, fields.get("masked_tokens", ((), ())))
+        masked = (of_chosen, of_rejected)
+        return cls(prompt, chosen, rejected, reference, _memory_of(fields), masked)
 
 
 @dataclass(frozen=True, slots=True)

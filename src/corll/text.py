@@ -60,10 +60,15 @@ def clean_edit(edited_text: str, draft_text: str = "") -> str:
             "Send the draft as it is to accept it, or give no feedback (None)."
         )
     check_characters(text, "edit")
-    draft = normalize(draft_text)
     if not text[0].isspace():
-        text = draft[: len(draft) - len(draft.lstrip())] + text
+        text = space_before(draft_text) + text
     return _in_form_of(draft_text, text)
+
+
+def space_before(draft_text: str) -> str:
+    """Return the white space that a draft begins with, as its edit is given it."""
+    draft = normalize(draft_text)
+    return draft[: len(draft) - len(draft.lstrip())]
 
 
 def _in_form_of(draft_text: str, text: str) -> str:

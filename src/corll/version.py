@@ -1,3 +1,3 @@
-"""The version of the package, readable without importing anything else."""
+"""The package's version, which is that of its client."""
 
-__version__ = "0.2.0"
+from corll_client.version import __version__ as __version__

@@ -22,8 +22,16 @@ from corll.cli.adapters import (
     ShowAdapterSettings,
     StartSettings,
 )
+from corll.cli.audit import AuditSettings
+from corll.cli.backup import BackupSettings
+from corll.cli.consent import (
+    GiveConsentSettings,
+    ShowConsentSettings,
+    WithdrawConsentSettings,
+)
 from corll.cli.curve import draw_curve, running_mean
 from corll.cli.demo import DemoSettings
+from corll.cli.doctor import DoctorSettings
 from corll.cli.draft import DraftSettings
 from corll.cli.experiment import (
     CanarySettings,
@@ -34,11 +42,13 @@ from corll.cli.experiment import (
     TuneSettings,
 )
 from corll.cli.export import ExportSettings
+from corll.cli.forget import ForgetSettings
 from corll.cli.framing import FrameSettings
 from corll.cli.imports import ImportSettings
 from corll.cli.keys import CreateKeySettings, ListKeysSettings, RevokeKeySettings
 from corll.cli.learn_settings import LearnSettings, read_settings
 from corll.cli.link import LinkSettings
+from corll.cli.mcp import McpSettings
 from corll.cli.models import (
     CheckModelSettings,
     FetchModelSettings,
@@ -48,13 +58,18 @@ from corll.cli.models import (
 )
 from corll.cli.remembering import MemoryFlags
 from corll.cli.replay import ReplayMemory, ReplaySettings
+from corll.cli.restore import RestoreSettings
+from corll.cli.simulate_fleet import SimulateFleetSettings
 from corll.cli.switch import SwitchModelSettings
 from corll.cli.trackers import open_tracker
+from corll.cli.verify_deletion import VerifyDeletionSettings
 from corll.config import CoactiveConfig, Config, LoraConfig
 from corll.errors import ConfigError
 from corll.files.run_folder import RunFolder
 from corll.laboratory.canary_config import CanaryConfig
 from corll.records import Draft, Edit, Sample
+from corll.service.audit.plan import AuditPlan
+from corll.service.roles import GatewaySettings, LearnerSettings
 from corll.service.settings import ServedConfig, ServiceSettings
 
 HELP_WITHOUT_TORCH = """
@@ -80,13 +95,20 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "models switch": (SwitchModelSettings,),
     "models check": (CheckModelSettings,),
     "serve": (ServiceSettings, ServedConfig, LoraConfig),
+    "gateway": (GatewaySettings, ServedConfig, LoraConfig),
+    "learner": (LearnerSettings, ServedConfig, LoraConfig),
     "import": (ImportSettings, FrameSettings),
     "link": (LinkSettings,),
     "demo": (DemoSettings,),
+    "mcp": (McpSettings,),
     "keys": (),
     "keys create": (CreateKeySettings,),
     "keys list": (ListKeysSettings,),
     "keys revoke": (RevokeKeySettings,),
+    "consent": (),
+    "consent show": (ShowConsentSettings,),
+    "consent give": (GiveConsentSettings,),
+    "consent withdraw": (WithdrawConsentSettings,),
     "adapters": (),
     "adapters list": (ListAdaptersSettings,),
     "adapters show": (ShowAdapterSettings,),
@@ -94,6 +116,13 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
     "adapters prune": (PruneSettings,),
     "adapters import": (ImportAdapterSettings,),
     "adapters start": (StartSettings,),
+    "forget": (ForgetSettings,),
+    "verify-deletion": (VerifyDeletionSettings,),
+    "audit": (AuditSettings, AuditPlan),
+    "backup": (BackupSettings,),
+    "restore": (RestoreSettings,),
+    "doctor": (DoctorSettings,),
+    "simulate-fleet": (SimulateFleetSettings,),
     "experiment": (),
     "experiment run": (RunSettings,),
     "experiment tune": (TuneSettings,),
@@ -104,9 +133,9 @@ FLAGS_OF: dict[str, tuple[type[Config], ...]] = {
 }
 NOT_FLAGS = {
     *("coactive", "lora", "framed", "remembered", "prompts", "folder", "as_json"),
-    *("task", "settings", "folders", "canary"),
+    *("task", "settings", "folders", "canary", "plan"),
     *("file", "key", "number", "learn", "model_name", "guards", "examples", "model_sampling"),
-    *("weigh_edits", "log", "form"),
+    *("switches", "weigh_edits", "log", "form", "kind", "thing", "receipt", "place", "backup"),
 }
 
 
@@ -143,7 +172,7 @@ def test_help_names_every_setting_and_imports_nothing_heavy(command: str) -> Non
                 continue
             if name not in NOT_FLAGS:
                 assert f"--{name.replace('_', '-')} " in text
-            if name not in ("coactive", "lora", "canary"):
+            if name not in ("coactive", "lora", "canary", "plan"):
                 assert field.description
                 assert " ".join(field.description.split()) in text
     for name in ("--max-prompt-length", "--total-steps", "--warmup-steps"):

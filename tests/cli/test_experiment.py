@@ -23,7 +23,7 @@ SETTINGS = """
     preferences=8 evaluate_every=4 learner.preferences_per_step=4 held_out=4 num_expert_samples=3
     expert_pairs=16 samples_per_pair=3 expert.preferences_per_step=8 expert.measured_prompts=8
     expert.learning_rate=0.02 expert.most_wins=1 expert.most_reward=100
-    expert.least_base_reward=-100
+    expert.least_base_reward=-100 expert.refuse=false
 """.split()
 
 
@@ -47,6 +47,15 @@ def command(model: Path, reviews: Path, output: Path, *more: str, name: str = "r
     ]
 
 
+def test_an_expert_that_teaches_nothing_is_refused_in_words(
+    tiny_gpt2_folder: Path, reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = command(tiny_gpt2_folder, reviews, tmp_path / "grid")
+    assert main([*asked, "expert.refuse=true"]) == 1
+    assert "expert.refuse=false takes it as it is" in capsys.readouterr().err
+    assert not (tmp_path / "grid" / "cells").exists()
+
+
 def test_run_status_plot_and_report(
     tiny_gpt2_folder: Path, reviews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,6 +65,8 @@ def test_run_status_plot_and_report(
     known = json.loads((grid / "expert.json").read_text())
     assert known["reward"] > known["base_reward"]
     assert known["scorer"].startswith("TF-IDF")
+    assert known["independent_scorer"]["name"].endswith("naive Bayes")
+    assert known["kl_of_its_sampler"] > 0
     assert len(Grid.reopen(grid).states()) == 4
 
     # Again: nothing is left to do.
@@ -73,7 +84,10 @@ def test_run_status_plot_and_report(
     assert main(["experiment", "plot", str(grid), "--output", str(results)]) == 0
     assert (results / "fig-contrast.png").read_bytes().startswith(b"\x89PNG")
     assert (results / "fig-contrast.svg").exists()
+    objective = json.loads((results / "fig-objective.json").read_text())
+    assert objective["expert"] == {"objective_less_expert": 0}
     drawn = json.loads((results / "fig-contrast.json").read_text())
+    assert drawn["expert"] == {"reward": pytest.approx(known["reward"], rel=1e-5)}
     assert drawn["command"] == f"corll experiment plot {grid} --output {results}"
     assert len((results / "evaluations.jsonl").read_text().splitlines()) == 12
 
@@ -94,6 +108,11 @@ def test_tuning_keeps_a_rate_for_each_arm(
     assert main(command(tiny_gpt2_folder, reviews, grid, "--arms", "dueling")) == 0
     config = json.loads((grid / "cells" / "dueling" / "seed-0" / "config.json").read_text())
     assert config["learner"]["learning_rate"] == chosen["dueling"]
+    given = ("--arms", "dueling", "--learning-rate", "0.001")
+    assert main(command(tiny_gpt2_folder, reviews, grid, *given)) == 0
+    assert (grid / "cells" / "dueling" / "rate-0.001" / "seed-0" / "done.json").exists()
+    trials = [json.loads(line) for line in (grid / "rates.jsonl").read_text().splitlines()]
+    assert {line["learning_rate"] for line in trials} == {1e-3, 1e-2}
 
 
 def test_workers_share_a_grid(tiny_gpt2_folder: Path, reviews: Path, tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ def wait_until(condition: Callable[[], bool], *, process: Command) -> None:
 def test_a_simulated_user_takes_no_frame(corll: Callable[..., Command]) -> None:
     command: Any = corll("learn", "--user", "letter", "--frame", "reply")
     assert command.wait() == 2
-    assert "for a person" in command.printed
+    assert "are for a person (user you)" in " ".join(command.printed.replace("│", " ").split())
 
 
 def test_a_person_needs_a_terminal(corll: Callable[..., Command]) -> None:

@@ -23,10 +23,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from corll.client import AsyncCorll, Corll
 from corll.client.calls import as_item
 from corll.errors import ConfigError
-from corll.schemas.answers import Comparison, Edit, Import, Learning, User
 from corll.service.server import running_app
 from corll.service.store import imports
 from corll.service.store.database import Database
+from corll_client.answers import Comparison, Edit, EditEvent, Import, Learning, User
 from running_service import ADMIN_KEY, settings_for
 from service_server import serve
 
@@ -81,7 +81,7 @@ class Wire:
 def running(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     folder = tmp_path_factory.mktemp("client")
     settings = settings_for(tiny_model_folder, folder, learn=False)
-    with running_app(settings, say=lambda _: None) as app:
+    with running_app(settings) as app:
         wire = Wire(app, folder)
         with serve(wire) as url:
             wire.url = url
@@ -133,6 +133,17 @@ def test_a_draft_and_its_edit(wire: Wire, client: Corll) -> None:
         ("POST /v1/edits", {}, body),
         (f"GET /v1/edits/{edit.id}", {}, None),
     ]
+
+
+def test_an_edit_finds_its_draft_without_the_id(wire: Wire, client: Corll) -> None:
+    agreed(client, "pia")
+    draft = draft_of(client, "pia", metadata={"corll_ref": "ticket-7"})
+    text = draft.choices[0].message.content
+    talk = [*MESSAGES, {"role": "assistant", "content": text}]
+    for way in ({"ref": "ticket-7"}, {"draft_text": f" {text}\n"}, {"messages": talk}):
+        edit = client.edits.create(text="Hello", user="pia", **way)
+        assert edit.draft_id == draft.id
+        assert wire.asked[-1][2] == {**way, "text": "Hello", "choice": 0, "user": "pia"}
 
 
 def test_an_accepted_and_a_replaced_edit_say_why_they_teach_nothing(client: Corll) -> None:
@@ -216,7 +227,8 @@ def test_what_an_import_brought(wire: Wire, client: Corll) -> None:
 
 def test_consent(wire: Wire, client: Corll) -> None:
     agreed(client, "fay")
-    user = client.consent.update(holdback=0.1, user="fay")
+    user = client.consent.update(holdback=0.1, mask="numbers", user="fay")
+    assert user.mask == "numbers"
     assert client.consent.retrieve(user="fay").model_dump() == user.model_dump()
     assert (user.consent.store, user.consent.learn, user.consent.share) == (True, True, False)
     assert (user.name, user.holdback, user.waiting, user.serving) == ("fay", 0.1, 0, None)
@@ -225,6 +237,51 @@ def test_consent(wire: Wire, client: Corll) -> None:
     assert wire.asked == [
         ("PUT /v1/users/me/consent", {}, {"learn": False, "include_past": True}),
     ]
+
+
+def test_users_drafts_and_versions(wire: Wire, client: Corll) -> None:
+    user = agreed(client, "ida")
+    assert client.users.retrieve("ida").id == user.id
+    assert user.id in [one.id for one in client.users.list().data]
+    first, second = draft_of(client, "ida"), draft_of(client, "ida")
+    page = client.drafts.list(user="ida", limit=1)
+    assert ([one.id for one in page.data], page.has_more) == ([second.id], True)
+    assert first.id in [one.id for one in client.drafts.list(user="ida", before=second.id).data]
+    assert client.drafts.list(user="ida", query="nowhere in it").data == []
+    assert client.users.learning("ida").answers == []
+    assert client.versions.list("ida").data == []
+    assert client.versions.roll_back(0, user="ida").serving is None
+    with pytest.raises(openai.NotFoundError):
+        client.versions.retrieve(7, user="ida")
+    assert wire.asked[-3:] == [
+        ("GET /v1/users/ida/adapters", {}, None),
+        ("POST /v1/users/ida/adapters/rollback", {}, {"to": 0, "requeue": False}),
+        ("GET /v1/users/ida/adapters/7", {}, None),
+    ]
+
+
+def test_events_are_heard(client: Corll) -> None:
+    client.consent.update(store=True, learn=True)
+    draft = client.chat.completions.create(model="corll", messages=MESSAGES)
+    with client.events() as events:
+        edit = client.edits.create(draft_id=draft.id, text="Hello")
+        heard = next(event for event in events)
+    assert isinstance(heard, EditEvent)
+    assert (heard.id, heard.state) == (edit.id, "recorded")
+
+
+def test_events_are_heard_awaited(wire: Wire) -> None:
+    async def use() -> tuple[Any, str]:
+        async with AsyncCorll(base_url=wire.url, api_key=ADMIN_KEY) as client:
+            await client.consent.update(store=True, learn=True)
+            draft = await client.chat.completions.create(model="corll", messages=MESSAGES)
+            async with await client.events() as events:
+                edit = await client.edits.create(draft_id=draft.id, text="Hello")
+                return await anext(aiter(events)), edit.id
+
+    heard, id = asyncio.run(use())
+    assert isinstance(heard, EditEvent)
+    assert heard.id == id
 
 
 def test_faults_are_those_of_openai(client: Corll) -> None:
@@ -285,6 +342,7 @@ def test_awaited(wire: Wire) -> None:
             return (
                 await client.consent.update(store=True, learn=True),
                 edit := await client.edits.create(draft_id=draft.id, text="t"),
+                await client.edits.create(draft_text=draft.choices[0].message.content, text="t"),
                 await client.edits.retrieve(edit.id),
                 await client.comparisons.create(chosen=sides[0], rejected=sides[1]),
                 await client.learn(),
@@ -294,7 +352,7 @@ def test_awaited(wire: Wire) -> None:
             )
 
     found = asyncio.run(use())
-    kinds = (User, Edit, Edit, Comparison, Learning, Import, Import, User)
+    kinds = (User, Edit, Edit, Edit, Comparison, Learning, Import, Import, User)
     assert tuple(map(type, found)) == kinds
     assert len(wire.asked) == 1 + len(kinds)
 
@@ -320,13 +378,13 @@ def test_url_and_key(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_help_is_that_of_the_call(client: Corll) -> None:
     assert list(inspect.signature(client.edits.create).parameters) == [
-        *("draft_id", "text", "choice", "idempotency_key")
+        *("text", "draft_id", "ref", "draft_text", "messages", "choice", "user", "idempotency_key")
     ]
     assert "accepts it" in str(client.edits.create.__doc__)
     assert inspect.signature(AsyncCorll(api_key="k").edits.retrieve).return_annotation is Edit
 
 
 def test_without_openai() -> None:
-    code = "import sys; sys.modules['openai'] = None; import corll.client.client"
+    code = "import sys; sys.modules['openai'] = None; from corll.client import Corll"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install openai" in done.stderr

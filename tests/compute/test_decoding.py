@@ -290,6 +290,14 @@ class TestDraw:
         assert self.tokens([JUST_BELOW_1], temperature=0.01) == [1]
         assert self.tokens([0.33, 0.34, 0.66, 0.67], temperature=1000.0) == [1, 2, 2, 0]
 
+    @pytest.mark.parametrize("top_p", [1e-30, 5e-324])
+    def test_the_lowest_top_p_draws_the_likeliest(self, top_p: float) -> None:
+        assert self.tokens([0.0, 0.5, JUST_BELOW_1], top_p=top_p) == [1, 1, 1]
+
+    @pytest.mark.parametrize("temperature", [1e-6, 1e-38, 5e-324])
+    def test_the_lowest_temperatures_draw_the_likeliest(self, temperature: float) -> None:
+        assert self.tokens([0.0, 0.5, JUST_BELOW_1], temperature=temperature) == [1, 1, 1]
+
     @pytest.mark.parametrize(
         "sampling", [{}, {"top_k": 2}, {"top_p": 0.6}, {"temperature": 0.5}, {"temperature": 3.0}]
     )

@@ -141,3 +141,38 @@ def test_this_machine_tells_what_its_processors_do() -> None:
     assert after is not None
     assert after.own - before.own >= 0.3
     assert after.busy - before.busy > 0.2
+
+
+def test_threads_that_are_held_stay_whatever_others_do(clock: Clock) -> None:
+    """Passes side by side have their shares, which giving way leaves alone too."""
+    giving = threads(clock)
+    giving.settle()
+    clock.passes(0.5, others=0.0)
+    with giving.held() as held:
+        assert held == torch.get_num_threads() == 4
+        clock.passes(0.5, others=3.0)
+        assert giving.settle() == 4
+        torch.set_num_threads(2)
+        assert (giving.settle(), torch.get_num_threads()) == (4, 2)
+        with giving.held(3):
+            assert giving.settle() == torch.get_num_threads() == 3
+        assert torch.get_num_threads() == 4
+    clock.passes(0.5, others=3.0)
+    assert giving.settle() == torch.get_num_threads() == 1
+
+
+def test_what_is_held_is_what_is_free_now_also_after_a_pause(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    giving = threads(clock)
+    giving.settle()
+    clock.passes(60.0, others=0.0)
+
+    def sleep(seconds: float) -> None:
+        clock.passes(seconds, others=2.0)
+
+    monkeypatch.setattr(free_processors.time, "sleep", sleep)
+    with giving.held() as held:
+        assert held == 2
+    with GivingThreads(3, read=lambda: None).held() as held:
+        assert held == 3

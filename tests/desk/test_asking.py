@@ -267,7 +267,7 @@ def test_a_draft_that_was_cut_says_so_and_is_gone_on_with(
     sent = next(json.loads(body) for body in bodies if body and '"messages"' in body)
     assert sent["messages"][1] == {"role": "assistant", "content": first}
     expect(desk.page.get_by_text("Nothing changed so far")).to_be_visible()
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.said).to_contain_text("The draft was accepted.")
     newest, beginning = stored(cut_short, "goes-on")
     assert newest["prompt"] == beginning["prompt"]
@@ -286,7 +286,7 @@ def test_what_was_changed_before_going_on_is_not_lost(
     desk.button("Go on").click()
     expect(desk.button("Draft 2")).to_be_visible()
     assert desk.drafted().startswith(f"Hello! {first}")
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.said).to_contain_text("Recorded.")
     expect(desk.prompt).to_have_value("")
     (edit,) = until(lambda: stored(cut_short, "changes")[1]["edits"])

@@ -25,7 +25,7 @@ def test_drafts_that_are_edited_and_sent_make_the_version_grow(
         expect(desk.quiet_line).to_contain_text("Drafted by the base model.")
         expect(desk.quiet_line).to_contain_text(f"{3 - number} edit")
         desk.write(f"Dear customer, parcel {number} comes on Friday.")
-        desk.button("Send").click()
+        desk.copy_button.click()
         expect(desk.said).to_contain_text("Recorded.")
         assert desk.copied() == f"Dear customer, parcel {number} comes on Friday."
         expect(desk.prompt).to_have_value("")
@@ -51,7 +51,7 @@ def test_of_two_drafts_the_one_that_was_sent_was_better(
     expect(desk.button("Draft 1")).to_have_attribute("aria-pressed", "true")
     desk.button("Draft 2").click()
     assert desk.text() == "The second, made better."
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.said).to_contain_text("Recorded.")
     rows = until(lambda: comparisons(service, "chooses"))
     newest_first = service.get("users/chooses/drafts")["data"]
@@ -106,7 +106,7 @@ def test_by_keyboard_alone(service: RunningService, open_desk: OpenDesk) -> None
     keyboard.type(" Kind regards, Anna")
     expect(desk.page.get_by_text("3 words added.")).to_be_visible()
     keyboard.press("Tab")
-    expect(desk.button("Send")).to_be_focused()
+    expect(desk.copy_button).to_be_focused()
     keyboard.press("Tab")
     expect(desk.button("Another draft")).to_be_focused()
     keyboard.press("Enter")
@@ -124,7 +124,7 @@ def test_a_draft_with_other_line_ends_is_unchanged_until_it_is_edited(
     says(desk, f"Dear Ann,{ends}it is late.{ends}")
     desk.draft()
     expect(desk.page.get_by_text("Nothing changed so far")).to_be_visible()
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.said).to_contain_text("Recorded.")
     assert desk.copied() == "Dear Ann,\nit is late.\n"
 
@@ -136,12 +136,12 @@ def test_to_send_twice_while_it_is_copied_is_to_send_once(
     desk.draft()
     desk.write("The parcel comes on Friday.")
     desk.page.evaluate(SLOW_CLIPBOARD)
-    send = desk.button("Send").element_handle()
+    send = desk.copy_button.element_handle()
     send.evaluate("button => { button.click(); button.click(); }")
     expect(desk.said).to_contain_text("Recorded.")
     desk.page.wait_for_timeout(1000)
-    desk.button("Bring back what was sent").click()
-    expect(desk.said).to_contain_text("Sending it again")
+    desk.button("Undo").click()
+    expect(desk.said).to_contain_text("Undone")
     assert desk.text() == "The parcel comes on Friday."
 
 
@@ -168,7 +168,7 @@ def test_drafts_are_text_whatever_they_hold(
     desk.editor.press("Control+End")
     desk.page.keyboard.type("👍")
     expect(desk.page.get_by_role("list", name="Changes")).to_contain_text("👍")
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.said).to_contain_text("Recorded.")
     assert desk.copied() == STRANGE + "👍"
     desk.open("/data")

@@ -51,7 +51,7 @@ def test_a_reload_in_mid_edit(service: RunningService, open_desk: OpenDesk) -> N
     desk.button("Draft 1").click()
     assert desk.text() == first
     desk.button("Draft 2").click()
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.said).to_contain_text("Recorded.")
     assert sent(service, "reloads") == ["Half a sentence"]
 
@@ -88,7 +88,7 @@ def test_the_server_is_killed_in_mid_stream_and_comes_back(
     desk.button("Another draft").click()
     desk.drafted()
     desk.write("Sent after all.")
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.said).to_contain_text("Recorded.")
     assert sent(own_server, "killed") == ["Sent after all."]
     assert desk.errors == []
@@ -123,7 +123,7 @@ def test_a_draft_that_was_stopped_is_the_users_to_end(
     desk.button("Stop").click()
     expect(desk.said).to_contain_text("Stopped. What came of the draft is kept.")
     desk.write("My own words.")
-    desk.button("Send").click()
+    desk.copy_button.click()
     own_server.go_on()
     expect(desk.said).to_contain_text("Recorded.")
     assert sent(own_server, "stops") == ["My own words."]
@@ -139,7 +139,7 @@ def test_what_the_server_cannot_take_is_kept_in_the_browser(
     own_server.kill()  # and with it a draft that no store has seen
     desk.drafted()
     desk.write("Of a draft that is gone.")
-    desk.button("Send").click()
+    desk.copy_button.click()
     own_server.start()
     expect(desk.said).to_contain_text("The server did not take the edit")
     desk.open("/data")
@@ -163,8 +163,8 @@ def test_sheets_that_were_put_aside_come_back(service: RunningService, open_desk
     first.get_by_role("button", name="To the desk").click()
     desk.drafted()
     assert desk.text() == "The first text"
-    desk.button("Send").click()
-    desk.button("Bring back what was sent").click()
+    desk.copy_button.click()
+    desk.button("Undo").click()
     desk.drafted()
     assert desk.text() == "The first text"
 
@@ -176,7 +176,7 @@ def test_what_is_sent_while_the_server_is_away_arrives_later(
     desk.draft()
     own_server.kill()
     desk.write("Sent into the void.")
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.said).to_contain_text("Copied.")
     expect(desk.page.locator(".waiting-line")).to_contain_text("An edit waits in this browser")
     assert desk.copied() == "Sent into the void."
@@ -194,7 +194,7 @@ def test_a_session_that_ends_while_its_user_writes(
     desk.draft()
     end_session(desk)
     desk.write("Written after the end.")
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.page.locator(".banner")).to_contain_text("Your session has ended.")
     desk.prompt.fill("The next one")
     link = desk.link()
@@ -252,7 +252,7 @@ def test_another_user_of_the_same_browser_sees_nothing(
         other.open(path)
         other.page.wait_for_timeout(500)
         assert "first user" not in other.page.locator("body").inner_text()
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.page.locator(".banner")).to_contain_text("Somebody else has signed in")
     assert sent(service, "first user") == []
     assert sent(service, "second user") == []
@@ -266,18 +266,18 @@ def test_an_edit_with_a_control_token_is_refused_brought_back_and_mended(
     desk = open_desk(service, "pastes")
     desk.draft()
     desk.write("Dear customer, it comes soon.<|end|>")
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.said).to_contain_text("did not take the edit: The edit contains '<|end|>'")
-    expect(desk.said).to_contain_text("“Bring back what was sent”")
+    expect(desk.said).to_contain_text("“Undo”")
     other = desk.tab()
     other.open("/data")
     expect(other.page.get_by_text("Not taken: The edit contains")).to_be_visible()
-    desk.button("Bring back what was sent").click()
+    desk.button("Undo").click()
     desk.write("Dear customer, it comes soon.")
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.said).to_contain_text("Recorded.")
     other.page.reload()
-    expect(other.page.get_by_text("Nothing: all that you sent is on the server.")).to_be_visible()
+    expect(other.page.get_by_text("Nothing: what was recorded is on the server.")).to_be_visible()
     (draft,) = service.get("users/pastes/drafts")["data"]
     assert [edit["text"].strip() for edit in draft["edits"]] == ["Dear customer, it comes soon."]
     assert desk.errors == []

@@ -164,8 +164,12 @@ def test_past_texts_make_a_first_version(service: RunningService, open_desk: Ope
     expect(columns.nth(2)).to_contain_text("a new kettle is on its way")
     page.reload()
     expect(done).to_be_visible()
-    desk.button("Let the server forget these texts").click()
-    expect(desk.said).to_contain_text("The server has forgotten these texts")
+    desk.button("Let the server forget these texts…").click()
+    dialog = page.get_by_role("dialog", name="Delete this import?")
+    expect(dialog).to_contain_text("13 imported texts")
+    dialog.get_by_role("button", name="Delete for good").click()
+    expect(desk.said).to_contain_text("Deleted.")
+    expect(done).to_be_hidden()
 
 
 def test_a_file_that_is_no_such_file_is_explained(
@@ -232,10 +236,11 @@ def test_all_that_is_kept_can_be_searched_and_taken_along(
     desk.open("/data")
     page = desk.page
     page.get_by_role("searchbox").fill("PARCEL 3 COMES")
-    records = page.locator(".records details")
+    records = page.locator(".records > details")
     expect(records).to_have_count(1)
-    records.locator("summary").click()
+    records.locator("summary").first.click()
     expect(records).to_contain_text("Parcel 3 is late.")
+    records.locator("details summary").first.click()
     expect(records.locator("ins").first).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Everything that is kept of you").click()
@@ -291,7 +296,7 @@ def test_letters_can_be_kept_from_requests_pinned_and_forgotten(
     marks = {one["text"]: one["mark"] for one in service.get(f"users/{user}/memory")["data"]}
     assert list(marks.values()) == ["pinned", None]
     desk.page.get_by_role("button", name="Forget all until now").click()
-    expect(desk.page.get_by_text("None yet: what you send")).to_be_visible()
+    expect(desk.page.get_by_text("None yet. A text that you copied")).to_be_visible()
     assert service.get(f"users/{user}/memory")["data"] == []
     assert desk.errors == []
 
@@ -319,7 +324,7 @@ def test_consent_is_given_and_withdrawn(service: RunningService, open_desk: Open
     desk.prompt.wait_for()
     desk.button("Another draft").click()
     desk.drafted()
-    desk.button("Send").click()
+    desk.copy_button.click()
     expect(desk.said).to_contain_text("Your texts are not kept, so it teaches nothing.")
     assert [row["edits"] for row in service.get("users/decides/drafts")["data"]] == [[]]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+_COPY = re.compile("^Copy( and learn)?$")
 
 
 class Links(Protocol):
@@ -75,6 +78,16 @@ class Desk:
     def quiet_line(self) -> Any:
         return self.page.locator(".quiet-line")
 
+    @property
+    def copy_button(self) -> Any:
+        """By what it does here: it says whether the text teaches."""
+        return self.page.get_by_role("button", name=_COPY)
+
+    @property
+    def note(self) -> Any:
+        """What became of the text that was copied last."""
+        return self.page.get_by_role("group", name="What was copied last")
+
     def button(self, name: str) -> Any:
         return self.page.get_by_role("button", name=name, exact=True)
 
@@ -85,7 +98,7 @@ class Desk:
         return self.drafted()
 
     def drafted(self) -> str:
-        self.button("Send").wait_for()
+        self.copy_button.wait_for()
         return self.text()
 
     def text(self) -> str:

@@ -46,3 +46,17 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(
         durable.write_text(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    def full(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "half").write_text("h")
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "folder"
+    durable.write_folder(path, lambda folder: folder.mkdir())
+    with pytest.raises(OSError, match="No space"):
+        durable.write_folder(path, full)
+    assert os.listdir(tmp_path) == ["folder"]
+    assert os.listdir(path) == []

@@ -147,7 +147,7 @@ MALFORMED: list[tuple[str, str | None]] = [
     (json.dumps({**TALK, "prompt": ["Hi"]}), "prompt[0]"),
     (json.dumps({**TALK, "prompt": [{"role": "user"}]}), "prompt[0].content"),
     (json.dumps({**TALK, "prompt": [{"content": "Hi"}]}), "prompt[0].role"),
-    (json.dumps({**TALK, "prompt": [{"role": "user", "content": [{}]}]}), "prompt[0].content"),
+    (json.dumps({**TALK, "prompt": [{"role": "user", "content": [{}]}]}), "prompt[0].content[0]"),
     (json.dumps({**TALK, "prompt": [{"role": "user", "content": "", "n": 1}]}), "prompt[0].n"),
     (json.dumps({**OPENAI, "input": {}}), "input.messages"),
     (json.dumps({**OPENAI, "input": "Hi"}), "input.messages"),

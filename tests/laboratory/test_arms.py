@@ -20,7 +20,7 @@ def test_each_listed_arm_resolves_at_each_size(name: str, size: str) -> None:
     experiment = get_experiment("imdb", size)
     config = Cell.named(name, 3).learner_config(experiment, {})
     assert config.seed == 3
-    assert config.preferences_per_step == 64
+    assert config.preferences_per_step == (8 if size == "mini" else 64)  # 32 steps of 256 at mini
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,28 @@ def test_dueling_compares_two_samples_and_ranks_nothing() -> None:
     tiny = get_experiment("imdb", "tiny")
     config = Cell.named("dueling", 0).learner_config(tiny, {})
     assert (config.num_candidates, config.selection) == (2, "first")
+
+
+def test_comparisons_by_eq_7_differ_from_dueling_by_their_user() -> None:
+    tiny = get_experiment("imdb", "tiny")
+    drawn, dueling = (get_arm(name) for name in ("dueling-bradley-terry", "dueling"))
+    assert (drawn.feedback, drawn.learner) == ("drawn_duel", dueling.learner)
+    configs = [Cell(arm, 0).learner_config(tiny, {}) for arm in (drawn, dueling)]
+    assert configs[0] == configs[1]
+
+
+def test_a_temperature_alone_changes_what_is_drawn() -> None:
+    tiny = get_experiment("imdb", "tiny")
+    arm = get_arm("temperature-0.35")
+    assert arm.feedback == "none"
+    sampling = Cell(arm, 0).learner_config(tiny, {}).sampling
+    assert sampling == tiny.learner.sampling.model_copy(update={"temperature": 0.35})
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "inf", "nan", "warm", ""])
+def test_no_temperature(number: str) -> None:
+    with pytest.raises(ConfigError, match="is no arm"):
+        get_arm(f"temperature-{number}")
 
 
 def test_best_worst_draws_as_many_as_coactive_draws_in_all() -> None:

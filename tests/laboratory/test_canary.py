@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from corll.errors import ConfigError
-from corll.laboratory.canary import _Plan, exposure, run_canary
+from corll.laboratory.canary import _Plan, run_canary
 from corll.laboratory.canary_config import CanaryConfig
 from corll.laboratory.preparation import PreparedExperiment
 from small_experiments import prepare_small_experiment
@@ -19,18 +19,6 @@ FEW = CanaryConfig(preferences=16, repetitions=(1, 4), secrets=2, other_prompts=
 @pytest.fixture
 def prepared(tiny_model_folder: Path) -> PreparedExperiment:
     return prepare_small_experiment(tiny_model_folder)
-
-
-def test_exposure_worked_by_hand() -> None:
-    logprobs = [-5.0, -1.0, -2.0, -3.0, -4.0, -6.0, -7.0, -8.0]
-    assert exposure(logprobs, 1) == 3.0  # first of 8
-    assert exposure(logprobs, 2) == 2.0  # second
-    assert exposure(logprobs, 4) == 1.0  # fourth
-    assert exposure(logprobs, 7) == 0.0  # last
-
-
-def test_ties_do_not_count_as_memory() -> None:
-    assert exposure([-1.0] * 8, 3) == 0.0
 
 
 def test_each_secret_is_reported_after_its_edit_its_prompt_and_others(

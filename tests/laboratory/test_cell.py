@@ -27,7 +27,7 @@ from corll.laboratory.cell_progress import evaluations
 from corll.laboratory.preparation import PreparedExperiment
 from corll.policy import Policy
 from corll.simulation.expert_users import ChoosingUser
-from small_experiments import prepare_small_experiment
+from small_experiments import OWN_KL, prepare_small_experiment
 
 
 class KilledError(Exception):
@@ -49,12 +49,16 @@ def test_each_arm_runs_to_its_end(prepared: PreparedExperiment, arm: str, tmp_pa
     run_cell(prepared, Cell.named(arm, 0), tmp_path, rates={})
     lines = evaluations(tmp_path)
     assert is_done(tmp_path)
-    expected = [0] if arm == "none" else [0, 4, 8]
+    learns_nothing = get_arm(arm).feedback == "none"
+    expected = [0] if learns_nothing else [0, 4, 8]
     assert [line["preferences"] for line in lines] == expected
     assert lines[0]["kl"] == 0.0
     assert lines[0]["share_to_expert"] == 0.0
     assert [line["prompts"] >= line["preferences"] for line in lines] == [True] * len(lines)
-    if arm != "none":
+    for line in lines:
+        assert line["objective"] == pytest.approx(-0.1 * line["kl_to_expert"])
+        assert line["objective_less_expert"] == pytest.approx(line["objective"] + 0.1 * OWN_KL)
+    if not learns_nothing:
         assert lines[-1]["kl"] != 0.0
         assert lines[-1]["sampled_tokens"] > lines[1]["sampled_tokens"] > 0
         assert lines[1]["gain"] is not None
@@ -124,6 +128,30 @@ def test_a_line_without_its_adapter_is_written_again(
 
 def _kill(line: Mapping[str, Any]) -> None:
     raise KilledError
+
+
+def test_temperature_alone_draws_otherwise(prepared: PreparedExperiment, tmp_path: Path) -> None:
+    found = {}
+    for arm in ("none", "temperature-1", "temperature-0.2"):
+        run_cell(prepared, Cell.named(arm, 0), tmp_path / arm, rates={})
+        (found[arm],) = evaluations(tmp_path / arm)
+    alike = ("reward", "objective", "kl_sampler", "distinct_2")
+    assert [found["none"][name] for name in alike] == [
+        found["temperature-1"][name] for name in alike
+    ]
+    assert found["temperature-0.2"]["kl_sampler"] > found["none"]["kl_sampler"] > 0
+    assert found["temperature-0.2"]["kl_full"] == 0.0
+
+
+def test_without_the_expert_s_own_there_is_no_difference_to_it(
+    prepared: PreparedExperiment, tmp_path: Path
+) -> None:
+    """An expert of before."""
+    older = replace(prepared, kl_of_its_sampler=None)
+    run_cell(older, Cell.named("none", 0), tmp_path, rates={})
+    (line,) = evaluations(tmp_path)
+    assert line["objective_less_expert"] is None
+    assert line["objective"] < 0
 
 
 def test_a_done_cell_is_left_alone(prepared: PreparedExperiment, tmp_path: Path) -> None:

@@ -171,7 +171,9 @@ class TestCells:
         assert (first["kl"], first["kl_given_memory"], first["kl_alone"]) == (0.0, 0.0, 0.0)
         assert first["reward_alone"] == pytest.approx(first["reward"])
         for line in others:
-            assert (line["kl_given_memory"], line["kl_alone"]) == (0.0, 0.0)
+            # Two passes measure it, whose rounding differs.
+            assert line["kl_given_memory"] == pytest.approx(0, abs=1e-5)
+            assert line["kl_alone"] == 0.0
             assert line["reward_alone"] == pytest.approx(first["reward"])
             assert line["reward"] != pytest.approx(first["reward"])
             assert line["kl_full"] > 0

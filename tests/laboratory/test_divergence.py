@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -10,17 +11,24 @@ from torch import Tensor
 
 from corll.config import SamplingConfig
 from corll.laboratory import divergence as module
-from corll.laboratory.divergence import divergence
+from corll.laboratory.divergence import Divergence, divergence
 from corll.policy import Policy
 from corll.records import Sample
 from tiny_models import perturb_adapter
 
 PROMPTS = ["Dear", "The hotel near", "Hello,"]
+SAMPLING = SamplingConfig(top_k=5)
 
 
 def samples_of(policy: Policy) -> list[Sample]:
-    rows = policy.sample(PROMPTS, 1, 6, [1, 2, 3], sampling=SamplingConfig(top_k=5))
+    rows = policy.sample(PROMPTS, 1, 6, [1, 2, 3], sampling=SAMPLING)
     return [row[0] for row in rows]
+
+
+def measured(policy: Policy, samples: list[Sample], **settings: Any) -> Divergence:
+    """The divergence of a sample for each prompt, by default from the policy as its own expert."""
+    rows = [[sample] for sample in samples]
+    return divergence(policy, PROMPTS, rows, **{"sampling": SAMPLING, "expert": policy, **settings})
 
 
 def own_logprobs(policy: Policy, prompt: str, sample: Sample) -> Tensor:
@@ -39,7 +47,7 @@ def test_against_plain_logits(
     monkeypatch.setattr(module, "_FLOATS_AT_ONCE", at_once)
     perturb_adapter(any_policy)
     samples = samples_of(any_policy)
-    found = divergence(any_policy, PROMPTS, samples, top_k=5)
+    found = measured(any_policy, samples)
     full, drawn = [], []
     for prompt, sample in zip(PROMPTS, samples, strict=True):
         ours = own_logprobs(any_policy, prompt, sample)
@@ -64,7 +72,7 @@ def test_the_reference_may_stand_behind_other_prompts(
     monkeypatch.setattr(module, "_FLOATS_AT_ONCE", at_once)
     perturb_adapter(any_policy)
     samples, others = samples_of(any_policy), ["Dear Ms Lopez, we", PROMPTS[1], "The"]
-    found = divergence(any_policy, PROMPTS, samples, top_k=5, reference_prompts=others)
+    found = measured(any_policy, samples, reference_prompts=others)
     expected = []
     for prompt, other, sample in zip(PROMPTS, others, samples, strict=True):
         ours = own_logprobs(any_policy, prompt, sample)
@@ -76,12 +84,12 @@ def test_the_reference_may_stand_behind_other_prompts(
 
 def test_among_all_tokens_both_are_the_same(policy: Policy) -> None:
     perturb_adapter(policy)
-    found = divergence(policy, PROMPTS, samples_of(policy), top_k=0)
+    found = measured(policy, samples_of(policy), sampling=SamplingConfig(top_k=0))
     torch.testing.assert_close(found.full, found.drawn)
 
 
 def test_the_reference_is_nowhere_else(any_policy: Policy) -> None:
-    found = divergence(any_policy, PROMPTS, samples_of(any_policy), top_k=5)
+    found = measured(any_policy, samples_of(any_policy))
     assert (found.full == 0).all()
     assert (found.drawn == 0).all()
 
@@ -92,8 +100,16 @@ def test_mass_out_of_the_tail_counts_only_in_full(
     """π moves half of the tail of π_0 to the two likeliest tokens, in their proportion."""
     reference = torch.tensor([[0.4, 0.2, 0.3 / 3, 0.3 / 3, 0.2 / 2, 0.2 / 2]]).log()
     moved = torch.tensor([[0.6, 0.3, 0.025, 0.025, 0.025, 0.025]]).log()
-    sides = iter([[moved], [reference]])
-    monkeypatch.setattr(module, "full_logprobs", lambda *_: next(sides))
-    found = divergence(policy, ["Dear"], [Sample("x", (5,), None, False)], top_k=2)
+    sides = iter([moved, reference, reference])
+    monkeypatch.setattr(module, "full_logits", lambda *_: next(sides))
+    sample = Sample("x", (5,), None, False)
+    found = divergence(
+        policy, ["Dear"], [[sample]], sampling=SamplingConfig(top_k=2), expert=policy
+    )
     assert float(found.drawn) == pytest.approx(0, abs=1e-6)
     assert float(found.full) > 0.1
+    # The sampler has all on these two: log 2/3 − log 0.4 = log 1/3 − log 0.2.
+    assert float(found.sampler) == pytest.approx(math.log(1 / 0.6), rel=1e-5)
+    assert float(found.to_expert) == float(found.sampler)
+    both = found.logprobs, found.reference_logprobs, found.expert_logprobs
+    assert [float(one.exp()) for one in both] == pytest.approx([0.025, 0.1, 0.1])

@@ -140,8 +140,8 @@ class TestTokens:
             sampled_by_policy=(8 * 2 + 2 * 6 * 2) * 5,
             sampled_by_expert=8 * 3 * 5,
             read=(8 + 8 + 2 * 6) * 10,
-            # R_π of both drafts, R* of draft and redraws, 4 models at evaluations, π_0 at steps
-            scored=2 * 8 * 20 + 2 * 8 * 30 + 4 * 12 * 20 + 8 * 20,
+            # R_π of both drafts, R* of draft and redraws, 3 models at evaluations, π_0 at steps
+            scored=2 * 8 * 20 + 2 * 8 * 30 + 3 * 12 * 20 + 8 * 20,
             trained=8 * 20,
         )
 
@@ -187,15 +187,9 @@ class TestBehindAMemory:
             sampled_by_expert=8 * 3 * 5,
             # drafts and held-out samples behind the memory; redraws and samples without
             read=(8 + 12) * 30 + (8 + 12) * 10,
-            # R_π of drafts; R* of drafts and redraws; π and π_0 behind the memory, π* and its π_0;
-            # π_0 of one sample without it; a sample without it by all four; π_0 at steps
-            scored=2 * 8 * 40
-            + 2 * 8 * 30
-            + 2 * 12 * 40
-            + 2 * 12 * 20
-            + 12 * 15
-            + 4 * 12 * 15
-            + 8 * 20,
+            # R_π of drafts; R* of drafts and redraws; π and π_0 behind the memory, π* and π_0
+            # without; a sample without it by both models and both π_0; π_0 at steps
+            scored=2 * 8 * 40 + 2 * 8 * 30 + 2 * 12 * 40 + 2 * 12 * 20 + 4 * 12 * 15 + 8 * 20,
             trained=8 * 20,
         )
 

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 
 from corll.errors import RunFolderError
 from corll.laboratory.arms import FACTORIAL, FIXED_ARMS
-from corll.laboratory.figures import PANELS, draw_all
+from corll.laboratory.figures import PANELS, draw_all, levels_of
 from corll.laboratory.figures.curves import View, bands_of, describe_seeds, draw_curves
 from corll.laboratory.figures.factorial import draw_factorial
 from corll.laboratory.figures.frontier import draw_frontier
@@ -132,7 +132,9 @@ class TestPanels:
             ("coactive-epsilon-0.0", ["2d", "2e"]),
             ("edit+sft+offline", ["factorial"]),
             ("edit+sft+online", ["factorial", "factorial-cost"]),
+            ("temperature-0.5", ["objective"]),
             ("dueling", []),
+            ("dueling-bradley-terry", []),
             ("none", []),
             ("memory-last", ["memory"]),
             ("coactive-k-3+memory", ["memory"]),
@@ -158,12 +160,12 @@ class TestPanels:
 
 class TestBands:
     def test_by_hand(self) -> None:
-        """Seeds 0, 1 at 64 give 1 and 2: mean 1.5, standard error 1/2."""
+        """Seeds 0, 1 at 64 give 1 and 2: mean 1.5, standard error 1/2, t = 12.706 of one degree."""
         (band,) = bands_of(lines_of("dueling"), ["dueling", "absent"], View("reward"))
         assert band.x.tolist() == [0, 64]
         assert band.mean.tolist() == [0, 1.5]
-        assert band.low.tolist() == pytest.approx([0, 1])
-        assert band.high.tolist() == pytest.approx([0, 2])
+        assert band.low.tolist() == pytest.approx([0, 1.5 - 12.7062 / 2], abs=1e-4)
+        assert band.high.tolist() == pytest.approx([0, 1.5 + 12.7062 / 2], abs=1e-4)
 
     def test_a_cell_that_has_only_begun_is_left_out(self) -> None:
         lines = [*lines_of("offline"), line("offline", 7, 0, reward=9.0)]
@@ -211,8 +213,46 @@ class TestBands:
 
     def test_seeds_in_words(self) -> None:
         assert describe_seeds([1, 1], every_seed=False) == "one seed"
-        assert describe_seeds([8, 3], every_seed=False) == "mean ± standard error, 3–8 seeds"
-        assert describe_seeds([8], every_seed=True) == "thick: mean; thin: each of 8 seeds"
+        assert describe_seeds([8, 3], every_seed=False) == "mean and 95 % interval, 3–8 seeds"
+        words = "thick: mean; band: its 95 % interval; thin: each of 8 seeds"
+        assert describe_seeds([8], every_seed=True) == words
+
+    def test_the_expert_is_a_line_across(self) -> None:
+        views = (View("reward"), View("mislabelled"), View("reward", "sampled_tokens"))
+        drawn = draw_curves(
+            lines_of("dueling"), ["dueling"], views, title="t", expert={"reward": 0.25, "kl": 3.0}
+        )
+        assert drawn is not None
+        figure, data = drawn
+        across = [
+            [one.get_ydata() for one in axes.lines if list(one.get_xdata()) == [0, 1]]
+            for axes in figure.axes[:3]
+        ]
+        assert across == [[[0.25, 0.25]], [], [[0.25, 0.25]]]
+        assert data["expert"] == {"reward": 0.25}
+
+    def test_what_is_known_of_an_expert(self) -> None:
+        of_before = {"objective_less_expert": 0.0}
+        assert levels_of({}) == of_before
+        assert levels_of({"reward": 0.3, "wins": 0.8}) == of_before | {"reward": 0.3}
+
+
+class TestObjective:
+    def test_its_panel_has_the_expert_at_0(self, tmp_path: Path) -> None:
+        lines = [
+            one | {"objective_less_expert": -0.2 + 0.1 * (one["preferences"] > 0) * one["seed"]}
+            for one in lines_of("coactive-alpha-0.6", "dueling")
+        ]
+        draw_all(lines, tmp_path, command="c", expert=levels_of({"reward": 0.3}))
+        data = json.loads((tmp_path / "fig-objective.json").read_text())
+        assert {curve["arm"] for curve in data["curves"]} == {"coactive-alpha-0.6", "dueling"}
+        assert data["expert"] == {"objective_less_expert": 0}
+        controls = json.loads((tmp_path / "fig-controls.json").read_text())
+        assert controls["expert"] == {"reward": 0.3}
+
+    def test_of_lines_of_before_there_is_none(self) -> None:
+        panel, lines = PANELS["objective"], lines_of("coactive-alpha-0.6")
+        assert panel.draw(lines, panel.arms(lines), panel.views, title="t") is None
 
 
 class TestFrontier:
@@ -253,7 +293,10 @@ class TestFrontier:
 
 class TestFactorial:
     def test_areas_by_hand(self) -> None:
-        """A rise to 1 + seed has the area (1 + seed)/2: cells 0.5 and 1, mean 0.75, error 1/4."""
+        """A rise to 1 + seed has the area (1 + seed)/2: cells 0.5 and 1, mean 0.75, error 1/4.
+
+        Student's t of one degree of freedom is 12.7062.
+        """
         lines = lines_of("edit+dpo+online", "redraw+both+offline", "dueling", "none")
         arms = PANELS["factorial"].arms(lines)
         drawn = draw_factorial(lines, arms, REWARD, title="t")
@@ -267,7 +310,8 @@ class TestFactorial:
         ]
         cell = data["areas"][1]
         assert cell["seeds"] == {0: 0.5, 1: 1.0}
-        assert (cell["mean"], cell["low"], cell["high"]) == (0.75, 0.5, 1.0)
+        interval = (0.75, 0.75 - 12.7062 / 4, 0.75 + 12.7062 / 4)
+        assert (cell["mean"], cell["low"], cell["high"]) == pytest.approx(interval, abs=1e-4)
         labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
         assert labels == ["edit, DPO", "redraw, DPO + SFT"]
 
@@ -295,6 +339,25 @@ class TestFiles:
         assert curve["mean"] == [0, 1]
         assert curve["low"] == [None, None]  # no band over one seed
         assert curve["seeds"] == {"0": [0, 1]}
+
+    def test_arms_at_one_rate_have_a_figure_of_their_own(self, tmp_path: Path) -> None:
+        def at(rate: float, arm: str, seeds: int) -> list[dict[str, Any]]:
+            j = {"objective_less_expert": -0.1, "learning_rate": rate}
+            return [line(arm, seed, n, **j) for seed in range(seeds) for n in (0, 64)]
+
+        trials = [
+            *at(3e-4, "dueling", 2),
+            *at(3e-4, "coactive-alpha-0.6", 3),
+            *at(3e-4, "sft-edit", 1),
+            *at(1e-3, "dueling", 1),
+            *at(1e-3, "coactive-alpha-0.6", 2),
+        ]
+        paths = draw_all([], tmp_path, command="c", trials=trials)
+        names = {path.name for path in paths}
+        assert names == {f"fig-objective-at-0.0003.{kind}" for kind in ("png", "svg", "json")}
+        data = json.loads((tmp_path / "fig-objective-at-0.0003.json").read_text())
+        assert [curve["arm"] for curve in data["curves"]] == ["coactive-alpha-0.6", "dueling"]
+        assert "every arm at the rate 0.0003" in data["title"]
 
     def test_the_same_lines_give_the_same_bytes(self, tmp_path: Path) -> None:
         lines = lines_of("coactive-epsilon-0.1")

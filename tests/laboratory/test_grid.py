@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from corll.errors import RunFolderError
+from corll.errors import InputError, RunFolderError
 from corll.laboratory import grid as grid_module
 from corll.laboratory.cell import Cell
 from corll.laboratory.grid import Grid
@@ -50,20 +50,24 @@ def test_a_whole_copys_own_config_is_no_cell(tiny_model_folder: Path, tmp_path: 
     grid.run(whole, [Cell.named("dueling", 0), Cell.named("none", 0, 1e-4)])
     assert (grid.folder / "cells/dueling/seed-0/adapter/config.json").exists()
     assert {state.cell.arm.name for state in grid.states()} == {"dueling", "none"}
-    assert {line["arm"] for line in grid.gather()} == {"dueling"}
+    assert {line["arm"] for line in grid.gather()[0]} == {"dueling"}
 
 
 def test_gathered_lines_are_those_of_all_cells_but_trials(
     grid: Grid, prepared: PreparedExperiment
 ) -> None:
     grid.run(prepared, [*CELLS, Cell.named("dueling", 100, 0.5)])
-    lines = grid.gather()
+    lines, _ = grid.gather()
     assert len(lines) == 12
     assert {line["seed"] for line in lines} == {0, 1}
     text = (grid.folder / "evaluations.jsonl").read_text()
     assert [json.loads(line) for line in text.splitlines()] == lines
+    trials = (grid.folder / "rates.jsonl").read_text()
+    assert {json.loads(line)["seed"] for line in trials.splitlines()} == {100}
+    assert {json.loads(line)["learning_rate"] for line in trials.splitlines()} == {0.5}
     grid.export(grid.folder.parent)
     assert (grid.folder.parent / "evaluations.jsonl").read_text() == text
+    assert (grid.folder.parent / "rates.jsonl").read_text() == trials
     assert (grid.folder.parent / "experiment.json").exists()
 
 
@@ -115,17 +119,23 @@ def test_a_runner_waits_for_a_cell_that_another_works_on(
 
 def test_the_rate_with_the_largest_area_is_kept(grid: Grid, prepared: PreparedExperiment) -> None:
     curves = {1e-3: [0.0, 1.0, 1.0], 1e-2: [0.0, 0.0, 1.5], 1e-1: [0.0, 2.0, -1.0]}
-    for rate, rewards in curves.items():
+    for rate, values in curves.items():
         folder = grid.folder / Cell.named("dueling", 100, rate).folder
         folder.mkdir(parents=True)
         lines = [
-            {"preferences": 4 * n, "reward": value, "seconds": 1.0}
-            for n, value in enumerate(rewards)
+            {"preferences": 4 * n, "reward": rate * n, "objective": value, "seconds": 1.0}
+            for n, value in enumerate(values)
         ]
         (folder / "evaluations.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     # Areas over 8 preferences: (0.5 + 1)/2, 0.75/2, (1 + 0.5)/2: the first of equals.
     grid.choose_rates(["dueling"], list(curves), 100)
     assert grid.rates() == {"dueling": 1e-3}
+    # By R* alone whoever goes farthest wins.
+    grid.choose_rates(["dueling"], list(curves), 100, by="reward")
+    assert grid.rates() == {"dueling": 1e-1}
+    with pytest.raises(InputError, match="before 'kl_to_expert' was measured"):
+        grid.choose_rates(["dueling"], list(curves), 100, by="kl_to_expert")
+    assert grid.rates() == {"dueling": 1e-1}
 
 
 def test_another_experiment_does_not_get_into_the_folder(

@@ -12,9 +12,9 @@ import pytest
 from evaluation_lines import line, rising
 
 from corll.errors import InputError, RecordError, RunFolderError
+from corll.laboratory.columns import COLUMNS
 from corll.laboratory.figures import draw_all
 from corll.laboratory.report import (
-    COLUMNS,
     p_value,
     signed,
     summary_rows,
@@ -70,6 +70,25 @@ class TestSummary:
         assert COLUMNS["reward"].text(row) == "2.000 ± 1.000"
         assert COLUMNS["kl"].text(row) == "—"
         assert COLUMNS["n_50"].text(row) == "—"
+
+    def test_the_objective_by_hand(self) -> None:
+        """Of two seeds one comes to a quarter, after 75; areas are −0.5 and −0.75."""
+        lines = [
+            line("dueling", seed, 100 * n, reward=0.0, objective_less_expert=value)
+            for seed, end in enumerate((0.0, -0.5))
+            for n, value in enumerate((-1.0, end))
+        ]
+        (row,) = summary_rows(lines)
+        assert (row["area_objective"], row["objective_less_expert"]) == (-0.625, -0.25)
+        assert (row["quarter"], row["quarter_reached"], row["quarter_of"]) == (75, 1, 2)
+        assert COLUMNS["quarter"].text(row) == "75 (1 of 2)"
+        (never,) = summary_rows([one for one in lines if one["seed"] == 1])
+        assert COLUMNS["quarter"].text(never) == "never (1)"
+
+    def test_lines_of_before_have_no_objective(self) -> None:
+        (row,) = summary_rows(rising("dueling", [1.0]))
+        for name in ("objective_less_expert", "area_objective", "quarter", "kl_to_expert"):
+            assert COLUMNS[name].text(row) == "—"
 
     def test_what_was_measured_behind_a_memory(self) -> None:
         """Of two seeds 1 ± 1 texts; an arm without a memory has a dash."""
@@ -218,6 +237,32 @@ class TestPage:
         found = Page(tmp_path / "report.html").text
         assert re.search(r"coactive-alpha-0\.6 − dueling \+1\.250 .*named before it was run", found)
         assert "holds no figures" in found
+
+    def test_rates_and_contrasts_at_one_rate(self, tmp_path: Path) -> None:
+        """J less the expert's rises from −1 to −0.5, and to −0.25 at the larger rate."""
+        arms, rates = ("coactive-alpha-0.6", "dueling"), (1e-3, 1e-2)
+
+        def lines(rate: float, seed: int) -> list[dict[str, Any]]:
+            how = {"learning_rate": rate, "reward": 0.0}
+            ends = {arm: -0.5 if rate == 1e-3 else -0.25 * (n + 1) for n, arm in enumerate(arms)}
+            return [
+                line(arm, seed, at, objective_less_expert=ends[arm] if at else -1.0, **how)
+                for arm in arms
+                for at in (0, 100)
+            ]
+
+        folder = results(tmp_path / "imdb-tiny", lines(1e-2, 0))
+        trials = [one for rate in rates for one in lines(rate, 100)]
+        (folder / "rates.jsonl").write_text("".join(json.dumps(one) + "\n" for one in trials))
+        (folder / "learning_rates.json").write_text(json.dumps({arms[0]: 1e-2, arms[1]: 1e-3}))
+        write_report([folder], tmp_path / "report.html", title="t")
+        found = Page(tmp_path / "report.html").text
+        assert re.search(r"expert's, all at 0\.001 .*?− dueling \+0\.000 — — 1", found)
+        assert re.search(r"expert's, all at 0\.01 .*?− dueling \+0\.125 — — 1", found)
+        assert "coactive, α = 0.6, at 0.01, chosen" in found
+        assert "dueling, at 0.001, chosen" in found
+        assert re.search(r"dueling, at 0\.01 dueling", found)
+        assert "other rates" not in found.replace("one rate, 0.01", "")
 
     def test_the_linear_world(self, tmp_path: Path) -> None:
         """A folder of figures alone: the SVG is taken where both kinds are there."""

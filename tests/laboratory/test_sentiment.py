@@ -15,9 +15,11 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification
 from corll.errors import InputError, ModelNotFoundError
 from corll.laboratory.sentiment import (
     LogisticSentiment,
-    correlation,
+    correlation_within,
     expert_score,
+    halves,
     load_hub_sentiment,
+    train_naive_bayes,
     train_sentiment,
 )
 from tiny_models import build_tokenizer
@@ -25,6 +27,31 @@ from tiny_models import build_tokenizer
 GOOD = [f"a wonderful and moving film number {n}" for n in range(30)]
 BAD = [f"a dull and boring film number {n}" for n in range(30)]
 LABELS = [True] * 30 + [False] * 30
+
+
+class TestIndependent:
+    def test_naive_bayes_by_hand(self) -> None:
+        """Counts of a word in 9 good and 9 bad texts and its pairs, each with 1 more (Laplace)."""
+        texts = [*["warm"] * 10, *["dull"] * 10, "warm", "dull"]
+        scorer = train_naive_bayes(texts, [text == "warm" for text in texts])
+        assert scorer.accuracy == 1.0
+        seen = list(scorer.vectorizer.get_feature_names_out())
+        assert seen == ["dull", "warm"]
+        good, bad = (int(n) for n in scorer.classifier.class_count_[::-1])
+        odds = math.log((good + 1) / (good + 2)) - math.log(1 / (bad + 2))
+        (found,) = scorer.log_positive(["warm"])
+        assert found == pytest.approx(-math.log1p(math.exp(-odds)))
+        assert scorer.log_positive(["nothing known"]) == pytest.approx([math.log(0.5)])
+
+    def test_halves_are_all_and_share_none(self) -> None:
+        texts = [str(n) for n in range(41)]
+        first, second = halves(texts, [n % 3 == 0 for n in range(41)], seed=1) or ([], [])
+        assert sorted(first[0] + second[0]) == sorted(texts)
+        assert (len(first[0]), len(second[0])) == (20, 21)
+        for some, labels in (first, second):
+            assert labels == [int(text) % 3 == 0 for text in some]
+        assert halves(texts[:40], [True] * 40, seed=1) is not None
+        assert halves(texts[:39], [True] * 39, seed=1) is None
 
 
 class TestLogistic:
@@ -143,7 +170,10 @@ class TestScore:
         with pytest.raises(InputError, match="without tokens"):
             expert_score([-0.5], [0.0], [0])
 
-    def test_correlation(self) -> None:
-        # deviations (−1, 0, 1) and (−1, −1, 2): 3 / √(2 · 6)
-        assert correlation([1, 2, 3], [0, 0, 3]) == pytest.approx(3 / math.sqrt(12))
-        assert math.isnan(correlation([1, 1], [0, 3]))
+    def test_the_correlation_is_among_the_samples_of_a_prompt(self) -> None:
+        # Deviations (−1, 0, 1) and (−1, −1, 2): 3 / √(2 · 6). A shift of a whole prompt is nothing.
+        assert correlation_within([[1, 2, 3]], [[0, 0, 3]]) == pytest.approx(3 / math.sqrt(12))
+        # The second prompt adds the deviations (1, −1, 0) and (−1, 0, 1).
+        found = correlation_within([[1, 2, 3], [72, 70, 71]], [[0, 0, 3], [-9, -8, -7]])
+        assert found == pytest.approx((3 - 1) / math.sqrt((2 + 2) * (6 + 2)))
+        assert math.isnan(correlation_within([[1, 1], [5, 5]], [[0, 3], [0, 3]]))

@@ -22,10 +22,11 @@ from corll.laboratory.softmax_world.feedback import (
     summed,
 )
 from corll.laboratory.softmax_world.learning import Adam, imitation_gradient, pair_gradient
-from corll.laboratory.softmax_world.measures import at_first_crossing, mean_height, measured
+from corll.laboratory.softmax_world.measures import mean_height, measured
 from corll.laboratory.softmax_world.playing import History, play
 from corll.laboratory.softmax_world.settings import PlaySettings, WorldSettings
 from corll.laboratory.softmax_world.world import SoftmaxWorld, log_softmax, truncated
+from corll.laboratory.statistics import at_first_crossing
 from corll.losses import dpo_loss
 from corll.simulation.axes import FeedbackAxes
 

@@ -20,14 +20,17 @@ from corll.laboratory.statistics import (
     aligned,
     area_under_curve,
     areas,
+    at_new_highs,
     common_grid,
     curves,
+    interval_band,
     isotonic_fit,
     load_evaluations,
     mean_band,
     n_50,
     paired_contrast,
     seeds_needed,
+    until_quarter,
 )
 
 
@@ -190,10 +193,37 @@ class TestBand:
         assert low.tolist() == pytest.approx([1, 2])
         assert high.tolist() == pytest.approx([3, 6])
 
-    def test_one_seed_has_no_band(self) -> None:
-        mean, low, high = mean_band([[1.0, 2.0]])
+    @pytest.mark.parametrize("band", [mean_band, interval_band])
+    def test_one_seed_has_no_band(self, band: Any) -> None:
+        mean, low, high = band([[1.0, 2.0]])
         assert mean.tolist() == [1, 2]
         assert np.isnan([low, high]).all()
+
+    def test_an_interval_by_hand(self) -> None:
+        """Standard errors of three seeds: 1/√3 and 0; t of two degrees of freedom is 4.302653."""
+        mean, low, high = interval_band([[1.0, 2.0], [2.0, 2.0], [3.0, 2.0]])
+        assert mean.tolist() == [2, 2]
+        assert low.tolist() == pytest.approx([2 - 4.302653 / 3**0.5, 2], abs=1e-6)
+        assert high.tolist() == pytest.approx([2 + 4.302653 / 3**0.5, 2], abs=1e-6)
+
+
+class TestQuarter:
+    def test_by_hand(self) -> None:
+        """From −0.8 a quarter is −0.2: between −0.4 at 64 and 0 at 128 that is half-way."""
+        found = curve([0, 64, 128, 192], [-0.8, -0.4, 0.0, -0.9])
+        assert until_quarter(found) == pytest.approx(96)
+
+    def test_where_it_is_never_reached(self) -> None:
+        assert math.isnan(until_quarter(curve([0, 64], [-0.8, -0.21])))
+        assert until_quarter(curve([0, 64], [-0.8, -0.2])) == pytest.approx(64)
+
+    def test_where_nothing_is_to_be_gone(self) -> None:
+        assert until_quarter(curve([0, 64], [0.0, -1.0])) == 0
+
+    def test_new_highs(self) -> None:
+        path = [(0.0, 0.0), (2.0, 1.0), (1.0, 5.0), (2.0, 6.0), (3.0, 2.0)]
+        assert at_new_highs(path) == [(0.0, 0.0), (2.0, 1.0), (3.0, 2.0)]
+        assert at_new_highs([]) == []
 
 
 class TestEvaluations:

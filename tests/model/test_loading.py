@@ -73,7 +73,7 @@ class TestLoading:
 
     def test_a_folder_without_weights_says_what_is_looked_for(self, broken_copy: Path) -> None:
         (broken_copy / "model.safetensors").unlink()
-        with pytest.raises(ModelNotFoundError, match=r"holds no weights \(\*\.safetensors or"):
+        with pytest.raises(ModelNotFoundError, match=r"holds no weights \(\*\.safetensors\)"):
             load_model(broken_copy)
 
     def test_an_adapter_is_no_model_and_the_message_says_what_it_is(self, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ class TestGguf:
         (tmp_path / "torn.gguf").write_bytes(b"GGUF torn")
         with pytest.raises(ModelNotFoundError, match=r"torn\.gguf could not be converted"):
             load_model(tmp_path / "torn.gguf")
-        assert list(empty_cache.iterdir()) == []
+        assert not any(empty_cache.glob("*"))
 
     def test_a_cache_that_cannot_be_written_says_how_to_choose_another(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

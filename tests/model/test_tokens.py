@@ -261,7 +261,7 @@ class TestPrompts:
         assert TokenCodec(tokenizer, False, (END_ID,), length + 1).encode_prompt(
             "Coming on Friday?"
         )
-        with pytest.raises(PromptTooLongError, match=rf"{length} tokens.*holds {length}\b"):
+        with pytest.raises(PromptTooLongError, match=rf"{length} tokens.*length is {length}\b"):
             TokenCodec(tokenizer, False, (END_ID,), length).encode_prompt("Coming on Friday?")
 
     def test_a_prompt_may_have_a_limit_of_its_own(self) -> None:
@@ -319,7 +319,7 @@ class TestRoom:
     def test_the_longest_prompt_and_its_response_must_fit(self) -> None:
         self.CODEC.check_room([[1] * 3, [1] * 7], 3)
         with pytest.raises(
-            PromptTooLongError, match=r"7 tokens and a response of 4 .* context of 10"
+            PromptTooLongError, match=r"7 tokens and 4 of the response .* length is 10"
         ):
             self.CODEC.check_room([[1] * 7, [1] * 3], 4)
 

@@ -118,10 +118,19 @@ SUBJECTS = (
         f"{_STORE}/comparisons",
         (f"{_STORE}/test_comparisons.py", f"{_STORE}/test_any_order.py"),
     ),
-    Subject(
-        f"{_STORE}/database",
-        (f"{_STORE}/test_database.py", f"{_STORE}/test_writer.py", f"{_STORE}/test_migrations.py"),
+    *(
+        Subject(
+            f"{_STORE}/{name}",
+            (
+                f"{_STORE}/test_database.py",
+                f"{_STORE}/test_writer.py",
+                f"{_STORE}/test_migrations.py",
+                "service/test_outages.py",
+            ),
+        )
+        for name in ("database", "engines", "faults", "writer")
     ),
+    Subject(f"{_STORE}/leases", (f"{_STORE}/test_leases.py",)),
     Subject(
         "service/learning/checks",
         ("service/learning/test_checks.py", "service/learning/test_trainer.py"),
@@ -139,6 +148,10 @@ SUBJECTS = (
         "service/feedback",
         ("service/test_feedback.py", "service/api/test_feedback.py"),
         sample=45,
+    ),
+    Subject(
+        "service/api/found_drafts",
+        ("service/api/test_found_drafts.py", "service/api/test_feedback.py"),
     ),
     Subject(
         "service/api/feedback_routes",

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from corll.errors import InputError, RecordError
 from corll.past_texts.mail_html import text_of_html
-from corll.past_texts.mail_words import body_of, own_words, quoted_words
+from corll.past_texts.mail_parts import body_of
+from corll.past_texts.mail_words import own_words, quoted_words
 from corll.past_texts.reading import PastText, read_past_texts
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
@@ -69,6 +70,20 @@ class TestJsonLines:
         table.write_text("Hint,prompt,sent,Sign_as\ngreet,Hi,Hello,\n,Hi,Hello,Bo\n")
         assert read_past_texts(table) == told
 
+    def test_parts_of_a_message_are_read_as_by_the_api(self, tmp_path: Path) -> None:
+        path = tmp_path / "past.JSONL"
+        parts = [{"type": "text", "text": "Is it "}, {"type": "text", "text": "ready?"}]
+        path.write_text(json.dumps({"prompt": [{"role": "user", "content": parts}], "sent": "Yes"}))
+        asked = [{"role": "user", "content": "Is it ready?"}]
+        assert read_past_texts(path) == [PastText(asked, "Yes")]
+
+    def test_nul_is_left_out(self, tmp_path: Path) -> None:
+        path = tmp_path / "past.jsonl"
+        path.write_text(
+            r'{"prompt": [{"role": "user", "content": "H\u0000i"}], "sent": "Y\u0000o"}'
+        )
+        assert read_past_texts(path) == [PastText([{"role": "user", "content": "Hi"}], "Yo")]
+
     def test_a_draft_of_null_is_none(self, tmp_path: Path) -> None:
         path = tmp_path / "past.jsonl"
         path.write_text('{"prompt": "Hi", "sent": "Hello", "draft": null, "id": 7}\n\n')
@@ -115,6 +130,21 @@ class TestCsv:
         assert read_past_texts(path) == [
             PastText(prompt, sent, draft or None) for prompt, sent, draft in rows
         ]
+
+    @pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"', "\n sep=;".replace(" ", "")])
+    def test_a_line_of_excels_above_the_header(self, tmp_path: Path, first: str) -> None:
+        path = tmp_path / "past.CSV"
+        path.write_bytes(f'{first}\r\nprompt;sent\r\n"A, b";B\r\n'.encode("utf-8-sig"))
+        assert read_past_texts(path) == [PastText("A, b", "B")]
+        path.write_bytes(f"{first}\r\nprompt;sent\r\nA\r\n".encode())
+        with pytest.raises(RecordError) as caught:
+            read_past_texts(path)
+        assert caught.value.line == 3 + first.count("\n")
+
+    def test_a_cell_of_any_length(self, tmp_path: Path) -> None:
+        path = tmp_path / "past.csv"
+        path.write_text(f'prompt,sent\nIs it there?,"{"x" * 200_000}"\n')
+        assert len(read_past_texts(path)[0].sent) == 200_000
 
     def test_order_case_and_other_columns_mean_nothing(self, tmp_path: Path) -> None:
         path = tmp_path / "past.csv"
@@ -279,6 +309,58 @@ class TestMbox:
         ).encode()
         assert read(mbox, raw) == [PastText("Is it ready?", "Yes, it is.\n Indented.")]
 
+    @pytest.mark.parametrize("blank", ["", "\u00a0 \n", "\ufeff", "\u200b"])
+    def test_html_where_the_plain_part_says_nothing(self, mbox: Path, blank: str) -> None:
+        reply = mail(blank, answers="<a@x>")
+        reply.add_alternative("<p>Yes, in HTML.</p>", subtype="html")
+        assert read(mbox, from_anna("Hi"), reply) == [PastText("Hi", "Yes, in HTML.")]
+
+    def test_an_attachment_that_is_shown_inline(self, mbox: Path) -> None:
+        reply = mail("See the log.", answers="<a@x>")
+        reply.add_attachment("12:00 ERROR", filename="server.log", disposition="inline")
+        assert read(mbox, from_anna("Hi"), reply) == [PastText("Hi", "See the log.")]
+        # Alone, a part with a name is the mail.
+        alone = mail("Yes.", answers="<a@x>")
+        alone.set_param("name", "body.txt")
+        assert read(mbox, from_anna("Hi"), alone) == [PastText("Hi", "Yes.")]
+
+    @pytest.mark.parametrize(
+        ("field", "value", "is_kept"),
+        [
+            ("X_Autoreply", "yes", False),
+            ("X_Autorespond", "Away", False),
+            ("Precedence", "bulk", False),
+            ("Precedence", "list", True),
+            ("Auto_Submitted", "no", True),
+        ],
+    )
+    def test_what_a_program_sent(self, mbox: Path, field: str, value: str, is_kept: bool) -> None:
+        other = mail("From me.", answers="<a@x>", **{field: value})
+        texts = read(mbox, from_anna("Hi"), mail("Yes.", answers="<a@x>"), other)
+        assert [text.sent for text in texts] == ["Yes.", "From me."][: 1 + is_kept]
+
+    def test_a_receipt_is_no_reply(self, mbox: Path) -> None:
+        receipt = mail("Your mail was read.", answers="<a@x>")
+        receipt.replace_header("Content-Type", "multipart/report; boundary=b")
+        texts = read(mbox, from_anna("Hi"), receipt, mail("Yes.", answers="<a@x>"))
+        assert [text.sent for text in texts] == ["Yes."]
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "From \n",
+            "From -\n",
+            "From - Mon Feb 03 10:11:12 2025\n",
+            "From a@x 2025-02-03T10:11:12Z\n",
+        ],
+    )
+    @pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n", b"\xef\xbb\xbf\r\n"])
+    def test_separators_of_real_programs(self, mbox: Path, line: str, before: bytes) -> None:
+        mails = from_anna("Hi"), mail("Yes.\n\nFrom \nhere on.", answers="<a@x>")
+        content = b"".join(line.encode() + bytes(each) + b"\n" for each in mails)
+        mbox.write_bytes(before + content)
+        assert read_past_texts(mbox, me=[ME]) == [PastText("Hi", "Yes.\n\nFrom\nhere on.")]
+
     def test_without_an_address(self, mbox: Path) -> None:
         mbox.write_bytes(as_mbox([mail("Yes.", answers="<a@x>")]))
         for me in ((), ("",)):
@@ -328,6 +410,31 @@ class TestOwnWords:
             ("From: here\nto there", "From: here\nto there"),
             ("Yes.\n--\nMe", "Yes."),
             ("", ""),
+            ("Ja.\n\nAnna Low <anna@x.org> schrieb am Mo., 3. Feb. 2025, 10:11:\n\nHallo", "Ja."),
+            ("Yes.\n\nOn Mon, Feb 3, 2025 at 10:11 AM Anna <\nanna@x.org>\nwrote:\n\nHi", "Yes."),
+            ("Oui.\n\nLe lun. 3 févr. 2025 à 10:11, Anna <anna@x> a écrit :\n\nSalut", "Oui."),
+            ("Ja.\n\n2025-02-03 10:11 GMT+01:00 Anna Low <anna@x.org>:\n\nHej", "Ja."),
+            ("Yes.\n\n---- On Mon, 03 Feb 2025 Anna <anna@x> wrote ----\n\nHi", "Yes."),
+            ("I wrote:\n\nthis, on the 3rd.", "I wrote:\n\nthis, on the 3rd."),
+            ("On 3 May we do this:\n\nmeet.", "On 3 May we do this:\n\nmeet."),
+            ("Anna wrote:\n\nin May.", "Anna wrote:\n\nin May."),
+            ("Svar.\n\n----- Oprindelig meddelelse -----\nFra: A\nTil: B\nEmne: C\n\nHej", "Svar."),
+            ("Yes.\n\n" + "-" * 30 + "\n*From:* A\n*Cc:*\n*To:* B\n\nHi", "Yes."),
+            ("Yes.\n\nSent from my iPhone", "Yes."),
+            ("Ja.\n\nVon meinem Samsung Galaxy Smartphone gesendet.", "Ja."),
+            ("Sent from my phone\nit looks odd.", "Sent from my phone\nit looks odd."),
+            ("Yes.\n" + "_" * 47 + "\nteam mailing list\nteam@lists.example.org", "Yes."),
+            ("Prices:\n" + "_" * 47 + "\nten each", "Prices:\n" + "_" * 47 + "\nten each"),
+            (
+                "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nYes.\n- -- two\n"
+                "-----BEGIN PGP SIGNATURE-----\n\niQ\n-----END PGP SIGNATURE-----",
+                "Yes.\n-- two",
+            ),
+            (
+                "Yes.\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQ\n"
+                "-----END PGP PUBLIC KEY BLOCK-----\nBye.",
+                "Yes.\nBye.",
+            ),
         ],
     )
     def test_of_a_body(self, body: str, own: str) -> None:
@@ -344,6 +451,48 @@ class TestOwnWords:
         for rule in ("", "_" * 32 + "\n", "-----Original Message-----\n"):
             assert quoted_words(f"Yes.\n\n{rule}{head}{text}") == text
         assert quoted_words("Yes.") == ""
+
+    @pytest.mark.parametrize(
+        "quote",
+        [
+            "> Subject: It\n> From: anna@x.org\n> To: me\n> Cc:\n> \n> Is it ready?",
+            "> On 3 Feb 2025, at 10:11, Anna <anna@x> wrote:\n> \n> Is it ready?",
+            "> -----Original Message-----\n> From: A\n> Sent: B\n> To: C\n>\n> Is it ready?",
+            "On 3 Feb 2025, at 10:11, Anna <anna@x> wrote:\n\nIs it ready?",
+            "_" * 32 + "\n From: Anna <anna@x>\nTo: me \nCc: \nSubject: It\n\nIs it ready?",
+        ],
+    )
+    def test_quoted_words_without_what_stands_above_them(self, quote: str) -> None:
+        assert quoted_words(f"Yes.\n\n{quote}") == "Is it ready?"
+
+    def test_divisions_that_quote(self) -> None:
+        wrote = "On 3 Feb 2025 at 10:11, Anna &lt;anna@x&gt; wrote:"
+        for name in ("gmail_quote", "x yahoo_quoted"):
+            html = f'<p>Yes.</p><div class="{name}"><div>{wrote}</div><div>Is it?</div></div>Bye.'
+            assert own_words(text_of_html(html)) == "Yes.\n\nBye."
+            assert quoted_words(text_of_html(html)) == "Is it?"
+
+    def test_answers_between_blockquotes_of_such_a_division(self) -> None:
+        html = (
+            '<div class="gmail_quote"><div>On 3 Feb, Anna wrote:</div><blockquote>One?</blockquote>'
+            "<div>Yes.</div><blockquote>Two?</blockquote><div>No.</div></div>"
+        )
+        assert own_words(text_of_html(html)) == "Yes.\n\nNo."
+        assert quoted_words(text_of_html(html)) == "One?\nTwo?"
+
+    @pytest.mark.parametrize(
+        "hidden",
+        [
+            '<div style="display: none">a<div>b</div>c</div>',
+            '<span style="color:red; mso-hide: all;">a</span>',
+            "<p hidden>a</p>",
+            '<td style="max-height:0px">a</td>',
+            '<span style="font-size:0">a</span>',
+        ],
+    )
+    def test_what_html_hides(self, hidden: str) -> None:
+        assert text_of_html(f"{hidden}<p>Yes.</p>") == "Yes."
+        assert text_of_html('<p style="font-size:0.9em">Yes.<br hidden>No.</p>') == "Yes.\nNo."
 
     @given(st.text("<>!-[]/ &;#abprticeloqu\n\"'=", max_size=80))
     def test_html_is_never_a_surprise(self, html: str) -> None:

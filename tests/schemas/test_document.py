@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from corll.schemas.responses import RESPONSE_EVENTS
 from corll.service.api.app import routes
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +73,7 @@ def test_streams_say_what_their_events_hold() -> None:
     assert found == {
         "post /v1/chat/completions": {None: "ChatChunk"},
         "post /v1/completions": {None: "TextChunk"},
+        "post /v1/responses": dict.fromkeys(RESPONSE_EVENTS, "ResponseEvent"),
         "get /v1/events": {
             "version": "VersionEvent",
             "edit": "EditEvent",

@@ -23,10 +23,13 @@ class Listener:
 
     def __init__(self) -> None:
         self.events: list[DraftEvent] = []
+        self.has_told = threading.Event()
         self.ended = threading.Event()
 
     def __call__(self, event: DraftEvent) -> None:
         self.events.append(event)
+        if isinstance(event, Delta):
+            self.has_told.set()
         if isinstance(event, Drawn | Failed):
             self.ended.set()
 
@@ -38,6 +41,13 @@ class Listener:
             raise last.error
         assert isinstance(last, Drawn)
         return last
+
+    @property
+    def failed(self) -> Exception:
+        assert self.ended.wait(PATIENCE_S)
+        last = self.events[-1]
+        assert isinstance(last, Failed)
+        return last.error
 
     def told(self, choice: int = 0) -> str:
         found = [e for e in self.events if isinstance(e, Delta) and e.choice == choice]

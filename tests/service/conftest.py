@@ -6,18 +6,17 @@ PostgreSQL is the server that `CORLL_TEST_POSTGRES` names, or one that is starte
 from __future__ import annotations
 
 import os
-import secrets
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgres_server import postgres_server, why_not
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection
 from store_samples import add_user
 
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
+from postgres_server import new_database, postgres_server, why_not
 from running_service import RunningService, running_service, settings_for
 
 OLDER = Path(__file__).parents[1] / "data" / "service_of_0_1.tar.gz"
@@ -55,14 +54,18 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
         yield None
         return
     postgres_url: str = request.getfixturevalue("postgres_url")
-    name = f"test_{secrets.token_hex(6)}"
-    server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    with server.connect() as db:
-        db.execute(text(f"CREATE DATABASE {name}"))
-    yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    with server.connect() as db:
-        db.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
+    with new_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def other_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Where to restore to: as `database_url`, whichever kind the backup is of."""
+    if request.param == "sqlite":
+        yield None
+        return
+    with new_database(request.getfixturevalue("postgres_url")) as url:
+        yield url
 
 
 @pytest.fixture
@@ -86,11 +89,46 @@ def ada(db: Connection) -> User:
     return add_user(db)
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def service_database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """As `database_url`, for a service of the module's own."""
+    if request.param == "sqlite":
+        yield None
+        return
+    with new_database(request.getfixturevalue("postgres_url")) as url:
+        yield url
+
+
 @pytest.fixture(scope="module")
 def service(
-    tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_model_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    service_database: str | None,
 ) -> Iterator[RunningService]:
     """A service of the module's own without a learner: for tests of what it answers."""
-    settings = settings_for(tiny_model_folder, tmp_path_factory.mktemp("service"), learn=False)
+    folder = tmp_path_factory.mktemp("service")
+    settings = settings_for(tiny_model_folder, folder, learn=False, database=service_database)
     with running_service(settings) as running:
         yield running
+
+
+@pytest.fixture
+def store(service: RunningService) -> Iterator[Database]:
+    """The database of the module's service, as a command beside it opens it."""
+    opened = Database.open(service.settings.database, service.settings.data_dir)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def database_of_commands(
+    tmp_path: Path, database_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> str | None:
+    """As `database_url`: where commands find the database by their environment."""
+    monkeypatch.setenv("CORLL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    if database_url is None:
+        monkeypatch.delenv("CORLL_DATABASE", raising=False)
+    else:
+        monkeypatch.setenv("CORLL_DATABASE", database_url)
+    return database_url

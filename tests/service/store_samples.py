@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from corll.schemas.deletions import Receipt
+from corll.schemas.states import DeletionKind
 from corll.service.store.accounts import User, audit, get_or_create_user, read_audit
 from corll.service.store.database import Database
 from corll.service.store.drafts import DraftRow, EditRow, add_draft, record_edit
@@ -21,6 +23,7 @@ from corll.service.store.lineages import (
     start_lineage,
 )
 from corll.service.store.rows import new_id
+from corll.service.versions.forgetting import find_target, forget
 
 NOW = 1_700_000_000.0
 
@@ -143,6 +146,7 @@ def noted(database: Database) -> set[str]:
 
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 """For tests of what only its files can go through."""
 
 
@@ -159,3 +163,10 @@ def register(db: Connection, version: Version, *ids: str, serve: bool = True) ->
         serve=serve,
         now=NOW,
     )
+
+
+def deleted(db: Connection, kind: DeletionKind, subject: str) -> Receipt:
+    """The receipt of a deletion."""
+    target = find_target(db, kind, subject)
+    assert target is not None
+    return forget(db, target, weights_of=lambda _: None, actor="key_1", now=NOW)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+from corll.model import file_names
 from corll.records import Sample
+from corll.schemas.deletions import Receipt
+from corll.service.learning import replaying
 from corll.service.learning.trainer import Trainer
-from corll.service.store import accounts, drafts, imports, preferences
+from corll.service.store import accounts, drafts, imports, lineages, preferences, replays
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from corll.service.store.drafts import DraftRow, EditRow
 from corll.service.store.imports import ImportRow, NewItem
+from corll.service.store.lineages import Version
 from corll.service.store.rows import new_id
+from corll.service.versions.forgetting import delete_now
 
 NOW = 1_700_000_000.0
 
@@ -86,3 +91,35 @@ def begun(trainer: Trainer, user: User, count: int) -> ImportRow:
     return trainer.database.write(
         lambda db: imports.add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
     )
+
+
+def serving(trainer: Trainer, user: User) -> Version | None:
+    with trainer.database.read() as db:
+        return lineages.serving_version(db, user.id)
+
+
+def bytes_of(trainer: Trainer, version: Version | None) -> tuple[bytes, bytes]:
+    """Weights and optimiser of a version, as they lie on the disk."""
+    assert version is not None
+    assert version.folder is not None
+    folder = trainer.database.versions.at(version.folder)
+    names = file_names.ADAPTER_WEIGHTS, file_names.OPTIMIZER
+    return tuple((folder / name).read_bytes() for name in names)  # type: ignore[return-value]
+
+
+def deleted(trainer: Trainer, edit: EditRow) -> Receipt:
+    return delete_now(trainer.database, "edit", edit.id, actor="a")
+
+
+def replayed(trainer: Trainer, user: User) -> list[Version]:
+    """Goes on until no replay is open; what was examined."""
+    examined = []
+    while (row := opened(trainer, user)) is not None:
+        version = replaying.go_on(trainer, row)
+        examined += [] if version is None else [version]
+    return examined
+
+
+def opened(trainer: Trainer, user: User) -> replays.ReplayRow | None:
+    with trainer.database.read() as db:
+        return replays.find_replay(db, user.id)

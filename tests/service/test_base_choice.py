@@ -52,7 +52,7 @@ def served(data_dir: Path) -> tuple[str, str] | None:
 def refusal(settings: ServiceSettings) -> str:
     with (
         pytest.raises((ConfigError, ModelNotFoundError)) as refused,
-        running_app(settings, say=lambda _: None),
+        running_app(settings),
     ):
         pass
     return str(refused.value)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from store_samples import ON_SQLITE
 
 from corll.cli.adapters import main
 from corll.errors import ConfigError, InputError
@@ -30,11 +31,8 @@ NUMBERS = range(1, 13)
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    monkeypatch.setenv("CORLL_DATA_DIR", str(tmp_path))
-    monkeypatch.delenv("CORLL_DATABASE", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-    database = Database.open(None, tmp_path)
+def database(tmp_path: Path, database_of_commands: str | None) -> Iterator[Database]:
+    database = Database.open(database_of_commands, tmp_path)
     yield database
     database.close()
 
@@ -206,6 +204,7 @@ def test_an_adapter_is_examined_before_a_user_starts_from_it(
     assert "house style" not in capsys.readouterr().out
 
 
+@ON_SQLITE
 def test_who_is_not_there(anna: User, tmp_path: Path) -> None:
     main(["list", "--user", anna.id])
     with pytest.raises(ConfigError, match=r"no user 'bob'\. There are: anna"):

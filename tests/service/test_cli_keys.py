@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
+from store_samples import ON_SQLITE
 
-from corll.cli.keys import main
+from corll.cli.keys import RotateKeySettings, main
 from corll.errors import ConfigError
 from corll.service.store.accounts import (
     find_key,
@@ -19,11 +21,9 @@ from corll.service.store.database import Database
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("CORLL_DATABASE", "CORLL_HOST", "CORLL_STORE_BY_DEFAULT"):
+def _own_environment(monkeypatch: pytest.MonkeyPatch, database_of_commands: str | None) -> None:
+    for name in ("CORLL_HOST", "CORLL_STORE_BY_DEFAULT"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("CORLL_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def create(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
@@ -31,13 +31,15 @@ def create(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
     return capsys.readouterr().out.strip()
 
 
-def test_a_key_of_a_backend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_key_of_a_backend(
+    tmp_path: Path, database_url: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
     secret = create(
         capsys, *"--scope backend --namespace shop --label desk --rate-per-minute 90".split()
     )
-    database = Database.open(None, tmp_path)
+    database = Database.open(database_url, tmp_path)
     with database.read() as db:
-        key = find_key(db, secret)
+        key = find_key(db, secret, now=time.time())
         assert key is not None
         assert (key.scope, key.namespace, key.label, key.user_id) == (
             "backend",
@@ -54,6 +56,7 @@ def test_a_key_of_a_backend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("stored", [True, False])
 def test_a_key_of_a_user(
     tmp_path: Path,
+    database_url: str | None,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     stored: bool,
@@ -64,9 +67,9 @@ def test_a_key_of_a_user(
     kept = "are kept" if stored else "are not kept"
     assert f"whose texts {kept}, and not learned from" in first.err
     second = create(capsys, "--user", "anna")
-    database = Database.open(None, tmp_path)
+    database = Database.open(database_url, tmp_path)
     with database.read() as db:
-        keys = [find_key(db, secret) for secret in (first.out.strip(), second)]
+        keys = [find_key(db, secret, now=time.time()) for secret in (first.out.strip(), second)]
         assert keys[0] is not None
         assert keys[1] is not None
         assert keys[0].user_id == keys[1].user_id is not None
@@ -77,10 +80,10 @@ def test_a_key_of_a_user(
 
 
 def test_a_key_of_a_user_who_agreed_says_what_they_agreed_to(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, database_url: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     create(capsys, "--user", "anna")
-    database = Database.open(None, tmp_path)
+    database = Database.open(database_url, tmp_path)
     with database.read() as db:
         user = find_user_called(db, "local", "anna")
     assert user is not None
@@ -91,7 +94,10 @@ def test_a_key_of_a_user_who_agreed_says_what_they_agreed_to(
 
 
 def test_list_and_revoke(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    database_url: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     secret = create(capsys, "--user", "anna")
     create(capsys, "--scope", "backend", "--namespace", "shop")
@@ -102,21 +108,58 @@ def test_list_and_revoke(
     assert secret not in shown
     main(["list", "--namespace", "shop"])
     assert "anna" not in capsys.readouterr().out
-    database = Database.open(None, tmp_path)
+    database = Database.open(database_url, tmp_path)
     with database.read() as db:
-        key = find_key(db, secret)
+        key = find_key(db, secret, now=time.time())
         assert key is not None
     monkeypatch.setenv("COLUMNS", "60")
     main(["list"])
     assert key.id in capsys.readouterr().out
     main(["revoke", key.id])
     with database.read() as db:
-        assert find_key(db, secret) is None
+        assert find_key(db, secret, now=time.time()) is None
     database.close()
     with pytest.raises(ConfigError, match="no key"):
         main(["revoke", key.id])
 
 
+def test_rotate(
+    tmp_path: Path, database_url: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = create(capsys, "--user", "anna")
+    database = Database.open(database_url, tmp_path)
+    with database.read() as db:
+        key = find_key(db, old, now=time.time())
+        assert key is not None
+    main(["rotate", key.id, "--overlap", "2h"])
+    shown = capsys.readouterr()
+    assert f"{key.id} ends " in shown.err
+    later = time.time() + 2 * 3600
+    with database.read() as db:
+        assert find_key(db, old, now=later - 60) is not None
+        assert find_key(db, old, now=later + 60) is None
+        new = find_key(db, shown.out.strip(), now=later + 60)
+    assert new is not None
+    assert (new.user_id, new.scope) == (key.user_id, "user")
+    database.close()
+    with pytest.raises(ConfigError, match="that goes on; see"):
+        main(["rotate", key.id])
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("overlap", "taken"), [("30d", True), ("0s", True), ("31d", False), ("1 day", False)]
+)
+def test_how_long_an_overlap_may_be(overlap: str, taken: bool) -> None:
+    settings = {"key": "key_1", "overlap": overlap}
+    if taken:
+        assert RotateKeySettings(**settings).overlap_s in (0, 30 * 86_400)
+    else:
+        with pytest.raises(ConfigError, match="overlap"):
+            RotateKeySettings(**settings)
+
+
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [(["--scope", "user"], "needs user"), (["--scope", "backend", "--user", "anna"], "take none")],
@@ -130,14 +173,16 @@ def test_a_scope_and_a_user_that_do_not_fit(
     assert not any(tmp_path.iterdir())
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
-    ("flags", "problem"), [(["make"], "create, list, revoke"), (["list"], "no database")]
+    ("flags", "problem"), [(["make"], "create, list, rotate, revoke"), (["list"], "no database")]
 )
 def test_what_cannot_be(flags: list[str], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         main(flags)
 
 
+@ON_SQLITE
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     assert "revoke" in capsys.readouterr().out

@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 from corll.service.learning.supervisor import Supervisor
 from corll.service.logs import JsonLines
 from corll.service.server import running_app
-from corll.service.store import accounts, database
+from corll.service.store import accounts, engines
 from patience import PATIENCE_S
 from running_service import ADMIN_KEY, RunningService, running_service, settings_for, until
 from service_server import serve
@@ -36,9 +36,9 @@ def app(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FastAPI]:
     """An app of the test's own, which waits for no lock."""
-    monkeypatch.setattr(database, "_PATIENCE_S", 0)
+    monkeypatch.setattr(engines, "PATIENCE_S", 0)
     settings = settings_for(tiny_model_folder, tmp_path, learn=False, log_texts=True)
-    with running_app(settings, say=lambda _: None) as made:
+    with running_app(settings) as made:
         yield made
 
 
@@ -47,7 +47,7 @@ def logged() -> Iterator[list[dict[str, Any]]]:
     """The log's lines, once the block has ended."""
     lines: list[dict[str, Any]] = []
     handler = logging.StreamHandler(io.StringIO())
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(texts=True))
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
@@ -128,10 +128,19 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_again(
 def test_the_log_holds_texts_where_it_may(app: FastAPI) -> None:
     with TestClient(app, headers=HEADERS) as client, logged() as lines:
         answer = client.post("/v1/chat/completions", json=DRAFT)
+        draft = answer.json()
+        sent = {"draft_id": draft["id"], "text": "Of lyres."}
+        edit = client.post("/v1/edits", json=sent).json()
+        client.post("/v1/chat/completions", json={**DRAFT, "store": False})
+    (drafted,) = [line for line in lines if line["message"] == "draft"]
+    assert drafted["draft_id"] == draft["id"]
+    assert drafted["texts"] == [draft["choices"][0]["message"]["content"]]
+    (edited,) = [line for line in lines if line["message"] == "edit"]
+    assert (edited["edit_id"], edited["text"]) == (edit["id"], edit["text"])
     (prompt,) = [line for line in lines if line["message"] == "prompt"]
     assert "xylophones" in json.dumps(prompt["prompt"])
-    own = {line["request_id"] for line in lines if line.get("message") in ("prompt", "request")}
-    assert own == {answer.headers["x-request-id"]}
+    (request, *_) = [line for line in lines if line["message"] == "request"]
+    assert prompt["request_id"] == request["request_id"] == answer.headers["x-request-id"]
 
 
 def test_the_traceback_of_a_fault_has_the_requests_id(

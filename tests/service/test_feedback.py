@@ -20,6 +20,7 @@ from store_samples import (
 )
 
 from corll.errors import IdempotencyError, InputError
+from corll.memory.masking import ONLY_MASKED
 from corll.policy import Policy
 from corll.service import feedback
 from corll.service.drafting.engine import Engine
@@ -192,6 +193,35 @@ def test_without_consent_to_learn_an_edit_is_kept_and_says_why(
     # That of an acceptance is not hidden by it.
     same = edited(db, drafter, kept_draft(db, ada), unwilling, "Hello there")
     assert (same.progress.state, same.progress.will_learn) == ("accepted", False)
+    assert "accepted as it is" in (same.progress.reason or "")
+
+
+def test_what_came_before_consent_says_what_lets_it_be_learned_from(
+    db: Connection, ada: User, drafter: Engine
+) -> None:
+    """By the edit, by its comparison of that time, and by one whose consent was withdrawn."""
+    early = edited(db, drafter, kept_draft(db, ada), consents(db, ada, learn=False), "Hi there")
+    assert "include_past" in (early.progress.reason or "")
+    agreed = consents(db, ada, learn=True)
+    reason = now_of(db, early).reason or ""
+    assert "include_past" in reason
+    assert "not agreed" not in reason
+    late = edited(db, drafter, kept_draft(db, ada), agreed, "Ho there")
+    consents(db, ada, learn=False)
+    assert "withdrew consent" in (now_of(db, late).reason or "")
+    consents(db, ada, learn=True)
+    assert now_of(db, late).reason == reason
+    consents(db, ada, learn=True, include_past=True)
+    for one in (early, late):
+        assert now_of(db, one) == LearningProgress("recorded", will_learn=True, reason=None)
+
+
+def test_consent_is_no_reason_where_it_would_not_help(
+    db: Connection, ada: User, drafter: Engine
+) -> None:
+    unwilling = consents(db, ada, learn=False)
+    answer = edited(db, drafter, kept_draft(db, ada), unwilling, "word " * 3000)
+    assert "tokens" in (answer.progress.reason or "")
 
 
 def test_what_waits_after_all_has_no_reason_any_more(
@@ -280,6 +310,27 @@ def test_a_later_edit_takes_the_place_of_one(db: Connection, ada: User, drafter:
     assert (progress.state, progress.will_learn) == ("replaced", False)
     assert "later edit" in (progress.reason or "")
     assert now_of(db, second).will_learn is True
+
+
+def test_of_a_masked_number_alone_nothing_is_learned(
+    db: Connection, ada: User, drafter: Engine
+) -> None:
+    """By the user's own choice, or the service's for those who did not choose."""
+    candidates = [{"text": "It is 48291.", "token_ids": [1], "logprob": -1.0, "finished": True}]
+    draft = kept_draft(db, ada, candidates=candidates, shown=[0])
+    unmasked = set_consent(db, ada.id, mask="none", actor="a", now=NOW)
+    judged = [
+        feedback.judge_edit(drafter, draft, user, "It is 73055.", mask=default).reason
+        for user in (ada, unmasked)
+        for default in ("none", "numbers")
+    ]
+    assert judged == [None, ONLY_MASKED, None, None]
+    masked = set_consent(db, ada.id, mask="numbers", actor="a", now=NOW)
+    answer = edited(db, drafter, draft, masked, "It is 73055.")
+    assert (answer.progress.will_learn, answer.progress.reason) == (False, ONLY_MASKED)
+    assert answer.masked == ()
+    other = edited(db, drafter, draft, masked, "It is 73055, sorry.")
+    assert (other.progress.will_learn, other.masked) == (True, ("73055",))
 
 
 def test_the_same_edit_twice_is_one(db: Connection, ada: User, drafter: Engine) -> None:

@@ -5,25 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
-import signal
 import stat
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from service_process import corll_serve, heard
 
 from corll.policy import Policy
 from corll.service import server
 from corll.service.settings import ServiceSettings
+from corll.service.store.accounts import DEFAULT_USER
 from patience import PATIENCE_S
-from running_service import COACTIVE, settings_for
+from running_service import settings_for
 
 MESSAGES: Any = [{"role": "user", "content": "A secret word: xylophone."}]
 
@@ -39,42 +35,10 @@ def test_the_thread_that_loads_the_base_keeps_no_processor_from_drafting(
 
     monkeypatch.setattr(server, "load_base", noting)
     settings = settings_for(tiny_model_folder, tmp_path, learn=False)
-    with server.running_app(settings, say=lambda _: None):
+    with server.running_app(settings):
         (loader,) = loaders
         assert loader is not threading.current_thread()
         assert not loader.is_alive()
-
-
-@contextmanager
-def corll_serve(model: Path, data_dir: Path, log: Path) -> Iterator[subprocess.Popen[str]]:
-    """`corll serve` with its words in a pipe, as a container or systemd has them."""
-    given = {**COACTIVE, "model": model, "data_dir": data_dir, "port": 0, "learn": False}
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("CORLL_")},
-        **{f"CORLL_{name.upper()}": str(value) for name, value in given.items()},
-    }
-    environment.pop("PYTHONUNBUFFERED", None)
-    command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
-        ) as process,
-    ):
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE_S)
-
-
-def heard(process: subprocess.Popen[str], pattern: str) -> str:
-    """What is found in the next line."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    found = re.search(pattern, line)
-    assert found is not None, line
-    return found[1]
 
 
 def test_the_first_start_shows_a_key_and_a_link_and_its_log_holds_no_text(
@@ -82,16 +46,22 @@ def test_the_first_start_shows_a_key_and_a_link_and_its_log_holds_no_text(
 ) -> None:
     data, log = tmp_path / "data", tmp_path / "log"
     with corll_serve(tiny_model_folder, data, log) as process:
-        key = heard(process, r"^Your admin key, shown this once: (\S+)$")
         url = heard(process, r"^corll serves .* at (http://127\.0\.0\.1:\d+)/v1 ")
-        link = heard(process, r"^Write at (http://127\.0\.0\.1:\d+/sign-in\?token=\S+)$")
-        headers = {"authorization": f"Bearer {key}"}
+        own = heard(process, r"^Your key, for any OpenAI client, shown this once: (\S+)$")
+        key = heard(process, r"^Your admin key, shown this once: (\S+)$")
+        heard(process, r"^(Write) in your browser")
+        link = heard(process, r"^(http://127\.0\.0\.1:\d+/sign-in\?token=\S+)$")
+        assert link.startswith(url)
+        headers = {"authorization": f"Bearer {own}"}
         body = {"model": "corll", "messages": MESSAGES}
         drafted = httpx.post(
             f"{url}/v1/chat/completions", json=body, headers=headers, timeout=PATIENCE_S
         )
         assert drafted.status_code == 200, drafted.text
-        assert httpx.get(f"{url}/v1/keys", headers=headers).status_code == 200
+        assert httpx.get(f"{url}/v1/users/me", headers=headers).json()["name"] == DEFAULT_USER
+        assert httpx.get(f"{url}/v1/keys", headers=headers).status_code == 403
+        of_the_admin = {"authorization": f"Bearer {key}"}
+        assert httpx.get(f"{url}/v1/keys", headers=of_the_admin).status_code == 200
         assert [httpx.get(link).status_code for _ in range(2)] == [303, 401]
     assert process.returncode == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
@@ -100,13 +70,14 @@ def test_the_first_start_shows_a_key_and_a_link_and_its_log_holds_no_text(
     assert (line["level"], line["method"], line["status"]) == ("info", "POST", 200)
     draft = drafted.json()["choices"][0]["message"]["content"]
     assert draft
-    for text in ("xylophone", draft, key, link.partition("token=")[2]):
+    for text in ("xylophone", draft, own, key, link.partition("token=")[2]):
         assert text not in log.read_text()
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in data.rglob("*")}
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
     assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
     with corll_serve(tiny_model_folder, data, log) as process:
         heard(process, r"^(corll serves) ")
+        heard(process, r"^(Write) in your browser")  # and no key is shown again
 
 
 def test_to_serve_leaves_the_callers_umask_as_it_was(

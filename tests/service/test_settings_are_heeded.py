@@ -17,6 +17,7 @@ from scripted_upstream import scripted_upstream
 from starlette.testclient import TestClient
 from teaching import add_edit
 from tyro.conf import Suppress
+from vllm_double import vllm_double
 
 from corll.config import Config, LoraConfig
 from corll.service import server
@@ -30,24 +31,26 @@ from running_service import ADMIN_KEY, settings_for
 
 SERVER = """
     host port data_dir database model dtype device backend int8_drafts threads admin_key
-    tls_certificate tls_key behind_proxy learn max_waiting max_branches max_adapters max_body_kb
-    max_import_mb max_adapter_mb requests_per_minute log_level lora_r lora_alpha lora_dropout
-    lora_target_modules lora_seed memory_limit_gb yes enable_thinking model_sampling upstream
-    upstream_model upstream_key upstream_timeout
+    trusted_proxies failed_tries_per_minute cors_origins log_file
+    tls_certificate tls_key behind_proxy learn max_waiting longest_wait max_branches max_adapters
+    max_body_kb max_import_mb max_adapter_mb requests_per_minute log_level log_format traces lora_r
+    lora_alpha lora_dropout lora_target_modules lora_seed memory_limit_gb yes enable_thinking
+    model_sampling upstream upstream_model upstream_key upstream_timeout versions version_cache_gb
+    engine engine_url engine_timeout
 """
 DRAFTING = """
     public_hosts store_by_default guards max_choices max_output_tokens log_texts temperature top_k
     top_p num_candidates selection beta allow_unfinished max_prompt_length max_completion_length
-    memory memory_texts memory_tokens examples serving
+    memory memory_texts memory_tokens examples serving default_user
     upstream_memory upstream_candidates
 """
 LEARNING = """
     data_dir database model dtype device backend lora_r lora_alpha lora_dropout lora_target_modules
     lora_seed memory_limit_gb flush_after_hours max_drift veto_drafts weigh_edits
-    max_loosening learner learn_with_memory distil_texts distil_teacher preferences_per_step
-    replay_per_step beta loss_type label_smoothing preference_weight sft_weight sft_tokens
-    keep_weight learning_rate lr_scheduler_type warmup_steps warmup_ratio total_steps adam_beta1
-    adam_beta2 max_grad_norm seed enable_thinking
+    max_loosening keep_texts learner learn_with_memory distil_texts distil_teacher
+    preferences_per_step replay_per_step beta loss_type label_smoothing preference_weight
+    sft_weight sft_tokens keep_weight learning_rate lr_scheduler_type warmup_steps warmup_ratio
+    total_steps adam_beta1 adam_beta2 max_grad_norm seed enable_thinking mask
 """
 HEEDED = {
     place: set(names.split())
@@ -59,7 +62,8 @@ Read = dict[str, set[str]]
 
 def exposed() -> set[str]:
     """What a flag or a variable of `corll serve` can set."""
-    own = set(ServiceSettings.model_fields) - {"coactive", "lora"}
+    # test_fleet.py asks the port for health of `corll learner`, which alone has one.
+    own = set(ServiceSettings.model_fields) - {"coactive", "lora", "health_port"}
     served = {n for n, f in ServedConfig.model_fields.items() if Suppress not in f.metadata}
     return own | served | set(LoraConfig.model_fields)
 
@@ -71,7 +75,8 @@ def noted(read: set[str]) -> Iterator[None]:
 
     def asked(self: Config, name: str) -> Any:
         by = sys._getframe(1).f_code
-        is_checked = by.co_name in ("_safe", "_draftable", "_consistent", "printable")
+        is_checked = by.co_name in ("_safe", "_draftable", "_grows_old", "_consistent", "printable")
+        is_checked = is_checked or by.co_name == "_reaches_versions"
         if type(self) in kinds and name in type(self).model_fields and not is_checked:
             read.add(name)
         return object.__getattribute__(self, name)
@@ -109,6 +114,10 @@ def read(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> R
         }
         asked |= {"upstream_memory": True, "upstream_candidates": 2}
         serve_a_draft(settings.with_settings(**asked), found)
+    with vllm_double(load_base(settings)) as double:
+        # Ann's versions are none that it knows; she would be told so.
+        settings = settings.with_settings(data_dir=data / "new")
+        serve_a_draft(settings.with_settings(engine="vllm", engine_url=(double.url,)), found)
     return found
 
 

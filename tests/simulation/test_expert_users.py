@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from os.path import commonprefix
@@ -234,6 +235,30 @@ def test_the_labeller_takes_best_and_worst_of_all(expert: Expert, drafts: list[D
         rewards = [reward(expert, draft, sample) for sample in draft.candidates]
         assert edit.draft.choice == rewards.index(min(rewards))
         assert edit.sample == draft.candidates[rewards.index(max(rewards))]
+
+
+def test_labels_are_drawn_by_the_difference(expert: Expert, drafts: list[Draft]) -> None:
+    """y_1 ≻ y_2 with probability σ(R*(y_1) − R*(y_2)): here R*'s scale makes it log 3 at each."""
+    many = [replace(draft, seed=n) for n in range(50) for draft in drafts]
+
+    class LogThree(DuelingLabeller):
+        def _scored(self, drafts: Any, rows: Any) -> Any:
+            scored = super()._scored(drafts, rows)
+            gaps = (0.0, math.log(3))
+            return [
+                [replace(c, reward=r) for c, r in zip(row, gaps, strict=True)] for row in scored
+            ]
+
+    user = LogThree(expert, bradley_terry=True, seed=4)
+    edits = user.edits(many)
+    chosen = [edit.sample == edit.draft.candidates[1] for edit in edits]
+    assert sum(chosen) / len(many) == pytest.approx(0.75, abs=0.06)
+    assert [edit.draft.choice for edit in edits] == [0 if second else 1 for second in chosen]
+    gains = [a.edit_reward - a.draft_reward for a in user.answers if a.edit_reward is not None]
+    assert [gain > 0 for gain in gains] == chosen
+    assert ids_of(LogThree(expert, bradley_terry=True, seed=4).edits(many)[3]) == ids_of(edits[3])
+    other = LogThree(expert, bradley_terry=True, seed=5).edits(many)
+    assert [ids_of(edit) for edit in other] != [ids_of(edit) for edit in edits]
 
 
 def test_a_tie_teaches_nothing(expert: Expert, drafts: list[Draft]) -> None:

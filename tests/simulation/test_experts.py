@@ -135,3 +135,21 @@ def test_pairs_are_the_best_over_the_worst() -> None:
     assert pairs_by_score(["x", "y"], [samples, same], scores) == [
         Preference("x", samples[1], samples[0])
     ]
+
+
+def test_its_rate_rises_over_the_first_steps(policy: Policy) -> None:
+    """Adam's first step is as large as the rate, whatever the gradient."""
+    moved = []
+    for warmup in (0, 4):
+        own = policy.with_adapter()
+        start = [one.detach().clone() for one in own.trainable_parameters().values()]
+        config = CONFIG.with_settings(
+            max_steps=1, warmup_steps=warmup, least_reward=-100, least_wins=0
+        )
+        train_expert(own, pairs(policy), PROMPTS, config, **HOW)
+        now = own.trainable_parameters().values()
+        moved.append(
+            max(float((a.detach() - b).abs().max()) for a, b in zip(now, start, strict=True))
+        )
+    assert moved[0] == pytest.approx(0.01, rel=1e-3)
+    assert moved[1] == pytest.approx(0.01 / 4, rel=1e-3)

@@ -61,6 +61,7 @@ def test_a_schema_becomes_an_interface() -> None:
         ({"const": True, "type": "boolean"}, "true"),
         ({"enum": ["a", "b"], "type": "string"}, '"a" | "b"'),
         ({"anyOf": [{"type": "integer"}, {"type": "number"}]}, "number"),
+        ({"oneOf": [{"$ref": "#/a/Letter"}, {"$ref": "#/a/Note"}]}, "Letter | Note"),
         ({"type": "array", "items": {"enum": ["a", "b"]}}, '("a" | "b")[]'),
         ({"type": "object", "additionalProperties": {"type": "number"}}, "Record<string, number>"),
         ({"type": "object", "additionalProperties": True}, "Record<string, unknown>"),
@@ -81,7 +82,9 @@ def test_a_stale_file_is_named_and_left_as_it_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     document, types = tmp_path / "openapi.json", tmp_path / "apiTypes.ts"
-    for name, value in (("ROOT", tmp_path), ("DOCUMENT", document), ("TYPES", types)):
+    others = {"SHAPES": tmp_path / "answers.py", "JAVASCRIPT_TYPES": tmp_path / "more.ts"}
+    files = {"DOCUMENT": document, "TYPES": types, **others}
+    for name, value in {"ROOT": tmp_path, **files}.items():
         monkeypatch.setattr(write_schemas, name, value)
     monkeypatch.setattr("sys.argv", ["write_schemas.py"])
     write_schemas.main()

@@ -83,6 +83,22 @@ export interface Benefit {
   difference: Interval;
 }
 
+/** What of the tokens read came out of a cache. */
+export interface CachedTokens {
+  /** Always 0: what is kept costs nobody less. */
+  cached_tokens: number;
+  /** Always 0. */
+  cache_write_tokens: number;
+}
+
+/** What an assistant called: a name, and what it was given. */
+export interface CalledFunction {
+  /** The function's name. */
+  name: string;
+  /** What it was given, as JSON. */
+  arguments?: string;
+}
+
 /** One choice of a chat's draft. */
 export interface ChatChoice {
   /** Which choice, counted from 0. */
@@ -165,12 +181,16 @@ export interface ChatLogprobs {
 
 /** A turn of a conversation. A reply's message can be sent back as the client holds it. */
 export interface ChatMessage {
-  /** Who speaks; developer is read as system. */
-  role: "system" | "developer" | "user" | "assistant";
-  /** What is said, whole or in parts. */
-  content: string | TextPart[];
+  /** Who speaks; developer is read as system, and tool is what a tool answered. */
+  role: "system" | "developer" | "user" | "assistant" | "tool";
+  /** What is said, whole or in parts. Only a turn that called tools may have none. */
+  content?: string | TextPart[] | null;
   /** Who speaks, of several with one role: handed to the chat template, and kept with the draft. Most templates do not write it. */
   name?: string | null;
+  /** Tools that the assistant called: handed to the chat template. Where that writes none, they are refused. */
+  tool_calls?: ToolCall[] | null;
+  /** Which call a tool answers: handed to the chat template. */
+  tool_call_id?: string | null;
   /** Not supported: null, empty, or left out. */
   refusal?: null | unknown[];
   /** Not supported: null, empty, or left out. */
@@ -178,13 +198,47 @@ export interface ChatMessage {
   /** Not supported: null, empty, or left out. */
   function_call?: null | unknown[];
   /** Not supported: null, empty, or left out. */
-  tool_calls?: null | unknown[];
-  /** Not supported: null, empty, or left out. */
   annotations?: null | unknown[];
 }
 
 /** What a draft in a chat is asked for with. */
 export interface ChatRequest {
+  /** Changes nothing. */
+  service_tier?: string | null;
+  /** Changes nothing. */
+  prompt_cache_key?: string | null;
+  /** Changes nothing. */
+  prompt_cache_retention?: string | null;
+  /** Text alone. */
+  modalities?: "text"[] | null;
+  /** Changes nothing. */
+  prediction?: Record<string, unknown> | null;
+  /** Not supported: null, empty, or left out. */
+  tools?: null | unknown[];
+  /** Not supported: null, empty, or left out. */
+  functions?: null | unknown[];
+  /** Changes nothing, since there are no tools. */
+  tool_choice?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  function_call?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  parallel_tool_calls?: boolean | null;
+  /** Of the draw; 0 takes the likeliest token. */
+  temperature?: number | null;
+  /** Draw from the likeliest tokens that hold this probability. */
+  top_p?: number | null;
+  /** Draw from so many of the likeliest tokens; 0 or -1 from all. */
+  top_k?: number | null;
+  /** Leave out tokens of less than this share of the likeliest's. */
+  min_p?: number | null;
+  /** Taken off a token's logit as often as it was drawn already. */
+  frequency_penalty?: number | null;
+  /** Taken off a token's logit once it was drawn. */
+  presence_penalty?: number | null;
+  /** Divides the logits of tokens that prompt or draft hold already; negative ones are multiplied. 1 changes nothing. */
+  repetition_penalty?: number | null;
+  /** Added to the logits of tokens, by the ids of the model that drafts. */
+  logit_bias?: Record<string, number> | null;
   /** `corll`, `base`, or a version: NAME@7. */
   model: string;
   /** Choices wanted. */
@@ -193,10 +247,6 @@ export interface ChatRequest {
   seed?: number | null;
   /** The most tokens of a choice. */
   max_tokens?: number | null;
-  /** Of the draw; 0 takes the likeliest token. */
-  temperature?: number | null;
-  /** Draw from the likeliest tokens that hold this probability. */
-  top_p?: number | null;
   /** Sequences before which a draft ends: up to 4, of up to 200 characters. */
   stop?: string | string[] | null;
   /** Whether the draft comes as events. */
@@ -211,12 +261,10 @@ export interface ChatRequest {
   num_candidates?: number | null;
   /** Whether the draft's R_π is wanted where nothing is ranked by it: two passes. */
   implicit_reward?: boolean | null;
-  /** Not supported: 0, null, or left out. */
-  frequency_penalty?: number | null;
-  /** Not supported: 0, null, or left out. */
-  presence_penalty?: number | null;
-  /** Not supported: empty, null, or left out. */
-  logit_bias?: Record<string, number> | null;
+  /** False keeps this draft nowhere; else consent says what is stored. */
+  store?: boolean | null;
+  /** Pairs of the client's own. `corll_ref` is a reference that it chooses for this draft, by which `POST /v1/edits` finds it. */
+  metadata?: Record<string, string> | null;
   /** The conversation so far. Where the assistant's message is the last, the draft goes on with it, and the edit of that draft is the whole text. */
   messages: ChatMessage[];
   /** The most tokens of a choice. */
@@ -239,20 +287,16 @@ export interface ChatRequest {
   memory?: "none" | "last" | "nearest" | "similar" | null;
   /** Text alone. */
   response_format?: TextFormat | null;
-  /** False keeps this draft nowhere; left out, consent says what is stored. */
-  store?: false | null;
-  /** Changes nothing. */
-  service_tier?: "auto" | "default" | null;
-  /** Text alone. */
-  modalities?: "text"[] | null;
-  /** Not supported: null, empty, or left out. */
-  tools?: null | unknown[];
-  /** Not supported: null, empty, or left out. */
-  functions?: null | unknown[];
-  /** Changes nothing, since there are no tools. */
-  tool_choice?: "none" | "auto" | null;
-  /** Changes nothing, since there are no tools. */
-  parallel_tool_calls?: boolean | null;
+}
+
+/** A version that never saw what was deleted. */
+export interface CleanVersion {
+  /** Its number among the user's versions. */
+  number: number;
+  /** The version's id. */
+  id: string;
+  /** The SHA-256 of its folder's manifest. */
+  manifest_sha256: string | null;
 }
 
 /** One choice, preferred to another. */
@@ -321,6 +365,8 @@ export interface ConsentRequest {
   holdback?: number | null;
   /** What drafts: the `base` alone, behind past letters (`memory`), what was learned (`weights`), `both`, or what a coin finds to save most (`auto`). */
   arm?: "auto" | "base" | "memory" | "weights" | "both" | null;
+  /** What is masked of texts before they are learned from: `numbers` of four digits and more, `addresses` of mail and web, `both`, `none`. */
+  mask?: "none" | "numbers" | "addresses" | "both" | null;
   /** Whether edits that came before consent may be learned from too. */
   include_past?: boolean;
 }
@@ -358,9 +404,35 @@ export interface Deleted {
   /** What was deleted. */
   id: string;
   /** What kind of thing it was. */
-  object: "key" | "import";
+  object: "key";
   /** Always true. */
   deleted: true;
+}
+
+/** How much was deleted. */
+export interface DeletedCounts {
+  /** Drafts, with their prompts and candidates. */
+  drafts?: number;
+  /** Edits, the earlier ones of the same text included. */
+  edits?: number;
+  /** Comparisons of drafts. */
+  comparisons?: number;
+  /** Pairs to learn from. */
+  preferences?: number;
+  /** Texts of imports. */
+  imported_texts?: number;
+}
+
+/** A response that is gone from now on or, in a dry run, would be. */
+export interface DeletedResponse {
+  /** The response's id. */
+  id: string;
+  /** What it was. */
+  object: "response";
+  /** False in a dry run. */
+  deleted: boolean;
+  /** What was deleted with it, responses that followed it included, and what serves now. */
+  receipt: Receipt;
 }
 
 /** One choice of a draft. */
@@ -379,8 +451,10 @@ export interface DraftFacts {
   implicit_reward: number | null;
   /** The id of the user whom the draft is for. */
   user: string;
-  /** Whether the draft is kept; only then it can teach. */
+  /** Whether the draft is kept; only then it can teach. False too while the database is away; an edit that comes within a day has it kept. */
   stored: boolean;
+  /** `request` (store: false, or what is no draft), `consent` (its user has not agreed) or `database` (which is away); left out where the draft is kept. */
+  not_stored_because?: "request" | "consent" | "database";
   /** The number of the version that drafted, or chose among an upstream's drafts; null for the reference, and the bare upstream; left out while blind. */
   version?: number | null;
   /** True where the draft goes on with the assistant's last message: the draft, and with it its edit, is the whole text. Left out otherwise. */
@@ -399,6 +473,8 @@ export interface DraftFacts {
   drafted_by?: "upstream";
   /** That model, by the upstream's name for it; left out where our own drafted. */
   upstream_model?: string;
+  /** Fields of the request that changed nothing; left out where there was none. */
+  ignored?: string[];
   /** True where chance decided who drafts; left out otherwise. */
   blind?: boolean;
 }
@@ -449,13 +525,13 @@ export interface Drafts {
 
 /** A token that was drawn, with the likeliest ones in its place. */
 export interface DrawnTokenLogprob {
-  /** The token as text. */
+  /** The token as text, or `bytes:\xe2\x82` where it is a part of a character. */
   token: string;
   /** Its log-probability in nats, at temperature 1. */
   logprob: number;
-  /** Its UTF-8 bytes; null where it is a part of a character. */
-  bytes: number[] | null;
-  /** The likeliest tokens in its place. */
+  /** Its UTF-8 bytes, perhaps a part of a character; those of all make up the text. */
+  bytes: number[];
+  /** The likeliest tokens in its place, and the token itself by the same number. */
   top_logprobs: TokenLogprob[];
 }
 
@@ -485,6 +561,8 @@ export interface Edit {
   reason: string | null;
   /** The version that learned from it. */
   version: LearnedVersion | null;
+  /** What is masked in it before it is learned from, in order: the learner sees a placeholder there. */
+  masked: string[];
 }
 
 /** An edit of the user's was taken. */
@@ -518,11 +596,19 @@ export interface EditRecord {
 /** What the user sent in place of a draft. */
 export interface EditRequest {
   /** `id` of the draft's reply. */
-  draft_id: string;
+  draft_id?: string;
+  /** In place of draft_id: the client's own reference of the draft, which it gave as metadata.corll_ref or in the header x-client-request-id. */
+  ref?: string;
+  /** In place of draft_id: the draft's text as the client has it. It is looked for among the user's latest 200 drafts; white space makes no difference. */
+  draft_text?: string;
+  /** In place of draft_id: the conversation as the client has it, the draft last. It tells drafts of one text apart. */
+  messages?: ChatMessage[];
   /** The text that was sent in the end. */
   text: string;
   /** Which of the draft's choices. */
   choice?: number;
+  /** For a backend's key: the name of the user it speaks for. */
+  user?: string | null;
   /** A word of the client's own, by which a repeated request is known. */
   idempotency_key?: string | null;
 }
@@ -533,6 +619,18 @@ export interface EndedSession {
   object: "session";
   /** Always true. */
   ended: true;
+}
+
+/** A version that saw what was deleted: its weights are gone. */
+export interface ErasedVersion {
+  /** The id of its user. */
+  user: string;
+  /** Its number among that user's versions. */
+  number: number;
+  /** The version's id. */
+  id: string;
+  /** The SHA-256 of its folder's manifest. */
+  manifest_sha256: string | null;
 }
 
 /** An answer that is an error, in the shape of OpenAI's. */
@@ -556,8 +654,20 @@ export interface ErrorDetail {
 /** A line of an export: a record of the store, with its own fields beside `record`. */
 export interface ExportLine {
   /** What kind of record it is. */
-  record: "user" | "draft" | "edit" | "comparison" | "preference" | "import" | "import_item" | "coin" | "trial" | "start" | "lineage" | "version" | "audit";
+  record: "user" | "draft" | "edit" | "comparison" | "preference" | "import" | "import_item" | "coin" | "trial" | "start" | "lineage" | "version" | "deletion" | "audit";
   [more: string]: unknown;
+}
+
+/** Something that is gone from now on or, in a dry run, would be. */
+export interface Forgotten {
+  /** What was deleted. */
+  id: string;
+  /** What kind of thing it was. */
+  object: "edit" | "draft" | "import" | "texts" | "model" | "user";
+  /** False in a dry run. */
+  deleted: boolean;
+  /** What was deleted with it, and what serves now. */
+  receipt: Receipt;
 }
 
 /** What a model is told around a message. */
@@ -684,6 +794,22 @@ export interface ImportResult {
   surprisal_change?: Interval;
 }
 
+/** A page of imports, the newest first. */
+export interface Imports {
+  /** What this is. */
+  object: "list";
+  /** The things, in order. */
+  data: Import[];
+  /** Whether there are older ones. */
+  has_more: boolean;
+}
+
+/** Why a draft ended before its end. */
+export interface IncompleteDetails {
+  /** At its longest; null where its client left. */
+  reason: "max_output_tokens" | null;
+}
+
 /** A mean with its 95 % interval. */
 export interface Interval {
   /** The mean. */
@@ -712,7 +838,7 @@ export interface Key {
   rate_per_minute: number | null;
   /** When it was made, in seconds since 1970. */
   created_at: number;
-  /** When it was revoked, in seconds since 1970. */
+  /** When it ended or is going to, in seconds. */
   revoked_at: number | null;
 }
 
@@ -728,6 +854,12 @@ export interface KeyRequest {
   namespace?: string | null;
   /** Requests a minute; the server's own by default. */
   rate_per_minute?: number | null;
+}
+
+/** How a key gives its place to another. */
+export interface KeyRotation {
+  /** Seconds for which the old key still works, 0 to 30 days; a day by default. */
+  overlap_s?: number;
 }
 
 /** Keys, without their secrets. */
@@ -832,6 +964,22 @@ export interface MemoryMarkRequest {
   mark: "pinned" | "skipped" | null;
 }
 
+/** A turn of a conversation. A reply's message can be sent back as the client holds it. */
+export interface MessageItem {
+  /** May be left out. */
+  type?: "message";
+  /** Who speaks; developer is read as system. */
+  role: "system" | "developer" | "user" | "assistant";
+  /** What is said, whole or in parts. */
+  content: string | TextInput[];
+  /** Changes nothing here. */
+  id?: unknown;
+  /** Changes nothing here. */
+  status?: unknown;
+  /** Changes nothing here. */
+  phase?: unknown;
+}
+
 /** A name that drafts can be asked of. */
 export interface Model {
   /** `corll`, `base`, or a version: NAME@7. */
@@ -844,6 +992,58 @@ export interface Model {
   owned_by: "corll";
   /** The base model. */
   base: string;
+}
+
+/** A draft, as OpenAI's newer API shows it. */
+export interface ModelResponse {
+  /** The draft's id, which its edit refers to. */
+  id: string;
+  /** What this is. */
+  object: "response";
+  /** When it was asked for, in seconds since 1970. */
+  created_at: number;
+  /** How far it is. */
+  status: "in_progress" | "completed" | "incomplete" | "failed";
+  /** Always false. */
+  background: false;
+  /** Why it failed; null where it did not. */
+  error: ResponseFailure | null;
+  /** Why it is incomplete. */
+  incomplete_details: IncompleteDetails | null;
+  /** As they were given. */
+  instructions: string | null;
+  /** As it was asked for. */
+  max_output_tokens: number | null;
+  /** As they were given. */
+  metadata: Record<string, string>;
+  /** The model's name as it was asked for. */
+  model: string;
+  /** The draft: one message. */
+  output: OutputMessage[];
+  /** Changes nothing: there are no tools. */
+  parallel_tool_calls: boolean;
+  /** The response that this one follows. */
+  previous_response_id: string | null;
+  /** Whether it can be asked for again: for good, or for a day where its user has not agreed to storing. */
+  store: boolean;
+  /** As it was asked for. */
+  temperature: number | null;
+  /** How the text comes. */
+  text: PlainText;
+  /** There are no tools. */
+  tool_choice: "none";
+  /** Always empty. */
+  tools: unknown[];
+  /** As it was asked for. */
+  top_p: number | null;
+  /** What is too long is refused. */
+  truncation: "disabled";
+  /** Null before the end. */
+  usage: ResponseUsage | null;
+  /** What corll adds, at the end. */
+  corll?: DraftFacts;
+  /** Of a response that is read again: what was sent in its place, by its latest edit. Left out where there is none. */
+  sent?: string;
 }
 
 /** The models that can be asked for. */
@@ -872,10 +1072,44 @@ export interface NewKey {
   rate_per_minute: number | null;
   /** When it was made, in seconds since 1970. */
   created_at: number;
-  /** When it was revoked, in seconds since 1970. */
+  /** When it ended or is going to, in seconds. */
   revoked_at: number | null;
   /** The secret, which is shown this once. */
   key: string;
+}
+
+/** A user, made before their first draft. */
+export interface NewUserRequest {
+  /** By which the key's requests name the user. */
+  name: string;
+  /** What the user agrees to from the start. */
+  consent?: ConsentRequest;
+}
+
+/** What was drafted. */
+export interface OutputMessage {
+  /** The message's id, by which a later request may refer to it. */
+  id: string;
+  /** What this is. */
+  type: "message";
+  /** Who speaks. */
+  role: "assistant";
+  /** How far it is. */
+  status: "in_progress" | "completed" | "incomplete" | "failed";
+  /** The draft; empty before it begins. */
+  content: OutputText[];
+}
+
+/** The text of a response's message. */
+export interface OutputText {
+  /** What this is. */
+  type: "output_text";
+  /** The draft. */
+  text: string;
+  /** Always empty. */
+  annotations: unknown[];
+  /** Empty unless they were asked for. */
+  logprobs: DrawnTokenLogprob[];
 }
 
 /** The frozen model that a user's versions start from. */
@@ -904,9 +1138,21 @@ export interface PastTextItem {
   sign_as?: string | null;
 }
 
+/** The format of a text. */
+export interface PlainFormat {
+  /** What this is. */
+  type: "text";
+}
+
+/** Settings of the text, which is always plain. */
+export interface PlainText {
+  /** Plain. */
+  format: PlainFormat;
+}
+
 /** A turn of a conversation. */
 export interface PromptMessage {
-  /** Who spoke: system, user or assistant. */
+  /** Who spoke: system, user, assistant or tool. */
   role: string;
   /** What was said. */
   content: string;
@@ -932,6 +1178,68 @@ export interface Readiness {
   learner: "off" | "starting" | "ready" | "down";
 }
 
+/** Settings of models that reason before they write, which none here does apart. */
+export interface ReasoningSettings {
+  /** Not supported: none, null, or left out; see chat_template_kwargs. */
+  effort?: "none" | null;
+  /** Changes nothing here. */
+  summary?: unknown;
+  /** Changes nothing here. */
+  generate_summary?: unknown;
+}
+
+/** What of the tokens written was reasoning. */
+export interface ReasoningTokens {
+  /** Always 0: it is a part of the text. */
+  reasoning_tokens: number;
+}
+
+/** What a deletion did. It holds no text, and is kept after its user is gone. */
+export interface Receipt {
+  /** What this is. */
+  object: "deletion";
+  /** The deletion's id. */
+  id: string;
+  /** What was deleted. */
+  kind: "edit" | "draft" | "import" | "texts" | "model" | "user" | "age";
+  /** The id of what was deleted. */
+  subject: string;
+  /** The id of the user. */
+  user: string;
+  /** When, in seconds since 1970. */
+  deleted_at: number;
+  /** Of kind `age`: the texts of that time and before went, in seconds since 1970. */
+  until?: number | null;
+  /** How many rows of each kind went. */
+  counts: DeletedCounts;
+  /** Versions that saw it, erased. */
+  erased: ErasedVersion[];
+  /** Numbers of references that were made of such a version, erased too. */
+  references: number[];
+  /** What serves from the request on; null for the reference, with nothing learned. */
+  stands_in: CleanVersion | null;
+  /** What is learned again without it. */
+  replay: Replay;
+  /** The version that learned the rest without it, once that serves. */
+  first_without: CleanVersion | null;
+  /** Drafts that stay though an erased version wrote them: they may repeat it. */
+  drafts_of_erased: number;
+  /** Drafts that stay though it stood before their prompts: they may repeat it. */
+  drafts_behind: number;
+  /** Whether its bytes are gone from folders and database; else the next start of the service goes on. */
+  cleaned: boolean;
+  /** The SHA-256 of what does not change of this receipt. */
+  sha256: string;
+}
+
+/** A user's deletions, the newest first. */
+export interface Receipts {
+  /** What this is. */
+  object: "list";
+  /** The things, in order. */
+  data: Receipt[];
+}
+
 /** A frozen model that users' weights start from. */
 export interface Reference {
   /** What this is. */
@@ -952,6 +1260,14 @@ export interface Reference {
   base_fingerprint: string;
   /** When it was taken in, in seconds since 1970. */
   created_at: number;
+}
+
+/** The message of an earlier response, by its id: it stands as it was edited. */
+export interface ReferenceItem {
+  /** What this is. */
+  type: "item_reference";
+  /** The id of a response's message: msg_…. */
+  id: string;
 }
 
 /** A frozen model that users' versions start from. */
@@ -996,12 +1312,150 @@ export interface RememberedText {
   mark: "pinned" | "skipped" | null;
 }
 
+/** What is learned again without what was deleted. */
+export interface Replay {
+  /** How far it is. */
+  state: "none" | "waiting" | "done" | "rejected" | "withdrawn";
+  /** Preferences that are to be learned again. */
+  edits: number;
+  /** How long that takes, by the steps of the same weights; null where unknown. */
+  seconds: number | null;
+}
+
 /** What was set aside waits again. */
 export interface Requeue {
   /** What this is. */
   object: "requeue";
   /** How many preferences. */
   preferences: number;
+}
+
+/** An event of a response that is streamed; each type has the fields it has in OpenAI's API. */
+export interface ResponseEvent {
+  /** The event's name. */
+  type: "response.created" | "response.in_progress" | "response.output_item.added" | "response.content_part.added" | "response.output_text.delta" | "response.output_text.done" | "response.content_part.done" | "response.output_item.done" | "response.completed" | "response.incomplete" | "response.failed";
+  /** Counts the events of a stream, from 0. */
+  sequence_number: number;
+  /** The response as it stands. */
+  response?: ModelResponse;
+  /** Always 0. */
+  output_index?: number;
+  /** Always 0. */
+  content_index?: number;
+  /** The message's id. */
+  item_id?: string;
+  /** The message. */
+  item?: OutputMessage;
+  /** Its text, with what belongs to it. */
+  part?: OutputText;
+  /** A further piece of the draft. */
+  delta?: string;
+  /** The whole draft. */
+  text?: string;
+  /** Those of the piece. */
+  logprobs?: DrawnTokenLogprob[];
+}
+
+/** Why there is no draft. */
+export interface ResponseFailure {
+  /** The error's name, for programs. */
+  code: string;
+  /** What went wrong, and what to do. */
+  message: string;
+}
+
+/** What a response is asked for with. */
+export interface ResponseRequest {
+  /** `corll`, `base`, or a version: NAME@7. */
+  model: string;
+  /** What is asked: a text, or items, the latest last. Where the assistant's message is the last, the draft goes on with it. */
+  input: string | (MessageItem | ReferenceItem)[];
+  /** Stands before everything as the system's message, of this turn alone. */
+  instructions?: string | null;
+  /** The response that this one follows. Its conversation stands before `input` as it was edited: where an edit was sent, the model reads what the user sent. */
+  previous_response_id?: string | null;
+  /** Whether the draft comes as events. */
+  stream?: boolean | null;
+  /** Of a stream alone. */
+  stream_options?: ResponseStreamOptions | null;
+  /** False keeps this draft nowhere; else consent says what is stored. */
+  store?: boolean | null;
+  /** Pairs of the client's own. `corll_ref` is a reference that it chooses for this draft, by which `POST /v1/edits` finds it. */
+  metadata?: Record<string, string> | null;
+  /** `message.output_text.logprobs` is heeded; others change nothing. */
+  include?: string[] | null;
+  /** The most tokens of the draft. */
+  max_output_tokens?: number | null;
+  /** Of the draw; 0 takes the likeliest token. */
+  temperature?: number | null;
+  /** Draw from the likeliest tokens that hold this probability. */
+  top_p?: number | null;
+  /** How many of the likeliest tokens in place of each. */
+  top_logprobs?: number | null;
+  /** The older name of safety_identifier. */
+  user?: string | null;
+  /** For a backend's key: the name of the user it speaks for. */
+  safety_identifier?: string | null;
+  /** Makes a draft repeatable; random by default. */
+  seed?: number | null;
+  /** k: responses drawn, of which the best is shown. */
+  num_candidates?: number | null;
+  /** What the model's chat template is told beside the messages. */
+  chat_template_kwargs?: Record<string, unknown> | null;
+  /** What the model is told around the user's last message: `reply`, that it is a message which is answered as the user; `write`, that it says what to write; `none`, nothing. The framed message is the prompt that is learned from. */
+  frame?: "none" | "reply" | "write" | null;
+  /** With a frame: a few words that the text carries out, "yes, Fri, no refund". */
+  hint?: string | null;
+  /** With a frame: how the user signs. */
+  sign_as?: string | null;
+  /** With a frame: words in place of its own, with {message}, and {hint} and {name} where these are given; {sender} is who signed the message. A line whose field is empty is left out. */
+  frame_template?: string | null;
+  /** Which past letters stand before it: `last`, `nearest`, `similar`, `none`. */
+  memory?: "none" | "last" | "nearest" | "similar" | null;
+  /** Plain text alone. */
+  text?: TextSettings | null;
+  /** Changes nothing here. */
+  reasoning?: ReasoningSettings | null;
+  /** Not supported: null, empty, or left out. */
+  tools?: null | unknown[];
+  /** Changes nothing, since there are no tools. */
+  tool_choice?: "none" | "auto" | null;
+  /** Not supported: false. */
+  background?: false | null;
+  /** Changes nothing: what is too long is refused. */
+  truncation?: "auto" | "disabled" | null;
+  /** Changes nothing here. */
+  parallel_tool_calls?: unknown;
+  /** Changes nothing here. */
+  max_tool_calls?: unknown;
+  /** Changes nothing here. */
+  service_tier?: unknown;
+  /** Changes nothing here. */
+  prompt_cache_key?: unknown;
+  /** Changes nothing here. */
+  prompt_cache_retention?: unknown;
+  /** Changes nothing here. */
+  prompt_cache_options?: unknown;
+}
+
+/** What a stream holds besides its events: nothing. */
+export interface ResponseStreamOptions {
+  /** Changes nothing here. */
+  include_obfuscation?: unknown;
+}
+
+/** Tokens read and written. */
+export interface ResponseUsage {
+  /** Tokens of the prompt. */
+  input_tokens: number;
+  /** Those of a cache. */
+  input_tokens_details: CachedTokens;
+  /** Tokens of the draft. */
+  output_tokens: number;
+  /** Those of reasoning. */
+  output_tokens_details: ReasoningTokens;
+  /** Both together. */
+  total_tokens: number;
 }
 
 /** An earlier version drafts again. */
@@ -1088,8 +1542,8 @@ export interface StartRequest {
 export interface StreamOptions {
   /** Whether it ends with a chunk of usage. */
   include_usage?: boolean;
-  /** Not supported: false. */
-  include_obfuscation?: false;
+  /** Changes nothing: none is added. */
+  include_obfuscation?: boolean;
 }
 
 /** One choice of a text's continuation. */
@@ -1162,14 +1616,26 @@ export interface TextFormat {
   type: "text";
 }
 
+/** A piece of an item; a reply's own parts can be sent back as they came. */
+export interface TextInput {
+  /** Text alone. */
+  type: "input_text" | "output_text" | "text";
+  /** The text. */
+  text: string;
+  /** Changes nothing here. */
+  annotations?: unknown;
+  /** Changes nothing here. */
+  logprobs?: unknown;
+}
+
 /** The log-probabilities of a text's choice, as four lists of the same length. */
 export interface TextLogprobs {
   /** The tokens as text. */
   tokens: string[];
-  /** Their log-probabilities in nats. */
-  token_logprobs: number[];
-  /** The likeliest tokens in place of each, by their log-probabilities. */
-  top_logprobs: Record<string, number>[];
+  /** Their log-probabilities in nats; null for what nothing precedes. */
+  token_logprobs: (number | null)[];
+  /** The likeliest tokens in place of each, and the token itself by the same number, by their log-probabilities. */
+  top_logprobs: (Record<string, number> | null)[];
   /** Where each token begins, in characters. */
   text_offset: number[];
 }
@@ -1184,18 +1650,36 @@ export interface TextPart {
 
 /** What a continuation is asked for with: the text goes on as it stands. */
 export interface TextRequest {
+  /** Changes nothing. */
+  service_tier?: string | null;
+  /** Changes nothing. */
+  prompt_cache_key?: string | null;
+  /** Changes nothing. */
+  prompt_cache_retention?: string | null;
+  /** Of the draw; 0 takes the likeliest token. */
+  temperature?: number | null;
+  /** Draw from the likeliest tokens that hold this probability. */
+  top_p?: number | null;
+  /** Draw from so many of the likeliest tokens; 0 or -1 from all. */
+  top_k?: number | null;
+  /** Leave out tokens of less than this share of the likeliest's. */
+  min_p?: number | null;
+  /** Taken off a token's logit as often as it was drawn already. */
+  frequency_penalty?: number | null;
+  /** Taken off a token's logit once it was drawn. */
+  presence_penalty?: number | null;
+  /** Divides the logits of tokens that prompt or draft hold already; negative ones are multiplied. 1 changes nothing. */
+  repetition_penalty?: number | null;
+  /** Added to the logits of tokens, by the ids of the model that drafts. */
+  logit_bias?: Record<string, number> | null;
   /** `corll`, `base`, or a version: NAME@7. */
   model: string;
   /** Choices wanted. */
   n?: number | null;
   /** Makes a draft repeatable; random by default. */
   seed?: number | null;
-  /** The most tokens of a choice. */
+  /** The most tokens of a choice; 0 draws none. */
   max_tokens?: number | null;
-  /** Of the draw; 0 takes the likeliest token. */
-  temperature?: number | null;
-  /** Draw from the likeliest tokens that hold this probability. */
-  top_p?: number | null;
   /** Sequences before which a draft ends: up to 4, of up to 200 characters. */
   stop?: string | string[] | null;
   /** Whether the draft comes as events. */
@@ -1210,32 +1694,48 @@ export interface TextRequest {
   num_candidates?: number | null;
   /** Whether the draft's R_π is wanted where nothing is ranked by it: two passes. */
   implicit_reward?: boolean | null;
-  /** Not supported: 0, null, or left out. */
-  frequency_penalty?: number | null;
-  /** Not supported: 0, null, or left out. */
-  presence_penalty?: number | null;
-  /** Not supported: empty, null, or left out. */
-  logit_bias?: Record<string, number> | null;
-  /** The text that is continued. */
-  prompt: string | string[];
+  /** False keeps this draft nowhere; else consent says what is stored. */
+  store?: boolean | null;
+  /** Pairs of the client's own. `corll_ref` is a reference that it chooses for this draft, by which `POST /v1/edits` finds it. */
+  metadata?: Record<string, string> | null;
+  /** The text that is continued; several texts, or the ids of tokens, are read and continued without becoming drafts. */
+  prompt: string | string[] | number[] | number[][];
   /** How many of the likeliest tokens in place of each. */
   logprobs?: number | null;
-  /** Not supported: false. */
-  echo?: false | null;
-  /** Not supported: 1; see n. */
+  /** Whether the prompt stands before each choice, with its logprobs. */
+  echo?: boolean | null;
+  /** Responses drawn, of which the n are the choices that are likeliest by token. */
   best_of?: number | null;
   /** Not supported: null, empty, or left out. */
   suffix?: null | unknown[];
 }
 
+/** How the text comes: plain. */
+export interface TextSettings {
+  /** Text alone. */
+  format?: TextFormat | null;
+  /** Not supported: medium. */
+  verbosity?: "medium" | null;
+}
+
 /** A token and its log-probability. *Units*: nats. */
 export interface TokenLogprob {
-  /** The token as text. */
+  /** The token as text, or `bytes:\xe2\x82` where it is a part of a character. */
   token: string;
   /** Its log-probability in nats, at temperature 1. */
   logprob: number;
-  /** Its UTF-8 bytes; null where it is a part of a character. */
-  bytes: number[] | null;
+  /** Its UTF-8 bytes, perhaps a part of a character; those of all make up the text. */
+  bytes: number[];
+}
+
+/** A tool that an assistant called earlier in a conversation. */
+export interface ToolCall {
+  /** What its answer refers to. */
+  id?: string;
+  /** Only functions are understood. */
+  type?: "function";
+  /** What was called. */
+  function: CalledFunction;
 }
 
 /**
@@ -1266,6 +1766,8 @@ export interface User {
   holdback: number;
   /** What drafts: `base`, `memory`, `weights`, `both`, or what a coin finds. */
   arm: "auto" | "base" | "memory" | "weights" | "both";
+  /** What is masked of their texts before they are learned from: `numbers`, `addresses`, `both` or `none`. */
+  mask: "none" | "numbers" | "addresses" | "both";
   /** Preferences that wait to be learned from. */
   waiting: number;
   /** The number of the version that drafts. */
@@ -1292,6 +1794,8 @@ export interface UserAndLearner {
   holdback: number;
   /** What drafts: `base`, `memory`, `weights`, `both`, or what a coin finds. */
   arm: "auto" | "base" | "memory" | "weights" | "both";
+  /** What is masked of their texts before they are learned from: `numbers`, `addresses`, `both` or `none`. */
+  mask: "none" | "numbers" | "addresses" | "both";
   /** Preferences that wait to be learned from. */
   waiting: number;
   /** The number of the version that drafts. */

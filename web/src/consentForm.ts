@@ -4,8 +4,9 @@ import { changeConsent, user } from "./account";
 import { say, warn } from "./announcer";
 import { sayError } from "./api";
 import type { Consent, ConsentRequest } from "./apiTypes";
-import { CHOICES, type ArmChoice } from "./arms";
+import { CHOICES } from "./arms";
 import { el, labelled } from "./elements";
+import { MASKS } from "./masks";
 import { percent } from "./wording";
 
 interface Switch {
@@ -106,20 +107,36 @@ export function holdbackField(): HTMLElement {
 
 /** Who drafts: an arm of the user's choice, or the one that a coin finds to save most. */
 export function armField(): HTMLElement {
-  const options = Object.entries(CHOICES).map(([value, { label }]) => el("option", { value }, label));
+  return choiceField("Who drafts", CHOICES, () => user.value?.arm ?? "auto", (arm) => ({ arm }));
+}
+
+/** What is masked of the user's texts before the model learns from them. */
+export function maskField(): HTMLElement {
+  return choiceField("Masked before learning", MASKS, () => user.value?.mask ?? "none", (mask) => ({ mask }));
+}
+
+/** One of several choices, with what it means; `now` is the user's, and `asked` asks for another. */
+function choiceField<Choice extends string>(
+  title: string,
+  choices: Record<Choice, { label: string; means: string }>,
+  now: () => Choice,
+  asked: (choice: Choice) => ConsentRequest,
+): HTMLElement {
+  const options = Object.entries<{ label: string }>(choices).map(([value, { label }]) =>
+    el("option", { value }, label),
+  );
   const select = el(
     "select",
-    { on: { change: () => void change({ arm: select.value as ArmChoice }, render) } },
+    { on: { change: () => void change(asked(select.value as Choice), render) } },
     ...options,
   );
   const means = el("p", { class: "hint" });
   const render = (): void => {
-    const now = user.value?.arm ?? "auto";
-    select.value = now;
-    means.textContent = CHOICES[now].means;
+    select.value = now();
+    means.textContent = choices[now()].means;
   };
   user.watch(render);
-  return el("div", {}, labelled("Who drafts", select), means);
+  return el("div", {}, labelled(title, select), means);
 }
 
 async function change(to: ConsentRequest, restore: () => void): Promise<void> {

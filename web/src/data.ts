@@ -4,16 +4,22 @@ import { say, warn } from "./announcer";
 import { ask, sayError } from "./api";
 import type { Session } from "./apiTypes";
 import { user } from "./account";
-import { armField, consentForm, holdbackField } from "./consentForm";
+import { armField, consentForm, holdbackField, maskField } from "./consentForm";
+import { DeletionDialog } from "./deletionDialog";
 import { button, el } from "./elements";
 import { Letters } from "./letters";
 import { LocalTexts } from "./localTexts";
+import { OwnDeletions } from "./ownDeletions";
 import { Records } from "./records";
 import type { Outbox } from "./unsent";
 
 export async function dataPage(main: HTMLElement, session: Session, outbox: Outbox): Promise<void> {
-  const records = new Records();
+  const dialog = new DeletionDialog(() => {
+    void Promise.all([records.reload(), letters.load(), deletions.load()]);
+  });
+  const records = new Records(dialog);
   const letters = new Letters();
+  const deletions = new OwnDeletions(dialog);
   main.append(
     el(
       "div",
@@ -22,6 +28,7 @@ export async function dataPage(main: HTMLElement, session: Session, outbox: Outb
       el("h2", {}, "What you agree to"),
       consentForm(["store", "learn", "share", "upstream"]),
       pastEdits(),
+      maskField(),
       armField(),
       holdbackField(),
       el("h2", {}, "Take it along"),
@@ -32,11 +39,14 @@ export async function dataPage(main: HTMLElement, session: Session, outbox: Outb
       letters.element,
       el("h2", {}, "Every draft and edit"),
       records.element,
+      el("h2", {}, "Delete"),
+      deletions.element,
+      dialog.element,
       el("h2", {}, "What can be undone, and what not"),
       ...undoing(),
     ),
   );
-  await Promise.all([records.load(), letters.load()]);
+  await Promise.all([records.load(), letters.load(), deletions.load()]);
 }
 
 /** Consent is not retroactive unless the user says so. */
@@ -63,11 +73,10 @@ function pastEdits(): HTMLElement {
 
 function undoing(): HTMLElement[] {
   return [
-    "Switching “Learn from my edits” off takes your model out of use at once. Its weights stay, and hold what they learned.",
-    "What a version has learned it may repeat, so only going back to a version from before a text takes that text out of use. “Learning” has the way back.",
-    "A letter stands before your requests only while you agree to both. “Never” and “Forget all” work from the next draft on; what was learned from a letter stays learned.",
-    "Switching “Keep my drafts and edits” off keeps nothing new; what was kept before stays, until whoever runs this server deletes it.",
-    "Texts that you handed over under “First minutes” can be forgotten there, save what a version has learned from them.",
+    "Switching “Learn from my edits” off takes your model out of use at once. Its weights stay, and hold what they learned, until you delete your model.",
+    "What a version has learned it may repeat. Deleting a text erases every version that learned from it, and the rest is learned again without it; going back under “Learning” only takes a version out of use.",
+    "A letter stands before your requests only while you agree to both. “Never” and “Forget all” work from the next draft on; what was learned from a letter stays learned until its edit or import is deleted.",
+    "Switching “Keep my drafts and edits” off keeps nothing new; what was kept before stays until you delete it.",
     "Nobody can undo what has left the server: exports, backups of its disk, and texts that you copied and sent.",
   ].map((line) => el("p", {}, line));
 }

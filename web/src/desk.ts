@@ -3,7 +3,7 @@
 import { changeConsent, refreshUser, user } from "./account";
 import { say, warn } from "./announcer";
 import { isAbort, Refused, sayError, SignedOut, Unreachable } from "./api";
-import type { Session } from "./apiTypes";
+import type { Edit, Session } from "./apiTypes";
 import { Asking } from "./asking";
 import { ChangeList } from "./changeList";
 import { copy } from "./clipboard";
@@ -12,15 +12,20 @@ import { draw } from "./drafting";
 import { DraftEditor, MOST_CHARACTERS } from "./editor";
 import { button, el, replaceChildren } from "./elements";
 import { onEvent, onMissed } from "./events";
+import { startImport } from "./imports";
+import { maskNote } from "./masks";
 import { PromptBox } from "./promptBox";
 import { QuietLine } from "./quietLine";
 import { lettersFor } from "./sending";
+import { isEdit, SentNote, sentOf, takeBack, takeEditBack, type Sent } from "./sentNote";
 import {
   canGoOn,
   hasCome,
   isEmpty,
   newDraft,
   newSheet,
+  OWN,
+  ownText,
   sameAsked,
   shownDraft,
   Sheets,
@@ -30,7 +35,7 @@ import {
 } from "./sheet";
 import { Outbox, type Taken, type Unsent } from "./unsent";
 import { countWords, summary } from "./wordSummary";
-import { percent } from "./wording";
+import { count, percent } from "./wording";
 
 const KEEP_AFTER_MS = 300;
 const COMPARE_AFTER_MS = 250;
@@ -60,16 +65,21 @@ class Desk {
   private readonly quietLine = new QuietLine();
   private readonly waitingLine = el("p", { class: "waiting-line" });
   private readonly draftButton = button("Draft", () => void this.draft(), { class: "primary" });
-  private readonly sendButton = button("Send", () => void this.send(), { class: "primary" });
+  private readonly copyButton = button("Copy", () => void this.send(), { class: "primary" });
   private readonly anotherButton = button("Another draft", () => void this.draft());
   private readonly goOnButton = button("Go on", () => void this.goOn());
   private readonly stopButton = button("Stop", () => this.stopping?.abort());
   private readonly newButton = button("New sheet", () => void this.newSheet());
-  private readonly backButton = button("Bring back what was sent", () => void this.bringBack());
+  private readonly note = new SentNote({
+    undo: () => void this.undo(),
+    copied: (done) => (done ? say("Copied.") : warn("It could not be copied: undo, and copy it by hand.")),
+  });
   private sheet!: Sheet;
   private stopping: AbortController | null = null;
   private sending = false;
-  private lastSent: Sheet | null = null;
+  private lastSent: Sent | null = null;
+  /** What was taken back while it may still have been on its way. */
+  private readonly undone: Sent[] = [];
   private saidOfSent = "";
   private keepTimer: number | undefined;
   private compareTimer: number | undefined;
@@ -109,7 +119,7 @@ class Desk {
 
   private layOut(): void {
     const keys =
-      "Ctrl+Enter drafts on the left, and sends on the right. F7 goes to the next change, F8 takes " +
+      "Ctrl+Enter drafts on the left, and copies on the right. F7 goes to the next change, F8 takes " +
       "back the one at the cursor.";
     this.element.append(
       el("h1", { class: "unseen" }, "Writing desk"),
@@ -119,14 +129,15 @@ class Desk {
         this.invitation,
         this.prompt.element,
         this.asking.element,
-        el("div", { class: "buttons" }, this.draftButton, this.newButton, this.backButton),
+        el("div", { class: "buttons" }, this.draftButton, this.newButton),
       ),
       el(
         "section",
         { class: "written", "aria-labelledby": "text-label" },
         el("div", { class: "above" }, el("h2", { id: "text-label" }, "Your text"), this.tabs),
         this.sheetOfPaper,
-        el("div", { class: "buttons" }, this.sendButton, this.anotherButton, this.goOnButton, this.stopButton),
+        el("div", { class: "buttons" }, this.copyButton, this.anotherButton, this.goOnButton, this.stopButton),
+        this.note.element,
         this.counted,
         this.quietLine.element,
         this.waitingLine,
@@ -140,7 +151,10 @@ class Desk {
     const flush = (): void => this.keep();
     window.addEventListener("pagehide", flush);
     document.addEventListener("visibilitychange", flush);
-    user.watch(() => this.invite());
+    user.watch(() => {
+      this.invite();
+      this.labelCopy();
+    });
     const refresh = (): void => void refreshUser().catch(() => {});
     onEvent("version", refresh);
     onEvent("start", refresh);
@@ -163,14 +177,14 @@ class Desk {
           {},
           el("strong", {}, "New here? "),
           el("a", { href: "/welcome" }, "Start with texts that you sent before"),
-          ", and the first draft sounds like you already. Or just write.",
+          ": your model can learn from them, and they may stand before your first drafts. Or just write.",
         ),
       teachesNothing &&
         el(
           "p",
           {},
-          "Your edits teach nothing so far. If you like, they teach a model of your own, which may " +
-            "repeat what it learned, to you alone. ",
+          "Your edits teach nothing so far. If you like, a model of your own learns from them. It may " +
+            "repeat what it learned, in drafts for you. ",
           button("Learn from my edits", () => void agree(), { class: "quiet" }),
         ),
     );
@@ -195,16 +209,39 @@ class Desk {
   }
 
   private edited(text: string): void {
-    const draft = shownDraft(this.sheet);
+    const draft = shownDraft(this.sheet) ?? this.begin(text);
     if (!draft) return;
     draft.edited = text;
+    this.endEmptied(draft);
     this.keepSoon();
     window.clearTimeout(this.compareTimer);
     this.compareTimer = window.setTimeout(() => this.compare(), COMPARE_AFTER_MS);
   }
 
+  /** A text of the user's own, from its first letter on. */
+  private begin(text: string): SheetDraft | undefined {
+    if (text === "") return undefined;
+    const own = ownText(this.asked);
+    this.sheet.shown = this.sheet.drafts.push(own) - 1;
+    this.sheetOfPaper.classList.remove("is-empty");
+    this.renderButtons();
+    return own;
+  }
+
+  /** An own text of which nothing is left was none, where there is nothing else on the sheet. */
+  private endEmptied(draft: SheetDraft): void {
+    if (!draft.own || draft.edited !== "" || this.sheet.drafts.length > 1) return;
+    this.sheet.drafts = [];
+    this.sheetOfPaper.classList.add("is-empty");
+    this.renderButtons();
+  }
+
   private compare(): void {
     const draft = shownDraft(this.sheet);
+    if (draft?.own) {
+      this.counted.textContent = `${count(countWords(draft.edited), "word")} of your own.`;
+      return this.changes.clear();
+    }
     if (!draft || draft.state === "coming") {
       this.counted.textContent = "";
       return this.changes.clear();
@@ -287,9 +324,9 @@ class Desk {
   private showDraft(): void {
     const draft = shownDraft(this.sheet);
     this.sheetOfPaper.classList.toggle("is-empty", !draft);
-    if (!draft) this.editor.clear();
+    if (!draft) this.editor.edit(OWN, null, "");
     else if (draft.state === "coming") this.editor.watchComing(draft.key, draft.text);
-    else this.editor.edit(draft.key, draft.text, draft.edited);
+    else this.editor.edit(draft.key, draft.own ? null : draft.text, draft.edited);
     this.quietLine.show(draft);
     this.compare();
     this.renderTabs();
@@ -298,8 +335,9 @@ class Desk {
 
   private renderTabs(): void {
     const { drafts, shown } = this.sheet;
-    const tabs = drafts.map((_, index) =>
-      button(`Draft ${index + 1}`, () => this.choose(index), { "aria-pressed": `${index === shown}` }),
+    const drawn = drafts.filter(({ own }) => !own);
+    const tabs = drafts.map((draft, index) =>
+      button(draft.own ? "Your own" : `Draft ${drawn.indexOf(draft) + 1}`, () => this.choose(index), { "aria-pressed": `${index === shown}` }),
     );
     replaceChildren(this.tabs, ...(drafts.length > 1 ? tabs : []));
   }
@@ -316,14 +354,26 @@ class Desk {
     const coming = this.stopping !== null;
     const hasPrompt = this.sheet.prompt.trim() !== "";
     this.draftButton.disabled = coming || !hasPrompt;
-    this.draftButton.hidden = draft !== undefined && sameAsked(draft, this.asked);
+    this.draftButton.hidden = draft !== undefined && !draft.own && sameAsked(draft, this.asked);
     this.anotherButton.hidden = !this.draftButton.hidden || coming;
     this.goOnButton.hidden = coming || !draft || !canGoOn(draft);
-    this.sendButton.hidden = !draft || draft.state === "coming";
+    this.copyButton.hidden = !draft || draft.state === "coming";
+    this.labelCopy();
     this.stopButton.hidden = !coming;
     this.newButton.hidden = isEmpty(this.sheet);
     this.newButton.disabled = coming;
-    this.backButton.hidden = this.lastSent === null || !isEmpty(this.sheet);
+  }
+
+  /** Whether what is made of the text that is shown can teach the user's model. */
+  private get teaches(): boolean {
+    const [draft, about] = [shownDraft(this.sheet), user.value];
+    if (!draft || about === null || about.learner === "off") return false;
+    const known = draft.own ? this.sheet.prompt.trim() !== "" : draft.id !== "" && draft.stored;
+    return known && about.consent.store && about.consent.learn;
+  }
+
+  private labelCopy(): void {
+    if (this.sheet !== undefined) this.copyButton.textContent = this.teaches ? "Copy and learn" : "Copy";
   }
 
   /** Once at a time: while the text is copied, another key would find the next sheet. */
@@ -342,34 +392,60 @@ class Desk {
     const draft = shownDraft(this.sheet);
     if (!draft || draft.state === "coming") return;
     const text = this.editor.text;
-    if (text.trim() === "") return warn("There is nothing to send: the text is empty.");
+    if (text.trim() === "") return warn("There is nothing to copy: the text is empty.");
     draft.edited = text;
     // First of all, while the browser still sees the key that was pressed.
     const copied = await copy(text);
+    if (draft.own) return this.sendOwn(text, copied);
     const letters = lettersFor(this.sheet, draft);
     if (!copied && letters.length === 0) {
       return warn(`It could not be copied: please copy it by hand. ${whyNothingToRecord(draft)}`);
     }
-    if (!letters.every((letter) => this.outbox.add(letter)) && !(await this.sentAtOnce(letters))) return;
-    window.clearTimeout(this.keepTimer);
-    this.keepTimer = undefined;
-    this.sheets.remove(this.sheet.id);
-    this.lastSent = this.sheet;
-    const what = summary(draft.text, text);
-    const where = copied ? "Copied" : "It could not be copied: bring it back and copy it by hand";
-    const why = letters.length > 0 ? "" : ` ${whyNothingToRecord(draft)}`;
-    this.saidOfSent = `${where}. ${what}`;
-    say(`${this.saidOfSent}${why}`);
-    this.open(await this.sheets.take(newSheet()));
+    const sent = sentOf(this.sheet, text, letters);
+    if (!letters.every((letter) => this.outbox.add(letter)) && !(await this.sentAtOnce(letters, sent))) return;
+    const why = letters.length > 0 ? "" : whyNothingToRecord(draft);
+    await this.putAway(sent, copied, `${summary(draft.text, text)} ${why}`.trim());
     void this.outbox.deliver();
     this.sayWaiting();
   }
 
+  /** A text that was written without a draft teaches as one does that was sent before. */
+  private async sendOwn(text: string, copied: boolean): Promise<void> {
+    const { prompt, hint, ...asked } = this.asked;
+    let importId: string | null = null;
+    if (this.teaches) {
+      try {
+        const item = { prompt, sent: text, ...(hint ? { hint } : {}) };
+        importId = (await startImport([item], asked)).id;
+      } catch (error) {
+        const where = copied ? "Copied, but the server did not take it." : "It was neither copied nor taken.";
+        return warn(`${where} ${sayError(error)} The text stays here.`);
+      }
+    }
+    if (!copied && importId === null) return warn("It could not be copied: please copy it by hand.");
+    const what = importId === null ? "It teaches nothing." : "The learner has it, as a text that you sent.";
+    await this.putAway(sentOf(this.sheet, text, [], importId), copied, `Your own text. ${what}`);
+  }
+
+  /** Clears the desk for the next text; what was copied can be had back. */
+  private async putAway(sent: Sent, copied: boolean, what: string): Promise<void> {
+    window.clearTimeout(this.keepTimer);
+    this.keepTimer = undefined;
+    this.sheets.remove(sent.sheet.id);
+    this.lastSent = sent;
+    const where = copied ? "Copied" : "It could not be copied: undo, and copy it by hand";
+    this.saidOfSent = `${where}. ${what}`;
+    this.note.show(sent.text, this.saidOfSent);
+    say(this.saidOfSent);
+    this.open(await this.sheets.take(newSheet()));
+  }
+
   /** Where the browser's storage is full, the desk is cleared only once the server has it all. */
-  private async sentAtOnce(letters: Unsent[]): Promise<boolean> {
+  private async sentAtOnce(letters: Unsent[], sent: Sent): Promise<boolean> {
     try {
       for (const letter of letters) {
-        await this.outbox.sendNow(letter);
+        const answer = await this.outbox.sendNow(letter);
+        if (isEdit(answer)) sent.edits.push(answer.id);
         this.outbox.remove(letter);
       }
       return true;
@@ -382,15 +458,24 @@ class Desk {
   private delivered(item: Unsent, answer: Taken | null): void {
     this.sayWaiting();
     if (item.kind !== "edit" || answer?.object === "comparison") return;
+    const sent = this.sentUnder(item);
     if (answer === null) {
-      const back = this.lastSent === null ? "" : " “Bring back what was sent” lets you mend it.";
+      const back = sent === null ? "" : " “Undo” lets you mend it.";
       return warn(`The server did not take the edit: ${item.refused} It is kept under “Your data”.${back}`);
     }
+    if (sent?.undone) return void takeEditBack(answer.id).catch((error: unknown) => warn(sayError(error)));
+    sent?.edits.push(answer.id);
     const cost = answer.accepted ? "The draft was accepted." : `Edit cost ${percent(answer.edit_cost)}.`;
-    const learns = answer.will_learn || answer.accepted ? "" : ` ${answer.reason ?? ""}`;
-    say(`${this.saidOfSent} Recorded. ${cost}${learns}`.trim());
-    this.saidOfSent = "";
+    const said = `Recorded. ${cost} ${whyNotLearned(answer)} ${maskNote(answer)}`.replace(/ +/g, " ").trim();
+    if (sent !== null && sent === this.lastSent) this.note.tell(`${this.saidOfSent} ${said}`);
+    say(`${this.saidOfSent} ${said}`.trim());
     void refreshUser().catch(() => {});
+  }
+
+  /** The text that an item tells of, where this tab copied it last or took it back. */
+  private sentUnder({ body }: Unsent): Sent | null {
+    const here = [this.lastSent, ...this.undone];
+    return here.find((sent) => sent?.keys.has(body.idempotency_key)) ?? null;
   }
 
   private sayWaiting(): void {
@@ -407,14 +492,28 @@ class Desk {
     say("A new sheet. The other one is kept under “Your data”.");
   }
 
-  private async bringBack(): Promise<void> {
-    if (this.lastSent === null) return;
-    this.open(await this.sheets.take(this.lastSent));
+  /** Brings the text back to its sheet, and takes back what was recorded, as far as nothing learned from it. */
+  private async undo(): Promise<void> {
+    const sent = this.lastSent;
+    if (sent === null) return;
     this.lastSent = null;
+    this.note.hide();
     this.keep();
-    this.renderButtons();
+    this.open(await this.sheets.take(sent.sheet));
+    this.keep();
     this.editor.focus();
-    say("Sending it again replaces what was recorded, unless it was learned from already.");
+    sent.undone = true;
+    this.undone.push(sent);
+    this.outbox.drop(sent.keys);
+    this.sayWaiting();
+    try {
+      const taken = await takeBack(sent);
+      if (taken === "all") say("Undone: the text is back, and nothing is learned from it.");
+      else say("The text is back. A version learned from it already: under “Your data” you can delete that.");
+    } catch (error) {
+      warn(`The text is back. What was recorded is not taken back: ${sayError(error)}`);
+    }
+    void refreshUser().catch(() => {});
   }
 
   private keepSoon(): void {
@@ -437,6 +536,12 @@ async function agree(): Promise<void> {
   } catch (error) {
     warn(sayError(error));
   }
+}
+
+function whyNotLearned(edit: Edit): string {
+  if (edit.will_learn || edit.accepted) return "";
+  if (user.value?.consent.learn === false) return "Learning is off, so it teaches nothing.";
+  return edit.reason ?? "";
 }
 
 function whyNothingToRecord(draft: SheetDraft): string {

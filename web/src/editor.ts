@@ -3,7 +3,7 @@
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { getOriginalDoc, unifiedMergeView } from "@codemirror/merge";
 import { Annotation, EditorState, Prec, type Extension } from "@codemirror/state";
-import { EditorView, keymap } from "@codemirror/view";
+import { EditorView, keymap, placeholder } from "@codemirror/view";
 
 import { changeMarks, changesOf, type TextChange } from "./changeMarks";
 import { lineDirections } from "./lineDirections";
@@ -16,6 +16,8 @@ export interface EditorCalls {
   send: () => void;
   tooLong: (length: number) => void;
 }
+
+const UNWRITTEN = "Write here yourself, or ask for a draft.";
 
 const ours = Annotation.define<boolean>();
 const DIFF = { scanLimit: 500, timeout: 30 };
@@ -51,8 +53,8 @@ export class DraftEditor {
     scroller.scrollTop = scroller.scrollHeight;
   }
 
-  /** A text to be edited, marked against its draft. */
-  edit(key: string, draft: string, text: string): void {
+  /** A text to be edited, marked against its draft; an own text has none. */
+  edit(key: string, draft: string | null, text: string): void {
     if (this.key === key && !this.view.state.readOnly) return;
     this.putAway(key);
     this.view.setState(this.states.get(key) ?? this.stateOf(text, this.editing(draft)));
@@ -149,12 +151,25 @@ export class DraftEditor {
     ];
   }
 
+  private against(draft: string): Extension {
+    return unifiedMergeView({
+      original: draft,
+      gutter: false,
+      mergeControls: false,
+      highlightChanges: false,
+      syntaxHighlightDeletions: false,
+      diffConfig: DIFF,
+    });
+  }
+
   private reading(): Extension {
     return [EditorState.readOnly.of(true), EditorView.contentAttributes.of({ "aria-readonly": "true" })];
   }
 
-  private editing(draft: string): Extension {
+  private editing(draft: string | null): Extension {
+    const against = draft === null ? placeholder(UNWRITTEN) : [this.against(draft), changeMarks];
     return [
+      against,
       history(),
       keymap.of([
         { key: "F7", run: () => this.goOn(1), shift: () => this.goOn(-1) },
@@ -162,15 +177,6 @@ export class DraftEditor {
         ...historyKeymap,
         ...defaultKeymap,
       ]),
-      unifiedMergeView({
-        original: draft,
-        gutter: false,
-        mergeControls: false,
-        highlightChanges: false,
-        syntaxHighlightDeletions: false,
-        diffConfig: DIFF,
-      }),
-      changeMarks,
       EditorState.changeFilter.of((transaction) => {
         const { length } = transaction.newDoc;
         if (length <= MOST_CHARACTERS || length <= transaction.startState.doc.length) return true;

@@ -7,6 +7,7 @@ import type { AnsweredDraft, CostFigure, Drafts, Interval, Learning, LearningRep
 import { trialLines } from "./arms";
 import { Asking } from "./asking";
 import { Chart } from "./charts";
+import { DeletionDialog } from "./deletionDialog";
 import { button, el, labelled, replaceChildren } from "./elements";
 import { onEvent, onMissed } from "./events";
 import { untilNext } from "./quietLine";
@@ -36,6 +37,7 @@ class LearningPage {
   private readonly charts = el("div", { class: "charts" }, this.costs.element, this.shares.element, this.margins.element);
   private readonly timeLine = new TimeLine(() => void this.refresh());
   private readonly comparing: Comparing;
+  private readonly dialog = new DeletionDialog(() => void this.refresh());
   private refreshTimer: number | undefined;
 
   constructor(who: Session["user"]) {
@@ -49,6 +51,8 @@ class LearningPage {
       el("p", { class: "hint" }, "Dots are single drafts, the line is their mean, the band its 95 % interval; v1, v2 … say where a version drafted first."),
       el("h2", {}, "Versions"),
       this.timeLine.element,
+      el("p", {}, this.dialog.button({ kind: "model" }, "Delete my model…"), el("span", { class: "hint" }, " Your texts stay. Single texts are deleted under “Your data”, and what was learned from them with them.")),
+      this.dialog.element,
       el("h2", {}, "Two versions, the same prompt"),
       this.comparing.element,
     );

@@ -33,7 +33,7 @@ export class Letters {
   private render(kinds: [Frame, Memory][]): void {
     const some = kinds.filter(([, letters]) => letters.data.length > 0);
     if (some.length === 0) {
-      replaceChildren(this.element, el("p", {}, "None yet: what you send stands before your next request of its kind."));
+      replaceChildren(this.element, el("p", {}, "None yet. A text that you copied from the desk may stand before your next requests of its kind."));
       return;
     }
     const remembers = some.every(([, letters]) => letters.remembers);

@@ -24,7 +24,7 @@ export class LocalTexts {
 
   private render(): void {
     const items = [...this.ofSheets(), ...this.ofWaiting(), ...this.ofRefused()];
-    const none = el("p", {}, "Nothing: all that you sent is on the server.");
+    const none = el("p", {}, "Nothing: what was recorded is on the server.");
     replaceChildren(this.element, items.length > 0 ? el("ul", { class: "kept" }, ...items) : none);
   }
 
@@ -40,7 +40,7 @@ export class LocalTexts {
         this.render();
         say("Thrown away.");
       };
-      return item("Not sent yet", text, button("To the desk", take), button("Throw away", discard));
+      return item("On a sheet", text, button("To the desk", take), button("Throw away", discard));
     });
   }
 

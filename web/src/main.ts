@@ -7,6 +7,7 @@ import "./styles/pages.css";
 import "./styles/charts.css";
 
 import { refreshUser } from "./account";
+import { say } from "./announcer";
 import { openSession, sayError, SignedOut, Unreachable } from "./api";
 import type { Session } from "./apiTypes";
 import { standing } from "./connection";
@@ -29,8 +30,10 @@ async function begin(): Promise<void> {
   document.title = `${page.title} – corll`;
   const shown = page.load();
   const session = await signedIn();
-  if (session === null) return signInPage();
+  const inVain = cameByADeadLink();
+  if (session === null) return signInPage(inVain);
   const main = frame(session);
+  if (inVain) say(`That link was used already, or is too old. ${session.user.name} is signed in here.`);
   const outbox = new Outbox(session.user.id);
   refreshUser().catch(() => {});
   listen();
@@ -39,6 +42,13 @@ async function begin(): Promise<void> {
   } finally {
     outbox.start();
   }
+}
+
+/** Whether a link led here that signs nobody in, which is said once. */
+function cameByADeadLink(): boolean {
+  const came = new URLSearchParams(location.search).get("link") === "in-vain";
+  if (came) history.replaceState(null, "", location.pathname);
+  return came;
 }
 
 /** Null where nobody is; waits where the server is away, since it gave us this page a moment ago. */

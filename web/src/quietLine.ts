@@ -36,7 +36,7 @@ export class QuietLine {
 
   private render(): void {
     const parts = [
-      this.draft && drafter(this.draft),
+      this.draft && !this.draft.own && drafter(this.draft),
       this.draft && leakNote(this.draft),
       user.value && untilNext(user.value),
       this.news,
@@ -70,5 +70,5 @@ export function untilNext(about: UserAndLearner): string {
   if (about.learner === "down") return "The learner is being started again; your edits wait for it.";
   const left = about.preferences_per_step - about.waiting;
   if (left > 0) return `${count(left, "edit")} until the next step.`;
-  return "Learning now; a new version comes in a moment.";
+  return "Learning now; a new version drafts once it passed its checks.";
 }

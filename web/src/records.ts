@@ -1,7 +1,10 @@
 /** Every draft and edit of the user, newest first, to be read and searched. */
 
+import { say, warn } from "./announcer";
 import { ask, sayError } from "./api";
 import type { DraftRecord, Drafts } from "./apiTypes";
+import { copy } from "./clipboard";
+import type { DeletionDialog } from "./deletionDialog";
 import { button, el, labelled, replaceChildren } from "./elements";
 import type { Asked } from "./sheet";
 import { count, day, percent, shortened } from "./wording";
@@ -13,7 +16,7 @@ const SEARCH_AFTER_MS = 300;
 export class Records {
   readonly element = el("div", {});
   private readonly search = el("input", { type: "search", maxlength: 200 });
-  private readonly found = el("p", { class: "hint", role: "status" });
+  private readonly found = el("p", { class: "hint", role: "status", tabindex: -1 });
   private readonly list = el("div", { class: "records" });
   private readonly more = button("Show more", () => void this.load(this.last));
   private last: string | null = null;
@@ -21,13 +24,20 @@ export class Records {
   private asked = 0;
   private timer: number | undefined;
 
-  constructor() {
+  constructor(private readonly dialog: DeletionDialog) {
     this.search.addEventListener("input", () => {
       window.clearTimeout(this.timer);
       this.timer = window.setTimeout(() => void this.load(null), SEARCH_AFTER_MS);
     });
     this.more.hidden = true;
     this.element.append(labelled("Search in prompts, drafts and edits", this.search), this.found, this.list, this.more);
+  }
+
+  /** Shows the list anew after a deletion; the button that was pressed is gone. */
+  async reload(): Promise<void> {
+    const held = this.list.contains(document.activeElement);
+    await this.load();
+    if (held) this.found.focus();
   }
 
   async load(before: string | null = null): Promise<void> {
@@ -48,7 +58,7 @@ export class Records {
       replaceChildren(this.list);
       this.shown = 0;
     }
-    this.list.append(...page.data.map(record));
+    this.list.append(...page.data.map((draft) => record(draft, this.dialog)));
     this.shown += page.data.length;
     this.last = page.data.at(-1)?.id ?? this.last;
     this.more.hidden = !page.has_more;
@@ -57,12 +67,23 @@ export class Records {
   }
 }
 
-function record(draft: DraftRecord): HTMLElement {
+function record(draft: DraftRecord, dialog: DeletionDialog): HTMLElement {
   const prompt = written(draft);
   const edits = draft.edits.flatMap((edit) => {
     const said = edit.accepted ? "Sent as it was" : `Sent, ${edit.state}, edit cost ${percent(edit.edit_cost)}`;
     const draftText = draft.choices[edit.choice]?.text ?? "";
-    return [el("h4", {}, `${said} (${day(edit.created_at)})`), marked(draftText, edit.text)];
+    const when = day(edit.created_at);
+    const forget = dialog.button({ kind: "edit", id: edit.id }, "Delete this edit…", `Delete the edit of ${when}`);
+    // The server keeps the white space around a draft, which nobody wants in a letter.
+    const text = edit.text.trim();
+    const again = button("Copy", () => void copyAgain(text), { "aria-label": `Copy the text of ${when}` });
+    const changes = [el("summary", {}, "What you changed"), marked(draftText, edit.text)];
+    return [
+      el("h4", {}, `${said} (${when})`),
+      el("p", { class: "text", dir: "auto" }, text),
+      !edit.accepted && el("details", {}, ...changes),
+      el("p", { class: "buttons" }, again, forget),
+    ];
   });
   const unanswered = draft.choices.flatMap(({ text }) => [el("h4", {}, "Draft"), el("p", { class: "text", dir: "auto" }, text)]);
   return el(
@@ -78,7 +99,13 @@ function record(draft: DraftRecord): HTMLElement {
     el("p", { class: "text", dir: "auto" }, prompt),
     ...around(draft),
     ...(edits.length > 0 ? edits : unanswered),
+    el("p", {}, dialog.button({ kind: "draft", id: draft.id }, "Delete this draft and its edits…")),
   );
+}
+
+async function copyAgain(text: string): Promise<void> {
+  if (await copy(text)) return say("Copied.");
+  warn("It could not be copied: please copy it by hand.");
 }
 
 function about(draft: DraftRecord): string {

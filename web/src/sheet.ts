@@ -38,7 +38,12 @@ export interface SheetDraft extends Asked {
   letters?: number;
   /** The draft that it goes on with, and that one's text as it stood: the beginning of this one. */
   goesOn?: { key: string; text: string };
+  /** Written by the user, without a draft. */
+  own?: boolean;
 }
+
+/** The key of a user's own text; a sheet has one at most. */
+export const OWN = "own";
 
 export interface Sheet {
   id: string;
@@ -70,6 +75,11 @@ export function newDraft(asked: Asked, goesOn?: SheetDraft["goesOn"]): SheetDraf
     stored: true,
     cut: false,
   };
+}
+
+/** What a user writes without a draft, beside the drafts that may come. */
+export function ownText(asked: Asked): SheetDraft {
+  return { ...newDraft(asked), key: OWN, state: "whole", stored: false, own: true };
 }
 
 /** A draft that was cut; one that repeated itself would only go on to do so. */

@@ -58,6 +58,11 @@ export class Outbox {
     this.kept.remove(item.body.idempotency_key);
   }
 
+  /** Takes what waits under these keys out; what is on its way arrives all the same. */
+  drop(keys: Iterable<string>): void {
+    for (const key of keys) this.kept.remove(key);
+  }
+
   /** Sends all that waits, oldest first; what fails for now is tried again later. */
   async deliver(): Promise<void> {
     window.clearTimeout(this.again);

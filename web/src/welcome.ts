@@ -2,10 +2,11 @@
 
 import { refreshUser, user } from "./account";
 import { say, warn } from "./announcer";
-import { ask, sayError } from "./api";
+import { sayError } from "./api";
 import type { Import, PastTextItem, Session } from "./apiTypes";
 import { Asking } from "./asking";
 import { consentForm } from "./consentForm";
+import { DeletionDialog } from "./deletionDialog";
 import { button, el, labelled, replaceChildren } from "./elements";
 import { brought } from "./importSummary";
 import { follow, startImport } from "./imports";
@@ -45,6 +46,7 @@ class Welcome {
   private readonly comparison = el("div", {});
   private readonly twoDrafts = new TwoDrafts();
   private readonly asking: Asking;
+  private readonly dialog = new DeletionDialog(() => this.forgotten());
 
   constructor(userId: string) {
     this.kept = new Kept<Begun>(userId, "welcome");
@@ -70,9 +72,9 @@ class Welcome {
       "div",
       { class: "page" },
       el("h1", {}, "First minutes"),
-      el("p", {}, "A model drafts, you fix the draft and send it, and your own model learns from the fix. Texts you sent before give it a start: it drafts an answer of its own to each, and sees what you sent instead."),
+      el("p", {}, "A model drafts, you fix the draft and send it, and a model of your own learns from the fix. It can learn from texts you sent before, too: it drafts an answer of its own to each, and is shown what you sent instead."),
       el("h2", {}, "1. Texts that you sent before"),
-      el("p", {}, "A dozen is a start; a hundred is better. Of 12 or more, some are held out to measure what it brings."),
+      el("p", {}, "Of 12 or more, some are held out, and what learning brought is measured on them. It may bring nothing."),
       labelled("What you were answering", this.prompt),
       labelled("What you sent", this.sent),
       el("div", { class: "buttons" }, button("Add this text", () => this.add())),
@@ -88,7 +90,14 @@ class Welcome {
       this.progress,
       this.comparison,
       this.twoDrafts.element,
+      this.dialog.element,
     );
+  }
+
+  private forgotten(): void {
+    this.begun.importId = null;
+    this.keep();
+    replaceChildren(this.progress);
   }
 
   private fileField(): HTMLElement {
@@ -212,18 +221,7 @@ class Welcome {
   }
 
   private forgetting({ id }: Import): HTMLElement {
-    const forget = async (): Promise<void> => {
-      try {
-        await ask("DELETE", `/v1/imports/${encodeURIComponent(id)}`);
-      } catch (error) {
-        return warn(sayError(error));
-      }
-      this.begun.importId = null;
-      this.keep();
-      replaceChildren(this.progress);
-      say("The server has forgotten these texts, save what a version has learned from them.");
-    };
-    return button("Let the server forget these texts", () => void forget(), { class: "quiet" });
+    return this.dialog.button({ kind: "import", id }, "Let the server forget these texts…");
   }
 
   /** The same prompt before and after. */

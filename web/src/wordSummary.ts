@@ -16,7 +16,7 @@ export function countWords(text: string): number {
 }
 
 export function summary(draft: string, text: string): string {
-  if (draft === text) return "Nothing changed so far: sending it accepts the draft.";
+  if (draft === text) return "Nothing changed so far: copied like this, it accepts the draft.";
   const parts = wordDiff(draft, text);
   if (parts === null) return "Most words changed.";
   let changed = 0;

@@ -19,16 +19,13 @@ from corll.catalog.fetching import (
 from corll.catalog.hub import check_blobs, fetch_from_hub, hub_folder, remove_from_hub_cache
 from corll.errors import ModelNotFoundError
 
-_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
-WEIGHTS = " or ".join(_WEIGHT_PATTERNS)
-"""How files of weights are called."""
+WEIGHTS = "*.safetensors"
+"""How files of weights are called. Pickles are none, since to read one can run code."""
 
 
 def has_weights(folder: Path) -> bool:
     """Say whether a folder holds a model: its configuration and weights."""
-    return (folder / "config.json").is_file() and any(
-        True for pattern in _WEIGHT_PATTERNS for _ in folder.glob(pattern)
-    )
+    return (folder / "config.json").is_file() and any(folder.glob(WEIGHTS))
 
 
 def converted_folder(model: CatalogModel) -> Path:

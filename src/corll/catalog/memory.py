@@ -56,7 +56,12 @@ def to_learn(
 
 def to_convert(shape: Shape) -> float:
     """Return the bytes that a process takes which converts a GGUF file, once."""
-    return PROCESS_BYTES + _CONVERSION_BYTES * shape.parameters
+    return bytes_to_convert(shape.parameters)
+
+
+def bytes_to_convert(parameters: int) -> float:
+    """Return the bytes that it takes to convert a GGUF file of so many weights, once."""
+    return PROCESS_BYTES + _CONVERSION_BYTES * parameters
 
 
 def check_memory(what: str, needed: float, free: float, *, itemsize: int = _FLOAT32_BYTES) -> None:

@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
+from corll import durable_points
 from corll.errors import CorllError, DeviceMemoryError, TrainingError
 from corll.version import __version__
 
 
 class Command(NamedTuple):
-    """A command: the module whose `main(arguments)` runs it, and what it does in one line."""
+    """A command: the module whose `function(arguments)` runs it, and what it does in one line."""
 
     module: str
     summary: str
+    function: str = "main"
 
 
 COMMANDS = {
@@ -29,14 +31,33 @@ COMMANDS = {
     "replay": Command("corll.cli.replay", "Score your own log of edits: base, memory, learned."),
     "export": Command("corll.cli.export", "Write a run's preferences for other trainers."),
     "experiment": Command(
-        "corll.cli.experiment", "The laboratory: run a grid, see how far it is, draw its figures."
+        "corll.cli.experiment", "The laboratory: run a grid, see its state, draw its figures."
     ),
     "serve": Command("corll.cli.serve", "Serve drafts by the OpenAI API, and learn from edits."),
+    "gateway": Command(
+        "corll.cli.serve", "Serve without learning: one of several, before learners.", "gateway"
+    ),
+    "learner": Command(
+        "corll.cli.serve", "Learn from what gateways take; one of several.", "learner"
+    ),
     "demo": Command("corll.cli.demo", "Watch the service learn from a simulated writer."),
     "import": Command("corll.cli.imports", "Learn from texts that you sent before."),
     "link": Command("corll.cli.link", "A link that signs a browser in to the writing desk."),
+    "mcp": Command("corll.cli.mcp", "Let an agent draft and teach, by MCP."),
     "keys": Command("corll.cli.keys", "Make, list and revoke the keys of the service."),
+    "consent": Command("corll.cli.consent", "What a user agrees to: show, give, withdraw."),
     "adapters": Command("corll.cli.adapters", "A user's versions: list, show, roll back, prune."),
+    "forget": Command("corll.cli.forget", "Delete a text, a model or a user, and what saw it."),
+    "verify-deletion": Command(
+        "corll.cli.verify_deletion", "Look whether a deletion's receipt still holds."
+    ),
+    "audit": Command("corll.cli.audit", "Look whether a user's model gives their texts away."),
+    "backup": Command("corll.cli.backup", "Back up a data folder while the service runs."),
+    "restore": Command("corll.cli.restore", "Make a data folder from a backup."),
+    "doctor": Command("corll.cli.doctor", "Find what is wrong with a data folder, and mend it."),
+    "simulate-fleet": Command(
+        "corll.cli.simulate_fleet", "What a million users would cost, and what gives way."
+    ),
     "models": Command("corll.cli.models", "Models: list, recommend, fetch, remove, switch, check."),
 }
 
@@ -58,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def usage() -> str:
     """Return what `corll --help` prints."""
-    commands = "\n".join(f"  {name:<11} {command.summary}" for name, command in COMMANDS.items())
+    commands = "\n".join(f"  {name:<15} {command.summary}" for name, command in COMMANDS.items())
     return (
         "usage: corll COMMAND [OPTIONS]\n\n"
         "Language models that learn from the edits people make anyway.\n\n"
@@ -72,7 +93,8 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:
-        import_module(command.module).main(arguments)
+        durable_points.check_variable()
+        getattr(import_module(command.module), command.function)(arguments)
         sys.stdout.flush()
     except CorllError as error:
         print(f"corll: {error}", file=sys.stderr)

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from urllib.request import urlopen
 
 from pydantic import Field
@@ -34,7 +35,7 @@ from corll.simulation import EDITORS, own_words, writing_prompts
 if TYPE_CHECKING:
     from corll.client import Corll
 
-_STARTS_WITHIN_S = 120
+_STARTS_WITHIN_S, _LEARNS_WITHIN_S = 120, 180
 _LONGEST = 128
 """Tokens of a draft; the writer's prompts ask for a few sentences."""
 
@@ -80,6 +81,8 @@ def _write(client: Corll, writer: str, settings: DemoSettings) -> Iterator[str]:
     costs: deque[float] = deque(maxlen=_RECENT)
     version: object = None
     for number in range(settings.rounds):
+        if number == settings.rounds - 1:
+            _learn_all(client, writer)
         prompt = prompts[number % len(prompts)]
         reply = client.chat.completions.create(
             model="corll",
@@ -101,6 +104,17 @@ def _write(client: Corll, writer: str, settings: DemoSettings) -> Iterator[str]:
                 f"{len(costs)}: {mean:.3f}"
             )
         time.sleep(settings.pause_s)
+
+
+def _learn_all(client: Corll, writer: str) -> None:
+    """Have all that was sent be learned before the last draft, unless that takes long."""
+    client.post("/learn", body={"user": writer}, cast_to=object)
+    end = time.monotonic() + _LEARNS_WITHIN_S
+    while time.monotonic() < end:
+        user: Any = client.get(f"/users/{quote(writer)}", cast_to=object)
+        if not user["waiting"]:
+            return
+        time.sleep(0.5)
 
 
 def _drafted_by(reply: Any) -> object:

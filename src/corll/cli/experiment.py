@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from rich.console import Console
@@ -22,7 +22,7 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from corll.cli.parsing import dispatch, parse
-from corll.cli.settings import RUNS, OptionalFile, OptionalFolder, listed
+from corll.cli.settings import RUNS, OptionalFile, OptionalFolder, OptionalRate, listed
 from corll.config import Config
 from corll.errors import ConfigError, InputError
 from corll.laboratory.arms import (
@@ -83,16 +83,22 @@ class RunSettings(GridSettings):
     """Run the cells of a grid: each arm with each seed."""
 
     seeds: str = Field("1", description=_SEEDS)
+    learning_rate: OptionalRate = Field(
+        None, gt=0, description="One rate for all arms, in place of each arm's own."
+    )
     dry_run: bool = Field(
         False, description="Only say what would run, and what it would take; needs no weights."
     )
 
 
 class TuneSettings(GridSettings):
-    """Choose the learning rate of each arm: the largest area under `reward`, on one seed."""
+    """Choose the learning rate of each arm: the largest area under J, on one seed."""
 
     learning_rates: str = Field("3e-4,1e-3,3e-3", description="The rates to try, with commas.")
     seed: int = Field(100, ge=0, description="Seed of the trials; none of those to be reported.")
+    by: Literal["objective", "reward"] = Field(
+        "objective", description="J of the sampler, or R* alone, by which whoever goes far wins."
+    )
 
 
 class CanarySettings(GridSettings):
@@ -143,7 +149,7 @@ def _run(arguments: Sequence[str]) -> None:
         _print_dry_run(settings.experiment(), arms, len(seeds))
         return
     folder = settings.folder()
-    _work(settings, [(arm, seed, None) for seed in seeds for arm in arms])
+    _work(settings, [(arm, seed, settings.learning_rate) for seed in seeds for arm in arms])
     Console().print(f"Done: {folder}. Figures: corll experiment plot {folder}", highlight=False)
 
 
@@ -155,7 +161,8 @@ def _tune(arguments: Sequence[str]) -> None:
     from corll.laboratory.grid import Grid
 
     grid = Grid.reopen(settings.folder())
-    grid.choose_rates(arms, rates, settings.seed)
+    grid.choose_rates(arms, rates, settings.seed, by=settings.by)
+    grid.gather()
     for arm, rate in grid.rates().items():
         print(f"{arm}: {rate:g}")
 
@@ -191,11 +198,11 @@ def _status(arguments: Sequence[str]) -> None:
 
 def _plot(arguments: Sequence[str]) -> None:
     settings = parse(PlotSettings, arguments, command="experiment plot")
-    from corll.laboratory.figures import draw_all
+    from corll.laboratory.figures import draw_all, levels_of
     from corll.laboratory.grid import Grid
 
     grid = Grid.reopen(settings.folder)
-    lines = grid.gather()
+    lines, trials = grid.gather()
     if not lines:
         raise InputError(f"{settings.folder} holds no evaluation yet; run its cells first.")
     output = settings.output or settings.folder
@@ -203,7 +210,8 @@ def _plot(arguments: Sequence[str]) -> None:
     if output != settings.folder:
         grid.export(output)
     command = " ".join(["corll experiment plot", *arguments])
-    for path in draw_all(lines, output, command=command):
+    levels = levels_of(grid.expert())
+    for path in draw_all(lines, output, command=command, expert=levels, trials=trials):
         print(path)
 
 

@@ -19,17 +19,18 @@ from tyro.conf import Positional, arg
 from corll.cli.framing import FrameSettings
 from corll.cli.parsing import parse
 from corll.cli.settings import OptionalName, OptionalNumber
-from corll.client.calls import DEFAULT_BASE_URL
+from corll.client import DEFAULT_BASE_URL, as_item
 from corll.config import Config
 from corll.edit_logs.logged import by_user
 from corll.edit_logs.reading import ToolForm, read_edits
 from corll.errors import ConfigError, InputError, TrainingError
 from corll.past_texts.reading import PastText, read_past_texts
+from corll.records import messages_of
 from corll.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from corll.client import Corll
-    from corll.schemas.answers import Import, Interval
+    from corll_client.answers import Import, Interval
 
 _STATES = {
     "waiting": "waits for the learner",
@@ -201,10 +202,10 @@ def _message(error: Exception) -> str:
 
 
 def _start(client: Corll, texts: Sequence[PastText], settings: ImportSettings) -> Import:
-    from corll.client.calls import as_item
-
     items = [
-        as_item(text.prompt, text.sent, text.draft, hint=text.hint, sign_as=text.sign_as)
+        as_item(
+            messages_of(text.prompt), text.sent, text.draft, hint=text.hint, sign_as=text.sign_as
+        )
         for text in texts
     ]
     _check_size(items, settings.max_import_mb)

@@ -2,6 +2,7 @@
 
 create    makes a key and prints it, once
 list      the keys there are; never their secrets
+rotate    makes a key that takes another's place, which ends later
 revoke    ends a key at once
 """
 
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
@@ -29,8 +30,11 @@ from corll.cli.store import (
 )
 from corll.errors import ConfigError
 from corll.schemas.states import KeyScope
+from corll.service.durations import DAY_S, seconds_of
 from corll.service.store import accounts
 from corll.service.store.accounts import LOCAL_NAMESPACE, Key, User
+
+_LONGEST_OVERLAP_S = 30 * DAY_S
 
 
 class CreateKeySettings(StoreSettings):
@@ -69,6 +73,28 @@ class ListKeysSettings(StoreSettings):
     namespace: OptionalName = Field(
         None, description="Only those of this name space; by default all."
     )
+
+
+class RotateKeySettings(StoreSettings):
+    """Make a key that may do what another may, and print it. The other ends after the overlap."""
+
+    key: Positional[str] = Field(description="The old key's id, as `corll keys list` shows it.")
+    overlap: str = Field(
+        "24h",
+        description="How long the old key still works: such as 30m, 24h or 7d; 30d at most.",
+    )
+
+    @property
+    def overlap_s(self) -> float:
+        """The overlap. *Units*: seconds."""
+        return seconds_of(self.overlap)
+
+    @field_validator("overlap")
+    @classmethod
+    def _short(cls, overlap: str) -> str:
+        if seconds_of(overlap) > _LONGEST_OVERLAP_S:
+            raise ValueError(f"{overlap} is longer than 30d; give a shorter one")
+        return overlap
 
 
 class RevokeKeySettings(StoreSettings):
@@ -123,7 +149,7 @@ def _list(arguments: Sequence[str]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     # An id that is cut off could not be revoked.
     table.add_column("id", no_wrap=True, min_width=max((len(key.id) for key in keys), default=0))
-    for name in ("scope", "name space", "user", "label", "a minute", "made", "revoked"):
+    for name in ("scope", "name space", "user", "label", "a minute", "made", "ends"):
         table.add_column(name)
     for key in keys:
         user = "–" if key.user_id is None else names.get(key.user_id, key.user_id)
@@ -131,6 +157,26 @@ def _list(arguments: Sequence[str]) -> None:
         dates = when(key.created_at), when(key.revoked_at)
         table.add_row(key.id, key.scope, key.namespace, user, key.label, rate, *dates)
     Console().print(table)
+
+
+def _rotate(arguments: Sequence[str]) -> None:
+    settings = parse(RotateKeySettings, arguments, command="keys rotate")
+    now = time.time()
+    with settings.opened() as database:
+        rotated = database.write(
+            lambda db: accounts.rotate_key(
+                db, settings.key, overlap_s=settings.overlap_s, actor=actor(), now=now
+            )
+        )
+    if rotated is None:
+        raise ConfigError(
+            f"There is no key {settings.key!r} that goes on; see `corll keys list`, where a key "
+            "that was rotated or revoked has a date."
+        )
+    key, secret = rotated
+    ends = f"{settings.key} ends {when(now + settings.overlap_s)}"
+    print(f"{key.id} takes its place; {ends}.\nThe key is shown once:", file=sys.stderr)
+    print(secret)
 
 
 def _revoke(arguments: Sequence[str]) -> None:
@@ -147,5 +193,6 @@ def _revoke(arguments: Sequence[str]) -> None:
 _COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "create": _create,
     "list": _list,
+    "rotate": _rotate,
     "revoke": _revoke,
 }

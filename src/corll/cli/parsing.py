@@ -8,8 +8,9 @@ from itertools import takewhile
 from typing import TypeVar
 
 import tyro
+from pydantic.fields import FieldInfo
 
-from corll.config import Config
+from corll.config import Config, settings_named
 from corll.errors import ConfigError
 
 Settings = TypeVar("Settings", bound=Config)
@@ -28,13 +29,23 @@ def parse(
     cannot be read, as argparse does. *Raises*: ConfigError for a flag that is given twice.
     """
     _check_given_once(arguments)
-    return tyro.cli(
-        settings,
-        args=list(arguments),
-        prog=f"corll {command}",
-        default=tyro.MISSING if default is None else default,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    with settings_named(_flag_of):
+        return tyro.cli(
+            settings,
+            args=list(arguments),
+            prog=f"corll {command}",
+            default=tyro.MISSING if default is None else default,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+
+
+def _flag_of(name: str, field: FieldInfo) -> str:
+    """Return how a setting is given in a command; what has no flag keeps its name."""
+    markers = " ".join(map(str, field.metadata))
+    if "Suppress" in markers:
+        return name
+    own = next((one.name for one in field.metadata if getattr(one, "name", None)), name)
+    return own.upper() if "Positional" in markers else f"--{own.replace('_', '-')}"
 
 
 def _check_given_once(arguments: Sequence[str]) -> None:

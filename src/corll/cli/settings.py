@@ -18,7 +18,9 @@ RUNS = Path("runs")
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 OptionalFolder = Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")]
 OptionalNumber = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
+OptionalRate = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
 OptionalName = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")]
+OptionalAddress = Annotated[str | None, arg(metavar="URL", help_behavior_hint="")]
 Words = Annotated[str, arg(metavar="TEXT", help_behavior_hint="")]
 OptionalDType = Annotated[
     DType | None, arg(metavar=f"{{{','.join(get_args(DType))}}}", help_behavior_hint="")

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints
 
 from corll.config import Config
-from corll.errors import ConfigError
-from corll.service.settings import OptionalText, ServiceSettings, default_data_dir
+from corll.errors import ConfigError, StoreError
+from corll.service.environment import from_environment
+from corll.service.setting_kinds import OptionalText, default_data_dir
+from corll.service.store import migrating
 from corll.service.store.accounts import (
     DEFAULT_USER,
     LOCAL_NAMESPACE,
@@ -23,12 +25,13 @@ from corll.service.store.accounts import (
     users_of,
 )
 from corll.service.store.database import PRIVATE_UMASK, Database
+from corll.service.version_store.opening import OptionalVersions
 
 Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
 class StoreSettings(Config):
-    """Where the service keeps its data; as `corll serve`, by CORLL_DATA_DIR and CORLL_DATABASE."""
+    """Where the service keeps its data; as `corll serve`, by CORLL_DATA_DIR and so on."""
 
     data_dir: Path = Field(
         default_factory=lambda: Path(os.environ.get("CORLL_DATA_DIR") or default_data_dir()),
@@ -39,9 +42,22 @@ class StoreSettings(Config):
         description="URL of a PostgreSQL database; by default SQLite in the data folder.",
     )
 
+    versions: OptionalVersions = Field(
+        default_factory=lambda: os.environ.get("CORLL_VERSIONS") or None,
+        description="URL of the service's store of versions; by default the data folder.",
+    )
+
+    def at(self, place: str | None) -> Self:
+        """Return the settings of a place: a data folder, or the URL of a database."""
+        if place is None:
+            return self
+        if "://" in place:
+            return self.model_copy(update={"database": place})
+        return self.model_copy(update={"data_dir": Path(place)})
+
     @contextmanager
-    def opened(self, *, create: bool = False) -> Iterator[Database]:
-        """Yield the database, and close it afterwards.
+    def opened(self, *, create: bool = False, migrate: bool = True) -> Iterator[Database]:
+        """Yield the database, and close it afterwards; without `migrate` its tables stay as before.
 
         *Raises*: ConfigError where there is none and `create` does not ask for one.
         """
@@ -50,15 +66,13 @@ class StoreSettings(Config):
                 f"There is no database in {self.data_dir}: name the folder of the service with "
                 "--data-dir, or start `corll serve` first."
             )
-        before = os.umask(PRIVATE_UMASK)
-        try:
-            database = Database.open(self.database, self.data_dir)
+        open_it = Database.open if migrate else Database.open_unchanged
+        with files_private():
+            database = open_it(self.database, self.data_dir, self.versions)
             try:
                 yield database
             finally:
                 database.close()
-        finally:
-            os.umask(before)
 
 
 class UserSettings(StoreSettings):
@@ -78,9 +92,28 @@ class UserSettings(StoreSettings):
         return found
 
 
+def check_up_to_date(database: Database) -> None:
+    """Check that the tables are those of this corll. *Raises*: StoreError for earlier ones."""
+    if database.revision() != migrating.newest_revision():
+        raise StoreError(
+            f"{database} is of an earlier corll. Back it up (`corll backup`), start `corll "
+            "serve` once, which brings it up to date, and come again."
+        )
+
+
+@contextmanager
+def files_private() -> Iterator[None]:
+    """Make all files that are written meanwhile their owner's alone."""
+    before = os.umask(PRIVATE_UMASK)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def stores_by_default() -> bool:
     """Say whether the texts of a new user are kept, as the service's variables say."""
-    return ServiceSettings.from_environment(os.environ).stores_by_default
+    return from_environment(os.environ).stores_by_default
 
 
 def actor() -> str:

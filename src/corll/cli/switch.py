@@ -21,6 +21,7 @@ from corll.cli.settings import (
 from corll.cli.store import StoreSettings, actor
 from corll.config import AUTO
 from corll.errors import ConfigError
+from corll.service.folder_lock import only_server
 from corll.service.store import accounts, bases, lineages
 from corll.service.store.base_switch import Moved, switch_base
 from corll.service.store.bases import OnOtherBase
@@ -50,7 +51,6 @@ def switch(arguments: Sequence[str]) -> None:
     # The model is loaded with torch, and --help must not wait for it.
     from corll.auto.resolve import resolve
     from corll.model.loading import load_model
-    from corll.service.base_choice import only_server
 
     with settings.opened() as database, only_server(settings.data_dir):
         with database.read() as db:

@@ -1,19 +1,20 @@
-"""A client of the service: `openai.OpenAI`, and the calls that teach."""
+"""The service's client, which is the distribution `corll-client`: `corll_client` itself."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from corll.client.client import AsyncCorll, Corll
+import corll_client
+from corll_client import DEFAULT_BASE_URL, as_item
 
-__all__ = ["AsyncCorll", "Corll"]
+if TYPE_CHECKING:
+    from corll_client import AsyncCorll, Corll
+
+__all__ = ["DEFAULT_BASE_URL", "AsyncCorll", "Corll", "as_item"]
 
 
 def __getattr__(name: str) -> Any:
-    # The calls can be built where `openai` is not installed.
+    # The client is loaded when it is used, since it needs `openai`.
     if name not in __all__:
         raise AttributeError(f"module 'corll.client' has no attribute {name!r}")
-    from corll.client import client
-
-    return getattr(client, name)
+    return getattr(corll_client, name)

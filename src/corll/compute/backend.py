@@ -48,6 +48,13 @@ class Backend(Protocol):
         """Whether the layers take the rows of a batch one after another, without padding."""
         ...
 
+    @property
+    def mixes_adapters(self) -> bool:
+        """Whether rows of one pass may have adapters of their own: the model then takes
+        `row_adapters`, a `RowAdapters`, beside its inputs. Known once it is prepared.
+        """
+        ...
+
     def prepare(self, *, frozen: bool) -> None:
         """Make the model ready, once its adapters are in place, before anything is computed.
 

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from corll.compute.adjusted_logits import AdjustedLogits
 from corll.compute.backend import Backend
 from corll.compute.growing_rows import growing_rows
 from corll.compute.kept_prefixes import KeptPrefixes
 from corll.compute.network import Network
 from corll.compute.packing import Ids
-from corll.config import SamplingConfig
+from corll.config import AdjustedSampling, SamplingConfig
 
 TOKENS_A_TURN = 16
 """So many tokens are drawn before other work may go first again."""
+
+_COLDEST = 1e-6
+"""A temperature at which all weight is on the likeliest token; by a lower one logits overflow."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +78,25 @@ def sample_branches(
     return [rows[start : start + num_samples] for start in range(0, len(rows), num_samples)]
 
 
+class Mixed(NamedTuple):
+    """Prompts with adapters of their own. *Shapes*: `adapters` P, where None is the base alone.
+
+    `running` lets the network run with one of them while a context lasts.
+    """
+
+    adapters: Sequence[str | None]
+    running: Callable[[str | None], AbstractContextManager[None]]
+
+
 class Decoding:
     """Responses under way: `advance` draws a token for each, as long as any goes on.
 
     Several of them may take turns on one network. The adapter that the network runs with must be
     the same at each call: keys and values of the tokens before were computed with it.
-    `begun_with` is its name. `kept` has what the first tokens of prompts come to, so many of each
+    `begun_with` is its name; where prompts are `mixed` each has an adapter of its own, whichever is
+    active. `kept` has what the first tokens of prompts come to, so many of each
     as `prefixes` says; a prompt is computed whole where its network cannot go on from there.
+    `drawn_before` says how many last tokens of each prompt were drawn, as penalties count.
     `exactly`: the weights that score draw, whatever is quicker; by others
     log-probabilities are near, and the branches have none.
     *Shapes*: `token_ids`, `logprobs` N × T, where N is P · K and T the longest response; `lengths`
@@ -96,22 +114,34 @@ class Decoding:
         sampling: SamplingConfig,
         end_ids: Sequence[int],
         begun_with: str | None = None,
+        mixed: Mixed | None = None,
         exactly: bool = False,
         kept: KeptPrefixes | None = None,
         prefixes: Sequence[int] = (),
+        drawn_before: Sequence[int] = (),
     ) -> None:
-        self.begun_with = begun_with
+        self.begun_with, self.mixed = begun_with, mixed
+        names = [begun_with] * len(prompts) if mixed is None else mixed.adapters
+        self._adapters = [name for name in names for _ in range(num_samples)]
         self.exactly = exactly or network.backend.drafts_exactly
         streams = _uniforms(prompts, seeds, num_samples, max_new_tokens)
         with torch.no_grad(), network.backend.drafting(exactly=self.exactly):
             begun = None
             if kept is not None:
-                weights = (begun_with, self.exactly)
-                begun = kept.of_prompts(network, prompts, prefixes, max_new_tokens, weights=weights)
+                how: dict[str, Any] = {"weights": [(name, self.exactly) for name in names]}
+                if mixed is not None:
+                    how["running"] = lambda number: mixed.running(names[number])
+                begun = kept.of_prompts(network, prompts, prefixes, max_new_tokens, **how)
             size = num_samples, max_new_tokens
-            self._growing = growing_rows(network, prompts, *size, prefixes=begun)
+            own = None if mixed is None else mixed.adapters
+            self._growing = growing_rows(network, prompts, *size, prefixes=begun, adapters=own)
         device = self._growing.logits.device
         self.network, self.sampling = network, sampling
+        self._adjusted: AdjustedLogits | None = None
+        if isinstance(sampling, AdjustedSampling) and sampling.changes_logits:
+            self._adjusted = AdjustedLogits(
+                sampling, prompts, num_samples, drawn=drawn_before, like=self._growing.logits
+            )
         self._begun = [len(prompt) for prompt in prompts for _ in range(num_samples)]
         self._uniforms = streams.to(device)
         self._ends = torch.tensor(tuple(end_ids), device=device)
@@ -134,8 +164,13 @@ class Decoding:
                 self._feed(self._drawn)
         rows, step = self._growing.rows, self.steps
         uniforms, backend = self._uniforms[rows, step], self.network.backend
-        drawn, logprobs = draw(self._growing.logits, uniforms, self.sampling, backend)
+        logits, adjusted = self._growing.logits, None
+        if self._adjusted is not None:
+            adjusted = self._adjusted.of(logits, rows)
+        drawn, logprobs = draw(logits, uniforms, self.sampling, backend, adjusted=adjusted)
         going = self._going[rows]
+        if self._adjusted is not None:
+            self._adjusted.drew(rows[going], drawn[going])
         self.token_ids[rows, step] = torch.where(going, drawn, 0)
         self.logprobs[rows, step] = torch.where(going, logprobs, 0.0)
         self.lengths[rows[going]] = step + 1
@@ -165,6 +200,24 @@ class Decoding:
         """End responses that nobody waits for any more; they stay unfinished."""
         self._going[torch.tensor(rows, dtype=torch.long, device=self._going.device)] = False
 
+    def drop(self, rows: Sequence[int]) -> None:
+        """End responses, and let go at once of the keys, values and adapters that are theirs."""
+        self.stop(rows)
+        keep = (~torch.isin(self.rows, torch.tensor(rows, device=self.rows.device))).nonzero()
+        keep = keep.squeeze(-1)
+        if not len(keep):
+            return
+        logits = self._growing.logits[keep]
+        self._growing.keep(keep)
+        self._growing.logits = logits
+        self._growing.forget()
+        self._drawn = None if self._drawn is None else self._drawn[keep]
+
+    @property
+    def adapters(self) -> set[str | None]:
+        """The adapters of the responses that are still computed; None is the base without one."""
+        return {self._adapters[row] for row in self.rows.tolist()}
+
     def branches(self) -> list[Branch]:
         """Return the responses as far as they are, N in order."""
         totals = self.logprobs.sum(-1)
@@ -191,28 +244,62 @@ class Decoding:
 
 
 def draw(
-    logits: Tensor, uniforms: Tensor, sampling: SamplingConfig, backend: Backend
+    logits: Tensor,
+    uniforms: Tensor,
+    sampling: SamplingConfig,
+    backend: Backend,
+    *,
+    adjusted: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Draw one token a row by inverting the distribution function at `uniforms`.
 
-    Temperature, then top-k, then top-p, as `transformers` orders them; the log-probability
-    returned is of the full distribution at temperature 1, whatever the sampler.
+    `adjusted` are logits to draw from in place of the model's own. The log-probability returned is
+    of the model's full distribution at temperature 1, whatever the sampler.
 
-    *Shapes*: `logits` N × V, `uniforms` N → tokens N, log-probabilities N.
+    *Shapes*: `logits`, `adjusted` N × V, `uniforms` N → tokens N, log-probabilities N.
     """
-    count = sampling.top_k if 0 < sampling.top_k < logits.shape[-1] else logits.shape[-1]
-    top, ids, log_z = backend.likeliest(logits, count)
-    weights = (top / sampling.temperature).softmax(-1)
-    if sampling.top_p < 1:
-        before = weights.cumsum(-1) - weights
-        weights = weights.masked_fill(before >= sampling.top_p, 0.0)
+    chosen_from = logits if adjusted is None else adjusted
+    top, ids, log_z, weights = drawable(chosen_from, sampling, backend)
     cumulative = weights.cumsum(-1)
     wanted = uniforms[:, None] * cumulative[:, -1:]
     # Rounding may lift `wanted` to the very end of the scale: stay on the last token with weight.
     last = (weights > 0).sum(-1, keepdim=True) - 1
     choice = torch.searchsorted(cumulative, wanted, right=True).minimum(last)
-    logprobs = top.gather(-1, choice).squeeze(-1) - log_z
-    return ids.gather(-1, choice).squeeze(-1), logprobs
+    drawn = ids.gather(-1, choice)
+    if adjusted is not None:
+        top, choice, log_z = logits.float(), drawn, backend.log_normalizers(logits)
+    return drawn.squeeze(-1), top.gather(-1, choice).squeeze(-1) - log_z
+
+
+class Drawable(NamedTuple):
+    """The tokens that may be drawn at each of N places, the likeliest first.
+
+    `weights` are proportional to what each is drawn with, and 0 beyond top-p; `log_z` is log Σ exp
+    of all logits of a place. *Shapes*: `logits`, `token_ids`, `weights` N × C; `log_z` N.
+    """
+
+    logits: Tensor
+    token_ids: Tensor
+    log_z: Tensor
+    weights: Tensor
+
+
+def drawable(logits: Tensor, sampling: SamplingConfig, backend: Backend) -> Drawable:
+    """Return the sampler's distribution: temperature, then top-k, top-p and min-p, in the order of
+    `transformers`.
+
+    *Shapes*: `logits` N × V.
+    """
+    count = sampling.top_k if 0 < sampling.top_k < logits.shape[-1] else logits.shape[-1]
+    top, ids, log_z = backend.likeliest(logits, count)
+    weights = (top / max(sampling.temperature, _COLDEST)).softmax(-1)
+    if sampling.top_p < 1:
+        before = weights.cumsum(-1) - weights
+        # The likeliest stays, also where top-p is too small for these numbers.
+        weights = weights.masked_fill((before > 0) & (before >= sampling.top_p), 0.0)
+    if isinstance(sampling, AdjustedSampling) and sampling.min_p:
+        weights = weights.masked_fill(weights < sampling.min_p * weights[:, :1], 0.0)
+    return Drawable(top, ids, log_z, weights)
 
 
 def _uniforms(

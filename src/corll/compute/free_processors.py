@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +55,7 @@ class GivingThreads:
         self._processors = len(allowed) if processors is None else processors
         self._read = read or (lambda: read_usage(allowed))
         self._last: Usage | None = None
+        self._held: int | None = None
 
     @classmethod
     def of(cls, threads: int | None) -> GivingThreads:
@@ -62,13 +64,46 @@ class GivingThreads:
             return cls(torch.get_num_threads())
         return cls(threads, read=lambda: None)
 
+    @contextmanager
+    def held(self, threads: int | None = None) -> Iterator[int]:
+        """Keep the number within the block as it is now, or at so many; yield it.
+
+        Numbers that are computed in parts depend on the number of threads in their last bits.
+        """
+        if threads is None:
+            threads = self._settled_now()
+        before, self._held = self._held, threads
+        torch.set_num_threads(threads)
+        try:
+            yield threads
+        finally:
+            self._held = before
+            torch.set_num_threads(self.threads if before is None else before)
+
     def settle(self) -> int:
-        """Set the threads of whoever calls, who computes next; return how many they are."""
+        """Set the threads of whoever calls, who computes next; return how many they are.
+
+        Where they are held, they stay what they are: of passes side by side each has its share.
+        """
+        if self._held is not None:
+            return self._held
         if self.most > 1:
             self._look()
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         return self.threads
+
+    def _settled_now(self) -> int:
+        """Settle by what others do now, also where that was not looked at for long."""
+        before = self._last
+        self._look()
+        if (
+            self.most > 1
+            and self._last is not None
+            and (before is None or self._last.at - before.at > _LONGEST_SPAN_S)
+        ):
+            time.sleep(_LOOKED_AT_EVERY_S)
+        return self.settle()
 
     def _look(self) -> None:
         if self._last is not None and time.monotonic() < self._last.at + _LOOKED_AT_EVERY_S:

@@ -23,8 +23,10 @@ from transformers.models.llama.modeling_llama import eager_attention_forward
 
 from corll.compute.joined_linear import JoinedLinear, SettledAdapters, base_of
 from corll.compute.layer_trial import why_other_numbers
+from corll.compute.lora import LoraLinear
 from corll.compute.packing import FlatRows
 from corll.compute.rotation import rotate
+from corll.compute.row_adapters import RowAdapters
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +118,9 @@ def fuse_layers(model: Any, operations: LayerOperations) -> str | None:
             return f"layer {number} fused {reason}"
     for layer, leaner in zip(layers, fused, strict=True):
         layer.forward = leaner.forward
+        for module in _linear_layers(layer):
+            if isinstance(module, LoraLinear):
+                module.joined = True
     return None
 
 
@@ -171,17 +176,20 @@ class FusedLayer:
         position_embeddings: tuple[Tensor, Tensor] | None = None,
         rows: FlatRows | None = None,
         settled: SettledAdapters | None = None,
+        row_adapters: RowAdapters | None = None,
         **kwargs: Any,
     ) -> Tensor:
         """Compute what the layer's own forward does. *Shapes*: B × T × D → B × T × D.
 
         `rows` say that the batch is flat: they are its rows, in place of the mask. `settled` is
-        given where no adapter changes from one pass to the next.
+        given where no adapter changes from one pass to the next. `row_adapters` name an adapter
+        for each row, whichever is active.
         """
         assert position_embeddings is not None
         B, T, D = hidden_states.shape
         x = hidden_states.reshape(B * T, D)
         how: Any = {"decoding": past_key_values is not None, "settled": settled}
+        how["row_adapters"] = row_adapters
         heads = self.qkv(self.attention_norm(x), **how)
         heads = heads.view(B, T, -1, self.attention.head_dim)
         if rows is not None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from corll.compute.kept_prefixes import Prefix, begin_with
 from corll.compute.network import Network
 from corll.compute.packing import Ids
+from corll.compute.row_adapters import RowAdapters
 
 _OWN_CACHES = ("past_key_values", "cache_params", "state")
 """What models of `transformers` call the cache that they take and return."""
@@ -43,6 +44,9 @@ class GrowingRows(ABC):
         """Keep some of the rows, in rising order, and drop the others."""
         self.rows = self.rows[indices]
 
+    def forget(self) -> None:  # noqa: B027 - most keep nothing beside their rows
+        """Let go of what was kept of the rows that were dropped."""
+
 
 def growing_rows(
     network: Network,
@@ -51,13 +55,17 @@ def growing_rows(
     max_new_tokens: int,
     *,
     prefixes: Sequence[Prefix | None] | None = None,
+    adapters: Sequence[str | None] | None = None,
 ) -> GrowingRows:
     """Return rows after their prompts, in the way that the network allows.
 
     `prefixes` are what is known of the beginning of each prompt (`KeptPrefixes.of_prompts`).
+    `adapters` name one for each prompt, on a network that mixes them; otherwise all rows have the
+    one that is active.
     """
-    if prefixes is not None:
-        return PaddedRows(network, prompts, num_samples, max_new_tokens, prefixes)
+    if adapters is not None or prefixes is not None:
+        size = num_samples, max_new_tokens
+        return PaddedRows(network, prompts, *size, prefixes, adapters=adapters)
     grown = (range(len(prompt), len(prompt) + max_new_tokens) for prompt in prompts)
     if all(map(network.turns_alike, grown)):
         return _growing_rows(network, prompts, num_samples, max_new_tokens)
@@ -89,9 +97,13 @@ class PaddedRows(GrowingRows):
         num_samples: int,
         max_new_tokens: int,
         prefixes: Sequence[Prefix | None] | None = None,
+        *,
+        adapters: Sequence[str | None] | None = None,
     ) -> None:
         super().__init__(network, prompts, num_samples)
         device = network.model.device
+        self._more = network.backend.decode_arguments()
+        of_prompts = {} if adapters is None else {"row_adapters": RowAdapters(adapters)}
         begun = [0 if p is None else p.length for p in prefixes or [None] * len(prompts)]
         F, rests = max(begun), [len(p) - b for p, b in zip(prompts, begun, strict=True)]
         P, L = len(prompts), max(rests)
@@ -111,13 +123,15 @@ class PaddedRows(GrowingRows):
             attention_mask=_prompt_mask(network, padding, L),
             past_key_values=self._cache,
             use_cache=True,
+            **(self._more | of_prompts if of_prompts else {}),
         )
         if not network.takes_trees:
             self._cache.batch_repeat_interleave(num_samples)
         self.logits = logits.repeat_interleave(num_samples, dim=0)
         self._positions = (~padding).sum(-1).repeat_interleave(num_samples)
         self._padding = padding.repeat_interleave(num_samples, dim=0)
-        self._more = network.backend.decode_arguments()
+        self._adapters = adapters and [name for name in adapters for _ in range(num_samples)]
+        self._name_adapters()
 
     def feed(self, drawn: Tensor) -> None:
         """Take one more token for each row. *Shapes*: N."""
@@ -146,6 +160,18 @@ class PaddedRows(GrowingRows):
         super().keep(indices)
         self._cache.batch_select_indices(indices)
         self._positions, self._padding = self._positions[indices], self._padding[indices]
+        self._name_adapters()
+
+    def forget(self) -> None:
+        """Let go of adapters that no row has any more, as far as they were laid out for these."""
+        if "settled" in self._more:
+            self._more["settled"] = {}
+
+    def _name_adapters(self) -> None:
+        """Say which adapters the rows have now, where they have some of their own."""
+        if self._adapters:
+            names = [self._adapters[row] for row in self.rows.tolist()]
+            self._more["row_adapters"] = RowAdapters(names)
 
 
 class RowsByPrompt(GrowingRows):

@@ -7,7 +7,7 @@ that is 0 changes no digit: whatever else is added is added in the same order wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from corll.compute.frozen_linear import FrozenLinear
 from corll.compute.lora import Factors, JoinedFactors, LoraLinear
+from corll.compute.row_adapters import RowAdapters
 
 SettledAdapters: TypeAlias = "dict[Any, Any]"
 """Adapters as products take them, which do not change while a text is decoded, so that no token
@@ -22,6 +23,9 @@ asks for them again."""
 
 Adapted: TypeAlias = Sequence[tuple[int, Factors]]
 """Adapters, each with the number of the layer that it is on."""
+
+AdaptedGroups: TypeAlias = Sequence[tuple[slice, Adapted]]
+"""Groups of rows, each with its own adapters."""
 
 
 def base_of(module: nn.Module) -> nn.Module:
@@ -62,11 +66,15 @@ class JoinedLinear:
         *,
         decoding: bool = False,
         settled: SettledAdapters | None = None,
+        row_adapters: RowAdapters | None = None,
     ) -> Tensor:
         """Return the layers' outputs side by side, plus `residual`. *Shapes*: M × in → M × Σ out.
 
-        `settled` keeps what a text under way needs no token to ask for again.
+        `settled` keeps what a text under way needs no token to ask for again. `row_adapters` name
+        the adapter of each row; otherwise it is the active one.
         """
+        if row_adapters is not None:
+            return self._by_row(x, residual, row_adapters, decoding=decoding, settled=settled)
         if settled is not None:
             known = self.settled(x, settled, decoding=decoding)
             if known is not None:
@@ -89,6 +97,64 @@ class JoinedLinear:
             return result
         prepared = self.prepare(x, adapted, settled, decoding=decoding)
         return self.share_of(x, residual, prepared, decoding=decoding)
+
+    def _by_row(
+        self,
+        x: Tensor,
+        residual: Tensor | None,
+        row_adapters: RowAdapters,
+        *,
+        decoding: bool,
+        settled: SettledAdapters | None,
+    ) -> Tensor:
+        """Return the base's product of all rows, each with its own adapter's share in its sum."""
+        if torch.is_grad_enabled():
+            groups = self._adapted_groups(row_adapters, len(x))
+            if not groups:
+                return self._unadapted(x, residual, decoding=decoding)
+            result: Tensor = _AdaptedByRow.apply(  # type: ignore[no-untyped-call]
+                x, residual, self, groups, *_matrices(groups)
+            )
+            return result
+        prepared = self._prepared(x, row_adapters, settled, decoding=decoding)
+        if not prepared:
+            return self.plain(x, residual, decoding=decoding)
+        share = x.new_zeros(len(x), self.adapters.width)
+        for rows, own in prepared:
+            self.add_share_(share[rows], x[rows], own)
+        return self.with_share(x, share, residual, decoding=decoding)
+
+    def _adapted_groups(self, row_adapters: RowAdapters, tokens: int) -> AdaptedGroups:
+        named = ((g.rows, g.adapter) for g in row_adapters.groups(tokens) if g.adapter is not None)
+        found = [(rows, self.adapted_by(adapter)) for rows, adapter in named]
+        return [(rows, adapted) for rows, adapted in found if adapted]
+
+    def _prepared(
+        self,
+        x: Tensor,
+        row_adapters: RowAdapters,
+        settled: SettledAdapters | None,
+        *,
+        decoding: bool,
+    ) -> Sequence[tuple[slice, Any]]:
+        """Return groups of rows, each with its adapter as `add_share_` takes it.
+
+        What is known stays in `settled`: adapters by their names, and all of the latest batch.
+        """
+        settled = {} if settled is None else settled
+        last, known = settled.get(self, (None, ()))
+        if last is row_adapters:
+            return known  # type: ignore[no-any-return]
+        found = []
+        for adapter, rows in row_adapters.groups(len(x)):
+            if adapter is None or not (adapted := self.adapted_by(adapter)):
+                continue
+            key = self, adapter, self.way_of_share(x[rows], decoding=decoding)
+            if key not in settled:
+                settled[key] = self.prepare_share(x[rows], adapted, decoding=decoding)
+            found.append((rows, settled[key]))
+        settled[self] = row_adapters, found
+        return found
 
     def _unadapted(self, x: Tensor, residual: Tensor | None, *, decoding: bool) -> Tensor:
         if not (torch.is_grad_enabled() and x.requires_grad):
@@ -115,6 +181,26 @@ class JoinedLinear:
         if any(adapter is None for adapter in factors):
             return None
         return [(number, adapter) for number, adapter in enumerate(factors) if adapter]
+
+    def adapted_by(self, adapter: str) -> Adapted:
+        """Return its layers' adapters of that name, whichever are active."""
+        modules = enumerate(self.modules)
+        found = [(n, m.factors_of(adapter)) for n, m in modules if isinstance(m, LoraLinear)]
+        return [(number, factors) for number, factors in found if factors]
+
+    def way_of_share(self, x: Tensor, *, decoding: bool) -> Hashable:
+        """Return what `prepare_share` depends on beside the adapter."""
+        return None
+
+    def prepare_share(self, x: Tensor, adapted: Adapted, *, decoding: bool) -> Any:
+        """Return an adapter as `add_share_` takes it for such rows."""
+        A, B = self.adapters.join(adapted, x.dtype)
+        return A.t(), B.t()
+
+    def add_share_(self, share: Tensor, x: Tensor, prepared: Any) -> None:
+        """Add what an adapter adds to rows. *Shapes*: `share` M × Σ out, `x` M × in."""
+        A, B = prepared
+        share.addmm_(x @ A, B)
 
     def settled(self, x: Tensor, settled: SettledAdapters, *, decoding: bool) -> Any:
         """Return what `prepare` kept for such rows; None where it was not asked for yet."""
@@ -162,6 +248,10 @@ class JoinedLinear:
         A, B = joined
         grad_low = grad @ B
         return (self.base.backward(grad, grad_low @ A) if by_input else None), grad_low
+
+
+def _matrices(groups: AdaptedGroups) -> list[Tensor]:
+    return [part for _, adapted in groups for _, f in adapted for part in (f.A, f.B)]
 
 
 def _adjacent(parts: Sequence[Tensor]) -> bool:
@@ -217,13 +307,48 @@ class _AdaptedLinear(torch.autograd.Function):
             grad_output, (A, B), ctx.kept, by_input=ctx.needs_input_grad[0]
         )
         low, grad_low = low[:, : len(A)], grad_low[:, : len(A)]
-        grad_A, grad_B = grad_low.t() @ x, grad_output.t() @ low
-        grads: list[Tensor] = []
-        start = 0
-        for number, factors in ctx.adapted:
-            own, dtype = slice(start, start + len(factors.A)), factors.A.dtype
-            grads.append(grad_A[own].to(dtype))
-            columns = layers.adapters.columns[number]
-            grads.append(grad_B[columns, own].to(dtype) * factors.scaling)
-            start = own.stop
-        return grad_x, grad_residual, None, None, *grads
+        both = grad_low.t() @ x, grad_output.t() @ low
+        return grad_x, grad_residual, None, None, *layers.adapters.split(both, ctx.adapted)
+
+
+class _AdaptedByRow(torch.autograd.Function):
+    """The same with adapters for groups of rows: W is multiplied once, each adapter by its rows."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        residual: Tensor | None,
+        layers: JoinedLinear,
+        groups: AdaptedGroups,
+        *matrices: Tensor,
+    ) -> Tensor:
+        ctx.layers, ctx.groups, ctx.has_residual = layers, groups, residual is not None
+        # Nothing is filled with zeros where each row has an adapter.
+        adapted_rows = sum(rows.stop - rows.start for rows, _ in groups)
+        fresh = torch.empty if adapted_rows == len(x) else torch.zeros
+        share, kept = fresh(len(x), layers.adapters.width, dtype=x.dtype, device=x.device), []
+        for rows, adapted in groups:
+            A, B = layers.adapters.join(adapted, x.dtype)
+            low = x[rows] @ A.t()
+            torch.mm(low, B.t(), out=share[rows])
+            kept += [A, B, low]
+        ctx.fresh = fresh
+        ctx.save_for_backward(x, *kept)
+        return layers.with_share(x, share, residual)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Any, ...]:
+        x, *kept = ctx.saved_tensors
+        layers: JoinedLinear = ctx.layers
+        by_input, grads = ctx.needs_input_grad[0], []
+        added = ctx.fresh(x.shape, dtype=x.dtype, device=x.device) if by_input else None
+        for number, (rows, adapted) in enumerate(ctx.groups):
+            A, B, low = kept[3 * number : 3 * number + 3]
+            grad = grad_output[rows]
+            grad_low = grad @ B
+            if added is not None:
+                torch.mm(grad_low, A, out=added[rows])
+            grads += layers.adapters.split((grad_low.t() @ x[rows], grad.t() @ low), adapted)
+        grad_x = None if added is None else layers.base.backward(grad_output, added)
+        return grad_x, grad_output if ctx.has_residual else None, None, None, *grads

@@ -8,7 +8,8 @@ what was drafted before.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,10 +60,14 @@ class KeptPrefixes:
         lengths: Sequence[int],
         max_new_tokens: int,
         *,
-        weights: Hashable,
+        weights: Sequence[Hashable],
+        running: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> list[Prefix | None] | None:
         """Return what prompts begin with, so many tokens of each as `lengths` says.
 
+        `weights` are those of each prompt. The network runs with those of a prompt while the
+        context lasts that `running` returns of its number, so that a beginning is computed as it is
+        without the others.
         Returns None where all of a prompt must be computed at once: where rows do not share a
         batch, or the keys of a short row are others than those of a long one.
         """
@@ -70,8 +75,11 @@ class KeptPrefixes:
         grown = (range(min(n, BLOCK), last) for n, last in zip(lengths, lasts, strict=True))
         if not any(lengths) or not can_begin(network) or not all(map(network.turns_alike, grown)):
             return None
-        begun = zip(prompts, lengths, strict=True)
-        return [self.prefix(network, ids[:length], weights=weights) for ids, length in begun]
+        found = []
+        for number, (ids, length) in enumerate(zip(prompts, lengths, strict=True)):
+            with running(number):
+                found.append(self.prefix(network, ids[:length], weights=weights[number]))
+        return found
 
     def prefix(self, network: Network, ids: Ids, *, weights: Hashable) -> Prefix | None:
         """Return what a row begins with, computed where it is not kept; None for no ids.
@@ -98,6 +106,11 @@ class KeptPrefixes:
                 return end < len(ids) and key in self._kept
             blocks.append(found)
         return False
+
+    def clear(self) -> None:
+        """Let go of all blocks."""
+        self._kept.clear()
+        self.nbytes = 0
 
     def _keep(self, key: Hashable, block: Prefix) -> None:
         if key not in self._kept:

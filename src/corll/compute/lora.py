@@ -74,6 +74,20 @@ class JoinedFactors:
             self._kept[dtype] = last
         return last.matrices
 
+    def split(
+        self, grads: tuple[Tensor, Tensor], adapters: Sequence[tuple[int, Factors]]
+    ) -> list[Tensor]:
+        """Return the gradients by A and B of each adapter, from those by what `join` gives."""
+        grad_A, grad_B = grads
+        found: list[Tensor] = []
+        start = 0
+        for number, factors in adapters:
+            own, dtype = slice(start, start + len(factors.A)), factors.A.dtype
+            found.append(grad_A[own].to(dtype))
+            found.append(grad_B[self.columns[number], own].to(dtype) * factors.scaling)
+            start = own.stop
+        return found
+
 
 class _Joined(NamedTuple):
     adapters: Sequence[tuple[int, Factors]]
@@ -87,7 +101,12 @@ def _same(adapters: Sequence[tuple[int, Factors]], others: Sequence[tuple[int, F
 
 
 class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
-    """A linear layer with adapters; the same parameters and files as PEFT's own."""
+    """A linear layer with adapters; the same parameters and files as PEFT's own.
+
+    Where it is `joined`, a fused layer computes it with others.
+    """
+
+    joined = False
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return base(x) + (alpha / r) · B A x. *Shapes*: … × in → … × out."""
@@ -135,8 +154,22 @@ class LoraLinear(peft_lora.Linear):  # type: ignore[misc]
             return None
         if not dropping and _drops(parts["lora_dropout"]._modules[name]):
             return None
-        B = parts["lora_B"]._modules[name]
+        return self._factors(name)
+
+    def factors_of(self, name: str) -> tuple[()] | Factors:
+        """Return an adapter, whichever is active; empty where it is on other layers only."""
+        return self._factors(name) if name in self._modules["lora_A"]._modules else ()
+
+    def _factors(self, name: str) -> Factors:
+        A, B = (self._modules[part]._modules[name] for part in ("lora_A", "lora_B"))
         return Factors(A._parameters["weight"], B._parameters["weight"], self.scaling[name])
+
+    def is_plain(self, name: str) -> bool:
+        """Say whether an adapter adds the product of its factors here and nothing else.
+
+        Its dropout is left aside, which is off but where a policy learns.
+        """
+        return not (self.lora_bias[name] or name in self.lora_variant)
 
     @cached_property
     def _joined(self) -> JoinedFactors:

@@ -52,6 +52,12 @@ class Network:
         return self.takes_trees and self.backend.flattens_rows
 
     @property
+    def mixes_adapters(self) -> bool:
+        """Whether rows of one pass may have adapters of their own."""
+        by_batch = self.takes_trees and self.drafting == "batch" and self.lengths is None
+        return by_batch and self.head_is_linear and self.backend.mixes_adapters
+
+    @property
     def backbone(self) -> Any:
         """The model without its output layer."""
         return getattr(self.model, self.model.base_model_prefix)
@@ -131,7 +137,13 @@ class Network:
         """Say whether rows of these lengths in tokens have the same numbers where they agree."""
         return self.lengths is None or len(set(map(self.lengths.kind, lengths))) < 2
 
-    def collated(self, trees: Sequence[Tree], *, shared_grad: bool = True) -> TreeBatch:
+    def collated(
+        self,
+        trees: Sequence[Tree],
+        *,
+        shared_grad: bool = True,
+        adapters: Sequence[str | None] | None = None,
+    ) -> TreeBatch:
         """Return rows as tensors, in the form that the model takes."""
         return collate(
             trees,
@@ -139,6 +151,7 @@ class Network:
             device=self.model.device,
             shared_grad=shared_grad,
             flat=self.flattens_rows,
+            adapters=adapters,
         )
 
     def batches(
@@ -166,5 +179,7 @@ class Network:
             inputs["rows"] = batch.rows
             # A mask of four dimensions is taken as it is; here the rows hold the real ones.
             inputs["attention_mask"] = batch.rows.spans[0].blocks[0].mask[None, None]
+        if batch.adapters is not None:
+            inputs["row_adapters"] = batch.adapters
         # Plain rows padded on the right need no mask: causality hides the padding.
         return inputs

@@ -20,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from corll.compute.row_adapters import RowAdapters
+
 Ids = tuple[int, ...]
 
 _QUERIES_PER_BLOCK = 128
@@ -193,7 +195,8 @@ class TreeBatch:
 
     *Shapes*: `token_ids`, `positions` B × T, where B is 1 if the batch is flat; `mask`
     B × 1 × T × T, added to attention scores, of a padded batch; `rows` those of a flat one;
-    `paths` one for each response: which of the targets are its tokens, in order.
+    `paths` one for each response: which of the targets are its tokens, in order; `adapters` those
+    of the rows where they have some of their own.
     """
 
     token_ids: Tensor
@@ -202,6 +205,7 @@ class TreeBatch:
     rows: FlatRows | None
     targets: Targets
     paths: tuple[Tensor, ...]
+    adapters: RowAdapters | None = None
 
 
 def collate(
@@ -211,12 +215,14 @@ def collate(
     device: torch.device,
     shared_grad: bool,
     flat: bool = False,
+    adapters: Sequence[str | None] | None = None,
 ) -> TreeBatch:
     """Return trees as tensors.
 
     Without `shared_grad` the terms of shared segments carry no gradient. They cancel in a margin,
     and with them their gradients through the output layer; gradients still flow through their keys
-    and values. A `flat` batch has no padding.
+    and values. A `flat` batch has no padding. `adapters` name one for each tree, if they have some
+    of their own.
     """
     lengths = [len(tree) for tree in trees]
     B, T = (1, sum(lengths)) if flat else (len(trees), max(lengths))
@@ -247,6 +253,7 @@ def collate(
         rows,
         Targets(*columns),
         tuple(torch.tensor(path, device=device) for path in paths),
+        None if adapters is None else RowAdapters(adapters, lengths if flat else None),
     )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TypeAlias, TypeVar
+from functools import reduce
+from operator import add
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,17 +33,29 @@ Loss: TypeAlias = Callable[[Sequence[int], Scores], tuple[Tensor, dict[str, Tens
 """Of the numbers of some items, and their responses' log-probabilities token by token, the mean
 loss and its metrics. Where a pass is towards a teacher, divergences stand for log-probabilities."""
 
+Adapters: TypeAlias = "Sequence[str | None] | None"
+"""An adapter for each item, where None is the base alone; or None where all have the active one."""
+
 Score: TypeAlias = Callable[[Sequence[int], Sequence[Tree]], Sequence[Tensor]]
 """Of the numbers of some items, and their rows, a tensor for each response, token by token."""
 
 Result = TypeVar("Result")
 
 
+class Share(NamedTuple):
+    """Items that are learned from by themselves: their numbers, their loss, and what it teaches."""
+
+    numbers: Sequence[int]
+    loss_of: Loss
+    parameters: Sequence[torch.nn.Parameter]
+
+
 class Passes:
     """Passes over the same items, cut into the same micro-batches, so that their numbers compare.
 
     `max_tokens` are worked at together at most, `most_sides` micro-batches at the same time.
-    `before` is called ahead of each pass, in the thread that computes it.
+    `before` is called ahead of each pass, in the thread that computes it. `in_order` keeps items of
+    a micro-batch in the order of their numbers, so that those of an adapter are next to each other.
     """
 
     def __init__(
@@ -52,12 +66,19 @@ class Passes:
         *,
         most_sides: int | None = None,
         before: Callable[[], None] = lambda: None,
+        in_order: bool = False,
     ) -> None:
         self.network, self.items, self._before = network, items, before
         self.batches, self._sides = network.batches(items, max_tokens, most_sides=most_sides)
+        if in_order:
+            self.batches = [sorted(batch) for batch in self.batches]
 
     def forward(
-        self, *, only: Collection[int] | None = None, shared_grad: bool = True
+        self,
+        *,
+        only: Collection[int] | None = None,
+        shared_grad: bool = True,
+        adapters: Adapters = None,
     ) -> dict[int, list[Tensor]]:
         """Return the log-probabilities of each item's responses, token by token, by its number.
 
@@ -65,7 +86,7 @@ class Passes:
         """
         batches = [[n for n in batch if only is None or n in only] for batch in self.batches]
 
-        return self._all_scored(self._logprobs(shared_grad=shared_grad), batches)
+        return self._all_scored(self._logprobs(adapters, shared_grad=shared_grad), batches)
 
     def prediction_states(self) -> dict[int, list[Tensor]]:
         """Return what each token of each item's responses is predicted from, by its number.
@@ -94,27 +115,62 @@ class Passes:
         prediction states of a teacher for the same responses; the loss is then given the
         divergences from it.
         """
-        score = self._logprobs(shared_grad=shared_grad)
+        score = self._logprobs(None, shared_grad=shared_grad)
         if towards is not None:
             score = self._divergences(towards)
-        for parameter in parameters:
-            parameter.grad = None
-
-        def learn(numbers: Sequence[int]) -> tuple[dict[str, Tensor], Sequence[Tensor | None]]:
-            loss, metrics = loss_of(numbers, self._scored(numbers, score))
-            share = len(numbers) / len(self.items)
-            gradients = torch.autograd.grad(loss * share, parameters, allow_unused=True)
-            return {name: share * value for name, value in metrics.items()}, gradients
-
-        totals: dict[str, Tensor] = {}
-        for metrics, gradients in self._side_by_side(learn, self.batches):
-            _add_gradients(parameters, gradients)
-            for name, value in metrics.items():
-                totals[name] = totals.get(name, torch.zeros_like(value)) + value
+        (totals,) = self._learn(score, [Share(range(len(self.items)), loss_of, parameters)])
         return totals
 
-    def _logprobs(self, *, shared_grad: bool) -> Score:
-        return lambda _, trees: token_logprobs(self.network, trees, shared_grad=shared_grad)
+    def forward_backward_of(
+        self, shares: Sequence[Share], adapters: Adapters, *, shared_grad: bool = True
+    ) -> list[dict[str, Tensor]]:
+        """Leave the gradient of the mean loss of each share on its parameters; return its metrics.
+
+        Each item is in one share, whose parameters are those of its adapter. Metrics are averages
+        over the items of a share.
+        """
+        return self._learn(self._logprobs(adapters, shared_grad=shared_grad), shares)
+
+    def _learn(self, score: Score, shares: Sequence[Share]) -> list[dict[str, Tensor]]:
+        share_of = {n: at for at, share in enumerate(shares) for n in share.numbers}
+        for share in shares:
+            for parameter in share.parameters:
+                parameter.grad = None
+
+        def learn(numbers: Sequence[int]) -> list[_Learned]:
+            scores = dict(zip(numbers, self._scored(numbers, score), strict=True))
+            weighted, metrics = [], []
+            owners = list(dict.fromkeys(share_of[n] for n in numbers))
+            for at in owners:
+                own = [n for n in numbers if share_of[n] == at]
+                loss, found = shares[at].loss_of(own, [scores[n] for n in own])
+                weight = len(own) / len(shares[at].numbers)
+                weighted.append(loss * weight)
+                metrics.append({name: weight * value for name, value in found.items()})
+            parameters = [p for at in owners for p in shares[at].parameters]
+            gradients = iter(
+                torch.autograd.grad(reduce(add, weighted), parameters, allow_unused=True)
+            )
+            own_gradients = [[next(gradients) for _ in shares[at].parameters] for at in owners]
+            return [_Learned(*parts) for parts in zip(owners, metrics, own_gradients, strict=True)]
+
+        totals: list[dict[str, Tensor]] = [{} for _ in shares]
+        for learned in self._side_by_side(learn, self.batches):
+            for at, metrics, gradients in learned:
+                _add_gradients(shares[at].parameters, gradients)
+                total = totals[at]
+                for name, value in metrics.items():
+                    total[name] = total.get(name, torch.zeros_like(value)) + value
+        return totals
+
+    def _logprobs(self, adapters: Adapters, *, shared_grad: bool) -> Score:
+        def score(numbers: Sequence[int], trees: Sequence[Tree]) -> list[Tensor]:
+            own = None
+            if adapters is not None:
+                own = [adapters[n] for n in numbers for _ in self.items[n]]
+            return token_logprobs(self.network, trees, shared_grad=shared_grad, adapters=own)
+
+        return score
 
     def _divergences(self, towards: Mapping[int, Sequence[Tensor]]) -> Score:
         def score(numbers: Sequence[int], trees: Sequence[Tree]) -> list[Tensor]:
@@ -148,6 +204,14 @@ class Passes:
         self, work: Callable[[Sequence[int]], Result], batches: Sequence[Sequence[int]]
     ) -> Iterator[Result]:
         return self.network.backend.side_by_side(work, batches, sides=self._sides)
+
+
+class _Learned(NamedTuple):
+    """What a micro-batch gave one share, by its place."""
+
+    share: int
+    metrics: dict[str, Tensor]
+    gradients: Sequence[Tensor | None]
 
 
 class TokenBudget:

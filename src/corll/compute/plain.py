@@ -30,6 +30,11 @@ class PlainBackend:
         """Whether batches are flat: here they are padded, and one kernel attends to all rows."""
         return False
 
+    @property
+    def mixes_adapters(self) -> bool:
+        """Whether rows may have adapters of their own: where the layers are fused."""
+        return self.not_fused is None
+
     def prepare(self, *, frozen: bool) -> None:
         """Give the layers a leaner forward pass, whose backward pass knows no frozen weights."""
         if frozen:

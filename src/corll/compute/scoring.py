@@ -21,34 +21,37 @@ LOGITS_PER_CHUNK = 1 << 23
 
 
 def token_logprobs(
-    network: Network, trees: Sequence[Tree], *, shared_grad: bool = True
+    network: Network,
+    trees: Sequence[Tree],
+    *,
+    shared_grad: bool = True,
+    adapters: Sequence[str | None] | None = None,
 ) -> list[Tensor]:
     """Return log π of each token of every response of the trees, in order.
 
     *Shapes*: R of T each, float32. *Units*: nats, of the full distribution. Without `shared_grad`
     the terms that all responses of a tree share carry no gradient: right for a loss of margins,
-    where they cancel.
+    where they cancel. `adapters` name one for each tree, on a network that mixes them; otherwise
+    all have the active one.
     """
-    batch = network.collated(trees, shared_grad=shared_grad)
+    batch = network.collated(trees, shared_grad=shared_grad, adapters=adapters)
     compute = _from_hidden_states if network.head_is_linear else _from_model_logits
     logprobs = compute(network, batch)
     return [logprobs[path] for path in batch.paths]
 
 
 @torch.no_grad()
-def full_logprobs(network: Network, trees: Sequence[Tree]) -> list[Tensor]:
-    """Return log π of the whole vocabulary at each token of every response of the trees, in order.
+def full_logits(network: Network, trees: Sequence[Tree]) -> Tensor:
+    """Return the logits of the whole vocabulary at each token of every response of the trees.
 
-    *Shapes*: R of T × V each, float32. *Units*: nats. All of them are held: give few trees.
+    *Shapes*: N × V for N tokens in all, those of the first response first. All of them are held:
+    give few trees.
     """
     batch = network.collated(trees)
-    wanted = batch.targets.predictors
+    wanted = batch.targets.predictors[torch.cat(batch.paths)]
     if network.head_is_linear:
-        logits = network.head(network.hidden_states(batch)[wanted])
-    else:
-        logits = network.model_logits(batch)[wanted]
-    logprobs = logits.float().log_softmax(-1)
-    return [logprobs[path] for path in batch.paths]
+        return network.head(network.hidden_states(batch)[wanted])
+    return network.model_logits(batch)[wanted]
 
 
 @torch.no_grad()
@@ -74,6 +77,31 @@ def logprobs_beside(
         of_others.append(logits[:, others] - log_z)
     tokens, alternatives = torch.cat(own), torch.cat(of_others)
     return [(tokens[path], alternatives[path]) for path in batch.paths]
+
+
+@torch.no_grad()
+def token_alternatives(
+    network: Network, trees: Sequence[Tree], count: int
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Return log π of each token of every response, and of the `count` likeliest in its place.
+
+    A token that is among these has the same number there.
+    *Shapes*: R of (T, T × count, ids T × count), float32. *Units*: nats.
+    """
+    batch = network.collated(trees)
+    predictors, token_ids = batch.targets.predictors, batch.targets.token_ids
+    states = network.hidden_states(batch) if network.head_is_linear else network.model_logits(batch)
+    size = max(1, LOGITS_PER_CHUNK // network.model.config.get_text_config().vocab_size)
+    found = []
+    for start in range(0, len(token_ids), size):
+        chunk = slice(start, start + size)
+        wanted = states[predictors[chunk]]
+        logits = (network.head(wanted) if network.head_is_linear else wanted).float()
+        logprobs = logits - logits.logsumexp(-1, keepdim=True)
+        top, top_ids = logprobs.topk(min(count, logprobs.shape[-1]), -1)
+        found.append((logprobs.gather(-1, token_ids[chunk, None]).squeeze(-1), top, top_ids))
+    own, likeliest, ids = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return [(own[path], likeliest[path], ids[path]) for path in batch.paths]
 
 
 def linear_token_logprobs(

@@ -52,9 +52,10 @@ def _decoded(path: Path, text: str, place: int, decoder: json.JSONDecoder) -> tu
         return decoder.raw_decode(text, place)
     except json.JSONDecodeError as error:
         raise RecordError(path, error.lineno, f"not JSON ({error.msg})") from error
-    except RecursionError as error:
+    except (ValueError, RecursionError) as error:
         line = text.count("\n", 0, place) + 1
-        raise RecordError(path, line, "not JSON (nested too deeply)") from error
+        told = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise RecordError(path, line, f"not JSON ({told})") from error
 
 
 def _record(path: Path, line: int, value: Any, within: str) -> Record:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from corll.durable_points import reached
 from corll.errors import RecordError
 
 
@@ -93,19 +94,32 @@ def write_folder(path: Path, save: Callable[[Path], None]) -> None:
     """Replace a folder by what `save` writes into the folder it is given.
 
     The new folder is complete and on disk before the old one moves. A crash between the two renames
-    leaves no folder under this name; `recover_folder` puts that right.
+    leaves no folder under this name; `recover_folder` puts that right. What could not be written
+    whole is removed.
     """
     new, old = _beside(path, "new"), _beside(path, "old")
     shutil.rmtree(new, ignore_errors=True)
-    save(new)
-    for item in [*new.rglob("*"), new]:
-        _sync(item)
+    try:
+        save(new)
+        reached("folder written")
+        sync_folder(new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    reached("folder synced")
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
         path.rename(old)
     new.rename(path)
+    reached("folder renamed")
     _sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Return once the disk has a folder with all that is in it."""
+    for item in [*path.rglob("*"), path]:
+        _sync(item)
 
 
 def recover_folder(path: Path) -> None:

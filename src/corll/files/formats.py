@@ -9,9 +9,7 @@ and field.
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any, NoReturn
 from corll.errors import InputError, RecordError
 from corll.frames import Framing
 from corll.records import Preference, Prompt, messages_of, template_kwargs_of, text_of
+from corll.untrusted import MOST_TEXT_BYTES, read_bounded, unpack
 
 _TEMPLATE_KWARGS = "chat_template_kwargs"
 
@@ -244,6 +243,8 @@ def _message(record: Record, field: str, value: Any) -> dict[str, str]:
         record.fail(field, f"a message with role and content is expected, not {kind_of(value)}")
     # Null stands for "not there" in what other tools export (tool_calls, name).
     given = {key: item for key, item in value.items() if item is not None}
+    if isinstance(given.get("content"), list):
+        given["content"] = _joined(record, f"{field}.content", given["content"])
     keys = ["role", "content", *({"name"} & given.keys())]
     for key in keys:
         if not isinstance(given.get(key), str):
@@ -253,6 +254,15 @@ def _message(record: Record, field: str, value: Any) -> dict[str, str]:
             f"{field}.{unknown[0]}", "is not supported; messages have role, content and name"
         )
     return {key: storable(record, f"{field}.{key}", given[key]) for key in keys}
+
+
+def _joined(record: Record, field: str, parts: list[Any]) -> str:
+    """Return what the parts of a message say, as the API reads them."""
+    for number, part in enumerate(parts):
+        is_text = isinstance(part, dict) and part.get("type") == "text"
+        if not is_text or not isinstance(part.get("text"), str):
+            record.fail(f"{field}[{number}]", 'is not {"type": "text", "text": …}')
+    return "".join(part["text"] for part in parts)
 
 
 def _reply(record: Record, field: str) -> str:
@@ -277,16 +287,15 @@ def storable(record: Record, field: str, text: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Read a file of UTF-8, through gzip where its name ends so. *Raises*: InputError."""
+    """Read a file of UTF-8, through gzip where its name ends so.
+
+    *Raises*: InputError, also for more than 512 MB of text, packed or not.
+    """
     try:
-        content = path.read_bytes()
+        content = read_bounded(path, MOST_TEXT_BYTES)
         if path.suffix == ".gz":
-            content = gzip.decompress(content)
+            content = unpack(path, content)
         return content.decode("utf-8-sig")
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{path} cannot be unpacked ({error}); is it a whole gzip file?"
-        ) from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not UTF-8 (byte {error.start}); convert it, for example with iconv."

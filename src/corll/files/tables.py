@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from corll.errors import InputError, RecordError
 from corll.files.formats import Record
+from corll.untrusted import MOST_TEXT_BYTES, read_bounded
 
 _DELIMITERS = ",;\t"
+_SAYS_DELIMITER = re.compile(r'(?:[ \t]*\r?\n)*"?sep=([,;\t])"?\r?\n', re.IGNORECASE)
+"""A line that Excel reads and writes above the header."""
 
 
 def read_table(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
@@ -21,13 +25,17 @@ def read_table(path: Path, needed: Sequence[str], optional: Sequence[str]) -> It
     *Raises*: InputError where the file cannot be read; RecordError for a header or a row that does
     not fit, by line and column.
     """
+    # The limit is one of the whole process, and of 131,072 characters.
+    csv.field_size_limit(max(csv.field_size_limit(), MOST_TEXT_BYTES))
     text = _content(path)
-    rows = csv.reader(
-        io.StringIO(text, newline=""), delimiter=_delimiter(text, needed), strict=True
-    )
+    said = _SAYS_DELIMITER.match(text)
+    delimiter = said[1] if said else _delimiter(text, needed)
+    above = said[0].count("\n") if said else 0
+    rest = io.StringIO(text[said.end() :] if said else text, newline="")
+    rows = csv.reader(rest, delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
-        line = rows.line_num + 1
+        line = above + rows.line_num + 1
         try:
             row = next(rows, None)
         except csv.Error as error:
@@ -60,7 +68,7 @@ def _header(
 
 def _delimiter(text: str, needed: Sequence[str]) -> str:
     """Find what stands between the names of the header, on which spreadsheets do not agree."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
     found = {}
     for delimiter in _DELIMITERS:
         names = {_plain(cell.strip().strip('"')) for cell in first.split(delimiter)}
@@ -75,7 +83,7 @@ def _plain(name: str) -> str:
 
 def _content(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_bounded(path, MOST_TEXT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not UTF-8 (byte {error.start}); save it as CSV in UTF-8, or convert it, "

@@ -8,11 +8,14 @@
     coactive-epsilon-E         a worse redraw on purpose with probability E
     coactive-k-K               the draft is the best of K samples by R_π
     dueling                    two samples, compared without noise
+    dueling-bradley-terry      two samples; the label is drawn, by eq. 7: `mislabelled` is the share
+                               of labels against R*
     dueling-best-worst         the best and the worst of as many samples as coactive draws in all
     mixed                      edits and comparisons by turns
     sft-edit                   the edits of the default arm, but supervision on them alone
     offline                    the edits of the default arm, but of π_0's drafts
     none                       nothing is learned
+    temperature-T              nothing is learned; the policy's texts are drawn at temperature T
     memory-last                nothing is learned; the last texts that were sent stand in the prompt
     memory-nearest             the same with the texts that are nearest to the prompt
     KIND+LOSS+DRAFTS           a cell of the factorial, such as edit+dpo+online (`factorial.py`)
@@ -27,6 +30,7 @@ of the same cell: what it is and what is measured behind it stands in `cell_memo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -37,7 +41,15 @@ from corll.memory.choosing import MemorySettings
 from corll.simulation.axes import FeedbackAxes, NothingBetter, Strength
 
 FeedbackKind = Literal[
-    "redraw", "edit", "matched_edit", "matched_redraw", "duel", "best_worst", "mixed", "none"
+    "redraw",
+    "edit",
+    "matched_edit",
+    "matched_redraw",
+    "duel",
+    "drawn_duel",
+    "best_worst",
+    "mixed",
+    "none",
 ]
 
 KINDS, LOSSES, DRAFTS = ("edit", "redraw"), ("dpo", "sft", "both"), ("online", "offline")
@@ -46,6 +58,9 @@ FACTORIAL = tuple("+".join(levels) for levels in product(KINDS, LOSSES, DRAFTS))
 
 DEFAULT_ARM, DUELING = "coactive-alpha-0.6", "dueling"
 """The two arms of the paper's question: edits, as a size gives them by default, or comparisons."""
+
+BRADLEY_TERRY = "dueling-bradley-terry"
+"""Comparisons whose labels are drawn by the paper's eq. 7."""
 
 _MEMORY, _DISTIL = "+memory", "distil"
 _MEMORIES: Mapping[str, Mapping[str, Any]] = {
@@ -77,11 +92,13 @@ FIXED_ARMS = (
     "coactive-k-3",
     "coactive-k-9",
     DUELING,
+    BRADLEY_TERRY,
     "dueling-best-worst",
     "mixed",
     "sft-edit",
     "offline",
     "none",
+    "temperature-0.7",
     "memory-last",
     "memory-nearest",
     f"{DEFAULT_ARM}{_MEMORY}",
@@ -154,11 +171,11 @@ def has_memory(name: str) -> bool:
 def _with_memory(name: str, base: str, ending: str) -> Arm:
     if ending not in MEMORY_ENDINGS:
         raise ConfigError(f"{name!r} is no arm: a memory is one of {', '.join(MEMORY_ENDINGS)}.")
-    if base == "none" or base in _REMEMBERING:
+    arm = Arm(name, learner=_DISTILLED) if base == _DISTIL else get_arm(base)
+    if arm.feedback == "none" or base in _REMEMBERING:
         raise ConfigError(
             f"{name!r} is no arm: those that learn nothing are {' and '.join(_REMEMBERING)}."
         )
-    arm = Arm(name, learner=_DISTILLED) if base == _DISTIL else get_arm(base)
     return replace(arm, name=name, memory=_MEMORIES[ending.removeprefix(_MEMORY)])
 
 
@@ -183,6 +200,13 @@ def _candidates(name: str, number: str) -> Arm:
     return Arm(name, learner={"num_candidates": int(number)})
 
 
+def _temperature(name: str, number: str) -> Arm:
+    temperature = float(number)
+    if not 0 < temperature < math.inf:
+        raise ValueError("T must be above 0")
+    return Arm(name, "none", learner={"temperature": temperature})
+
+
 def _checked(arm: Arm) -> Arm:
     arm.feedback_axes(FeedbackAxes())
     return arm
@@ -196,6 +220,7 @@ _NUMBERED: dict[str, Callable[[str, str], Arm]] = {
     "coactive-alpha-": _alpha,
     "coactive-epsilon-": _epsilon,
     "coactive-k-": _candidates,
+    "temperature-": _temperature,
 }
 _NAMED = {
     arm.name: arm
@@ -205,6 +230,7 @@ _NAMED = {
         Arm("coactive-best", axes={"strength": Strength.BEST}),
         Arm("coactive-edit", "edit"),
         Arm(DUELING, "duel", learner=_COMPARED),
+        Arm(BRADLEY_TERRY, "drawn_duel", learner=_COMPARED),
         Arm("dueling-best-worst", "best_worst", learner={"selection": "first"}),
         Arm("mixed", "mixed"),
         Arm("sft-edit", learner=_SUPERVISED),

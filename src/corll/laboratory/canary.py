@@ -12,7 +12,6 @@ edits is compared with supervision on the same edits; the paper's Broader Impact
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any, Literal
 
 from corll.algorithm import run
 from corll.errors import ConfigError
+from corll.exposure import exposure
 from corll.laboratory.arms import DEFAULT_ARM, LOSSES, get_arm
 from corll.laboratory.canary_config import CanaryConfig
 from corll.laboratory.cell import make_user, new_policy, prompt_stream
@@ -52,15 +52,6 @@ class Exposure:
     context: Context
     before: float
     after: float
-
-
-def exposure(logprobs: Sequence[float], planted: int) -> float:
-    """Return log₂ N − log₂ rank, where secrets that are as likely rank before the planted one.
-
-    *Shapes*: `logprobs` N, one a possible secret. *Units*: bits.
-    """
-    rank = sum(value >= logprobs[planted] for value in logprobs)
-    return math.log2(len(logprobs)) - math.log2(rank)
 
 
 def run_canary(

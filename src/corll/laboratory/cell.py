@@ -34,6 +34,7 @@ from corll.laboratory.cell_progress import Progress, RunningTotals
 from corll.laboratory.preparation import PreparedExperiment
 from corll.laboratory.sizes import Experiment
 from corll.policy import Policy
+from corll.simulation.expert_config import GATES
 from corll.simulation.expert_users import (
     DuelingLabeller,
     ExpertUser,
@@ -117,11 +118,11 @@ def is_done(folder: Path) -> bool:
 
 
 def new_policy(prepared: PreparedExperiment, seed: int) -> Policy:
-    """Make a policy that starts as π_0, on the expert's base."""
+    """Make a policy that starts as π_0, on the expert's base unless that is another."""
     experiment = prepared.experiment
     adapted = experiment.trains == "adapter"
     lora = experiment.lora.with_settings(lora_seed=seed) if adapted else None
-    return prepared.expert.policy.with_adapter(lora=lora)
+    return (prepared.base or prepared.expert.policy).with_adapter(lora=lora)
 
 
 def make_user(arm: Arm, prepared: PreparedExperiment, seed: int) -> ExpertUser:
@@ -142,6 +143,8 @@ def make_user(arm: Arm, prepared: PreparedExperiment, seed: int) -> ExpertUser:
             return MatchedUser(rewrites, redraws, rewrite=arm.feedback == "matched_edit")
         case "duel" | "best_worst":
             return DuelingLabeller(expert, best_worst=arm.feedback == "best_worst")
+        case "drawn_duel":
+            return DuelingLabeller(expert, bradley_terry=True, seed=seed)
         case "mixed":
             return MixedUser(redraws, DuelingLabeller(expert))
     return redraws
@@ -229,7 +232,7 @@ def _evaluate(
         held_out,
         num_candidates=experiment.evaluation_candidates,
         max_new_tokens=experiment.lengths.response,
-        sampling=experiment.learner.sampling,
+        sampling=learner.config.sampling,
         beta=experiment.learner.beta,
         seed=cell.seed * 2**32 + _HELD_OUT_SEEDS,
         memories=None if memory is None else [memory.before(prompt) for prompt in held_out],
@@ -237,7 +240,7 @@ def _evaluate(
     texts = [f"{sample['prompt']}{sample['response']}" for sample in samples]
     answers, user.answers = user.answers, []
     totals.edited_characters += sum(answer.edited_characters for answer in answers)
-    start = progress.last.get("start_reward", measured["reward"])
+    start, own = progress.last.get("start_reward", measured["reward"]), prepared.expert_objective
     line = {
         "task": experiment.task,
         "size": experiment.size,
@@ -248,7 +251,8 @@ def _evaluate(
         "prompts": learner.rounds_played,
         "step": learner.steps_taken,
         **measured,
-        "log_positive": prepared.log_positive(texts),
+        "objective_less_expert": None if own is None else measured["objective"] - own,
+        **prepared.log_positive(texts),
         "start_reward": start,
         "share_to_expert": share_to_expert(
             measured["reward"], start=start, goal=prepared.expert_reward
@@ -274,7 +278,9 @@ def _check_config(folder: Path, experiment: Experiment, cell: Cell, config: Coac
         "seed": cell.seed,
         "feedback": cell.arm.feedback_axes(experiment.feedback).model_dump(mode="json"),
         "learner": config.model_dump(mode="json"),
-        "experiment": experiment.model_dump(mode="json", exclude={"memory"}),
+        "experiment": experiment.model_dump(
+            mode="json", exclude={"memory": True, "expert": set(GATES)}
+        ),
     }
     if cell.arm.memory is not None:
         resolved["memory"] = asdict(cell.arm.memory_settings(experiment.memory.settings))

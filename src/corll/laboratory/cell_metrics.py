@@ -17,8 +17,15 @@ metric. What a metric compares it with is conditioned as follows.
     kl_given_memory    π(· | x, m) from π_0(· | x, m): what the weights alone do behind the memory
     reward_alone,      of one sample of π(· | x), and of π(· | x) from π_0(· | x): what the weights
       kl_alone         hold without a memory, which is what `distil` learns
+    kl_to_expert,      π̃(· | x, m) from π*(· | x) and from π_0(· | x), where π̃ is the sampler: what
+      kl_sampler       drafts are drawn from, with temperature, top-k and top-p
+    objective          J of π̃(· | x, m), with R* and π_0 of x alone
 
 As long as nothing was sent m is empty, and all of them are those of an arm without a memory.
+
+The paper maximises J = E[R*] − β KL(π‖π_0) (B.3), which R* alone does not bound: who goes farthest
+along log π*/π_0 has the most. R* is made of π* over the same π_0, and J takes R*'s own β. So
+J = −β KL(π̃‖π*) for any sampler π̃, and 0 is the most that there is.
 """
 
 from __future__ import annotations
@@ -28,14 +35,16 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from corll.config import SamplingConfig
 from corll.edits import distinct_2
-from corll.laboratory.divergence import divergence
+from corll.laboratory.divergence import Divergence, divergence
 from corll.losses import implicit_reward
 from corll.memory.exchanges import Exchange
 from corll.model.tokens import TokenCodec
 from corll.policy import Policy
-from corll.records import Prompt
+from corll.records import Prompt, Sample
 from corll.simulation.axes import estimated_alpha
 from corll.simulation.expert_users import Answer
 from corll.simulation.experts import Expert
@@ -63,50 +72,110 @@ def evaluate_policy(
     """Measure the policy's samples for held-out prompts. *Units*: each `kl` in nats a response.
 
     `kl` is the mean of log π − log π_0 over the policy's own samples, an estimate of KL(π‖π_0) up
-    to the sampler's truncation. `kl_full` and `kl_drawn` are exact at each token of these samples,
-    over the whole vocabulary and among the tokens that the sampler can draw (`Divergence`).
-    `length` is in tokens; `distinct_2` is the share of distinct bigrams of a text.
+    to the sampler's truncation. The others are exact at each token of all candidates
+    (`Divergence`): `kl_full` over the whole vocabulary, `kl_drawn` among the tokens that the
+    sampler can draw, `kl_sampler` and `kl_to_expert` of the sampler from all of π_0 and of π*.
+    `objective` is J of the sampler, in R*'s units. Those `…_per_token` are ratios of means over
+    texts. `length` is in tokens; `distinct_2` is the share of distinct bigrams of a text.
 
     `memories` stand before the prompts, one for each, as far as the context has room beside the
     longest response; the top of this module says what is then measured of what. `memory_texts` and
     `memory_tokens` are the means of what stood before a prompt.
     """
-    codec, seeds = policy.codec, list(range(seed, seed + len(prompts)))
-    held, whole = _behind(codec, prompts, memories, room=max_new_tokens)
+    seeds = list(range(seed, seed + len(prompts)))
+    held, whole = _behind(policy.codec, prompts, memories, room=max_new_tokens)
     rows = policy.sample(whole, num_candidates, max_new_tokens, seeds, sampling=sampling)
-    samples = [sample for row in rows for sample in row]
-    rewards = expert.rewards(_repeated(prompts, num_candidates), samples).view(-1, num_candidates)
-    ours, theirs = policy.both_logprobs(_repeated(whole, num_candidates), samples)
+    alone = None if not any(held) else prompts
+    apart = divergence(
+        policy, whole, rows, sampling=sampling, expert=expert.policy, reference_prompts=alone
+    )
+    rewards = _rewards(policy, expert, prompts, rows, apart)
+    ours, theirs = apart.logprobs, apart.reference_logprobs
+    kl = _of_first(ours - theirs, num_candidates)
+    if alone is not None:
+        samples = [sample for row in rows for sample in row]
+        theirs = policy.reference_logprobs(_repeated(whole, num_candidates), samples)
     implicit = implicit_reward(ours, theirs, beta).view(-1, num_candidates)
     best = implicit.argmax(-1, keepdim=True)
     first = [row[0] for row in rows]
-    alone = None if not any(held) else prompts
-    apart = divergence(policy, whole, first, top_k=sampling.top_k, reference_prompts=alone)
     measured = {
         "reward": float(rewards[:, 0].mean()),
         "reward_argmax": float(rewards.gather(1, best).mean()),
-        "kl": float(implicit[:, 0].mean()) / beta,
+        **_objective(policy, expert, rows, rewards, apart),
+        "kl": kl,
         "kl_full": float(apart.full.mean()),
         "kl_drawn": float(apart.drawn.mean()),
-        "length": fmean(len(sample.token_ids) for sample in first),
-        "finished": fmean(sample.finished for sample in first),
-        "distinct_2": fmean(distinct_2(sample.text) for sample in first),
+        **_written(first),
     }
     if memories is not None:
-        measured["kl_given_memory"] = measured["kl"]
-        if alone is not None:
-            unprompted = policy.reference_logprobs(prompts, first)
-            measured["kl"] = float((ours.view(-1, num_candidates)[:, 0] - unprompted).mean())
+        measured["kl_given_memory"] = _of_first(ours - theirs, num_candidates)
         measured |= _measured_alone(policy, expert, prompts, max_new_tokens, seeds, sampling)
         measured["memory_texts"] = fmean(map(len, held))
-        measured["memory_tokens"] = _tokens_of(codec, whole) - _tokens_of(codec, prompts)
-    shown = [
-        {"prompt": prompt, "response": sample.text, "reward": reward}
-        for prompt, sample, reward in zip(prompts, first, rewards[:, 0].tolist(), strict=True)
-    ]
+        tokens = [_tokens_of(policy.codec, asked) for asked in (whole, prompts)]
+        measured["memory_tokens"] = tokens[0] - tokens[1]
+    shown = _shown(prompts, first, rewards[:, 0])
     if memories is not None:
         shown = [line | _named(memory) for line, memory in zip(shown, held, strict=True)]
     return PolicyEvaluation(measured, shown)
+
+
+def kl_of_sampler(
+    expert: Expert,
+    prompts: Sequence[Prompt],
+    *,
+    num_samples: int,
+    max_new_tokens: int,
+    sampling: SamplingConfig,
+    seed: int,
+) -> float:
+    """Return KL(π̃*‖π*): how far the expert's own sampler is from it. *Units*: nats a response.
+
+    It is what the best policy has to pay for the sampler's truncation and temperature.
+    """
+    policy, seeds = expert.policy, [seed] * len(prompts)
+    rows = policy.sample(prompts, num_samples, max_new_tokens, seeds, sampling=sampling)
+    apart = divergence(policy, prompts, rows, sampling=sampling, expert=policy)
+    return float(apart.to_expert.mean())
+
+
+def _rewards(
+    policy: Policy,
+    expert: Expert,
+    prompts: Sequence[Prompt],
+    rows: Sequence[Sequence[Sample]],
+    apart: Divergence,
+) -> Tensor:
+    """Return R* of the samples, from the passes of `apart` where these have it. *Shapes*: P × K."""
+    if _share_reference(policy, expert):
+        both = apart.expert_logprobs, apart.reference_logprobs
+        return implicit_reward(*both, expert.beta).view(len(rows), -1)
+    repeated = _repeated(prompts, len(rows[0]))
+    return expert.rewards(repeated, [s for row in rows for s in row]).view(len(rows), -1)
+
+
+def _objective(
+    policy: Policy,
+    expert: Expert,
+    rows: Sequence[Sequence[Sample]],
+    rewards: Tensor,
+    apart: Divergence,
+) -> dict[str, float]:
+    """Return J of the sampler, and the divergences that it is made of, a text and a token."""
+    to_expert, sampler = float(apart.to_expert.mean()), float(apart.sampler.mean())
+    if _share_reference(policy, expert):
+        objective = -expert.beta * to_expert
+    else:
+        # R* counts from another π_0 than the policy's, so J is what its definition says.
+        objective = float(rewards.mean()) - expert.beta * sampler
+    found = {"objective": objective, "kl_to_expert": to_expert, "kl_sampler": sampler}
+    length = fmean(len(sample.token_ids) for row in rows for sample in row)
+    return found | {f"{name}_per_token": value / length for name, value in found.items()}
+
+
+def _share_reference(policy: Policy, expert: Expert) -> bool:
+    """Say whether R* counts from the policy's own π_0."""
+    theirs = expert.policy
+    return policy.base is theirs.base and policy.reference_name == theirs.reference_name
 
 
 def _behind(
@@ -138,6 +207,29 @@ def _measured_alone(
     ours, theirs = policy.both_logprobs(prompts, samples)
     rewards = expert.rewards(prompts, samples)
     return {"reward_alone": float(rewards.mean()), "kl_alone": float((ours - theirs).mean())}
+
+
+def _written(samples: Sequence[Sample]) -> dict[str, float]:
+    """Return what samples are like as texts."""
+    return {
+        "length": fmean(len(sample.token_ids) for sample in samples),
+        "finished": fmean(sample.finished for sample in samples),
+        "distinct_2": fmean(distinct_2(sample.text) for sample in samples),
+    }
+
+
+def _of_first(values: Tensor, num_candidates: int) -> float:
+    """Return the mean over the first candidates. *Shapes*: P × K."""
+    return float(values.view(-1, num_candidates)[:, 0].mean())
+
+
+def _shown(
+    prompts: Sequence[Prompt], samples: Sequence[Sample], rewards: Tensor
+) -> list[dict[str, Any]]:
+    return [
+        {"prompt": prompt, "response": sample.text, "reward": reward}
+        for prompt, sample, reward in zip(prompts, samples, rewards.tolist(), strict=True)
+    ]
 
 
 def _named(memory: Sequence[Exchange]) -> dict[str, Any]:

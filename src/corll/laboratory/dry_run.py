@@ -152,12 +152,12 @@ def cell_tokens(workload: Workload) -> Tokens:
 
     A preference takes k drafts, which are scored under π and π_0 if k > 1; l redraws, which are
     scored with the draft under π* and its π_0; and a row under π_0 and π. An evaluation draws its
-    candidates and scores them under all four.
+    candidates and scores them under π, π_0 and π*.
 
     A memory stands before the prompts of drafts and of held-out samples wherever π and its π_0 read
     or score them, and not where the expert does. It is in a preference's rows where that is learned
-    with it. An evaluation then scores one sample under π_0 without it too, and draws one without
-    it, which is scored under all four.
+    with it. An evaluation then scores its candidates under π_0 both behind it and without, and
+    draws one without it, which is scored under both models and both π_0.
     """
     p, r, n, m = workload.prompt, workload.response, workload.preferences, workload.memory
     k, l_ = workload.num_candidates, workload.num_expert_samples
@@ -165,7 +165,8 @@ def cell_tokens(workload: Workload) -> Tokens:
     alone = asked if m else 0
     ranked = 2 * n * (m + p + k * r) if k > 1 else 0
     rewarded = 2 * n * (p + (l_ + 1) * r)
-    evaluated = 2 * asked * (m + 2 * (p + tried * r)) + 5 * alone * (p + r)
+    row = p + tried * r
+    evaluated = asked * (m + 3 * row) + alone * (m + row + 4 * (p + r))
     trained = n * workload.pair_tokens
     return Tokens(
         sampled_by_policy=(n * k + asked * tried + alone) * r,

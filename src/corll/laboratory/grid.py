@@ -3,7 +3,9 @@
     experiment.json        the resolved experiment, the same for all its cells
     learning_rates.json    the learning rate of each arm that was tuned
     cells/ARM/seed-N/      a cell (`cell.py`)
-    evaluations.jsonl      the lines of all cells, gathered for figures
+    cells/ARM/rate-R/…     the same at a learning rate that was given, of tuning or of one for all
+    evaluations.jsonl      the lines of the cells at their arm's own rate, gathered for figures
+    rates.jsonl            the lines of those at a rate that was given
 
 A cell is locked while a process works on it; others take another, and wait for it at the end.
 """
@@ -20,7 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from corll.errors import RunFolderError
+from corll.errors import InputError, RunFolderError
 from corll.files import durable
 from corll.laboratory import file_names
 from corll.laboratory.cell import Cell, is_done, run_cell
@@ -34,6 +36,7 @@ _EXPORTED = (
     file_names.EVALUATIONS,
     file_names.EXPERIMENT,
     file_names.LEARNING_RATES,
+    file_names.TRIALS,
     file_names.EXPERT,
 )
 
@@ -101,21 +104,37 @@ class Grid:
         rates: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
         return rates
 
-    def choose_rates(self, arms: Sequence[str], rates: Sequence[float], seed: int) -> None:
-        """Keep for each arm the rate of the largest area under `reward` on one seed's cells."""
+    def expert(self) -> dict[str, Any]:
+        """Return what is known of the expert; nothing before it is made."""
+        path = self.folder / file_names.EXPERT
+        known: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        return known
+
+    def choose_rates(
+        self, arms: Sequence[str], rates: Sequence[float], seed: int, *, by: str = "objective"
+    ) -> None:
+        """Keep for each arm the rate of the largest area under a metric on one seed's cells.
+
+        By `objective`, which is J. By `reward`, which is R*, the arm wins that goes farthest.
+        *Raises*: InputError for cells of before the metric was measured.
+        """
         chosen = self.rates()
         for arm in arms:
-            areas = {rate: self._area(Cell.named(arm, seed, rate)) for rate in rates}
+            areas = {rate: self._area(Cell.named(arm, seed, rate), by) for rate in rates}
             chosen[arm] = max(areas, key=lambda rate: areas[rate])
         durable.write_text(
             self.folder / file_names.LEARNING_RATES, json.dumps(chosen, indent=1) + "\n"
         )
 
-    def _area(self, cell: Cell) -> float:
+    def _area(self, cell: Cell, metric: str) -> float:
         lines = evaluations(self.folder / cell.folder)
+        if any(line.get(metric) is None for line in lines):
+            raise InputError(
+                f"{cell.folder} was evaluated before {metric!r} was measured. Tune by another "
+                "metric, or in another --output."
+            )
         seen = [line["preferences"] for line in lines]
-        rewards = [line["reward"] for line in lines]
-        return area_under_curve(seen, rewards, grid=seen)
+        return area_under_curve(seen, [line[metric] for line in lines], grid=seen)
 
     def states(self) -> list[CellState]:
         """Return the states of the cells that are there, those for tuning too."""
@@ -132,16 +151,16 @@ class Grid:
             is_done(folder),
         )
 
-    def gather(self) -> list[dict[str, Any]]:
-        """Gather the lines of all cells but those for tuning, also in `evaluations.jsonl`."""
-        lines = [
-            line
-            for cell in self._cells()
-            if cell.learning_rate is None
-            for line in evaluations(self.folder / cell.folder)
-        ]
-        durable.write_lines(self.folder / file_names.EVALUATIONS, lines)
-        return lines
+    def gather(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Gather the lines of all cells at their arm's own rate, and of those at a given rate.
+
+        The first are written to `evaluations.jsonl`, the second to `rates.jsonl`.
+        """
+        own, given = self._lines(given=False), self._lines(given=True)
+        durable.write_lines(self.folder / file_names.EVALUATIONS, own)
+        if given:
+            durable.write_lines(self.folder / file_names.TRIALS, given)
+        return own, given
 
     def export(self, folder: Path) -> None:
         """Copy what figures and report need; paths of files are shortened to names."""
@@ -174,6 +193,11 @@ class Grid:
             waiting = [c for c in postponed if not is_done(self.folder / c.folder)]
             if waiting:
                 time.sleep(_POLL_SECONDS)
+
+    def _lines(self, *, given: bool) -> list[dict[str, Any]]:
+        """Return the lines of the cells at a rate that was given, or at their arm's own."""
+        cells = [cell for cell in self._cells() if (cell.learning_rate is not None) == given]
+        return [line for cell in cells for line in evaluations(self.folder / cell.folder)]
 
     def _cells(self) -> Iterator[Cell]:
         cells = self.folder / "cells"

@@ -1,29 +1,23 @@
-"""A prepared experiment: the data, the base model and the expert that its cells share.
-
-expert/          the expert's adapter, made once for all cells
-expert.json      how the expert was made and what it measures; written last, as the done mark
-"""
+"""A prepared experiment: the data, the base model and the expert that its cells share."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
 from filelock import FileLock
 
-from corll.errors import InputError, RunFolderError
-from corll.files import durable
+from corll.errors import ConfigError, InputError, RunFolderError
 from corll.laboratory import file_names
+from corll.laboratory.expert_making import Report, Scorers, make_expert, refuse, weights_of
 from corll.laboratory.sentiment import (
     SentimentScorer,
-    correlation,
-    expert_score,
+    WordSentiment,
+    halves,
     load_hub_sentiment,
+    train_naive_bayes,
     train_sentiment,
 )
 from corll.laboratory.sizes import TINY_MODEL, Experiment
@@ -31,21 +25,20 @@ from corll.laboratory.tasks import TASKS, get_task
 from corll.laboratory.tasks.imdb import Imdb
 from corll.laboratory.tasks.task import Corpus, TaskData
 from corll.laboratory.tiny_model import tiny_model
-from corll.model.adapters import fingerprint
 from corll.policy import Policy
-from corll.records import Preference
-from corll.simulation.experts import Expert, Measurement, measure, pairs_by_score, train_expert
-
-Report = Callable[[str], None]
+from corll.simulation.experts import Expert
 
 
 @dataclass(frozen=True)
 class PreparedExperiment:
     """A prepared experiment: everything that is made before the first cell.
 
-    `expert_reward` is the mean R* of the expert's samples for the held-out prompts. `sentiment` is
-    the classifier behind the pairs of IMDB's expert (A.4); it is None for other tasks, and where a
-    file has no labels to learn it from.
+    `expert_reward` is the mean R* of the expert's samples for the held-out prompts, and
+    `kl_of_its_sampler` KL(π̃*‖π*) of what these are drawn from; it is None for an expert that was
+    made before this was measured. `sentiment` is the classifier behind the pairs of IMDB's expert
+    (A.4); it is None for other tasks, and where a file has no labels to learn it from.
+    `independent` is one of another family, from texts that `sentiment` did not learn from. `base`
+    is what the policies learn on where the expert is of another base model; else they share its.
     """
 
     experiment: Experiment
@@ -53,6 +46,9 @@ class PreparedExperiment:
     expert: Expert
     expert_reward: float
     sentiment: SentimentScorer | None = None
+    kl_of_its_sampler: float | None = None
+    independent: WordSentiment | None = None
+    base: Policy | None = None
 
     @classmethod
     def prepare(
@@ -66,8 +62,9 @@ class PreparedExperiment:
         """Load or make what is missing; two processes on one folder make it once.
 
         `expert` names the folder of an adapter to take for π*, in place of training one.
-        *Raises*: InputError, ModelNotFoundError, TrainingError; AdapterError where the expert is of
-        another base; RunFolderError where the folder has another expert.
+        *Raises*: InputError, ModelNotFoundError; TrainingError where no expert worth learning from
+        was made or given (`expert_worth.py`); AdapterError where the expert is of another base;
+        RunFolderError where the folder has another expert.
         """
         task = get_task(experiment.task)
         report(f"reading the data of {task.name}")
@@ -79,7 +76,8 @@ class PreparedExperiment:
         with _locked(folder / ".expert.lock"):
             if expert is None and (folder / file_names.EXPERT).exists():
                 expert = folder / file_names.EXPERT_FOLDER
-            policy = _load(experiment, model, adapter=expert)
+            policy = _load(experiment, experiment.expert_base or model, adapter=expert)
+            base = _other_base(experiment, model, policy)
             data = task.prepare(
                 corpus,
                 policy.tokenizer,
@@ -87,162 +85,77 @@ class PreparedExperiment:
                 held_out=experiment.held_out,
                 seed=experiment.expert.seed,
             )
-            sentiment = _sentiment(experiment, data, corpus, report)
+            older = _is_of_before(folder / file_names.EXPERT)
+            sentiment, independent = _sentiments(experiment, data, corpus, report, whole=older)
             if not (folder / file_names.EXPERT).exists():
-                _make_expert(experiment, policy, data, sentiment, folder, expert, report)
+                scorers = sentiment, independent
+                make_expert(experiment, policy, data, scorers, folder, expert, report)
         known = json.loads((folder / file_names.EXPERT).read_text(encoding="utf-8"))
-        weights = _weights_of(policy)
+        weights = weights_of(policy)
         if known.get("fingerprint", weights) != weights:
             raise RunFolderError(
                 f"{folder} has another expert than {expert}. Choose another --output, or leave "
                 "--expert out."
             )
+        if reasons := known.get("refused_for"):
+            refuse(experiment, reasons, report)
         made = Expert(policy, beta=experiment.expert.beta)
-        return cls(experiment, data, made, known["reward"], sentiment)
+        own_kl = known.get("kl_of_its_sampler")
+        return cls(experiment, data, made, known["reward"], sentiment, own_kl, independent, base)
 
-    def log_positive(self, texts: Sequence[str]) -> float | None:
-        """Return the mean log Pr(positive) of texts, in nats; None without a classifier."""
-        if self.sentiment is None:
+    @property
+    def expert_objective(self) -> float | None:
+        """J = −β KL(π̃*‖π*) of the expert's own sampler; None where it was not measured.
+
+        It is None for an expert of another base too: from the policy's π_0 its J is another.
+        """
+        if self.kl_of_its_sampler is None or self.base is not None:
             return None
-        return float(self.sentiment.log_positive(texts).mean())
+        return -self.expert.beta * self.kl_of_its_sampler
+
+    def log_positive(self, texts: Sequence[str]) -> dict[str, float | None]:
+        """Return the mean log Pr(positive) of texts by both classifiers, in nats; None without."""
+        return {
+            name: None if scorer is None else float(scorer.log_positive(texts).mean())
+            for name, scorer in (
+                ("log_positive", self.sentiment),
+                ("log_positive_independent", self.independent),
+            )
+        }
 
 
-def _make_expert(
-    experiment: Experiment,
-    policy: Policy,
-    data: TaskData,
-    sentiment: SentimentScorer | None,
-    folder: Path,
-    given: Path | None,
-    report: Report,
-) -> None:
-    config = experiment.expert
-    common: dict[str, Any] = {
-        "response_length": experiment.lengths.response,
-        "sampling": experiment.learner.sampling,
-    }
-    measured: list[Measurement] = []
-    about: dict[str, Any] = {}
-    expert = Expert(policy, beta=config.beta)
-    if given is None:
-        pairs, about = _expert_pairs(experiment, policy, data, sentiment, report)
-        report(f"training the expert on {len(pairs)} preferences")
-        expert, measured = train_expert(
-            policy,
-            pairs,
-            _measured_prompts(data, config.measured_prompts),
-            config,
-            report=lambda found: report(_describe_measurement(found)),
-            **common,
-        )
-    elif (record := given.parent / file_names.EXPERT).exists():
-        about = {"record": json.loads(record.read_text(encoding="utf-8"))}
-    held_out = config.with_settings(measured_prompts=len(data.held_out), seed=config.seed + 1)
-    reward, base_reward, wins = measure(expert, data.held_out, held_out, **common)
-    if outside := config.outside(reward=reward, base_reward=base_reward, wins=wins):
-        report(f"on the held-out prompts this expert is not as asked: {'; '.join(outside)}")
-    known = {
-        "reward": reward,
-        "base_reward": base_reward,
-        "wins": wins,
-        "outside": outside,
-        "given": None if given is None else given.name,
-        "fingerprint": _weights_of(policy),
-        "data": data.source,
-        "prompts": len(data.prompts),
-        **about,
-        "measurements": [asdict(found) for found in measured],
-    }
-    try:
-        durable.write_folder(folder / file_names.EXPERT_FOLDER, policy.save)
-        durable.write_text(folder / file_names.EXPERT, json.dumps(known, indent=1) + "\n")
-    except OSError as error:
-        raise RunFolderError(f"The expert could not be written: {error}.") from error
+def _sentiments(
+    experiment: Experiment, data: TaskData, corpus: Corpus, report: Report, *, whole: bool
+) -> Scorers:
+    """Return the scorer of the expert's pairs, and one that is independent of it.
 
-
-def _expert_pairs(
-    experiment: Experiment,
-    policy: Policy,
-    data: TaskData,
-    sentiment: SentimentScorer | None,
-    report: Report,
-) -> tuple[list[Preference], dict[str, Any]]:
-    """Return the expert's pairs, and what is said of them in `expert.json`.
-
-    They are the task's own pairs, else demonstration ≻ sample, else samples that a scorer ranks
-    (IMDB). *Raises*: InputError where only a scorer could rank and there is none.
+    Each learns from one half of the task's labels; the hub's classifier has learned already, so
+    that the other learns from all. Both are None where there is nothing to learn from. `whole` is
+    for a folder whose expert was made before there was a second one.
     """
-    limit = experiment.expert_pairs
-    if data.pairs:
-        return list(data.pairs[:limit]), {"pairs": "the task's own"}
-    writer = policy
-    if experiment.expert_model is not None:
-        report(f"loading {experiment.expert_model}, which writes the expert's pairs")
-        writer = Policy.load(experiment.expert_model, chat_template=False, dtype=experiment.dtype)
-    if data.demonstrations:
-        shown = data.demonstrations[:limit]
-        prompts = [one.prompt for one in shown]
-        samples = _samples(experiment, writer, prompts, 1)
-        return [
-            Preference(one.prompt, chosen=one.response, rejected=row[0])
-            for one, row in zip(shown, samples, strict=True)
-        ], {"pairs": "a person's response ≻ a sample of the model"}
-    if sentiment is None:
-        raise InputError("The expert's pairs are ranked by sentiment: give reviews with labels.")
-    prompts = list(data.prompts[:limit])
-    report(f"drawing {experiment.samples_per_pair} samples for each of {len(prompts)} prompts")
-    rows = _samples(experiment, writer, prompts, experiment.samples_per_pair)
-    texts = [
-        prompt + sample.text for prompt, row in zip(prompts, rows, strict=True) for sample in row
-    ]
-    samples = [sample for row in rows for sample in row]
-    repeated = [prompt for prompt in prompts for _ in range(experiment.samples_per_pair)]
-    with writer.as_reference():
-        fluency = writer.logprobs(repeated, samples).double().numpy()
-    positive = sentiment.log_positive(texts)
-    lengths = np.array([len(sample.token_ids) for sample in samples])
-    scores = expert_score(
-        positive,
-        fluency,
-        lengths,
-        fluency_weight=experiment.fluency_weight,
-        per_token=experiment.fluency_per_token,
-    )
-    table = torch.from_numpy(scores).view(len(prompts), -1)
-    return pairs_by_score(prompts, rows, table), {
-        "pairs": f"the best ≻ the worst of {experiment.samples_per_pair} samples",
-        "scorer": sentiment.name,
-        "correlation_of_score_and_sentiment": correlation(scores, positive),
-    }
-
-
-def _samples(experiment: Experiment, policy: Policy, prompts: Sequence[str], count: int) -> Any:
-    with policy.as_reference():
-        return policy.sample(
-            prompts,
-            count,
-            experiment.lengths.response,
-            experiment.expert.seed,
-            sampling=experiment.learner.sampling,
-        )
-
-
-def _sentiment(
-    experiment: Experiment, data: TaskData, corpus: Corpus, report: Report
-) -> SentimentScorer | None:
-    """Load the hub's classifier, or train one on the task's labels; None where neither can be."""
     if data.pairs or data.demonstrations:
-        return None
-    if experiment.source == "hub" and experiment.data is None:
-        return load_hub_sentiment()
-    texts, labels = Imdb().labelled_texts(corpus)
+        return None, None
+    everything, seed = Imdb().labelled_texts(corpus), experiment.expert.seed
+    by_hub = experiment.source == "hub" and experiment.data is None
+    split = (everything, everything) if by_hub else halves(*everything, seed=seed)
+    own, other = (everything, None) if whole or split is None else split
     try:
-        scorer = train_sentiment(texts, labels, seed=experiment.expert.seed)
+        scorer: SentimentScorer = (
+            load_hub_sentiment() if by_hub else train_sentiment(*own, seed=seed)
+        )
+        independent = None if other is None else train_naive_bayes(*other, seed=seed)
     except InputError as error:
         report(f"no sentiment: {error}")
-        return None
-    report(f"sentiment: {scorer.name}, {scorer.accuracy:.0%} right on a held-out tenth")
-    return scorer
+        return None, None
+    for one in (scorer, independent):
+        if isinstance(one, WordSentiment):
+            report(f"sentiment: {one.name}, {one.accuracy:.0%} right on a held-out tenth")
+    return scorer, independent
+
+
+def _is_of_before(path: Path) -> bool:
+    """Say whether an expert was made when one scorer learned from all labels."""
+    return path.exists() and "independent_scorer" not in json.loads(path.read_text("utf-8"))
 
 
 def pretraining_texts(name: str, corpus: Corpus, report: Report) -> list[str]:
@@ -282,20 +195,21 @@ def _load(experiment: Experiment, model: str, *, adapter: Path | None) -> Policy
     )
 
 
-def _weights_of(policy: Policy) -> str:
-    return fingerprint(policy.trainable_parameters())
+def _other_base(experiment: Experiment, model: str, expert: Policy) -> Policy | None:
+    """Load what policies learn on, where the expert is of another base; else return None.
 
-
-def _measured_prompts(data: TaskData, count: int) -> tuple[str, ...]:
-    """Return the last of the prompts to learn from, so that the held-out ones stay unseen."""
-    return data.prompts[-count:]
-
-
-def _describe_measurement(found: Measurement) -> str:
-    return (
-        f"expert, step {found.step}: R* of its samples {found.reward:+.2f}, of π_0's "
-        f"{found.base_reward:+.2f}, better in {found.wins:.0%}"
-    )
+    *Raises*: ConfigError where the two read the same ids as other texts.
+    """
+    if experiment.expert_base is None:
+        return None
+    base = _load(experiment, model, adapter=None)
+    if base.tokenizer.get_vocab() != expert.tokenizer.get_vocab():
+        raise ConfigError(
+            f"expert_base ({experiment.expert_base}) has another tokenizer than model "
+            f"({experiment.model}), so that neither can score the other's samples. Choose two of "
+            "one family."
+        )
+    return base
 
 
 def _locked(path: Path) -> FileLock:

@@ -1,6 +1,6 @@
 """The report of a grid: tables of its arms and contrasts, and one HTML page with its figures.
 
-Rows are plain dicts of numbers, and `COLUMNS` says how they are written. The command line's table
+Rows are plain dicts of numbers, and `columns.py` says how they are written. The document's tables
 and the page (`report.html`) share both.
 """
 
@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,27 +19,44 @@ from jinja2 import Environment
 from corll.errors import InputError, RunFolderError
 from corll.files.durable import write_text
 from corll.laboratory import file_names
-from corll.laboratory.contrasts import COSTS, Row, contrast_rows, equal_cost_contrast_rows
+from corll.laboratory.columns import FEEDBACK, LEARNED, Column
+from corll.laboratory.contrasts import (
+    COSTS,
+    OBJECTIVE,
+    Row,
+    contrast_rows,
+    end_contrast_rows,
+    equal_cost_contrast_rows,
+    quarter_contrast_rows,
+)
 from corll.laboratory.factorial import effect_rows, equal_cost_rows
 from corll.laboratory.figures import PANELS
 from corll.laboratory.figures.style import label_of, sort_arms
 from corll.laboratory.statistics import (
+    Curve,
     Line,
     aligned,
     areas,
+    by_rate,
     curves,
     load_evaluations,
     mean_band,
     n_50,
     number,
+    until_quarter,
     with_several_points,
 )
 
 _AT_THE_END = (
+    OBJECTIVE,
+    "objective_per_token",
+    "kl_to_expert",
+    "kl_sampler",
     "reward",
     "reward_argmax",
     "share_to_expert",
     "log_positive",
+    "log_positive_independent",
     "kl",
     "kl_drawn",
     "kl_given_memory",
@@ -68,6 +84,7 @@ _OVER_THE_RUN = (
     "logps_chosen",
     "logps_rejected",
 )
+_AREA = "area under J less the expert's"
 _OTHER_FIGURES = {
     "regret": (
         "The linear world",
@@ -75,14 +92,6 @@ _OTHER_FIGURES = {
         "of Theorem 1; regret and the edits' α̂ against the number of candidates of a prompt.",
     )
 }
-
-
-class Column(NamedTuple):
-    """A column of a table of arms: its heading, what it means, and how a row fills it."""
-
-    heading: str
-    meaning: str
-    text: Callable[[Row], str]
 
 
 class InlineFigure(NamedTuple):
@@ -99,7 +108,7 @@ class Section(NamedTuple):
 
     name: str
     tables: list[tuple[str, list[Column], list[tuple[Row, list[str]]]]]
-    contrasts: list[Row]
+    contrasts: dict[str, list[Row]]
     at_equal_cost: dict[str, list[Row]]
     figures: list[InlineFigure]
     configuration: str
@@ -137,10 +146,14 @@ def summary_rows(lines: Sequence[Line]) -> list[Row]:
     least and most advanced cell. Metrics of the policy are those of a cell's last evaluation.
     Metrics of the feedback are means over the whole run, weighted by preferences. Each is a mean
     over seeds, with `…_error` its standard error. `area` is the area under `reward` from 0 to
-    `area_until`, which all cells reached. `n_50` is that of the mean `share_to_expert` up to
-    `n_50_until`; it is None where half is not reached there.
+    `area_until`, which all cells reached, and `area_objective` that under J less the expert's.
+    `quarter` is the mean of the preferences to a quarter of the first KL to the expert, over the
+    `quarter_reached` of `quarter_of` cells that got there. `n_50` is that of the mean
+    `share_to_expert` up to `n_50_until`; it is None where half is not reached there.
     """
     until, area_of = areas(curves(lines, "reward"))
+    objectives = curves(lines, OBJECTIVE)
+    _, objective_of = areas(objectives)
     shares = curves(lines, "share_to_expert")
     rows = []
     for arm in sort_arms(line["arm"] for line in lines):
@@ -153,6 +166,8 @@ def summary_rows(lines: Sequence[Line]) -> list[Row]:
         for metric in _OVER_THE_RUN:
             row |= _mean_of(metric, [_over_the_run(cell, metric) for cell in cells])
         row |= _mean_of("area", list(area_of.get(arm, {}).values()))
+        row |= _mean_of("area_objective", list(objective_of.get(arm, {}).values()))
+        row |= _quarters(with_several_points(objectives.get(arm, {})).values())
         grid, values = aligned(with_several_points(shares.get(arm, {})).values())
         reached = n_50(grid, values.mean(axis=0), goal=1.0) if grid.size else None
         row |= {"area_until": until, "n_50": reached}
@@ -202,83 +217,11 @@ def _mean_of(metric: str, values: Sequence[float]) -> Row:
     return {metric: float(mean[0]), f"{metric}_error": error if math.isfinite(error) else None}
 
 
-def _number(metric: str, row: Row, *, form: str = ".3f") -> str:
-    value, error = row[metric], row[f"{metric}_error"]
-    if value is None:
-        return "—"
-    spread = "" if error is None else f" ± {error:{form}}"
-    return f"{value:{form}}{spread}".replace("-", "−")
-
-
-def _preferences(row: Row) -> str:
-    low, high = row["preferences"], row["most_preferences"]
-    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
-
-
-def _n_50(row: Row) -> str:
-    if row["n_50_until"] is None:
-        return "—"
-    return f"> {row['n_50_until']:,.0f}" if row["n_50"] is None else f"{row['n_50']:,.0f}"
-
-
-def _measured(metric: str, heading: str, meaning: str, form: str = ".3f") -> Column:
-    return Column(heading, meaning, partial(_number, metric, form=form))
-
-
-LEARNED = {
-    "seeds": Column("seeds", "cells of the arm", lambda row: str(row["seeds"])),
-    "preferences": Column("preferences", "seen so far", _preferences),
-    "reward": _measured("reward", "reward", "held-out R* at the end, one sample a prompt"),
-    "reward_argmax": _measured("reward_argmax", "best of k", "the same, best of k by R_π"),
-    "share_to_expert": _measured(
-        "share_to_expert", "of the way", "from π₀'s reward to the expert's", ".0%"
-    ),
-    "area": _measured("area", "area", "mean reward over the curve, from 0 as far as all arms got"),
-    "n_50": Column("n₅₀", "preferences to half of the way, isotonic fit of the mean", _n_50),
-    "log_positive": _measured(
-        "log_positive", "log Pr(positive)", "of prompt and response, by the classifier, nats", ".2f"
-    ),
-    "kl": _measured("kl", "KL", "to π₀, log π/π₀ of the samples, nats a response", ".2f"),
-    "kl_drawn": _measured(
-        "kl_drawn", "KL drawn", "to π₀, exact among the tokens that can be drawn, nats", ".2f"
-    ),
-    "kl_given_memory": _measured(
-        "kl_given_memory", "KL behind m", "to π₀ behind the same memory m, nats a response", ".2f"
-    ),
-    "reward_alone": _measured("reward_alone", "reward alone", "the same without the memory"),
-    "kl_alone": _measured("kl_alone", "KL alone", "to π₀, both without the memory", ".2f"),
-    "memory_texts": _measured(
-        "memory_texts", "texts", "before a held-out prompt, the last time", ".1f"
-    ),
-    "memory_tokens": _measured("memory_tokens", "their tokens", "with those around them", ".0f"),
-    "length": _measured("length", "length", "tokens of a response", ".1f"),
-    "finished": _measured("finished", "finished", "responses that ended by themselves", ".0%"),
-    "distinct_2": _measured("distinct_2", "distinct-2", "distinct bigrams of a response", ".2f"),
-    "prompts": _measured("prompts", "prompts", "consumed", ",.0f"),
-    "sampled_tokens": _measured("sampled_tokens", "sampled", "tokens", ",.0f"),
-    "edited_characters": _measured("edited_characters", "edited", "characters", ",.0f"),
-}
-FEEDBACK = {
-    "gain": _measured("gain", "gain", "R*(chosen) − R*(rejected)"),
-    "mislabelled": _measured("mislabelled", "mislabelled", "chosen has the lower R*", ".1%"),
-    "estimated_alpha": _measured(
-        "estimated_alpha", "α̂", "share realised of the gain that the expert's samples allow", ".2f"
-    ),
-    "left_out": _measured("left_out", "left out of α̂", "rounds where no sample is better", ".0%"),
-    "premise_violated": _measured(
-        "premise_violated", "premise violated", "preferences with R_π(draft) < R_π(edit)", ".0%"
-    ),
-    "accepted": _measured("accepted", "accepted", "edits that equal their draft", ".1%"),
-    "edit_length": _measured("edit_length", "edit's length", "tokens", ".1f"),
-    "edit_surprisal": _measured(
-        "edit_surprisal", "edit's surprisal", "nats a token, under π₀", ".2f"
-    ),
-    "share_changed": _measured("share_changed", "changed", "share of the text", ".0%"),
-    "logps_chosen": _measured("logps_chosen", "log π(chosen)", "at the step, nats", ".1f"),
-    "logps_rejected": _measured("logps_rejected", "log π(rejected)", "at the step, nats", ".1f"),
-}
-COLUMNS: dict[str, Column] = {**LEARNED, **FEEDBACK}
-"""The columns of a table of arms, by the keys of its rows: what was learned, and from what."""
+def _quarters(cells: Iterable[Curve]) -> Row:
+    found = [until_quarter(curve) for curve in cells]
+    known = [one for one in found if math.isfinite(one)]
+    mean = float(np.mean(known)) if known else None
+    return {"quarter": mean, "quarter_reached": len(known), "quarter_of": len(found)}
 
 
 def _section(folder: Path) -> Section:
@@ -288,7 +231,7 @@ def _section(folder: Path) -> Section:
     if not (folder / file_names.EVALUATIONS).exists():
         if not figures:
             raise InputError(f"{folder} holds neither {file_names.EVALUATIONS} nor figures.")
-        return Section(folder.name, [], [], {}, figures, _configuration(folder))
+        return Section(folder.name, [], {}, {}, figures, _configuration(folder))
     lines = load_evaluations(folder)
     rows = summary_rows(lines)
     tables = [
@@ -298,7 +241,11 @@ def _section(folder: Path) -> Section:
     of = f"{lines[0]['task']}-{lines[0]['size']}"
     name = folder.name if of in folder.name else f"{folder.name} ({of})"
     rates = _json_object(folder / file_names.LEARNING_RATES)
-    contrasts = [*contrast_rows(lines, rates), *effect_rows(lines)]
+    contrasts = _contrasts(lines, rates)
+    if (folder / file_names.TRIALS).exists():
+        trials = load_evaluations(folder, file_names.TRIALS)
+        tables.append(("Learning rates", *_table(LEARNED, _rate_rows(trials, rates))))
+        contrasts |= _contrasts_at_one_rate(trials, rates)
     configuration = _configuration(folder)
     at_equal_cost = {
         heading: rows
@@ -306,6 +253,39 @@ def _section(folder: Path) -> Section:
         if (rows := [*equal_cost_contrast_rows(lines, cost), *equal_cost_rows(lines, cost)])
     }
     return Section(name, tables, contrasts, at_equal_cost, figures, configuration)
+
+
+def _contrasts(lines: Sequence[Line], rates: Mapping[str, float]) -> dict[str, list[Row]]:
+    """Return the contrasts by heading, those of J first; without those that have no rows."""
+    found = {
+        _AREA: contrast_rows(lines, rates, metric=OBJECTIVE),
+        "J at the end": end_contrast_rows(lines, rates, metric=OBJECTIVE),
+        "preferences to ¼ of the first KL to the expert": quarter_contrast_rows(lines, rates),
+        "area under the held-out reward": [*contrast_rows(lines, rates), *effect_rows(lines)],
+    }
+    return {heading: rows for heading, rows in found.items() if rows}
+
+
+def _contrasts_at_one_rate(
+    trials: Sequence[Line], rates: Mapping[str, float]
+) -> dict[str, list[Row]]:
+    """Return the contrasts of areas under J between arms at each rate that all were given."""
+    found = {
+        f"{_AREA}, all at {rate:g}": contrast_rows(lines, rates, metric=OBJECTIVE)
+        for rate, lines in by_rate(trials).items()
+    }
+    return {heading: rows for heading, rows in found.items() if rows}
+
+
+def _rate_rows(trials: Sequence[Line], rates: Mapping[str, float]) -> list[Row]:
+    """Return a row for each arm at each rate that it was given; tuning's choices are marked."""
+    rows = []
+    for rate, lines in by_rate(trials).items():
+        for row in summary_rows(lines):
+            chosen = ", chosen" if rates.get(row["arm"]) == rate else ""
+            rows.append(row | {"label": f"{row['label']}, at {rate:g}{chosen}"})
+    order = sort_arms(row["arm"] for row in rows)
+    return sorted(rows, key=lambda row: order.index(row["arm"]))
 
 
 def _table(
@@ -319,7 +299,7 @@ def _table(
 def _images(folder: Path) -> list[Path]:
     """Return one image for each figure, as SVG where there is one; panels first, in their order."""
     best = {path.stem: path for kind in ("png", "svg") for path in folder.glob(f"*.{kind}")}
-    order = [f"fig-{name}" for name in PANELS]
+    order = [f"fig-{name}" for name in PANELS]  # those at one rate follow, by name
     return sorted(
         best.values(),
         key=lambda path: (

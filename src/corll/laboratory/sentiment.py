@@ -7,9 +7,10 @@ This score is not R*: R* is the implicit reward of the expert that was trained o
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,11 @@ HUB_SENTIMENT = "lvwerra/distilbert-imdb"
 
 _LEAST_TEXTS = 20
 _BATCH = 32
+
+LabelledTexts: TypeAlias = tuple[list[str], list[bool]]
+"""Texts, and whether each is positive."""
+
+_Words = TypeVar("_Words", bound="WordSentiment")
 
 
 class SentimentScorer(Protocol):
@@ -36,8 +42,8 @@ class SentimentScorer(Protocol):
 
 
 @dataclass(frozen=True)
-class LogisticSentiment:
-    """A logistic regression on TF-IDF weights of words and pairs of words.
+class WordSentiment(ABC):
+    """A linear classifier of words and pairs of words.
 
     `accuracy` is measured on the tenth of the texts that were not learned from.
     """
@@ -45,14 +51,37 @@ class LogisticSentiment:
     vectorizer: Any
     classifier: Any
     accuracy: float
-    name: str = "TF-IDF and logistic regression"
+    name: ClassVar[str]
 
     def log_positive(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return log Pr(positive | text) = −log(1 + e^(−margin)), which is finite at any margin."""
         if not texts:
             return np.empty(0)
-        margin = self.classifier.decision_function(self.vectorizer.transform(texts))
+        margin = self._margins(self.vectorizer.transform(texts))
         return -np.logaddexp(0.0, -np.asarray(margin, dtype=np.float64))
+
+    @abstractmethod
+    def _margins(self, weights: Any) -> Any:
+        """Return log Pr(positive)/Pr(negative), one a row."""
+
+
+class LogisticSentiment(WordSentiment):
+    """A logistic regression on TF-IDF weights."""
+
+    name: ClassVar[str] = "TF-IDF and logistic regression"
+
+    def _margins(self, weights: Any) -> Any:
+        return self.classifier.decision_function(weights)
+
+
+class NaiveBayesSentiment(WordSentiment):
+    """A multinomial naive Bayes on counts. It is surer of itself than a regression."""
+
+    name: ClassVar[str] = "counts and multinomial naive Bayes"
+
+    def _margins(self, weights: Any) -> Any:
+        joint = self.classifier.predict_joint_log_proba(weights)
+        return joint[:, 1] - joint[:, 0]
 
 
 def train_sentiment(
@@ -65,6 +94,50 @@ def train_sentiment(
     *Raises*: InputError for fewer than 20 texts, labels that do not match them or are all alike, or
     where scikit-learn is not installed.
     """
+    with needed_for("A sentiment classifier"):
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    classifier = LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000)
+    return _trained(LogisticSentiment, vectorizer, classifier, texts, labels, seed)
+
+
+def train_naive_bayes(
+    texts: Sequence[str], labels: Sequence[bool], *, seed: int = 0
+) -> NaiveBayesSentiment:
+    """Train a classifier of another family than `train_sentiment` does; else as that."""
+    with needed_for("A sentiment classifier"):
+        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.naive_bayes import MultinomialNB
+    vectorizer = CountVectorizer(ngram_range=(1, 2), min_df=2)
+    classifier = MultinomialNB(fit_prior=False)
+    return _trained(NaiveBayesSentiment, vectorizer, classifier, texts, labels, seed)
+
+
+def halves(
+    texts: Sequence[str], labels: Sequence[bool], *, seed: int = 0
+) -> tuple[LabelledTexts, LabelledTexts] | None:
+    """Split labelled texts at random into two halves; None where one would be too small."""
+    if len(texts) < 2 * _LEAST_TEXTS:
+        return None
+    order = np.random.default_rng(seed).permutation(len(texts)).tolist()
+    first, second = order[: len(order) // 2], order[len(order) // 2 :]
+    return _chosen(texts, labels, first), _chosen(texts, labels, second)
+
+
+def _chosen(texts: Sequence[str], labels: Sequence[bool], numbers: Sequence[int]) -> LabelledTexts:
+    return [texts[n] for n in numbers], [labels[n] for n in numbers]
+
+
+def _trained(
+    kind: type[_Words],
+    vectorizer: Any,
+    classifier: Any,
+    texts: Sequence[str],
+    labels: Sequence[bool],
+    seed: int,
+) -> _Words:
+    """Fit a classifier on nine tenths of the texts, and measure it on the rest."""
     if len(texts) != len(labels):
         raise InputError(f"There are {len(texts)} texts but {len(labels)} labels of sentiment.")
     if len(texts) < _LEAST_TEXTS:
@@ -77,18 +150,13 @@ def train_sentiment(
     held_out = len(texts) // 10
     if len(set(positive[held_out:].tolist())) < 2:
         raise InputError("A sentiment classifier needs positive and negative texts.")
-    with needed_for("A sentiment classifier"):
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-    classifier = LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000)
     try:
         weights = vectorizer.fit_transform(shuffled[held_out:])
     except ValueError as error:
         raise InputError(f"No sentiment can be learned from these texts: {error}") from error
     classifier.fit(weights, positive[held_out:])
     right = classifier.predict(vectorizer.transform(shuffled[:held_out])) == positive[:held_out]
-    return LogisticSentiment(vectorizer, classifier, accuracy=float(np.mean(right)))
+    return kind(vectorizer, classifier, accuracy=float(np.mean(right)))
 
 
 @dataclass(frozen=True)
@@ -134,9 +202,12 @@ def load_hub_sentiment(name: str | os.PathLike[str] = HUB_SENTIMENT) -> HubSenti
 
     folder = locate(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForSequenceClassification.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, trust_remote_code=False, use_safetensors=True
+        )
+    # The files may be a stranger's, and what reads them may raise anything.
+    except Exception as error:
         raise ModelNotFoundError(
             f"The model in {folder} cannot be loaded as a classifier: {error}"
         ) from error
@@ -163,7 +234,7 @@ def expert_score(
 
     The second term keeps the expert fluent. The paper does not say whether it is summed over the
     response or taken per token. Summed over 64 tokens it drowns the sentiment, so per token is the
-    default; `correlation` measures this.
+    default; `correlation_within` measures this.
 
     *Shapes*: B each; `lengths` in tokens. *Units*: nats; `reference_logprobs` are summed.
     *Source*: paper, A.4.
@@ -177,9 +248,15 @@ def expert_score(
     return np.asarray(log_positive, dtype=np.float64) + fluency_weight * fluency
 
 
-def correlation(scores: ArrayLike, log_positive: ArrayLike) -> float:
-    """Return Pearson's correlation of score and sentiment; not a number for a constant."""
+def correlation_within(scores: ArrayLike, log_positive: ArrayLike) -> float:
+    """Return Pearson's correlation of score and sentiment among the samples of one prompt.
+
+    Each row is centred, since pairs are made within a prompt: that one prompt is more positive than
+    another orders none of them. It is not a number where either does not vary.
+
+    *Shapes*: P prompts × K samples, both.
+    """
     first, second = (np.asarray(values, dtype=np.float64) for values in (scores, log_positive))
-    first, second = first - first.mean(), second - second.mean()
+    first, second = (table - table.mean(-1, keepdims=True) for table in (first, second))
     scale = float(np.sqrt((first**2).sum() * (second**2).sum()))
     return float((first * second).sum()) / scale if scale > 0 else float("nan")

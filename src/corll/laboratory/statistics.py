@@ -51,18 +51,19 @@ class Contrast(NamedTuple):
     t: float
 
 
-def load_evaluations(folder: str | Path) -> list[dict[str, Any]]:
+def load_evaluations(folder: str | Path, name: str = EVALUATIONS) -> list[dict[str, Any]]:
     """Read the evaluation lines of a results folder, which are of one task at one size.
 
+    `name` is that of the file.
     *Raises*: InputError where the folder has none; RecordError for a line of another form.
     """
-    path = Path(folder) / EVALUATIONS
+    path = Path(folder) / name
     try:
         numbered = read_lines(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not numbered:
-        raise InputError(f"{folder} holds no evaluations ({EVALUATIONS}): run an experiment first.")
+        raise InputError(f"{folder} holds no evaluations ({name}): run an experiment first.")
     for position, line in numbered:
         _check_line(path, position, line)
         for field in ("task", "size"):
@@ -71,6 +72,12 @@ def load_evaluations(folder: str | Path) -> list[dict[str, Any]]:
                 problem = f"{line[field]!r}, where the lines before it have {first!r}"
                 raise RecordError(path, position, problem, field=field)
     return [line for _, line in numbered]
+
+
+def by_rate(lines: Sequence[Line]) -> dict[float, list[Line]]:
+    """Group evaluation lines by their learning rate, the smallest first."""
+    rates = sorted({number(line, "learning_rate") for line in lines})
+    return {rate: [one for one in lines if one["learning_rate"] == rate] for rate in rates}
 
 
 def number(line: Line, metric: str) -> float:
@@ -188,6 +195,15 @@ def paths(
     return found
 
 
+def at_new_highs(path: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points of a path whose cost is above that of all points before."""
+    found: list[tuple[float, float]] = []
+    for point in path:
+        if not found or point[0] > found[-1][0]:
+            found.append(point)
+    return found
+
+
 def difference_at_equal_cost(
     first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]
 ) -> tuple[float, float] | None:
@@ -233,6 +249,46 @@ def n_50(preferences: ArrayLike, values: ArrayLike, *, goal: float) -> float | N
     return float(
         np.interp(half, fit[after - 1 : after + 1], curve.preferences[after - 1 : after + 1])
     )
+
+
+def at_first_crossing(level: Array, values: Array) -> Array:
+    """Return the value where a level first is 0 or more, linear between points.
+
+    It is the first value where the level begins there, and not a number where it never gets there.
+    *Shapes*: P × …, both.
+    """
+    reached = level >= 0
+    after = np.maximum(reached.argmax(0), 1)[None]
+    low, high = (np.take_along_axis(level, at, 0)[0] for at in (after - 1, after))
+    first, second = (np.take_along_axis(values, at, 0)[0] for at in (after - 1, after))
+    share = np.divide(-low, high - low, out=np.zeros_like(low), where=high != low)
+    found = np.where(reached[0], values[0], first + np.clip(share, 0, 1) * (second - first))
+    result: Array = np.where(reached.any(0), found, np.nan)
+    return result
+
+
+def until_quarter(curve: Curve) -> float:
+    """Return the preferences after which a curve below 0 first has a quarter of its first value.
+
+    It is not a number where that is never so. *Shapes*: a curve of two points or more.
+    """
+    return float(at_first_crossing(curve.values - curve.values[0] / 4, curve.preferences))
+
+
+def interval_band(values: ArrayLike) -> tuple[Array, Array, Array]:
+    """Return the mean over seeds, and its 95 % interval by Student's t; nan for one seed.
+
+    *Shapes*: `values` (seeds, points), each result (points,).
+    *Raises*: InputError where scipy is not installed.
+    """
+    table = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    mean, low, _ = mean_band(table)
+    if len(table) < 2:
+        return mean, low, low
+    with needed_for("An interval"):
+        from scipy.stats import t as student
+    half = (mean - low) * float(student.ppf((1 + LEVEL) / 2, len(table) - 1))
+    return mean, mean - half, mean + half
 
 
 def mean_band(values: ArrayLike) -> tuple[Array, Array, Array]:

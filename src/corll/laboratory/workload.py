@@ -58,7 +58,12 @@ class Workload:
 
     @classmethod
     def of_experiment(cls, experiment: Experiment) -> Workload:
-        """Take the workload of a task at a size. *Raises*: ConfigError for an unknown model."""
+        """Take the workload of a task at a size.
+
+        *Raises*: ConfigError for an unknown model, and for an expert of another base.
+        """
+        if experiment.expert_base is not None:
+            raise ConfigError("An expert of another base is not counted: leave expert_base out.")
         learner, config = experiment.learner, experiment.expert
         whole = experiment.trains == "all"
         dtype = experiment.dtype or ("float32" if whole else "bfloat16")

@@ -63,8 +63,11 @@ class Distil:
     def check(self, policy: Policy, preference: Preference) -> None:
         """Check a preference. *Raises*: InputError where it cannot be learned from.
 
-        It has no memory, or its texts do not fit; where they are drawn, the longest must.
+        It has no memory, or its texts do not fit; where they are drawn, the longest must. Or some
+        of it is masked: the teacher would write the placeholders that its memory has.
         """
+        if any(preference.masked_tokens):
+            raise InputError("The learner distil cannot leave masked tokens out; mask nothing.")
         if self._config.distil_texts != "sampled":
             self._item(policy, preference, self._given(policy, preference))
             return

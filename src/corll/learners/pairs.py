@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from corll.config import CoactiveConfig
-from corll.gradient import BatchGradient, EncodedPair, accumulate_gradient, encode_pair
+from corll.gradient import (
+    BatchGradient,
+    EncodedPair,
+    Lesson,
+    accumulate_gradient,
+    encode_pair,
+)
 from corll.losses import Objective
 from corll.policy import Policy
 from corll.records import Preference
@@ -61,6 +67,15 @@ class PairLearner:
     ) -> BatchGradient:
         """Leave the gradient of the mean loss on what learns; as `accumulate_gradient`."""
         return accumulate_gradient(policy, items, self.objective, max_tokens, before=before)
+
+    def lesson(self, policy: Policy, items: Sequence[EncodedPair]) -> Lesson | None:
+        """Return what is to be learned in passes that several policies share.
+
+        None where a subclass has a gradient of its own.
+        """
+        if type(self).accumulate is not PairLearner.accumulate:
+            return None
+        return Lesson(policy, items, self.objective)
 
     def _encoded(self, policy: Policy, preference: Preference) -> EncodedPair:
         return encode_pair(

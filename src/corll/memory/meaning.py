@@ -43,6 +43,12 @@ def likeness(request: str, texts: Sequence[str]) -> list[float]:
     return [float(wanted @ other) for other in others]
 
 
+def forget_embeddings() -> None:
+    """Forget what was kept of texts."""
+    if _kept.cache_info().currsize:
+        _kept().clear()
+
+
 class _Embeddings:
     """Embeds texts, and keeps the latest embeddings by the hashes of their texts."""
 
@@ -70,6 +76,11 @@ class _Embeddings:
             while len(self._known) > _MOST_KEPT:
                 self._known.popitem(last=False)
         return [known[name] for name in names]
+
+    def clear(self) -> None:
+        """Forget all embeddings."""
+        with self._lock:
+            self._known.clear()
 
 
 @cache

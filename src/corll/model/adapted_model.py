@@ -15,12 +15,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from corll.compute.decoding import Branch, Decoding, sample_branches
+from corll.compute.decoding import Branch, Decoding, Mixed, sample_branches
 from corll.compute.kept_prefixes import KeptPrefixes, can_begin
 from corll.compute.lora import set_dropout
 from corll.compute.network import Network
 from corll.compute.packing import Ids, Tree
 from corll.compute.passes import Passes, Rows, TokenBudget
+from corll.compute.scoring import token_alternatives
 from corll.config import LoraConfig, SamplingConfig
 from corll.errors import AdapterError
 from corll.model.adapters import POLICY, AdapterSet
@@ -115,10 +116,15 @@ class AdaptedModel:
         max_tokens: int,
         *,
         before: Callable[[], None] = lambda: None,
+        in_order: bool = False,
     ) -> Passes:
-        """Return passes over items, to be made while this policy is active or the reference is."""
+        """Return passes over items, to be made while this policy is active or the reference is.
+
+        `in_order`: those of a policy are next to each other, for passes that several share.
+        """
         most = 1 if self.lora.lora_dropout else None  # its masks come from one stream
-        return Passes(self._network, items, max_tokens, most_sides=most, before=before)
+        how: Any = {"most_sides": most, "before": before, "in_order": in_order}
+        return Passes(self._network, items, max_tokens, **how)
 
     def token_budget(self) -> TokenBudget:
         """Return how many tokens a step may work at together."""
@@ -239,16 +245,25 @@ class AdaptedModel:
         exactly: bool = False,
         kept: KeptPrefixes | None = None,
         prefixes: Sequence[int] = (),
+        drawers: Sequence[AdaptedModel | None] | None = None,
+        drawn_before: Sequence[int] = (),
     ) -> Decoding:
         """Begin what `continuations` would draw, for a caller who wants it by the token.
 
         `exactly`: by the weights that score, whatever else is quicker. `kept` has what the first
         tokens of beginnings come to, so many of each as `prefixes` says; it is for policies that
-        do not learn meanwhile.
+        do not learn meanwhile. `drawers` are policies on the same base, each of which `mixes`: one
+        for each beginning, which draws there in place of this one; None stands for π_0. They share
+        the base's products, and each draws what it would alone, up to rounding. Those of a policy
+        had better be next to each other.
+        *Raises*: AdapterError for drawers that cannot share a pass.
+        do not learn meanwhile. Of each beginning so many last tokens as `drawn_before` says were
+        drawn already: penalties count them.
         """
-        with self.active() as network:
+        mixed = None if drawers is None else self._mixed(drawers)
+        with self.adapters.held(self._running if mixed is None else None):
             return Decoding(
-                network,
+                self._network,
                 beginnings,
                 seeds=seeds,
                 num_samples=num_samples,
@@ -256,10 +271,47 @@ class AdaptedModel:
                 sampling=sampling,
                 end_ids=self.codec.end_ids,
                 begun_with=self._running,
+                mixed=mixed,
                 exactly=exactly,
                 kept=kept,
                 prefixes=prefixes,
+                drawn_before=drawn_before,
             )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether it may draw, and learn, in one pass with other policies on its base.
+
+        That is where the layers are fused, and its adapter, and that of π_0 if there is one, add
+        the product of their factors to some of them and nothing else.
+        """
+        both = self.adapter, self.adapters.reference_of(self.adapter)
+        return self._network.mixes_adapters and all(map(self.adapters.mixes, both))
+
+    def names_in_a_pass(
+        self, policies: Sequence[AdaptedModel | None], *, as_reference: bool = False
+    ) -> list[str | None]:
+        """Return which adapter each policy has in a pass that all share, or its π_0 has there.
+
+        None stands for π_0 of this one. *Raises*: AdapterError for those that cannot share it.
+        """
+        names: dict[AdaptedModel | None, str | None] = {}
+        for policy in dict.fromkeys(policies):
+            own = self if policy is None else policy
+            is_reference = policy is None or as_reference
+            name = own.adapters.reference_of(own.adapter) if is_reference else own.adapter
+            of_this = own.adapters is self.adapters and self._network.mixes_adapters
+            if not (of_this and self.adapters.mixes(name)):
+                raise AdapterError(
+                    "These policies cannot share a pass; let each work by itself. Those that can "
+                    "are of one base (`with_adapter`), and `mixes` is true of each."
+                )
+            names[policy] = name
+        self.adapters.check_loaded(names.values())
+        return [names[policy] for policy in policies]
+
+    def _mixed(self, drawers: Sequence[AdaptedModel | None]) -> Mixed:
+        return Mixed(self.names_in_a_pass(drawers), self.adapters.held)
 
     def prepare(self, kept: KeptPrefixes, ids: Ids) -> bool:
         """Compute some of what the first tokens of rows come to; say whether any is missing.
@@ -277,8 +329,12 @@ class AdaptedModel:
         """Draw the next token of responses that this policy began; say whether any goes on.
 
         *Raises*: AdapterError for responses that another policy began, whose keys and values are of
-        its adapter.
+        its adapter, or of which a drawer was unloaded.
         """
+        if decoding.mixed is not None:
+            self.adapters.check_loaded(decoding.adapters)
+            with self.adapters.held(None):
+                return decoding.advance()
         if decoding.begun_with != self._running:
             raise AdapterError("These responses were begun by another policy; let it go on.")
         with self.active():
@@ -311,3 +367,13 @@ class AdaptedModel:
             scored = Passes(self._network, [[tree] for tree in trees], at_once).forward()
         sums = [response.sum() for n in range(len(trees)) for response in scored[n]]
         return torch.stack(sums).cpu() if sums else torch.empty(0)
+
+    def read(self, token_ids: Ids, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log π of each id but the first after those before it, and the `count` likeliest.
+
+        *Shapes*: T + 1 ids → T, T × count and the ids T × count. *Units*: nats.
+        """
+        trees = self._network.trees(token_ids[:1], [token_ids[1:]])
+        with self.active() as network:
+            ((own, top, top_ids),) = token_alternatives(network, trees, count)
+        return own.cpu(), top.cpu(), top_ids.cpu()

@@ -6,14 +6,14 @@ load and give other numbers than in PEFT is refused.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import peft
 import torch
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field
 from transformers.pytorch_utils import Conv1D
 
 from corll.compute.lora import LoraLinear
@@ -21,6 +21,7 @@ from corll.config import LoraConfig
 from corll.errors import AdapterError
 from corll.model import file_names
 from corll.model.loading import LoadedModel
+from corll.untrusted import read_object
 
 _ON_SOME_LAYERS = ("layers_to_transform", "layers_pattern", "exclude_modules")
 _OF_SOME_SHAPE = ("rank_pattern", "alpha_pattern", "target_parameters", "use_rslora")
@@ -47,6 +48,23 @@ _TAKEN_FOR_EXPERTS = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "
 """Names that PEFT takes for a tensor of all experts, wherever a model has such tensors."""
 
 
+_Names = str | list[str] | None
+
+
+class _Further(BaseModel):
+    """What PEFT takes as it stands, by what it has to be."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    layers_to_transform: int | list[int] | None = None
+    layers_pattern: _Names = None
+    exclude_modules: _Names = None
+    rank_pattern: dict[str, Annotated[int, Field(ge=1)]] | None = None
+    alpha_pattern: dict[str, Annotated[float, Field(gt=0), AllowInfNan(False)]] | None = None
+    target_parameters: list[str] | None = None
+    use_rslora: bool | None = None
+
+
 class AdapterShape(NamedTuple):
     """What an adapter is: its LoRA settings, and further fields of PEFT's as they were saved."""
 
@@ -63,16 +81,17 @@ def read_shape(folder: str | os.PathLike[str]) -> AdapterShape:
     """Return the shape of a saved adapter. *Raises*: AdapterError."""
     path = Path(folder) / file_names.ADAPTER_CONFIG
     try:
-        fields = json.loads(path.read_text())
+        fields = read_object(path)
         targets = fields["target_modules"]
         _check_kind(fields)
+        _Further(**{name: fields.get(name) for name in _Further.model_fields})
         lora = LoraConfig(
             lora_r=fields["r"],
             lora_alpha=fields["lora_alpha"],
             lora_dropout=fields["lora_dropout"],
             lora_target_modules=targets if isinstance(targets, str) else tuple(targets),
         )
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise AdapterError(
             f"{folder} is not a LoRA adapter's folder: {file_names.ADAPTER_CONFIG} cannot be used "
             f"({error})."

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,31 @@ from typing import Any
 import peft
 import torch
 from peft.tuners.lora import layer as peft_lora
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from corll.compute.lora import Factors, activate, insert_adapter
+from corll.compute.lora import Factors, LoraLinear, activate, insert_adapter
 from corll.config import LoraConfig
 from corll.errors import AdapterError
 from corll.model import file_names
 from corll.model.adapter_config import AdapterShape, read_shape, to_peft
+from corll.model.adapter_files import (
+    Shapes,
+    check_base,
+    check_ranks,
+    check_shapes,
+    read_shapes,
+    read_weights,
+    write_base,
+)
 from corll.model.loading import LoadedModel
 from corll.model.name_patterns import check_patterns
 from corll.model.turns import Turns
-from corll.version import __version__
 
 POLICY = "policy"
 REFERENCE = "reference"
+
+
+_UNLOADED = "This policy's adapter was unloaded; make another by with_adapter."
 
 
 class AdapterSet(Turns):
@@ -163,11 +173,27 @@ class AdapterSet(Turns):
 
     def switch_to(self, adapter: str | None) -> None:
         """Make an adapter the one that the model runs with; None switches all off."""
-        if adapter is not None and adapter not in self._shapes:
-            raise AdapterError("This policy's adapter was unloaded; make another by with_adapter.")
+        self.check_loaded([adapter])
         if adapter != self._active:
             activate(self._layers.values(), adapter)
             self._active = adapter
+
+    def mixes(self, adapter: str | None) -> bool:
+        """Say whether rows of a pass may have this adapter while others have another.
+
+        That is where it is on joined layers alone, and adds there the product of its factors.
+        """
+        if adapter is None:
+            return True
+        layers = [layer for layer in self._layers.values() if _has(layer, adapter)]
+        return all(
+            isinstance(la, LoraLinear) and la.joined and la.is_plain(adapter) for la in layers
+        )
+
+    def check_loaded(self, adapters: Collection[str | None]) -> None:
+        """Check that adapters are still there. *Raises*: AdapterError."""
+        if not set(adapters) <= {None, *self._shapes}:
+            raise AdapterError(_UNLOADED)
 
     def lora(self, adapter: str) -> LoraConfig:
         """Return the shape of an adapter."""
@@ -209,10 +235,9 @@ class AdapterSet(Turns):
         self._overwrite(adapter, folder)
 
     def _overwrite(self, adapter: str, folder: str | os.PathLike[str]) -> None:
-        weights = _read_weights(folder, self.base)
         parameters = self.parameters(adapter)
         wanted = {name: tuple(p.shape) for name, p in parameters.items()}
-        self._check_shapes(folder, wanted, weights)
+        weights = read_weights(folder, self.base, wanted)
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(weights[name])
@@ -220,18 +245,18 @@ class AdapterSet(Turns):
     def _insert(self, adapter: str, folder: str | os.PathLike[str]) -> None:
         """Add a saved adapter without drawing initial weights for it first."""
         shape = _read_shape(folder, self.base)
-        weights = _read_weights(folder, self.base)
+        found = read_shapes(folder)
         if not shape.is_uniform:
-            self._insert_by_peft(adapter, folder, shape, weights)
+            self._insert_by_peft(adapter, folder, shape, found)
             return
         lora = shape.lora
         wanted: dict[str, tuple[int, ...]] = {}
-        layers = [n for n in self._layers if f"{n}.lora_A.weight" in weights]
+        layers = [n for n in self._layers if f"{n}.lora_A.weight" in found]
         for prefix in layers:
             layer = self._layers[prefix]
             wanted[f"{prefix}.lora_A.weight"] = (lora.lora_r, layer.in_features)
             wanted[f"{prefix}.lora_B.weight"] = (layer.out_features, lora.lora_r)
-        self._check_shapes(folder, wanted, weights)
+        weights = read_weights(folder, self.base, wanted)
         for prefix in layers:
             A, B = (weights[f"{prefix}.{kind}.weight"] for kind in ("lora_A", "lora_B"))
             factors = Factors(A, B, lora.lora_alpha / lora.lora_r)
@@ -244,12 +269,12 @@ class AdapterSet(Turns):
         adapter: str,
         folder: str | os.PathLike[str],
         shape: AdapterShape,
-        weights: dict[str, torch.Tensor],
+        found: Shapes,
     ) -> None:
         """Add a saved adapter whose layers differ in rank, scaling or kind, as PEFT makes it."""
-        for name, weight in weights.items():
+        for name, sizes in found.items():
             if name.partition(".lora_")[0] not in self._layers:
-                self._check_shapes(folder, {}, {name: weight})
+                check_shapes(folder, self.base, {}, {name: sizes})
         self._draw(adapter, shape)
         try:
             self._overwrite(adapter, folder)
@@ -274,21 +299,6 @@ class AdapterSet(Turns):
         on_the_same = lora.model_copy(update={"lora_target_modules": first})
         return AdapterShape(on_the_same, first_shape.further)
 
-    def _check_shapes(
-        self,
-        folder: str | os.PathLike[str],
-        wanted: dict[str, tuple[int, ...]],
-        weights: dict[str, torch.Tensor],
-    ) -> None:
-        found = {name: tuple(w.shape) for name, w in weights.items()}
-        if wanted != found:
-            odd = next(n for n in {**wanted, **found} if wanted.get(n) != found.get(n))
-            raise AdapterError(
-                f"The adapter in {folder} does not fit {self.base.name}: {odd} has shape "
-                f"{found.get(odd, 'none')}, not {wanted.get(odd, 'none')}. It belongs to another "
-                "base model, or is on layers that the first adapter of this one is not on."
-            )
-
     def _freeze(self, adapter: str) -> None:
         self._frozen[adapter] = fingerprint(self.parameters(adapter))
 
@@ -304,21 +314,19 @@ class AdapterSet(Turns):
 def _read_shape(folder: str | os.PathLike[str], base: LoadedModel) -> AdapterShape:
     """Return the shape of a saved adapter, after checking that it belongs to this base.
 
-    *Raises*: AdapterError, also for names of layers that would take too long to look for.
+    *Raises*: AdapterError, also for names of layers that would take too long to look for, and for
+    ranks that would take more memory than its weights.
     """
     shape = read_shape(folder)
     check_base(Path(folder), base)
+    check_ranks(folder, shape, read_shapes(folder))
     names = [name for name, _ in base.model.named_modules()]
     check_patterns({**shape.further, "target_modules": shape.lora.lora_target_modules}, names)
     return shape
 
 
-def _read_weights(folder: str | os.PathLike[str], base: LoadedModel) -> dict[str, torch.Tensor]:
-    path = Path(folder) / file_names.ADAPTER_WEIGHTS
-    try:
-        return dict(load_file(path, device=str(base.device)))
-    except (OSError, SafetensorError) as error:
-        raise AdapterError(f"The adapter's weights in {path} cannot be read: {error}") from error
+def _has(layer: peft_lora.LoraLayer, adapter: str) -> bool:
+    return any(adapter in getattr(layer, kind) for kind in layer.adapter_layer_names)
 
 
 def fingerprint(parameters: dict[str, torch.nn.Parameter]) -> str:
@@ -328,29 +336,6 @@ def fingerprint(parameters: dict[str, torch.nn.Parameter]) -> str:
         digest.update(name.encode())
         digest.update(parameters[name].detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def write_base(folder: Path, base: LoadedModel, reference_name: str) -> None:
-    """Say beside saved weights which base and which π_0 they were trained on."""
-    about = {
-        "base_model": {"name": base.name, "fingerprint": base.fingerprint},
-        "reference": reference_name,
-        "corll": __version__,
-    }
-    (folder / file_names.BASE).write_text(json.dumps(about, indent=2) + "\n")
-
-
-def check_base(folder: Path, base: LoadedModel) -> None:
-    """Check that `write_base` named this base. *Raises*: AdapterError where it did not."""
-    try:
-        about = json.loads((folder / file_names.BASE).read_text())["base_model"]
-    except (OSError, KeyError, TypeError, ValueError, RecursionError):
-        return  # written by another tool: the shapes of its weights are the only check
-    if about["fingerprint"] != base.fingerprint:
-        raise AdapterError(
-            f"What {folder} holds was trained on {about['name']}, and {base.name} is not the same "
-            "model. Load the base that it belongs to."
-        )
 
 
 @contextmanager

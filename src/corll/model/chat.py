@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from corll.errors import InputError
+from corll.model.bounded_templates import render
 from corll.records import Message
 from corll.text import check_characters
 
@@ -58,19 +59,43 @@ class ChatTemplate:
         *Raises*: InputError with the template's own words where it refuses the conversation.
         """
         told = self.defaults if kwargs is None else kwargs
+        # The variables are those of `apply_chat_template`.
+        variables = {
+            **self.tokenizer.special_tokens_map,
+            **told,
+            "messages": [_given(message) for message in messages],
+            "tools": None,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+        }
         try:
-            rendered: str = self.tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                add_generation_prompt=add_generation_prompt,
-                tokenize=False,
-                **told,
-            )
+            return render(self.tokenizer.get_chat_template(), variables)
         # A template is a program that came with the model: it may raise anything.
         except Exception as error:
             raise InputError(
                 f"The model's chat template refuses this conversation: {error}"
             ) from error
-        return rendered
+
+    def render_whole(
+        self, messages: Sequence[Message], kwargs: Mapping[str, Any] | None = None
+    ) -> str:
+        """Return a conversation as `render` does, where the template writes the calls of tools too.
+
+        *Raises*: InputError for one that leaves them out.
+        """
+        text = self.render(messages, kwargs)
+        if any("tool_calls" in message for message in messages):
+            said = [{n: it for n, it in one.items() if n != "tool_calls"} for one in messages]
+            try:
+                writes_them = text != self.render(said, kwargs)
+            except InputError:
+                return text
+            if not writes_them:
+                raise InputError(
+                    "The conversation holds tool_calls, which the model's chat template does not "
+                    "write; say in the message's content what was called."
+                )
+        return text
 
     def check(self, kwargs: Mapping[str, Any]) -> None:
         """Check what a prompt tells the template beside the messages.
@@ -129,6 +154,11 @@ class ChatTemplate:
     @property
     def _question(self) -> list[Message]:
         return [{"role": "user", "content": "Coming?"}]
+
+
+def _given(message: Message) -> dict[str, Any]:
+    """Return a message as templates are given it: what is None is not there."""
+    return {name: value for name, value in message.items() if value is not None}
 
 
 def texts_in(value: Any) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,19 +14,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-from safetensors import SafetensorError
 
 from corll.cache import cache_folder
 from corll.catalog import entries
 from corll.catalog.entries import CatalogModel, Hub, find_model
 from corll.catalog.here import WEIGHTS, converted_folder, file_here, has_weights, state_of
 from corll.catalog.hub import fetch_from_hub
-from corll.catalog.memory import check_memory, to_convert
+from corll.catalog.memory import bytes_to_convert, check_memory
 from corll.config import AUTO, SamplingConfig
 from corll.config import EMBEDDED_MODEL as EMBEDDED_MODEL
-from corll.errors import ConfigError, ModelNotFoundError
+from corll.errors import ConfigError, CorllError, DeviceMemoryError, ModelNotFoundError
 from corll.model import file_names
-from corll.model.stored_weights import parameters_in
+from corll.model.gguf_header import read_header
+from corll.model.stored_weights import check_folder, parameters_in
 from corll.model.system_memory import available_bytes
 
 Sampling = TypeVar("Sampling", bound=SamplingConfig)
@@ -110,6 +109,7 @@ def load_model(
 ) -> LoadedModel:
     """Load a causal language model and its tokenizer.
 
+    No code of the model's is run, whatever its files ask for.
     *Raises*: ModelNotFoundError where there are no weights under that name, DeviceMemoryError where
     they do not fit into what is free.
     """
@@ -118,22 +118,41 @@ def load_model(
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
     folder = locate(name_or_path)
-    check_memory(
-        f"The model {name_or_path}",
-        parameters_in(folder) * chosen_dtype.itemsize,
-        free_memory(chosen_device),
-        itemsize=chosen_dtype.itemsize,
-    )
+    check_folder(folder)
     try:
+        # What the files lack is made up, and takes memory too.
+        parameters = max(parameters_in(folder), _parameters_meant(folder))
+        check_memory(
+            f"The model {name_or_path}",
+            parameters * chosen_dtype.itemsize,
+            free_memory(chosen_device),
+            itemsize=chosen_dtype.itemsize,
+        )
         with no_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen_dtype)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            # Where nothing is said, `transformers` asks at a terminal whether to run their code.
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=chosen_dtype, trust_remote_code=False, use_safetensors=True
+            )
+    except CorllError:
+        raise
+    # The files may be a stranger's, and what reads them may raise anything.
+    except Exception as error:
         raise ModelNotFoundError(
             f"The model in {folder} cannot be loaded as a causal language model: {error}"
         ) from error
     model.to(chosen_device).eval().requires_grad_(False)
     return LoadedModel(str(name_or_path), folder, model, tokenizer)
+
+
+def _parameters_meant(folder: Path) -> int:
+    """Count the weights of the model that a configuration describes, without making them."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Path:
@@ -238,9 +257,6 @@ def _locate_named(model: CatalogModel) -> Path:
     if isinstance(model.source, Hub):
         return fetch_from_hub(model.source.repository)
     if (file := file_here(model)) is not None:
-        check_memory(
-            f"{model.name}, to be converted once,", to_convert(model.shape), available_bytes()
-        )
         return _converted(file, folder)
     get_it = f"Get it by: corll models fetch {model.name} ({model.size_bytes / 1e9:.2g} GB)"
     if model.name != EMBEDDED_MODEL:
@@ -266,6 +282,8 @@ def _converted(gguf: Path, folder: Path) -> Path:
     if has_weights(folder):
         return folder
     try:
+        needed = bytes_to_convert(read_header(gguf).parameters)
+        check_memory(f"{gguf.name}, to be converted once,", needed, available_bytes())
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             written = Path(scratch) / folder.name
@@ -280,7 +298,10 @@ def _converted(gguf: Path, folder: Path) -> Path:
             f"{gguf.name} could not be converted into {folder}: {error}. "
             "Make room there, or choose another folder by CORLL_CACHE."
         ) from error
-    except (ValueError, KeyError, IndexError, RuntimeError, struct.error) as error:
+    except DeviceMemoryError:
+        raise
+    # The file may be a stranger's, and what reads it may raise anything.
+    except Exception as error:
         raise ModelNotFoundError(
             f"{gguf.name} could not be converted: it is damaged, or of an architecture that is "
             f"not supported ({error})."
@@ -293,8 +314,10 @@ def _write_dequantized(gguf: Path, folder: Path) -> None:
 
     source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
     with no_progress_bars():
-        dequantized = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(**source)
+        dequantized = AutoModelForCausalLM.from_pretrained(
+            **source, dtype=torch.float32, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(**source, trust_remote_code=False)
     # A de-quantised model refuses to be saved as long as its config says how it was quantised.
     config = dequantized.config
     if hasattr(config, "quantization_config"):
@@ -332,5 +355,11 @@ def _checked_folder(path: Path) -> Path:
         )
         raise ModelNotFoundError(f"The folder {path} holds no model (no config.json).{hint}")
     if not has_weights(path):
+        pickled = next(path.glob("pytorch_model*.bin"), None)
+        if pickled is not None:
+            raise ModelNotFoundError(
+                f"The folder {path} holds weights as pickles ({pickled.name}), which can run code "
+                "and are not read; save the model as safetensors, or get it so."
+            )
         raise ModelNotFoundError(f"The folder {path} holds no weights ({WEIGHTS}).")
     return path

@@ -103,7 +103,7 @@ class TokenCodec:
         if self.chat:
             self.template.check(kwargs or {})
         self._refuse_control_tokens("\n".join(texts_in([*messages, kwargs])), "prompt")
-        return self.template.render(messages, kwargs) if self.chat else str(content)
+        return self.template.render_whole(messages, kwargs) if self.chat else str(content)
 
     def settled(self, prompt: Prompt, kwargs: Mapping[str, Any] | None = None) -> Prompt:
         """Return a prompt that is rendered as now wherever it is read again.
@@ -133,15 +133,8 @@ class TokenCodec:
         if is_plain and ids[: len(self._beginning)] != self._beginning:
             ids = (*self._beginning, *ids)
         if self.context_length is not None and len(ids) >= self.context_length:
-            raise PromptTooLongError(
-                f"The prompt has {len(ids)} tokens; the model's context holds "
-                f"{self.context_length}, with the response. Shorten the prompt."
-            )
-        if limit is not None and len(ids) > limit:
-            raise PromptTooLongError(
-                f"The prompt has {len(ids)} tokens, over max_prompt_length={limit}. "
-                "Shorten the prompt or raise the limit."
-            )
+            raise self._too_long(len(ids))
+        self._check_length(len(ids), limit)
         return ids
 
     def behind(self, prompt: Prompt, memory: Sequence[Exchange]) -> Prompt:
@@ -217,9 +210,33 @@ class TokenCodec:
         longest = max(map(len, prompts), default=0)
         if self.context_length is not None and longest + max_new_tokens > self.context_length:
             raise PromptTooLongError(
-                f"A prompt of {longest} tokens and a response of {max_new_tokens} do not fit into "
-                f"the model's context of {self.context_length}. Shorten either."
+                f"The prompt is too long: with its {longest} tokens and {max_new_tokens} of the "
+                f"response it does not fit. This model's maximum context length is "
+                f"{self.context_length} tokens. Shorten either."
             )
+
+    def check_ids(self, prompt_ids: Sequence[int], *, limit: int | None = None) -> None:
+        """Check that ids can be a prompt. *Raises*: InputError, PromptTooLongError."""
+        unknown = [one for one in prompt_ids if not 0 <= one < len(self.tokenizer)]
+        if unknown or not prompt_ids:
+            there = f"no token of this model ({unknown[0]})" if unknown else "nothing"
+            raise InputError(f"The prompt holds {there}; its ids go to {len(self.tokenizer) - 1}.")
+        self._check_length(len(prompt_ids), limit)
+        if self.context_length is not None and len(prompt_ids) > self.context_length:
+            raise self._too_long(len(prompt_ids))
+
+    def _check_length(self, length: int, limit: int | None) -> None:
+        if limit is not None and length > limit:
+            raise PromptTooLongError(
+                f"The prompt is too long: it has {length} tokens, over max_prompt_length={limit}. "
+                "Shorten it or raise the limit."
+            )
+
+    def _too_long(self, length: int) -> PromptTooLongError:
+        return PromptTooLongError(
+            f"The prompt is too long: it has {length} tokens, and this model's maximum context "
+            f"length is {self.context_length} tokens, with the response. Shorten it."
+        )
 
     def check_fits(self, prompt_ids: Sequence[int], response_ids: Sequence[int]) -> None:
         """Check that a response can be scored after its prompt. *Raises*: InputError."""
@@ -362,7 +379,7 @@ def _check_messages(messages: Sequence[Any]) -> None:
         if not isinstance(message["content"], str):
             raise InputError("The content of a message must be text.")
         check_characters(message["content"], "prompt")
-    if not messages[-1]["content"].strip():
+    if not messages[-1]["content"].strip() and messages[-1]["role"] != "tool":
         raise InputError("The prompt is empty; write what is to be answered.")
 
 

@@ -8,6 +8,7 @@ the parameters of one copy at a time are put: so both run through the very same 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from torch import nn
 from corll.config import LoraConfig
 from corll.errors import AdapterError, ConfigError
 from corll.model import file_names
-from corll.model.adapters import POLICY, check_base, write_base
+from corll.model.adapter_files import check_base, write_base
+from corll.model.adapters import POLICY
 from corll.model.loading import LoadedModel, load_model, no_progress_bars
 from corll.model.turns import Turns
 
@@ -144,6 +146,15 @@ class WholeCopies(Turns):
         for slot in self._slots:
             slot.module._parameters[slot.key] = parameters[slot.name]
         self._active = copy
+
+    def mixes(self, copy: str | None) -> bool:
+        """Return False: a pass runs with the weights of one copy."""
+        return False
+
+    def check_loaded(self, copies: Collection[str | None]) -> None:
+        """Check that copies are still there. *Raises*: AdapterError."""
+        for copy in copies:
+            self._weights(copy)
 
     def lora(self, copy: str) -> LoraConfig:
         """Return the shape of an adapter on no layers, since there is none."""

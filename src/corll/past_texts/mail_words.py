@@ -1,55 +1,39 @@
-"""The sender's own words in a mail: its text without quotes and signature.
+"""The sender's own words in a mail: its text without quotes, signatures and footers.
 
-Quotes are lines with ">", blockquotes of HTML, the line that announces them ("On Monday, Anna
-wrote:"), and all that stands under "-----Original Message-----" or a repeated header, as Outlook
-writes them. A signature begins at a line "-- ".
+Quotes are lines with ">", the line that announces them ("On Monday, Anna wrote:"), what stands
+without marks under such a line, and all that stands under "-----Original Message-----" or a
+repeated header, as Outlook writes them. A signature begins at a line "-- ".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from email.message import Message
-from itertools import dropwhile, takewhile
 
-from corll.past_texts.mail_html import text_of_html
-
-_QUOTE = re.compile(r"^\s{0,3}> ?")
-_ORIGINAL = re.compile(
-    r"^\s*[-_]{3,}.*\b(?:original\w*|origine|ursprüngliche|oorspronkelijk|forwarded|"
-    r"weitergeleitete|transféré|reenviado|inoltrato)\b.*[-_]{3,}\s*$",
-    re.IGNORECASE,
+from corll.past_texts.mail_marks import (
+    QUOTE,
+    announcement_above,
+    announcement_at,
+    footer_length,
+    header_length,
+    is_of_device,
+    is_rule,
+    names_original,
 )
-_RULE = re.compile(r"^\s*_{10,}\s*$")
-# A line of a header that was copied into the text, in any language: "Von: …", "À : …".
-_HEADER_LINE = re.compile(r"^\s*\*?[^\W\d_][\w -]{0,20}\s?:\*?\s+\S")
-_SENDER_LINE = re.compile(r"^\s*\*?(?:From|Von|De|Da|Van|Från|Fra|Od|От)\s?:\*?\s+\S")
-_ANNOUNCES = re.compile(
-    r"\b(?:wrote|writes|schrieb|a écrit|escribió|ha scritto|schreef|skrev|escreveu|napisał\w*)\b"
-    r"|@|\d{1,2}[:.h]\d\d"
-)
-_BEGINS = re.compile(r"^\s*(?:\d|(?:On|Am|Le|El|Il|Op|Den|Em|Dnia|W dniu)\b)")
-_LINES_OF_ANNOUNCEMENT = 3
 
-
-def body_of(message: Message) -> str:
-    """Return the text of a mail, with its quotes: its plain parts, or its HTML without tags."""
-    parts = list(_text_parts(message))
-    plain = [_plain_text(part) for part in parts if part.get_content_type() == "text/plain"]
-    texts = plain or [text_of_html(_decoded(part)) for part in parts]
-    joined = "\n\n".join(text.strip("\n") for text in texts if text.strip())
-    # A database cannot keep a text with NUL.
-    return joined.replace("\x00", "")
+_SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
+_SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
+_ARMOURED = re.compile(r"-----(BEGIN|END) PGP [A-Z ,/0-9]{1,60}-----")
 
 
 def own_words(body: str) -> str:
-    """Return the text without quotes, their announcements, and the signature."""
+    """Return the text without quotes and their announcements, signatures, footers and armour."""
     kept: list[str] = []
     in_quote = False
-    for line in _before_copied_header(body.split("\n")):
+    for line in _before_copy(_without_armour(body.split("\n"))):
         if _ends_text(line):
             break
-        quoted = _QUOTE.match(line) is not None
+        quoted = QUOTE.match(line) is not None
         if quoted and not in_quote:
             _drop_announcement(kept)
             # A paragraph ends where a quote stood.
@@ -57,88 +41,84 @@ def own_words(body: str) -> str:
         if not quoted:
             kept.append(line.rstrip())
         in_quote = quoted
+    _drop_footers(kept)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
 
 
 def quoted_words(body: str) -> str:
     """Return what the mail quotes, in the words of whom it answers, without quotes of quotes."""
     lines = body.split("\n")
-    quoted = [_QUOTE.sub("", line, count=1) for line in lines if _QUOTE.match(line)]
+    quoted = [QUOTE.sub("", line, count=1) for line in lines if QUOTE.match(line)]
     if not quoted:
-        copied = lines[len(_before_copied_header(lines)) :]
-        above = dropwhile(lambda line: not line.strip() or _is_rule(line), copied)
-        quoted = list(dropwhile(_HEADER_LINE.match, above))
-    return own_words("\n".join(quoted))
+        quoted = lines[len(_before_copy(lines)) :]
+    return own_words("\n".join(_without_heading(quoted)))
 
 
-def _text_parts(message: Message) -> Iterator[Message]:
-    """Yield the parts that hold text of the mail itself, not of what is attached to it."""
-    if message.get_content_disposition() == "attachment":
-        return
-    if message.get_content_maintype() == "multipart":
-        payload = message.get_payload()
-        for part in payload if isinstance(payload, list) else []:
-            if isinstance(part, Message):
-                yield from _text_parts(part)
-    elif message.get_content_type() in ("text/plain", "text/html"):
-        yield message
-
-
-def _decoded(part: Message) -> str:
-    """Decode the text of a part; where its charset is wrong or unknown, by the likeliest one."""
-    content = part.get_payload(decode=True)
-    if not isinstance(content, bytes):
-        return ""
-    for charset in (part.get_content_charset() or "utf-8", "utf-8"):
-        try:
-            return _unix(content.decode(charset))
-        except (LookupError, ValueError):
-            continue
-    return _unix(content.decode("cp1252", errors="replace"))
-
-
-def _plain_text(part: Message) -> str:
-    text = _decoded(part)
-    if str(part.get_param("format", "")).lower() != "flowed":
-        return text
-    return _unflowed(text, str(part.get_param("delsp", "")).lower() == "yes")
-
-
-def _unflowed(text: str, delete_space: bool) -> str:
-    """Join the lines that a mail program broke. *Source*: RFC 3676."""
-    lines: list[str] = []
-    open_depth: int | None = None
-    for raw in text.split("\n"):
-        depth = len(raw) - len(raw.lstrip(">"))
-        words = raw[depth:].removeprefix(" ")
-        if open_depth == depth and words != "-- ":
-            lines[-1] += words
+def _without_heading(lines: list[str]) -> list[str]:
+    """Return a quote without what a program put above the mail: rules, who wrote it, its header."""
+    start = 0
+    while start < len(lines):
+        rest = lines[start : start + 10]
+        if not rest[0].strip() or is_rule(rest[0]):
+            start += 1
+        elif length := announcement_at(rest, 0) or header_length(rest, sender_first=False):
+            start += length
         else:
-            lines.append(f"{'>' * depth} {words}" if depth else words)
-        flows = words.endswith(" ") and words != "-- "
-        if flows and delete_space:
-            lines[-1] = lines[-1][:-1]
-        open_depth = depth if flows else None
-    return "\n".join(lines)
+            break
+    return lines[start:]
 
 
-def _before_copied_header(lines: list[str]) -> list[str]:
-    """Return the lines before the mail that is copied under this one, as Outlook does."""
+def _before_copy(lines: list[str]) -> list[str]:
+    """Return the lines before the mail that is copied under this one without marks."""
     for index, line in enumerate(lines):
-        if _ORIGINAL.match(line):
-            return lines[:index]
-        if _SENDER_LINE.match(line):
-            head = takewhile(_HEADER_LINE.match, lines[index : index + 8])
-            if len(list(head)) >= 3:
-                before = lines[:index]
-                while before and (not before[-1].strip() or _RULE.match(before[-1])):
-                    before.pop()
-                return before
+        if (
+            names_original(line)
+            or header_length(lines[index : index + 10], sender_first=True)
+            or _announces_unmarked(lines, index)
+        ):
+            before = lines[:index]
+            while before and (not before[-1].strip() or is_rule(before[-1])):
+                before.pop()
+            return before
     return lines
 
 
-def _is_rule(line: str) -> bool:
-    return bool(_ORIGINAL.match(line) or _RULE.match(line))
+def _announces_unmarked(lines: list[str], index: int) -> bool:
+    """Return whether a quote without marks is announced; one with marks is told by these."""
+    length = announcement_at(lines, index)
+    if not length:
+        return False
+    below = range(index + length, len(lines))
+    following = next((lines[place] for place in below if lines[place].strip()), "")
+    return QUOTE.match(following) is None
+
+
+def _without_armour(lines: list[str]) -> list[str]:
+    """Return the lines without what PGP puts around a signed text, and without its other blocks.
+
+    *Source*: RFC 9580, sections 6 and 7.
+    """
+    return list(_unarmoured(lines)) if any("-----BEGIN PGP" in line for line in lines) else lines
+
+
+def _unarmoured(lines: list[str]) -> Iterator[str]:
+    state = "outside"
+    for line in lines:
+        mark = line.strip()
+        if mark == _SIGNED:
+            state = "head"
+        elif state == "head":
+            state = "text" if not mark else state
+        elif mark == _SIGNATURE or (state == "outside" and _begins_block(mark)):
+            state = "block"
+        elif state == "block":
+            state = "outside" if mark.startswith("-----END PGP") else state
+        else:
+            yield line.removeprefix("- ") if state == "text" else line
+
+
+def _begins_block(mark: str) -> bool:
+    return mark.startswith("-----BEGIN") and _ARMOURED.fullmatch(mark) is not None
 
 
 def _ends_text(line: str) -> bool:
@@ -148,20 +128,22 @@ def _ends_text(line: str) -> bool:
 
 def _drop_announcement(lines: list[str]) -> None:
     """Take "On Monday, Anna wrote:" off the end, even where it is broken into lines."""
+    _drop_blank(lines)
+    if length := announcement_above(lines):
+        del lines[-length:]
+
+
+def _drop_footers(lines: list[str]) -> None:
+    """Take what programs write under a mail off the end: a list's footer, and a phone's line."""
+    _drop_blank(lines)
+    if length := footer_length(lines):
+        del lines[-length:]
+        _drop_blank(lines)
+    while lines and is_of_device(lines[-1]):
+        lines.pop()
+        _drop_blank(lines)
+
+
+def _drop_blank(lines: list[str]) -> None:
     while lines and not lines[-1].strip():
         lines.pop()
-    if not lines or not lines[-1].endswith((":", "：")):
-        return
-    paragraph = list(takewhile(str.strip, reversed(lines)))[:_LINES_OF_ANNOUNCEMENT]
-    lengths = [
-        count
-        for count in range(1, len(paragraph) + 1)
-        if _ANNOUNCES.search(" ".join(reversed(paragraph[:count])))
-    ]
-    if lengths:
-        whole = (count for count in lengths if _BEGINS.match(paragraph[count - 1]))
-        del lines[-next(whole, lengths[0]) :]
-
-
-def _unix(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")

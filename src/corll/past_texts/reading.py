@@ -10,8 +10,9 @@ Other fields and columns mean nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from corll.errors import InputError
 from corll.files.formats import Record, prompt_of, read_records
@@ -44,9 +45,10 @@ def read_past_texts(path: str | Path, *, me: Sequence[str] = ()) -> list[PastTex
     text; RecordError for a bad line.
     """
     path = Path(path)
-    if path.name.endswith((".jsonl", ".jsonl.gz")):
+    name = path.name.lower()
+    if name.endswith((".jsonl", ".jsonl.gz")):
         texts = [_from_record(record) for record in read_records(path)]
-    elif path.suffix == ".csv":
+    elif name.endswith(".csv"):
         texts = [_from_record(record) for record in read_table(path, _NEEDED, _OPTIONAL)]
     elif is_mbox(path):
         texts = [PastText(reply.answers, reply.text) for reply in read_replies(path, me=me)]
@@ -61,9 +63,22 @@ def read_past_texts(path: str | Path, *, me: Sequence[str] = ()) -> list[PastTex
 
 
 def _from_record(record: Record) -> PastText:
+    # A database keeps no NUL.
+    record = replace(record, fields=_without_nul(record.fields))
     sent = record.text("sent")
     if not sent.strip():
         record.fail("sent", "is empty, and would teach the model to say nothing")
     # Null stands for "not there"; an empty text is a draft that said nothing.
     optional = {name: record.text_if_any(name) for name in _OPTIONAL}
     return PastText(prompt_of(record, "prompt"), sent, **optional)
+
+
+def _without_nul(value: Any) -> Any:
+    """Return what a line holds with no NUL in any of its texts."""
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _without_nul(item) for name, item in value.items()}
+    return value

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -74,6 +74,24 @@ class ScoredEdit:
         return cls(**{**fields, "arms": arms})
 
 
+class Sides(NamedTuple):
+    """The log-probabilities of what was sent, and of it beside its draft, under one policy.
+
+    *Shapes*: `tokens` T. *Units*: nats; `ratio` is log π(sent)/π(draft).
+    """
+
+    tokens: Tensor
+    ratio: float
+
+
+def base_sides(base: Policy, *, prompt: Prompt, draft: Sample, sent: Sample) -> Sides:
+    """Return the sides of an edit under the base, for whoever scores it more than once.
+
+    *Raises*: InputError where the weights give no finite numbers.
+    """
+    return _sides(base, base.codec.encode_prompt(prompt), sent, draft, as_base=True)
+
+
 def score_edit(
     base: Policy,
     learned: Mapping[str, Policy],
@@ -84,12 +102,13 @@ def score_edit(
     sent: Sample,
     memory: Sequence[Exchange],
     beta: float,
+    of_base: Sides | None = None,
 ) -> tuple[int, dict[ReplayArm, ArmScore]]:
     """Return how many tokens were inserted, and what the edit says of each arm.
 
     `learned` has the policies by the names of `LEARNED_BY`, which share the weights of `base`.
     `sent` has the ids of `TokenCodec.encode_edit`. Of a memory the earliest exchanges are left out
-    where the context has no room.
+    where the context has no room. `of_base` is what `base_sides` gave for this edit, if known.
     *Raises*: InputError where prompt and texts do not fit, or weights give no finite numbers.
     """
     codec = base.codec
@@ -99,10 +118,9 @@ def score_edit(
     for ids in (sent.token_ids, draft.token_ids):
         codec.check_fits(alone, ids)
     inserted = origins(draft.token_ids, sent.token_ids, codec.end_ids).inserted
-    found: dict[tuple[str, bool], tuple[Tensor, float]] = {}
+    found: dict[tuple[str, bool], Sides] = {} if of_base is None else {("", False): of_base}
 
-    def sides(arm: ReplayArm) -> tuple[Tensor, float]:
-        """Return log π of the sent tokens, and log π(sent)/π(draft)."""
+    def sides(arm: ReplayArm) -> Sides:
         name, remembers = LEARNED_BY.get(arm, ""), arm in WITH_MEMORY and bool(memory)
         key = name, remembers
         if key not in found:
@@ -110,19 +128,18 @@ def score_edit(
             found[key] = _sides(policy, ids, sent, draft, as_base=not name)
         return found[key]
 
-    of_base = sides("base")[1]
+    base_ratio = sides("base").ratio
     scores: dict[ReplayArm, ArmScore] = {}
     for arm in arms:
         tokens, ratio = sides(arm)
         surprisal = inserted_surprisal(tokens.clamp(max=0.0).tolist(), inserted)
-        scores[arm] = ArmScore(surprisal, None if arm == "base" else beta * (ratio - of_base))
+        scores[arm] = ArmScore(surprisal, None if arm == "base" else beta * (ratio - base_ratio))
     return sum(inserted), scores
 
 
 def _sides(
     policy: Policy, prompt_ids: tuple[int, ...], sent: Sample, draft: Sample, *, as_base: bool
-) -> tuple[Tensor, float]:
-    """Return log π of the tokens of what was sent, and the log-ratio of the two sides."""
+) -> Sides:
     items = [policy.pack(prompt_ids, [sent.token_ids, draft.token_ids])]
 
     def forward(max_tokens: int) -> list[Tensor]:
@@ -137,4 +154,4 @@ def _sides(
     ratio = float(tokens.double().sum() - others.double().sum())
     if not isfinite(ratio):
         raise InputError("The weights give no finite log-probabilities of this edit.")
-    return tokens.cpu(), ratio
+    return Sides(tokens.cpu(), ratio)

@@ -102,7 +102,7 @@ class Key(Answer):
     label: str = Field(description="What it is for.")
     rate_per_minute: int | None = Field(description="Requests a minute; null for the server's.")
     created_at: float = Field(description="When it was made, in seconds since 1970.")
-    revoked_at: float | None = Field(description="When it was revoked, in seconds since 1970.")
+    revoked_at: float | None = Field(description="When it ended or is going to, in seconds.")
 
 
 class NewKey(Key):

@@ -19,10 +19,10 @@ from corll.schemas.states import (
     FeedbackState,
     ImportState,
     LearnerState,
+    Mask,
     MemoryMark,
     VersionState,
 )
-from corll.verdicts.anytime import Verdict
 from corll.verdicts.arms import Arm
 
 Item = TypeVar("Item", bound=Answer)
@@ -39,7 +39,7 @@ class Deleted(Answer):
     """Something that is gone from now on."""
 
     id: str = Field(description="What was deleted.")
-    object: Literal["key", "import"] = Field(description="What kind of thing it was.")
+    object: Literal["key"] = Field(description="What kind of thing it was.")
     deleted: Literal[True] = Field(description="Always true.")
 
 
@@ -73,6 +73,10 @@ class Edit(Answer):
     will_learn: bool = Field(description="Whether it will be learned from, or was.")
     reason: str | None = Field(description="Why nothing is learned from it.")
     version: LearnedVersion | None = Field(description="The version that learned from it.")
+    masked: list[str] = Field(
+        description="What is masked in it before it is learned from, in order: the learner sees a "
+        "placeholder there."
+    )
 
 
 class DraftChoice(Answer):
@@ -156,6 +160,12 @@ class Import(Answer):
     finished_at: float | None = Field(description="When it ended, in seconds since 1970.")
 
 
+class Imports(Listed[Import]):
+    """A page of imports, the newest first."""
+
+    has_more: bool = Field(description="Whether there are older ones.")
+
+
 class Consent(Answer):
     """The switches of a user."""
 
@@ -177,6 +187,10 @@ class User(Answer):
     holdback: float = Field(description="Share of drafts that the reference writes, 0 to 0.5.")
     arm: ArmChoice = Field(
         description="What drafts: `base`, `memory`, `weights`, `both`, or what a coin finds."
+    )
+    mask: Mask = Field(
+        description="What is masked of their texts before they are learned from: `numbers`, "
+        "`addresses`, `both` or `none`."
     )
     waiting: int = Field(description="Preferences that wait to be learned from.")
     serving: int | None = Field(description="The number of the version that drafts.")
@@ -206,7 +220,7 @@ class Users(Listed[User]):
 class PromptMessage(Answer):
     """A turn of a conversation."""
 
-    role: str = Field(description="Who spoke: system, user or assistant.")
+    role: str = Field(description="Who spoke: system, user, assistant or tool.")
     content: str = Field(description="What was said.")
 
 
@@ -300,89 +314,3 @@ class Memory(Listed[RememberedText]):
         description="Whether the user agreed that texts are kept and learned from, without which "
         "none stands before a request."
     )
-
-
-class AnsweredDraft(Answer):
-    """How one draft was answered."""
-
-    created_at: float = Field(description="When it was answered, in seconds since 1970.")
-    version_number: int | None = Field(description="The version that drafted.")
-    held_back: bool = Field(description="Whether the reference drafted in a version's place.")
-    blind: bool = Field(description="Whether chance decided who drafted.")
-    accepted: bool = Field(description="Whether the draft was sent as it was.")
-    edit_cost: float = Field(description="Characters changed per character sent.")
-    arm: Arm | None = Field(
-        description="Which arm drafted; null where a model was named, and for what is older."
-    )
-
-
-class CostFigure(Interval):
-    """A mean edit cost with its 95 % interval."""
-
-    count: int = Field(description="Drafts that were answered.")
-    accepted: float = Field(description="Share of them that were sent as they were.")
-
-
-class Benefit(Answer):
-    """Drafts of which chance decided, unseen, whether a version or the reference wrote them."""
-
-    learned: CostFigure = Field(description="Those of versions.")
-    held_back: CostFigure = Field(description="Those of the reference.")
-    difference: Interval = Field(description="Below 0 where learning saves edits.")
-
-
-class ArmFigure(CostFigure):
-    """What drafts of an arm cost, on which the coin decided in its present trial."""
-
-    arm: Arm = Field(description="The arm.")
-
-
-class DecidedTrial(Answer):
-    """A trial between two arms that the coin decided."""
-
-    winner: Arm = Field(description="The arm that served from then on.")
-    loser: Arm = Field(description="The other one.")
-    drafts: int = Field(description="The drafts that decided it.")
-    decided_at: float = Field(description="When that was, in seconds since 1970.")
-    upstream: str | SkipJsonSchema[None] = left_out(
-        "The model of another service that wrote these; left out where our own did."
-    )
-
-
-class Arms(Answer):
-    """Which arm drafts for a user, and what is known of it from drafts that a coin decided on.
-
-    An arm is `base`, `memory` (behind past letters), `weights` (what was learned) or `both`. Where
-    an upstream drafts, `base` is the bare upstream and `weights` its candidates, reranked.
-    """
-
-    choice: ArmChoice = Field(description="What was chosen; `auto` leaves it to the coin.")
-    serving: Arm = Field(description="The arm that drafts, where there is what it needs.")
-    challenger: Arm | None = Field(description="The arm that is tried beside it; null for none.")
-    share: float = Field(description="The challenger's share of drafts, 0 to 1.")
-    verdict: Verdict = Field(
-        description="Whether the challenger is better, by the coin's drafts alone."
-    )
-    costs: list[ArmFigure] = Field(description="Of the present trial, by arm.")
-    difference: Interval | None = Field(
-        description="Edit cost of the challenger less that of the arm that serves, below 0 where "
-        "the challenger saves edits; null while either has none."
-    )
-    decided: list[DecidedTrial] = Field(description="Earlier trials in order.")
-    learned: Verdict = Field(
-        description="Whether the latest edits would have been easier with what was learned, by "
-        "free evidence, which decides on no arm."
-    )
-    letters: Verdict = Field(description="The same of past letters before the request.")
-
-
-class LearningReport(Answer):
-    """What learning brought a user. Figures are null while there is nothing to average."""
-
-    object: Literal["learning"] = Field(description="What this is.")
-    answers: list[AnsweredDraft] = Field(description="Every answered draft, in order.")
-    edit_cost: CostFigure | None = Field(description="Of all of them.")
-    edit_cost_learned: CostFigure | None = Field(description="Of those that versions wrote.")
-    edit_cost_held_back: CostFigure | None = Field(description="Of those that were held back.")
-    benefit: Benefit | None = Field(description="The two sides of the blind measurement.")
-    arms: Arms = Field(description="Which arm drafts, and how it compares with another.")

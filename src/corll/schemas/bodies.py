@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from corll.text import half_character
 
 
 class RequestBody(BaseModel):
-    """A request's body. An unknown field is an error."""
+    """A request's body. An unknown field is an error; one that is null is as if left out.
+
+    Typed clients and proxies send along as null what they leave out.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict) or all(it is not None for it in fields.values()):
+            return fields
+        needed = {name for name, field in cls.model_fields.items() if field.is_required()}
+        return {name: it for name, it in fields.items() if it is not None or name in needed}
 
 
 class Answer(BaseModel):
@@ -21,9 +33,15 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def example(**fields: Any) -> ConfigDict:
-    """Return the settings of a request's body that show an example in the API's description."""
-    return ConfigDict(extra="forbid", json_schema_extra={"examples": [fields]})
+def example(one_of: Sequence[str] = (), /, **fields: Any) -> ConfigDict:
+    """Return the settings of a request's body that show an example in the API's description.
+
+    With `one_of` it says, too, that exactly one of these fields is there.
+    """
+    extra: dict[str, Any] = {"examples": [fields]}
+    if one_of:
+        extra["oneOf"] = [{"required": [name]} for name in one_of]
+    return ConfigDict(extra="forbid", json_schema_extra=extra)
 
 
 def left_out(description: str) -> Any:

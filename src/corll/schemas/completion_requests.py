@@ -1,7 +1,6 @@
 """Requests for drafts, which are OpenAI's.
 
-A field that is not here is refused, never ignored, unless it is null: typed clients and proxies
-send along what they leave out.
+A field that is not here is refused. What no text depends on is accepted, and the reply names it.
 """
 
 from __future__ import annotations
@@ -18,18 +17,23 @@ from corll.frames import Filled, Framing
 from corll.memory.choosing import MemoryChoice
 from corll.records import Message
 from corll.schemas.bodies import RequestBody, Text, example
+from corll.schemas.ignored_fields import Absent, IgnoredFields, IgnoredOfChats
 from corll.schemas.openai_fields import (
-    Absent,
+    REF,
     ChatMessage,
     FrameTemplate,
     FrameWanted,
     Hint,
-    Neutral,
-    NullIsLeftOut,
+    Metadata,
     SignAs,
 )
+from corll.schemas.sampling_fields import SamplingFields
 from corll.schemas.states import DraftKind
 
+_MOST_PROMPTS = 128
+_Texts = Annotated[list[Text], Field(min_length=1, max_length=_MOST_PROMPTS)]
+_Ids = Annotated[list[int], Field(min_length=1)]
+_ListsOfIds = Annotated[list[_Ids], Field(min_length=1, max_length=_MOST_PROMPTS)]
 _MOST_STOPS = 4
 _LONGEST_STOP = 200
 
@@ -38,7 +42,7 @@ class StreamOptions(RequestBody):
     """What a stream holds besides its chunks."""
 
     include_usage: bool = Field(False, description="Whether it ends with a chunk of usage.")
-    include_obfuscation: Literal[False] = Field(False, description="Not supported: false.")
+    include_obfuscation: bool = Field(False, description="Changes nothing: none is added.")
 
 
 class TextFormat(RequestBody):
@@ -47,7 +51,7 @@ class TextFormat(RequestBody):
     type: Literal["text"] = Field(description="Only text is drafted.")
 
 
-class Generation(NullIsLeftOut):
+class Generation(SamplingFields, IgnoredFields):
     """What both kinds of completion share."""
 
     model: str = Field(max_length=200, description="`corll`, `base`, or a version: NAME@7.")
@@ -57,12 +61,6 @@ class Generation(NullIsLeftOut):
     )
     max_tokens: int | None = Field(
         None, ge=1, le=1_000_000, description="The most tokens of a choice."
-    )
-    temperature: float | None = Field(
-        None, ge=0, le=2, description="Of the draw; 0 takes the likeliest token."
-    )
-    top_p: float | None = Field(
-        None, gt=0, le=1, description="Draw from the likeliest tokens that hold this probability."
     )
     stop: Text | list[Text] | None = Field(
         None, description="Sequences before which a draft ends: up to 4, of up to 200 characters."
@@ -82,11 +80,11 @@ class Generation(NullIsLeftOut):
         False,
         description="Whether the draft's R_π is wanted where nothing is ranked by it: two passes.",
     )
-    frequency_penalty: Neutral = 0.0
-    presence_penalty: Neutral = 0.0
-    logit_bias: dict[str, float] | None = Field(
-        None, max_length=0, description="Not supported: empty, null, or left out."
+    store: bool | None = Field(
+        None,
+        description="False keeps this draft nowhere; else consent says what is stored.",
     )
+    metadata: Metadata = None
 
     @field_validator("stop")
     @classmethod
@@ -113,8 +111,8 @@ class Generation(NullIsLeftOut):
 
     @property
     def declines_storing(self) -> bool:
-        """Whether this one draft is to be kept nowhere, whatever its user agreed to."""
-        return False
+        """Whether `store` is false, as in OpenAI's API: then the draft is kept nowhere."""
+        return self.store is False
 
     @property
     def template_kwargs(self) -> dict[str, Any]:
@@ -150,12 +148,23 @@ class Generation(NullIsLeftOut):
         return self.safety_identifier or self.user
 
     @property
+    def ignored(self) -> list[str]:
+        """Return the names of the fields that the request holds and that changed nothing."""
+        names = super().ignored + (["store"] if self.store else [])
+        if self.metadata and REF not in self.metadata:
+            names.append("metadata")
+        options = self.stream_options
+        if options is not None and "include_obfuscation" in options.model_fields_set:
+            names.append("stream_options.include_obfuscation")
+        return names
+
+    @property
     def wants_usage(self) -> bool:
         """Say whether the stream ends with a chunk of usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-class ChatRequest(Generation):
+class ChatRequest(Generation, IgnoredOfChats):
     """What a draft in a chat is asked for with."""
 
     model_config = example(
@@ -192,29 +201,16 @@ class ChatRequest(Generation):
         "of the server's setting: `last`, `nearest`, `similar`, `none`.",
     )
     response_format: TextFormat | None = Field(None, description="Text alone.")
-    store: Literal[False] | None = Field(
-        None, description="False keeps this draft nowhere; left out, consent says what is stored."
-    )
-    service_tier: Literal["auto", "default"] | None = Field(None, description="Changes nothing.")
-    modalities: list[Literal["text"]] | None = Field(None, description="Text alone.")
-    tools: Absent
-    functions: Absent
-    tool_choice: Literal["none", "auto"] | None = Field(
-        None, description="Changes nothing, since there are no tools."
-    )
-    parallel_tool_calls: bool | None = Field(
-        None, description="Changes nothing, since there are no tools."
-    )
 
     @model_validator(mode="after")
     def _chat_consistent(self) -> Self:
-        if self.top_logprobs is not None and not self.logprobs:
+        if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs has a meaning only with logprobs=true")
         if self.max_tokens and self.max_completion_tokens:
             raise ValueError("give max_completion_tokens or max_tokens, not both")
         self.framing.around_last(self._plain)
-        if self.goes_on and self.messages[-1].name:
-            raise ValueError("a message that is gone on with cannot have a name")
+        if self.goes_on and (self.messages[-1].name or self.messages[-1].tool_calls):
+            raise ValueError("a message that is gone on with cannot have a name or tool_calls")
         return self
 
     @property
@@ -242,11 +238,6 @@ class ChatRequest(Generation):
     def kind(self) -> DraftKind:
         """Return what a draft of this is."""
         return "chat"
-
-    @property
-    def declines_storing(self) -> bool:
-        """Whether `store` is false, as in OpenAI's API: then the draft is kept nowhere."""
-        return self.store is False
 
     @property
     def stored_prompt(self) -> list[Message]:
@@ -289,15 +280,61 @@ class TextRequest(Generation):
 
     model_config = example(model="corll", prompt="Dear customer,", max_tokens=32)
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)] = Field(
-        description="The text that is continued."
+    prompt: Text | _Texts | _Ids | _ListsOfIds = Field(
+        description="The text that is continued; several texts, or the ids of tokens, are read and "
+        "continued without becoming drafts."
+    )
+    max_tokens: int | None = Field(
+        None, ge=0, le=1_000_000, description="The most tokens of a choice; 0 draws none."
     )
     logprobs: int | None = Field(
         None, ge=0, le=20, description="How many of the likeliest tokens in place of each."
     )
-    echo: Literal[False] | None = Field(False, description="Not supported: false.")
-    best_of: int | None = Field(None, ge=1, le=1, description="Not supported: 1; see n.")
+    echo: bool | None = Field(
+        False, description="Whether the prompt stands before each choice, with its logprobs."
+    )
+    best_of: int | None = Field(
+        None,
+        ge=1,
+        le=128,
+        description="Responses drawn, of which the n are the choices that are likeliest by token.",
+    )
     suffix: Absent
+
+    @model_validator(mode="after")
+    def _text_consistent(self) -> Self:
+        if self.best_of is not None:
+            if self.best_of < (self.n or 1):
+                raise ValueError("best_of must be at least n")
+            if self.num_candidates is not None:
+                raise ValueError("give best_of or num_candidates, not both")
+            if self.stream:
+                raise ValueError("best_of has no meaning with stream=true")
+        if self.is_evaluation and self.stream:
+            raise ValueError(
+                "echo, several prompts, ids and max_tokens=0 are answered whole; leave stream out"
+            )
+        return self
+
+    @property
+    def prompts(self) -> list[str | tuple[int, ...]]:
+        """Return the prompts, each a text or ids."""
+        prompt = self.prompt
+        if isinstance(prompt, str):
+            return [prompt]
+        if isinstance(prompt[0], int):
+            return [tuple(one for one in prompt if isinstance(one, int))]
+        return [one if isinstance(one, str) else tuple(one) for one in prompt]
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether a model is looked at rather than a draft asked for: then nothing is kept.
+
+        That is with `echo`, several prompts, ids in place of a text, or nothing to be drawn.
+        """
+        prompts = self.prompts
+        one_text = len(prompts) == 1 and isinstance(prompts[0], str)
+        return bool(self.echo) or not one_text or self.max_tokens == 0
 
     @property
     def kind(self) -> DraftKind:
@@ -307,7 +344,9 @@ class TextRequest(Generation):
     @property
     def stored_prompt(self) -> str:
         """Return the prompt as a draft keeps it."""
-        return self.prompt if isinstance(self.prompt, str) else self.prompt[0]
+        (text,) = self.prompts
+        assert isinstance(text, str)
+        return text
 
     @property
     def longest(self) -> int | None:

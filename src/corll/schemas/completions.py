@@ -13,21 +13,28 @@ from corll.verdicts.arms import Arm
 FinishReason = Literal["stop", "length"]
 """`stop` at an end of the text's own or at a stop sequence, `length` at the limit."""
 
+NotStored = Literal["request", "consent", "database"]
+"""Why a draft is not kept: its request says so, its user has not agreed, the database is away."""
+
 
 class TokenLogprob(Answer):
     """A token and its log-probability. *Units*: nats."""
 
-    token: str = Field(description="The token as text.")
+    token: str = Field(
+        description=r"The token as text, or `bytes:\xe2\x82` where it is a part of a character."
+    )
     logprob: float = Field(description="Its log-probability in nats, at temperature 1.")
-    bytes: list[int] | None = Field(
-        description="Its UTF-8 bytes; null where it is a part of a character."
+    bytes: list[int] = Field(
+        description="Its UTF-8 bytes, perhaps a part of a character; those of all make up the text."
     )
 
 
 class DrawnTokenLogprob(TokenLogprob):
     """A token that was drawn, with the likeliest ones in its place."""
 
-    top_logprobs: list[TokenLogprob] = Field(description="The likeliest tokens in its place.")
+    top_logprobs: list[TokenLogprob] = Field(
+        description="The likeliest tokens in its place, and the token itself by the same number."
+    )
 
 
 class ChatLogprobs(Answer):
@@ -41,9 +48,12 @@ class TextLogprobs(Answer):
     """The log-probabilities of a text's choice, as four lists of the same length."""
 
     tokens: list[str] = Field(description="The tokens as text.")
-    token_logprobs: list[float] = Field(description="Their log-probabilities in nats.")
-    top_logprobs: list[dict[str, float]] = Field(
-        description="The likeliest tokens in place of each, by their log-probabilities."
+    token_logprobs: list[float | None] = Field(
+        description="Their log-probabilities in nats; null for what nothing precedes."
+    )
+    top_logprobs: list[dict[str, float] | None] = Field(
+        description="The likeliest tokens in place of each, and the token itself by the same "
+        "number, by their log-probabilities."
     )
     text_offset: list[int] = Field(description="Where each token begins, in characters.")
 
@@ -78,7 +88,14 @@ class DraftFacts(Answer):
         description="R_π of the first choice in nats; null where nothing was ranked by it."
     )
     user: str = Field(description="The id of the user whom the draft is for.")
-    stored: bool = Field(description="Whether the draft is kept; only then it can teach.")
+    stored: bool = Field(
+        description="Whether the draft is kept; only then it can teach. False too while the "
+        "database is away; an edit that comes within a day has it kept."
+    )
+    not_stored_because: NotStored | SkipJsonSchema[None] = left_out(
+        "`request` (store: false, or what is no draft), `consent` (its user has not agreed) or "
+        "`database` (which is away); left out where the draft is kept."
+    )
     version: int | None = left_out(
         "The number of the version that drafted, or chose among an upstream's drafts; null for the "
         "reference, and the bare upstream; left out while blind."
@@ -111,6 +128,9 @@ class DraftFacts(Answer):
     )
     upstream_model: str | SkipJsonSchema[None] = left_out(
         "That model, by the upstream's name for it; left out where our own drafted."
+    )
+    ignored: list[str] | SkipJsonSchema[None] = left_out(
+        "Fields of the request that changed nothing; left out where there was none."
     )
     blind: bool | SkipJsonSchema[None] = left_out(
         "True where chance decided who drafts; left out otherwise."

@@ -27,5 +27,6 @@ class ExportLine(Answer):
         "start",
         "lineage",
         "version",
+        "deletion",
         "audit",
     ] = Field(description="What kind of record it is.")

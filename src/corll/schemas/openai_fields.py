@@ -1,32 +1,47 @@
-"""Fields of OpenAI's requests: what is understood of a message, and what only where it is empty."""
+"""Fields of OpenAI's requests: what is understood of a message."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import json
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from corll.frames import LONGEST_HINT, LONGEST_NAME, LONGEST_TEMPLATE, FrameName
 from corll.schemas.bodies import RequestBody, Text
+from corll.schemas.ignored_fields import Absent
 
-Neutral = Annotated[
-    float | None, Field(default=0.0, ge=0, le=0, description="Not supported: 0, null, or left out.")
+_LONGEST_REF = 200
+
+
+def _with_a_ref_that_can_be_one(metadata: dict[str, str] | None) -> dict[str, str] | None:
+    ref = (metadata or {}).get(REF)
+    if ref is not None and not is_ref(ref):
+        raise ValueError(f"{REF} has 1 to {_LONGEST_REF} printable characters")
+    return metadata
+
+
+REF = "corll_ref"
+"""Under which name metadata hold the client's own reference of a draft."""
+
+
+def is_ref(text: str) -> bool:
+    """Say whether a text can be a client's reference of a draft."""
+    return 0 < len(text) <= _LONGEST_REF and text.isprintable()
+
+
+_Pairs = Annotated[
+    dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]],
+    Field(max_length=16),
 ]
-"""A field of OpenAI's that is understood only where it changes nothing."""
-
-
-def _nothing(value: Any) -> None:
-    if value not in (None, []):
-        raise ValueError("is not supported here")
-
-
-Absent = Annotated[
-    Any,
-    AfterValidator(_nothing),
-    WithJsonSchema({"anyOf": [{"type": "null"}, {"type": "array", "items": {}, "maxItems": 0}]}),
-    Field(None, description="Not supported: null, empty, or left out."),
+Metadata = Annotated[
+    _Pairs | None,
+    AfterValidator(_with_a_ref_that_can_be_one),
+    Field(
+        description=f"Pairs of the client's own. `{REF}` is a reference that it chooses for this "
+        "draft, by which `POST /v1/edits` finds it.",
+    ),
 ]
-"""A field of OpenAI's that clients send along empty."""
 
 FrameWanted = Annotated[
     FrameName | None,
@@ -58,16 +73,9 @@ FrameTemplate = Annotated[
 ]
 
 
-class NullIsLeftOut(RequestBody):
-    """A shape of OpenAI's, of whose many optional fields some are not here."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_unknown_nulls(cls, fields: Any) -> Any:
-        if not isinstance(fields, dict):
-            return fields
-        known = cls.model_fields
-        return {name: it for name, it in fields.items() if it is not None or name in known}
+def plain_role(role: str) -> str:
+    """Return a speaker's role as chat templates know it."""
+    return "system" if role == "developer" else role
 
 
 class TextPart(RequestBody):
@@ -77,28 +85,83 @@ class TextPart(RequestBody):
     text: Text = Field(description="The text.")
 
 
-class ChatMessage(NullIsLeftOut):
+class CalledFunction(RequestBody):
+    """What an assistant called: a name, and what it was given."""
+
+    name: Text = Field(max_length=200, description="The function's name.")
+    arguments: Text = Field("", max_length=100_000, description="What it was given, as JSON.")
+
+
+class ToolCall(RequestBody):
+    """A tool that an assistant called earlier in a conversation."""
+
+    id: Text = Field("", max_length=200, description="What its answer refers to.")
+    type: Literal["function"] = Field("function", description="Only functions are understood.")
+    function: CalledFunction = Field(description="What was called.")
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the call as chat templates read it, which write the arguments themselves."""
+        given: Any = self.function.arguments
+        try:
+            parsed = json.loads(given)
+        except ValueError:
+            parsed = None
+        function = {
+            "name": self.function.name,
+            "arguments": parsed if parsed is not None else given,
+        }
+        return {"id": self.id, "type": "function", "function": function}
+
+
+class ChatMessage(RequestBody):
     """A turn of a conversation. A reply's message can be sent back as the client holds it."""
 
-    role: Literal["system", "developer", "user", "assistant"] = Field(
-        description="Who speaks; developer is read as system."
+    role: Literal["system", "developer", "user", "assistant", "tool"] = Field(
+        description="Who speaks; developer is read as system, and tool is what a tool answered."
     )
-    content: Text | list[TextPart] = Field(description="What is said, whole or in parts.")
+    content: Text | list[TextPart] | None = Field(
+        None,
+        description="What is said, whole or in parts. Only a turn that called tools may have none.",
+    )
     name: Text | None = Field(
         None,
         max_length=64,
         description="Who speaks, of several with one role: handed to the chat template, and kept "
         "with the draft. Most templates do not write it.",
     )
+    tool_calls: list[ToolCall] | None = Field(
+        None,
+        max_length=128,
+        description="Tools that the assistant called: handed to the chat template. Where that "
+        "writes none, they are refused.",
+    )
+    tool_call_id: Text | None = Field(
+        None, max_length=200, description="Which call a tool answers: handed to the chat template."
+    )
     refusal: Absent
     audio: Absent
     function_call: Absent
-    tool_calls: Absent
     annotations: Absent
 
-    def as_plain(self) -> dict[str, str]:
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("tool_calls are an assistant's alone")
+        if self.tool_call_id and self.role != "tool":
+            raise ValueError("tool_call_id is a tool's alone")
+        if self.content is None and not self.tool_calls:
+            raise ValueError("content is missing: give the message's text")
+        return self
+
+    def as_plain(self) -> dict[str, Any]:
         """Return the message as chat templates read it."""
-        content = self.content
+        content = self.content or ""
         text = content if isinstance(content, str) else "".join(part.text for part in content)
-        role = "system" if self.role == "developer" else self.role
-        return {"role": role, "content": text} | ({"name": self.name} if self.name else {})
+        more = {
+            "name": self.name,
+            "tool_calls": [call.as_plain() for call in self.tool_calls or ()],
+            "tool_call_id": self.tool_call_id,
+        }
+        return {"role": plain_role(self.role), "content": text} | {
+            n: it for n, it in more.items() if it
+        }

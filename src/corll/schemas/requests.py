@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from corll.frames import Framing
 from corll.records import Message
@@ -16,9 +17,10 @@ from corll.schemas.openai_fields import (
     Hint,
     SignAs,
 )
-from corll.schemas.states import ArmChoice, KeyScope, MemoryMark
+from corll.schemas.states import ArmChoice, KeyScope, Mask, MemoryMark
 
 _MOST_ITEMS = 10_000
+_NAMES_OF_DRAFTS = ("draft_id", "ref", "draft_text", "messages")
 
 Choice = Annotated[int, Field(ge=0, le=127, description="Which of the draft's choices.")]
 DraftId = Annotated[str, Field(max_length=64, description="`id` of the draft's reply.")]
@@ -41,12 +43,55 @@ UserName = Annotated[
 class EditRequest(RequestBody):
     """What the user sent in place of a draft."""
 
-    model_config = example(draft_id="chatcmpl-…", text="Hello, it comes on Friday. Anna")
+    model_config = example(
+        _NAMES_OF_DRAFTS, draft_id="chatcmpl-…", text="Hello, it comes on Friday. Anna"
+    )
 
-    draft_id: DraftId
+    draft_id: str | SkipJsonSchema[None] = Field(
+        None, max_length=64, description="`id` of the draft's reply."
+    )
+    ref: str | SkipJsonSchema[None] = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="In place of draft_id: the client's own reference of the draft, which it gave "
+        "as metadata.corll_ref or in the header x-client-request-id.",
+    )
+    draft_text: str | SkipJsonSchema[None] = Field(
+        None,
+        max_length=1_000_000,
+        description="In place of draft_id: the draft's text as the client has it. It is looked for "
+        "among the user's latest 200 drafts; white space makes no difference.",
+    )
+    messages: list[ChatMessage] | SkipJsonSchema[None] = Field(
+        None,
+        min_length=2,
+        max_length=1000,
+        description="In place of draft_id: the conversation as the client has it, the draft last. "
+        "It tells drafts of one text apart.",
+    )
     text: str = Field(max_length=1_000_000, description="The text that was sent in the end.")
     choice: Choice = 0
+    user: UserName = None
     idempotency_key: IdempotencyKey = None
+
+    @model_validator(mode="after")
+    def _names_one_draft(self) -> Self:
+        ways = {name: getattr(self, name) for name in _NAMES_OF_DRAFTS}
+        given = [name for name, value in ways.items() if value is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"name the draft in one way, by one of {', '.join(ways)}; "
+                f"{' and '.join(given) or 'none'} came"
+            )
+        if self.messages is not None and self.messages[-1].role != "assistant":
+            raise ValueError("the last of messages is the draft: a message of the assistant's")
+        return self
+
+    @property
+    def conversation(self) -> list[Message] | None:
+        """Return the conversation as the client has it; None where it named the draft otherwise."""
+        return None if self.messages is None else [one.as_plain() for one in self.messages]
 
 
 class ComparisonSide(RequestBody):
@@ -152,8 +197,26 @@ class ConsentRequest(RequestBody):
         description="What drafts: the `base` alone, behind past letters (`memory`), what was "
         "learned (`weights`), `both`, or what a coin finds to save most (`auto`).",
     )
+    mask: Mask | None = Field(
+        None,
+        description="What is masked of texts before they are learned from: `numbers` of four "
+        "digits and more, `addresses` of mail and web, `both`, `none`.",
+    )
     include_past: bool = Field(
         False, description="Whether edits that came before consent may be learned from too."
+    )
+
+
+class NewUserRequest(RequestBody):
+    """A user, made before their first draft."""
+
+    model_config = example(name="anna", consent={"store": True, "learn": True})
+
+    name: str = Field(
+        min_length=1, max_length=64, description="By which the key's requests name the user."
+    )
+    consent: ConsentRequest = Field(
+        default_factory=ConsentRequest, description="What the user agrees to from the start."
     )
 
 
@@ -204,6 +267,20 @@ class KeyRequest(RequestBody):
     )
     rate_per_minute: int | None = Field(
         None, ge=1, le=1_000_000, description="Requests a minute; the server's own by default."
+    )
+
+
+class KeyRotation(RequestBody):
+    """How a key gives its place to another."""
+
+    model_config = example(overlap_s=86_400)
+
+    overlap_s: float = Field(
+        86_400.0,
+        ge=0,
+        le=30 * 86_400,
+        allow_inf_nan=False,
+        description="Seconds for which the old key still works, 0 to 30 days; a day by default.",
     )
 
 

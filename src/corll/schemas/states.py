@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from corll.memory.masking import Mask as Mask
+
 FeedbackState = Literal["accepted", "recorded", "learned", "serving", "set_aside", "replaced"]
 """How far an edit or a comparison has come: recorded, then learned, then serving."""
 
@@ -55,3 +57,13 @@ do unexamined, it failed, or another start was asked for before it was examined.
 
 ReferenceKind = Literal["base", "adapter"]
 """Whether a reference is the base model or an imported adapter of it."""
+
+Deletable = Literal["edit", "draft", "import", "texts", "model", "user"]
+"""What can be deleted: one thing, all texts of a user, what was learned from them, or the user."""
+
+DeletionKind = Literal["edit", "draft", "import", "texts", "model", "user", "age"]
+"""What was deleted: as `Deletable`, or those texts of a user that had grown too old."""
+
+ReplayState = Literal["none", "waiting", "done", "rejected", "withdrawn"]
+"""Whether a lineage is learned again without a text: no need; it waits; it serves; it failed its
+checks; or its user chose other weights meanwhile."""

@@ -110,6 +110,20 @@ def who_drafts(
     return serving.by(arm, toss), recalled
 
 
+def who_drafts_unread(
+    serving: Serving, recall: Recall, settings: ServiceSettings, framing: Framing
+) -> tuple[Serving, Recalled]:
+    """Return who drafts while the database is away: without letters, and no coin is tossed.
+
+    What was learned drafts unless another arm was chosen.
+    """
+    choice = choice_of(serving.user, settings)
+    weights = choice == "auto" or has_weights(choice)
+    learned = serving.version is not None or serving.held_back
+    arm = arm_with(memory=False, weights=weights and learned)
+    return serving.by(arm), recall.examples_for(framing)
+
+
 def settle(
     db: Connection,
     draft: DraftRow,

@@ -7,11 +7,7 @@ It never changes by itself: what users learned belongs to their base. Another on
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
 from corll.auto.dialogue import Dialogue
@@ -79,25 +75,6 @@ def base_reference(db: Connection, base: Policy) -> Reference:
     return lineages.get_or_create_base_reference(
         db, base_model=base.name, base_fingerprint=base.base.fingerprint, now=time.time()
     )
-
-
-@contextmanager
-def only_server(data_dir: Path) -> Iterator[None]:
-    """Hold the data folder for one server, or for what must not happen beside one.
-
-    No child process inherits the lock. *Raises*: ConfigError where another process holds it.
-    """
-    lock = FileLock(data_dir / "server.lock", timeout=0, mode=0o600)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(
-            f"Another server uses {data_dir}; stop it, or choose another --data-dir."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _users(count: int) -> str:

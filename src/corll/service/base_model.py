@@ -1,4 +1,4 @@
-"""The base model as every process of the service loads it."""
+"""The base model and the database, as every process of the service opens them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from corll.config import Int8Drafts
 from corll.model.loading import no_progress_bars
 from corll.policy import Policy
 from corll.service.settings import ServedConfig, ServiceSettings
+from corll.service.store.database import Database
+
+
+def open_database(settings: ServiceSettings) -> Database:
+    """Return the database and the versions that the settings name. *Raises*: as `Database.open`."""
+    return Database.open(
+        settings.database,
+        settings.data_dir,
+        settings.versions,
+        cache_gb=settings.version_cache_gb,
+    )
+
 
 _INT8_DRAFTS: Mapping[str, Int8Drafts] = {"auto": None, "on": True, "off": False}
 _INT8_LOOKS: Mapping[str, Int8Drafts] = {**_INT8_DRAFTS, "auto": "small"}

@@ -28,6 +28,11 @@ class EventHub:
         for listener in listeners:
             listener.put(f"event: {event.kind}\ndata: {event.model_dump_json()}\n\n")
 
+    def is_heard(self, user_id: str) -> bool:
+        """Say whether anybody listens for a user."""
+        with self._lock:
+            return user_id in self._listeners
+
     def close(self) -> None:
         """End all streams, so that a clean stop need not wait for browsers to leave."""
         with self._lock:

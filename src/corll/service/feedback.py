@@ -12,12 +12,15 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from corll.durable_points import reached
 from corll.edits import edit_cost
 from corll.errors import CorllError, InputError
+from corll.memory.masking import ONLY_MASKED, Mask, masked
 from corll.records import Sample
 from corll.schemas.states import FeedbackState, PreferenceState, VersionState
 from corll.service.arms import settle
-from corll.service.drafting.requests import Drafter
+from corll.service.drafting.drafter import Drafter
+from corll.service.masks import mask_of, masked_words
 from corll.service.prompts import as_prompt
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
@@ -37,7 +40,14 @@ _STATES: Mapping[PreferenceState, FeedbackState] = {
 
 _ACCEPTED = "The draft was accepted as it is: there is nothing to learn."
 _CANCELLED = "The draft was cancelled before its end."
-_NOT_AGREED = "This user has not agreed to be learned from (consent: learn)."
+_NOT_AGREED_BEGINS = "This user has not agreed to be learned from (consent: learn)"
+_NOT_AGREED = (
+    f"{_NOT_AGREED_BEGINS}. Agreed to with include_past, it lets this be learned from too."
+)
+_CAME_BEFORE = (
+    "It came while this user did not agree to be learned from. PUT /v1/users/{id}/consent "
+    '{"include_past": true} lets what came then be learned from too.'
+)
 _NO_MEMORY = (
     "The learner of this service learns from drafts behind past letters or worked examples alone, "
     "and this one had none before it."
@@ -93,11 +103,12 @@ class JudgedEdit:
 
 @dataclass(frozen=True, slots=True)
 class EditAnswer:
-    """An edit as the store has it, and how far it has come."""
+    """An edit as the store has it, how far it has come, and what its learner does not see of it."""
 
     edit: EditRow
     progress: LearningProgress
     is_new: bool = False
+    masked: tuple[str, ...] = ()
 
 
 class Side(NamedTuple):
@@ -126,10 +137,17 @@ class ComparisonAnswer:
 
 
 def judge_edit(
-    drafter: Drafter, draft: DraftRow, user: User, text: str, *, choice: int = 0
+    drafter: Drafter,
+    draft: DraftRow,
+    user: User,
+    text: str,
+    *,
+    choice: int = 0,
+    mask: Mask = "none",
 ) -> JudgedEdit:
     """Judge what a user sent in place of a draft: whether it accepts it, and teaches anything.
 
+    `mask` is what is masked of the texts of users who did not choose.
     *Raises*: ConsentRequiredError where the user's texts are not stored; FieldError for a choice
     that is not there, and for a text that is empty or holds a control token of the served model.
     """
@@ -142,10 +160,15 @@ def judge_edit(
     shown = _shown(drafter, draft, choice)
     accepted = same_text(shown.text, text)
     text = normalize(shown.text) if accepted else _sent(drafter, text, shown)
-    reason = _why_not(draft, user) or (_ACCEPTED if accepted else None)
+    reason = _cancelled(draft) or (_ACCEPTED if accepted else None)
     if reason is None:
         prompt = as_prompt(draft.prompt, draft.kind)
         reason = drafter.why_not_learnable(prompt, shown, text) or why_unfit(text)
+        own, sides = mask_of(user, mask), (shown.text, text)
+        if reason is None and same_text(*(masked(side, own).text for side in sides)):
+            reason = ONLY_MASKED
+    # Said last, since consent alone does not help where something else speaks against it too.
+    reason = reason or (None if user.learn else _NOT_AGREED)
     cost = 0.0 if accepted else edit_cost(shown.text, text)
     return JudgedEdit(draft, choice, text, accepted, cost, *_for_learner(drafter, draft, reason))
 
@@ -196,15 +219,19 @@ def record_edit(
     )
     if is_first:
         settle(db, edit.draft, edit.edit_cost, now=now, settings=settings)
-    return EditAnswer(row, progress_of_edit(db, row), is_new)
+    reached("edit written")
+    default = "none" if settings is None else settings.mask
+    return EditAnswer(row, progress_of_edit(db, row), is_new, masked_words(db, row, default))
 
 
 def progress_of_edit(db: Connection, row: EditRow) -> LearningProgress:
     """Say how far an edit has come: accepted and replaced ones go no further."""
-    progress = _progress(db, row.preference_id, row.reason)
+    progress = _progress(db, row.user_id, row.preference_id, row.reason)
     if row.state == "recorded":
         return progress
     reason = _REPLACED if row.state == "replaced" else progress.reason
+    if row.state == "accepted" and _is_about_consent(reason):
+        reason = _ACCEPTED  # of a release that said consent first
     return LearningProgress(row.state, will_learn=False, reason=reason, version=progress.version)
 
 
@@ -251,7 +278,7 @@ def record_comparison(
         idempotency_key=idempotency_key,
         now=now,
     )
-    return ComparisonAnswer(row, _progress(db, row.preference_id, row.reason))
+    return ComparisonAnswer(row, _progress(db, row.user_id, row.preference_id, row.reason))
 
 
 def ask_to_learn(db: Connection, user: User, *, now: float) -> int:
@@ -285,9 +312,18 @@ def _check_choice(draft: DraftRow, choice: int, field: str) -> None:
 
 def _why_not(draft: DraftRow, user: User) -> str | None:
     """Say why nothing of this draft will be learned from, whatever the text; None if it may be."""
-    if draft.status == "cancelled":
-        return _CANCELLED
-    return None if user.learn else _NOT_AGREED
+    return _cancelled(draft) or (None if user.learn else _NOT_AGREED)
+
+
+def _cancelled(draft: DraftRow) -> str | None:
+    return _CANCELLED if draft.status == "cancelled" else None
+
+
+def _is_about_consent(reason: str | None) -> bool:
+    """Say whether a reason is that its user did not agree when it was given, or withdrew later."""
+    return reason is not None and (
+        reason.startswith(_NOT_AGREED_BEGINS) or reason == preferences.WITHDRAWN
+    )
 
 
 def _for_learner(drafter: Drafter, draft: DraftRow, reason: str | None) -> tuple[str | None, bool]:
@@ -299,8 +335,13 @@ def _for_learner(drafter: Drafter, draft: DraftRow, reason: str | None) -> tuple
     return (_NO_MEMORY if set_aside else reason), set_aside
 
 
-def _progress(db: Connection, preference_id: str | None, reason: str | None) -> LearningProgress:
-    """Say how far a preference has come; `reason` is why it was not to be learned from at first."""
+def _progress(
+    db: Connection, user_id: str, preference_id: str | None, reason: str | None
+) -> LearningProgress:
+    """Say how far a preference has come; `reason` is why it was not to be learned from at first.
+
+    What is said of consent is so now, and not when the preference came.
+    """
     if preference_id is None:
         return LearningProgress("recorded", will_learn=False, reason=reason)
     row = preferences.find_preference(db, preference_id)
@@ -309,6 +350,9 @@ def _progress(db: Connection, preference_id: str | None, reason: str | None) -> 
         return _learned(db, row.user_id, row.version_id)
     waits = row.state == "waiting"
     why = None if waits else row.reason or reason
+    if row.state == "withheld" and _is_about_consent(why):
+        user = accounts.find_user(db, user_id)
+        why = _CAME_BEFORE if user is not None and user.learn else why
     return LearningProgress(_STATES[row.state], will_learn=waits, reason=why)
 
 

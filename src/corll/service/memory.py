@@ -83,7 +83,7 @@ class Recall:
         """
         choice = self._settings.memory if choice is None else choice
         if user is None or not self._remembers(user) or choice == "none" or not is_single(prompt):
-            return Recalled(self._examples(framing))
+            return self.examples_for(framing)
         most = self._settings.memory_texts
         read = max(_MOST_READ[choice], 2 * most)
         past = past_exchanges(db, user.id, framing.frame, most=read, in_steps_of=most)
@@ -98,6 +98,10 @@ class Recall:
         own = {one.id for one in letters}
         has_letters = any(one.id in own for one in memory)
         return Recalled(memory, own_frame(latest), has_letters=has_letters)
+
+    def examples_for(self, framing: Framing) -> Recalled:
+        """Return what stands before a prompt where no letter may, or none can be read."""
+        return Recalled(self._examples(framing))
 
     def _chosen(
         self,

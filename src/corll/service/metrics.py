@@ -31,6 +31,17 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._wait_seconds = Histogram(
+            "corll_draft_wait_seconds",
+            "From the queue to the beginning of a draft.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._refused = Counter(
+            "corll_drafts_refused",
+            "Drafts that were refused, since they would wait too long.",
+            registry=registry,
+        )
         self._edits = Counter("corll_edits", "Edits, by their state.", ["state"], registry=registry)
         self._cost = Histogram(
             "corll_edit_cost",
@@ -54,6 +65,7 @@ class Metrics:
         self,
         *,
         under_way: Callable[[], float],
+        drafts_waiting: Callable[[], float],
         waiting: Callable[[], float],
         lag: Callable[[], float],
         learner: Callable[[], str],
@@ -64,6 +76,7 @@ class Metrics:
         """
         gauges = (
             ("corll_drafts_under_way", "Drafts waiting or being drawn.", under_way),
+            ("corll_drafts_waiting", "Drafts that are not begun yet.", drafts_waiting),
             ("corll_preferences_waiting", "Preferences to be learned from.", waiting),
             ("corll_learner_lag_seconds", "How long the oldest of them has waited.", lag),
         )
@@ -79,6 +92,14 @@ class Metrics:
         """Count a draft that was committed."""
         self._drafts.labels(row.status).inc()
         self._draft_seconds.observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """Count a draft that is begun."""
+        self._wait_seconds.observe(seconds)
+
+    def refused(self) -> None:
+        """Count a draft that was refused."""
+        self._refused.inc()
 
     def edited(self, draft: DraftRow, edit: EditRow) -> None:
         """Count an edit that was committed."""

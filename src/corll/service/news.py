@@ -13,8 +13,9 @@ from corll.schemas.events import EditEvent, Event, StartEvent, VersionEvent
 from corll.service.arms import who_drafts
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import DraftRequest
-from corll.service.drafting.serving import serving_for
+from corll.service.drafting.serving import ready_for, serving_for
 from corll.service.event_hub import EventHub
+from corll.service.fleet_news import FleetNews
 from corll.service.memory import Recall
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, drafts
@@ -36,6 +37,7 @@ class News(EventHub):
         super().__init__()
         self._settings, self._database = settings, database
         self._ready: tuple[Engine, Recall] | None = None
+        self._fleet: FleetNews | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="news")
 
     def serve_by(self, engine: Engine) -> None:
@@ -46,8 +48,25 @@ class News(EventHub):
             for request in recall.usual_requests():
                 _prepare(engine, request)
 
+    def join(self, origin: str, *, learner: bool) -> FleetNews:
+        """Tell and hear news of the other processes; `learner` says whether one learns here."""
+        self._fleet = FleetNews(self._database, origin, hear=self._hear, learner=learner)
+        return self._fleet
+
     def publish(self, user_id: str, event: Event) -> None:
-        """Tell all listeners of a user, and have the engine ready; from any thread."""
+        """Tell all listeners of a user, here and elsewhere, and have the engine ready; from any
+        thread.
+        """
+        if self._fleet is not None:
+            self._fleet.post(user_id, event)
+        self._tell(user_id, event)
+
+    def _hear(self, user_id: str, event: Event) -> None:
+        """Hear of another process's event; who is not listened for is drafted for elsewhere."""
+        if self.is_heard(user_id):
+            self._tell(user_id, event)
+
+    def _tell(self, user_id: str, event: Event) -> None:
         super().publish(user_id, event)
         serves = isinstance(event, VersionEvent) and event.state in ("serving", "retired")
         starts = isinstance(event, StartEvent) and event.state in ("started", "unexamined")
@@ -55,7 +74,9 @@ class News(EventHub):
             self._worker.submit(self._get_ready, user_id)
 
     def stop(self) -> None:
-        """End the thread that has the engine ready."""
+        """Stop the exchange of news, and end the thread that has the engine ready."""
+        if self._fleet is not None:
+            self._fleet.stop()
         self._worker.shutdown()
 
     def _get_ready(self, user_id: str) -> None:
@@ -68,18 +89,18 @@ class News(EventHub):
             last = drafts.drafts_of(db, user_id, limit=1)
             if user is None or not last or last[0].kind != "chat":
                 return
-            request = self._request_like(db, recall, user, last[0])
+            request = self._request_like(db, engine, recall, user, last[0])
         _prepare(engine, request)
 
     def _request_like(
-        self, db: Connection, recall: Recall, user: User, draft: DraftRow
+        self, db: Connection, engine: Engine, recall: Recall, user: User, draft: DraftRow
     ) -> DraftRequest:
         """Return a request that begins as a user's earlier one did, if it were asked now."""
         framing = Framing.of(draft.asked)
         serving = serving_for(db, user, chance=lambda: 1.0)
         settings, prompt = self._settings, draft.prompt
         serving, recalled = who_drafts(db, serving, recall, settings, framing, prompt)
-        return recall.request(recalled, prompt, serving.folder_in(self._database.folder))
+        return recall.request(recalled, prompt, ready_for(serving, engine, self._database.versions))
 
 
 def _prepare(engine: Engine, request: DraftRequest) -> None:

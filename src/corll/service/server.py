@@ -12,31 +12,40 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import Connection
 
 from corll.auto.dialogue import NOBODY, Dialogue
 from corll.compute.free_processors import GivingThreads
 from corll.errors import ConfigError
 from corll.learners import learner_of
 from corll.policy import Policy
+from corll.service.announcing import address_for_people, address_noted, announce, keep_given_key
 from corll.service.api.app import create_app
-from corll.service.api.services import Services
-from corll.service.api.sign_in_routes import link_path
-from corll.service.base_choice import keep_base, only_server, with_base_named
-from corll.service.base_model import load_base, with_models_sampling
+from corll.service.api.known import Watch
+from corll.service.api.letting_go import DeletionsElsewhere
+from corll.service.api.services import BackgroundLearner, Services
+from corll.service.base_choice import keep_base, with_base_named
+from corll.service.base_model import load_base, open_database, with_models_sampling
+from corll.service.collector import open_tracing
 from corll.service.drafting.engine import Engine
+from corll.service.drafting.serving import let_go
 from corll.service.drafting.upstream import Upstream
+from corll.service.drafting.vllm import VllmEngine
+from corll.service.fleet_news import LearnersElsewhere
+from corll.service.folder_lock import one_of_servers, only_server
 from corll.service.learning.supervisor import Supervisor
-from corll.service.logs import set_up_logging
+from corll.service.logs import failing_threads_logged, set_up_logging
 from corll.service.metrics import Metrics
 from corll.service.news import News
 from corll.service.settings import ServiceSettings
-from corll.service.store import accounts, coins, preferences, sign_ins
-from corll.service.store.database import PRIVATE_UMASK, Database, Writer
-from corll.service.upstream import is_in_the_clear
+from corll.service.store import coins, preferences
+from corll.service.store.database import PRIVATE_UMASK, Database
+from corll.service.store.writer import Writer
+from corll.service.upstream import UpstreamError, is_in_the_clear
+from corll.service.versions.forgetting import clean
 from corll.service.versions.references import begin_unexamined
 
 log = logging.getLogger(__name__)
@@ -53,52 +62,56 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM, then finish the drafts that are under way.
 
-    `say` is told what a person at the terminal wants to know, who is asked by `dialogue` before a
-    model is fetched. All files that are made meanwhile are their owner's alone.
+    `say` is told what a person at the terminal wants to know, once it serves; who is asked by
+    `dialogue` before a model is fetched. All files that are made meanwhile are their owner's alone.
     *Raises*: ConfigError where the address or the data folder is taken; StoreError;
     ModelNotFoundError.
     """
-    set_up_logging(settings)
     with ExitStack() as stack:
         stack.callback(os.umask, os.umask(PRIVATE_UMASK))
+        log_file = set_up_logging(settings)
+        stack.enter_context(failing_threads_logged())
         listener = stack.enter_context(_listener(settings))
-        app = stack.enter_context(running_app(settings, say=say, dialogue=dialogue))
-        scheme = "https" if settings.tls_certificate else "http"
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        address = f"{scheme}://{shown}:{port}"
-        if settings.upstream is not None:
-            say(f"{settings.upstream_model} at {settings.upstream} drafts chats of corll")
-        say(f"corll serves {app.state.services.settings.model} at {address}/v1 (stop with Ctrl-C)")
-        say(f"Write at {address}{_sign_in_path(app.state.services)}")
-        say("(the link signs your browser in, once; `corll link` makes another)")
+        app = stack.enter_context(running_app(settings, dialogue=dialogue))
+        services: Services = app.state.services
+        address = address_for_people(settings, listener.getsockname()[1])
+        stack.enter_context(address_noted(settings.data_dir, address))
+        told = partial(
+            announce,
+            services.settings,
+            services.database,
+            say,
+            model=services.settings.model,
+            address=address,
+            log_file=log_file,
+        )
         with _signals_end_the_server_only():
-            _Server(_uvicorn_config(settings, app)).run(sockets=[listener])
+            server = _Server(_uvicorn_config(settings, app), once_it_serves=told)
+            server.run(sockets=[listener])
+        if server.failure is not None:
+            raise server.failure
 
 
 class _Server(uvicorn.Server):
-    """Ends the streams of open browsers when it is told to stop; they would never end."""
+    """Calls `once_it_serves` when it answers; ends the streams of open browsers when it stops."""
+
+    def __init__(self, config: uvicorn.Config, *, once_it_serves: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._once_it_serves = once_it_serves
+        self.failure: Exception | None = None
+
+    async def main_loop(self) -> None:
+        """Say that it answers, then serve; where that cannot be said, end in order."""
+        try:
+            self._once_it_serves()
+        except Exception as error:
+            self.failure = error
+            return
+        await super().main_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.config.app.state.services.events.close()  # type: ignore[union-attr]
         super().handle_exit(sig, frame)
-
-
-def _sign_in_path(services: Services) -> str:
-    """Return a link for the user of this machine."""
-    now = time.time()
-
-    def create(db: Connection) -> str:
-        user = accounts.get_or_create_user(
-            db,
-            accounts.LOCAL_NAMESPACE,
-            accounts.DEFAULT_USER,
-            store=services.settings.stores_by_default,
-            now=now,
-        )
-        return sign_ins.create_link(db, user.id, actor="server", now=now)
-
-    return link_path(services.database.write(create))
 
 
 @contextmanager
@@ -116,21 +129,20 @@ def _signals_end_the_server_only() -> Iterator[None]:
 
 
 @contextmanager
-def running_app(
-    settings: ServiceSettings,
-    *,
-    say: Callable[[str], None] = print,
-    dialogue: Dialogue = NOBODY,
-) -> Iterator[FastAPI]:
+def running_app(settings: ServiceSettings, *, dialogue: Dialogue = NOBODY) -> Iterator[FastAPI]:
     """Yield the application with all that works behind it, stopped in order at the end."""
     asked_for = settings.model
     with ExitStack() as stack:
-        database = Database.open(settings.database, settings.data_dir)
+        tracing = stack.enter_context(open_tracing(settings.traces, process="server"))
+        database = open_database(settings)
         stack.callback(database.close)
-        stack.enter_context(only_server(settings.data_dir))
+        lock = only_server if database.is_sqlite else one_of_servers
+        stack.enter_context(lock(settings.data_dir))
+        database.versions.check()
+        clean(database)  # what a process that died had deleted
         writer = Writer(database)
         stack.callback(writer.close)
-        _ensure_admin_key(settings, database, say)
+        keep_given_key(settings, database)
         settings = with_base_named(settings, database, dialogue)
         base = _loaded(settings)
         keep_base(database, base, asked_for=asked_for)
@@ -140,15 +152,18 @@ def running_app(
         news = News(settings, database)
         stack.callback(news.stop)
         supervisor = Supervisor(settings, on_news=news.publish)
-        engine = Engine(
+        engine = _engine(
+            settings,
             base,
             max_waiting=settings.max_waiting,
+            longest_wait=settings.longest_wait,
             max_branches=settings.max_branches,
             max_adapters=settings.max_adapters,
             on_busy=supervisor.set_drafting,
             threads=GivingThreads.of(settings.threads).settle,
             needs_memory=learner_of(settings.coactive).needs_memory,
         )
+        supervisor.on_erased = partial(let_go, engine)
         upstream = _upstream(settings, engine, database)
         if upstream is None:
             news.serve_by(engine)
@@ -156,11 +171,32 @@ def running_app(
             stack.callback(upstream.close, _FINISH_WITHIN_S)
         stack.callback(supervisor.stop)
         stack.callback(engine.close, _FINISH_WITHIN_S)
-        supervisor.start()
+        learner = _learner(settings, database, news, supervisor)
         metrics = Metrics()
-        _watch(metrics, engine, upstream, database, supervisor)
-        parts = (settings, database, writer, engine, supervisor, metrics)
-        yield create_app(Services(*parts, events=news, upstream=upstream))
+        _watch(metrics, engine, upstream, database, learner)
+        parts = (settings, database, writer, engine, learner, metrics)
+        services = Services(*parts, events=news, upstream=upstream, tracing=tracing)
+        deleted = DeletionsElsewhere(services)
+        stack.callback(Watch(database, services.known, deleted.let_go).stop)
+        yield create_app(services)
+
+
+def _learner(
+    settings: ServiceSettings, database: Database, news: News, supervisor: Supervisor
+) -> BackgroundLearner:
+    """Return who learns: a process beside the server that is started here, or others elsewhere.
+
+    News are exchanged with other processes where these can share the database.
+    """
+    learns_here = settings.role == "serve"
+    elsewhere = LearnersElsewhere()
+    if not database.is_sqlite:
+        fleet = news.join(supervisor.holder, learner=learns_here and settings.learn)
+        elsewhere.count = lambda: fleet.learners
+    if not learns_here:
+        return elsewhere
+    supervisor.start()
+    return supervisor
 
 
 def _loaded(settings: ServiceSettings) -> Policy:
@@ -172,6 +208,23 @@ def _loaded(settings: ServiceSettings) -> Policy:
     """
     with ThreadPoolExecutor(1) as loader:
         return loader.submit(partial(load_base, settings, drafts=True)).result()
+
+
+def _engine(settings: ServiceSettings, base: Policy, **own: Any) -> Engine:
+    """Return what draws drafts. *Raises*: ConfigError where an engine elsewhere cannot be asked."""
+    if settings.engine == "own":
+        return Engine(base, **own)
+    for url in filter(is_in_the_clear, settings.engine_url):
+        log.warning("%s is asked without TLS: texts can be read on the way", url)
+    engine = VllmEngine(base, settings.engine_url, timeout=settings.engine_timeout, **own)
+    try:
+        engine.check_base()
+    except BaseException as error:
+        engine.close()
+        if isinstance(error, UpstreamError):
+            raise ConfigError(f"{error} Start it before this service.") from error
+        raise
+    return engine
 
 
 def _upstream(settings: ServiceSettings, engine: Engine, database: Database) -> Upstream | None:
@@ -207,7 +260,7 @@ def _uvicorn_config(settings: ServiceSettings, app: FastAPI) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=settings.behind_proxy,
-        forwarded_allow_ips="*" if settings.behind_proxy else None,
+        forwarded_allow_ips=list(settings.trusted_proxies),
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=_FINISH_WITHIN_S,
@@ -228,34 +281,6 @@ def _listener(settings: ServiceSettings) -> Iterator[socket.socket]:
         yield listener
 
 
-def _ensure_admin_key(
-    settings: ServiceSettings, database: Database, say: Callable[[str], None]
-) -> None:
-    """Keep the key of CORLL_ADMIN_KEY; without one, make a first key and show it."""
-    given = None if settings.admin_key is None else settings.admin_key.get_secret_value()
-
-    def ensure(db: Connection) -> str | None:
-        if given is not None:
-            if accounts.find_key(db, given) is not None:
-                return None
-        elif any(k.scope == "admin" and k.revoked_at is None for k in accounts.list_keys(db, None)):
-            return None
-        _, secret = accounts.create_key(
-            db,
-            scope="admin",
-            namespace=accounts.LOCAL_NAMESPACE,
-            label="the first key",
-            secret=given,
-            actor="server",
-            now=time.time(),
-        )
-        return secret
-
-    secret = database.write(ensure)
-    if secret is not None and given is None:
-        say(f"Your admin key, shown this once: {secret}")
-
-
 def _begin_unexamined(database: Database, base: Policy) -> None:
     """Have references serve that wait for an examination, since no learner is there to make it."""
     begun = database.write(lambda db: begin_unexamined(db, base.base.fingerprint, now=time.time()))
@@ -268,7 +293,7 @@ def _watch(
     engine: Engine,
     upstream: Upstream | None,
     database: Database,
-    supervisor: Supervisor,
+    learner: BackgroundLearner,
 ) -> None:
     def waiting() -> list[preferences.Waiting]:
         with database.read() as db:
@@ -279,7 +304,8 @@ def _watch(
 
     metrics.watch(
         under_way=lambda: engine.under_way + (0 if upstream is None else upstream.under_way),
+        drafts_waiting=lambda: engine.waiting,
         waiting=lambda: sum(count for _, count, _ in waiting()),
         lag=lag,
-        learner=lambda: supervisor.state,
+        learner=lambda: learner.state,
     )

@@ -2,65 +2,30 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from tyro.conf import Suppress, arg
+from pydantic import Field, field_validator, model_validator
 
-from corll.config import AUTO, CoactiveConfig, Config, LoraConfig
-from corll.errors import ConfigError
+from corll.config import LoraConfig
 from corll.memory.choosing import MemoryChoice, MemorySettings
+from corll.memory.masking import Mask
 from corll.schemas.states import ArmChoice
-from corll.service.upstream import OptionalSecret, check_address
-
-OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
-OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
-OptionalNumber = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
-DType = Literal["float32", "bfloat16", "float16"]
-OptionalDType = Annotated[
-    DType | None, arg(metavar="{float32,bfloat16,float16}", help_behavior_hint="")
-]
-
-PREFIX = "CORLL_"
-_NOT_OF_THE_SERVER = frozenset(
-    {"CORLL_CACHE", "CORLL_CPU_KERNELS", "CORLL_API_KEY", "CORLL_BASE_URL"}
+from corll.service.collector import TracesAddress
+from corll.service.durations import OptionalAge
+from corll.service.process_settings import ProcessSettings, from_anywhere, with_commas
+from corll.service.served_config import ServedConfig as ServedConfig
+from corll.service.setting_kinds import (
+    LogFormat,
+    OptionalFile,
+    OptionalNumber,
+    OptionalText,
+    Role,
 )
-_SHORTEST_KEY, _LONGEST_KEY = 20, 200
+from corll.service.upstream import OptionalSecret, check_address, check_engine
 
 
-def default_data_dir() -> Path:
-    """Return where the service keeps everything, by the XDG convention."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "corll"
-
-
-class ServedConfig(CoactiveConfig):
-    """Algorithm 1 as a service plays it."""
-
-    drafts_from: Annotated[Literal["policy"], Suppress] = Field(
-        "policy", description="A service drafts from what it learned; `base` and holdback do not."
-    )
-    max_completion_length: int = Field(
-        512,
-        ge=1,
-        description="Longest response where a request does not say, in tokens; less where the "
-        "context leaves less.",
-    )
-    memory_limit_gb: float = Field(
-        1.0, gt=0, description="Working memory of drafts, and of steps, beside the weights."
-    )
-    seed: int = Field(
-        0,
-        ge=0,
-        lt=2**31,
-        description="Of replay and dropout; a draft's seed comes with its request, or by chance.",
-    )
-
-
-class ServiceSettings(Config):
+class ServiceSettings(ProcessSettings):
     """Serve drafts by the OpenAI API, learn from the edits that come back, and serve what was
     learned. One command, nothing else to start.
 
@@ -68,75 +33,41 @@ class ServiceSettings(Config):
     first key. With --print-config the settings are printed, and nothing is served.
     """
 
-    host: str = Field("127.0.0.1", description="Address to listen on; this machine alone.")
-    port: int = Field(8377, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    data_dir: Path = Field(
-        default_factory=default_data_dir, description="Folder of the database and all versions."
-    )
-    database: OptionalText = Field(
-        None, description="URL of a PostgreSQL database; by default SQLite in the data folder."
-    )
-    model: str = Field(
-        AUTO,
-        description="The base model: a name of `corll models`, a hub id, a folder; auto: the one "
-        "that the data folder was served with, at first what suits this machine.",
-    )
-    yes: bool = Field(False, description="Fetch the model without asking, where it is not here.")
-    dtype: OptionalDType = Field(
-        None, description="Precision of the base model; by default what suits the device."
-    )
-    device: OptionalText = Field(
-        None, description="Such as cpu or cuda:0; by default the best there is."
-    )
-    backend: OptionalText = Field(
-        None,
-        description="Who computes: plain, cpu, or package.module:attribute of a backend of your "
-        "own; by default the quickest on the device.",
-    )
-    threads: OptionalNumber = Field(
-        None,
-        ge=1,
-        description="Threads to draft and to learn with; by default as many as other programs "
-        "leave processors free, looked at again and again.",
-    )
-    int8_drafts: Literal["auto", "on", "off"] = Field(
-        "auto",
-        description="Whether drafts are drawn by the weights in int8: where that is quicker, "
-        "always, never. The learner draws what it looks at so too, by auto if the model is small "
-        "(2 GiB). Scores and steps are computed in --dtype.",
-    )
-    enable_thinking: bool = Field(
-        False,
-        description="What the chat templates of hybrid thinkers (Qwen3) are told, unless a "
-        "request's chat_template_kwargs say it.",
-    )
-    model_sampling: bool = Field(
-        True,
-        description="Whether temperature, top_k and top_p, where they are left at their defaults, "
-        "are those of the model's generation_config, if it has any.",
-    )
-    admin_key: Annotated[SecretStr | None, Suppress] = Field(
-        None, description="The first key, from CORLL_ADMIN_KEY alone; else one is made and shown."
-    )
-    tls_certificate: OptionalFile = Field(None, description="PEM file, to serve HTTPS.")
-    tls_key: OptionalFile = Field(None, description="PEM file of the certificate's key.")
-    behind_proxy: bool = Field(
-        False, description="Say that a proxy before us does TLS; its forwarded headers are trusted."
-    )
-    public_hosts: tuple[str, ...] = Field(
-        (), description="Names under which browsers reach this server, besides --host."
-    )
     learn: bool = Field(True, description="Whether the learner runs.")
+    health_port: OptionalNumber = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Of `corll learner` alone: port of /healthz and /metrics; by default none.",
+    )
     store_by_default: bool | None = Field(
         None,
         description="Whether texts of new users are kept before they say so; by default on this "
         "machine alone.",
     )
+    keep_texts: OptionalAge = Field(
+        None,
+        description="How old texts may grow, such as 90d, 36h or 12w, a day at least: the learner "
+        "deletes older ones as `corll forget` does, once a day; by default they stay.",
+    )
     flush_after_hours: float = Field(
         24.0, gt=0, description="Fewer than N edits are learned from once the first is this old."
     )
-    max_waiting: int = Field(64, ge=1, description="Drafts in the queue; more are refused (429).")
-    max_branches: int = Field(32, ge=1, description="Responses drawn at the same time.")
+    max_waiting: int = Field(
+        128,
+        ge=1,
+        description="Drafts in the queue; of one user half, of one key 3/4; beyond it a 429.",
+    )
+    longest_wait: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds that a draft may wait; one that would wait longer gets a 429.",
+    )
+    max_branches: int = Field(
+        64,
+        ge=1,
+        description="Responses drawn at the same time; of one user half, of one key 3/4.",
+    )
     max_adapters: int = Field(32, ge=1, description="Adapters kept in memory.")
     max_choices: int = Field(16, ge=1, description="Largest n, and largest number of candidates.")
     max_output_tokens: OptionalNumber = Field(
@@ -168,11 +99,29 @@ class ServiceSettings(Config):
         description="Whether worked examples stand before a message in a frame until its user has "
         "three letters there: short ones of our own, which show the model what a frame asks for.",
     )
+    mask: Mask = Field(
+        "none",
+        description="What is masked before it is learned from, of users who did not choose: "
+        "numbers of four digits and more, addresses of mail and web, both, none. What they sent is "
+        "kept as it is.",
+    )
     serving: ArmChoice = Field(
         "auto",
         description="What drafts for users who did not choose: the base alone, with letters of "
         "--memory, what was learned, or both; auto: a coin, blindly, finds out for each user which "
         "saves most.",
+    )
+    engine: Literal["own", "vllm"] = Field(
+        "own",
+        description="Who draws drafts: this process, or replicas of vLLM with the plugin "
+        "corll-vllm, which have the same base. What several candidates are ranked by is computed "
+        "here.",
+    )
+    engine_url: tuple[str, ...] = Field(
+        (), description="With --engine vllm: URLs of its replicas, up to their /v1, with commas."
+    )
+    engine_timeout: float = Field(
+        120.0, gt=0, description="Seconds that a replica has for a draft; then the answer is 504."
     )
     upstream: OptionalText = Field(
         None,
@@ -212,6 +161,11 @@ class ServiceSettings(Config):
     requests_per_minute: int = Field(
         600, ge=1, description="Requests a key may make, unless it was given its own limit."
     )
+    failed_tries_per_minute: int = Field(
+        60,
+        ge=1,
+        description="Wrong keys, sessions and links that an address may try; then it waits (429).",
+    )
     max_drift: float = Field(
         3.0,
         gt=0,
@@ -238,44 +192,49 @@ class ServiceSettings(Config):
         "fallen, where π_0 refuses them.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="What is logged, as JSON lines on stderr."
+        "info", description="What is logged."
     )
-    log_texts: bool = Field(False, description="Whether the log may hold prompts and texts.")
+    log_file: OptionalFile = Field(
+        None,
+        description="Where the log goes; by default to stderr or, where that is a terminal, to "
+        "server.log in the data folder. /dev/stderr shows it there too.",
+    )
+    log_format: LogFormat = Field(
+        "json", description="How: JSON lines for programs, or plain lines for people."
+    )
+    log_texts: bool = Field(
+        False,
+        description="Whether the log holds the prompts, drafts and edits of users who let them be "
+        "stored, and what errors quote of texts. Without it there is no text in the log.",
+    )
+    traces: TracesAddress = Field(
+        None,
+        description="Address of a collector that is sent traces by OTLP over HTTP, without texts; "
+        "`environment` takes that of OTEL_EXPORTER_OTLP_ENDPOINT. Needs the extra `traces`.",
+    )
     coactive: ServedConfig = Field(
         default_factory=ServedConfig,
         description="How drafts are made and edits learned from.",
     )
     lora: LoraConfig = Field(default_factory=LoraConfig, description="The adapters that learn.")
 
-    @field_validator("public_hosts", mode="before")
+    @field_validator("engine_url", mode="before")
     @classmethod
-    def _with_commas(cls, hosts: Any) -> Any:
-        return tuple(h for h in hosts.split(",") if h) if isinstance(hosts, str) else hosts
+    def _urls(cls, given: Any) -> Any:
+        return with_commas(given)
 
-    @field_validator("data_dir")
+    @field_validator("log_file")
     @classmethod
-    def _from_anywhere(cls, folder: Path) -> Path:
-        # The learner is another process, and may have another working directory.
-        return folder.expanduser().absolute()
+    def _log_from_anywhere(cls, path: Path | None) -> Path | None:
+        return None if path is None else from_anywhere(path)
 
     @model_validator(mode="after")
-    def _safe(self) -> Self:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key belong together; give both")
-        if not (self.is_loopback or self.tls_certificate or self.behind_proxy):
+    def _reaches_versions(self) -> Self:
+        if self.learn and (self.versions or "").startswith("memory://"):
             raise ValueError(
-                f"host {self.host} can be reached by others, who could read along: give "
-                "tls_certificate and tls_key, or say behind_proxy where a proxy does TLS"
+                f"versions={self.versions} is in the memory of one process, and the learner is "
+                "another: give file:///FOLDER, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER"
             )
-        if self.admin_key is not None:
-            secret = self.admin_key.get_secret_value()
-            in_range = _SHORTEST_KEY <= len(secret) <= _LONGEST_KEY
-            sendable = secret.isascii() and secret.isprintable() and secret == secret.strip()
-            if not (in_range and sendable):
-                raise ValueError(
-                    f"CORLL_ADMIN_KEY must be {_SHORTEST_KEY} to {_LONGEST_KEY} printable "
-                    "characters that a header can carry: ASCII, no space at either end"
-                )
         return self
 
     @model_validator(mode="after")
@@ -298,19 +257,37 @@ class ServiceSettings(Config):
     def _teachable(self) -> Self:
         if self.coactive.learner == "distil" and self.memory == "none" and not self.examples:
             raise ValueError(
-                "learner='distil' learns from what stands before a request, and nothing does: set "
-                "memory to last or nearest, or choose another learner"
+                "learner='distil' learns from what stands before a request, and nothing does: give "
+                "memory='last' or memory='nearest', or choose another learner"
+            )
+        if self.coactive.learner == "distil" and self.mask != "none":
+            raise ValueError(
+                f"mask={self.mask!r}: the learner distil learns what a memory says, and would "
+                "learn to write placeholders; choose another learner, or mask none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _grows_old(self) -> Self:
+        if self.keep_texts is not None and not self.learn:
+            raise ValueError(
+                "keep_texts is the learner's work, which learn=False switches off: leave one out"
             )
         return self
 
     @model_validator(mode="after")
     def _has_upstream(self) -> Self:
         check_address(self.upstream, self.upstream_model, self.upstream_key)
+        check_engine(self.engine, self.engine_url, upstream=self.upstream)
         switched_on = self.upstream_memory or self.upstream_candidates > 1
         if self.upstream is None and switched_on:
-            raise ValueError("upstream_memory and upstream_candidates need an upstream; give one")
+            raise ValueError(
+                "upstream_memory and upstream_candidates need an upstream; give upstream=URL"
+            )
         if self.upstream_memory and self.memory == "none":
-            raise ValueError("upstream_memory sends letters of memory, which is none; choose some")
+            raise ValueError(
+                "upstream_memory sends letters, which memory=none leaves out; choose another"
+            )
         return self
 
     @property
@@ -320,21 +297,16 @@ class ServiceSettings(Config):
         return default if most is None else min(default, most)
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach the service."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-    @property
     def stores_by_default(self) -> bool:
         """Consent to keep texts, of users who have not said."""
         if self.store_by_default is not None:
             return self.store_by_default
         return self.is_loopback and not self.behind_proxy
+
+    @property
+    def role(self) -> Role:
+        """What a process does that has these settings."""
+        return "serve"
 
     def printable(self) -> dict[str, Any]:
         """Return the settings as plain data, without what is secret."""
@@ -344,41 +316,3 @@ class ServiceSettings(Config):
 
             fields["database"] = without_password(self.database)
         return fields
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> ServiceSettings:
-        """Return the defaults, as the variables CORLL_* change them.
-
-        *Raises*: ConfigError for a variable that names no setting, or a value that does not fit.
-        """
-        own: dict[str, Any] = {}
-        nested: dict[str, dict[str, Any]] = {"coactive": {}, "lora": {}}
-        unknown = []
-        for variable, value in environment.items():
-            if not variable.startswith(PREFIX) or variable in _NOT_OF_THE_SERVER or not value:
-                continue
-            name = variable.removeprefix(PREFIX).lower()
-            if name in cls.model_fields and name not in nested:
-                own[name] = value
-            elif name in ServedConfig.model_fields:
-                nested["coactive"][name] = value
-            elif name in LoraConfig.model_fields:
-                nested["lora"][name] = value
-            else:
-                unknown.append(variable)
-        if unknown:
-            raise ConfigError(
-                f"{', '.join(sorted(unknown))}: no such setting. `corll serve --help` lists the "
-                "flags; the variable of --data-dir is CORLL_DATA_DIR."
-            )
-        return cls(**own, **_resolved(nested))
-
-
-def _resolved(nested: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    default = ServiceSettings.model_fields["coactive"].get_default(call_default_factory=True)
-    changes: dict[str, Any] = {}
-    if nested["coactive"]:
-        changes["coactive"] = default.with_settings(**nested["coactive"])
-    if nested["lora"]:
-        changes["lora"] = LoraConfig(**nested["lora"])
-    return changes

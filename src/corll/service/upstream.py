@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from tyro.conf import arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 from corll.errors import CorllError
+from corll.service.addresses import holds_more, parts_of
 
 _SECRET: PrimitiveConstructorSpec[SecretStr] = PrimitiveConstructorSpec(
     nargs=1,
@@ -50,7 +52,7 @@ def check_address(url: str | None, model: str | None, key: SecretStr | None) -> 
     if url is None:
         if model is not None or key is not None:
             raise ValueError(
-                "upstream_model and upstream_key say nothing without upstream; give its URL too"
+                "upstream_model and upstream_key say nothing without upstream=URL; give that too"
             )
         return
     _check_url(url)
@@ -66,6 +68,21 @@ def check_address(url: str | None, model: str | None, key: SecretStr | None) -> 
         )
 
 
+def check_engine(engine: str, urls: Sequence[str], *, upstream: str | None) -> None:
+    """Check what settings say of engines. *Raises*: ValueError where they cannot be asked so."""
+    if (engine == "vllm") != bool(urls):
+        raise ValueError("engine=vllm and engine_url belong together; give both")
+    if urls and upstream is not None:
+        raise ValueError("engine=vllm and upstream both let others draft; choose one of them")
+    for url in urls:
+        parts = parts_of(url)
+        if parts is None or holds_more(parts) or parts.path.rstrip("/").endswith("/completions"):
+            raise ValueError(
+                f"engine_url: {url!r} is no address of vLLM; give one such as "
+                "http://127.0.0.1:8000/v1, without what follows on it"
+            )
+
+
 def is_in_the_clear(url: str) -> bool:
     """Say whether what an upstream is asked crosses a network that others can read along."""
     parts = urlsplit(url)
@@ -78,17 +95,12 @@ def is_in_the_clear(url: str) -> bool:
 
 
 def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        found = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        found = False
-    if not found:
+    parts = parts_of(url)
+    if parts is None:
         raise ValueError(
             "upstream is no URL of an API; give one such as https://api.example.com/v1"
         )
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        # It is printed, and the key is not to be.
+    if holds_more(parts):
         raise ValueError(
             "upstream holds more than an address: give the key in upstream_key, no ? and no #"
         )

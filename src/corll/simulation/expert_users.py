@@ -6,6 +6,7 @@ for the metrics of an experiment; the learner sees the answers alone.
 
 from __future__ import annotations
 
+import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from corll.simulation.axes import FeedbackAxes, choose_edit
 from corll.simulation.experts import Expert
 
 _LONGEST_SPAN = 8
+_LARGEST_GAP = 700.0
+"""e to this is still a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,18 +241,28 @@ class DuelingLabeller(ExpertUser):
     """A user who says without noise which of two samples of the policy is better (paper, 4.2).
 
     They are the first two candidates, or, with `best_worst`, the best and the worst of all. Ties
-    are dropped.
+    are dropped. With `bradley_terry` the label is drawn: y_1 ≻ y_2 with probability
+    σ(R*(y_1) − R*(y_2)) (paper, eq. 7), by a random stream of each draft.
     """
 
-    def __init__(self, expert: Expert, *, best_worst: bool = False) -> None:
+    def __init__(
+        self,
+        expert: Expert,
+        *,
+        best_worst: bool = False,
+        bradley_terry: bool = False,
+        seed: int = 0,
+    ) -> None:
         super().__init__(expert)
-        self.best_worst = best_worst
+        self.best_worst, self.bradley_terry, self.seed = best_worst, bradley_terry, seed
 
     def _answer(self, drafts: Sequence[Draft]) -> list[tuple[Edit, Answer]]:
         shown = [d.candidates if self.best_worst else d.candidates[:2] for d in drafts]
         answered = []
         for draft, row in zip(drafts, self._scored(drafts, shown), strict=True):
             worse, better = min(row, key=_reward), max(row, key=_reward)
+            if self._errs(draft, better.reward - worse.reward):
+                worse, better = better, worse
             ordered = replace(draft, choice=row.index(worse))
             if better.reward == worse.reward:
                 answered.append((Edit(ordered, None), Answer(worse.reward)))
@@ -262,6 +275,11 @@ class DuelingLabeller(ExpertUser):
             )
             answered.append((Edit.of_sample(ordered, better.sample), known))
         return answered
+
+    def _errs(self, draft: Draft, gap: float) -> bool:
+        """Draw whether the label is against R*, where the better sample is so much better."""
+        drawn = random.Random(f"{self.seed}/{draft.seed}").random()
+        return self.bradley_terry and drawn < 1 / (1 + math.exp(min(gap, _LARGEST_GAP)))
 
 
 class MixedUser(ExpertUser):

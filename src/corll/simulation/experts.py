@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -49,6 +50,32 @@ class Measurement:
             or self.wins > config.most_wins
             or self.base_reward < config.least_base_reward
         )
+
+
+class DrawnPairs(NamedTuple):
+    """Samples of an expert and of π_0 for the same B prompts, with R*. *Shapes*: B each."""
+
+    own: list[Sample]
+    base: list[Sample]
+    own_rewards: Tensor
+    base_rewards: Tensor
+
+    @property
+    def reward(self) -> float:
+        """The mean R* of the expert's samples."""
+        return float(self.own_rewards.mean())
+
+    @property
+    def base_reward(self) -> float:
+        """The mean R* of π_0's samples."""
+        return float(self.base_rewards.mean())
+
+    @property
+    def wins(self) -> float:
+        """The share of prompts where the expert's sample has the larger R*; a draw is half."""
+        # Both drew the same text where the rewards are equal.
+        draws = self.own_rewards == self.base_rewards
+        return float(((self.own_rewards > self.base_rewards).float() + 0.5 * draws).mean())
 
 
 class Expert:
@@ -125,18 +152,30 @@ def measure(
     response_length: int,
     sampling: SamplingConfig,
 ) -> tuple[float, float, float]:
-    """Return the mean R* of the expert's samples and of π_0's, and the share of wins."""
-    asked = list(prompts[: config.measured_prompts])
-    seeds = [config.seed] * len(asked)
-    policy = expert.policy
+    """Return the mean R* of the expert's samples and of π_0's, and the share of wins.
+
+    Only the first `config.measured_prompts` prompts are measured.
+    """
+    asked = prompts[: config.measured_prompts]
+    drawn = draw_both(expert, asked, config, response_length=response_length, sampling=sampling)
+    return drawn.reward, drawn.base_reward, drawn.wins
+
+
+def draw_both(
+    expert: Expert,
+    prompts: Sequence[Prompt],
+    config: ExpertConfig,
+    *,
+    response_length: int,
+    sampling: SamplingConfig,
+) -> DrawnPairs:
+    """Draw a sample of the expert and one of π_0 for each prompt, from the same seed."""
+    asked, seeds, policy = list(prompts), [config.seed] * len(prompts), expert.policy
     own = policy.sample(asked, 1, response_length, seeds, sampling=sampling)
     with policy.as_reference():
         base = policy.sample(asked, 1, response_length, seeds, sampling=sampling)
     rewards = expert.rewards(asked * 2, [row[0] for row in own + base])
-    own_rewards, base_rewards = rewards.chunk(2)
-    # Both drew the same text where the rewards are equal, which counts as half a win.
-    wins = (own_rewards > base_rewards).float() + 0.5 * (own_rewards == base_rewards).float()
-    return float(own_rewards.mean()), float(base_rewards.mean()), float(wins.mean())
+    return DrawnPairs([row[0] for row in own], [row[0] for row in base], *rewards.chunk(2))
 
 
 def pairs_by_score(
@@ -159,6 +198,7 @@ def _learning(config: ExpertConfig) -> CoactiveConfig:
         "paper",
         beta=config.beta,
         learning_rate=config.learning_rate,
+        warmup_steps=config.warmup_steps,
         preferences_per_step=config.preferences_per_step,
         seed=config.seed,
     )

@@ -203,3 +203,21 @@ def test_where_it_cannot_be_had_it_is_refused(folder: Path) -> None:
             folder, dtype="float32", backend="plain", int8_drafts=cast(Int8Drafts, where_it_can_be)
         )
         assert policy._network.backend.drafts_exactly
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_adapters_share_a_pass_in_int8_too(folder: Path, dtype: str) -> None:
+    one, _ = policies(folder, dtype)
+    other = one.with_adapter(lora=LoraConfig(lora_r=2))
+    perturb_adapter(other, seed=2)
+    prompts = [one.codec.encode_prompt(prompt) for prompt in PROMPTS]
+    together = one.begin(prompts, 1, 12, [3, 3], drawers=[one, other])
+    while one.advance(together):
+        pass
+    for policy, prompt, branch in zip((one, other), prompts, together.branches(), strict=True):
+        alone = policy.begin([prompt], 1, 12, [3])
+        while policy.advance(alone):
+            pass
+        assert branch.token_ids == alone.branches()[0].token_ids
+        assert branch.logprob is None

@@ -140,39 +140,6 @@ def shop(service: RunningService) -> RunningService:
     return service.with_key(key["key"])
 
 
-def test_a_backend_that_names_nobody_is_refused(shop: RunningService) -> None:
-    messages = [{"role": "user", "content": "Hi"}]
-    asked = [
-        ("POST", "chat/completions", {"model": "corll", "messages": messages}),
-        ("POST", "chat/completions", {"model": "base", "messages": messages, "user": ""}),
-        ("POST", "completions", {"model": "corll", "prompt": "Hi"}),
-        ("POST", "imports", {"items": [{"prompt": "Hi", "sent": "Hello."}]}),
-        ("POST", "learn", {}),
-        ("GET", "users/me", None),
-        ("PUT", "users/me/consent", {"learn": True}),
-    ]
-    for method, path, body in asked:
-        response = shop.http.request(method, f"/v1/{path}", json=body)
-        assert response.status_code == 400, path
-        error = response.json()["error"]
-        assert (error["code"], error["param"]) == (
-            "missing_required_parameter",
-            "safety_identifier",
-        )
-        assert "safety_identifier" in error["message"]
-        assert "user" in error["message"]
-    assert shop.get("users")["data"] == []
-    assert [model["id"] for model in shop.get("models")["data"]] == ["corll", "base"]
-    anna, bert = shop.draft(safety_identifier="anna"), shop.draft(user="bert")
-    assert anna["corll"]["user"] != bert["corll"]["user"]
-
-
-def test_an_admin_that_names_nobody_speaks_for_the_user_of_this_machine(
-    service: RunningService,
-) -> None:
-    assert service.draft()["corll"]["user"] == service.get("users/me")["id"]
-
-
 def test_consent_can_be_given_before_the_first_draft(
     service: RunningService, shop: RunningService
 ) -> None:
@@ -199,3 +166,10 @@ def test_consent_makes_no_user_of_what_is_no_name_or_not_the_keys(
     person = service.with_key(service.post("keys", {"scope": "user", "user": "pia"})["key"])
     assert person.http.put("/v1/users/nobody/consent", json={}).status_code == 404
     assert {user["name"] for user in shop.get("users")["data"]} == set()
+
+
+def test_a_method_that_is_none_is_no_label_of_the_metrics(service: RunningService) -> None:
+    assert service.http.request("XYLOPHONE", "/v1/models").status_code == 405
+    metrics = service.http.get("/metrics").text
+    assert "XYLOPHONE" not in metrics
+    assert 'method="_OTHER"' in metrics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from teaching import add_user
 
 from corll.service.store import sign_ins
 from patience import PATIENCE_S
-from running_service import RunningService
+from running_service import RunningService, running_service, settings_for
 
 
 @pytest.fixture
@@ -46,6 +47,26 @@ def test_a_link_signs_in_once(service: RunningService) -> None:
     with httpx.Client(base_url=service.url) as other:
         assert other.get(link).status_code == 401
         assert other.get("/sign-in?token=guess").status_code == 401
+        # A browser is led to a page: to the desk, where it is signed in.
+        for path in (link, "/sign-in?token=guess"):
+            shown = other.get(path, headers={"accept": "text/html,*/*;q=0.8"})
+            assert (shown.status_code, shown.headers["location"]) == (303, "/?link=in-vain")
+            assert "set-cookie" not in shown.headers
+
+
+def test_two_services_on_one_machine_do_not_sign_each_others_users_out(
+    service: RunningService, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    """As `corll demo` beside one's own: a browser sends a host's cookies to all its ports."""
+    with (
+        running_service(settings_for(tiny_model_folder, tmp_path, learn=False)) as demo,
+        httpx.Client(timeout=PATIENCE_S) as client,
+    ):
+        for one, user in ((service, "ann"), (demo, "writer")):
+            client.get(one.url + one.post("links", {"user": user})["path"])
+        assert len({cookie.name for cookie in client.cookies.jar}) == 2
+        for one, user in ((service, "ann"), (demo, "writer")):
+            assert client.get(f"{one.url}/v1/session").json()["user"]["name"] == user
 
 
 def test_a_browser_speaks_for_its_user_alone(
@@ -76,7 +97,8 @@ def test_a_change_that_is_not_our_own_pages_is_refused(
     if value is None:
         del browser.headers[header]
     else:
-        browser.headers[header] = value
+        port = f":{browser.base_url.port}" if header == "host" else ""
+        browser.headers[header] = value + port
     assert browser.post("/v1/chat/completions", json=DRAFT).status_code == status
     assert browser.put("/v1/users/me/consent", json={"learn": True}).status_code == status
 

@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from data_folders import kept_bytes
 
 from corll.service.learning.supervisor import Supervisor
+from corll.service.store.database import Database
 from running_service import RunningService
 from tiny_models import END
 
@@ -212,7 +214,8 @@ def test_a_comparison_says_why_it_teaches_nothing(service: RunningService) -> No
         "created_at": answer["created_at"],
         "state": "recorded",
         "will_learn": False,
-        "reason": "This user has not agreed to be learned from (consent: learn).",
+        "reason": "This user has not agreed to be learned from (consent: learn). Agreed to with "
+        "include_past, it lets this be learned from too.",
         "version": None,
     }
 
@@ -233,8 +236,10 @@ def test_an_edit_is_answered_with_all_that_there_is_to_say(service: RunningServi
         "created_at": answer["created_at"],
         "state": "recorded",
         "will_learn": False,
-        "reason": "This user has not agreed to be learned from (consent: learn).",
+        "reason": "This user has not agreed to be learned from (consent: learn). Agreed to with "
+        "include_past, it lets this be learned from too.",
         "version": None,
+        "masked": [],
     }
     accepted = service.draft(user="vic")
     text = accepted["choices"][0]["message"]["content"]
@@ -271,7 +276,7 @@ def test_a_learner_that_is_off_takes_no_request(service: RunningService) -> None
 
 
 def test_without_store_a_draft_is_in_memory_alone_and_edits_need_consent(
-    service: RunningService,
+    service: RunningService, store: Database
 ) -> None:
     service.draft(user="max")
     service.put("users/max/consent", {"store": False})
@@ -281,16 +286,14 @@ def test_without_store_a_draft_is_in_memory_alone_and_edits_need_consent(
     response = service.http.post("/v1/edits", json=body)
     assert response.status_code == 403
     assert response.json()["error"]["code"] == "consent_required"
-    kept = service.settings.data_dir.joinpath("corll.db-wal").read_bytes()
-    kept += service.settings.data_dir.joinpath("corll.db").read_bytes()
-    assert b"A secret plan." not in kept
+    assert b"A secret plan." not in kept_bytes(store)
     service.put("users/max/consent", {"store": True})
     assert service.post("edits", body)["state"] == "recorded"
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_draft_that_is_not_to_be_stored_is_in_memory_alone_whatever_consent_says(
-    service: RunningService, stream: bool
+    service: RunningService, store: Database, stream: bool
 ) -> None:
     service.put("users/nil/consent", {"store": True, "learn": True})
     secret = f"A plan that nobody may keep, {stream}."
@@ -312,12 +315,33 @@ def test_a_draft_that_is_not_to_be_stored_is_in_memory_alone_whatever_consent_sa
         assert error["code"] == "consent_required"
         assert '"store": false' in error["message"]
     assert service.get("users/nil/drafts")["data"] == []
-    kept = service.settings.data_dir.joinpath("corll.db-wal").read_bytes()
-    kept += service.settings.data_dir.joinpath("corll.db").read_bytes()
-    assert secret.encode() not in kept
+    assert secret.encode() not in kept_bytes(store)
 
 
 def test_a_draft_that_may_be_stored_is(service: RunningService) -> None:
     draft = service.draft(user="one", store=None)
     assert draft["corll"]["stored"] is True
     assert service.post("edits", {"draft_id": draft["id"], "text": "Sorry."})["id"]
+
+
+def test_an_edit_says_what_is_masked_of_it(service: RunningService) -> None:
+    """By each user's own choice, of which a backend's key may tell; the text stays as it was."""
+    for user, mask in (("mia", "numbers"), ("max", "none")):
+        about = service.put(f"users/{user}/consent", {"learn": True, "mask": mask})
+        assert about["mask"] == mask
+        draft = service.draft(user=user)
+        text = "Your code is 48291, or ask a@firm.example."
+        edit = service.post("edits", {"draft_id": draft["id"], "text": text})
+        assert edit["text"].lstrip() == text
+        assert edit["masked"] == (["48291"] if mask == "numbers" else [])
+        assert service.get(f"edits/{edit['id']}") == edit
+    assert service.put("users/mia/consent", {"mask": "both"})["mask"] == "both"
+    assert service.get("users/mia")["mask"] == "both"
+    assert service.get("users/max")["mask"] == "none"
+    assert service.get(f"users/{service.draft(user='new')['corll']['user']}")["mask"] == "none"
+
+
+def test_a_mask_that_is_none_is_refused(service: RunningService) -> None:
+    response = service.http.put("/v1/users/mia/consent", json={"mask": "names"})
+    assert response.status_code in (400, 422)
+    assert "mask" in response.text

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-import schemathesis
 from hypothesis import Phase, given, settings
+from made_up_requests import operations, with_real
 from store_samples import new_version, register
 
 from corll.schemas.answers import Import, ImportResult
@@ -40,30 +40,29 @@ def test_made_up_requests_for_real_things_reach_their_end(service: RunningServic
         assert name in CANNOT_SUCCEED or statuses & {200, 303}, (name, statuses)
 
 
-def operations(service: RunningService) -> dict[str, Any]:
-    """By method and path, but a stream of events, which has no end; test_browser reads it."""
-    schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
-    found = [operation.ok() for operation in schema.get_all_operations()]
-    named = {f"{one.method.upper()} {one.path}": one for one in found}
-    del named["GET /v1/events"]
-    return named
-
-
 def real_things(service: RunningService) -> dict[str, Any]:
     """The names and ids of things that are there, by what requests call them."""
     for name in ("default", "mia"):
         user = service.draft(user=name)["corll"]["user"]
         service.put(f"users/{user}/consent", {"store": True, "learn": True})
-    draft = service.draft(user="mia", n=2)["id"]
+    drafted = service.draft(user="mia", n=2, metadata={"corll_ref": "real"})
+    draft, (text, _) = drafted["id"], [one["message"]["content"] for one in drafted["choices"]]
     items = [{"prompt": "Is it in stock?", "sent": "It is."}]
+    deletion = service.ask("DELETE", f"users/{user}/model")["receipt"]["id"]
     if not service.get(f"users/{user}/adapters")["data"]:
         add_version(service, user)
+    response = service.post("responses", {"model": "corll", "input": "Hi", "user": "mia"})["id"]
     edit = service.post("edits", {"draft_id": draft, "text": "Sorry."})["id"]
     return {
         "choice": 0,
+        "deletion_id": deletion,
         "chosen": {"draft_id": draft, "choice": 1},
         "draft_id": draft,
+        "draft_text": text,
+        "ref": "real",
         "edit_id": edit,
+        "response_id": response,
+        "previous_response_id": response,
         "exchange_id": edit,
         "import_id": service.post("imports", {"items": items, "user": "mia"})["id"],
         "key_id": service.post("keys", {"scope": "user", "user": "mia"})["id"],
@@ -80,7 +79,7 @@ def real_things(service: RunningService) -> dict[str, Any]:
 
 
 def add_version(service: RunningService, user_id: str) -> None:
-    store = Database.open(None, service.settings.data_dir)
+    store = Database.open(service.settings.database, service.settings.data_dir)
     with store.read() as db:
         user = accounts.find_user(db, user_id)
     assert user is not None
@@ -92,7 +91,7 @@ def ask(service: RunningService, operation: Any, real: dict[str, Any]) -> set[in
     """The statuses of requests that were made up for an operation, each as it is described."""
     seen: set[int] = set()
     described = operation.definition.raw["responses"]
-    short = {"max_tokens": 2, "max_completion_tokens": 2}
+    short = {"max_tokens": 2, "max_completion_tokens": 2, "max_output_tokens": 2}
 
     @settings(max_examples=8, phases=[Phase.explicit, Phase.generate])
     @given(case=operation.as_strategy())
@@ -110,16 +109,6 @@ def ask(service: RunningService, operation: Any, real: dict[str, Any]) -> set[in
 
     answers()
     return seen
-
-
-def with_real(made_up: Any, real: dict[str, Any]) -> Any:
-    """What was made up, with the names of real things in their places."""
-    if isinstance(made_up, dict):
-        return {
-            name: real[name] if name in real and value is not None else with_real(value, real)
-            for name, value in made_up.items()
-        }
-    return made_up
 
 
 def test_each_route_is_described(service: RunningService) -> None:
@@ -158,7 +147,7 @@ def test_errors_are_described_as_they_are(service: RunningService) -> None:
     [
         ("post /v1/edits", "200 400 401 403 404 409 413 429 500 503"),
         ("get /v1/users", "200 400 401 403 429 500 503"),
-        ("get /v1/session", "200 400 401 403 500 503"),
+        ("get /v1/session", "200 400 401 403 429 500 503"),
         ("get /readyz", "200 503"),
         ("get /healthz", "200"),
     ],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ from scripted_upstream import (
 )
 
 from corll.policy import Policy
+from corll.service.api.completion_routes import _abandoned, _DraftUnderWay
 from corll.service.learning.reading import PreferenceReader
 from corll.service.store import drafts, preferences
 from corll.service.store.database import Database
+from patience import PATIENCE_S
 from running_service import (
     ADMIN_KEY,
     RunningService,
@@ -475,6 +478,39 @@ class TestAClientThatHangsUp:
         assert upstream.gone.wait(0.7)
         record = until(lambda: fronting.get("users/leaves/drafts")["data"])[0]
         assert (record["status"], record["choices"]) == ("cancelled", [{"text": "It comes"}])
+
+    def test_while_a_draft_that_broke_off_is_kept_leaves_nothing_waiting(
+        self,
+        upstream: ScriptedUpstream,
+        fronting: RunningService,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        agree(fronting, "hasty")
+        upstream.will(streams(["It", "comes"], reason=None, done=False))
+        keeping, gone, left = threading.Event(), threading.Event(), set(_abandoned)
+        keep, stream = drafts.add_draft_if_agreed, _DraftUnderWay.stream
+
+        def kept_once_gone(*given: Any) -> Any:
+            keeping.set()
+            gone.wait(PATIENCE_S)
+            return keep(*given)
+
+        async def noted(draft: _DraftUnderWay) -> AsyncIterator[str]:
+            try:
+                async for chunk in stream(draft):
+                    yield chunk
+            finally:
+                gone.set()
+
+        monkeypatch.setattr(drafts, "add_draft_if_agreed", kept_once_gone)
+        monkeypatch.setattr(_DraftUnderWay, "stream", noted)
+        body = {"model": "corll", "messages": MESSAGES, "stream": True, "user": "hasty"}
+        with fronting.http.stream("POST", "/v1/chat/completions", json=body):
+            assert keeping.wait(PATIENCE_S)
+        assert gone.wait(PATIENCE_S)
+        (record,) = until(lambda: fronting.get("users/hasty/drafts")["data"])
+        assert record["status"] == "cancelled"
+        assert _abandoned <= left
 
     def test_ends_the_call_of_a_whole_draft(
         self, upstream: ScriptedUpstream, fronting: RunningService

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ import pytest
 import torch
 from asking import PLAIN, PROMPTS, Listener, request
 
-from corll.config import CoactiveConfig
+from corll.config import CoactiveConfig, LoraConfig
 from corll.draft import best_first, make_drafts
-from corll.errors import InputError, PromptTooLongError
+from corll.errors import AdapterError, InputError, PromptTooLongError
 from corll.model.tokens import TokenCodec
 from corll.policy import Policy
 from corll.records import Prompt, Verbatim
-from corll.service.drafting.engine import AdaptersInMemory, Engine
+from corll.service.drafting.adapters_in_memory import AdaptersInMemory
+from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import (
     DraftEvent,
     EngineBusyError,
@@ -31,7 +33,7 @@ from patience import PATIENCE_S
 
 @pytest.fixture
 def engine(policy: Policy) -> Iterator[Engine]:
-    made = Engine(policy, max_waiting=8)
+    made = Engine(policy)
     yield made
     made.close()
 
@@ -46,6 +48,23 @@ def saved_version(policy: Policy, folder: Path, *, seed: int) -> VersionFolder:
     other.save(folder)
     other.unload()
     return VersionFolder(folder.name, folder)
+
+
+@contextmanager
+def held(engine: Engine) -> Iterator[None]:
+    """Let nothing be begun while the context lasts, so that all that is asked for waits."""
+    release, holding = threading.Event(), threading.Event()
+
+    def hold(_: DraftEvent) -> None:
+        holding.set()
+        release.wait(PATIENCE_S)  # the engine's own thread
+
+    engine.submit(request(max_new_tokens=1), hold)
+    assert holding.wait(PATIENCE_S)
+    try:
+        yield
+    finally:
+        release.set()
 
 
 def candidates(count: int, **settings: object) -> CoactiveConfig:
@@ -85,6 +104,25 @@ def test_each_request_is_pinned_to_its_version(
             engine.submit(request(version=version), listeners[-1])
     found = [listener.drawn.candidates[0].token_ids for listener in listeners]
     assert found == expected * 2
+
+
+def test_a_version_that_is_let_go_of_draws_no_more(
+    engine: Engine, policy: Policy, tmp_path: Path
+) -> None:
+    """Neither what it is drawing, nor what is asked for later; and others go on."""
+    erased, other = (saved_version(policy, tmp_path / name, seed=1) for name in ("e", "o"))
+    under_way, beside = Listener(), Listener()
+    engine.submit(request(version=erased, max_new_tokens=400), under_way)
+    engine.submit(request(version=other), beside)
+    engine.let_go([erased.id])
+    later = Listener()
+    engine.submit(request(version=erased), later)
+    for listener in (under_way, later):
+        with pytest.raises(AdapterError, match="deleted; ask again"):
+            listener.drawn  # noqa: B018
+    assert beside.drawn.candidates
+    assert len(engine._kept) == 0
+    assert erased.id not in engine._adapters._loaded
 
 
 def test_of_several_candidates_the_best_by_implicit_reward_is_shown(
@@ -269,7 +307,7 @@ def test_logprobs_are_those_of_the_tokens(engine: Engine) -> None:
     sample, tokens = listener.drawn.candidates[0], listener.drawn.logprobs[0]
     assert len(tokens) == len(sample.token_ids)
     assert sum(token.logprob for token in tokens) == pytest.approx(sample.logprob, abs=1e-4)
-    assert all(token.top[0][1] >= token.top[1][1] for token in tokens)
+    assert all(token.top[0].logprob >= token.top[1].logprob for token in tokens)
 
 
 def test_an_end_token_is_in_no_text_and_so_in_no_logprobs(engine: Engine) -> None:
@@ -288,6 +326,7 @@ def test_a_cancelled_request_ends_with_what_was_drawn(engine: Engine) -> None:
     listener, other = Listener(), Listener()
     job = engine.submit(request(max_new_tokens=400, stop=("\0never",)), listener)
     engine.submit(request(max_new_tokens=30), other)
+    assert listener.has_told.wait(PATIENCE_S)
     job.cancel()
     assert listener.drawn.cancelled
     assert len(listener.drawn.candidates[0].token_ids) < 400
@@ -314,12 +353,7 @@ def test_a_full_queue_says_when_to_come_again(policy: Policy) -> None:
 
 
 def test_those_who_wait_together_share_a_decoding(engine: Engine) -> None:
-    release, holding, together = threading.Event(), threading.Event(), []
-    late = [Listener() for _ in PROMPTS]
-
-    def hold(_: DraftEvent) -> None:
-        holding.set()
-        release.wait(PATIENCE_S)  # the engine's own thread, so that the others wait
+    together, late = [], [Listener() for _ in PROMPTS]
 
     def looking(listener: Listener) -> Callable[[DraftEvent], None]:
         def on_event(event: DraftEvent) -> None:
@@ -328,11 +362,9 @@ def test_those_who_wait_together_share_a_decoding(engine: Engine) -> None:
 
         return on_event
 
-    engine.submit(request(max_new_tokens=1), hold)
-    assert holding.wait(PATIENCE_S)
-    for prompt, listener in zip(PROMPTS, late, strict=True):
-        engine.submit(request(prompt), looking(listener))
-    release.set()
+    with held(engine):
+        for prompt, listener in zip(PROMPTS, late, strict=True):
+            engine.submit(request(prompt), looking(listener))
     assert all(listener.drawn for listener in late)
     assert max(together) == len(PROMPTS)
 
@@ -359,7 +391,7 @@ def test_a_text_is_encoded_once_and_shortened_to_the_context_where_that_will_do(
     )
     assert job.prompt_tokens + job.request.max_new_tokens == context
     job.cancel()
-    assert listener.drawn
+    assert listener.ended.wait(PATIENCE_S)
     assert encoded == [job.request.prompt]
 
 
@@ -393,6 +425,106 @@ def test_a_plain_text_is_continued_without_the_template(engine: Engine, policy: 
         for prompt in ("Dear", Verbatim("Dear"))
     )
     assert verbatim == len(policy.tokenizer("Dear")["input_ids"]) < templated
+
+
+class Looking(Listener):
+    """A listener that notes which versions the decodings are of, whenever it is told something."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self.engine, self.seen = engine, set[frozenset[str]]()
+
+    def __call__(self, event: DraftEvent) -> None:
+        self.seen |= {session.versions for session in self.engine._sessions}
+        super().__call__(event)
+
+
+def test_versions_that_wait_together_share_a_decoding_and_draw_what_each_would_alone(
+    engine: Engine, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    alone = Policy.load(tiny_model_folder, dtype="float32")
+    versions = [None, *(saved_version(alone, tmp_path / f"v{n}", seed=n) for n in range(3))]
+    listeners = [Looking(engine) for _ in versions]
+    with held(engine):
+        for number, (version, listener) in enumerate(zip(versions, listeners, strict=True)):
+            engine.submit(request(PROMPTS[number % 3], version=version, choices=2), listener)
+    for number, (version, listener) in enumerate(zip(versions, listeners, strict=True)):
+        policy = alone if version is None else alone.with_adapter(version.folder)
+        (expected,) = policy.sample([PROMPTS[number % 3]], 2, 12, 3)
+        assert [s.token_ids for s in listener.drawn.candidates] == [s.token_ids for s in expected]
+    assert {"v0", "v1", "v2"} in listeners[0].seen
+
+
+def test_candidates_of_versions_that_share_a_decoding_are_ranked_each_by_its_own(
+    engine: Engine, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    alone = Policy.load(tiny_model_folder, dtype="float32")
+    versions = [saved_version(alone, tmp_path / f"v{n}", seed=n) for n in range(2)]
+    listeners = [Looking(engine) for _ in versions]
+    with held(engine):
+        for version, listener in zip(versions, listeners, strict=True):
+            engine.submit(request(version=version, config=candidates(3)), listener)
+    for version, listener in zip(versions, listeners, strict=True):
+        drawn, policy = listener.drawn, alone.with_adapter(version.folder)
+        rewards = policy.implicit_rewards([PROMPTS[0]] * 3, drawn.candidates)
+        assert drawn.scores == pytest.approx(rewards.tolist(), abs=1e-4)
+    assert {"v0", "v1"} in listeners[0].seen
+
+
+def test_of_versions_in_one_decoding_one_is_let_go_of_and_the_other_goes_on(
+    engine: Engine, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    alone = Policy.load(tiny_model_folder, dtype="float32")
+    erased, other = (saved_version(alone, tmp_path / name, seed=n) for n, name in enumerate("eo"))
+    going, beside = Looking(engine), Looking(engine)
+    with held(engine):
+        long: dict[str, Any] = {"max_new_tokens": 300, "config": PLAIN.with_settings(top_k=0)}
+        engine.submit(request(version=erased, **long), going)
+        engine.submit(request(version=other, **long), beside)
+    assert going.has_told.wait(PATIENCE_S)
+    engine.let_go([erased.id])
+    with pytest.raises(AdapterError, match="deleted; ask again"):
+        going.drawn  # noqa: B018
+    policy = alone.with_adapter(other.folder)
+    (expected,) = policy.sample([PROMPTS[0]], 1, 300, 3, sampling=long["config"].sampling)
+    assert beside.drawn.candidates[0].token_ids == expected[0].token_ids
+    assert {"e", "o"} in beside.seen
+    assert erased.id not in engine._adapters._loaded
+
+
+def test_of_versions_that_wait_together_a_broken_one_fails_alone(
+    engine: Engine, policy: Policy, tmp_path: Path
+) -> None:
+    broken, fine = Listener(), Listener()
+    version = saved_version(policy, tmp_path / "fine", seed=1)
+    with held(engine):
+        engine.submit(request(version=VersionFolder("gone", tmp_path / "gone")), broken)
+        engine.submit(request(version=version), fine)
+    assert fine.drawn
+    with pytest.raises(AdapterError):
+        broken.drawn  # noqa: B018
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+def test_where_adapters_cannot_share_a_pass_each_version_has_decodings_of_its_own(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    """Here one is on the output layer, which no fused layer computes."""
+    lora = LoraConfig(lora_target_modules=("q_proj", "lm_head"))
+    base, alone = (Policy.load(tiny_model_folder, dtype="float32", lora=lora) for _ in range(2))
+    engine = Engine(base)
+    versions = [saved_version(alone, tmp_path / f"v{n}", seed=n) for n in range(2)]
+    listeners = [Looking(engine) for _ in versions]
+    with held(engine):
+        for version, listener in zip(versions, listeners, strict=True):
+            engine.submit(request(version=version), listener)
+    for version, listener in zip(versions, listeners, strict=True):
+        (expected,) = alone.with_adapter(version.folder).sample([PROMPTS[0]], 1, 12, 3)
+        assert listener.drawn.candidates[0].token_ids == expected[0].token_ids
+    seen = set().union(*(listener.seen for listener in listeners))
+    assert {"v0"} in seen
+    assert {"v0", "v1"} not in seen
+    engine.close()
 
 
 def test_adapters_in_memory_are_bounded_and_those_in_use_stay(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import count
+from queue import SimpleQueue
 
 import pytest
 from asking import PLAIN, PROMPTS, Listener, request
@@ -12,7 +14,7 @@ from corll import guards
 from corll.policy import Policy
 from corll.records import Sample
 from corll.service.drafting.engine import Engine
-from corll.service.drafting.requests import MOST_REDRAWS, DraftRequest, Drawn
+from corll.service.drafting.requests import MOST_REDRAWS, DraftJob, DraftRequest, Drawn
 
 LENGTH = 160
 LIKELIEST = PLAIN.with_settings(top_k=1)
@@ -22,7 +24,7 @@ LOOPS_FOR_SEED = 4
 
 @pytest.fixture
 def engine(policy: Policy) -> Iterator[Engine]:
-    made = Engine(policy, max_waiting=8)
+    made = Engine(policy)
     yield made
     made.close()
 
@@ -125,9 +127,17 @@ def test_a_disclaimer_is_drawn_anew_before_it_is_whole(
     assert streamed.candidates[0].text.startswith(opening)
 
 
-def test_nobody_waits_so_nothing_is_drawn_anew(engine: Engine) -> None:
-    listener = Listener()
+def test_nobody_waits_so_nothing_is_drawn_anew(policy: Policy) -> None:
+    listener, jobs, turns = Listener(), SimpleQueue[DraftJob](), count()
+
+    def before_a_token() -> None:
+        if next(turns) == 3:
+            jobs.get().cancel()
+
+    engine = Engine(policy, threads=before_a_token)
     fields = {"max_new_tokens": LENGTH, "guarded": True, "tells": False, "config": LIKELIEST}
-    engine.submit(request(**fields), listener).cancel()  # type: ignore[arg-type]
+    jobs.put(engine.submit(request(**fields), listener))  # type: ignore[arg-type]
     assert listener.drawn.cancelled
     assert listener.drawn.thrown_away == 0
+    assert len(listener.drawn.candidates[0].token_ids) == 3
+    engine.close()

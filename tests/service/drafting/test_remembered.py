@@ -19,9 +19,10 @@ from corll.memory.leaks import Leak, LeakFinder
 from corll.memory.words import words_of
 from corll.policy import Policy
 from corll.records import Prompt, Verbatim
+from corll.service.drafting.candidate_rows import Row
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.requests import Delta, DraftJob, Drawn, VersionFolder
-from corll.service.drafting.shared_decoding import Session, _Row
+from corll.service.drafting.shared_decoding import Session
 from running_service import until
 from tiny_models import perturb_adapter
 
@@ -366,6 +367,6 @@ class TestLeaksInWhatIsRead:
 
     def test_scripts_without_spaces_are_told_too(self) -> None:
         job = DraftJob(request(memory=MEMORY, **LONG), (), lambda _: None)
-        row = _Row(0, text="这个包裹已经在星期五寄出了请放心")
+        row = Row(0, text="这个包裹已经在星期五寄出了请放心")
         Session._search(row, job)
         assert row.free == len(row.text) - 8

@@ -12,6 +12,7 @@ from store_samples import NOW, add_user, back, new_version, preference_from_edit
 from corll.service.drafting.serving import Serving, named_serving, serving_for
 from corll.service.store.accounts import User, set_consent
 from corll.service.store.lineages import add_reference, forget_folder, start_lineage
+from corll.service.version_store.data_folder import DataFolder
 
 
 def called(db: Connection, name: str, *, namespace: str = "home") -> Serving | None:
@@ -20,7 +21,7 @@ def called(db: Connection, name: str, *, namespace: str = "home") -> Serving | N
 
 def test_a_user_without_a_version_is_served_by_the_base(db: Connection, ada: User) -> None:
     assert serving_for(db, ada) == Serving(ada, None)
-    assert serving_for(db, ada).folder_in(Path("/data")) is None
+    assert serving_for(db, ada).folder_in(DataFolder(Path("/data"))) is None
 
 
 def test_each_user_is_served_by_their_own_version(db: Connection, ada: User) -> None:
@@ -28,7 +29,7 @@ def test_each_user_is_served_by_their_own_version(db: Connection, ada: User) -> 
     version = publish(db, ada, preference_from_edit(db, ada))
     found = serving_for(db, ada)
     assert (found.version, found.held_back, found.blind) == (version, False, False)
-    folder = found.folder_in(Path("/data"))
+    folder = found.folder_in(DataFolder(Path("/data")))
     assert folder is not None
     assert version.folder is not None
     assert (folder.id, folder.folder) == (version.id, Path("/data") / version.folder)
@@ -53,11 +54,11 @@ def test_an_imported_reference_drafts_until_there_is_a_version(db: Connection, a
         now=NOW,
     )
     start_lineage(db, user_id=ada.id, reference_id=reference.id, now=NOW)
-    folder = serving_for(db, ada).folder_in(Path("/data"))
+    folder = serving_for(db, ada).folder_in(DataFolder(Path("/data")))
     assert folder is not None
     assert (folder.id, folder.is_reference) == (reference.id, True)
     version = publish(db, ada, preference_from_edit(db, ada))
-    folder = serving_for(db, ada).folder_in(Path("/data"))
+    folder = serving_for(db, ada).folder_in(DataFolder(Path("/data")))
     assert folder is not None
     assert (folder.id, folder.is_reference) == (version.id, False)
     assert folder.reference == Path("/data/references/f1")

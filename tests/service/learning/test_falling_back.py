@@ -252,7 +252,7 @@ def test_an_ancestor_that_cannot_be_loaded_is_passed_over(
     if trouble == "pruned":
         looking.database.write(lambda db: lineages.forget_folder(db, second.id))
     else:
-        weights = looking.database.path_of(second.folder) / file_names.ADAPTER_WEIGHTS
+        weights = looking.database.versions.at(second.folder) / file_names.ADAPTER_WEIGHTS
         weights.write_bytes(weights.read_bytes()[:-1])
     looks.ruined = {NEW, (user.id, 3)}
     taught(looking, user, 1, first=3)
@@ -281,7 +281,7 @@ def test_a_rollback_by_the_user_meanwhile_stands(
         rows = lineages.versions_of(db, user.id)
         assert preferences.taught_in_vain(db, [row.id for row in rows]) == set()
     assert [row.number for row in rows] == [1, 2, 3]
-    folders = {path.name for path in looking.database.path_of("versions").iterdir()}
+    folders = {path.name for path in looking.database.versions.at("versions").iterdir()}
     assert folders == {row.id for row in rows}
     looks.ruined = set()
     version = looking.learn(user.id)

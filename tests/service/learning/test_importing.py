@@ -18,6 +18,7 @@ from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from corll.service.store.drafts import drafts_of, edits_of
 from corll.service.store.imports import ImportRow, NewItem
+from corll.service.versions.forgetting import delete_now
 from running_service import settings_for
 from tiny_models import END
 
@@ -71,7 +72,7 @@ def test_an_import_ends_within_a_chunk_where_it_is_no_longer_wanted(
 
     def meanwhile(*args: Any, **options: Any) -> Any:
         if how == "deleted":
-            trainer.database.write(lambda db: imports.delete_import(db, row.id, actor="a", now=NOW))
+            delete_now(trainer.database, "import", row.id, actor="a")
         else:
             withdraw(trainer, user, **{how: False})
         return make_drafts(*args, **options)

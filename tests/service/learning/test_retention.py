@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from sqlalchemy import Connection
 from teaching import NOW, add_edit
 
 from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, lineages
 from corll.service.store.accounts import User
+from corll.service.versions.forgetting import DryRunError, find_target, forget, weights_in
 from corll.service.versions.retention import remove_pruned
 
 
@@ -20,13 +23,38 @@ def test_retention_removes_old_weights_and_keeps_what_serves(trainer: Trainer, u
     with trainer.database.read() as db:
         versions = lineages.versions_of(db, user.id)
     assert [version.folder is not None for version in versions] == [False, False] + [True] * 4
-    kept = {path.name for path in trainer.database.path_of("versions").iterdir()}
+    kept = {path.name for path in trainer.database.versions.at("versions").iterdir()}
     assert kept == {version.id for version in versions[2:]}
     assert remove_pruned(trainer.database, user.id) == []
     with trainer.database.read() as db:
         pruned = [row for row in accounts.read_audit(db, subject=user.id) if row.action == "prune"]
     assert [row.actor for row in pruned] == ["learner", "learner"]
     assert [row.details["versions"] for row in pruned] == [[2], [1]]
+
+
+def test_a_text_of_the_newest_versions_costs_what_was_sent_since_and_an_older_one_everything(
+    trainer: Trainer, user: User
+) -> None:
+    """Where no optimiser was kept before a version, its steps can't be gone on from."""
+    versions, edits = 6, []
+    for number in range(2 * versions):
+        edits.append(add_edit(trainer, user, f"Sorry, it is number {number}.", number=number))
+        if number % 2:
+            assert trainer.learn(user.id) is not None
+    replayed = []
+    for edit in edits[::2]:
+        with pytest.raises(DryRunError) as caught:
+            trainer.database.write(lambda db, edit=edit: rehearsed(trainer, db, edit.id))
+        replayed.append(caught.value.receipt.replay.edits)
+    assert replayed == [11, 11, 11, 5, 3, 1]
+
+
+def rehearsed(trainer: Trainer, db: Connection, edit_id: str) -> None:
+    """Ask what the deletion of an edit would cost. *Raises*: DryRunError, which says it."""
+    target = find_target(db, "edit", edit_id)
+    assert target is not None
+    weights_of = weights_in(trainer.database)
+    forget(db, target, weights_of=weights_of, actor="a", now=NOW, dry_run=True)
 
 
 def test_a_rollback_while_weights_are_pruned_keeps_the_folder_it_serves(
@@ -59,4 +87,4 @@ def test_a_rollback_while_weights_are_pruned_keeps_the_folder_it_serves(
         serving = lineages.serving_version(db, user.id)
     assert serving is not None
     assert serving.folder is not None
-    assert (serving.number, trainer.database.path_of(serving.folder).is_dir()) == (4, True)
+    assert (serving.number, trainer.database.versions.at(serving.folder).is_dir()) == (4, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,11 @@ import pytest
 from sqlalchemy import Connection, update
 from teaching import NOW, add_edit, add_user, drafted, states
 
-from corll.config import CoactiveConfig
 from corll.errors import AdapterError
 from corll.learner import CoactiveLearner
 from corll.model.tokens import TokenCodec
 from corll.policy import Policy
-from corll.records import Preference, Sample
+from corll.records import Preference, Sample, StepResult
 from corll.service.learning import checks
 from corll.service.learning import trainer as trainer_module
 from corll.service.learning.checks import Examined, reasons_against
@@ -48,7 +48,7 @@ def test_n_edits_make_a_version_that_serves(trainer: Trainer, user: User) -> Non
     assert version.folder is not None
     assert version.manifest_sha256 is not None
     assert version.folder == f"versions/{version.id}"
-    folder = trainer.database.path_of(version.folder)
+    folder = trainer.database.versions.at(version.folder)
     publishing.verify(folder, version.manifest_sha256)
     assert not any(b"parcel" in path.read_bytes() for path in folder.iterdir())
 
@@ -197,7 +197,7 @@ def test_a_step_from_what_no_longer_serves_is_not_registered(
     monkeypatch.setattr(trainer_module, "reasons_against", rolled_back_meanwhile)
     assert trainer.learn(user.id) is None
     assert states(trainer, user) == ["set_aside", "set_aside", "waiting", "waiting"]
-    assert [path.name for path in trainer.database.path_of("versions").iterdir()] == [first.id]
+    assert [path.name for path in trainer.database.versions.at("versions").iterdir()] == [first.id]
 
 
 def test_a_version_that_fails_its_examination_never_serves(
@@ -222,11 +222,13 @@ def test_what_was_learned_in_vain_is_tried_again_with_half_the_step_and_then_set
             add_edit(trainer, one, f"Sorry, number {number}.", number=number)
     rates = []
 
-    def optimizer(policy: Policy, config: CoactiveConfig, **others: Any) -> PreferenceOptimizer:
-        rates.append(config.learning_rate)
-        return PreferenceOptimizer(policy, config, **others)
+    step = PreferenceOptimizer.step
 
-    monkeypatch.setattr(trainer_module, "PreferenceOptimizer", optimizer)
+    def noted(optimizer: PreferenceOptimizer, learned: Sequence[Preference]) -> StepResult:
+        rates.append(optimizer.config.learning_rate)
+        return step(optimizer, learned)
+
+    monkeypatch.setattr(PreferenceOptimizer, "step", noted)
     monkeypatch.setattr(checks, "CHECKS", (lambda _: "it is no good",))
     trainer.learn(user.id)
     assert states(trainer, user) == ["waiting", "waiting"]

@@ -13,10 +13,13 @@ import pytest
 from teaching import NOW, add_edit, add_user, begun, states
 
 from corll.errors import StoreError
-from corll.service.learning import importing
+from corll.service.learning import importing, pacing
+from corll.service.learning import inbox as inbox_module
 from corll.service.learning import worker as worker_module
+from corll.service.learning.inbox import Inbox
+from corll.service.learning.pacing import Pacer, Retries
 from corll.service.learning.trainer import Trainer
-from corll.service.learning.worker import Inbox, Pacer, Retries, Worker
+from corll.service.learning.worker import Worker
 from corll.service.store import imports, preferences
 from corll.service.store.accounts import User
 from patience import PATIENCE_S
@@ -44,7 +47,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(worker_module, "time", clock)
+    for module in (worker_module, pacing):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -74,7 +78,7 @@ def channel(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, Conne
         ended.set()
         threading.Event().wait()  # for good, as an end
 
-    monkeypatch.setattr(worker_module, "os", SimpleNamespace(_exit=end))
+    monkeypatch.setattr(inbox_module, "os", SimpleNamespace(_exit=end))
     ours, theirs = Pipe()
     yield ours, theirs
     ours.close()

@@ -12,7 +12,8 @@ import threading
 
 from store_samples import add_user, edit, kept_draft
 
-from corll.service.store.database import Database, Writer
+from corll.service.store.database import Database
+from corll.service.store.writer import Writer
 
 
 def main(url: str, data_dir: str, acknowledged: int) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 from store_samples import NOW, add_user, edit, kept_draft, preference_from_edit
 
 from corll.errors import ConfigError, InputError
 from corll.service.store.accounts import (
+    Key,
     audit,
     create_key,
     find_key,
@@ -17,12 +18,15 @@ from corll.service.store.accounts import (
     list_keys,
     read_audit,
     revoke_key,
+    rotate_key,
     set_consent,
     users_of,
 )
 from corll.service.store.database import Database
 from corll.service.store.preferences import find_preference, users_with_waiting
+from corll.service.store.rows import hash_secret
 from corll.service.store.schema import keys
+from corll.service.store.sign_ins import find_session
 
 
 def test_a_user_is_made_once_and_found_by_name_and_id(database: Database) -> None:
@@ -127,8 +131,8 @@ def test_a_key_is_found_by_its_secret_which_is_not_kept(database: Database) -> N
     assert len(secret) == len("corll-") + 43
     assert (key.scope, key.user_id, key.rate_per_minute) == ("user", ada.id, 60)
     with database.read() as db:
-        assert find_key(db, secret) == key
-        assert find_key(db, secret + "x") is None
+        assert find_key(db, secret, now=NOW) == key
+        assert find_key(db, secret + "x", now=NOW) is None
         rows = [*db.execute(select(keys)), *db.execute(text("SELECT * FROM audit_log"))]
     assert secret not in str(rows)
 
@@ -150,7 +154,8 @@ def test_a_revoked_key_opens_nothing(database: Database) -> None:
     assert database.write(lambda db: revoke_key(db, home.id, actor="cli", now=NOW + 1))
     assert not database.write(lambda db: revoke_key(db, home.id, actor="cli", now=NOW + 2))
     with database.read() as db:
-        assert find_key(db, secret) is None
+        assert find_key(db, secret, now=NOW) is not None
+        assert find_key(db, secret, now=NOW + 1) is None
         assert [key.revoked_at for key in list_keys(db, "home")] == [NOW + 1]
         assert len(list_keys(db, None)) == 2
         actions = [entry.action for entry in read_audit(db)]
@@ -175,3 +180,73 @@ def test_the_log_is_read_latest_first(database: Database) -> None:
     with database.read() as db:
         assert [entry.action for entry in read_audit(db, limit=3)] == ["4", "3", "2"]
         assert [entry.details["number"] for entry in read_audit(db, subject="odd")] == [3, 1]
+
+
+def made_key(database: Database, namespace: str = "home") -> tuple[Key, str]:
+    return database.write(
+        lambda db: create_key(
+            db,
+            scope="backend",
+            namespace=namespace,
+            label="app",
+            rate_per_minute=7,
+            actor="cli",
+            now=NOW,
+        )
+    )
+
+
+def rotated(database: Database, key_id: str, overlap_s: float) -> tuple[Key, str] | None:
+    return database.write(
+        lambda db: rotate_key(db, key_id, overlap_s=overlap_s, actor="cli", now=NOW)
+    )
+
+
+def test_a_rotated_key_works_until_its_overlap_is_over(database: Database) -> None:
+    old, old_secret = made_key(database)
+    other, other_secret = made_key(database, "work")
+    found = rotated(database, old.id, 60.0)
+    assert found is not None
+    new, secret = found
+    assert secret != old_secret
+    about = ("scope", "namespace", "user_id", "label", "rate_per_minute")
+    assert [getattr(new, name) for name in about] == [getattr(old, name) for name in about]
+    with database.read() as db:
+        assert find_key(db, old_secret, now=NOW + 59.9) is not None
+        assert find_key(db, old_secret, now=NOW + 60.0) is None
+        assert find_key(db, secret, now=NOW + 1e9) == new
+        assert find_key(db, other_secret, now=NOW + 1e9) == other
+        entry = read_audit(db, subject=old.id)[0]
+    assert (entry.action, entry.details) == ("key rotated", {"by": new.id, "ends_at": NOW + 60.0})
+    assert rotated(database, old.id, 1e6) is None  # what ends is not put off
+    assert rotated(database, "key_of_nobody", 60.0) is None
+    assert database.write(lambda db: revoke_key(db, old.id, actor="cli", now=NOW + 1))
+    with database.read() as db:
+        assert find_key(db, old_secret, now=NOW + 1) is None
+
+
+def test_without_an_overlap_the_old_key_ends_at_once(database: Database) -> None:
+    old, old_secret = made_key(database)
+    assert rotated(database, old.id, 0.0) is not None
+    with database.read() as db:
+        assert find_key(db, old_secret, now=NOW) is None
+
+
+def test_the_database_is_asked_for_hashes_of_secrets_alone(database: Database) -> None:
+    """So a comparison that stops early tells of a hash, which nobody can steer."""
+    _, secret = made_key(database)
+    asked: list[str] = []
+
+    def note(*about: object) -> None:
+        asked.append(str(about))
+
+    with database.read() as db:
+        event.listen(db.engine, "before_cursor_execute", note)
+        find_key(db, secret, now=NOW)
+        find_session(db, secret, now=NOW)
+        event.remove(db.engine, "before_cursor_execute", note)
+    queries = [statement for statement in asked if "SELECT" in statement]
+    assert len(queries) == 2
+    for statement in queries:
+        assert hash_secret(secret) in statement
+        assert secret not in statement

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, select
 from store_samples import (
     NOW,
     back,
+    deleted,
     draft_of,
     edit,
     kept_draft,
@@ -27,8 +28,8 @@ from corll.errors import InputError
 from corll.service.store.accounts import User, get_or_create_user, set_consent
 from corll.service.store.comparisons import record_comparison
 from corll.service.store.database import Database
-from corll.service.store.drafts import DraftRow
-from corll.service.store.imports import NewItem, add_import, add_imported_preference, delete_import
+from corll.service.store.drafts import DraftRow, edits_of
+from corll.service.store.imports import NewItem, add_import, add_imported_preference
 from corll.service.store.lineages import (
     ancestry,
     current_lineage,
@@ -50,6 +51,7 @@ from corll.service.store.schema import (
     version_preferences,
     versions,
 )
+from corll.service.versions.forgetting import find_target
 
 TEXTS = ("Hi", "Hi Tom", "Hello there")
 
@@ -83,7 +85,7 @@ class State:
     versions: dict[str, Row]  # type: ignore[type-arg]
     taught: dict[str, set[str]]
     replaced: set[str]
-    deleted: set[str]
+    sent: bool
     alias: str | None
     open_lineages: list[str]
 
@@ -104,6 +106,7 @@ class State:
             row.number
             for row in self.versions.values()
             if row.state == "retired" and row.lineage_id in self.open_lineages
+            if row.erased_at is None
         ]
         return [*([0] if self.alias else []), *sorted(served)]
 
@@ -113,12 +116,14 @@ class State:
         imported = [row.state for row in self.preferences.values() if row.import_id]
         # What was learned, and must not wait again once it is unlearned.
         was_taught = set().union(*self.taught.values())
-        at_stake = (self.replaced & was_taught) | (self.deleted & self.in_state("learned"))
+        at_stake = self.replaced & was_taught
         weights = {
             "edit": 16 if self.in_state("set_aside") else 4,
             "compare": 2,
             "import": 2,
             "delete": 8 if "learned" in imported else bool(imported),
+            "forget": 3 * self.sent,
+            "unlearn": bool(self.alias),
             "learn": 12 * waits,
             "reject": 2 * waits,
             "rollback": (32 if at_stake else 8) * may_roll_back,
@@ -175,7 +180,9 @@ def states_of(db: Connection, ids: Sequence[str]) -> list[State]:
         return {row.id: row for row in found if row.owner == owner}
 
     own, kept = versions.c, preferences.c
-    all_versions = rows(versions, own.id, own.parent_id, own.lineage_id, own.state, own.number)
+    all_versions = rows(
+        versions, own.id, own.parent_id, own.lineage_id, own.state, own.number, own.erased_at
+    )
     all_kept = rows(preferences, kept.id, kept.state, kept.version_id, kept.reason, kept.import_id)
     learns = rows(users, users.c.id, users.c.learn)
     names = rows(aliases, aliases.c.version_id)
@@ -183,8 +190,6 @@ def states_of(db: Connection, ids: Sequence[str]) -> list[State]:
     link = version_preferences.c
     links = select(link.version_id, link.preference_id).join(versions).where(own.user_id.in_(ids))
     expressed = rows(edits, edits.c.preference_id, edits.c.state)
-    jobs = rows(imports, imports.c.id, imports.c.deleted_at)
-    deleted = {row.id for row in jobs if row.deleted_at is not None}
     taught: dict[str, set[str]] = {row.id: set() for row in all_versions}
     for version_id, preference_id in db.execute(links):
         assert preference_id not in taught[version_id]
@@ -200,7 +205,7 @@ def states_of(db: Connection, ids: Sequence[str]) -> list[State]:
                 for row in expressed
                 if row.owner == owner and row.preference_id and row.state == "replaced"
             },
-            deleted={key for key, row in each(all_kept, owner).items() if row.import_id in deleted},
+            sent=any(row.owner == owner for row in expressed),
             alias=next((row.version_id for row in names if row.owner == owner), None),
             open_lineages=[row.id for row in starts if row.owner == owner and row.ended_at is None],
         )
@@ -224,7 +229,13 @@ def _act(
         case "delete":
             of_user = select(imports.c.id).where(imports.c.user_id == user.id)
             for import_id in db.execute(of_user.order_by(imports.c.number)).scalars().all()[-2:]:
-                delete_import(db, import_id, actor="a", now=NOW)
+                if find_target(db, "import", import_id) is not None:
+                    deleted(db, "import", import_id)
+        case "forget":
+            newest = edits_of(db, user.id, limit=4)
+            deleted(db, "edit", newest[event.first % len(newest)].id)
+        case "unlearn":
+            deleted(db, "model", user.id)
         case "learn" | "reject":
             waiting = waiting_preferences(db, user.id, limit=1 + event.first)
             state = "candidate" if kind == "learn" else "rejected"
@@ -344,6 +355,11 @@ def check_the_outcome(kind: str, event: Event, before: State, now: State, gone: 
             assert again <= now.in_state("set_aside")
             assert now.taught[version] - again <= now.in_state("waiting")
             assert now.alias == before.alias
+        case "forget" | "delete":
+            assert states <= {waits}
+        case "unlearn":
+            assert now.alias is None
+            assert states <= {"set_aside"}
         case "rollback":
             assert states <= {waits if event.flag else "set_aside"}
         case "lineage":

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
-from store_samples import NOW, back, note, noted, preference_from_edit, publish
+from sqlalchemy import Connection, text, update
+from sqlalchemy.exc import DatabaseError
+from store_samples import NOW, back, deleted, note, noted, preference_from_edit, publish
 
 from corll.errors import StoreError
 from corll.service.store.accounts import (
     AuditRow,
     User,
+    audit,
     create_key,
     read_audit,
     revoke_key,
     set_consent,
 )
 from corll.service.store.database import Database
-from corll.service.store.imports import NewItem, add_import, delete_import
+from corll.service.store.imports import NewItem, add_import
 from corll.service.store.lineages import requeue_set_aside
+from corll.service.store.schema import audit_log
 from corll.service.store.sign_ins import create_link
 
 
@@ -37,6 +41,23 @@ def test_what_is_in_the_audit_log_stays_as_it_is(database: Database, change: str
         database.write(lambda db: db.execute(text(change)))
     database.write(lambda db: note(db, "bob"))
     assert noted(database) == {"ann", "bob"}
+
+
+def test_details_are_taken_for_a_deletion_that_is_on_record(db: Connection, ada: User) -> None:
+    """And nothing else of an entry, and by no other word."""
+    audit(db, actor="a", action="set_aside", subject=ada.id, details={"reason": "Secret"}, now=NOW)
+    note(db, "ann")
+    for words in ('{"redacted": "deletion_1"}', '{"redacted": "Secret"}'):
+        change = update(audit_log).where(audit_log.c.subject == ada.id)
+        with pytest.raises(DatabaseError, match="only added to"), db.begin_nested():
+            db.execute(change.values(details=json.loads(words)))
+    deleted(db, "texts", ada.id)
+    [gone, entry] = read_audit(db, subject=ada.id)
+    assert (gone.action, entry.actor, entry.action) == ("texts deleted", "a", "set_aside")
+    assert entry.details == {"redacted": gone.details["deletion"]}
+    redacted = update(audit_log).where(audit_log.c.subject == "ann")
+    with pytest.raises(DatabaseError, match="only added to"), db.begin_nested():
+        db.execute(redacted.values(details=entry.details, actor="nobody"))
 
 
 def of_subject(db: Connection, subject: str) -> list[tuple[str, str]]:
@@ -59,14 +80,14 @@ def test_each_entry_names_whom_it_is_about(db: Connection, ada: User) -> None:
     requeue_set_aside(db, ada.id, actor="d", now=NOW)
     items = [NewItem([{"role": "user", "content": "Hi"}], None, "Hello.")]
     row = add_import(db, user_id=ada.id, items=items, actor="e", now=NOW)
-    delete_import(db, row.id, actor="f", now=NOW)
+    deleted(db, "import", row.id)
     create_link(db, ada.id, actor="g", now=NOW)
     assert of_subject(db, ada.id) == [
         ("c", "consent"),
         ("key_1", "rollback"),
         ("d", "requeue"),
         ("e", "import"),
-        ("f", "import deleted"),
+        ("key_1", "import deleted"),
         ("g", "link created"),
     ]
 

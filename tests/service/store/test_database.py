@@ -8,17 +8,19 @@ import sqlite3
 import subprocess
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, create_engine, insert, inspect, text
-from store_samples import ON_SQLITE, note, noted
+from store_samples import ON_POSTGRESQL, ON_SQLITE, note, noted
 
-import corll.service.store.database as database_module
 from corll.errors import ConfigError, StoreError
+from corll.service.store import engines, migrating
 from corll.service.store.accounts import audit, read_audit
-from corll.service.store.database import Database, Writer
+from corll.service.store.database import Database
 from corll.service.store.schema import audit_log, metadata
+from corll.service.store.writer import Writer
 
 
 def test_files_are_private_and_the_journal_is_durable(tmp_path: Path) -> None:
@@ -85,7 +87,13 @@ def test_the_migrations_give_the_tables_of_the_code(tmp_path: Path) -> None:
             " WHERE tbl_name != 'alembic_version'"
         ).fetchall()
         connection.close()
-        return sorted((kind, name, re.sub(r"\s+", " ", sql)) for kind, name, sql in rows)
+        return sorted((kind, name, normal(sql)) for kind, name, sql in rows)
+
+    def normal(sql: str) -> str:
+        """Without what a table keeps of being made anew: quotes, and the order of constraints."""
+        sql = re.sub(r'^CREATE TABLE "(\w+)"', r"CREATE TABLE \1", re.sub(r"\s+", " ", sql))
+        columns, *constraints = re.split(r", (?=CONSTRAINT )", sql.removesuffix(" )"))
+        return ", ".join([columns, *sorted(constraints)])
 
     assert statements("corll.db") == statements("plain.db")
 
@@ -108,21 +116,58 @@ def test_a_database_of_a_newer_corll_is_left_alone(tmp_path: Path) -> None:
     database = Database.open(None, tmp_path)
     database.write(lambda db: db.execute(text("UPDATE alembic_version SET version_num = '9999'")))
     database.close()
+    # One that only adds to what is known here is gone on with.
+    Database.open(None, tmp_path).close()
+    database = Database.open(None, tmp_path)
+    oldest = text("UPDATE schema_compatibility SET revision = '9999'")
+    database.write(lambda db: db.execute(oldest))
+    database.close()
     with pytest.raises(StoreError, match=r"newer corll.*'9999'.*install that corll"):
         Database.open(None, tmp_path)
 
 
-def test_several_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+def test_several_processes_may_open_a_new_database_at_once(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """On PostgreSQL from folders of their own, whose locks keep nobody out."""
     code = (
         "import sys; from corll.service.store.database import Database;"
-        "Database.open(None, sys.argv[1]).close()"
+        "input(); Database.open(sys.argv[1] or None, sys.argv[2]).close()"
     )
+    folders = [str(tmp_path / name) for name in ("one", "another")]
+    each = [folders[0], folders[0]] if database_url is None else folders
     both = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE)
-        for _ in range(2)
+        subprocess.Popen(
+            [sys.executable, "-c", code, database_url or "", folder],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for folder in each
     ]
-    assert [process.communicate()[1] for process in both] == [b"", b""]
+    # Both are asked at once, when both have long imported what they need.
+    with ThreadPoolExecutor(2) as asking:
+        said = list(asking.map(lambda process: process.communicate(b"\n")[1], both))
+    assert said == [b"", b""]
     assert [process.returncode for process in both] == [0, 0]
+    opened = Database.open_unchanged(database_url, each[0])
+    assert opened.revision() == migrating.newest_revision()
+    opened.close()
+
+
+@ON_POSTGRESQL
+def test_a_server_waits_for_one_that_migrates_longer_than_for_one_that_writes(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[object] = []
+
+    def note_patience(db: Connection) -> None:
+        waiting.append(db.execute(text("SHOW lock_timeout")).scalar())
+
+    monkeypatch.setattr(Database, "_migrate", lambda self, db: note_patience(db))
+    Database.open(database.url.render_as_string(hide_password=False), tmp_path).close()
+    database.write(note_patience)
+    database.write_rows(note_patience)
+    assert waiting == ["1min", "10s", "10s"]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +216,7 @@ def test_a_number_that_json_does_not_know_is_refused(database: Database) -> None
 def test_another_process_that_holds_the_lock_is_a_store_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "_PATIENCE_S", 0)
+    monkeypatch.setattr(engines, "PATIENCE_S", 0)
     database = Database.open(None, tmp_path)
     other = sqlite3.connect(tmp_path / "corll.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

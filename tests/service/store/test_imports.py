@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from sqlalchemy import Connection, select, text
-from store_samples import NOW, back, draft_of, kept_draft, new_version, publish
+from store_samples import NOW, back, deleted, draft_of, kept_draft, new_version, publish
 
 from corll.errors import InputError
-from corll.service.store.accounts import User, read_audit, set_consent
+from corll.service.store.accounts import User, set_consent
 from corll.service.store.drafts import DraftRow, edits_of, find_draft
 from corll.service.store.imports import (
     ImportRow,
     NewItem,
     add_import,
     add_imported_preference,
-    delete_import,
     find_import,
     held_out_numbers,
     imports_of,
@@ -25,7 +25,12 @@ from corll.service.store.imports import (
     next_import,
     update_import,
 )
-from corll.service.store.lineages import register_version, requeue_set_aside, start_lineage
+from corll.service.store.lineages import (
+    register_version,
+    requeue_set_aside,
+    serving_version,
+    start_lineage,
+)
 from corll.service.store.preferences import find_preference, waiting_preferences
 from corll.service.store.schema import (
     audit_log,
@@ -35,6 +40,7 @@ from corll.service.store.schema import (
     imports,
     metadata,
     preferences,
+    versions,
 )
 
 
@@ -51,10 +57,6 @@ def imported(db: Connection, user: User, import_id: str, sent: str) -> tuple[Dra
         db, draft=draft, text=sent, import_id=import_id, now=NOW
     )
     return draft, preference_id
-
-
-def forget(db: Connection, import_id: str) -> None:
-    delete_import(db, import_id, actor="key_1", now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_the_job_that_was_begun_goes_on_before_the_next(db: Connection, ada: Use
     done = find_import(db, second.id)
     assert done is not None
     assert (done.result, done.finished_at) == ({"version": 1}, NOW + 1)
-    forget(db, third.id)
+    deleted(db, "import", third.id)
     assert next_import(db) is None
 
 
@@ -148,49 +150,29 @@ def test_an_import_is_withheld_where_learning_is_off(db: Connection, ada: User) 
     assert preference.state == "withheld"
 
 
-def test_deleting_a_job_leaves_only_what_was_learned(db: Connection, ada: User) -> None:
+def test_deleting_a_job_takes_what_was_learned_and_leaves_the_other(
+    db: Connection, ada: User
+) -> None:
     row, other = job(db, ada), job(db, ada)
-    _, learned = imported(db, ada, row.id, "Learned")
+    _, elsewhere = imported(db, ada, other.id, "Of another job")
+    kept = publish(db, ada, elsewhere)
+    _, learned = imported(db, ada, row.id, "A secret that was learned")
     _, waiting = imported(db, ada, row.id, "A secret that waits")
     _, rejected = imported(db, ada, row.id, "A secret that was rejected")
-    _, elsewhere = imported(db, ada, other.id, "Of another job")
-    publish(db, ada, learned)
-    bad = new_version(db, ada, state="rejected")
+    gone = publish(db, ada, learned)
+    bad = new_version(db, ada, state="rejected", reasons=["a secret"])
     register_version(db, bad, preference_ids=[rejected], expected_parent=None, now=NOW)
-    forget(db, row.id)
+    receipt = deleted(db, "import", row.id)
+    assert {one.id for one in receipt.erased} == {gone.id, bad.id}
+    assert serving_version(db, ada.id) == replace(kept, state="serving")
     assert find_import(db, row.id) is None
     assert items_of(db, row.id) == []
-    assert [
-        find_preference(db, one) is None for one in (learned, waiting, rejected, elsewhere)
-    ] == [
-        False,
-        True,
-        True,
-        False,
-    ]
-    assert len(edits_of(db, ada.id, limit=9)) == 2
+    ids = (learned, waiting, rejected, elsewhere)
+    assert [find_preference(db, one) is None for one in ids] == [True, True, True, False]
+    assert len(edits_of(db, ada.id, limit=9)) == 1
     assert len(items_of(db, other.id)) == 2
-    for table in (drafts, edits, preferences, imports, import_items):
-        rows = db.execute(select(table)).all()
-        assert "secret" not in str(rows)
-        assert len(rows) == 2, table
-
-
-def test_what_was_learned_keeps_the_link_to_its_job(db: Connection, ada: User) -> None:
-    row = job(db, ada)
-    _, learned = imported(db, ada, row.id, "Learned")
-    publish(db, ada, learned)
-    forget(db, row.id)
-    preference = find_preference(db, learned)
-    assert preference is not None
-    assert (preference.state, preference.import_id) == ("learned", row.id)
-    assert imports_of(db, ada.id, limit=9) == []
-    forget(db, row.id)
-    entries = [(entry.action, entry.details) for entry in read_audit(db, subject=ada.id)]
-    assert entries == [
-        ("import deleted", {"import": row.id, "preferences": 0}),
-        ("import", {"import": row.id, "items": 2}),
-    ]
+    for table in (drafts, edits, preferences, imports, import_items, versions):
+        assert "secret" not in str(db.execute(select(table)).all())
 
 
 @pytest.mark.parametrize("again", ["rollback", "lineage"])
@@ -198,25 +180,30 @@ def test_what_was_deleted_never_waits_again(db: Connection, ada: User, again: st
     row = job(db, ada)
     _, learned = imported(db, ada, row.id, "Learned")
     version = publish(db, ada, learned)
-    forget(db, row.id)
+    deleted(db, "import", row.id)
+    assert serving_version(db, ada.id) is None
     if again == "rollback":
-        back(db, ada, 0, requeue=True)
+        with pytest.raises(InputError, match="saw a text that was deleted"):
+            back(db, ada, 1, requeue=True)
     else:
         start_lineage(db, user_id=ada.id, reference_id=version.reference_id, now=NOW)
     requeue_set_aside(db, ada.id, actor="a", now=NOW)
-    preference = find_preference(db, learned)
-    assert preference is not None
-    assert (preference.state, "deleted" in str(preference.reason)) == ("set_aside", True)
+    assert find_preference(db, learned) is None
 
 
 def test_no_text_is_left_in_any_table(db: Connection, ada: User) -> None:
     row = job(db, ada)
     imported(db, ada, row.id, "Something private")
     update_import(db, row.id, result={"before": "Something private"}, error="Something private")
-    forget(db, row.id)
-    forget(db, "import_none")
+    deleted(db, "import", row.id)
     counts = {name: db.execute(text(f"SELECT count(*) FROM {name}")).scalar() for name in TABLES}
-    assert counts == dict.fromkeys(TABLES, 0) | {"users": 1, "imports": 1, "audit_log": 2}
+    assert counts == dict.fromkeys(TABLES, 0) | {
+        "users": 1,
+        "imports": 1,
+        "audit_log": 2,
+        "deletions": 1,
+        "schema_compatibility": 1,
+    }
     for table in (imports, audit_log):
         assert "private" not in str(db.execute(select(table)).all())
 

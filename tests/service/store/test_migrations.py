@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, create_engine, insert, select
+from data_folders import all_rows
+from sqlalchemy import create_engine, insert, inspect, select
 
-from corll.service.store import database as database_module
+from corll.service.backup.making import back_up
+from corll.service.backup.restoring import restore
+from corll.service.doctor.examining import examine
+from corll.service.store import migrating
 from corll.service.store.accounts import read_audit
 from corll.service.store.database import Database
 from corll.service.store.drafts import find_draft
@@ -67,18 +70,11 @@ VERSION = {
 }
 
 
-def migrated(db: Connection, *, to: str) -> None:
-    """Brings an empty database to the tables of an earlier corll."""
-    config = Config(attributes={"connection": db})
-    config.set_main_option("script_location", str(database_module._MIGRATIONS))
-    command.upgrade(config, to)
-
-
 def test_rows_from_before_are_there_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "corll.db"
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as db:
-        migrated(db, to=BEFORE)
+        migrating.migrate(db, to=BEFORE)
     engine.dispose()
     earlier = sqlite3.connect(path)
     earlier.executescript(ROWS)
@@ -117,7 +113,7 @@ def test_absolute_folders_become_relative_to_the_data_folder(
 ) -> None:
     """As version 0.1 wrote them, whichever database it wrote to."""
     database = Database(parse(database_url, tmp_path), folder=tmp_path)
-    database.write(lambda db: migrated(db, to="0003"))
+    database.write(lambda db: migrating.migrate(db, to="0003"))
     reference = before if table == "model_references" else None
     rows = [(references, {**REFERENCE, "folder": reference})]
     if table == "versions":
@@ -130,3 +126,92 @@ def test_absolute_folders_become_relative_to_the_data_folder(
         column = versions.c.folder if table == "versions" else references.c.folder
         assert db.execute(select(column)).scalar_one() == after
     opened.close()
+
+
+BROKEN = """
+from alembic import op
+
+revision = "9999"
+down_revision = "{newest}"
+branch_labels = None
+depends_on = None
+
+
+def upgrade():
+    op.execute("CREATE TABLE half_done (id INTEGER)")
+    op.execute("UPDATE users SET name = name || '!'")
+    op.drop_index("ix_edits_draft_id_choice", table_name="edits")
+    raise RuntimeError("this migration fails half-way")
+"""
+
+
+@pytest.fixture
+def a_broken_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration after the newest one that changes things, and then fails."""
+    newest = migrating.newest_revision()
+    folder = tmp_path / "migrations"
+    shutil.copytree(migrating.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "9999_broken.py").write_text(BROKEN.format(newest=newest))
+    monkeypatch.setattr(migrating, "MIGRATIONS", folder)
+
+
+def structure(database: Database) -> tuple[object, list[str], dict[str, list[object]]]:
+    """The revision, every table and index, and every row."""
+    with database.read() as db:
+        looked_at = inspect(db)
+        names = sorted(looked_at.get_table_names())
+        indexes = [str(index["name"]) for name in names for index in looked_at.get_indexes(name)]
+        rows = {
+            name: [tuple(map(repr, row)) for row in db.exec_driver_sql(f"SELECT * FROM {name}")]
+            for name in names
+        }
+        return migrating.revision_of(db), [*names, *sorted(indexes)], rows
+
+
+@pytest.mark.parametrize("before", ["0003", "head"])
+def test_a_migration_that_fails_half_way_changes_nothing(
+    tmp_path: Path, database_url: str | None, before: str, request: pytest.FixtureRequest
+) -> None:
+    """Not even those that went well before it."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    database = Database(parse(database_url, folder), folder=folder)
+    database.write(lambda db: migrating.migrate(db, before))
+    rows = [(references, {**REFERENCE, "folder": "/srv/data/references/c6ae"}), (users, USER)]
+    for into, row in rows:
+        database.write(lambda db, into=into, row=row: db.execute(insert(into).values(**row)))
+    kept = structure(database)
+    request.getfixturevalue("a_broken_migration")
+    with pytest.raises(RuntimeError, match="half-way"):
+        Database.open(database_url, folder)
+    assert structure(database) == kept
+    database.close()
+
+
+def test_a_migration_of_a_folder_of_0_1_that_fails_leaves_its_file_as_it_was(
+    older: Path, a_broken_migration: None
+) -> None:
+    path = older / "data" / "corll.db"
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="half-way"):
+        Database.open(None, older / "data")
+    assert path.read_bytes() == before
+
+
+def test_a_folder_of_0_1_is_backed_up_as_it_is_and_restored_as_of_today(
+    older: Path, tmp_path: Path
+) -> None:
+    """Its rows name the place where they were written, which is not there."""
+    path = older / "data" / "corll.db"
+    before = path.read_bytes()
+    unchanged = Database.open_unchanged(None, older / "data")
+    manifest = back_up(unchanged, tmp_path / "backup", now=1.0)
+    unchanged.close()
+    assert path.read_bytes() == before
+    assert manifest.schema_revision < migrating.newest_revision()
+    restore(tmp_path / "backup", None, tmp_path / "there", actor="a", now=1.0)
+    there, today = Database.open(None, tmp_path / "there"), Database.open(None, older / "data")
+    assert all_rows(there) == all_rows(today)
+    assert examine(there, is_served=False) == []
+    there.close()
+    today.close()

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection
-from store_samples import NOW, add_user, edit, kept_draft
+from store_samples import NOW, add_user, deleted, edit, kept_draft
 
 from corll.frames import Filled, FrameName
 from corll.service.store.accounts import User, read_audit
-from corll.service.store.imports import NewItem, add_import, delete_import, mark_item
+from corll.service.store.imports import NewItem, add_import, mark_item
 from corll.service.store.remembered import (
     clear,
     find_exchange,
@@ -108,7 +108,7 @@ class TestWhich:
 
     def test_a_deleted_import_is_gone(self, db: Connection, ada: User) -> None:
         kept, gone = imported(db, ada, "Kept"), imported(db, ada, "Gone")
-        delete_import(db, gone, actor="key_1", now=NOW)
+        deleted(db, "import", gone)
         assert texts(db, ada) == ["Kept"]
         assert find_exchange(db, ada.id, f"{gone}.1") is None
         assert find_exchange(db, ada.id, f"{kept}.1") is not None

@@ -10,6 +10,7 @@ from store_samples import (
     NOW,
     add_user,
     back,
+    deleted,
     kept_draft,
     new_version,
     preference_from_edit,
@@ -18,7 +19,8 @@ from store_samples import (
 )
 
 from corll.service.store.accounts import User, set_consent
-from corll.service.store.imports import NewItem, add_import, delete_import
+from corll.service.store.drafts import drafts_of, edits_of
+from corll.service.store.imports import NewItem, add_import
 from corll.service.store.lineages import (
     current_lineage,
     lineages_of,
@@ -86,12 +88,16 @@ def lineage_starts(db: Connection, user: User) -> None:
 def import_goes(db: Connection, user: User) -> None:
     items = [NewItem([{"role": "user", "content": "Hi"}], None, "Hello.")]
     row = add_import(db, user_id=user.id, items=items, actor="a", now=NOW)
-    delete_import(db, row.id, actor="a", now=NOW)
+    deleted(db, "import", row.id)
 
 
 def version_is_rejected(db: Connection, user: User) -> None:
     waiting = [row.id for row in preferences_of(db, user.id) if row.state == "waiting"]
     register(db, new_version(db, user, state="rejected"), *waiting, serve=False)
+
+
+def edit_goes(db: Connection, user: User) -> None:
+    deleted(db, "edit", edits_of(db, user.id, limit=9)[-1].id)
 
 
 ACTS: list[Callable[[Connection, User], object]] = [
@@ -100,6 +106,11 @@ ACTS: list[Callable[[Connection, User], object]] = [
     lineage_starts,
     import_goes,
     version_is_rejected,
+    edit_goes,
+    lambda db, user: deleted(db, "draft", drafts_of(db, user.id, limit=9)[-1].id),
+    lambda db, user: deleted(db, "texts", user.id),
+    lambda db, user: deleted(db, "model", user.id),
+    lambda db, user: deleted(db, "user", user.id),
     lambda db, user: back(db, user, 0),
     lambda db, user: back(db, user, 0, requeue=True),
     lambda db, user: publish(db, user, preference_from_edit(db, user)),

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, insert, select, text, update
 from store_samples import ON_SQLITE, note, noted
 
 from corll.errors import StoreError
-from corll.service.store.database import Database, Writer
+from corll.service.store.database import Database
 from corll.service.store.schema import users
+from corll.service.store.writer import Writer
 from patience import PATIENCE_S
 
 KILLED = Path(__file__).with_name("killed_writer.py")

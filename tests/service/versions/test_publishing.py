@@ -39,13 +39,6 @@ def test_a_crash_while_publishing_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "version").exists()
 
 
-def test_folders_that_no_version_names_are_swept(tmp_path: Path) -> None:
-    for name in ("known", "unknown", ".new"):
-        (tmp_path / name).mkdir()
-    publishing.sweep(tmp_path, [Path("/elsewhere/known")])
-    assert [path.name for path in tmp_path.iterdir()] == ["known"]
-
-
 def test_a_manifest_names_every_file(tmp_path: Path) -> None:
     (tmp_path / "reference").mkdir()
     (tmp_path / "reference" / "weights").write_text("1")

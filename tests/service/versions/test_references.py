@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
+from corll.cli.adapters import main
 from corll.policy import Policy
 from running_service import RunningService, running_service, settings_for, until
 from tiny_models import perturb_adapter
@@ -63,12 +65,25 @@ def test_the_base_is_the_first(service: RunningService) -> None:
 
 
 def test_a_user_starts_from_an_adapter_that_was_uploaded(
-    service: RunningService, adapter: Path, tiny_model_folder: Path
+    service: RunningService, adapter: Path, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     added = upload(service, adapter).json()
     assert (added["kind"], added["name"]) == ("adapter", "house style")
     again = upload(service, adapter, name="another name").json()
     assert again == added
+    here = numbers(service)
+    # The same weights, written by another program and without a word on their base.
+    other = save(
+        {**load_file(adapter / PARTS["adapter_model"])}, metadata={"format": "pt", "by": "another"}
+    )
+    assert other != (adapter / PARTS["adapter_model"]).read_bytes()
+    assert upload(service, adapter, adapter_model=other, corll_base=None).json() == added
+    copied = tmp_path / "copied"
+    shutil.copytree(adapter, copied)
+    (copied / PARTS["corll_base"]).unlink()
+    (copied / PARTS["adapter_model"]).write_bytes(other)
+    main(["import", str(copied), "--data-dir", str(service.settings.data_dir)])
+    assert numbers(service) == here
     service.draft(user="ann")
     service.put("users/ann/consent", {"learn": True})
     answer = service.post("users/ann/adapters/start", {"reference": added["number"]})

@@ -58,7 +58,10 @@ class CompiledBranchingLayer(BranchingLayer):
 
     def batch_select_indices(self, indices: Tensor) -> None:
         prompt_of, keys, values = self.prompt
-        self.prompt = (prompt_of[indices], keys, values)
+        used, prompt_of = torch.unique(prompt_of[indices], return_inverse=True)
+        if len(used) < len(keys):
+            keys, values = keys[used], values[used]
+        self.prompt = (prompt_of, keys, values)
         self.keys, self.values = self.keys[indices], self.values[indices]
 
 

@@ -83,6 +83,29 @@ class CpuJoinedLinear(JoinedLinear):
             share = x @ A @ B
         return self.with_share(x, share, residual, decoding=decoding)
 
+    def way_of_share(self, x: Tensor, *, decoding: bool) -> bool:
+        """Return whether rows are few."""
+        return self._way(x, decoding=decoding, by_tiles=False).few
+
+    def prepare_share(self, x: Tensor, adapted: Adapted, *, decoding: bool) -> Any:
+        """Return an adapter for the compiled pass, or as matrices; not in tiles, which would read
+        the base's weight once for each adapter.
+        """
+        way = self._way(x, decoding=decoding, by_tiles=False)
+        in_float32 = way.few and way.kernels is None
+        A, B = self.adapters.join(adapted, torch.float32 if in_float32 else x.dtype)
+        return A.t(), B.t() if way.kernels is None else way.kernels.in_pairs(B.t()), way.kernels
+
+    def add_share_(self, share: Tensor, x: Tensor, prepared: Any) -> None:
+        """Add what an adapter adds to rows."""
+        A, B, kernels = prepared
+        if kernels is not None:
+            kernels.add_low_rank_(share, x, (A, B))
+        elif A.dtype != x.dtype:
+            share.add_(x.float() @ A @ B)
+        else:
+            share.addmm_(x @ A, B)
+
     def plain(self, x: Tensor, residual: Tensor | None, *, decoding: bool = False) -> Tensor:
         """Return the product without adapters, its residual added as with them: by tiles in one
         sum.
@@ -115,8 +138,9 @@ class CpuJoinedLinear(JoinedLinear):
             self._tiled = last = TiledFactors(joined)
         return last
 
-    def _way(self, x: Tensor, *, decoding: bool) -> _Way:
-        by_tiles = self.base.takes_adapter(x, decoding=decoding)
+    def _way(self, x: Tensor, *, decoding: bool, by_tiles: bool | None = None) -> _Way:
+        if by_tiles is None:
+            by_tiles = self.base.takes_adapter(x, decoding=decoding)
         kernels = kernels_for(x) if decoding and self.adapters.width % LANES == 0 else None
         most = _FEW_ROWS_WITHOUT_KERNELS if kernels is None else _FEW_ROWS
         few = decoding and not by_tiles and len(x) <= most

@@ -9,6 +9,6 @@ panels.py     which panels there are, and what each is drawn from
 
 from __future__ import annotations
 
-from corll.laboratory.figures.panels import PANELS, Panel, draw_all
+from corll.laboratory.figures.panels import PANELS, Panel, draw_all, levels_of
 
-__all__ = ["PANELS", "Panel", "draw_all"]
+__all__ = ["PANELS", "Panel", "draw_all", "levels_of"]

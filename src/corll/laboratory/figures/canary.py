@@ -19,7 +19,7 @@ from corll.laboratory.figures.style import (
     style_axes,
     write_figure,
 )
-from corll.laboratory.statistics import mean_band
+from corll.laboratory.statistics import interval_band
 
 _TITLES = {
     "edit": "after the edit that held it",
@@ -31,7 +31,7 @@ _BY_CHANCE = 1 / np.log(2)
 
 
 def draw_canary(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: str) -> list[Path]:
-    """Write `fig-canary`: means over secrets and seeds, with one standard error.
+    """Write `fig-canary`: means over secrets and seeds, with 95 % intervals.
 
     `lines` have the fields of `canary.Exposure`. *Raises*: RunFolderError.
     """
@@ -42,7 +42,7 @@ def draw_canary(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: st
     drawn: dict[str, Any] = {}
     for axes, (context, title) in zip(panels, _TITLES.items(), strict=True):
         for loss, place in zip(losses, np.linspace(0, 0.9, len(losses)), strict=True):
-            bands = [mean_band([[v] for v in _group(lines, loss, n, context)]) for n in counts]
+            bands = [interval_band([[v] for v in _group(lines, loss, n, context)]) for n in counts]
             means = [float(mean[0]) for mean, _, _ in bands]
             errors = [float(mean[0] - low[0]) for mean, low, _ in bands]
             axes.errorbar(
@@ -56,7 +56,7 @@ def draw_canary(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: st
             drawn[f"{loss}, {title}"] = {
                 "repetitions": counts,
                 "exposure": means,
-                "standard_error": errors,
+                "half_interval": errors,
             }
         axes.axhline(_BY_CHANCE, color=INK, linestyle=":", linewidth=1)
         axes.set_xscale("log", base=2)
@@ -66,7 +66,7 @@ def draw_canary(lines: Sequence[Mapping[str, Any]], folder: Path, *, command: st
         style_axes(axes)
     panels[0].set_ylabel("exposure after learning (bits)", color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
-    note = "mean ± standard error over secrets and seeds; dotted: nothing memorised"
+    note = "mean and 95 % interval over secrets and seeds; dotted: nothing memorised"
     add_legend(figure, handles, labels, title=note, columns=3)
     add_title(figure, "Does learning from edits memorise secrets in them?")
     return write_figure(figure, {"command": command, "lines": drawn}, folder / "fig-canary")

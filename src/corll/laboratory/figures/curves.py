@@ -27,9 +27,12 @@ from corll.laboratory.statistics import (
     Line,
     aligned,
     curves,
-    mean_band,
+    interval_band,
     with_several_points,
 )
+
+NO_EXPERT: Mapping[str, float] = {}
+"""No lines of an expert, where nothing is known of it."""
 
 DrawnFigure = tuple[Figure, dict[str, Any]]
 """A figure and the data that it shows."""
@@ -43,6 +46,9 @@ class MetricLabel(NamedTuple):
 
 
 METRIC_LABELS = {
+    "objective_less_expert": MetricLabel("J less that of the expert's sampler"),
+    "kl_to_expert": MetricLabel("KL of the sampler to π*, nats"),
+    "kl_sampler": MetricLabel("KL of the sampler to π₀, nats"),
     "reward": MetricLabel("held-out reward R*"),
     "reward_argmax": MetricLabel("held-out R*, best of k by R_π"),
     "mislabelled": MetricLabel("mislabelled preferences", is_share=True),
@@ -94,12 +100,14 @@ def draw_curves(
     views: Sequence[View],
     *,
     title: str,
+    expert: Mapping[str, float] = NO_EXPERT,
     every_seed: bool = False,
 ) -> DrawnFigure | None:
-    """Draw the arms in each view, with a band of one standard error, or with each seed thin.
+    """Draw the arms in each view, with a band of 95 % over seeds; `every_seed` draws each thin too.
 
-    An arm that never left 0 (no edits, no learning) is drawn as a level at its last value. Return
-    None where no view has any of the arms.
+    `expert` has the expert's own value of metrics, which is a line across. An arm that never left 0
+    (no edits, no learning) is drawn as a level at its last value. Return None where no view has any
+    of the arms.
     """
     bands = {view: bands_of(lines, arms, view) for view in views}
     shown = {view: found for view, found in bands.items() if found}
@@ -113,6 +121,8 @@ def draw_curves(
     for axes, (view, found) in zip(panes, shown.items(), strict=False):
         for band in found:
             _draw_band(axes, band, styles[band.arm], every_seed=every_seed)
+        if view.metric in expert:
+            draw_expert(axes, expert[view.metric])
         _finish(axes, view)
     for axes in panes[len(shown) :]:
         axes.set_visible(False)
@@ -122,7 +132,23 @@ def draw_curves(
     there = {arm: style for arm, style in styles.items() if arm in drawn}
     add_arms_legend(figure, there, title=words, columns=columns + 1)
     add_title(figure, title)
-    return figure, {"curves": [band.record() for band in flat]}
+    levels = {view.metric: expert[view.metric] for view in shown if view.metric in expert}
+    return figure, {"curves": [band.record() for band in flat], "expert": levels}
+
+
+def draw_expert(axes: Axes, level: float) -> None:
+    """Draw the expert's own value as a line across, and name it."""
+    axes.axhline(level, color=INK, linestyle=(0, (1, 2)), linewidth=1.2)
+    axes.annotate(
+        "expert",
+        (1, level),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        xytext=(-2, 2),
+        ha="right",
+        color=INK,
+        fontsize=8,
+    )
 
 
 def bands_of(lines: Sequence[Line], arms: Sequence[str], view: View) -> list[Band]:
@@ -138,7 +164,7 @@ def _band_of(view: View, arm: str, seeds: Mapping[int, Curve]) -> Band:
     grid, values = aligned(kept.values())
     if not grid.size:
         return Band(view, arm, grid, grid, grid, grid, {})
-    mean, low, high = mean_band(values)
+    mean, low, high = interval_band(values)
     return Band(view, arm, grid, mean, low, high, dict(zip(kept, values, strict=True)))
 
 
@@ -146,14 +172,17 @@ def _draw_band(axes: Axes, band: Band, style: LineStyle, *, every_seed: bool) ->
     colour, pattern = style
     if band.x.size == 1:
         if band.x[0] == 0:
-            axes.axhline(band.mean[0], color=colour, linestyle=":", linewidth=1.6)
+            level = ":" if pattern == "-" else pattern
+            axes.axhline(band.mean[0], color=colour, linestyle=level, linewidth=1.6)
+            if np.isfinite(band.low[0]):
+                axes.axhspan(band.low[0], band.high[0], color=colour, alpha=0.12, linewidth=0)
         else:
             axes.plot(band.x, band.mean, "o", color=colour, markersize=5)
         return
     if every_seed:
         for values in band.seeds.values():
             axes.plot(band.x, values, pattern, color=colour, linewidth=0.7, alpha=0.45)
-    elif np.isfinite(band.low).all():
+    if np.isfinite(band.low).all():
         axes.fill_between(band.x, band.low, band.high, color=colour, alpha=0.16, linewidth=0)
     axes.plot(band.x, band.mean, pattern, color=colour, linewidth=2.6 if every_seed else 1.8)
 
@@ -177,9 +206,10 @@ def _finish(axes: Axes, view: View) -> None:
 
 
 def describe_seeds(counts: Sequence[int], *, every_seed: bool) -> str:
-    """Say what lines and bands are, over how many seeds: `mean ± standard error, 3–8 seeds`."""
+    """Say what lines and bands are, over how many seeds: `mean and 95 % interval, 3–8 seeds`."""
     low, high = min(counts), max(counts)
     if high == 1:
         return "one seed"
     many = f"{low}–{high} seeds" if low < high else f"{high} seeds"
-    return f"{'thick: mean; thin: each of' if every_seed else 'mean ± standard error,'} {many}"
+    thin = "thick: mean; band: its 95 % interval; thin: each of"
+    return f"{thin if every_seed else 'mean and 95 % interval,'} {many}"

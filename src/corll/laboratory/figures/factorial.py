@@ -9,7 +9,13 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from corll.laboratory.arms import DRAFTS, DUELING, FACTORIAL
-from corll.laboratory.figures.curves import METRIC_LABELS, DrawnFigure, View, describe_seeds
+from corll.laboratory.figures.curves import (
+    METRIC_LABELS,
+    NO_EXPERT,
+    DrawnFigure,
+    View,
+    describe_seeds,
+)
 from corll.laboratory.figures.style import (
     COACTIVE_COLOURS,
     DUELING_COLOUR,
@@ -22,7 +28,7 @@ from corll.laboratory.figures.style import (
     sort_arms,
     style_axes,
 )
-from corll.laboratory.statistics import Line, areas, curves, mean_band
+from corll.laboratory.statistics import Line, areas, curves, interval_band
 
 _COLOURS = dict(zip(DRAFTS, (COACTIVE_COLOURS(0.0), COACTIVE_COLOURS(0.9)), strict=True))
 _WHOSE = dict(zip(DRAFTS, ("drafts of π", "drafts of π₀"), strict=True))
@@ -31,9 +37,14 @@ _OFFSETS = dict(zip(DRAFTS, (-0.16, 0.16), strict=True))
 
 
 def draw_factorial(
-    lines: Sequence[Line], arms: Sequence[str], views: Sequence[View], *, title: str
+    lines: Sequence[Line],
+    arms: Sequence[str],
+    views: Sequence[View],
+    *,
+    title: str,
+    expert: Mapping[str, float] = NO_EXPERT,
 ) -> DrawnFigure | None:
-    """Draw a dot for each cell with its standard error and seeds; dueling is a line with its own.
+    """Draw a dot for each cell with its 95 % interval and seeds; dueling is a line with its own.
 
     Areas are taken on the grid that all of the arms reach. Return None where no cell of the
     factorial has an area.
@@ -59,6 +70,10 @@ def draw_factorial(
         color=INK,
         fontsize=9,
     )
+    if metric in expert:
+        axes.axvline(
+            expert[metric], color=INK, linestyle=(0, (1, 2)), linewidth=1.2, label="expert"
+        )
     style_axes(axes)
     words = describe_seeds([len(seeds) for seeds in by_arm.values()], every_seed=False)
     add_legend(figure, *axes.get_legend_handles_labels(), title=words, columns=3)
@@ -68,7 +83,7 @@ def draw_factorial(
 
 def _draw_cell(axes: Axes, height: float, values: Iterable[float], drafts: str) -> None:
     seeds, colour = list(values), _COLOURS[drafts]
-    mean, low, high = (float(x[0]) for x in mean_band([[value] for value in seeds]))
+    mean, low, high = (float(x[0]) for x in interval_band([[value] for value in seeds]))
     axes.plot(seeds, [height] * len(seeds), "o", color=colour, alpha=0.3, markersize=4)
     if len(seeds) > 1:
         axes.plot([low, high], [height, height], color=colour, linewidth=2)
@@ -78,7 +93,7 @@ def _draw_cell(axes: Axes, height: float, values: Iterable[float], drafts: str) 
 
 
 def _draw_dueling(axes: Axes, values: Iterable[float]) -> None:
-    mean, low, high = (float(x[0]) for x in mean_band([[value] for value in values]))
+    mean, low, high = (float(x[0]) for x in interval_band([[value] for value in values]))
     axes.axvline(mean, color=DUELING_COLOUR, linewidth=1.8, label=label_of(DUELING))
     if math.isfinite(low):
         axes.axvspan(low, high, color=DUELING_COLOUR, alpha=0.14, linewidth=0)
@@ -88,7 +103,9 @@ def _records(by_arm: Mapping[str, Mapping[int, float]]) -> list[dict[str, Any]]:
     records = []
     for arm in sort_arms(by_arm):
         seeds = by_arm[arm]
-        mean, low, high = (float(x[0]) for x in mean_band([[value] for value in seeds.values()]))
+        mean, low, high = (
+            float(x[0]) for x in interval_band([[value] for value in seeds.values()])
+        )
         numbers = {"mean": mean, "low": low, "high": high, "seeds": seeds}
         records.append({"arm": arm, "label": label_of(arm), **numbers})
     return records

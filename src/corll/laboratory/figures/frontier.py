@@ -8,12 +8,20 @@ overoptimization*).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 
-from corll.laboratory.figures.curves import Band, DrawnFigure, View, bands_of, label_axes
+from corll.laboratory.figures.curves import (
+    NO_EXPERT,
+    Band,
+    DrawnFigure,
+    View,
+    bands_of,
+    draw_expert,
+    label_axes,
+)
 from corll.laboratory.figures.style import (
     LineStyle,
     add_arms_legend,
@@ -30,7 +38,12 @@ _DISTANCES = {"kl": 1.0, "kl_drawn": 0.1}
 
 
 def draw_frontier(
-    lines: Sequence[Line], arms: Sequence[str], views: Sequence[View], *, title: str
+    lines: Sequence[Line],
+    arms: Sequence[str],
+    views: Sequence[View],
+    *,
+    title: str,
+    expert: Mapping[str, float] = NO_EXPERT,
 ) -> DrawnFigure | None:
     """Draw a line for each arm through the means of its evaluations, with small dots for its seeds.
 
@@ -48,6 +61,8 @@ def draw_frontier(
         axes = figure.add_subplot(1, len(drawn), place)
         for arm, (far, reward) in paths.items():
             _draw_path(axes, far, reward, styles[arm])
+        if metric in expert:
+            draw_expert(axes, expert[metric])
         axes.set_xscale("symlog", linthresh=_DISTANCES[distance])
         axes.set_xlim(left=0)
         label_axes(axes, View(metric, distance))

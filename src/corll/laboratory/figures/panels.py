@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from corll.laboratory.arms import DEFAULT_ARM, DUELING, FACTORIAL, has_memory
-from corll.laboratory.figures.curves import DrawnFigure, View, draw_curves
+from corll.laboratory.arms import BRADLEY_TERRY, DEFAULT_ARM, DUELING, FACTORIAL, has_memory
+from corll.laboratory.figures.curves import NO_EXPERT, DrawnFigure, View, draw_curves
 from corll.laboratory.figures.factorial import draw_factorial
 from corll.laboratory.figures.frontier import draw_frontier
 from corll.laboratory.figures.style import sort_arms, write_figure
-from corll.laboratory.statistics import Line
+from corll.laboratory.statistics import Line, by_rate
 
 
 class Draw(Protocol):
     """A function that draws some arms, or returns None where there is nothing to draw."""
 
     def __call__(
-        self, lines: Sequence[Line], arms: Sequence[str], views: Sequence[View], *, title: str
+        self,
+        lines: Sequence[Line],
+        arms: Sequence[str],
+        views: Sequence[View],
+        *,
+        title: str,
+        expert: Mapping[str, float] = ...,
     ) -> DrawnFigure | None: ...
 
 
@@ -52,19 +58,29 @@ class Panel:
         return sort_arms(own | (there & set(self.baselines))) if enough else []
 
 
-def draw_all(lines: Sequence[Line], folder: Path, *, command: str) -> list[Path]:
+def draw_all(
+    lines: Sequence[Line],
+    folder: Path,
+    *,
+    command: str,
+    expert: Mapping[str, float] = NO_EXPERT,
+    trials: Sequence[Line] = (),
+) -> list[Path]:
     """Draw each panel that has arms of its own: `fig-1a.png`, `.svg`, and `.json`.
 
-    The JSON holds what was drawn, and the command that made it. Return the paths written. *Raises*:
-    RunFolderError where the folder cannot be written.
+    `expert` has the expert's own value of metrics, which is drawn across (`levels_of`). `trials`
+    are the lines of cells at a rate that was given: `fig-objective-at-0.0003` has those of a rate
+    at which arms were compared. The JSON holds what was drawn, and the command that made it.
+    Return the paths written. *Raises*: RunFolderError where the folder cannot be written.
     """
     paths = []
-    for panel in PANELS.values():
-        arms = panel.arms(lines)
+    for panel, own in (*((panel, lines) for panel in PANELS.values()), *_at_one_rate(trials)):
+        arms = panel.arms(own)
         if not arms:
             continue
-        task, size = lines[0]["task"], lines[0]["size"]
-        drawn = panel.draw(lines, arms, panel.views, title=f"{task}-{size}: {panel.title}")
+        task, size = own[0]["task"], own[0]["size"]
+        title = f"{task}-{size}: {panel.title}"
+        drawn = panel.draw(own, arms, panel.views, title=title, expert=expert)
         if drawn is None:
             continue
         figure, content = drawn
@@ -72,6 +88,37 @@ def draw_all(lines: Sequence[Line], folder: Path, *, command: str) -> list[Path]
         data = {**about, "task": task, "size": size, "command": command, **content}
         paths += write_figure(figure, data, folder / f"fig-{panel.name}")
     return paths
+
+
+def levels_of(expert: Mapping[str, Any]) -> dict[str, float]:
+    """Return the lines of an expert in figures, from what `expert.json` says of it.
+
+    They are R* of its samples, and 0 for J less its own.
+    """
+    levels = {"objective_less_expert": 0.0}
+    return levels | ({"reward": expert["reward"]} if "reward" in expert else {})
+
+
+def _at_one_rate(trials: Sequence[Line]) -> Iterator[tuple[Panel, list[Line]]]:
+    """Yield the panel of J for each rate that several arms ran at with several seeds, as a seed
+    that rates were chosen on does not compare arms.
+    """
+    for rate, lines in by_rate(trials).items():
+        seeds: dict[str, set[int]] = {}
+        for line in lines:
+            seeds.setdefault(line["arm"], set()).add(line["seed"])
+        several = {arm for arm, own in seeds.items() if len(own) > 1}
+        if len(several) < 2:
+            continue
+        panel = PANELS["objective"]
+        yield (
+            replace(
+                panel,
+                name=f"{panel.name}-at-{rate:g}",
+                title=f"{panel.title}, every arm at the rate {rate:g}",
+            ),
+            [line for line in lines if line["arm"] in several],
+        )
 
 
 def _views(*metrics: str, against: str = "preferences") -> tuple[View, ...]:
@@ -92,6 +139,10 @@ _MISLABELS = _starts("coactive-epsilon-")
 _ARGMAX = _starts("coactive-k-")
 _ONLINE = _one_of(*(arm for arm in FACTORIAL if arm.endswith("+online")))
 _CONTRAST = _one_of(DEFAULT_ARM, "sft-edit")
+_LEARNED = _starts(
+    "coactive-minimal-anyway", DEFAULT_ARM, "mixed", "sft-edit", "offline", "temperature-"
+)
+_COMPARISONS = (DUELING, BRADLEY_TERRY, "dueling-best-worst")
 _KINDS = _one_of(DEFAULT_ARM, "coactive-edit", "sft-edit", "mixed", "offline")
 _COSTS = (View("reward", "sampled_tokens"), View("reward", "edited_characters"))
 
@@ -131,6 +182,7 @@ _ALL = (
         "From edits that are barely informative to always the best of the expert's samples.",
         _views("reward"),
         _QUALITIES,
+        baselines=(DUELING,),
         min_arms=2,
     ),
     Panel(
@@ -149,7 +201,7 @@ _ALL = (
         "With probability ε the edit is the best of the worse samples; the default arm has none.",
         _views("reward"),
         _MISLABELS,
-        baselines=(DEFAULT_ARM,),
+        baselines=(DEFAULT_ARM, DUELING),
     ),
     Panel(
         "2e",
@@ -169,13 +221,22 @@ _ALL = (
         draw=partial(draw_curves, every_seed=True),
     ),
     Panel(
+        "objective",
+        "J, which the paper maximises",
+        "E[R*] − β KL(π‖π₀) of what drafts are drawn from, less that of the expert's own sampler, "
+        "which is 0; and the KL to π* that it is made of. A level learned nothing.",
+        _views("objective_less_expert", "kl_to_expert"),
+        _LEARNED,
+        baselines=(*_COMPARISONS, "none"),
+    ),
+    Panel(
         "controls",
         "other ways to learn from feedback",
         "What the preference, the policy's own drafts, edits of the draft, and comparisons add. A "
         "dotted level is an arm that was measured only before learning.",
         _views("reward"),
         _KINDS,
-        baselines=(DUELING, "dueling-best-worst", "none"),
+        baselines=(*_COMPARISONS, "none"),
     ),
     Panel(
         "sample-cost",
@@ -184,7 +245,7 @@ _ALL = (
         "its users changed. A dotted level changed none; it is the last reward.",
         _COSTS,
         _KINDS,
-        baselines=(DUELING, "dueling-best-worst"),
+        baselines=_COMPARISONS,
     ),
     Panel(
         "frontier",
@@ -193,7 +254,7 @@ _ALL = (
         "kinds of feedback can be compared whatever their learning rates.",
         _views("reward"),
         _KINDS,
-        baselines=(DUELING, "dueling-best-worst"),
+        baselines=_COMPARISONS,
         draw=draw_frontier,
     ),
     Panel(

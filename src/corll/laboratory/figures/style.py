@@ -29,13 +29,21 @@ COACTIVE_COLOURS = LinearSegmentedColormap.from_list(
 )
 """Coactive arms go from purple to orange, and dueling is blue, as in the paper's figures."""
 
-_NUMBERED = re.compile(r"(?P<base>coactive-(?:alpha|epsilon|k))-(?P<number>\d+(?:\.\d+)?)")
-_SYMBOLS = {"coactive-alpha": "α", "coactive-epsilon": "ε", "coactive-k": "k"}
+_NUMBERED = re.compile(
+    r"(?P<base>coactive-(?:alpha|epsilon|k)|temperature)-(?P<number>\d+(?:\.\d+)?)"
+)
+_NUMBERED_LABELS = {
+    "coactive-alpha": "coactive, α",
+    "coactive-epsilon": "coactive, ε",
+    "coactive-k": "coactive, k",
+    "temperature": "no learning, temperature",
+}
 _LABELS = {
     "coactive-minimal-drop": "coactive, minimal, noise-free",
     "coactive-minimal-anyway": "coactive, minimal, noisy",
     "coactive-best": "coactive, always the best",
     "coactive-edit": "coactive, edit of the draft",
+    "dueling-bradley-terry": "dueling, labels drawn by eq. 7",
     "dueling-best-worst": "dueling, best and worst",
     "mixed": "coactive and dueling",
     "sft-edit": "SFT on the edits",
@@ -64,11 +72,13 @@ class LineStyle(NamedTuple):
 
 _FIXED_STYLES = {
     DUELING: LineStyle(DUELING_COLOUR, "-"),
+    "dueling-bradley-terry": LineStyle("#63a4e0", "-."),
     "dueling-best-worst": LineStyle("#63a4e0", "--"),
     "mixed": LineStyle("#7a7fd0", "-."),
     "sft-edit": LineStyle("#2f855a", "-"),
     "offline": LineStyle("#8c6d46", "--"),
     "none": LineStyle("#8a8a8a", ":"),
+    "temperature": LineStyle("#8a8a8a", "--"),
     "memory-last": LineStyle("#b7791f", "-"),
     "memory-nearest": LineStyle("#b7791f", "--"),
     "distil": LineStyle("#0f9488", "-"),
@@ -83,7 +93,7 @@ def label_of(arm: str) -> str:
     if ending in _MEMORY_LABELS:
         return f"{label_of(base)}, {_MEMORY_LABELS[ending]}"
     if found := _NUMBERED.fullmatch(arm):
-        return f"coactive, {_SYMBOLS[found['base']]} = {found['number']}"
+        return f"{_NUMBERED_LABELS[found['base']]} = {found['number']}"
     if arm in FACTORIAL:
         return describe_levels(arm)
     return _LABELS.get(arm, arm)
@@ -106,16 +116,12 @@ def line_styles(arms: Iterable[str]) -> dict[str, LineStyle]:
     """
     ordered = sort_arms(arms)
     bases = dict.fromkeys(split_memory(arm)[0] for arm in ordered)
-    gradient = [arm for arm in bases if arm not in _FIXED_STYLES]
-    places = dict(zip(gradient, np.linspace(0, 1, len(gradient)), strict=True))
-    styles = {
-        arm: LineStyle(
-            to_hex(COACTIVE_COLOURS(places[arm])), "--" if arm.startswith("redraw+") else "-"
-        )
-        if arm in places
-        else _FIXED_STYLES[arm]
-        for arm in bases
-    }
+    kinds = {arm: _base(arm)[0] for arm in bases}
+    styles = {arm: _FIXED_STYLES[kind] for arm, kind in kinds.items() if kind in _FIXED_STYLES}
+    gradient = [arm for arm in bases if arm not in styles]
+    for arm, place in zip(gradient, np.linspace(0, 1, len(gradient)), strict=True):
+        pattern = "--" if arm.startswith("redraw+") else "-"
+        styles[arm] = LineStyle(to_hex(COACTIVE_COLOURS(place)), pattern)
     return {arm: _behind_memory(styles, arm) for arm in ordered}
 
 

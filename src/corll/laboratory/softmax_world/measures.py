@@ -8,6 +8,7 @@ import numpy as np
 
 from corll.laboratory.softmax_world.playing import History
 from corll.laboratory.softmax_world.world import Array
+from corll.laboratory.statistics import at_first_crossing
 
 
 class Measures(NamedTuple):
@@ -53,20 +54,4 @@ def measured(history: History, *, at_kl: float) -> Measures:
 def mean_height(preferences: Array, values: Array) -> Array:
     """Return the trapezoid area of curves by their length. *Shapes*: P, P × … → …."""
     result: Array = np.trapezoid(values, preferences, axis=0) / (preferences[-1] - preferences[0])
-    return result
-
-
-def at_first_crossing(level: Array, values: Array) -> Array:
-    """Return the value where a level first is 0 or more, linear between points.
-
-    It is the first value where the level begins there, and not a number where it never gets there.
-    *Shapes*: P × …, both.
-    """
-    reached = level >= 0
-    after = np.maximum(reached.argmax(0), 1)[None]
-    low, high = (np.take_along_axis(level, at, 0)[0] for at in (after - 1, after))
-    first, second = (np.take_along_axis(values, at, 0)[0] for at in (after - 1, after))
-    share = np.divide(-low, high - low, out=np.zeros_like(low), where=high != low)
-    found = np.where(reached[0], values[0], first + np.clip(share, 0, 1) * (second - first))
-    result: Array = np.where(reached.any(0), found, np.nan)
     return result

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from corll.service.api import (
     completion_routes,
+    cors,
+    deletion_routes,
     desk_routes,
     draft_routes,
     error_answers,
@@ -26,31 +28,39 @@ from corll.service.api import (
     memory_routes,
     model_routes,
     reference_routes,
+    response_routes,
     sign_in_routes,
     user_routes,
     version_routes,
 )
+from corll.service.api.callers import USER_HEADER
 from corll.service.api.description import describe
-from corll.service.api.error_answers import ApiError, error_response, translated
-from corll.service.api.limits import RateLimits
+from corll.service.api.error_answers import error_response, translated
+from corll.service.api.failed_tries import FailedTries
+from corll.service.api.limits import BodyLimit, RateLimits
 from corll.service.api.services import Services
+from corll.service.api.transfers import Transfers
 from corll.service.logs import request_id
+from corll.service.tracing import NO_TRACING, Span
 from corll.version import __version__
 
 log = logging.getLogger(__name__)
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
 _NO_PAGES: Any = {"docs_url": None, "redoc_url": None}
 """FastAPI's own pages load scripts from other hosts."""
 
 _ABOUT = (
     "Drafts by the OpenAI API, edits that teach, an adapter for each user. "
-    "`id` of a draft's reply is the `draft_id` of its edit."
+    "`id` of a draft's reply is the `draft_id` of its edit. A key of scope backend or admin names "
+    f"the user in the body, or in the header {USER_HEADER}."
 )
 
 
 _ROUTES = (
     completion_routes,
+    response_routes,
     frame_routes,
     model_routes,
     feedback_routes,
@@ -60,6 +70,7 @@ _ROUTES = (
     version_routes,
     key_routes,
     import_routes,
+    deletion_routes,
     reference_routes,
     sign_in_routes,
     event_routes,
@@ -83,6 +94,8 @@ def create_app(services: Services) -> FastAPI:
     app = routes()
     app.state.services = services
     app.state.limits = RateLimits(services.settings.requests_per_minute)
+    app.state.transfers = Transfers()
+    app.state.failed_tries = FailedTries(services.settings.failed_tries_per_minute)
     desk_routes.mount_files(app)
     error_answers.install(app)
     app.add_middleware(
@@ -90,55 +103,12 @@ def create_app(services: Services) -> FastAPI:
         most_kb=services.settings.max_body_kb,
         uploads={
             reference_routes.PATH: services.settings.max_adapter_mb * 1024,
-            import_routes.router.prefix: services.settings.max_import_mb * 1024,
+            import_routes.IMPORTS: services.settings.max_import_mb * 1024,
         },
     )
     app.add_middleware(Journal, services=services)
+    cors.let_in(app, services.settings.cors_origins)  # outermost: errors can be read too
     return app
-
-
-class BodyLimit:
-    """Refuses bodies that are too large, whatever their header says.
-
-    `uploads` are the paths that take larger ones. *Units*: kB.
-    """
-
-    def __init__(self, app: ASGIApp, *, most_kb: int, uploads: Mapping[str, int]) -> None:
-        self._app, self._most_kb, self._uploads = app, most_kb, dict(uploads)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        most_kb = self._uploads.get(scope["path"], self._most_kb)
-        too_large = ApiError(
-            413, "body_too_large", f"The body is larger than {most_kb} kB.", retry=False
-        )
-        refusal = error_response(too_large)
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > most_kb * 1024:
-            await refusal(scope, receive, send)
-            return
-        seen, refused = 0, False
-
-        async def limited() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > most_kb * 1024:
-                raise too_large
-            return message
-
-        async def unless_too_large(message: Message) -> None:
-            # Whoever read the body may have taken the error for a fault of its content.
-            nonlocal refused
-            if seen <= most_kb * 1024:
-                await send(message)
-            elif not refused:
-                refused = True
-                await refusal(scope, receive, send)
-
-        await self._app(scope, limited, unless_too_large)
 
 
 class Journal:
@@ -151,6 +121,11 @@ class Journal:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        tracing = NO_TRACING if scope["path"] in _WATCHED else self._services.tracing
+        with tracing.request(scope["headers"]) as span:
+            await self._answer(scope, receive, send, span)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, span: Span) -> None:
         identity = "req_" + secrets.token_hex(12)
         token = request_id.set(identity)
         started = time.perf_counter()
@@ -173,10 +148,11 @@ class Journal:
                 await error_response(translated(error))(scope, receive, with_headers)
         finally:
             seconds = round(time.perf_counter() - started, 4)
-            about = {"method": scope["method"], "route": _route(scope)}
+            about = {"method": _method(scope), "route": _route(scope)}
             # Whoever watches the service asks every few seconds.
             level = logging.DEBUG if about["route"] in _WATCHED else logging.INFO
             log.log(level, "request", extra={**about, "status": status, "seconds": seconds})
+            _note(span, identity, about, status)
             request_id.reset(token)
 
     def _headers(self, scope: Scope, identity: str, started: float) -> dict[str, str]:
@@ -190,7 +166,27 @@ class Journal:
         }
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        self._services.metrics.answered(scope["method"], _route(scope), status, seconds)
+        self._services.metrics.answered(_method(scope), _route(scope), status, seconds)
+
+
+def _note(span: Span, identity: str, about: Mapping[str, str], status: int) -> None:
+    """Say what came of a request, by OpenTelemetry's names."""
+    span.rename(f"{about['method']} {about['route']}")
+    span.note(
+        {
+            "corll.request.id": identity,
+            "http.request.method": about["method"],
+            "http.route": about["route"],
+            "http.response.status_code": status,
+        }
+    )
+    if status >= 500:
+        span.fail(str(status))
+
+
+def _method(scope: Scope) -> str:
+    """Return the method; a stranger may send any word in its place."""
+    return scope["method"] if scope["method"] in _METHODS else "_OTHER"
 
 
 def _route(scope: Scope) -> str:

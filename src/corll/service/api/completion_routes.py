@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions and /v1/completions: drafts, whole or streamed.
+"""POST /v1/chat/completions and /v1/completions: drafts, whole or streamed; /v1/responses too.
 
 A draft is committed before its reply ends. When its client has gone, generation stops, and what was
 drawn is kept as cancelled.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -18,36 +17,46 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from corll.config import CoactiveConfig
-from corll.records import Prompt, Verbatim
+from corll.durable_points import reached
+from corll.errors import StoreUnavailableError
+from corll.schemas.bodies import Answer
 from corll.schemas.completion_requests import ChatRequest, CompletionRequest, TextRequest
-from corll.schemas.completions import ChatCompletion, DraftFacts, LeakedFact, TextCompletion
-from corll.service.api.callers import Caller, CurrentCaller
-from corll.service.api.error_answers import bad_request, error_body, translated
-from corll.service.api.frame_routes import check_frame
-from corll.service.api.model_routes import BASE, OWN, resolve_model
-from corll.service.api.replies import DONE, Reply, comment, event_stream, sse
-from corll.service.api.services import Services
-from corll.service.api.upstream_requests import (
-    goes_upstream,
-    passed_on,
-    recall_for,
-    reranking,
-    who_ranks,
+from corll.schemas.completions import (
+    ChatCompletion,
+    DraftFacts,
+    LeakedFact,
+    NotStored,
+    TextCompletion,
 )
-from corll.service.arms import who_drafts
+from corll.service.api.callers import Caller, CurrentCaller
+from corll.service.api.error_answers import error_body, translated
+from corll.service.api.evaluations import evaluated
+from corll.service.api.model_routes import resolve_model
+from corll.service.api.planned_drafts import planned
+from corll.service.api.refs import check_chosen_ref, client_ref
+from corll.service.api.replies import (
+    DRAFT_ID_HEADER,
+    DraftReply,
+    Reply,
+    comment,
+    event_stream,
+)
+from corll.service.api.request_spans import DraftSpan
 from corll.service.drafting.requests import (
+    Begun,
     Delta,
     DraftEvent,
     DraftJob,
     DraftRequest,
     Drawn,
+    EngineBusyError,
     Failed,
     Progress,
 )
 from corll.service.drafting.serving import Serving
-from corll.service.memory import Recall, Recalled
+from corll.service.logs import log_texts
 from corll.service.store import drafts
+from corll.service.store.drafts import DraftRow
 from corll.service.store.rows import new_id
 
 log = logging.getLogger(__name__)
@@ -64,35 +73,78 @@ _PREFIXES = {"chat": "chatcmpl-", "text": "cmpl-"}
 )
 async def chat_completions(body: ChatRequest, request: Request, caller: CurrentCaller) -> Response:
     """OpenAI's endpoint. `id` is what an edit refers to; `corll` says which version drafted."""
-    return await _answer(body, request, caller)
+    return await answer(body, request, caller)
 
 
 @router.post("/v1/completions", summary="Continue a text", response_model=TextCompletion)
 async def completions(body: TextRequest, request: Request, caller: CurrentCaller) -> Response:
-    """OpenAI's older endpoint: the prompt is continued as it stands, without a chat template."""
-    return await _answer(body, request, caller)
+    """OpenAI's older endpoint: the prompt is continued as it stands, without a chat template.
+
+    With `echo`, several prompts, ids in place of a text, or `max_tokens` 0 it is no draft: nothing
+    is kept of it.
+    """
+    if body.is_evaluation:
+        try:
+            return _json(await evaluated(body, request, caller))
+        except EngineBusyError:
+            caller.services.metrics.refused()
+            raise
+    return await answer(body, request, caller)
 
 
-async def _answer(body: CompletionRequest, request: Request, caller: Caller) -> Response:
-    draft = await _DraftUnderWay.begin(body, caller)
-    if not body.stream:
+async def answer(
+    body: CompletionRequest,
+    request: Request,
+    caller: Caller,
+    *,
+    serving: Serving | None = None,
+    reply: DraftReply | None = None,
+) -> Response:
+    """Draft, and answer in one piece or as events.
+
+    `serving` is who drafts where that is known already, and `reply` makes the answer of a request
+    that came in another shape.
+    """
+    ref = client_ref(body, request)
+    try:
+        draft = await _DraftUnderWay.begin(body, caller, serving=serving, reply=reply, ref=ref)
+        headers = {DRAFT_ID_HEADER: draft.reply.id}
+        if body.stream:
+            await draft.until_begun(request)
+            return event_stream(draft.stream(), headers)
         whole = await draft.whole(request)
-        return Response(whole.model_dump_json(exclude_unset=True), media_type="application/json")
-    return event_stream(draft.stream())
+    except EngineBusyError:
+        caller.services.metrics.refused()
+        raise
+    return _json(whole, headers)
+
+
+def _json(reply: Answer, headers: dict[str, str] | None = None) -> Response:
+    told = reply.model_dump_json(exclude_unset=True)
+    return Response(told, media_type="application/json", headers=headers)
 
 
 class _DraftUnderWay:
     """One request on its way: its place in the engine, and what becomes of it."""
 
     def __init__(
-        self, body: CompletionRequest, caller: Caller, serving: Serving, request: DraftRequest
+        self,
+        body: CompletionRequest,
+        caller: Caller,
+        serving: Serving,
+        request: DraftRequest,
+        *,
+        reply: DraftReply | None,
+        ref: str | None,
     ) -> None:
         services = caller.services
         self.body, self.services, self.serving, self.request = body, services, serving, request
-        self.key_id = caller.key_id
-        self.stored = serving.user.store and not body.declines_storing
+        self.key_id, self.ref = caller.key_id, ref
+        self.not_stored: NotStored | None = None if serving.user.store else "consent"
+        if body.declines_storing:
+            self.not_stored = "request"
         self.started = time.time()
-        self.reply = Reply(
+        self.reply: DraftReply = reply or Reply(
             body.kind,
             new_id(_PREFIXES[body.kind]),
             body.model,
@@ -100,18 +152,28 @@ class _DraftUnderWay:
             self._fingerprint,
         )
         self.events: asyncio.Queue[DraftEvent] = asyncio.Queue()
+        self.span = DraftSpan(services.tracing, self.reply.id, serving.user)
         self.job: DraftJob
 
     @classmethod
-    async def begin(cls, body: CompletionRequest, caller: Caller) -> _DraftUnderWay:
+    async def begin(
+        cls,
+        body: CompletionRequest,
+        caller: Caller,
+        *,
+        serving: Serving | None,
+        reply: DraftReply | None,
+        ref: str | None,
+    ) -> _DraftUnderWay:
         """*Raises*: ApiError, InputError, PromptTooLongError, EngineBusyError."""
         services, loop = caller.services, asyncio.get_running_loop()
-        serving = await resolve_model(body.model, body.user_name, caller)
+        asked = serving or await resolve_model(body.model, body.user_name, caller)
         # Long texts take their time to become tokens, for which no other request is to wait.
-        serving, request = await run_in_threadpool(_planned, body, serving, services)
-        draft = cls(body, caller, serving, request)
-        if services.settings.log_texts and draft.stored:
-            log.info("prompt", extra={"prompt": body.stored_prompt})
+        drafts_by, request = await run_in_threadpool(planned, body, asked, caller)
+        await check_chosen_ref(body, request, drafts_by, caller)
+        draft = cls(body, caller, drafts_by, request, reply=reply, ref=ref)
+        if draft.not_stored is None:
+            log_texts(services.settings, "prompt", prompt=body.stored_prompt)
 
         def on_event(event: DraftEvent) -> None:
             if not loop.is_closed():
@@ -119,7 +181,8 @@ class _DraftUnderWay:
 
         upstream = services.upstream if request.passed_on is not None else None
         submit = (upstream or services.drafter).submit
-        draft.job = await run_in_threadpool(submit, request, on_event)
+        with draft.span.failing():
+            draft.job = await run_in_threadpool(submit, request, on_event)
         return draft
 
     @property
@@ -130,7 +193,22 @@ class _DraftUnderWay:
             return self.services.drafter.fingerprint
         return f"upstream:{upstream.model}"
 
-    async def whole(self, request: Request) -> ChatCompletion | TextCompletion:
+    async def until_begun(self, request: Request) -> None:
+        """Wait until the drawing begins: who is refused while waiting gets a status that says so.
+
+        *Raises*: EngineBusyError, and whatever the drawing could not be begun for.
+        """
+        try:
+            event = await self._next(request)
+        except asyncio.CancelledError:
+            self._abandon()
+            raise
+        if isinstance(event, Failed):
+            self.span.fail(event.error)
+            raise event.error
+        self._noted(event)
+
+    async def whole(self, request: Request) -> Answer:
         """Return the reply in one piece, once all of it is drawn and committed."""
         try:
             drawn = await self._until_drawn(request)
@@ -143,6 +221,7 @@ class _DraftUnderWay:
     async def stream(self) -> AsyncIterator[str]:
         """Return server-sent events; an error after the first of them is an event too."""
         drawn: Drawn | None = None
+        has_failed = False
         try:
             for chunk in self.reply.opening(self.request.choices):
                 yield chunk
@@ -152,38 +231,50 @@ class _DraftUnderWay:
                     yield self.reply.piece(event.choice, event.text, event.logprobs)
                 elif isinstance(event, Progress):
                     yield comment(f"{event.done}/{event.total}")
+                elif isinstance(event, Begun):
+                    self._noted(event)
                 elif isinstance(event, Failed):
+                    has_failed = True
                     await asyncio.shield(self._keep_half(event))
                     raise event.error
                 else:
                     drawn = event
             await asyncio.shield(self._keep(drawn))  # its text was seen: it must not get lost
-            for chunk in self.reply.closing(drawn, self._facts(drawn)):
+            facts, with_usage = self._facts(drawn), self.body.wants_usage
+            for chunk in self.reply.closing(drawn, facts, with_usage=with_usage):
                 yield chunk
-            if self.body.wants_usage:
-                yield self.reply.usage_chunk(drawn)
-            yield DONE
         except (asyncio.CancelledError, GeneratorExit):
-            if drawn is None:
+            if drawn is None and not has_failed:  # else nothing more is told of it
                 self._abandon()
             raise
         except Exception as error:
-            yield sse(error_body(translated(error)))
-            yield DONE
+            for chunk in self.reply.failing(error_body(translated(error)).error):
+                yield chunk
 
     async def _until_drawn(self, request: Request) -> Drawn:
         while True:
-            try:
-                async with asyncio.timeout(_DISCONNECT_POLL_S):
-                    event = await self.events.get()
-            except TimeoutError:
-                if await request.is_disconnected():
-                    self.job.cancel()
-                continue
+            event = await self._next(request)
             if isinstance(event, Failed):
+                self.span.fail(event.error)
                 raise event.error
             if isinstance(event, Drawn):
                 return event
+            self._noted(event)
+
+    async def _next(self, request: Request) -> DraftEvent:
+        """Wait for what is told next, and cancel the draft once its client has gone."""
+        while True:
+            try:
+                async with asyncio.timeout(_DISCONNECT_POLL_S):
+                    return await self.events.get()
+            except TimeoutError:
+                if await request.is_disconnected():
+                    self.job.cancel()
+
+    def _noted(self, event: DraftEvent) -> None:
+        """Count for how long a draft that is begun has waited."""
+        if isinstance(event, Begun):
+            self.services.metrics.waited(event.waited)
 
     def _abandon(self) -> None:
         """Stop the drawing, and keep what there is once the engine has let go of it."""
@@ -205,13 +296,16 @@ class _DraftUnderWay:
 
     async def _keep_half(self, event: Failed) -> None:
         """Keep what was told of a draft that has no end, as one that was cut off."""
-        if event.drawn is not None:
+        if event.drawn is None:
+            self.span.fail(event.error)
+        else:
             await self._keep(replace(event.drawn, cancelled=True))
 
     async def _keep(self, drawn: Drawn) -> None:
         """Commit the draft: to the store, or for a day to memory where it is not to be stored.
 
-        Its user may have withdrawn consent while it was drawn.
+        Its user may have withdrawn consent while it was drawn. While the database is away, or takes
+        no changes, memory has it, and the store once its edit comes.
         """
         row = self.serving.row_of(
             self.request,
@@ -223,11 +317,27 @@ class _DraftUnderWay:
             asked=self.body.filled,
             created_at=self.started,
         )
-        if self.stored:
-            self.stored = await self.services.write(lambda db: drafts.add_draft_if_agreed(db, row))
-        if not self.stored:
+        row = replace(row, ref=self.ref, response=self.reply.kept(drawn))
+        if self.not_stored is None:
+            with self.span.failing():
+                self.not_stored = await self._store(row)
+        if self.not_stored is None:
+            reached("draft committed")
+            texts = [row.choice(number)["text"] for number in range(len(row.shown))]
+            log_texts(self.services.settings, "draft", draft_id=row.id, texts=texts)
+        else:
             self.services.in_memory.add(row, never_stored=self.body.declines_storing)
         self.services.metrics.drafted(row, seconds=time.time() - self.started)
+        self.span.end(row, drawn, stored=self.not_stored is None)
+
+    async def _store(self, row: DraftRow) -> NotStored | None:
+        """Keep a draft for good; say why it is not, where its user or the database does not."""
+        try:
+            kept = await self.services.write(lambda db: drafts.add_draft_if_agreed(db, row))
+        except StoreUnavailableError as error:
+            log.warning("a draft is kept in memory alone: %s", error)
+            return "database"
+        return None if kept else "consent"
 
     def _facts(self, drawn: Drawn) -> DraftFacts:
         """Say what the reply adds under `corll`; a blind measurement does not say who drafted."""
@@ -242,7 +352,7 @@ class _DraftUnderWay:
         return DraftFacts(
             candidates=len(drawn.candidates),
             user=user.id,
-            stored=self.stored,
+            stored=self.not_stored is None,
             **self._exceptional(drawn),
             **({"implicit_reward": None, "blind": True} if self.serving.blind else told),
         )
@@ -257,6 +367,8 @@ class _DraftUnderWay:
             "leaks": _leaks(drawn),
             "drafted_by": "upstream" if drawn.upstream else None,
             "upstream_model": drawn.upstream,
+            "ignored": self.body.ignored,
+            "not_stored_because": self.not_stored,
         }
         return {name: value for name, value in told.items() if value}
 
@@ -278,95 +390,3 @@ def _leaks(drawn: Drawn) -> list[LeakedFact]:
 
 _abandoned: set[asyncio.Task[None]] = set()
 """Tasks that store what a client left behind; the loop alone would not keep them alive."""
-
-
-def _planned(
-    body: CompletionRequest, serving: Serving, services: Services
-) -> tuple[Serving, DraftRequest]:
-    """Return who drafts, with what before the request, and what the engine is asked for."""
-    asks_upstream = goes_upstream(body, services)
-    default = reranking(services.settings) if asks_upstream else services.settings.coactive
-    config = _config(body, default)
-    check_frame(body.framing.frame, services.drafter)
-    asked = body.stored_prompt
-    prompt = services.drafter.settled(
-        Verbatim(asked) if isinstance(asked, str) else asked, body.template_kwargs
-    )
-    serving, recalled = _chosen(body, serving, services, prompt)
-    choices = body.n or 1
-    most = services.settings.max_choices
-    for name, value in (("n", choices), ("num_candidates", config.num_candidates)):
-        if value > most:
-            raise bad_request(f"{name} is {value}; this server allows {most}.", param=name)
-    # Masked to 63 bits, since streams are keyed by a signed integer.
-    seed = secrets.randbits(62) if body.seed is None else body.seed & (2**63 - 1)
-    return serving, DraftRequest(
-        prompt=prompt,
-        version=serving.folder_in(services.database.folder),
-        max_new_tokens=_length(body, services),
-        seed=seed,
-        config=config,
-        choices=choices,
-        stop=body.stops,
-        top_logprobs=body.wanted_logprobs,
-        tells=bool(body.stream),
-        scored=bool(body.implicit_reward),
-        blind=serving.blind,
-        beginning=body.beginning,
-        shortens=body.longest is None,
-        guarded=services.settings.guards and body.seed is None,
-        memory=recalled.memory,
-        own=recalled.own,
-        passed_on=passed_on(body, services) if goes_upstream(body, services) else None,
-    )
-
-
-def _chosen(
-    body: CompletionRequest, serving: Serving, services: Services, prompt: Prompt
-) -> tuple[Serving, Recalled]:
-    """Return who drafts, and what stands before a prompt.
-
-    Before a request to the base, which is to compare with, no letters stand. A request with a seed
-    is to be repeated, so that no coin decides.
-    """
-    settings = services.settings
-    recall = Recall(settings, services.drafter.count_tokens)
-    if goes_upstream(body, services):
-        serving, recall = who_ranks(serving, settings), recall_for(body, services)
-    with services.database.read() as db:
-        if body.model == OWN:
-            return who_drafts(
-                db,
-                serving,
-                recall,
-                settings,
-                body.framing,
-                prompt,
-                asked=body.remembers,
-                may_toss=body.seed is None,
-            )
-        user = None if body.model == BASE else serving.user
-        return serving, recall.before(db, user, body.framing, prompt, body.remembers)
-
-
-def _length(body: CompletionRequest, services: Services) -> int:
-    """As asked; else the server's own."""
-    most = services.settings.max_output_tokens
-    if body.longest is not None:
-        if most is not None and body.longest > most:
-            message = f"{body.longest} tokens are asked for; this server allows {most}."
-            raise bad_request(message, param="max_tokens")
-        return body.longest
-    return services.settings.longest_draft
-
-
-def _config(body: CompletionRequest, default: CoactiveConfig) -> CoactiveConfig:
-    """Return the server's settings as the request changes them; temperature 0 is greedy."""
-    changes: dict[str, Any] = {}
-    if body.num_candidates is not None:
-        changes["num_candidates"] = body.num_candidates
-    if body.temperature is not None:
-        changes |= {"temperature": body.temperature} if body.temperature > 0 else {"top_k": 1}
-    if body.top_p is not None:
-        changes["top_p"] = body.top_p
-    return default.with_settings(**changes) if changes else default

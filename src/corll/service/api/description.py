@@ -15,6 +15,8 @@ from corll.schemas.completions import ChatChunk, TextChunk
 from corll.schemas.errors import Error
 from corll.schemas.events import EVENTS
 from corll.schemas.exports import ExportLine
+from corll.schemas.requests import ImportRequest
+from corll.schemas.responses import RESPONSE_EVENTS, ResponseEvent
 from corll.service.api.error_answers import ApiError, error_body
 from corll.service.api.examples import EXAMPLES
 
@@ -23,9 +25,16 @@ _FAILURES = {
     401: ("There is no key or session, or it is not known.", "invalid_api_key"),
     403: ("The key's scope is too small, or its user has not consented.", "consent_required"),
     404: ("There is no such thing, or it is another's.", "not_found"),
-    409: ("The idempotency key came with another text before.", "idempotency_key_reused"),
+    409: (
+        "The idempotency key, or the draft's reference, came with another text before; or more "
+        "than one draft fits.",
+        "idempotency_key_reused",
+    ),
     413: ("The body is too large.", "body_too_large"),
-    429: ("Asked too often, or too many drafts wait already.", "rate_limit_exceeded"),
+    429: (
+        "Asked too often, too many drafts wait already, or too many keys were wrong.",
+        "rate_limit_exceeded",
+    ),
     500: ("The server failed; its log has the request's id.", "internal_error"),
     502: ("The upstream is down, or did not answer as it should.", "upstream_failed"),
     503: ("Drafting or the store is down; nothing was stored.", "store_unavailable"),
@@ -35,18 +44,19 @@ _FAILURES = {
 
 _RETRY_AFTER = {"description": "In so many seconds.", "schema": {"type": "integer"}}
 _NAMES_A_DRAFT = frozenset({"/v1/edits", "/v1/comparisons"})
-_NAMES_A_MODEL = frozenset({"/v1/chat/completions", "/v1/completions"})
-_OF_AN_UPSTREAM = "/v1/chat/completions"
+_NAMES_A_MODEL = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
+_OF_AN_UPSTREAM = frozenset({"/v1/chat/completions", "/v1/responses"})
 _REF = "#/components/schemas/{model}"
 
 _STREAMS: Mapping[tuple[str, str], Mapping[str | None, type[Answer]]] = {
     ("post", "/v1/chat/completions"): {None: ChatChunk},
     ("post", "/v1/completions"): {None: TextChunk},
+    ("post", "/v1/responses"): dict.fromkeys(RESPONSE_EVENTS, ResponseEvent),
     ("get", "/v1/events"): {event.kind: event for event in EVENTS},
 }
 """What routes send as server-sent events, by the events' names."""
 
-_NOT_OF_A_ROUTE = (Error, ExportLine, ChatChunk, TextChunk, *EVENTS)
+_NOT_OF_A_ROUTE = (Error, ExportLine, ChatChunk, TextChunk, ResponseEvent, *EVENTS)
 """Shapes that FastAPI does not find: those of errors, and of pieces of answers."""
 
 
@@ -66,7 +76,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         _, more = models_json_schema(
             [(shape, "serialization") for shape in _NOT_OF_A_ROUTE], ref_template=_REF
         )
-        parts["schemas"] = dict(sorted((parts["schemas"] | more["$defs"]).items()))
+        _, taken = models_json_schema([(ImportRequest, "validation")], ref_template=_REF)
+        found = taken["$defs"] | parts["schemas"] | more["$defs"]
+        parts["schemas"] = dict(sorted(found.items()))
         parts["responses"] = {"Failure": _failure("Any other error, in the same shape.")}
         parts["responses"] |= {_name(status): _described(status) for status in _FAILURES}
         for path, methods in document["paths"].items():
@@ -113,16 +125,14 @@ def _statuses(path: str, operation: dict[str, Any]) -> list[int]:
     """Return the errors that an operation may end in, by who may ask and what it takes."""
     if "operation" in operation["tags"]:
         return []
-    found = [400, 401, 403, 500, 503]
-    if "security" in operation:
-        found.append(429)
+    found = [400, 401, 403, 429, 500, 503]
     if "requestBody" in operation:
         found.append(413)
     if "{" in path or path in _NAMES_A_DRAFT | _NAMES_A_MODEL:
         found.append(404)
-    if path in _NAMES_A_DRAFT:
+    if path in _NAMES_A_DRAFT | _NAMES_A_MODEL:
         found.append(409)
-    if path == _OF_AN_UPSTREAM:
+    if path in _OF_AN_UPSTREAM:
         found += [502, 504]
     return sorted(found)
 

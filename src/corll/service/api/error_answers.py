@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from corll.errors import (
     AdapterError,
@@ -19,9 +20,11 @@ from corll.errors import (
     PromptTooLongError,
     StaleParentError,
     StoreError,
+    StoreUnavailableError,
 )
 from corll.schemas.errors import Error, ErrorDetail
-from corll.service.drafting.requests import EngineBusyError
+from corll.service.api.refused_fields import refusals
+from corll.service.drafting.requests import EngineBusyError, NobodyWaitsError
 from corll.service.feedback import ConsentRequiredError, FieldError
 from corll.service.upstream import UpstreamError
 
@@ -81,12 +84,17 @@ _TABLE: tuple[tuple[type[CorllError], int, str], ...] = (
     (PromptTooLongError, 400, "context_length_exceeded"),
     (ConsentRequiredError, 403, "consent_required"),
     (InputError, 400, "invalid_value"),
+    (NobodyWaitsError, 499, "client_closed_request"),
     (IdempotencyError, 409, "idempotency_key_reused"),
     (StaleParentError, 409, "version_changed"),
     (ConfigError, 400, "invalid_value"),
     (AdapterError, 503, "version_unavailable"),
     (StoreError, 503, "store_unavailable"),
 )
+
+
+_STORE_AFTER_S = 5
+"""When to ask again where the database is away, full, or held by others."""
 
 
 def translated(error: Exception) -> ApiError:
@@ -96,6 +104,9 @@ def translated(error: Exception) -> ApiError:
     if isinstance(error, EngineBusyError):
         headers = {"retry-after": str(error.retry_after)}
         return ApiError(429, "engine_overloaded", str(error), headers=headers)
+    if isinstance(error, StoreUnavailableError):
+        headers = {"retry-after": str(_STORE_AFTER_S)}
+        return ApiError(503, "store_unavailable", str(error), headers=headers)
     if isinstance(error, UpstreamError):
         after = {} if error.retry_after is None else {"retry-after": error.retry_after}
         return ApiError(error.status, error.code, str(error), headers=after, retry=error.retry)
@@ -125,14 +136,16 @@ def install(app: FastAPI) -> None:
     async def on_error(_: Request, error: Exception) -> JSONResponse:
         return error_response(translated(error))
 
-    async def on_invalid(_: Request, error: Exception) -> JSONResponse:
+    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return error_response(_of_validation(error))
+        content_type = request.headers.get("content-type", "")
+        return error_response(_of_validation(error, content_type))
 
-    async def on_http(_: Request, error: Exception) -> JSONResponse:
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-        answer = ApiError(error.status_code, code, str(error.detail), headers=error.headers)
+        words = _nowhere(request) if error.status_code == 404 else str(error.detail)
+        answer = ApiError(error.status_code, code, words, headers=error.headers)
         return error_response(answer)
 
     app.add_exception_handler(RequestValidationError, on_invalid)
@@ -140,20 +153,32 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(CorllError, on_error)
 
 
-def _of_validation(error: RequestValidationError) -> ApiError:
+def _of_validation(error: RequestValidationError, content_type: str) -> ApiError:
     """Return all problems at once; `param` is the first."""
-    problems, names = [], []
-    unsupported = False
-    for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"] if part not in ("body", "query"))
-        names.append(name or None)
-        unsupported = unsupported or problem["type"] == "extra_forbidden"
-        if problem["type"] == "extra_forbidden":
-            problems.append(f"{name} is not supported here")
-        elif problem["type"] == "json_invalid":
-            problems.append(f"the body is not JSON ({problem.get('ctx', {}).get('error', '')})")
-        else:
-            message = problem["msg"].removeprefix("Value error, ").removesuffix(".")
-            problems.append(f"{name}: {message}" if name else message)
-    code = "unsupported_parameter" if unsupported else "invalid_value"
-    return bad_request("; ".join(problems) + ".", param=names[0] if names else None, code=code)
+    problems = error.errors()
+    for problem in problems:
+        if problem["type"] == "json_invalid":
+            why = problem.get("ctx", {}).get("error", "")
+            return bad_request(f"The body is not JSON ({why}).", code="invalid_json")
+    if isinstance(error.body, bytes | str):
+        message = (
+            f"The body was not read as JSON, since its content-type is "
+            f"{content_type or 'missing'}; send the header content-type: application/json."
+        )
+        return bad_request(message, code="invalid_json")
+    told = refusals(problems, error.body)
+    code = "unsupported_parameter" if any(one.unsupported for one in told) else "invalid_value"
+    words = "; ".join(one.words for one in told)
+    return bad_request(f"{words}.", param=told[0].field or None, code=code)
+
+
+def _nowhere(request: Request) -> str:
+    """Return what is said of a path that is none: where the same is, if that is known."""
+    path = request.url.path
+    other = path.removeprefix("/v1") if path.startswith("/v1/v1/") else f"/v1{path}"
+    scope = {**request.scope, "path": other}
+    if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+        return (
+            f"There is no {path} here, but {other}: the client's base_url is to end with /v1, once."
+        )
+    return "Not Found"

@@ -106,6 +106,7 @@ _ANSWERS: dict[tuple[str, str], Answer] = {
         will_learn=True,
         reason=None,
         version=None,
+        masked=[],
     ),
     ("post", "/v1/comparisons"): Comparison(
         id="comparison_2Hm",

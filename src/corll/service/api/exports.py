@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from corll.service.store import coins, comparisons, drafts, imports, lineages, preferences, starts
+from corll.service.store import (
+    coins,
+    comparisons,
+    deletions,
+    drafts,
+    imports,
+    lineages,
+    preferences,
+    starts,
+)
 from corll.service.store.accounts import AuditRow, User, read_audit
 from corll.service.store.database import Database
 from corll.service.store.imports import ImportItem
@@ -23,7 +32,7 @@ def export_lines(database: Database, user: User) -> Iterator[str]:
     """Yield the user, then all that is kept of them, a line each.
 
     These are drafts, edits, comparisons, preferences, imports with their items, the coin and its
-    decided trials, lineages, versions and audit entries.
+    decided trials, lineages, versions, deletions and audit entries.
     """
     yield _line("user", asdict(user))
     yield from _pages(database, user, "draft", drafts.drafts_of)
@@ -42,6 +51,7 @@ def export_lines(database: Database, user: User) -> Iterator[str]:
         versions = lineages.versions_of(db, user.id)
         coin, trials = coins.coin_of(db, user.id), coins.trials_of(db, user.id)
         asked = starts.starts_of(db, user.id)
+        receipts = [row.to_receipt() for row in deletions.deletions_of(db, user.id)]
     if coin is not None:
         yield _line("coin", coin.to_dict())
     for trial in trials:
@@ -55,6 +65,8 @@ def export_lines(database: Database, user: User) -> Iterator[str]:
         yield _line("lineage", {**asdict(line), "reference": about})
     for version in versions:
         yield _line("version", {**asdict(version), "folder": version.folder is not None})
+    for receipt in receipts:
+        yield _line("deletion", receipt.model_dump())
     for entry in _paged(database, _audit_before(user)):
         yield _line("audit", asdict(entry))
 

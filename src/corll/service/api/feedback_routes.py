@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
 
 from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from corll.durable_points import reached
 from corll.schemas.answers import Comparison, DraftChoice, Edit, LearnedVersion, Learning
 from corll.schemas.events import EditEvent
 from corll.schemas.requests import ComparisonRequest, EditRequest, LearnRequest
 from corll.service import feedback
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import not_found
+from corll.service.api.found_drafts import find_draft, find_edited
+from corll.service.api.request_spans import about_comparison, about_edit
 from corll.service.feedback import (
     ComparisonAnswer,
-    ConsentRequiredError,
     EditAnswer,
     LearningProgress,
 )
 from corll.service.feedback import Side as DraftSide
+from corll.service.logs import log_texts
+from corll.service.masks import masked_words
 from corll.service.store import drafts, preferences
-from corll.service.store.accounts import User
-from corll.service.store.drafts import DraftRow
+from corll.service.tracing import COMPARISON, EDIT, Span
 
 router = APIRouter(tags=["feedback"])
 
 
 @router.post("/v1/edits", summary="Say what a draft became")
 async def create_edit(body: EditRequest, caller: CurrentCaller) -> Edit:
-    """The edit is on disk when the answer comes. A text equal to its draft accepts it."""
+    """The edit is on disk when the answer comes. A text equal to its draft accepts it.
+
+    Its draft is named by `draft_id`, by the client's own `ref`, or by its text. Where two fit, this
+    is a 409 that names them.
+    """
+    with caller.services.tracing.span(EDIT) as span:
+        return await _record_edit(body, caller, span)
+
+
+async def _record_edit(body: EditRequest, caller: Caller, span: Span) -> Edit:
     services = caller.services
-    found = await find_draft(body.draft_id, caller)
+    found, choice = await find_edited(body, caller)
     # Long texts take their time to become tokens, for which no other request is to wait.
     edit = await run_in_threadpool(
         feedback.judge_edit,
@@ -41,7 +52,8 @@ async def create_edit(body: EditRequest, caller: CurrentCaller) -> Edit:
         found.draft,
         found.owner,
         body.text,
-        choice=body.choice,
+        choice=choice,
+        mask=services.settings.mask,
     )
 
     def record(db: Connection) -> EditAnswer:
@@ -52,6 +64,9 @@ async def create_edit(body: EditRequest, caller: CurrentCaller) -> Edit:
         )
 
     recorded = await services.write(record)
+    reached("edit committed")
+    span.note(about_edit(recorded))
+    log_texts(services.settings, "edit", edit_id=recorded.edit.id, text=recorded.edit.text)
     if recorded.is_new:
         services.metrics.edited(found.draft, recorded.edit)
     answer = _edit_answer(recorded)
@@ -68,9 +83,11 @@ async def retrieve_edit(edit_id: str, caller: CurrentCaller) -> Edit:
 
     def find(db: Connection) -> EditAnswer | None:
         row = drafts.find_edit(db, edit_id)
-        if row is None or caller.visible_owner(db, row.user_id) is None:
+        owner = caller.visible_owner(db, row)
+        if row is None or owner is None:
             return None
-        return EditAnswer(row, feedback.progress_of_edit(db, row))
+        words = masked_words(db, row, caller.services.settings.mask)
+        return EditAnswer(row, feedback.progress_of_edit(db, row), masked=words)
 
     found = await caller.services.read(find)
     if found is None:
@@ -96,7 +113,9 @@ async def create_comparison(body: ComparisonRequest, caller: CurrentCaller) -> C
         key = body.idempotency_key
         return feedback.record_comparison(db, comparison, idempotency_key=key, now=time.time())
 
-    recorded = await caller.services.write(record)
+    with caller.services.tracing.span(COMPARISON) as span:
+        recorded = await caller.services.write(record)
+        span.note(about_comparison(recorded))
     if recorded.progress.will_learn:
         caller.services.learner.wake()
     return _comparison_answer(recorded)
@@ -122,45 +141,6 @@ async def learn_now(body: LearnRequest, caller: CurrentCaller) -> Learning:
     return Learning(object="learn", queued=queued, waiting=waiting, learner=state)
 
 
-class FoundDraft(NamedTuple):
-    """A draft and its owner. `in_memory` says that the store does not hold it yet."""
-
-    draft: DraftRow
-    owner: User
-    in_memory: bool
-
-    def keep(self, db: Connection) -> None:
-        """Store the draft where consent came after it, since its edit is about to be stored."""
-        if self.in_memory and self.owner.store:
-            drafts.add_draft_once(db, self.draft)
-
-
-async def find_draft(draft_id: str, caller: Caller) -> FoundDraft:
-    """Find a draft.
-
-    *Raises*: ApiError (404) where it is not there, or not to be seen; ConsentRequiredError where
-    its request forbade to store it.
-    """
-    kept = caller.services.in_memory.find(draft_id)
-
-    def find(db: Connection) -> FoundDraft | None:
-        draft = kept or drafts.find_draft(db, draft_id)
-        owner = None if draft is None else caller.visible_owner(db, draft.user_id)
-        if draft is None or owner is None:
-            return None
-        return FoundDraft(draft, owner, in_memory=kept is not None)
-
-    found = await caller.services.read(find)
-    if found is None:
-        raise not_found("such draft")
-    if found.in_memory and caller.services.in_memory.is_never_stored(draft_id):
-        raise ConsentRequiredError(
-            'This draft was asked for with "store": false, so it is not kept, and nothing that is '
-            "said of it can be. Leave `store` out where an edit is to follow."
-        )
-    return found
-
-
 def _edit_answer(answer: EditAnswer) -> Edit:
     row, progress = answer.edit, answer.progress
     return Edit(
@@ -176,6 +156,7 @@ def _edit_answer(answer: EditAnswer) -> Edit:
         will_learn=progress.will_learn,
         reason=progress.reason,
         version=_learned_version(progress),
+        masked=list(answer.masked),
     )
 
 

@@ -8,7 +8,7 @@ from corll.frames import FRAMES, FRAMES_WITHOUT_NAME, FrameName
 from corll.schemas.administration import Frame, Frames
 from corll.service.api.callers import CurrentCaller
 from corll.service.api.error_answers import bad_request
-from corll.service.drafting.requests import Drafter
+from corll.service.drafting.drafter import Drafter
 
 router = APIRouter(tags=["drafts"])
 

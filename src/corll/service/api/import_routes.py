@@ -3,31 +3,64 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from corll.schemas.answers import Deleted, Import, ImportResult, SkippedText
+from corll.durable_points import reached
+from corll.schemas.answers import Import, ImportResult, Imports, SkippedText
 from corll.schemas.requests import ImportRequest
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import not_found
 from corll.service.api.frame_routes import check_frame
+from corll.service.api.transfers import json_body, transfers_of
 from corll.service.feedback import ConsentRequiredError
 from corll.service.store import imports
 from corll.service.store.imports import ImportItem, ImportRow, NewItem
 
-router = APIRouter(prefix="/v1/imports", tags=["imports"])
+router = APIRouter(prefix="/v1", tags=["imports"])
+
+IMPORTS = "/v1/imports"
 
 _MOST_SKIPPED = 100
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ImportRequest"}}},
+    }
+}
 
 
 @router.post(
-    "", summary="Learn from texts that were sent before", response_model_exclude_unset=True
+    "/imports",
+    summary="Learn from texts that were sent before",
+    response_model_exclude_unset=True,
+    openapi_extra=_BODY,
 )
-async def create_import(body: ImportRequest, caller: CurrentCaller) -> Import:
+async def create_import(request: Request, caller: CurrentCaller) -> Import:
     """Of 12 texts or more a fifth is held out, to measure edit cost before and after."""
+    # Read here and not by FastAPI, which would take in the texts of whoever has no key.
+    async with transfers_of(request).one(caller):
+        given = await json_body(request, many="items")
+        body = await run_in_threadpool(_checked, given)
+        return await _begun(body, caller)
+
+
+def _checked(given: Any) -> ImportRequest:
+    try:
+        return ImportRequest.model_validate(given)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        raise RequestValidationError(
+            [{**problem, "loc": ("body", *problem["loc"])} for problem in problems], body=given
+        ) from error
+
+
+async def _begun(body: ImportRequest, caller: Caller) -> Import:
     user = await caller.user(body.user)
     if not (user.store and user.learn):
         raise ConsentRequiredError(
@@ -41,6 +74,7 @@ async def create_import(body: ImportRequest, caller: CurrentCaller) -> Import:
             db, user_id=user.id, items=items, actor=caller.actor, now=time.time()
         )
     )
+    reached("import committed")
     caller.services.learner.wake()
     return _about(row, (0, []))
 
@@ -56,7 +90,32 @@ def _framed(body: ImportRequest) -> list[NewItem]:
 
 
 @router.get(
-    "/{import_id}", summary="An import, and what it brought", response_model_exclude_unset=True
+    "/users/{user_id}/imports", summary="A user's imports", response_model_exclude_unset=True
+)
+async def list_imports(
+    user_id: str,
+    caller: CurrentCaller,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[str | None, Query(max_length=64, description="An import's id.")] = None,
+) -> Imports:
+    """Newest first, without those that were deleted; `before` goes on after the last of a page."""
+    user = await caller.user_in_path(user_id)
+
+    def find(db: Connection) -> Imports:
+        rows = imports.imports_of(db, user.id, limit=limit + 1, before=before)
+        found = [
+            _about(row, imports.skipped_items(db, row.id, limit=_MOST_SKIPPED))
+            for row in rows[:limit]
+        ]
+        return Imports(object="list", data=found, has_more=len(rows) > limit)
+
+    return await caller.services.read(find)
+
+
+@router.get(
+    "/imports/{import_id}",
+    summary="An import, and what it brought",
+    response_model_exclude_unset=True,
 )
 async def retrieve_import(import_id: str, caller: CurrentCaller) -> Import:
     """waiting → running → done, with edit cost before and after; or failed, with the reason."""
@@ -67,20 +126,10 @@ async def retrieve_import(import_id: str, caller: CurrentCaller) -> Import:
     return _about(row, skipped)
 
 
-@router.delete("/{import_id}", summary="Forget an import")
-async def delete_import(import_id: str, caller: CurrentCaller) -> Deleted:
-    """Its texts and pairs go, save what a version has learned from already; that keeps its id."""
-    row = await _find(import_id, caller)
-    await caller.services.write(
-        lambda db: imports.delete_import(db, row.id, actor=caller.actor, now=time.time())
-    )
-    return Deleted(id=row.id, object="import", deleted=True)
-
-
 async def _find(import_id: str, caller: Caller) -> ImportRow:
     def find(db: Connection) -> Any:
         row = imports.find_import(db, import_id)
-        return row if row is not None and caller.visible_owner(db, row.user_id) else None
+        return row if caller.visible_owner(db, row) is not None else None
 
     row: ImportRow | None = await caller.services.read(find)
     if row is None:

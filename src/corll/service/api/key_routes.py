@@ -1,4 +1,4 @@
-"""Keys: POST, GET and DELETE /v1/keys. A secret is shown once, and kept as a hash."""
+"""Keys: made, listed, rotated and revoked. A secret is shown once, and kept as a hash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from corll.schemas import administration as schemas
 from corll.schemas.answers import Deleted
-from corll.schemas.requests import KeyRequest
+from corll.schemas.requests import KeyRequest, KeyRotation
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import bad_request, not_found
 from corll.service.store import accounts
@@ -64,14 +64,40 @@ async def revoke_key(key_id: str, caller: CurrentCaller) -> Deleted:
     caller.require("backend")
 
     def revoke(db: Connection) -> Any:
-        own = {key.id: key for key in accounts.list_keys(db, _namespace(caller))}
-        if key_id not in own or (caller.key.scope != "admin" and own[key_id].scope != "user"):
+        if not _may_end(db, caller, key_id):
             return False
         return accounts.revoke_key(db, key_id, actor=caller.actor, now=time.time())
 
     if not await caller.services.write(revoke):
         raise not_found("such key")
     return Deleted(id=key_id, object="key", deleted=True)
+
+
+@router.post("/{key_id}/rotate", summary="Rotate a key")
+async def rotate_key(key_id: str, body: KeyRotation, caller: CurrentCaller) -> schemas.NewKey:
+    """A new key that may do the same. The old one is refused once `overlap_s` seconds are over, so
+    that programs can change keys meanwhile. A key that ends already cannot be rotated.
+    """
+    caller.require("backend")
+
+    def rotate(db: Connection) -> Any:
+        if not _may_end(db, caller, key_id):
+            return None
+        return accounts.rotate_key(
+            db, key_id, overlap_s=body.overlap_s, actor=caller.actor, now=time.time()
+        )
+
+    rotated = await caller.services.write(rotate)
+    if rotated is None:
+        raise not_found("such key")
+    key, secret = rotated
+    return schemas.NewKey(**dict(_about(key)), key=secret)
+
+
+def _may_end(db: Connection, caller: Caller, key_id: str) -> bool:
+    """Say whether a key is there, and the caller's to end."""
+    own = {key.id: key for key in accounts.list_keys(db, _namespace(caller))}
+    return key_id in own and (caller.key.scope == "admin" or own[key_id].scope == "user")
 
 
 def _namespace(caller: Caller) -> str | None:

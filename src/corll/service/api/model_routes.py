@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from corll.schemas.administration import Model, Models
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import model_not_found
-from corll.service.drafting.serving import Serving, draftable, named_serving, serving_for
+from corll.service.drafting.serving import Serving, draftable, named_serving, serving_of
 from corll.service.store import lineages
 
 OWN, BASE = "corll", "base"
@@ -26,7 +26,7 @@ async def resolve_model(name: str, user_name: str | None, caller: Caller) -> Ser
     """
     if name not in (OWN, BASE):
         named = await _named_version(name, caller)
-        if user_name is not None:
+        if caller.names_someone(user_name):
             asking = await caller.existing_user(user_name)
             if asking is None or asking.id != named.user.id:
                 raise model_not_found(name)
@@ -34,13 +34,19 @@ async def resolve_model(name: str, user_name: str | None, caller: Caller) -> Ser
     user = await caller.user(user_name)
     if name == BASE:
         return Serving(user, None)
-    return await caller.services.read(lambda db: serving_for(db, user))
+    serving = await caller.services.read_or_known(
+        ("serving", user.id), lambda db: serving_of(db, user.id)
+    )
+    if serving is None:  # of a user who was deleted just now
+        raise model_not_found(name)
+    return serving
 
 
 async def _named_version(name: str, caller: Caller) -> Serving:
     namespace = caller.key.namespace
-    found = await caller.services.read(
-        lambda db: named_serving(db, name, namespace=namespace, may_see=caller.may_see)
+    found = await caller.services.read_or_known(
+        ("version", caller.key.id, name),  # which a key may see, another may not
+        lambda db: named_serving(db, name, namespace=namespace, may_see=caller.may_see),
     )
     if found is None:
         raise model_not_found(name)
@@ -52,8 +58,7 @@ async def list_models(
     caller: CurrentCaller, user: Annotated[str | None, Query(max_length=64)] = None
 ) -> Models:
     """`corll` first, then `base`, then the kept versions of the key's user, who agreed to learn."""
-    is_anyone = user is None and caller.key.scope == "backend"
-    owner = None if is_anyone else await caller.existing_user(user)
+    owner = None if caller.speaks_for_nobody(user) else await caller.existing_user(user)
     names = [(OWN, 0.0), (BASE, 0.0)]
     if owner is not None and owner.learn:
         kept = await caller.services.read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from hashlib import sha256
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
@@ -10,12 +11,36 @@ from starlette.requests import HTTPConnection
 from corll.service.api.error_answers import ApiError
 from corll.service.settings import ServiceSettings
 from corll.service.store.sign_ins import Session
+from corll.service.store.urls import without_password
 
-COOKIE = "corll_session"
+_COOKIE = "corll_session"
+_HOST_ONLY = "__Host-"
+"""Before a cookie's name: browsers then take it over TLS alone, and from this very host."""
+
+_TAG = 8
+_PORTS = {"http": 80, "https": 443}
+
 CSRF_HEADER = "x-corll-csrf"
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def is_secure(request: HTTPConnection) -> bool:
+    """Say whether a browser came over TLS: to us, or to a proxy that is believed."""
+    return request.url.scheme == "https"
+
+
+def cookie_name(request: HTTPConnection, settings: ServiceSettings) -> str:
+    """Return the name of the session's cookie, which over TLS no other host can have set.
+
+    A browser sends a host's cookies to all its ports, so the port and the place of the data tell
+    the sessions of two services on one machine apart.
+    """
+    place = without_password(settings.database) if settings.database else str(settings.data_dir)
+    tag = sha256(place.encode()).hexdigest()[:_TAG]
+    own = f"{_COOKIE}_{request.url.port or _PORTS[request.url.scheme]}_{tag}"
+    return _HOST_ONLY + own if is_secure(request) else own
 
 
 def check_host(request: HTTPConnection, settings: ServiceSettings) -> None:

@@ -23,6 +23,7 @@ from corll.schemas.events import StartEvent
 from corll.schemas.requests import StartRequest
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import bad_request, not_found
+from corll.service.api.transfers import transfers_of
 from corll.service.store import lineages
 from corll.service.store.lineages import Reference
 from corll.service.versions.references import import_reference, start_from
@@ -96,7 +97,10 @@ async def add_reference(request: Request, caller: CurrentCaller) -> schemas.Refe
     caller.require("admin")
     # Read here and not by FastAPI, which would take in the files of whoever has no key.
     try:
-        async with request.form(max_files=len(_FILES), max_fields=1) as form:
+        async with (
+            transfers_of(request).one(caller),
+            request.form(max_files=len(_FILES), max_fields=1) as form,
+        ):
             name, files = _name(form), _files(form)
             row = await run_in_threadpool(_take_in, caller, name, files)
     except ClientDisconnect as error:

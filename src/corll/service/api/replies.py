@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from fastapi.responses import StreamingResponse
 
 from corll.schemas import completions as schemas
 from corll.schemas.bodies import Answer
 from corll.schemas.completions import DraftFacts, FinishReason
+from corll.schemas.errors import Error, ErrorDetail
 from corll.schemas.states import DraftKind
 from corll.service.drafting.requests import Drawn, TokenLogprob
 
 DONE = "data: [DONE]\n\n"
+
+DRAFT_ID_HEADER = "x-corll-draft-id"
+"""Names the draft of a reply, a stream included, for clients that do not show its `id`."""
+
+
+class DraftReply(Protocol):
+    """What a reply to a request for a draft is made by."""
+
+    @property
+    def id(self) -> str:
+        """The draft's id."""
+        ...
+
+    def whole(self, drawn: Drawn, facts: DraftFacts) -> Answer:
+        """Return the reply in one piece."""
+        ...
+
+    def opening(self, choices: int) -> list[str]:
+        """Return the events that come before any text."""
+        ...
+
+    def piece(self, index: int, text: str, logprobs: Sequence[TokenLogprob]) -> str:
+        """Return the event of a further piece of text."""
+        ...
+
+    def closing(self, drawn: Drawn, facts: DraftFacts, *, with_usage: bool) -> list[str]:
+        """Return the events that end the stream."""
+        ...
+
+    def failing(self, error: ErrorDetail) -> list[str]:
+        """Return the events that end a stream which has begun, where no draft comes of it."""
+        ...
+
+    def kept(self, drawn: Drawn) -> dict[str, Any] | None:
+        """Return what is kept of a response beside its draft; None for a completion."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -56,8 +94,11 @@ class Reply:
             return self._text_chunk(index, text, logprobs)
         return self._chat_chunk(index, schemas.ChatDelta(content=text), logprobs)
 
-    def closing(self, drawn: Drawn, facts: DraftFacts) -> list[str]:
-        """Return the chunks that say how each choice ended; the last one holds `facts`."""
+    def closing(self, drawn: Drawn, facts: DraftFacts, *, with_usage: bool) -> list[str]:
+        """Return the chunks that say how each choice ended; the last of them holds `facts`.
+
+        Then comes, where that was asked for, a chunk of usage.
+        """
         last = len(drawn.shown) - 1
         chunks = []
         for index in range(len(drawn.shown)):
@@ -68,10 +109,16 @@ class Reply:
                 chunks.append(self._chat_chunk(index, delta, finish_reason=reason, **extra))
             else:
                 chunks.append(self._text_chunk(index, "", finish_reason=reason, **extra))
-        return chunks
+        return [*chunks, *([self._usage_chunk(drawn)] if with_usage else []), DONE]
 
-    def usage_chunk(self, drawn: Drawn) -> str:
-        """Return the chunk that `stream_options.include_usage` asks for."""
+    def failing(self, error: ErrorDetail) -> list[str]:
+        """Return the events of an error that came after the first chunk."""
+        return [sse(Error(error=error)), DONE]
+
+    def kept(self, drawn: Drawn) -> None:
+        """Keep nothing beside the draft."""
+
+    def _usage_chunk(self, drawn: Drawn) -> str:
         if self.kind == "chat":
             return sse(self._chats([], usage=usage(drawn)))
         return sse(self._texts([], usage=usage(drawn)))
@@ -120,7 +167,7 @@ class Reply:
         **extra: Any,
     ) -> str:
         choice = schemas.TextChunkChoice(
-            index=index, text=text, logprobs=_text_logprobs(logprobs), finish_reason=finish_reason
+            index=index, text=text, logprobs=text_logprobs(logprobs), finish_reason=finish_reason
         )
         return sse(self._texts([choice], **extra))
 
@@ -129,7 +176,7 @@ def _chat_choice(drawn: Drawn, index: int) -> schemas.ChatChoice:
     return schemas.ChatChoice(
         index=index,
         message=schemas.AssistantMessage(role="assistant", content=drawn.text(index), refusal=None),
-        logprobs=_chat_logprobs(_shown_logprobs(drawn, index)),
+        logprobs=_chat_logprobs(shown_logprobs(drawn, index)),
         finish_reason=finish_reason(drawn, index),
     )
 
@@ -138,54 +185,65 @@ def _text_choice(drawn: Drawn, index: int) -> schemas.TextChoice:
     return schemas.TextChoice(
         index=index,
         text=drawn.text(index),
-        logprobs=_text_logprobs(_shown_logprobs(drawn, index)),
+        logprobs=text_logprobs(shown_logprobs(drawn, index)),
         finish_reason=finish_reason(drawn, index),
     )
 
 
-def _shown_logprobs(drawn: Drawn, index: int) -> Sequence[TokenLogprob]:
+def shown_logprobs(drawn: Drawn, index: int) -> Sequence[TokenLogprob]:
+    """Return the log-probabilities of a choice's tokens, where they were asked for."""
     return drawn.logprobs[index] if index < len(drawn.logprobs) else ()
 
 
 def _chat_logprobs(tokens: Sequence[TokenLogprob]) -> schemas.ChatLogprobs | None:
     if not tokens:
         return None
-    return schemas.ChatLogprobs(content=[_drawn_token(token) for token in tokens], refusal=None)
+    return schemas.ChatLogprobs(content=drawn_tokens(tokens), refusal=None)
+
+
+def drawn_tokens(tokens: Sequence[TokenLogprob]) -> list[schemas.DrawnTokenLogprob]:
+    """Return log-probabilities of tokens as chats and responses show them."""
+    return [_drawn_token(token) for token in tokens]
 
 
 def _drawn_token(token: TokenLogprob) -> schemas.DrawnTokenLogprob:
     return schemas.DrawnTokenLogprob(
         token=token.token,
         logprob=token.logprob,
-        bytes=_bytes(token.token),
+        bytes=list(token.bytes),
         top_logprobs=[
-            schemas.TokenLogprob(token=name, logprob=logprob, bytes=_bytes(name))
-            for name, logprob in token.top
+            schemas.TokenLogprob(token=one.token, logprob=one.logprob, bytes=list(one.bytes))
+            for one in token.top
         ],
     )
 
 
-def _bytes(token: str) -> list[int] | None:
-    whole = "\N{REPLACEMENT CHARACTER}" not in token  # else a part of a character
-    return list(token.encode()) if whole else None
-
-
-def _text_logprobs(tokens: Sequence[TokenLogprob]) -> schemas.TextLogprobs | None:
+def text_logprobs(tokens: Sequence[TokenLogprob]) -> schemas.TextLogprobs | None:
+    """Return the log-probabilities of a text's tokens; None where none were wanted."""
     if not tokens:
         return None
     return schemas.TextLogprobs(
         tokens=[token.token for token in tokens],
         token_logprobs=[token.logprob for token in tokens],
-        top_logprobs=[dict(token.top) for token in tokens],
+        top_logprobs=[_likeliest(token) for token in tokens],
         text_offset=_offsets(tokens),
     )
 
 
+def _likeliest(token: TokenLogprob) -> dict[str, float] | None:
+    """Return the likeliest tokens, and the token itself by its own number, if it has one."""
+    if token.logprob is None:
+        return None
+    named = {one.token: one.logprob for one in token.top if one.logprob is not None}
+    return named | {token.token: token.logprob}
+
+
 def _offsets(tokens: Sequence[TokenLogprob]) -> list[int]:
-    offsets, at = [], 0
+    """Return where each token begins, in characters: one inside a character, where that does."""
+    offsets, read = [], b""
     for token in tokens:
-        offsets.append(at)
-        at += len(token.token)
+        offsets.append(len(read.decode(errors="ignore")))
+        read += token.bytes
     return offsets
 
 
@@ -209,9 +267,11 @@ def sse(content: Answer) -> str:
     return f"data: {content.model_dump_json(exclude_unset=True)}\n\n"
 
 
-def event_stream(events: AsyncIterator[str]) -> StreamingResponse:
+def event_stream(
+    events: AsyncIterator[str], headers: Mapping[str, str] = MappingProxyType({})
+) -> StreamingResponse:
     """Return an answer of server-sent events, which no proxy is to hold back."""
-    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no", **headers}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 

@@ -16,12 +16,20 @@ from fastapi.responses import RedirectResponse
 
 from corll.schemas.administration import EndedSession, Link, Session, SignedInUser
 from corll.schemas.requests import LinkRequest
-from corll.service.api.callers import CurrentCaller, CurrentServices, session_of
+from corll.service.api.callers import (
+    CurrentCaller,
+    CurrentServices,
+    failed_tries_of,
+    session_of,
+)
 from corll.service.api.error_answers import ApiError
-from corll.service.api.origins import COOKIE, check_host
+from corll.service.api.origins import check_host, cookie_name, is_secure
 from corll.service.store import accounts, sign_ins
 
 router = APIRouter(tags=["browser"])
+
+_IN_VAIN = "/?link=in-vain"
+"""Where a browser goes whose link signs nobody in; the desk reads it."""
 
 
 @router.post("/v1/links", summary="A link that signs a browser in")
@@ -44,10 +52,17 @@ async def create_link(body: LinkRequest, caller: CurrentCaller) -> Link:
 async def sign_in(
     request: Request, services: CurrentServices, token: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
-    """Sets the session's cookie and goes to the desk."""
+    """Sets the session's cookie and goes to the desk. A browser whose link was used already, or is
+    unknown, goes there too: the desk opens where it is signed in, and else says so.
+    """
     check_host(request, services.settings)
+    tries = failed_tries_of(request)
+    tries.check(request, token)
     found = await services.write(lambda db: sign_ins.redeem_link(db, token, now=time.time()))
     if found is None:
+        tries.failed(request)
+        if _is_page(request):
+            return RedirectResponse(_IN_VAIN, 303, headers={"cache-control": "no-store"})
         raise ApiError(
             401,
             "link_expired",
@@ -56,12 +71,12 @@ async def sign_in(
     _, secret = found
     answer = RedirectResponse("/", 303, headers={"cache-control": "no-store"})
     answer.set_cookie(
-        COOKIE,
+        cookie_name(request, services.settings),
         secret,
         max_age=int(sign_ins.SESSION_LASTS_S),
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_secure(request),
     )
     return answer
 
@@ -91,8 +106,18 @@ async def end_session(
     """The session is over, in this browser and for anyone who copied its cookie."""
     session = await session_of(request, services)
     await services.write(lambda db: sign_ins.end_session(db, session.id, now=time.time()))
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    response.delete_cookie(
+        cookie_name(request, services.settings),
+        httponly=True,
+        samesite="strict",
+        secure=is_secure(request),
+    )
     return EndedSession(object="session", ended=True)
+
+
+def _is_page(request: Request) -> bool:
+    """Tell whether a browser wants to show the answer, and not a program to read it."""
+    return "text/html" in request.headers.get("accept", "")
 
 
 def link_path(token: str) -> str:

@@ -17,6 +17,12 @@ from corll.service.settings import ServiceSettings
 _PASSED_ON = (
     "temperature",
     "top_p",
+    "top_k",
+    "min_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "logit_bias",
     "max_tokens",
     "max_completion_tokens",
     "stop",

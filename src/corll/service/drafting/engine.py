@@ -1,71 +1,60 @@
 """The drafting engine: one base model, the adapters of many users, a thread that draws.
 
-Requests of one version that wait together share a decoding; decodings take turns, a token each, and
-there are few of them at a time, since a token for several rows costs hardly more than for one: who
-comes later waits for the next, with all others who wait. Nothing here waits for learning.
+Requests that wait together share a decoding, each with the adapter of its version. There are few of
+them at a time, since a token for several rows costs hardly more than for one: who comes later waits
+for the next, with all others who wait. Where a pass cannot mix adapters, each version has decodings
+of its own. Decodings take turns, a token each: the next token is for whoever had
+least of the computing (`fairness.py`). Nothing here waits for learning.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from corll.compute.kept_prefixes import KeptPrefixes
-from corll.errors import CorllError, InputError
+from corll.errors import AdapterError, InputError
 from corll.policy import Policy
 from corll.records import Prompt, Sample
-from corll.service.drafting.errands import Errand, Scoring, Trial
+from corll.service.drafting.adapters_in_memory import WAS_ERASED, AdaptersInMemory
+from corll.service.drafting.admission import Line
+from corll.service.drafting.errands import (
+    Errand,
+    Errands,
+    LettingGo,
+    Reading,
+    Scoring,
+    Trial,
+    fail,
+    report,
+)
+from corll.service.drafting.jobs import ids_of_text, job_of, without_leaking
+from corll.service.drafting.pace import Pace
 from corll.service.drafting.requests import (
-    MOST_REDRAWS,
-    SECONDS_A_DRAFT,
+    Begun,
     DraftEvent,
     DraftJob,
     DraftRequest,
     EngineBusyError,
     Failed,
+    NobodyWaitsError,
+    TokenLogprob,
     VersionFolder,
 )
-from corll.service.drafting.shared_decoding import Session, longest_row
-
-log = logging.getLogger(__name__)
+from corll.service.drafting.shared_decoding import Session
+from corll.service.drafting.turns import MOST_DECODINGS, Batch, Turns, longest_row
 
 KEPT_BYTES = 256 * 2**20
 """Some 9,000 tokens of a model of 1.5 billion parameters."""
 
-_MOST_SESSIONS = 4
 _MOST_PREPARED = 8
 """Beginnings that wait to be computed; the latest come first."""
-_FEWEST_KEPT = 64
-"""A beginning of fewer tokens is computed with the rest of its prompt."""
-
-
-class AdaptersInMemory:
-    """The adapters of the versions used last, each loaded once; those in use stay."""
-
-    def __init__(self, base: Policy, capacity: int) -> None:
-        self._base, self._capacity = base, capacity
-        self._loaded: OrderedDict[str, Policy] = OrderedDict()
-
-    def get(self, version: VersionFolder, in_use: set[str | None]) -> Policy:
-        """Return the version's policy, loaded if need be. *Raises*: AdapterError."""
-        policy = self._loaded.get(version.id)
-        if policy is None:
-            policy = self._base.with_adapter(version.folder, reference=version.reference)
-            self._loaded[version.id] = policy
-        self._loaded.move_to_end(version.id)
-        idle = [name for name in self._loaded if name not in in_use and name != version.id]
-        for name in idle[: max(0, len(self._loaded) - self._capacity)]:
-            self._loaded.pop(name).unload()
-        return policy
-
-    def __len__(self) -> int:
-        return len(self._loaded)
 
 
 class _Beginning(NamedTuple):
@@ -78,19 +67,21 @@ class _Beginning(NamedTuple):
 class Engine:
     """Answers drafting requests in a thread of its own. `base` may be used by nobody else.
 
-    `kept_bytes` is room for keys and values of what stands before the last message of prompts. The
-    memory of a request is left out, the earliest first, where it does not fit the context.
-    `on_busy` is told when drawing begins and when it ends, so that learning can give way. The
-    thread sets its number of `threads` before each token. `needs_memory` says of the learner what
-    whoever judges an edit has to know.
+    At most `max_waiting` drafts wait, none longer than `longest_wait`, in seconds. `kept_bytes` is
+    room for keys and values of what stands before the last message of prompts. The memory of a
+    request is left out, the earliest first, where it does not fit the context. `on_busy` is told
+    when drawing begins and when it ends, so that learning can give way. The thread sets its number
+    of `threads` before each token. `needs_memory` says of the learner what whoever judges an edit
+    has to know.
     """
 
     def __init__(
         self,
         base: Policy,
         *,
-        max_waiting: int = 64,
-        max_branches: int = 32,
+        max_waiting: int = 128,
+        max_branches: int = 64,
+        longest_wait: float = 30.0,
         max_adapters: int = 32,
         kept_bytes: int = KEPT_BYTES,
         on_busy: Callable[[bool], None] = lambda _: None,
@@ -100,14 +91,16 @@ class Engine:
         self.model, self.fingerprint = base.name, base.base.fingerprint
         self.has_chat_template, self.needs_memory = base.codec.chat, needs_memory
         self._base, self._on_busy, self._settle_threads = base, on_busy, threads
-        self._max_waiting, self._max_branches = max_waiting, max_branches
+        self._pace, within = Pace(), base.branches_at_once
+        size = max_branches, base.codec.context_length, within, self._pace
         self._adapters = AdaptersInMemory(base, max_adapters)
+        turns = Turns(*size, base.mixes, max(max_adapters, MOST_DECODINGS))
+        self._line = Line(turns, places=max_waiting, longest_wait=longest_wait)
+        self._changed = self._line.lock
         self._kept = KeptPrefixes(kept_bytes)
-        self._waiting: deque[DraftJob] = deque()
-        self._errands: deque[Errand] = deque()
+        self._errands = Errands()
         self._preparing: deque[_Beginning] = deque(maxlen=_MOST_PREPARED)
         self._sessions: list[Session] = []
-        self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="drafting", daemon=True)
         self._thread.start()
@@ -118,7 +111,12 @@ class Engine:
 
     @property
     def under_way(self) -> int:
-        return len(self._waiting) + sum(len(session.jobs) for session in list(self._sessions))
+        return self.waiting + sum(len(session.jobs) for session in list(self._sessions))
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are not begun yet."""
+        return len(self._line)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has as a turn of a conversation."""
@@ -127,14 +125,6 @@ class Engine:
     def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
         """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
         return self._base.codec.settled(prompt, template_kwargs)
-
-    def _begun(self, beginning: str) -> Sample | None:
-        """Return the beginning of a response in the ids that learning scores it on."""
-        if not beginning:
-            return None
-        codec = self._base.codec
-        ids = codec.encode_response(beginning).token_ids[:-1]
-        return Sample(codec.decode(ids), ids, None, finished=False)
 
     def check_edit(self, text: str) -> None:
         """Check that a text may be an edit. *Raises*: InputError where it holds a control token."""
@@ -154,8 +144,9 @@ class Engine:
     def submit(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> DraftJob:
         """Put a request in the queue.
 
-        *Raises*: EngineBusyError where that is full, or the service is stopping; InputError,
-        PromptTooLongError for a prompt that cannot be drafted for, or not so many times.
+        *Raises*: EngineBusyError where it would wait too long, or the service is stopping;
+        InputError, PromptTooLongError for a prompt that cannot be drafted for, or not so many
+        times.
         """
         job = self._job(request, on_event)
         request = job.request
@@ -166,30 +157,34 @@ class Engine:
                 f"the memory of this server; at this length it draws {most} at a time."
             )
         with self._changed:
-            if self._closing or len(self._waiting) >= self._max_waiting:
-                raise EngineBusyError.behind(len(self._waiting))
-            self._waiting.append(job)
+            if self._closing:
+                raise EngineBusyError.stopping()
+            self._line.join(job, self._under_way())
             self._changed.notify()
         return job
 
     def _job(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> DraftJob:
-        """Return a request with its ids, with no more memory and as long as the context allows."""
-        codec, limit = self._base.codec, request.config.max_prompt_length
-        beginning = self._begun(request.beginning)
-        begun = () if beginning is None else beginning.token_ids
-        prompt_ids = (*codec.encode_prompt(request.prompt, limit=limit), *begun)
-        if request.shortens and codec.context_length is not None:
-            room = max(1, codec.context_length - len(prompt_ids))
-            request = replace(request, max_new_tokens=min(request.max_new_tokens, room))
-        codec.check_room([prompt_ids], request.max_new_tokens)
-        if request.memory:
-            room = len(begun) + request.max_new_tokens
-            memory, ids = codec.encode_behind(request.prompt, request.memory, room=room)
-            request, prompt_ids = replace(request, memory=memory), (*ids, *begun)
-        earlier = codec.earlier_tokens(request.whole_prompt, prompt_ids)
-        if earlier < _FEWEST_KEPT:
-            earlier = 0
-        return DraftJob(request, prompt_ids, on_event, beginning, earlier)
+        return job_of(DraftJob, request, on_event, self._base.codec)
+
+    def ids_of_text(self, text: str) -> tuple[tuple[int, ...], int]:
+        """Return the ids of a text as it is continued, and how many of them stand before it."""
+        return ids_of_text(self._base.codec, text)
+
+    def read(
+        self, token_ids: Sequence[int], version: VersionFolder | None, count: int, own: int = 0
+    ) -> Future[tuple[TokenLogprob, ...]]:
+        """Read ids between two tokens of drafts, as `Reading` says.
+
+        *Raises*: EngineBusyError where too many wait, or the service is stopping; InputError,
+        PromptTooLongError for what cannot be read.
+        """
+        self._base.codec.check_ids(token_ids)
+        reading = Reading(tuple(token_ids), version, count, own)
+        self._do(reading)
+        return reading.outcome
+
+    def has(self, version_id: str) -> bool:
+        return version_id in self._adapters
 
     def try_adapter(self, folder: Path) -> None:
         """Load an adapter between two tokens, and let go of it.
@@ -212,11 +207,30 @@ class Engine:
         self._do(scoring)
         return scoring.outcome
 
+    def let_go(self, version_ids: Collection[str]) -> None:
+        """Forget what is kept of texts, and the weights of these versions, between two tokens.
+
+        Drafts that such a version is drawing end, and it draws no more.
+        *Raises*: EngineBusyError where the service is stopping, and so forgets everything.
+        """
+        errand = LettingGo(partial(self._let_go, frozenset(version_ids)))
+        self._do(errand)
+        errand.outcome.result()
+
+    def _let_go(self, version_ids: frozenset[str]) -> None:
+        self._kept.clear()
+        with self._changed:
+            self._preparing.clear()
+        for session in self._sessions:
+            session.fail_versions(version_ids, Failed(AdapterError(WAS_ERASED)))
+        self._sessions = [session for session in self._sessions if session.goes_on]
+        self._adapters.let_go(version_ids)
+
     def _do(self, errand: Errand) -> None:
         with self._changed:
             if self._closing:
-                raise EngineBusyError(SECONDS_A_DRAFT)
-            self._errands.append(errand)
+                raise EngineBusyError.stopping()
+            self._errands.add(errand)
             self._changed.notify()
 
     def prepare(self, request: DraftRequest) -> None:
@@ -242,23 +256,31 @@ class Engine:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not (self._waiting or self._sessions or self._errands):
+                while not self._has_work:
                     if self._closing:
                         return
                     if self._preparing:
                         break
                     self._changed.wait()
-            if not (self._waiting or self._sessions or self._errands):
+            if not self._has_work:
                 self._prepare_some()
                 continue
             self._on_busy(True)
-            while self._waiting or self._sessions or self._errands:
-                while self._errands:
-                    self._errands.popleft().run(self._base, self._policy_of)
+            while self._has_work:
+                self._errands.run(self._base, self._policy_of)
                 self._settle_threads()
+                self._end_cancelled()
                 self._admit()
-                self._sessions = [session for session in self._sessions if self._advance(session)]
+                self._refuse_overdue()
+                self._advance_one()
             self._on_busy(False)
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(len(self._line) or self._sessions or self._errands)
+
+    def _under_way(self) -> list[Batch]:
+        return [session.as_batch(self._pace) for session in list(self._sessions)]
 
     def _prepare_some(self) -> None:
         """Compute a block of a beginning, so that a request waits no longer than for that."""
@@ -270,92 +292,88 @@ class Engine:
                 with self._base.as_reference():
                     goes_on = self._base.prepare(self._kept, ids)
             else:
-                goes_on = self._adapters.get(version, set()).prepare(self._kept, ids)
+                goes_on = self._policy_of(version).prepare(self._kept, ids)
         except Exception as error:
-            _report(error)
+            report(error)
             goes_on = False
         with self._changed:
             if not goes_on and beginning in self._preparing:
                 self._preparing.remove(beginning)
 
+    def _end_cancelled(self) -> None:
+        """End what nobody waits for any more."""
+        for session in self._sessions:
+            self._guarded(session, session.end_cancelled)
+        self._sessions = [session for session in self._sessions if session.goes_on]
+        with self._changed:
+            gone = self._line.take_cancelled()
+        for job in gone:
+            job.on_event(Failed(NobodyWaitsError()))
+
+    def _refuse_overdue(self) -> None:
+        """Refuse what has waited too long, and could not be begun now either."""
+        with self._changed:
+            late = self._line.take_overdue(self._under_way())
+        for job, error in late:
+            job.on_event(Failed(error))
+
     def _admit(self) -> None:
         """Begin what is waiting, as far as there is room; at least one."""
-        while self._waiting:
-            if len(self._sessions) >= _MOST_SESSIONS:
-                return
+        while True:
             with self._changed:
-                first = self._waiting[0]
-                if self._sessions and not self._fits([first]):
-                    return
-                alike = [first]
-                for job in list(self._waiting)[1:]:
-                    if _kind(job) == _kind(first) and self._fits([*alike, job]):
-                        alike.append(job)
-                for job in alike:
-                    self._waiting.remove(job)
-            self._begin(alike)
+                jobs = self._line.next(self._under_way())
+                waits = {job: self._line.waited(job) for job in jobs}
+            if not jobs:
+                return
+            self._begin(jobs, waits)
 
-    def _fits(self, jobs: Sequence[DraftJob]) -> bool:
-        """Say whether these, drawn together, find room and memory beside what is under way.
-
-        In one decoding the longest prompt has room for the longest response.
-        """
-        context = self._base.codec.context_length
-        if context is not None and longest_row(jobs) > context:
-            return False
-        under_way = sum(session.branches for session in self._sessions)
-        branches = under_way + sum(job.branches for job in jobs)
-        longest = max(longest_row(jobs), *(session.longest for session in self._sessions), 0)
-        return branches <= min(self._max_branches, self._base.branches_at_once(longest))
-
-    def _begin(self, jobs: list[DraftJob]) -> None:
-        version = jobs[0].request.version
+    def _begin(self, jobs: Sequence[DraftJob], waits: Mapping[DraftJob, float]) -> None:
+        """Begin jobs together, but for those whose version cannot be had."""
+        drawers = self._adapters.drawers(jobs, self._in_use)
+        if not drawers:
+            return
+        jobs = [drawer.job for drawer in drawers]
         try:
-            policy = None if version is None else self._policy_of(version)
-            self._sessions.append(Session(policy, self._base, jobs, self._kept))
+            session = Session(drawers, self._base, self._kept)
         except Exception as error:
-            _report(error)
-            for job in jobs:
-                job.on_event(Failed(error))
+            fail(jobs, error)
+            return
+        self._sessions = [*self._sessions, session]
+        self._pace.read_prompts(sum(len(job.prompt_ids) for job in jobs), session.begun_in_s)
+        with self._changed:
+            self._line.charge(session.as_batch(self._pace), session.begun_in_s)
+        for job in jobs:
+            if not job.redraws:
+                job.on_event(Begun(waits[job]))
+
+    @property
+    def _in_use(self) -> frozenset[str]:
+        """The ids of the versions that are drawing."""
+        return frozenset().union(*(session.versions for session in self._sessions))
 
     def _policy_of(self, version: VersionFolder) -> Policy:
-        return self._adapters.get(version, {session.version for session in self._sessions})
+        return self._adapters.get(version, self._in_use)
 
-    def _advance(self, session: Session) -> bool:
-        try:
-            goes_on = session.advance()
-        except Exception as error:
-            _report(error)
-            session.fail(Failed(error))
-            goes_on = False
-        again = [self._without_leaking(job) for job in session.to_redraw]
-        with self._changed:
-            self._waiting.extendleft(again)
+    def _advance_one(self) -> None:
+        """Draw a token in the decoding whose turn it is; it is the last of its owner's then."""
+        if not self._sessions:
+            return
+        batches = self._under_way()
+        number = self._line.turn_of(batches)
+        session, start = self._sessions[number], time.perf_counter()
+        self._guarded(session, partial(session.advance, self._pace))
+        others = [*self._sessions[:number], *self._sessions[number + 1 :]]
+        self._sessions = [*others, session] if session.goes_on else others
+        again = [without_leaking(job, self._base.codec) for job in session.to_redraw]
         session.to_redraw.clear()
-        return goes_on
+        with self._changed:
+            self._line.charge(batches[number], time.perf_counter() - start)
+            self._line.join_again(again, self._under_way())
 
-    def _without_leaking(self, job: DraftJob) -> DraftJob:
-        """Let a job be drawn anew without the exchanges of which facts were found in it.
-
-        The last time that it may be drawn there are none at all: letters that are alike leak too.
-        """
-        if job.leaking:
-            left = tuple(one for one in job.request.memory if one.id not in job.leaking)
-            left = left if job.redraws < MOST_REDRAWS else ()
-            anew = self._job(replace(job.request, memory=left), job.on_event)
-            seen = () if job.seen is None else job.seen.token_ids
-            job.request, job.prompt_ids = anew.request, (*anew.prompt_ids, *seen)
-            job.earlier_tokens = anew.earlier_tokens
-            job.leaking.clear()
-        return job
-
-
-def _kind(job: DraftJob) -> tuple[Any, ...]:
-    """Return what two requests have in common that can be drawn in one decoding."""
-    version = job.request.version
-    return None if version is None else version.id, job.request.sampling, job.branches
-
-
-def _report(error: Exception) -> None:
-    if not isinstance(error, CorllError):
-        log.exception("a draft failed")
+    def _guarded(self, session: Session, act: Callable[[], object]) -> None:
+        """Do something with a decoding, of which the jobs fail where that does."""
+        try:
+            act()
+        except Exception as error:
+            report(error)
+            session.fail(Failed(error))

@@ -4,36 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
-from corll.config import CoactiveConfig, SamplingConfig
+from corll.config import AdjustedSampling, CoactiveConfig, SamplingConfig
 from corll.errors import CorllError
 from corll.memory.exchanges import Exchange, with_memory
 from corll.memory.leaks import Leak, LeakFinder, OwnFrame
 from corll.records import Prompt, Sample
+from corll.service.drafting.fairness import NOBODY, Owner
 
 NOTHING_OWN = OwnFrame()
 
 MOST_REDRAWS = 2
 """How often a candidate that nobody can use is drawn anew."""
 
-SECONDS_A_DRAFT = 4
-"""What a waiting client is told to expect, for each draft before it."""
+_SECONDS_TO_START = 10
+"""After so many seconds a service that is started again may answer."""
 
 
 class EngineBusyError(CorllError, RuntimeError):
-    """The queue of drafts is full. *Units*: `retry_after` in seconds."""
+    """A draft would wait too long, or no more may wait. *Units*: `retry_after` in seconds."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"Too many drafts are waiting; ask again in {retry_after} s.")
+    def __init__(self, retry_after: int, reason: str = "Too many drafts are waiting") -> None:
+        super().__init__(f"{reason}; ask again in {retry_after} s.")
         self.retry_after = retry_after
 
     @classmethod
-    def behind(cls, waiting: int) -> EngineBusyError:
-        """Return the error of a request behind so many others."""
-        return cls(1 + SECONDS_A_DRAFT * waiting // 8)
+    def stopping(cls) -> EngineBusyError:
+        """Return the error of a request to a service that is being stopped."""
+        return cls(_SECONDS_TO_START, "The service is stopping")
+
+
+class NobodyWaitsError(CorllError):
+    """Whoever asked for a draft has gone before any of it was drawn."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody waits for this draft any more.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +50,16 @@ class VersionFolder:
     """A version of a user's adapter: what it is called, and where it lies.
 
     `reference` is the folder of the adapter that is its π_0, None where that is the base. A
-    reference that itself drafts is its own.
+    reference that itself drafts is its own. The folder must be that of the manifest with
+    `manifest_sha256`, and the weights of the reference those with the SHA-256 `fingerprint`; None
+    where it is not known.
     """
 
     id: str
     folder: Path
     reference: Path | None = None
+    manifest_sha256: str | None = None
+    fingerprint: str | None = None
 
     @property
     def is_reference(self) -> bool:
@@ -69,7 +82,10 @@ class DraftRequest:
     user's texts, so that it is no leak of a past one. `guarded` says whether candidates that nobody
     can use are stopped and, where nobody saw them, thrown away and drawn anew.
     `passed_on` is what an upstream is told beside the messages; it draws then, and `version` only
-    says which of its candidates are shown. None: the engine draws.
+    says which of its candidates are shown. None: the engine draws. `owner` takes turns with others.
+    `adjustments` are penalties and biases, by the names that `AdjustedSampling` has for them.
+    `prompt_ids` are drafted for in place of those that the prompt is encoded as. `tells_end` says
+    that log-probabilities hold that of a token that ended a text.
     """
 
     prompt: Prompt
@@ -89,6 +105,10 @@ class DraftRequest:
     memory: tuple[Exchange, ...] = ()
     own: OwnFrame = NOTHING_OWN
     passed_on: Mapping[str, Any] | None = None
+    owner: Owner = NOBODY
+    adjustments: Mapping[str, Any] = field(default_factory=dict)
+    prompt_ids: tuple[int, ...] | None = None
+    tells_end: bool = False
 
     @property
     def whole_prompt(self) -> Prompt:
@@ -98,7 +118,10 @@ class DraftRequest:
     @property
     def sampling(self) -> SamplingConfig:
         """How each response is drawn."""
-        return self.config.sampling
+        plain = self.config.sampling
+        if not self.adjustments:
+            return plain
+        return AdjustedSampling(**plain.model_dump(), **self.adjustments)
 
     @property
     def branches(self) -> int:
@@ -124,14 +147,23 @@ class DraftRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """A token that was drawn, its log-probability, and the likeliest ones in its place.
+    """A token, its log-probability, the bytes of its text, and the likeliest ones in its place.
 
+    It is among these, where there are any. The log-probability is None for what nothing precedes.
     *Units*: nats, of the full distribution at temperature 1.
     """
 
     token: str
-    logprob: float
-    top: tuple[tuple[str, float], ...] = ()
+    logprob: float | None
+    bytes: bytes
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The beginning of a request's drawing; again where it is drawn anew. *Units*: seconds."""
+
+    waited: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +252,7 @@ class Failed:
     drawn: Drawn | None = None
 
 
-DraftEvent: TypeAlias = Delta | Progress | Drawn | Failed
+DraftEvent: TypeAlias = Begun | Delta | Progress | Drawn | Failed
 
 
 @dataclass(eq=False)
@@ -239,6 +271,7 @@ class DraftJob:
     on_event: Callable[[DraftEvent], None]
     beginning: Sample | None = None
     earlier_tokens: int = 0
+    arrived: float = field(default=0.0, init=False)
     cancelled: bool = field(default=False, init=False)
     kept: list[Candidate] = field(default_factory=list, init=False)
     redraws: int = field(default=0, init=False)
@@ -248,14 +281,24 @@ class DraftJob:
     _finder: tuple[DraftRequest, LeakFinder] | None = field(default=None, init=False)
 
     @property
+    def owner(self) -> Owner:
+        """Whose it is."""
+        return self.request.owner
+
+    @cached_property
+    def sampling(self) -> SamplingConfig:
+        """How each response is drawn: asked for once, since it is compared often."""
+        return self.request.sampling
+
+    @property
     def prompt_tokens(self) -> int:
         """Tokens of the prompt, and of what a response began with."""
-        return len(self.prompt_ids) - self._seen_tokens
+        return len(self.prompt_ids) - self.seen_tokens
 
     @property
     def max_new_tokens(self) -> int:
         """Most tokens that are still to be drawn of each candidate."""
-        return self.request.max_new_tokens - self._seen_tokens
+        return self.request.max_new_tokens - self.seen_tokens
 
     @property
     def begun(self) -> Sample | None:
@@ -270,7 +313,8 @@ class DraftJob:
         return "" if self.seen is None else self.seen.text
 
     @property
-    def _seen_tokens(self) -> int:
+    def seen_tokens(self) -> int:
+        """How many tokens were told already: the last ones of `prompt_ids`."""
         return 0 if self.seen is None else len(self.seen.token_ids)
 
     def leaks(self, text: str) -> tuple[Leak, ...]:
@@ -337,53 +381,3 @@ def joined(beginning: Sample, drawn: Sample) -> Sample:
     """Return a whole response: no policy sampled all of it."""
     ids = beginning.token_ids + drawn.token_ids
     return Sample(beginning.text + drawn.text, ids, None, drawn.finished)
-
-
-class Drafter(Protocol):
-    """The engine, as the API sees it."""
-
-    model: str
-    """Name of the base model."""
-
-    fingerprint: str
-    """Of its weights."""
-
-    has_chat_template: bool
-    """Whether conversations can be drafted for."""
-
-    needs_memory: bool
-    """Whether the service learns from drafts behind a memory alone."""
-
-    def count_tokens(self, text: str) -> int:
-        """Return how many tokens a text has as a turn of a conversation."""
-        ...
-
-    def settled(self, prompt: Prompt, template_kwargs: Mapping[str, Any]) -> Prompt:
-        """Return a prompt with all that its rendering depends on, as it is drafted for and kept."""
-        ...
-
-    def check_edit(self, text: str) -> None:
-        """Check that a text may be an edit. *Raises*: InputError where it holds a control token."""
-        ...
-
-    def why_not_learnable(self, prompt: Prompt, drafted: Sample, text: str) -> str | None:
-        """Return why an edit of a draft could not be learned from; None where it can."""
-        ...
-
-    def submit(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> DraftJob:
-        """Put a request in the queue. *Raises*: EngineBusyError, InputError, PromptTooLongError."""
-        ...
-
-    def try_adapter(self, folder: Path) -> None:
-        """Load an adapter and let go of it. *Raises*: AdapterError where it does not fit."""
-        ...
-
-    @property
-    def alive(self) -> bool:
-        """Whether drafts can be drawn."""
-        ...
-
-    @property
-    def under_way(self) -> int:
-        """Requests that are waiting or being answered."""
-        ...

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from sqlalchemy import Connection
 
 from corll.frames import Filled
+from corll.memory.meaning import forget_embeddings
 from corll.schemas.states import DraftKind
-from corll.service.drafting.requests import DraftRequest, Drawn, VersionFolder
+from corll.service.drafting.drafter import Drafter
+from corll.service.drafting.requests import (
+    DraftRequest,
+    Drawn,
+    EngineBusyError,
+    VersionFolder,
+)
 from corll.service.store import accounts, bases, lineages
 from corll.service.store.accounts import User
 from corll.service.store.drafts import DraftRow
 from corll.service.store.lineages import Reference, Version
+from corll.service.version_store.folders import VersionStore
 from corll.verdicts.arms import Arm, Toss, has_weights, within
 
 _LONGEST_NUMBER = 9
@@ -91,15 +99,33 @@ class Serving:
             upstream=drawn.upstream,
         )
 
-    def folder_in(self, data_folder: Path) -> VersionFolder | None:
+    def folder_in(self, versions: VersionStore) -> VersionFolder | None:
         """Return where the engine finds what drafts: the version, else an imported reference."""
-        imported = None if self.reference is None else self.reference.folder
-        reference = None if imported is None else data_folder / imported
-        if self.version is not None and self.version.folder is not None:
-            return VersionFolder(self.version.id, data_folder / self.version.folder, reference)
-        if reference is None or self.reference is None:
+        version, reference = self.version, self.reference
+        imported, fingerprint = None, None
+        if reference is not None and reference.folder is not None:
+            imported, fingerprint = versions.at(reference.folder), reference.fingerprint
+        if version is not None and version.folder is not None:
+            folder, digest = versions.at(version.folder), version.manifest_sha256
+            return VersionFolder(version.id, folder, imported, digest, fingerprint)
+        if reference is None or imported is None:
             return None
-        return VersionFolder(self.reference.id, reference, reference)
+        return VersionFolder(reference.id, imported, imported, fingerprint=fingerprint)
+
+
+def ready_for(serving: Serving, drafter: Drafter, versions: VersionStore) -> VersionFolder | None:
+    """Return where the engine finds what drafts, which is on this machine then, or in memory.
+
+    *Raises*: AdapterError where it is damaged or gone; StoreUnavailableError where it has to be
+    fetched from a store that cannot be reached.
+    """
+    found = serving.folder_in(versions)
+    if found is not None and not drafter.has(found.id):
+        reference = serving.reference
+        for row in (serving.version, reference):
+            if row is not None and row.folder is not None:
+                versions.fetch(row.folder)
+    return found
 
 
 def serving_for(
@@ -117,6 +143,12 @@ def serving_for(
     if blind and chance() < user.holdback:
         return Serving(user, None, held_back=True, blind=True, reference=reference)
     return Serving(user, own, blind=blind, reference=reference)
+
+
+def serving_of(db: Connection, user_id: str) -> Serving | None:
+    """Choose as `serving_for` does, for a user by their id; None for one who is gone."""
+    user = accounts.find_user(db, user_id)
+    return None if user is None else serving_for(db, user)
 
 
 def named_serving(
@@ -155,3 +187,12 @@ def _may_draft(version: Version, reference: Reference | None, served: str | None
         return False
     fits = served is None or reference.base_fingerprint in (served, bases.UNKNOWN_BASE)
     return fits and version.folder is not None and version.state in ("serving", "retired")
+
+
+def let_go(drafter: Drafter, version_ids: Collection[str]) -> None:
+    """Let memory forget what is kept for speed: weights of these versions, beginnings of prompts,
+    embeddings.
+    """
+    with suppress(EngineBusyError):  # who stops forgets everything
+        drafter.let_go(version_ids)
+    forget_embeddings()

@@ -2,69 +2,57 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-
-import torch
+from dataclasses import replace
 
 from corll.compute.kept_prefixes import KeptPrefixes
 from corll.draft import best_first, scores_of
 from corll.guards import OPENING, is_disclaimer, is_loop
-from corll.memory.leaks import Leak
 from corll.memory.words import words_of
+from corll.model.token_pieces import TokenPieces
 from corll.policy import Policy
 from corll.records import Sample
+from corll.service.drafting.adapters_in_memory import Drawer
+from corll.service.drafting.candidate_rows import Row, settled
+from corll.service.drafting.pace import Pace
 from corll.service.drafting.requests import (
     Candidate,
     Delta,
     DraftEvent,
     DraftJob,
     Drawn,
+    Failed,
+    NobodyWaitsError,
     Progress,
     TokenLogprob,
     joined,
 )
-
-_CUT_SHORT = "\N{REPLACEMENT CHARACTER}"
-"""What a tokenizer puts where a character's last bytes are still to come."""
-
-
-@dataclass
-class _Row:
-    """One candidate: what of its text is settled, and what was told of it.
-
-    `ends` are where the text ends after each token; `free` is how much of it was searched for
-    leaks, and `resumes` says that what follows on what was told is to be drawn anew.
-    """
-
-    number: int
-    text: str = ""
-    told: int = 0
-    ends: list[int] = field(default_factory=list)
-    searched: str = ""
-    free: int = 0
-    resumes: bool = False
-    ended: bool = False
-    stopped: bool = False
-    looped: bool = False
-    unusable: bool = False
-    leaks: tuple[Leak, ...] = ()
-    logprobs: list[TokenLogprob] = field(default_factory=list)
-    logprobs_told: int = 0
+from corll.service.drafting.texts import first_stop, ids_within, text_of
+from corll.service.drafting.told_tokens import likeliest_of, told_token
+from corll.service.drafting.turns import Batch, version_of, versions_of
 
 
 class Session:
-    """Draws the candidates of jobs of one version, with the same sampler and number of them.
+    """Draws the candidates of jobs with the same sampler and number of them.
 
-    The policy, and with it the version, stays the same from the first token to the last.
+    Each job has a policy, None for the base, which stays the same from the first token to the last;
+    where there are several, each `mixes`.
     """
 
     def __init__(
-        self, policy: Policy | None, base: Policy, jobs: Sequence[DraftJob], kept: KeptPrefixes
+        self,
+        drawers: Sequence[Drawer],
+        base: Policy,
+        kept: KeptPrefixes,
     ) -> None:
-        self.policy, self.base, self.jobs = policy, base, list(jobs)
+        jobs, policies = [one.job for one in drawers], [one.policy for one in drawers]
+        self.policies, self.base, self.jobs = policies, base, jobs
+        self.versions = versions_of(jobs)
+        """The ids of the versions whose weights it runs with."""
+        self._mixes = any(policy is not policies[0] for policy in policies)
         first = jobs[0].request
         self._prompt_tokens = [job.prompt_tokens for job in jobs]
         arguments = (
@@ -73,6 +61,7 @@ class Session:
             max(job.max_new_tokens for job in jobs),
             [job.seed for job in jobs],
         )
+        start = time.perf_counter()
         with self._weights() as drawing:
             self._decoding = drawing.begin(
                 *arguments,
@@ -81,10 +70,14 @@ class Session:
                 exactly=any(job.request.top_logprobs is not None for job in jobs),
                 kept=kept,
                 prefixes=[job.earlier_tokens for job in jobs],
+                drawers=self.policies if self._mixes else None,
+                drawn_before=[job.seen_tokens for job in jobs],
             )
+        self.begun_in_s = time.perf_counter() - start
         numbers = iter(range(len(jobs) * jobs[0].branches))
-        self._rows = [[_Row(next(numbers)) for _ in range(jobs[0].branches)] for _ in jobs]
+        self._rows = [[Row(next(numbers)) for _ in range(jobs[0].branches)] for _ in jobs]
         self._over = [False] * len(jobs)
+        self._pieces = TokenPieces(base.codec.tokenizer)
         self.to_redraw: list[DraftJob] = []
         """Jobs that are over here, but of which candidates have to be drawn anew."""
 
@@ -93,25 +86,36 @@ class Session:
         """Rows that it takes."""
         return sum(map(len, self._rows))
 
-    @property
-    def longest(self) -> int:
-        """Tokens that each row has room for."""
-        return longest_row(self.jobs)
+    def as_batch(self, pace: Pace) -> Batch:
+        """Describe it as those see it who take turns."""
+        over = [job for job, over in zip(self.jobs, self._over, strict=True) if over]
+        return Batch.of(self.jobs, pace, over=over, had=self._decoding.steps)
 
-    @property
-    def version(self) -> str | None:
-        """The id of the version that it draws from."""
-        version = self.jobs[0].request.version
-        return None if version is None else version.id
+    def advance(self, pace: Pace) -> None:
+        """Draw a token for each candidate, and tell the jobs.
 
-    def advance(self) -> bool:
-        """Draw a token for each candidate; tell the jobs, and say whether any goes on."""
+        The pace is told how long it took, and at the end after how many tokens that was.
+        """
+        start = time.perf_counter()
         with self._weights() as drawing:
             drawing.advance(self._decoding)
+        pace.took_step(len(self._decoding.rows), time.perf_counter() - start)
         for number, job in enumerate(self.jobs):
             if not self._over[number]:
                 self._follow(number, job)
+        if not self.goes_on:
+            pace.ended(self._decoding.steps, max(job.max_new_tokens for job in self.jobs))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a job is still under way."""
         return not all(self._over)
+
+    def end_cancelled(self) -> None:
+        """End the jobs for which nobody waits any more, with what was drawn of them."""
+        for number, job in enumerate(self.jobs):
+            if job.cancelled and not self._over[number]:
+                self._end(number, job)
 
     def fail(self, event: DraftEvent) -> None:
         """End all jobs that are still under way with the same event."""
@@ -120,62 +124,95 @@ class Session:
                 self._over[number] = True
                 job.on_event(event)
 
+    def fail_versions(self, version_ids: Collection[str], event: DraftEvent) -> None:
+        """End the jobs of versions, of which nothing is computed or kept any more; others go on."""
+        rows: list[int] = []
+        for number, job in enumerate(self.jobs):
+            if version_of(job) not in version_ids:
+                continue
+            rows += [row.number for row in self._rows[number]]
+            if not self._over[number]:
+                self._over[number] = True
+                job.on_event(event)
+        self.versions -= frozenset(version_ids)
+        if rows:
+            self._decoding.drop(rows)
+
     @contextmanager
-    def _weights(self) -> Iterator[Policy]:
-        """Return what draws: the version's policy, or the base with all adapters off."""
-        if self.policy is not None:
-            yield self.policy
+    def _weights(self, number: int | None = None) -> Iterator[Policy]:
+        """Return what draws: a job's policy, or the base with all adapters off.
+
+        Without a number it is what draws all of them.
+        """
+        policy = self.base if self._mixes and number is None else self.policies[number or 0]
+        if policy is not None:
+            yield policy
             return
         with self.base.as_reference():
             yield self.base
 
     def _follow(self, number: int, job: DraftJob) -> None:
-        """Return what the latest token means for a job: text to tell, or its end."""
-        request, rows, cancelled = job.request, self._rows[number], job.cancelled
+        """Take in what the latest token means for a job: text to tell, or its end."""
+        request, rows = job.request, self._rows[number]
         before = sum(row.ended for row in rows)
         for row in rows:
             if not row.ended:
-                self._read(row, job, is_last=cancelled)
-        if rows[0].resumes and not cancelled:
+                self._read(row, job)
+        if rows[0].resumes:
             self._resume(number, job, rows[0])
             return
         done = sum(row.ended for row in rows)
-        if cancelled:
-            self._decoding.stop([row.number for row in rows])
-        elif request.tells:
+        if request.tells:
             self._tell(job, rows, progressed=done > before)
-        if cancelled or done == len(rows):
+        if done == len(rows):
             self._over[number] = True
-            self._finish(number, job, cancelled=cancelled)
+            self._finish(number, job, cancelled=False)
 
-    def _read(self, row: _Row, job: DraftJob, *, is_last: bool) -> None:
-        """Return where a candidate stands; its text where that is told, searched, or at an end."""
-        decoding, request = self._decoding, job.request
-        length = int(decoding.lengths[row.number])
-        ids = tuple(decoding.token_ids[row.number, :length].tolist())
+    def _end(self, number: int, job: DraftJob) -> None:
+        """End a job where it stands."""
+        self._over[number] = True
+        rows = self._rows[number]
+        self._decoding.stop([row.number for row in rows])
+        if not self._decoding.steps and job.seen is None:
+            job.on_event(Failed(NobodyWaitsError()))
+            return
+        for row in rows:
+            if not row.ended:
+                row.text = self._text_of(self._ids(row), job)
+                self._look_for_leaks(row, job)
+        self._finish(number, job, cancelled=True)
+
+    def _ids(self, row: Row) -> tuple[int, ...]:
+        """Return what was drawn of a candidate."""
+        length = int(self._decoding.lengths[row.number])
+        return tuple(self._decoding.token_ids[row.number, :length].tolist())
+
+    def _read(self, row: Row, job: DraftJob) -> None:
+        """Note where a candidate stands; its text where that is told, searched, or at an end."""
+        decoding, request, ids = self._decoding, job.request, self._ids(row)
         finished = bool(decoding.finished[row.number])
-        at_end = finished or length >= job.max_new_tokens
-        wanted = at_end or is_last or request.tells or bool(request.stop)
+        at_end = finished or len(ids) >= job.max_new_tokens
+        wanted = at_end or request.tells or bool(request.stop)
         text = self._text_of(ids, job) if wanted else ""
-        if request.top_logprobs is not None and not finished:
-            row.logprobs.append(self._token_logprob(row, ids[-1], request.top_logprobs))
-        ends = [at for stop in request.stop if (at := text.find(stop)) >= 0]
-        if ends:
-            text, row.stopped = text[: min(ends)], True
+        if request.top_logprobs is not None and (request.tells_end or not finished):
+            row.logprobs.append(self._token_logprob(row, ids[-1], job))
+        cut = first_stop(text, request.stop)
+        if cut is not None:
+            text, row.stopped = text[:cut], True
             del row.logprobs[len(self._ids_within(ids, text, job)) if text else 0 :]
-        row.ended = bool(ends) or at_end
+        row.ended = cut is not None or at_end
         row.text = text
         row.ends.append(len(text))
         if request.guarded:
             self._guard(row, ids, job)
         if job.holds_back:
             self._search(row, job)
-        if row.ended or is_last:
+        if row.ended:
             self._look_for_leaks(row, job)
         if row.ended and not finished:
             self._decoding.stop([row.number])
 
-    def _guard(self, row: _Row, ids: tuple[int, ...], job: DraftJob) -> None:
+    def _guard(self, row: Row, ids: tuple[int, ...], job: DraftJob) -> None:
         """Stop a candidate that goes round in a loop or, where it can be drawn anew, disclaims."""
         row.looped = not row.ended and is_loop(ids, self.base.codec.decode)
         row.unusable = row.looped
@@ -185,7 +222,7 @@ class Session:
             row.ended, row.text = True, self._text_of(ids, job)
 
     @staticmethod
-    def _search(row: _Row, job: DraftJob) -> None:
+    def _search(row: Row, job: DraftJob) -> None:
         """Find facts of past letters in what is not told yet, once a word has come to its end."""
         words = words_of(row.text)
         # The latest may still grow.
@@ -201,7 +238,7 @@ class Session:
             row.resumes = True
         row.free = job.searched_to(row.text)
 
-    def _resume(self, number: int, job: DraftJob, row: _Row) -> None:
+    def _resume(self, number: int, job: DraftJob, row: Row) -> None:
         """Let what follows on what was told be drawn anew, without the letters that leak."""
         count = bisect_right(row.ends, row.told)
         ids = tuple(self._decoding.token_ids[row.number, :count].tolist())
@@ -216,7 +253,7 @@ class Session:
         self.to_redraw.append(job)
 
     @staticmethod
-    def _look_for_leaks(row: _Row, job: DraftJob) -> None:
+    def _look_for_leaks(row: Row, job: DraftJob) -> None:
         """Find facts of past letters in a candidate; where it can be drawn anew it is unusable."""
         if row.text != row.searched:
             row.leaks = job.leaks(row.text)
@@ -224,7 +261,7 @@ class Session:
             row.unusable = True
             job.leaking |= {leak.exchange_id for leak in row.leaks}
 
-    def _tell(self, job: DraftJob, rows: Sequence[_Row], *, progressed: bool) -> None:
+    def _tell(self, job: DraftJob, rows: Sequence[Row], *, progressed: bool) -> None:
         """Tell what of the texts cannot change any more or, where one is to be chosen, how many
         are drawn.
         """
@@ -234,24 +271,26 @@ class Session:
         elif progressed:
             job.on_event(Progress(sum(row.ended for row in rows), len(rows)))
 
-    def _tell_text(self, job: DraftJob, choice: int, row: _Row) -> None:
-        settled = len(row.text) if row.ended else _settled(row.text, job.request.stop)
+    def _tell_text(self, job: DraftJob, choice: int, row: Row) -> None:
+        done = len(row.text) if row.ended else settled(row.text, job.request.stop)
         if job.holds_back and not row.ended:
             # Up to the end of a token, from which a draft can be gone on with.
-            place = bisect_right(row.ends, min(settled, row.free))
-            settled = row.ends[place - 1] if place else 0
+            place = bisect_right(row.ends, min(done, row.free))
+            done = row.ends[place - 1] if place else 0
         new = tuple(row.logprobs[row.logprobs_told :])
-        if settled > row.told or new:
-            job.on_event(Delta(choice, row.text[row.told : settled], new))
-            row.told, row.logprobs_told = max(settled, row.told), len(row.logprobs)
+        if done > row.told or new:
+            job.on_event(Delta(choice, row.text[row.told : done], new))
+            row.told, row.logprobs_told = max(done, row.told), len(row.logprobs)
 
-    def _token_logprob(self, row: _Row, token_id: int, count: int) -> TokenLogprob:
-        decoding, decode = self._decoding, self.base.codec.tokenizer.decode
-        logprob = float(decoding.logprobs[row.number, int(decoding.lengths[row.number]) - 1])
+    def _token_logprob(self, row: Row, token_id: int, job: DraftJob) -> TokenLogprob:
+        decoding, length = self._decoding, int(self._decoding.lengths[row.number])
+        logprob = float(decoding.logprobs[row.number, length - 1])
         place = int((decoding.rows == row.number).nonzero()[0])
-        likeliest = torch.log_softmax(decoding.logits[place].float(), -1).topk(count)
-        top = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
-        return TokenLogprob(decode([token_id]), logprob, tuple((decode([t]), p) for t, p in top))
+        likeliest = likeliest_of(decoding.logits[place], job.request.top_logprobs or 0)
+        follows = length > 1 or job.begun is not None or job.request.prompt_ids is not None
+        told = told_token(self._pieces, token_id, logprob, likeliest, first=not follows)
+        # What ends a text is no part of it.
+        return replace(told, bytes=b"") if bool(decoding.finished[row.number]) else told
 
     def _finish(self, number: int, job: DraftJob, *, cancelled: bool) -> None:
         rows = self._rows[number]
@@ -264,7 +303,7 @@ class Session:
             self.to_redraw.append(job)
             return
         candidates = [*job.kept, *drawn]
-        shown, scores = self._ranked(job, candidates, cancelled=cancelled)
+        shown, scores = self._ranked(number, candidates, cancelled=cancelled)
         chosen = [candidates[candidate] for candidate in shown]
         if scores is not None and not job.request.streams:
             for choice, candidate in enumerate(chosen):
@@ -287,7 +326,7 @@ class Session:
             )
         )
 
-    def _candidates(self, rows: Sequence[_Row], job: DraftJob) -> list[Candidate]:
+    def _candidates(self, rows: Sequence[Row], job: DraftJob) -> list[Candidate]:
         """Return what rows came to."""
         candidates, branches = [], self._decoding.branches()
         for row in rows:
@@ -305,14 +344,15 @@ class Session:
         return candidates
 
     def _ranked(
-        self, job: DraftJob, candidates: Sequence[Candidate], *, cancelled: bool
+        self, number: int, candidates: Sequence[Candidate], *, cancelled: bool
     ) -> tuple[tuple[int, ...], tuple[float, ...] | None]:
         """Return which candidates are shown, and their scores where they were asked for."""
-        request, config = job.request, job.request.config
+        request = self.jobs[number].request
+        config = request.config
         if cancelled or not (request.scored or not request.streams):
             return tuple(range(request.choices)), None
         samples = [candidate.sample for candidate in candidates]
-        with self._weights() as drawing:
+        with self._weights(number) as drawing:
             scores = tuple(scores_of(drawing, [request.whole_prompt], [samples], config)[0])
         if request.streams:
             return tuple(range(request.choices)), scores
@@ -321,33 +361,7 @@ class Session:
         return tuple(ranked[: request.choices]), scores
 
     def _text_of(self, ids: tuple[int, ...], job: DraftJob) -> str:
-        """Return the text of ids that were drawn; after a beginning they may read otherwise."""
-        decode, begun = self.base.codec.decode, job.begun
-        if begun is None:
-            return decode(ids)
-        return decode((*begun.token_ids, *ids))[len(begun.text) :]
+        return text_of(ids, job, self.base.codec.decode)
 
     def _ids_within(self, ids: tuple[int, ...], text: str, job: DraftJob) -> tuple[int, ...]:
-        """Return the ids whose text is within `text`, cut by a stop sequence; at least one."""
-        for count in range(len(ids), 1, -1):
-            if text.startswith(self._text_of(ids[:count], job)):
-                return ids[:count]
-        return ids[:1]
-
-
-def longest_row(jobs: Sequence[DraftJob]) -> int:
-    """Return tokens of the rows of a decoding that jobs share: all have the same room."""
-    prompt = max(len(job.prompt_ids) for job in jobs)
-    return prompt + max(job.max_new_tokens for job in jobs)
-
-
-def _settled(text: str, stops: Sequence[str]) -> int:
-    """Return how much of a growing text is settled: no half character, no half stop."""
-    settled = len(text)
-    while settled and text[settled - 1] == _CUT_SHORT:
-        settled -= 1
-    longest = max(map(len, stops), default=1) - 1
-    for length in range(min(longest, settled), 0, -1):
-        if any(stop.startswith(text[settled - length : settled]) for stop in stops):
-            return settled - length
-    return settled
+        return ids_within(ids, text, job, self.base.codec.decode)

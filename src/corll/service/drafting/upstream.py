@@ -9,7 +9,6 @@ does; guards against loops are the engine's alone.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -18,15 +17,13 @@ from typing import Any, Protocol
 from corll.draft import best_first
 from corll.memory.leaks import Leak
 from corll.records import Message, Sample, turns_of
+from corll.service.drafting.remote import RemoteDrafts, RemoteJob
 from corll.service.drafting.requests import (
     MOST_REDRAWS,
     Delta,
     DraftEvent,
-    DraftJob,
     DraftRequest,
     Drawn,
-    EngineBusyError,
-    Failed,
 )
 from corll.service.drafting.upstream_calls import UpstreamCalls, Used, Written
 from corll.service.drafting.upstream_failures import REFUSED
@@ -48,25 +45,14 @@ class Ranker(Protocol):
 
 
 @dataclass(eq=False)
-class UpstreamJob(DraftJob):
-    """A request under way at an upstream: what was told of it so far, and what it took."""
+class UpstreamJob(RemoteJob):
+    """A request under way at an upstream, and what it took."""
 
-    told: list[str] = field(default_factory=list, init=False)
     used: Used | None = field(default=None, init=False)
-    future: Future[DraftEvent] | None = field(default=None, init=False)
-
-    def cancel(self) -> None:
-        """Say that nobody waits any more: the call ends, and what was told arrives as cancelled."""
-        super().cancel()
-        if self.future is not None:
-            self.future.cancel()
 
 
-class Upstream:
-    """Answers drafting requests by a model of another service, in a thread of its own.
-
-    `model` is the upstream's name for it. More than `max_waiting` requests at a time are refused.
-    """
+class Upstream(RemoteDrafts[UpstreamJob]):
+    """Answers drafting requests by a model of another service; `model` is its name there."""
 
     def __init__(
         self,
@@ -79,67 +65,15 @@ class Upstream:
         max_waiting: int = 64,
     ) -> None:
         self.model = model
-        self._ranker, self._max_waiting = ranker, max_waiting
-        self._jobs: set[UpstreamJob] = set()
-        self._lock, self._closing, self._refuses_n = threading.Lock(), False, False
-        self._loop = asyncio.new_event_loop()
+        self._ranker, self._refuses_n = ranker, False
         self._calls = UpstreamCalls(url, key, timeout)
-        self._thread = threading.Thread(target=self._loop.run_forever, name="upstream", daemon=True)
-        self._thread.start()
+        super().__init__(name="upstream", max_waiting=max_waiting)
 
-    @property
-    def under_way(self) -> int:
-        """Requests that are being answered."""
-        return len(self._jobs)
+    def _job(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> UpstreamJob:
+        return UpstreamJob(request, (), on_event)
 
-    def submit(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> DraftJob:
-        """Ask the upstream.
-
-        *Raises*: EngineBusyError where too many are under way, or the service is stopping.
-        """
-        job = UpstreamJob(request, (), on_event)
-        with self._lock:
-            if self._closing or len(self._jobs) >= self._max_waiting:
-                raise EngineBusyError.behind(len(self._jobs))
-            self._jobs.add(job)
-        job.future = asyncio.run_coroutine_threadsafe(self._draft(job), self._loop)
-        job.future.add_done_callback(lambda future: self._end(job, future))
-        return job
-
-    def close(self, timeout: float | None = None) -> None:
-        """Take no more requests, let those under way end, and then end the thread."""
-        with self._lock:
-            self._closing = True
-            left = [job.future for job in self._jobs if job.future is not None]
-        end = asyncio.run_coroutine_threadsafe(self._finish(left, timeout), self._loop)
-        end.result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _finish(self, left: Sequence[Future[DraftEvent]], timeout: float | None) -> None:
-        if left:
-            await asyncio.wait([asyncio.wrap_future(one) for one in left], timeout=timeout)
-        for future in left:
-            future.cancel()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+    async def _hang_up(self) -> None:
         await self._calls.close()
-
-    def _end(self, job: UpstreamJob, future: Future[DraftEvent]) -> None:
-        """Tell how a request ended; whoever gave it up is told what there was."""
-        self._jobs.discard(job)
-        if future.cancelled():
-            job.on_event(self._told(job))
-            return
-        error = future.exception()
-        if error is None:
-            job.on_event(future.result())
-            return
-        assert isinstance(error, Exception)
-        job.on_event(Failed(error, self._told(job) if job.told else None))
 
     async def _draft(self, job: UpstreamJob) -> DraftEvent:
         if job.request.is_seen and job.request.branches == 1:

@@ -85,10 +85,18 @@ class UpstreamCalls:
     To be used in one event loop.
     """
 
-    def __init__(self, url: str, key: str | None, timeout: float) -> None:
-        self._url = url.rstrip("/") + "/chat/completions"
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        timeout: float,
+        *,
+        route: str = "/chat/completions",
+        failures: type[UpstreamFailures] = UpstreamFailures,
+    ) -> None:
+        self._url = url.rstrip("/") + route
         self._timeout = timeout
-        self._failures = UpstreamFailures(url, key, timeout)
+        self._failures = failures(url, key, timeout)
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(timeout))
 

@@ -22,7 +22,12 @@ _NAME_OF_KEY = "--upstream-key or CORLL_UPSTREAM_KEY"
 
 
 class UpstreamFailures:
-    """Makes the errors of one upstream; none of them holds its key."""
+    """Makes the errors of one upstream; none of them holds its key.
+
+    `flag` is the setting that names its address.
+    """
+
+    flag = "--upstream"
 
     def __init__(self, url: str, key: str | None, timeout: float) -> None:
         self._url, self._key, self._timeout = url, key, timeout
@@ -42,7 +47,7 @@ class UpstreamFailures:
         except httpx.ConnectError as error:
             raise UpstreamError(
                 f"The upstream {self._url} cannot be reached ({self._plain(str(error))}). See "
-                "whether it runs, and whether --upstream is its address.",
+                f"whether it runs, and whether {self.flag} is its address.",
                 code="upstream_unreachable",
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
@@ -79,7 +84,7 @@ class UpstreamFailures:
             came += f"; {where}: {first['msg']}"
         return UpstreamError(
             f"The upstream {self._url} did not answer as OpenAI's API does ({came}). See whether "
-            "--upstream is its address, up to its /v1.",
+            f"{self.flag} is its address, up to its /v1.",
             code="upstream_not_openai",
         )
 

@@ -28,6 +28,7 @@ from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, lineages, preferences, starts
 from corll.service.store.lineages import Reference
 from corll.service.store.starts import StartRow
+from corll.service.tracing import GATE
 from corll.service.versions.references import begin, check_reference, reject
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,10 @@ def examine(trainer: Trainer, asked: StartRow) -> StartRow:
         ids = _latest_ids(db, asked.user_id)
     assert reference is not None
     past = list(trainer.reader.find(ids).values())
-    reasons = _reasons_against(trainer, reference, past)
+    about = {"corll.user.id": asked.user_id, "corll.reference.id": reference.id}
+    with trainer.tracing.span(GATE, about) as span:
+        reasons = _reasons_against(trainer, reference, past)
+        span.note({"corll.gate.reasons": len(reasons)})
     if reasons:
         log.warning("reference %d is not to serve %s: %s", reference.number, asked.user_id, reasons)
 
@@ -76,9 +80,10 @@ def _latest_ids(db: Connection, user_id: str) -> list[str]:
 def _reasons_against(
     trainer: Trainer, reference: Reference, past: Sequence[Preference]
 ) -> list[str]:
-    folder = None if reference.folder is None else trainer.database.path_of(reference.folder)
     with ExitStack() as loaded:
         try:
+            versions, place = trainer.database.versions, reference.folder
+            folder = None if place is None else versions.fetch(place)
             check_reference(reference, trainer.base.base.fingerprint)
             policy = loaded.enter_context(trainer.policies.of_folder(folder, None))
         except (AdapterError, InputError) as error:

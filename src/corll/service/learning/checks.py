@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -20,6 +20,7 @@ from corll.memory.exchanges import Exchange
 from corll.policy import Policy
 from corll.records import Preference, Prompt, Sample, text_of
 from corll.service.learning.looking import Look
+from corll.service.settings import ServiceSettings
 from corll.verdicts import refusals
 from corll.verdicts.flaws import Drawn, Habits
 from corll.verdicts.policies import DRAWN_TOKENS, Asked, drawn, refusal_log_odds
@@ -110,6 +111,23 @@ class Examined:
     base: Policy | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     of_references: OfReferences = field(default_factory=OfReferences)
+
+    @classmethod
+    def by_settings(
+        cls,
+        settings: ServiceSettings,
+        policy: Policy,
+        learned: Sequence[Preference] = (),
+        **others: Any,
+    ) -> Examined:
+        """Return weights under examination by a service's settings, but for `others`, by field."""
+        asked: dict[str, Any] = {
+            "max_drift": settings.max_drift,
+            "max_loosening": settings.max_loosening,
+            "looked_at": settings.veto_drafts,
+            "sampling": settings.coactive.sampling,
+        }
+        return cls(policy, learned, **asked | others)
 
     def _probes_of(self, policy: Policy) -> Probes:
         """Return texts of π_0 for prompts that no user wrote; drawn once for each reference."""

@@ -17,6 +17,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from corll.draft import make_drafts, within_context
+from corll.durable_points import reached
 from corll.errors import InputError
 from corll.evaluation import Evaluation, compare, evaluate, mean_interval
 from corll.model.tokens import TokenCodec
@@ -84,9 +85,11 @@ def _chunk(trainer: Trainer, row: ImportRow) -> Version | None:
         result |= {"before": edits.records(), "surprisals": surprisals}
         result["former"] = None if former is None else former.id
         _update(trainer, row, state="running", result=result)
+        reached("import measured")
     waiting = [item for item in items if item.state == "waiting" and not item.held_out]
     if waiting:
         _take(trainer, row, waiting[:_AT_ONCE])
+        reached("import texts taken")
         return trainer.learn(row.user_id, all_that_waits=len(waiting) <= _AT_ONCE)
     finished = _figures(trainer, row, held_out, result) if held_out else {}
     if finished and not _gains(finished):
@@ -94,6 +97,7 @@ def _chunk(trainer: Trainer, row: ImportRow) -> Version | None:
         serving = _number(_serving(trainer, row.user_id))
         finished |= {"taken_back": serving != finished["version"], "version": serving}
     _update(trainer, row, state="done", result=finished, finished_at=time.time())
+    reached("import done")
     return None
 
 

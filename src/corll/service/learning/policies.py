@@ -49,7 +49,7 @@ class VersionPolicies:
         """Yield the policy of an adapter's folder; unload it afterwards."""
         frozen = None
         if reference is not None and reference.folder is not None:
-            frozen = self._database.path_of(reference.folder)
+            frozen = self._database.versions.fetch(reference.folder)
         policy = self._base.with_adapter(folder, lora=self._lora, reference=frozen)
         try:
             yield policy
@@ -59,7 +59,9 @@ class VersionPolicies:
     def _verified(self, version: Version) -> Path:
         if version.folder is None:
             raise StaleParentError(f"Version {version.number} has no folder any more.")
-        folder = self._database.path_of(version.folder)
+        if not self._database.versions.holds(version.folder):
+            raise StaleParentError(f"The weights of version {version.number} are gone.")
         assert version.manifest_sha256 is not None
+        folder = self._database.versions.fetch(version.folder)
         publishing.verify(folder, version.manifest_sha256, without=(file_names.OPTIMIZER,))
         return folder

@@ -14,10 +14,13 @@ from corll.frames import Framing
 from corll.gradient import encode_pair
 from corll.memory.examples import worked_examples
 from corll.memory.exchanges import Exchange
+from corll.memory.masking import Mask
 from corll.policy import Policy
 from corll.records import Preference, ReferenceLogprobs, Sample
+from corll.service.learning.masks import masked_preference
+from corll.service.masks import mask_of
 from corll.service.prompts import as_prompt
-from corll.service.store import comparisons, drafts, preferences
+from corll.service.store import accounts, comparisons, drafts, preferences
 from corll.service.store.database import Database
 from corll.service.store.drafts import Origin
 from corll.service.store.preferences import PreferenceRow
@@ -29,10 +32,19 @@ def _nothing_more(_: Preference) -> None:
 
 
 class PreferenceReader:
-    """Reads stored preferences as a base model's token ids; `base` lends its tokenizer."""
+    """Reads stored preferences as a base model's token ids; `base` lends its tokenizer.
 
-    def __init__(self, base: Policy, database: Database) -> None:
-        self.base, self.database = base, database
+    `mask` is what is masked of users who did not choose.
+    """
+
+    def __init__(self, base: Policy, database: Database, mask: Mask = "none") -> None:
+        self.base, self.database, self._mask = base, database, mask
+
+    def mask_of(self, user_id: str) -> Mask:
+        """Return what is masked of a user's texts before they are learned from."""
+        with self.database.read() as db:
+            user = accounts.find_user(db, user_id)
+        return mask_of(user, self._mask)
 
     def find(
         self, ids: Sequence[str], check: Callable[[Preference], None] = _nothing_more
@@ -49,13 +61,16 @@ class PreferenceReader:
         self,
         rows: Sequence[PreferenceRow],
         check: Callable[[Preference], None] = _nothing_more,
+        mask: Mask | None = None,
     ) -> list[Preference | InputError]:
         """Return what is learned from: the draft's ids and the edit's; or why nothing can be.
 
         Each has the memory that its draft was drawn with: of a comparison, the rejected draft. What
-        is remembered no more is missing from it. `check` raises InputError for a preference that
-        its caller cannot use.
+        is remembered no more is missing from it. All of it is masked by `mask`, or by what its user
+        chose. `check` raises InputError for a preference that its caller cannot use.
         """
+        users = {row.user_id for row in rows}
+        masks = {user_id: mask or self.mask_of(user_id) for user_id in users}
         with self.database.read() as db:
             preferred = comparisons.chosen_drafts(db, [row.id for row in rows])
             sides = [row.draft_id for row in rows] + list(preferred.values())
@@ -67,6 +82,8 @@ class PreferenceReader:
             sides_of = origins.get(row.draft_id), origins.get(chosen_draft)
             try:
                 preference = self._to_preference(row, *sides_of, memories.get(row.draft_id, ()))
+                preference = masked_preference(self.base.codec, preference, masks[row.user_id])
+                encode_pair(self.base, preference)
                 check(preference)
             except InputError as error:
                 found.append(error)
@@ -81,7 +98,7 @@ class PreferenceReader:
         chosen_draft: Origin | None,
         memory: tuple[Exchange, ...],
     ) -> Preference:
-        """*Raises*: InputError where the edit cannot be encoded, or is the draft to the id."""
+        """*Raises*: InputError where the edit cannot be encoded."""
         if draft is None or chosen_draft is None:
             raise InputError("A draft was cancelled before its end.")
         rejected = self._sample(row.rejected, draft)
@@ -91,9 +108,7 @@ class PreferenceReader:
             chosen = self.base.codec.encode_edit(rejected, row.chosen["text"])
         scored = None if row.reference is None else ReferenceLogprobs.from_dict(row.reference)
         prompt = as_prompt(row.prompt, draft.kind)
-        preference = Preference(prompt, chosen, rejected, scored, memory)
-        encode_pair(self.base, preference)
-        return preference
+        return Preference(prompt, chosen, rejected, scored, memory)
 
     def _sample(self, fields: Mapping[str, Any], draft: Origin) -> Sample:
         """Return a stored sample: by its ids, or by its text where another model has drawn it.

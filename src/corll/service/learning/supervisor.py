@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from corll.schemas.events import Event
 from corll.schemas.states import LearnerState
+from corll.service.learning.child import run_learner
 from corll.service.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -44,10 +47,14 @@ class Supervisor:
         self._channel: Connection | None = None
         self._process: BaseProcess | None = None
         self._asked: set[str] = set()
+        self.holder = secrets.token_hex(8)
+        """What this server is called among those that share a database."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._state: LearnerState = "off"
         self.restarts = 0
+        self.on_erased: Callable[[Sequence[str]], None] = lambda _: None
+        """Hears the ids of versions that the learner erased, from a thread of the supervisor's."""
 
     def start(self) -> None:
         """Start the learner, unless it is switched off."""
@@ -98,7 +105,10 @@ class Supervisor:
         self._wait_for_quiet()
         while not self._stopping.is_set():
             started = time.monotonic()
-            self._run_once()
+            try:
+                self._run_once()
+            except OSError as error:  # no memory, no process, no descriptor is left
+                log.error("the learner cannot be started: %s", error)
             if self._stopping.is_set():
                 break
             if time.monotonic() - started > _HEALTHY_AFTER_S:
@@ -118,17 +128,17 @@ class Supervisor:
 
     def _run_once(self) -> None:
         """Run a learner to its end, hearing what it says."""
-        from corll.service.learning.worker import learn_in_background
-
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=learn_in_background,
-            args=(self._settings, theirs, self._drafting),
+            target=run_learner,
+            args=(theirs, self._drafting, self.holder),
             name="corll-learner",
             daemon=True,
         )
         process.start()
         theirs.close()
+        with suppress(OSError):  # a learner that is gone already is seen below
+            ours.send(self._settings)
         with self._lock:
             self._channel, self._process = ours, process
         try:
@@ -143,6 +153,9 @@ class Supervisor:
         process.join()
 
     def _hear(self, kind: str, content: Any) -> None:
+        if kind == "erased":
+            self.on_erased(content)
+            return
         if kind != "ready":
             self._on_news(*content)
             return

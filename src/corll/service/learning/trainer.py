@@ -8,36 +8,37 @@ parent. A crash at any point leaves an old version serving and the preferences w
 from __future__ import annotations
 
 import logging
-import shutil
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from corll.buffer import REPLAY_MEMORY, draw
-from corll.config import CoactiveConfig
-from corll.errors import DeviceMemoryError, InputError, StaleParentError, TrainingError
-from corll.model.strength import fold_in_place
+from corll.compute.free_processors import GivingThreads
+from corll.durable_points import reached
+from corll.errors import CorllError, StaleParentError
 from corll.policy import Policy
-from corll.records import Preference, StepResult
+from corll.records import Preference
 from corll.service.learning.checks import Examined, OfReferences, reasons_against
 from corll.service.learning.falling_back import FallBack, FallingBack
+from corll.service.learning.lesson import Lesson, check_letters, keep_references
+from corll.service.learning.plans import StepPlan
 from corll.service.learning.policies import VersionPolicies
 from corll.service.learning.reading import PreferenceReader
 from corll.service.learning.starting_points import Former, StartingPoint, starting_point
+from corll.service.learning.step_spans import about_learning, about_swap
+from corll.service.learning.stepping import Steps
 from corll.service.learning.weighing import keep, weigh
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, coins, lineages, preferences
 from corll.service.store.database import Database
-from corll.service.store.lineages import Version
+from corll.service.store.lineages import Lineage, Version
 from corll.service.store.preferences import PreferenceRow
 from corll.service.store.rows import new_id
-from corll.service.versions import publishing
+from corll.service.tracing import GATE, LEARN, NO_TRACING, SWAP, Tracing
 from corll.service.versions.retention import remove_pruned
 from corll.step import PreferenceOptimizer
 from corll.verdicts.rejections import STEP_SHARES
@@ -51,7 +52,8 @@ _WEAKER = 0.5
 class Trainer:
     """Teaches users' adapters on one base model; `base` may be used by nobody else meanwhile.
 
-    `give_way` is called before whatever computes for long, so that drafts come first.
+    `give_way` is called before whatever computes for long, so that drafts come first. `threads` are
+    what steps are computed with, by default those that the settings give.
     """
 
     def __init__(
@@ -61,13 +63,17 @@ class Trainer:
         settings: ServiceSettings,
         *,
         give_way: Callable[[], None] = lambda: None,
+        tracing: Tracing = NO_TRACING,
+        threads: GivingThreads | None = None,
     ) -> None:
         self.base, self.database, self.settings = base, database, settings
-        self.give_way = give_way
-        self.reader = PreferenceReader(base, database)
+        self.give_way, self.tracing = give_way, tracing
+        self.reader = PreferenceReader(base, database, settings.mask)
+        self.threads = threads or GivingThreads.of(settings.threads)
+        self.steps = Steps(self.reader, self.threads, self._set_aside, tracing)
         self.policies = VersionPolicies(base, database, settings.lora)
         self._of_references = OfReferences()
-        self._falling_back = FallingBack(database, self.policies)
+        self.falling_back = FallingBack(database, self.policies)
 
     def learn(self, user_id: str, *, all_that_waits: bool = False) -> Version | None:
         """Make a version from the preferences that wait, N a step; None where there was no step.
@@ -79,31 +85,24 @@ class Trainer:
         start = starting_point(self.database, self.base, self.settings.coactive, user_id)
         if start is None:
             return None
-        batches = self._batches(start.waiting, all_that_waits=all_that_waits)
+        batches = self.batches(start.waiting, all_that_waits=all_that_waits)
         if not batches:
             return None
+        reached("batch claimed")
         with ExitStack() as loaded:
+            loaded.enter_context(self.tracing.span(LEARN, about_learning(user_id, batches)))
             former = Former(start, self.policies, self.reader, loaded)
             policy = loaded.enter_context(self.policies.of_version(start.serving, start.reference))
-            optimizer = self._optimizer(policy, start.serving, self._config(start, batches))
-            past: deque[str | Preference] = deque(start.past, maxlen=REPLAY_MEMORY)
-            learned: list[tuple[PreferenceRow, Preference]] = []
-            metrics: Mapping[str, float] = {}
-            for batch in batches:
-                rows, result = self._step(optimizer, batch, past)
-                if result is not None:
-                    taught = result.learned[: len(rows)]
-                    past.extend(taught)
-                    learned += zip(rows, taught, strict=True)
-                    metrics = result.metrics
-            if not learned:
+            optimizer = self.optimizer(policy, start.serving)
+            plans = [self._plan(start, batches)] * len(batches)
+            lesson = self.steps.take(optimizer, batches, start.past, plans)
+            if not lesson.learned:
                 return None
             if start.is_too_strong:
-                fold_in_place(policy.trainable_parameters(), _WEAKER)
-                metrics = {**metrics, "strength": _WEAKER}
-            version = self._publish(user_id, former, optimizer, learned, metrics)
+                lesson.fold(policy, _WEAKER)
+            version = self._publish(user_id, former, optimizer, lesson)
             if version is not None:
-                self._weigh(user_id, former, learned)
+                self._weigh(user_id, former, lesson.learned)
             return version
 
     def examined(
@@ -116,88 +115,49 @@ class Trainer:
         base: Policy | None = None,
     ) -> Examined:
         """Return weights under examination by the service's settings; as `Examined` has them."""
-        settings = self.settings
-        return Examined(
+        return Examined.by_settings(
+            self.settings,
             policy,
             learned,
-            settings.max_drift,
-            self.give_way,
-            max_loosening=settings.max_loosening,
-            looked_at=settings.veto_drafts,
+            give_way=self.give_way,
             past=past,
             parent=parent,
             base=base,
-            sampling=settings.coactive.sampling,
             of_references=self._of_references,
         )
 
-    def _batches(
-        self, waiting: Sequence[PreferenceRow], *, all_that_waits: bool
+    def batches(
+        self, waiting: Sequence[PreferenceRow], *, all_that_waits: bool = False
     ) -> list[Sequence[PreferenceRow]]:
+        """Return what waits in batches of N; with `all_that_waits` the last may have fewer."""
         size = self.settings.coactive.preferences_per_step
         batches = [waiting[n : n + size] for n in range(0, len(waiting), size)]
         if batches and len(batches[-1]) < size and not all_that_waits:
             batches.pop()
         return batches
 
-    def _config(
-        self, start: StartingPoint, batches: Sequence[Sequence[PreferenceRow]]
-    ) -> CoactiveConfig:
-        """Return the settings of steps, half as large where some were learned in vain before."""
-        config = self.settings.coactive
-        if start.in_vain.isdisjoint(row.id for batch in batches for row in batch):
-            return config
-        return config.with_settings(learning_rate=config.learning_rate * STEP_SHARES[1])
+    def _plan(self, start: StartingPoint, batches: Sequence[Sequence[PreferenceRow]]) -> StepPlan:
+        tried = {row.id for batch in batches for row in batch}
+        return self.plan_of_steps(in_vain=not start.in_vain.isdisjoint(tried))
 
-    def _optimizer(
-        self, policy: Policy, serving: Version | None, config: CoactiveConfig
-    ) -> PreferenceOptimizer:
-        """Return an optimiser that goes on from the version that serves."""
+    def plan_of_steps(self, *, in_vain: bool) -> StepPlan:
+        """Return how steps are taken: half as large where some were learned in vain before."""
+        return StepPlan(share=STEP_SHARES[1] if in_vain else STEP_SHARES[0])
+
+    def optimizer(self, policy: Policy, serving: Version | None) -> PreferenceOptimizer:
+        """Return an optimiser that goes on from a version, or begins where that is None."""
+        config = self.settings.coactive
         optimizer = PreferenceOptimizer(policy, config, give_way=self.give_way)
         if serving is not None:
             optimizer.steps_taken = serving.steps
             if serving.has_optimizer and serving.folder is not None:
-                folder = self.database.path_of(serving.folder)
+                folder = self.database.versions.fetch(serving.folder, optimizer=True)
                 optimizer.restore(folder, steps_taken=serving.steps)
         return optimizer
 
-    def _step(
-        self,
-        optimizer: PreferenceOptimizer,
-        batch: Sequence[PreferenceRow],
-        past: Sequence[str | Preference],
-    ) -> tuple[list[PreferenceRow], StepResult | None]:
-        """Step on those that can be learned from, and say which; set the others aside."""
-        usable: list[tuple[PreferenceRow, Preference]] = []
-        for row, found in zip(
-            batch, self.reader.to_preferences(batch, optimizer.check), strict=True
-        ):
-            if isinstance(found, InputError):
-                self._set_aside([row], str(found))
-            else:
-                usable.append((row, found))
-        if not usable:
-            return [], None
-        rows = [row for row, _ in usable]
-        replayed = self._replayed(past, optimizer)
-        try:
-            return rows, optimizer.step([*(found for _, found in usable), *replayed])
-        except (TrainingError, DeviceMemoryError) as error:
-            self._set_aside(rows, str(error))
-            return [], None
-
-    def _replayed(
-        self, past: Sequence[str | Preference], optimizer: PreferenceOptimizer
-    ) -> list[Preference]:
-        """Draw what a step replays of the past, of which only that is read and encoded."""
-        config = self.settings.coactive
-        drawn = draw(past, config.replay_per_step, seed=config.replay_seed(optimizer.steps_taken))
-        read = self.reader.find([one for one in drawn if isinstance(one, str)], optimizer.check)
-        found = (read.get(one) if isinstance(one, str) else one for one in drawn)
-        return [one for one in found if one is not None]
-
-    def _set_aside(self, rows: Sequence[PreferenceRow], reason: str) -> None:
-        log.warning("%d preferences were set aside: %s", len(rows), reason)
+    def _set_aside(self, rows: Sequence[PreferenceRow], error: CorllError) -> None:
+        log.warning("%d preferences were set aside: %s", len(rows), error)
+        reason = str(error)
 
         def set_aside(db: Connection) -> Any:
             for row in rows:
@@ -218,61 +178,84 @@ class Trainer:
         user_id: str,
         former: Former,
         optimizer: PreferenceOptimizer,
-        learned: Sequence[tuple[PreferenceRow, Preference]],
-        metrics: Mapping[str, float],
+        lesson: Lesson,
     ) -> Version | None:
-        version_id, start = new_id("ver"), former.start
-        place = f"{lineages.VERSIONS}/{version_id}"
-        folder = self.database.path_of(place)
-
-        # What the optimiser knows is of weights of another strength.
-        goes_on = not start.is_too_strong
-
-        def save(to: Path) -> None:
-            optimizer.policy.save(to)
-            if goes_on:
-                optimizer.save(to)
-
-        digest = publishing.publish(folder, save)
-        learned_from = [preference for _, preference in learned]
-        reasons, fall_back = self._examine(folder, former, learned_from)
-        parent = None if start.serving is None else start.serving.id
-        version = Version(
-            id=version_id,
-            user_id=user_id,
-            lineage_id=start.lineage.id,
-            number=0,  # given when it is registered
-            parent_id=parent,
-            reference_id=start.lineage.reference_id,
-            state="rejected" if reasons else "candidate",
-            reasons=reasons,
-            metrics=dict(metrics),
-            folder=place,
-            manifest_sha256=digest,
-            has_optimizer=goes_on,
-            steps=optimizer.steps_taken,
-            created_at=time.time(),
-            served_at=None,
-        )
+        start = former.start
+        version = self.published(start.lineage, start.serving, optimizer, lesson)
+        assert version.folder is not None
+        folder = self.database.versions.at(version.folder)
+        learned_from = [preference for _, preference in lesson.learned]
+        reasons, fall_back = self.examine(folder, former, learned_from)
+        version = replace(version, state="rejected" if reasons else "candidate", reasons=reasons)
         try:
-            anew = start.is_too_strong
-            registered = self._register(version, learned, anew=anew, fall_back=fall_back)
+            registered = self._register(
+                version, lesson.learned, anew=start.is_too_strong, fall_back=fall_back
+            )
         except StaleParentError as error:
             log.info("%s; the step is taken again from what serves now", error)
-            shutil.rmtree(folder, ignore_errors=True)
+            self.discard(version)
             return None
         # What was fallen back from keeps its weights until the next version, as in any rollback.
         if fall_back is None:
             remove_pruned(self.database, user_id, actor="learner")
         return registered
 
-    def _examine(
+    def published(
+        self,
+        lineage: Lineage,
+        parent: Version | None,
+        optimizer: PreferenceOptimizer,
+        lesson: Lesson,
+    ) -> Version:
+        """Write a version's folder; return it as a candidate without a number."""
+        # What the optimiser knows is of weights of another strength.
+        goes_on = lesson.strength == 1
+        version_id = new_id("ver")
+
+        def save(to: Path) -> None:
+            optimizer.policy.save(to)
+            if goes_on:
+                optimizer.save(to)
+
+        place, digest = self.database.versions.publish(version_id, save)
+        return Version(
+            id=version_id,
+            user_id=lineage.user_id,
+            lineage_id=lineage.id,
+            number=0,  # given when it is registered
+            parent_id=None if parent is None else parent.id,
+            reference_id=lineage.reference_id,
+            state="candidate",
+            reasons=[],
+            metrics=dict(lesson.metrics),
+            folder=place,
+            manifest_sha256=digest,
+            has_optimizer=goes_on,
+            steps=optimizer.steps_taken,
+            created_at=time.time(),
+            served_at=None,
+            recipe=lesson.recipe(self.base, self.settings.coactive),
+        )
+
+    def discard(self, version: Version) -> None:
+        """Remove the folder of a version that was not registered."""
+        if version.folder is not None:
+            self.database.versions.remove(version.folder)
+
+    def examine(
         self, folder: Path, former: Former, learned: Sequence[Preference]
     ) -> tuple[list[str], FallBack | None]:
-        """Return the reasons against a version, and where to fall back to, if so."""
+        """Return the reasons against the version in a folder, and where to fall back to, if so."""
         start, looks = former.start, self.settings.veto_drafts > 0
         reference = start.reference
-        with self.policies.of_folder(folder, reference) as policy:
+        about = {
+            "corll.user.id": start.lineage.user_id,
+            "corll.version.id": folder.name.partition(".")[0],
+        }
+        with (
+            self.tracing.span(GATE, about) as span,
+            self.policies.of_folder(folder, reference) as policy,
+        ):
             version = self.examined(
                 policy,
                 learned,
@@ -281,9 +264,10 @@ class Trainer:
                 base=None if reference.folder is None else self.base,
             )
             reasons = reasons_against(version)
+            span.note({"corll.gate.reasons": len(reasons)})
             if not reasons:
                 return [], None
-            return reasons, self._falling_back.find(version, start.serving, reference)
+            return reasons, self.falling_back.find(version, start.serving, reference)
 
     def _weigh(
         self, user_id: str, former: Former, learned: Sequence[tuple[PreferenceRow, Preference]]
@@ -323,22 +307,24 @@ class Trainer:
         """
 
         def register(db: Connection) -> Any:
-            for row, preference in learned:
-                if preference.reference is not None:
-                    preferences.keep_reference(db, row.id, asdict(preference.reference))
+            keep_references(db, learned)
+            check_letters(db, version)
             if anew and not version.reasons:
                 coins.weigh_anew(db, version.user_id, now=time.time())
             registered = lineages.register_version(
                 db,
-                replace(version, number=lineages.next_number(db, version.user_id)),
+                lineages.numbered(db, version),
                 preference_ids=[row.id for row, _ in learned],
                 expected_parent=version.parent_id,
                 serve=not version.reasons,
                 now=time.time(),
             )
             if fall_back is not None:
-                self._falling_back.carry_out(db, fall_back)
+                self.falling_back.carry_out(db, fall_back)
             return registered
 
-        registered: Version = self.database.write(register)
+        with self.tracing.span(SWAP, {"corll.user.id": version.user_id}) as span:
+            registered: Version = self.database.write(register)
+            reached("version committed")
+            span.note(about_swap(registered))
         return registered

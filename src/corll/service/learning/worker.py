@@ -1,154 +1,101 @@
-"""The learner: a process of its own beside the server, which it never keeps waiting.
+"""The learner's work: what is to be learned is found in the store, and learned user by user.
 
-It reads the store, makes versions, and ends with its parent. What it needs to hear (a user asks for
-a step now) comes through a pipe and is written to the store at once, where everything else is, so
-it may be killed and started again at any moment.
+It may be killed at any moment, since all that it knows is in the store.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
-from multiprocessing.connection import Connection
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from corll.compute.free_processors import GivingThreads
-from corll.errors import StoreError
+from corll.errors import LeaseLostError, StoreError
 from corll.schemas.events import Event, ImportEvent, StartEvent, VersionEvent
-from corll.service.base_model import load_base
-from corll.service.learning import admitting, importing
+from corll.service.durations import seconds_of
+from corll.service.learning import admitting, importing, replaying
+from corll.service.learning.ageing import delete_old
+from corll.service.learning.holding import ALONE, Holding
+from corll.service.learning.pacing import Retries
+from corll.service.learning.sweeping import Sweep
 from corll.service.learning.trainer import Trainer
-from corll.service.logs import set_up_logging
-from corll.service.settings import ServiceSettings
-from corll.service.store import imports, lineages, preferences, starts
-from corll.service.store.database import PRIVATE_UMASK, Database
+from corll.service.store import accounts, imports, lineages, preferences, replays, starts
+from corll.service.store.database import Database
 from corll.service.store.imports import ImportRow
 from corll.service.store.lineages import Version
+from corll.service.store.replays import ReplayRow
 from corll.service.store.starts import StartRow
-from corll.service.versions.publishing import sweep
+from corll.service.versions.erased_copies import ErasedCopies
+from corll.service.versions.forgetting import clean, news_of
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
-_LONGEST_PAUSE_S = 3.0
-"""A step gives way to drafts for this long before each micro-batch, then goes on all the same."""
-
-_FIRST_RETRY_S, _LONGEST_RETRY_S = 2.0, 600.0
+_AGES_EVERY_S = 60.0
+_STORE_EVERY_S = 60.0
 _THE_STORE = "store"
-_LOWER_PRIORITY = 10
 
 
-class Flag(Protocol):
-    """A number shared between processes."""
+class Told(Protocol):
+    """What a learner is told: that there is news, what was asked, and that it is to stop."""
 
-    value: int
-
-
-class Inbox:
-    """What the server said; ends the process when the server is gone.
-
-    `keep` writes down that a step was asked for a user.
-    """
-
-    def __init__(self, channel: Connection, keep: Callable[[str], None]) -> None:
-        self._channel, self._keep = channel, keep
-        self._asked: set[str] = set()
-        self._lock = threading.Lock()
-        self.news = threading.Event()
-        self.stopping = False
-        threading.Thread(target=self._listen, name="inbox", daemon=True).start()
+    stopping: bool
+    news: threading.Event
 
     def keep_asked(self) -> None:
         """Write down what was asked and is not written yet. *Raises*: StoreError."""
-        with self._lock:
-            asked, self._asked = self._asked, set()
-        try:
-            for user_id in asked:
-                self._keep(user_id)
-        except StoreError:
-            with self._lock:
-                self._asked |= asked
-            raise
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                kind, subject = self._channel.recv()
-            except (EOFError, OSError):
-                os._exit(0)  # The parent is gone; whatever is half done is not registered.
-            if kind == "learn":
-                with self._lock:
-                    self._asked.add(subject)
-                # The worker tries again what cannot be written now.
-                with suppress(StoreError):
-                    self.keep_asked()
-            self.stopping = self.stopping or kind == "stop"
-            self.news.set()
+        ...
 
 
-class Pacer:
-    """Keeps learning out of the way of drafting, of other programs, and of the service's end.
+class Channel(Protocol):
+    """Where a learner says what happens."""
 
-    Before each pass the number of `threads` is set.
-    """
-
-    def __init__(
-        self, drafting: Flag, inbox: Inbox, threads: Callable[[], object] = lambda: None
-    ) -> None:
-        self._drafting, self._inbox, self._settle_threads = drafting, inbox, threads
-
-    def give_way(self) -> None:
-        """Wait while a draft is being drawn, up to a limit, so that learning never starves.
-
-        *Raises*: SystemExit when the service stops: the step was not registered, so nothing of it
-        counts.
-        """
-        until = time.monotonic() + _LONGEST_PAUSE_S
-        while self._drafting.value and time.monotonic() < until and not self._inbox.stopping:
-            time.sleep(0.01)
-        if self._inbox.stopping:
-            raise SystemExit
-        self._settle_threads()
+    def send(self, message: tuple[str, Any], /) -> None:
+        """Say something: what kind it is, and what."""
+        ...
 
 
-class Retries:
-    """When to try again what failed: after 2 s, then twice as long each time, to ten minutes."""
+class _OfUser(Protocol):
+    """Something that is to be done for a user."""
 
-    def __init__(self) -> None:
-        self._at: dict[str, float] = {}
-        self._delay: dict[str, float] = {}
+    @property
+    def user_id(self) -> str:
+        """The user's id."""
+        ...
 
-    def failed(self, what: str) -> float:
-        """Say in how many seconds to try again."""
-        delay = self._delay.get(what, _FIRST_RETRY_S)
-        self._at[what] = time.monotonic() + delay
-        self._delay[what] = min(2 * delay, _LONGEST_RETRY_S)
-        return delay
 
-    def worked(self, what: str) -> None:
-        """Forget that it ever failed."""
-        self._at.pop(what, None)
-        self._delay.pop(what, None)
+_Work = TypeVar("_Work", bound=_OfUser)
 
-    def pending(self) -> Collection[str]:
-        """Return what is not to be tried yet."""
-        now = time.monotonic()
-        return {what for what, at in self._at.items() if at > now}
+
+class _Due(NamedTuple):
+    """A user to learn from, and whether from fewer than N preferences too."""
+
+    user_id: str
+    all_that_waits: bool
 
 
 class Worker:
-    """Finds what is to be learned, one user after the other, the one who waited longest first."""
+    """Finds what is to be learned, one user after the other, the one who waited longest first.
 
-    def __init__(self, trainer: Trainer, inbox: Inbox, channel: Connection) -> None:
+    Users whom another learner holds are left to it.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        inbox: Told,
+        channel: Channel,
+        holding: Holding | None = None,
+    ) -> None:
         self._trainer, self._inbox, self._channel = trainer, inbox, channel
+        self._holding = Holding(trainer.database, ALONE) if holding is None else holding
         self._retries = Retries()
+        self._looked_again_at = 0.0
+        self._store = _SharedStore(trainer.database)
 
     def run(self) -> None:
-        """Work until the server says stop."""
+        """Work until told to stop."""
         while not self._inbox.stopping:
             try:
                 self._inbox.keep_asked()
@@ -167,31 +114,73 @@ class Worker:
         self._inbox.news.clear()
 
     def _round(self) -> bool:
-        """Examine one start, take one step for each user, and one chunk of one import.
+        """Examine one start, go on with each replay, take one step for each user, and one chunk of
+        one import.
 
-        Say whether there was any.
+        Nothing else is learned for a user whose replay is open. Say whether there was any.
         """
-        busy = self._examine_a_start()
-        for user_id, all_that_waits in self._due():
-            busy |= self._attempt(user_id, all_that_waits=all_that_waits)
-            if self._inbox.stopping:
-                return busy
-        with self._trainer.database.read() as db:
-            row = imports.next_import(db, but=self._retries.pending())
-        return busy if row is None else self._import(row) or busy
+        self._delete_old_texts()
+        self._store.look_after()
+        busy = self._each(self._starts(), self._examine, most=1)
+        busy |= self._each(self._replays(), self._replay)
+        busy |= self._each(self._due(), self._attempt)
+        return self._each(self._imports(), self._import, most=1) or busy
 
-    def _examine_a_start(self) -> bool:
-        """Examine the reference that a user waits for longest to start from; say whether any."""
-        database, not_yet = self._trainer.database, self._retries.pending()
-        with database.read() as db:
-            waiting = [one for one in starts.waiting_starts(db) if _name(one) not in not_yet]
-            if not waiting:
+    def _each(
+        self, found: Iterable[_Work], work: Callable[[_Work], bool], *, most: int | None = None
+    ) -> bool:
+        """Do work for users whom nobody else holds; say whether there was any.
+
+        No more than `most` are worked for, unless that is None.
+        """
+        done = 0
+        for one in found:
+            if self._inbox.stopping:
+                break
+            try:
+                with self._holding.of(one.user_id) as is_held:
+                    done += is_held and work(one)
+            except LeaseLostError as lost:
+                log.info("%s", lost)
+            if done == most:
+                break
+        return done > 0
+
+    def _delete_old_texts(self) -> None:
+        """Delete what has grown older than texts may, looked at once a minute."""
+        keep_texts = self._trainer.settings.keep_texts
+        if keep_texts is None or time.monotonic() < self._looked_again_at:
+            return
+        database, now = self._trainer.database, time.time()
+        self._looked_again_at = time.monotonic() + _AGES_EVERY_S
+        for receipt in delete_old(
+            database,
+            keep_s=seconds_of(keep_texts),
+            now=now,
+            is_stopping=lambda: self._inbox.stopping,
+        ):
+            self._channel.send(("erased", [one.id for one in receipt.erased]))
+            if (event := news_of(receipt)) is not None:
+                self._say(receipt.user, event)
+
+    def _starts(self) -> list[StartRow]:
+        """Return the starts that wait for an examination, the oldest first."""
+        not_yet = self._retries.pending()
+        with self._trainer.database.read() as db:
+            waiting = starts.waiting_starts(db)
+        return [one for one in waiting if _name(one) not in not_yet]
+
+    def _examine(self, asked: StartRow) -> bool:
+        """Examine the reference that a user is to start from; say whether that was done."""
+        with self._trainer.database.read() as db:
+            if starts.find_start(db, asked.number) != asked:
                 return False
-            asked = waiting[0]
             reference = lineages.find_reference(db, asked.reference_id)
         assert reference is not None
         try:
             settled = admitting.examine(self._trainer, asked)
+        except LeaseLostError:
+            raise
         except Exception:
             delay = self._retries.failed(_name(asked))
             log.exception("%s was not examined; next attempt in %.0f s", reference.name, delay)
@@ -202,12 +191,42 @@ class Worker:
         self._say(asked.user_id, StartEvent(reference=number, name=name, state=state))
         return True
 
-    def _due(self) -> list[tuple[str, bool]]:
-        """Return the users to learn from now, and whether from fewer than N preferences too."""
+    def _replays(self) -> list[ReplayRow]:
+        """Return the replays to go on with, of users who let anything be learned."""
+        not_yet = self._retries.pending()
+        with self._trainer.database.read() as db:
+            users = [(row, accounts.find_user(db, row.user_id)) for row in replays.all_replays(db)]
+        return [
+            row
+            for row, user in users
+            if user is not None and user.learn and row.user_id not in not_yet
+        ]
+
+    def _replay(self, row: ReplayRow) -> bool:
+        with self._trainer.database.read() as db:
+            if replays.find_replay(db, row.user_id) != row:
+                return False
+        try:
+            version = replaying.go_on(self._trainer, row)
+        except LeaseLostError:
+            raise
+        except Exception:
+            delay = self._retries.failed(row.user_id)
+            log.exception("a replay for %s failed; next attempt in %.0f s", row.user_id, delay)
+            return False
+        self._retries.worked(row.user_id)
+        if version is not None:
+            log.info("%s: replayed version %d is %s", row.user_id, version.number, version.state)
+            self._say_of(version)
+        return True
+
+    def _due(self) -> list[_Due]:
+        """Return the users to learn from now."""
         database, settings = self._trainer.database, self._trainer.settings
         with database.read() as db:
             waiting = preferences.users_with_waiting(db)
             asked = preferences.users_who_asked(db)
+            replayed = {row.user_id for row in replays.all_replays(db)}
         if asked - {user_id for user_id, _, _ in waiting}:
             database.write(preferences.forget_fulfilled_requests)
         flushed_before = time.time() - settings.flush_after_hours * 3600
@@ -216,13 +235,18 @@ class Worker:
         for user_id, count, oldest in waiting:
             all_that_waits = user_id in asked or oldest <= flushed_before
             enough = count >= settings.coactive.preferences_per_step
-            if (enough or all_that_waits) and user_id not in not_yet:
-                due.append((user_id, all_that_waits))
+            if (enough or all_that_waits) and user_id not in (*not_yet, *replayed):
+                due.append(_Due(user_id, all_that_waits))
         return due
 
-    def _attempt(self, user_id: str, *, all_that_waits: bool) -> bool:
+    def _attempt(self, due: _Due) -> bool:
+        if due not in self._due():  # another learner was quicker
+            return False
+        user_id = due.user_id
         try:
-            version = self._trainer.learn(user_id, all_that_waits=all_that_waits)
+            version = self._trainer.learn(user_id, all_that_waits=due.all_that_waits)
+        except LeaseLostError:
+            raise
         except Exception:
             # One user's trouble must not stop the others.
             delay = self._retries.failed(user_id)
@@ -235,7 +259,23 @@ class Worker:
             self._say_what_was_fallen_back_to(version)
         return version is not None
 
-    def _import(self, row: ImportRow) -> bool:
+    def _imports(self) -> Iterator[ImportRow]:
+        """Yield the imports to go on with; nothing is imported for users with a replay."""
+        tried = set(self._retries.pending())
+        while True:
+            with self._trainer.database.read() as db:
+                replayed = {one.user_id for one in replays.all_replays(db)}
+                row = imports.next_import(db, but=tried, not_of=replayed)
+            if row is None:
+                return
+            tried.add(row.id)
+            yield row
+
+    def _import(self, found: ImportRow) -> bool:
+        with self._trainer.database.read() as db:
+            row = imports.find_import(db, found.id)
+        if row is None or row.state not in ("waiting", "running"):
+            return False
         try:
             now = self._go_on(row)
         except StoreError as error:
@@ -253,7 +293,7 @@ class Worker:
         database = self._trainer.database
         try:
             version = importing.go_on(self._trainer, row)
-        except StoreError:
+        except (StoreError, LeaseLostError):
             raise
         except Exception as error:
             log.exception("import %s failed", row.id)
@@ -289,34 +329,27 @@ class Worker:
         self._channel.send(("event", (user_id, event)))
 
 
+class _SharedStore:
+    """Looks after a version store that machines share: erased copies, deletions, leftovers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._at = database, 0.0
+        is_shared = database.versions.is_shared
+        self._copies = ErasedCopies(database) if is_shared else None
+        self._sweep = Sweep(database)
+
+    def look_after(self) -> None:
+        """Remove copies of what was erased elsewhere; once a minute what else is to be removed."""
+        if self._copies is None:
+            return
+        with self._database.read() as db:
+            self._copies.look(db)
+        if time.monotonic() >= self._at:
+            self._at = time.monotonic() + _STORE_EVERY_S
+            clean(self._database)
+            self._sweep.look()
+
+
 def _name(asked: StartRow) -> str:
     """Return what a start is called among the things that failed."""
     return f"start {asked.number}"
-
-
-def learn_in_background(settings: ServiceSettings, channel: Connection, drafting: Flag) -> None:
-    """Load the base model, say that it is ready, and work until told to stop."""
-    os.umask(PRIVATE_UMASK)
-    set_up_logging(settings)
-    if hasattr(os, "nice"):
-        os.nice(_LOWER_PRIORITY)
-    database = Database.open(settings.database, settings.data_dir)
-
-    def keep(user_id: str) -> None:
-        database.write(lambda db: preferences.ask_to_learn(db, user_id, now=time.time()))
-
-    inbox = Inbox(channel, keep)
-    base = load_base(settings)
-    pacer = Pacer(drafting, inbox, GivingThreads.of(settings.threads).settle)
-    trainer = Trainer(base, database, settings, give_way=pacer.give_way)
-    _sweep(trainer)
-    channel.send(("ready", None))
-    Worker(trainer, inbox, channel).run()
-
-
-def _sweep(trainer: Trainer) -> None:
-    """Remove what an earlier learner published and could not register."""
-    with trainer.database.read() as db:
-        known = lineages.known_folders(db)
-    for folder in sweep(trainer.database.path_of(lineages.VERSIONS), known):
-        log.info("removed %s, which no version names", folder)

@@ -6,9 +6,10 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import ColumnElement, Connection, insert, update
 
 from corll.errors import ConfigError, InputError
+from corll.memory.masking import Mask
 from corll.schemas.states import ArmChoice, KeyScope
 from corll.service.store.preferences import release_withheld, withhold_waiting
 from corll.service.store.rows import (
@@ -35,7 +36,8 @@ class User:
     `store`, `learn` and `share` are the switches of consent. *Units*: `holdback` is the share of
     drafts, from 0 to 1, that the reference writes so that learning can be measured. `arm` is which
     arm is to draft, None where the service's setting says it. `upstream` is consent of its own:
-    past letters may leave this machine, for another service's model.
+    past letters may leave this machine, for another service's model. `mask` is what is masked of
+    their texts before they are learned from, None where the service's setting says it.
     """
 
     id: str
@@ -48,6 +50,7 @@ class User:
     created_at: float
     arm: ArmChoice | None = None
     upstream: bool = False
+    mask: Mask | None = None
 
     @property
     def is_remembered(self) -> bool:
@@ -62,7 +65,10 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A bearer key; its secret is shown once and kept as a hash only."""
+    """A bearer key; its secret is shown once and kept as a hash only.
+
+    `revoked_at` is when it ended, or will end where another has taken its place.
+    """
 
     id: str
     scope: KeyScope
@@ -72,6 +78,10 @@ class Key:
     rate_per_minute: int | None
     created_at: float
     revoked_at: float | None
+
+    def is_live(self, now: float) -> bool:
+        """Say whether it opens the service."""
+        return self.revoked_at is None or self.revoked_at > now
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +150,7 @@ def set_consent(
     holdback: float | None = None,
     arm: ArmChoice | None = None,
     upstream: bool | None = None,
+    mask: Mask | None = None,
     include_past: bool = False,
     actor: str,
     now: float,
@@ -153,7 +164,7 @@ def set_consent(
     if before is None:
         raise InputError(f"there is no user {user_id!r}; GET /v1/users lists those there are")
     asked: dict[str, Any] = {"store": store, "learn": learn, "share": share, "upstream": upstream}
-    asked |= {"holdback": holdback, "arm": arm}
+    asked |= {"holdback": holdback, "arm": arm, "mask": mask}
     changes = {name: value for name, value in asked.items() if value is not None}
     if changes:
         db.execute(update(users).where(users.c.id == user_id).values(**changes))
@@ -210,10 +221,17 @@ def create_key(
     return key, secret
 
 
-def find_key(db: Connection, secret: str) -> Key | None:
-    """Return the key with that secret, unless it was revoked."""
-    hashed = hash_secret(secret)
-    return find_row(db, Key, keys, keys.c.secret_sha256 == hashed, keys.c.revoked_at.is_(None))
+def find_key(db: Connection, secret: str, *, now: float) -> Key | None:
+    """Return the key with that secret, unless it has ended."""
+    return find_key_by_hash(db, hash_secret(secret), now=now)
+
+
+def find_key_by_hash(db: Connection, hashed: str, *, now: float) -> Key | None:
+    """Return the key whose secret has that hash, unless it has ended.
+
+    The database compares hashes, so how long that takes says nothing of a secret.
+    """
+    return find_row(db, Key, keys, keys.c.secret_sha256 == hashed, _is_live(now))
 
 
 def list_keys(db: Connection, namespace: str | None) -> list[Key]:
@@ -226,11 +244,43 @@ def list_keys(db: Connection, namespace: str | None) -> list[Key]:
 
 def revoke_key(db: Connection, key_id: str, *, actor: str, now: float) -> bool:
     """End a key; say whether there was one to end."""
-    live = (keys.c.id == key_id) & keys.c.revoked_at.is_(None)
+    live = (keys.c.id == key_id) & _is_live(now)
     if db.execute(update(keys).where(live).values(revoked_at=now)).rowcount == 0:
         return False
     audit(db, actor=actor, action="key revoked", subject=key_id, details={}, now=now)
     return True
+
+
+def rotate_key(
+    db: Connection, key_id: str, *, overlap_s: float, actor: str, now: float
+) -> tuple[Key, str] | None:
+    """Make a key that may do what another may, which ends after `overlap_s`; return its secret too.
+
+    None where there is no such key, or it has ended or is going to. *Units*: seconds.
+    """
+    live = (keys.c.id == key_id) & keys.c.revoked_at.is_(None)
+    old = find_row(db, Key, keys, live)
+    # Of two that found it at the same time, one takes its place.
+    ended = update(keys).where(live).values(revoked_at=now + overlap_s)
+    if old is None or db.execute(ended).rowcount == 0:
+        return None
+    new, secret = create_key(
+        db,
+        scope=old.scope,
+        namespace=old.namespace,
+        label=old.label,
+        user_id=old.user_id,
+        rate_per_minute=old.rate_per_minute,
+        actor=actor,
+        now=now,
+    )
+    details = {"by": new.id, "ends_at": now + overlap_s}
+    audit(db, actor=actor, action="key rotated", subject=key_id, details=details, now=now)
+    return new, secret
+
+
+def _is_live(now: float) -> ColumnElement[bool]:
+    return keys.c.revoked_at.is_(None) | (keys.c.revoked_at > now)
 
 
 def audit(

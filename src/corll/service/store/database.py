@@ -1,81 +1,143 @@
 """The database: opened, brought up to date, read, and written durably by one writer at a time.
 
-This is the only module that knows which database it is. Writers are serialised on both, on SQLite
-by its lock and on PostgreSQL by an advisory one, so that what a transaction reads stays true until
-it commits.
+Writers are serialised on both kinds, on SQLite by its lock and on PostgreSQL by an advisory one, so
+that what a transaction reads stays true until it commits. Migrations are writers too.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import os
+import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Self, TypeVar
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from filelock import FileLock
 from filelock import Timeout as FilelockTimeout
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import (
-    DontWrapMixin,
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    SQLAlchemyError,
-    StatementError,
-)
+from sqlalchemy import URL, Connection, inspect
+from sqlalchemy.exc import SQLAlchemyError
 
-from corll.errors import ConfigError, StoreError
+from corll.errors import StoreError
+from corll.service.store import engines, migrating
+from corll.service.store.engines import engine_for, is_sqlite
+from corll.service.store.faults import explained, only_reads
+from corll.service.store.private_files import make_private_file, make_private_folder
+from corll.service.store.purging import purge_postgresql, purge_sqlite
 from corll.service.store.urls import parse, without_password
+from corll.service.version_store.folders import VersionStore
+from corll.service.version_store.opening import CACHE_GB, open_store
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 PRIVATE_UMASK = 0o077
 """For processes that write into the data folder: what they make is its owner's alone."""
-_PATIENCE_S = 10
-_LARGEST_BATCH = 256
-_WRITERS_LOCK = 0x636F726C6C  # "corll"; any number that all of our processes agree on
+_LONGEST_MIGRATION = 6
+"""How much longer than for other writers is waited for whoever changes the tables."""
 
 
 class Database:
-    """Where everything is kept; `open` it. Safe to use from many threads."""
+    """Where everything is kept; `open` it. Safe to use from many threads.
 
-    def __init__(self, url: URL, *, folder: Path) -> None:
+    `versions` has the folders of weights that the rows name.
+    """
+
+    def __init__(self, url: URL, *, folder: Path, versions: VersionStore | None = None) -> None:
         self.url = url
         self.folder = folder
-        self._is_sqlite = url.get_backend_name() == "sqlite"
-        self._reader = self._engine(for_writing=False)
-        self._writer = self._engine(for_writing=True)
+        self.versions = open_store(None, folder) if versions is None else versions
+        self._reader = engine_for(url, for_writing=False)
+        self._writer = engine_for(url, for_writing=True)
+        self._checks = threading.local()
 
     @classmethod
-    def open(cls, url: str | None, data_dir: Path | str) -> Self:
+    def open(
+        cls,
+        url: str | None,
+        data_dir: Path | str,
+        versions: str | None = None,
+        *,
+        cache_gb: float = CACHE_GB,
+    ) -> Self:
         """Open the database and bring its tables up to date.
 
         Without a URL it is the file `corll.db` in `data_dir`, which is created where it is missing.
+        `versions` is the URL of a version store, which is not asked anything yet.
         *Raises*: ConfigError for a URL that cannot be used; StoreError where the database cannot be
-        opened or was written by a newer corll.
+        opened, or was written by a newer corll with whose schema this one may not go on.
         """
         folder = Path(data_dir).expanduser().absolute()
-        _make_private_folder(folder)
-        database = cls(parse(url, folder), folder=folder)
+        make_private_folder(folder)
+        store = open_store(versions, folder, cache_gb=cache_gb)
+        database = cls(parse(url, folder), folder=folder, versions=store)
         try:
             database._upgrade()
         except BaseException:
             database.close()
             raise
         return database
+
+    @classmethod
+    def open_unchanged(
+        cls, url: str | None, data_dir: Path | str, versions: str | None = None
+    ) -> Self:
+        """Open a database that is there, and leave its tables as they are.
+
+        *Raises*: ConfigError for a URL that cannot be used; StoreError where there is no database,
+        or one of a newer corll.
+        """
+        folder = Path(data_dir).expanduser().absolute()
+        store = open_store(versions, folder)
+        database = cls(parse(url, folder), folder=folder, versions=store)
+        try:
+            if database.is_sqlite and not Path(str(database.url.database)).is_file():
+                raise StoreError(f"{database} is not there; name the folder of the service")
+            if database.revision() is None:
+                raise StoreError(f"{database} holds nothing of corll; name that of the service")
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @classmethod
+    def create(cls, url: str | None, data_dir: Path, fill: Callable[[Connection], None]) -> None:
+        """Make a database by `fill`, in one transaction.
+
+        A crash leaves none under this name. *Raises*: ConfigError for a URL that cannot be used;
+        StoreError where there is a database already, or it cannot be written.
+        """
+        asked = parse(url, data_dir)
+        is_file = is_sqlite(asked)
+        target, new = Path(str(asked.database)), Path(f"{asked.database}.new")
+        database = cls(asked.set(database=str(new)) if is_file else asked, folder=data_dir)
+        try:
+            if is_file:
+                if target.exists():
+                    raise StoreError(f"{target} is there already; name another place")
+                make_private_file(new)
+            database.write(lambda db: database._fill(db, fill))
+            database.close()
+            if is_file:
+                new.rename(target)
+        finally:
+            database.close()
+            if is_file:
+                for left in new.parent.glob(f"{new.name}*"):
+                    left.unlink()
+
+    def revision(self) -> str | None:
+        """Return the revision of the schema; None where there are no tables.
+
+        *Raises*: StoreError where it is one of a newer corll.
+        """
+        with self.read() as db:
+            current = migrating.revision_of(db)
+        if current is not None:
+            self._check_known(current)
+        return current
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -84,74 +146,102 @@ class Database:
             yield db
 
     def write(self, work: Callable[[Connection], _T]) -> _T:
-        """Run `work` in a transaction of its own; once this returns, the disk has it."""
-        with self._translated(), self._writer.begin() as db:
+        """Run `work` in a transaction of its own; once this returns, the disk has it.
+
+        What `checking` names is run first.
+        """
+        check = getattr(self._checks, "check", None)
+        if check is None:
+            return self._write(work)
+
+        def checked(db: Connection) -> _T:
+            check(db)
             return work(db)
 
-    def path_of(self, name: str) -> Path:
-        """Return where a folder lies whose name the database holds.
+        return self._write(checked)
 
-        Names are relative to the data folder, so that it may be moved.
+    @contextmanager
+    def checking(self, check: Callable[[Connection], None]) -> Iterator[None]:
+        """Begin each transaction that this thread writes meanwhile with a check, which may raise.
+
+        Those of `write_rows` begin without.
         """
-        return self.folder / name
+        self._checks.check = check
+        try:
+            yield
+        finally:
+            self._checks.check = None
+
+    def write_rows(self, work: Callable[[Connection], _T]) -> _T:
+        """Run `work` as `write` does, beside others that write where the database can.
+
+        PostgreSQL locks the rows that `work` changes or names, and nothing else stays true until it
+        commits. SQLite has one writer.
+        """
+        return self._write(work, **{engines.ROWS_ALONE: True})
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Say whether it is a file, which the processes of one machine share."""
+        return is_sqlite(self.url)
+
+    def purge(self) -> bool:
+        """Clear the database's files of what was deleted; say whether all of it is gone.
+
+        SQLite writes its file anew and empties its journal. PostgreSQL writes its tables anew; its
+        own journal, its backups and its replicas are its operator's. What others keep open for
+        longer than some seconds is in the way: then it is to be called again later.
+        """
+        try:
+            by_kind = purge_sqlite if self.is_sqlite else purge_postgresql
+            return by_kind(self._writer, patience_s=engines.PATIENCE_S)
+        except (SQLAlchemyError, sqlite3.OperationalError):
+            return False
 
     def close(self) -> None:
         """Close every connection that is not in use."""
         self._reader.dispose()
         self._writer.dispose()
 
-    def _engine(self, *, for_writing: bool) -> Engine:
-        options: dict[str, Any] = {
-            # Errors are shown to operators, and parameters are users' texts.
-            "hide_parameters": True,
-            "json_serializer": _to_json,
-            "pool_pre_ping": not self._is_sqlite,
-            "pool_size": 16,
-        }
-        if not for_writing and not self._is_sqlite:
-            options["execution_options"] = {
-                "isolation_level": "REPEATABLE READ",
-                "postgresql_readonly": True,
-            }
-        try:
-            engine = create_engine(self.url, **options)
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"{self.url.drivername} needs the package {error.name}; pip install {error.name}"
-            ) from error
-        if self._is_sqlite:
-            event.listen(engine, "connect", _prepare_sqlite(for_writing))
-            event.listen(engine, "begin", _begin_sqlite(for_writing))
-        elif for_writing:
-            event.listen(engine, "begin", _lock_postgresql)
-        return engine
-
     def _upgrade(self) -> None:
-        if self._is_sqlite:
-            _make_private_file(Path(str(self.url.database)))
-        lock = FileLock(self.folder / "corll.db.lock", mode=0o600, timeout=_PATIENCE_S * 6)
+        if self.is_sqlite:
+            make_private_file(Path(str(self.url.database)))
+        patience = engines.PATIENCE_S * _LONGEST_MIGRATION
+        lock = FileLock(self.folder / "corll.db.lock", mode=0o600, timeout=patience)
         try:
             with lock:
-                self.write(self._migrate)
+                self._write(self._migrate, **{engines.PATIENCE: patience})
         except FilelockTimeout as error:
             raise StoreError(
-                f"another process has been changing {self} for {_PATIENCE_S * 6} s; try again later"
+                f"another process has been changing {self} for {patience} s; try again later"
             ) from error
 
     def _migrate(self, db: Connection) -> None:
-        config = AlembicConfig(stdout=io.StringIO(), attributes={"connection": db})
-        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-        script = ScriptDirectory.from_config(config)
-        current = MigrationContext.configure(db).get_current_revision()
-        if current == script.get_current_head():
+        current = migrating.revision_of(db)
+        if current == migrating.newest_revision():
             return
-        known = {revision.revision for revision in script.walk_revisions()}
-        if current is not None and current not in known:
+        if current is not None and not migrating.is_known(current) and migrating.may_go_on(db):
+            log.warning("%s has the schema of a newer corll, with which this one may go on", self)
+            return
+        if current is not None:
+            self._check_known(current)
+        migrating.migrate(db)
+
+    def _fill(self, db: Connection, fill: Callable[[Connection], None]) -> None:
+        if inspect(db).get_table_names():
+            raise StoreError(f"{self} has tables already; name one that is empty")
+        fill(db)
+
+    def _check_known(self, revision: str) -> None:
+        if not migrating.is_known(revision):
             raise StoreError(
-                f"{self} was written by a newer corll (its schema is {current!r}, and this one "
-                f"ends at {script.get_current_head()!r}); install that corll or a later one"
+                f"{self} was written by a newer corll (its schema is {revision!r}, and this one "
+                f"ends at {migrating.newest_revision()!r}); install that corll or a later one"
             )
-        command.upgrade(config, "head")
+
+    def _write(self, work: Callable[[Connection], _T], **options: object) -> _T:
+        with self._translated(), self._writer.execution_options(**options).begin() as db:
+            return work(db)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -163,188 +253,10 @@ class Database:
 
     def explain(self, error: BaseException) -> BaseException:
         """Return what to raise for an error: it says what to do, and holds no user's text."""
-        if not isinstance(error, SQLAlchemyError):
-            return error
-        said = str(error.orig) if isinstance(error, StatementError) else str(error)
-        said = said.strip().partition("\n")[0]
-        if "locked" in said or "lock timeout" in said:
-            advice = f"another process has been writing for {_PATIENCE_S} s; try again"
-        elif "full" in said or "No space" in said:
-            advice = "free some space on that disk"
-        elif "readonly" in said or "read-only" in said or "unable to open" in said:
-            advice = "see that this process may write the file and its folder"
-        else:
-            advice = "nothing of this request was stored"
-        return StoreError(f"{self}: {said}; {advice}").with_traceback(error.__traceback__)
+        if only_reads(error):
+            # A connection stays what it was when it was made, whoever takes changes by now.
+            self._writer.dispose()
+        return explained(error, str(self))
 
     def __str__(self) -> str:
         return f"the database {without_password(self.url.render_as_string(hide_password=False))}"
-
-
-class _NotJsonError(StoreError, DontWrapMixin):
-    """A value that JSON has no words for; SQLAlchemy lets it pass as it is."""
-
-
-def _to_json(value: Any) -> str:
-    # SQLite would keep NaN, PostgreSQL would not, and no client could read it.
-    try:
-        return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise _NotJsonError(f"this cannot be kept as JSON ({error}); give finite numbers") from None
-
-
-class _TransactionLostError(Exception):
-    """A job failed in a way that may have ended the transaction, and the others' work with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Job(Generic[_T]):
-    work: Callable[[Connection], _T]
-    future: Future[_T]
-
-    def run(self, database: Database, db: Connection) -> Callable[[], None]:
-        """Do the work in a savepoint; return what tells its future once that is durable."""
-        cause: BaseException | None = None
-        try:
-            with db.begin_nested():
-                try:
-                    result = self.work(db)
-                except BaseException as error:
-                    cause = error  # where the database ended the transaction, the rest only says so
-                    raise
-        except (OperationalError, InternalError, InterfaceError) as error:
-            raise _TransactionLostError from cause or error
-        except BaseException as error:
-            failure = database.explain(error)
-            return lambda: self.future.set_exception(failure)
-        return lambda: self.future.set_result(result)
-
-
-class Writer:
-    """One thread that writes for all: what is submitted while it commits shares the next commit."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
-        self._closed = False
-        self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._work, name="corll-writer", daemon=True)
-        self._thread.start()
-
-    def submit(self, work: Callable[[Connection], _T]) -> Future[_T]:
-        """Run `work` on a connection; its future resolves once the disk has what it wrote.
-
-        What `work` raises undoes only its own changes and comes out of its future.
-        *Raises*: StoreError after `close`.
-        """
-        future: Future[_T] = Future()
-        with self._lock:
-            if self._closed:
-                raise StoreError("the service is stopping and writes no more; send it again later")
-            self._jobs.put(_Job(work, future))
-        return future
-
-    def close(self) -> None:
-        """Write what was submitted, then end the thread."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._jobs.put(None)
-        self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            batch = [job]
-            last = False
-            with suppress(Empty):
-                while len(batch) < _LARGEST_BATCH and not last:
-                    more = self._jobs.get_nowait()
-                    if more is None:
-                        last = True
-                    else:
-                        batch.append(more)
-            self._commit([job for job in batch if job.future.set_running_or_notify_cancel()])
-            if last:
-                return
-
-    def _commit(self, batch: list[_Job[Any]]) -> None:
-        try:
-            answers = self._database.write(
-                lambda db: [job.run(self._database, db) for job in batch]
-            )
-        except _TransactionLostError as lost:
-            if len(batch) == 1:
-                batch[0].future.set_exception(self._database.explain(lost.__cause__ or lost))
-                return
-            # Each alone, so that only the one at fault fails.
-            for job in batch:
-                self._commit([job])
-            return
-        except BaseException as error:
-            for job in batch:
-                job.future.set_exception(error)
-            return
-        for answer in answers:
-            answer()
-
-
-def _make_private_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A mounted folder of another owner is theirs to guard.
-        with suppress(PermissionError):
-            folder.chmod(0o700)
-    except OSError as error:
-        raise StoreError(
-            f"the data folder {folder} cannot be made ({error.strerror}); choose another"
-        ) from error
-
-
-def _make_private_file(path: Path) -> None:
-    """Create the database with private permissions, which SQLite gives its other files too."""
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        path.chmod(0o600)
-    except OSError as error:
-        raise StoreError(
-            f"the database {path} cannot be written ({error.strerror}); see that this process may"
-        ) from error
-
-
-def _prepare_sqlite(for_writing: bool) -> Callable[[Any, Any], None]:
-    def prepare(connection: Any, record: Any) -> None:
-        # The driver begins no transactions of its own accord; `_begin_sqlite` does.
-        connection.isolation_level = None
-        connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_S * 1000}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        if not for_writing:
-            connection.execute("PRAGMA query_only = ON")
-
-    return prepare
-
-
-def _begin_sqlite(for_writing: bool) -> Callable[[Connection], None]:
-    statement = "BEGIN IMMEDIATE" if for_writing else "BEGIN"
-
-    def begin(db: Connection) -> None:
-        db.exec_driver_sql(statement)
-
-    return begin
-
-
-def _lock_postgresql(db: Connection) -> None:
-    db.exec_driver_sql(f"SET LOCAL lock_timeout = '{_PATIENCE_S}s'")
-    db.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from corll.errors import IdempotencyError
 from corll.frames import Filled
@@ -19,6 +19,7 @@ from corll.service.store.rows import (
     add_row,
     all_rows,
     find_row,
+    in_chunks,
     new_id,
     page_of,
     select_rows,
@@ -38,6 +39,8 @@ class DraftRow:
     where a coin decided on it, `trial` is its trial and `share` the challenger's share of drafts.
     `upstream` is the model of another service that wrote it: its candidates hold no ids, it is
     off-policy for what learns, and `version_id` is then what chose among the candidates.
+    `ref` is the client's own reference of it. `response` is what the draft is as a response of
+    OpenAI's newer API, None for others: see `corll.service.store.responses`.
     """
 
     id: str
@@ -64,6 +67,8 @@ class DraftRow:
     trial: int | None = None
     share: float | None = None
     upstream: str | None = None
+    ref: str | None = None
+    response: dict[str, Any] | None = None
 
     def choice(self, number: int) -> dict[str, Any]:
         """Return the candidate that was shown as that choice, counted from 0."""
@@ -171,12 +176,26 @@ def origins_of_complete(db: Connection, draft_ids: Sequence[str]) -> dict[str, O
     return {draft_id: Origin(*fields) for draft_id, *fields in db.execute(query)}
 
 
+def oldest_at(db: Connection, user_id: str) -> float | None:
+    """Return when the oldest draft of a user's was drawn, in seconds since 1970."""
+    times = select(func.min(drafts.c.created_at)).where(drafts.c.user_id == user_id)
+    found: float | None = db.execute(times).scalar()
+    return found
+
+
 def drafts_of(
     db: Connection, user_id: str, *, limit: int, before: str | None = None
 ) -> list[DraftRow]:
     """Return a user's drafts, newest first; with `before`, those older than that draft."""
     theirs = [drafts.c.user_id == user_id]
     return page_of(db, DraftRow, drafts, theirs, limit=limit, before=before)
+
+
+def drafts_called(db: Connection, user_id: str, ref: str) -> list[DraftRow]:
+    """Return a user's drafts of a client's reference, newest first."""
+    theirs = (drafts.c.user_id == user_id) & (drafts.c.ref == ref)
+    query = select_rows(DraftRow, drafts).where(theirs).order_by(drafts.c.number.desc())
+    return all_rows(db, DraftRow, query)
 
 
 def record_edit(
@@ -257,6 +276,15 @@ def edits_of_drafts(db: Connection, draft_ids: Sequence[str]) -> list[EditRow]:
     """Return the edits of these drafts, oldest first."""
     query = select_rows(EditRow, edits).where(edits.c.draft_id.in_(draft_ids))
     return all_rows(db, EditRow, query.order_by(edits.c.number))
+
+
+def edits_that_taught(db: Connection, preference_ids: Sequence[str]) -> dict[str, str]:
+    """Return the ids of the edits that expressed these preferences, by the preferences' ids."""
+    found: dict[str, str] = {}
+    for ids in in_chunks(preference_ids):
+        query = select(edits.c.preference_id, edits.c.id).where(edits.c.preference_id.in_(ids))
+        found |= {row.preference_id: row.id for row in db.execute(query)}
+    return found
 
 
 def answers_of(db: Connection, user_id: str, *, source: DraftSource = "live") -> list[Answer]:

@@ -1,6 +1,6 @@
 """Imports: texts that a user wrote before there was a draft, as jobs and their items.
 
-A job that was deleted keeps its row, without a text, so that what was learned from it is found.
+A job that was deleted keeps its row, without a text.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from corll.edits import edit_cost
 from corll.errors import InputError
@@ -29,8 +29,6 @@ from corll.service.store.rows import (
     select_rows,
 )
 from corll.service.store.schema import (
-    comparisons,
-    drafts,
     edits,
     import_items,
     imports,
@@ -42,6 +40,7 @@ from corll.text import normalize, same_text
 _FEWEST_TO_HOLD_OUT_OF = 12
 _FEWEST_HELD_OUT, _MOST_HELD_OUT = 4, 20
 _THERE = imports.c.deleted_at.is_(None)
+_OPEN = imports.c.state.in_(["waiting", "running"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +137,22 @@ def held_out_numbers(total: int) -> frozenset[int]:
     return frozenset(1 + (2 * place + 1) * total // (2 * count) for place in range(count))
 
 
-def next_import(db: Connection, *, but: Collection[str] = ()) -> ImportRow | None:
+def next_import(
+    db: Connection, *, but: Collection[str] = (), not_of: Collection[str] = ()
+) -> ImportRow | None:
     """Return the job to work on: the oldest that was begun, or else the oldest that waits.
 
-    `but` are the ids of jobs that are not to be tried yet.
+    `but` are the ids of jobs, and `not_of` of users, that are not to be tried yet.
     """
-    open_states = imports.c.state.in_(["waiting", "running"])
-    query = select_rows(ImportRow, imports).where(_THERE, open_states, imports.c.id.not_in(but))
+    query = select_rows(ImportRow, imports).where(_THERE, _OPEN, imports.c.id.not_in(but))
+    query = query.where(imports.c.user_id.not_in(not_of))
     begun_first = (imports.c.state == "waiting", imports.c.number)
     return first_row(db, ImportRow, query.order_by(*begun_first))
+
+
+def users_with_open(db: Connection) -> set[str]:
+    """Return the ids of users with a job that waits or runs."""
+    return set(db.execute(select(imports.c.user_id).where(_THERE, _OPEN)).scalars())
 
 
 def taught_alone(db: Connection, import_id: str, version_ids: Sequence[str]) -> bool:
@@ -181,6 +187,13 @@ def imports_of(
     """Return a user's jobs, newest first; with `before`, those older than the job of that id."""
     theirs = [imports.c.user_id == user_id, _THERE]
     return page_of(db, ImportRow, imports, theirs, limit=limit, before=before)
+
+
+def oldest_at(db: Connection, user_id: str) -> float | None:
+    """Return when the oldest of a user's jobs came, in seconds since 1970."""
+    times = select(func.min(imports.c.created_at)).where(_THERE, imports.c.user_id == user_id)
+    found: float | None = db.execute(times).scalar()
+    return found
 
 
 def items_of(
@@ -263,39 +276,3 @@ def add_imported_preference(
     )
     add_row(db, edits, edit)
     return preference_id
-
-
-def delete_import(db: Connection, import_id: str, *, actor: str, now: float) -> None:
-    """Forget a job's texts, and what came of them, save what was learned already.
-
-    What was learned keeps its link to the job, and does not wait again once it is unlearned.
-    """
-    row = find_import(db, import_id)
-    if row is None:
-        return
-    own = select(preferences.c.id, preferences.c.draft_id).where(
-        preferences.c.import_id == import_id, preferences.c.state != "learned"
-    )
-    gone = db.execute(own).all()
-    for preference_id, draft_id in gone:
-        links = version_preferences.c.preference_id == preference_id
-        db.execute(delete(version_preferences).where(links))
-        db.execute(delete(edits).where(edits.c.preference_id == preference_id))
-        db.execute(delete(preferences).where(preferences.c.id == preference_id))
-        db.execute(delete(drafts).where(drafts.c.id == draft_id, *_unused(draft_id)))
-    db.execute(delete(import_items).where(import_items.c.import_id == import_id))
-    # Its result and its error may quote texts.
-    update_import(db, import_id, deleted_at=now, result=None, error=None)
-    details = {"import": import_id, "preferences": len(gone)}
-    audit(db, actor=actor, action="import deleted", subject=row.user_id, details=details, now=now)
-
-
-def _unused(draft_id: str) -> list[Any]:
-    """Return the condition that no edit, comparison or preference names the draft."""
-    naming = [
-        edits.c.draft_id,
-        preferences.c.draft_id,
-        comparisons.c.chosen_draft_id,
-        comparisons.c.rejected_draft_id,
-    ]
-    return [~select(column).where(column == draft_id).exists() for column in naming]

@@ -1,4 +1,4 @@
-"""References, the lineages that start from them, their versions, and the alias that serves one.
+"""Lineages that start from references, their versions, and the alias that serves one.
 
 A version's row is its commit point: its folder is complete before. Whatever moves the alias puts
 the preferences right in the same transaction: what the serving ancestry was taught is learned, and
@@ -8,13 +8,14 @@ nothing else is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Integer, func, insert, literal, select, update
 
+from corll.durable_points import reached
 from corll.errors import InputError, StaleParentError
-from corll.schemas.states import PreferenceState, ReferenceKind, VersionState
+from corll.schemas.states import PreferenceState, VersionState
 from corll.service.store.accounts import audit
 from corll.service.store.coins import begin_anew, weigh_anew
 from corll.service.store.preferences import (
@@ -23,6 +24,14 @@ from corll.service.store.preferences import (
     settle_learned,
     waiting_state,
 )
+from corll.service.store.references import Reference as Reference
+from corll.service.store.references import add_reference as add_reference
+from corll.service.store.references import all_references as all_references
+from corll.service.store.references import find_reference as find_reference
+from corll.service.store.references import (
+    get_or_create_base_reference as get_or_create_base_reference,
+)
+from corll.service.store.references import reference_folders as reference_folders
 from corll.service.store.rows import (
     add_row,
     all_rows,
@@ -35,33 +44,11 @@ from corll.service.store.schema import (
     aliases,
     lineages,
     preferences,
-    references,
     version_preferences,
     versions,
 )
 
 _ADVICE = "choose one that served and still has its folder, or 0 for the reference"
-
-VERSIONS, REFERENCES = "versions", "references"
-"""Where the weights of versions and of imported references lie in the data folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A frozen model that lineages start from; `number` counts all references from 1.
-
-    `folder` is relative to the data folder; None for the base model itself.
-    """
-
-    id: str
-    number: int
-    kind: ReferenceKind
-    name: str
-    fingerprint: str
-    folder: str | None
-    base_model: str
-    base_fingerprint: str
-    created_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +70,11 @@ class Lineage:
 class Version:
     """Weights of a user's after some steps; never changed, only served, retired or rejected.
 
-    `folder` is relative to the data folder, and None once the weights were pruned; `served_at` says
-    when it first served.
+    `folder` is its name in the version store, None once the weights were pruned; `served_at` says
+    when it first served. `recipe` says how its own steps were taken: the ids of preferences in
+    `batches`, the `plans` of their steps, the letters that they were learned behind (`memory`),
+    what was masked of which (`masks`), the `seconds` that they took, the `strength` of the weights,
+    and what computed them. `erased_at` says when it was erased, since it saw a deleted text.
     """
 
     id: str
@@ -102,55 +92,16 @@ class Version:
     steps: int
     created_at: float
     served_at: float | None
+    recipe: dict[str, Any] | None = None
+    erased_at: float | None = None
 
-
-def get_or_create_base_reference(
-    db: Connection, *, base_model: str, base_fingerprint: str, now: float
-) -> Reference:
-    """Return the base model as a reference; one for each fingerprint, whatever its name."""
-    return _known_or_added(
-        db,
-        kind="base",
-        name=base_model,
-        fingerprint=base_fingerprint,
-        folder=None,
-        base_model=base_model,
-        base_fingerprint=base_fingerprint,
-        created_at=now,
-    )
-
-
-def add_reference(
-    db: Connection,
-    *,
-    name: str,
-    fingerprint: str,
-    folder: str,
-    base_model: str,
-    base_fingerprint: str,
-    now: float,
-) -> Reference:
-    """Keep an imported adapter as a reference; the same adapter of the same base is one."""
-    return _known_or_added(
-        db,
-        kind="adapter",
-        name=name,
-        fingerprint=fingerprint,
-        folder=folder,
-        base_model=base_model,
-        base_fingerprint=base_fingerprint,
-        created_at=now,
-    )
-
-
-def find_reference(db: Connection, reference_id: str) -> Reference | None:
-    """Return the reference of that id."""
-    return find_row(db, Reference, references, references.c.id == reference_id)
-
-
-def all_references(db: Connection) -> list[Reference]:
-    """Return every reference, in order of number."""
-    return all_rows(db, Reference, select_rows(Reference, references).order_by("number"))
+    @property
+    def is_whole(self) -> bool:
+        """Whether steps can go on from it: with its weights and, but after another strength, its
+        optimiser.
+        """
+        is_weaker = (self.recipe or {}).get("strength", 1) != 1
+        return self.folder is not None and (self.has_optimizer or is_weaker)
 
 
 def current_lineage(db: Connection, user_id: str) -> Lineage | None:
@@ -205,6 +156,17 @@ def next_number(db: Connection, user_id: str) -> int:
     return (db.execute(latest).scalar() or 0) + 1
 
 
+def numbered(db: Connection, version: Version) -> Version:
+    """Return a version with the next number of its user's."""
+    return replace(version, number=next_number(db, version.user_id))
+
+
+def reject_candidate(db: Connection, version_id: str, reasons: Sequence[str]) -> None:
+    """Note the reasons against a candidate; what it was taught goes on waiting."""
+    rejected = {"state": "rejected", "reasons": list(reasons)}
+    db.execute(update(versions).where(versions.c.id == version_id).values(rejected))
+
+
 def register_version(
     db: Connection,
     version: Version,
@@ -220,13 +182,15 @@ def register_version(
     state is "rejected" are set aside the second time; else they go on waiting, as those of a
     candidate do.
     *Raises*: StaleParentError where its number is taken or, with `serve`, where the alias no longer
-    names `expected_parent`, its lineage ended, or one of its preferences no longer waits.
+    names `expected_parent`, its lineage ended, or one of its preferences no longer waits; and where
+    its parent, or what it was taught, was deleted.
     """
     if find_version_by_number(db, version.user_id, version.number) is not None:
         raise StaleParentError(
             f"there is a version {version.number} of user {version.user_id} already; "
             "start the step again from the version that serves"
         )
+    _check_is_there(db, version, preference_ids)
     if serve:
         _check_may_serve(db, version, preference_ids, expected_parent)
     add_row(db, versions, version)
@@ -239,6 +203,7 @@ def register_version(
         why = "; ".join(version.reasons) or "no reason was given"
         reason = f"Version {version.number} was rejected, as one before it: {why}."
         set_aside_taught_twice(db, version.id, reason)
+    reached("version written")
     registered = find_version(db, version.id)
     assert registered is not None
     return registered
@@ -262,7 +227,7 @@ def versions_of(db: Connection, user_id: str) -> list[Version]:
 
 
 def known_folders(db: Connection) -> list[str]:
-    """Return where the weights of all versions lie that still have them, in the data folder."""
+    """Return the names of the folders of all versions that still have their weights."""
     query = select(versions.c.folder).where(versions.c.folder.is_not(None))
     return list(db.execute(query).scalars())
 
@@ -334,18 +299,7 @@ def serve_version(
     db.execute(update(versions).where(serving).values(state="serving", served_at=served_at))
     line = [] if version_id is None else [version.id for version in ancestry(db, version_id)]
     settle_learned(db, user_id, line, unlearned=unlearned)
-
-
-def _known_or_added(db: Connection, **about: Any) -> Reference:
-    """Return the reference of these weights; a new one gets an id and the next number."""
-    same = ("kind", "fingerprint", "base_fingerprint")
-    known = find_row(db, Reference, references, *(references.c[n] == about[n] for n in same))
-    if known is not None:
-        return known
-    latest = db.execute(select(func.max(references.c.number))).scalar() or 0
-    reference = Reference(id=new_id("reference"), number=latest + 1, **about)
-    add_row(db, references, reference)
-    return reference
+    reached("alias written")
 
 
 def _forget_of_arms(db: Connection, user_id: str, reference_id: str, *, now: float) -> None:
@@ -384,6 +338,17 @@ def _check_may_serve(
             )
 
 
+def _check_is_there(db: Connection, version: Version, preference_ids: Sequence[str]) -> None:
+    again = "start the step again from what serves now"
+    parent = None if version.parent_id is None else find_version(db, version.parent_id)
+    if version.parent_id is not None and (parent is None or parent.erased_at is not None):
+        raise StaleParentError(f"the parent of version {version.number} was erased; {again}")
+    taught = preferences.c.id.in_(preference_ids) & (preferences.c.user_id == version.user_id)
+    there = db.execute(select(func.count()).select_from(preferences).where(taught)).scalar_one()
+    if there != len(set(preference_ids)):
+        raise StaleParentError(f"a text that version {version.number} saw was deleted; {again}")
+
+
 def _rollback_target(db: Connection, user_id: str, number: int) -> Version:
     target = find_version_by_number(db, user_id, number)
     lineage = current_lineage(db, user_id)
@@ -391,6 +356,8 @@ def _rollback_target(db: Connection, user_id: str, number: int) -> Version:
         raise InputError(f"there is no version {number} in the current lineage; {_ADVICE}")
     if target.state not in ("serving", "retired"):
         raise InputError(f"version {number} is {target.state} and never served; {_ADVICE}")
+    if target.erased_at is not None:
+        raise InputError(f"version {number} saw a text that was deleted, and is erased; {_ADVICE}")
     if target.folder is None:
         raise InputError(f"the weights of version {number} were pruned; {_ADVICE}")
     return target

@@ -29,7 +29,7 @@ from corll.service.store.schema import (
     versions,
 )
 
-_WITHDRAWN = "The user withdrew consent to be learned from (consent: learn)."
+WITHDRAWN = "The user withdrew consent to be learned from (consent: learn)."
 _ROLLED_BACK = "The version that had learned it was rolled back; a requeue lets it wait again."
 _FOR_GOOD = "Its draft was cancelled, or its import deleted, so it is not learned again."
 
@@ -166,6 +166,12 @@ def count_waiting(db: Connection, user_id: str) -> int:
     return db.execute(select(func.count()).select_from(preferences).where(theirs)).scalar_one()
 
 
+def count_withheld(db: Connection, user_id: str) -> int:
+    """Return how many preferences of a user's wait for consent alone: it can release them."""
+    theirs = _of_user(user_id, "withheld") & ~_gone_for_good()
+    return db.execute(select(func.count()).select_from(preferences).where(theirs)).scalar_one()
+
+
 def preferences_of(db: Connection, user_id: str) -> list[PreferenceRow]:
     """Return all of a user's preferences, in the order in which they came."""
     query = select_rows(PreferenceRow, preferences).where(preferences.c.user_id == user_id)
@@ -215,7 +221,7 @@ def keep_reference(db: Connection, preference_id: str, reference: dict[str, Any]
 def withhold_waiting(db: Connection, user_id: str) -> int:
     """Withhold what waited to be learned; say how many."""
     theirs = _of_user(user_id, "waiting")
-    return _move(db, theirs, "withheld", reason=_WITHDRAWN)
+    return _move(db, theirs, "withheld", reason=WITHDRAWN)
 
 
 def release_withheld(db: Connection, user_id: str) -> int:
@@ -227,7 +233,7 @@ def release_set_aside(db: Connection, user_id: str) -> int:
     """Requeue what was set aside, where the user lets it be learned; say how many."""
     theirs = _of_user(user_id, "set_aside") & ~_gone_for_good()
     state = waiting_state(db, user_id)
-    return _move(db, theirs, state, reason=None if state == "waiting" else _WITHDRAWN)
+    return _move(db, theirs, state, reason=None if state == "waiting" else WITHDRAWN)
 
 
 def set_aside_taught_twice(db: Connection, version_id: str, reason: str) -> None:
@@ -254,7 +260,7 @@ def settle_learned(
 
     What was learned elsewhere gets the state `unlearned`.
     """
-    reasons = {"withheld": _WITHDRAWN, "set_aside": _ROLLED_BACK}
+    reasons = {"withheld": WITHDRAWN, "set_aside": _ROLLED_BACK}
     learned = _of_user(user_id, "learned")
     gone = update(preferences).where(learned, preferences.c.id.not_in(_taught(line)))
     # An edit that was replaced while it was unlearned does not come back.

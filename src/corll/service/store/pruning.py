@@ -12,6 +12,7 @@ from corll.service.store.lineages import (
     serving_version,
     versions_of,
 )
+from corll.service.store.replays import kept_for_replays
 
 
 def prunable(
@@ -20,13 +21,15 @@ def prunable(
     """Return the versions whose folder may go, and those that may go on without their optimiser.
 
     Whole stay the version that serves, the `keep_before` before it, what served when a lineage
-    ended and what served before an import that is running, so that learning can go on from them.
+    ended, what served before an import that is running, and what a replay has come to, so that
+    learning can go on from them.
     Of each `keep_every`th number the weights stay (0: of none).
     """
     serving = serving_version(db, user_id)
     line = [] if serving is None else ancestry(db, serving.id)
     whole = {version.id for version in line[: keep_before + 1]}
     whole.update(formers_of_running(db, user_id))
+    whole.update(kept_for_replays(db, user_id, keep_before=keep_before))
     whole.update(one.ended_with for one in lineages_of(db, user_id) if one.ended_with)
     others = [version for version in versions_of(db, user_id) if version.id not in whole]
     others = [version for version in others if version.folder is not None]

@@ -28,6 +28,7 @@ from corll.frames import FrameName
 from corll.memory.exchanges import Exchange
 from corll.schemas.states import MemoryMark
 from corll.service.store.accounts import audit, find_user
+from corll.service.store.rows import is_id
 from corll.service.store.schema import (
     drafts,
     edits,
@@ -104,6 +105,27 @@ def still_remembered(
         return {}
     marks = marks_of(db, user_id)
     return _those_of(db, user_id, [one for one in exchange_ids if marks.get(one) != "skipped"])
+
+
+def missing_letters(db: Connection, user_id: str, exchange_ids: Collection[str]) -> set[str]:
+    """Return which of these exchanges were letters, and were deleted since.
+
+    What is no letter, such as a worked example, is never missing.
+    """
+    letters = {one for one in exchange_ids if is_id("edit", one) or one.startswith("import_")}
+    if not letters:
+        return set()
+    theirs = (edits.c.user_id == user_id) & edits.c.id.in_(letters)
+    there = set(db.execute(select(edits.c.id).where(theirs)).scalars())
+    return letters - there - imported_letters(db, user_id)
+
+
+def imported_letters(db: Connection, user_id: str) -> set[str]:
+    """Return the ids under which the texts of a user's imports stand before requests."""
+    items = import_items.c
+    of_user = select(items.import_id, items.number).join(imports, imports.c.id == items.import_id)
+    rows = db.execute(of_user.where(imports.c.user_id == user_id))
+    return {f"{row.import_id}.{row.number}" for row in rows}
 
 
 def _those_of(

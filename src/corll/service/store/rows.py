@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ Row = TypeVar("Row")
 
 _LETTERS = string.digits + string.ascii_letters
 _LENGTH = 24
+_IDS_AT_ONCE = 500
 
 
 def new_id(prefix: str) -> str:
@@ -32,6 +33,13 @@ def is_id(prefix: str, text: str) -> bool:
 def hash_secret(secret: str) -> str:
     """Return what is kept of a secret, which is so random that a slow hash adds nothing."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def in_chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Yield ids in order, as many at a time as a statement takes in any database."""
+    listed = sorted(ids)
+    for start in range(0, len(listed), _IDS_AT_ONCE):
+        yield listed[start : start + _IDS_AT_ONCE]
 
 
 def add_row(db: Connection, table: Table, row: object) -> None:

@@ -39,6 +39,14 @@ from corll.schemas.states import (
 )
 from corll.service.store.audit_guards import guard
 from corll.service.store.columns import Json, metadata, number, one_of, state_of_each_user
+from corll.service.store.deletion_tables import deletions as deletions
+from corll.service.store.deletion_tables import replays as replays
+from corll.service.store.fleet_tables import learners as learners
+from corll.service.store.fleet_tables import news as news
+from corll.service.store.fleet_tables import schema_compatibility as schema_compatibility
+from corll.service.store.lease_tables import learning_leases as learning_leases
+from corll.service.store.sign_in_tables import sessions as sessions
+from corll.service.store.sign_in_tables import sign_in_links as sign_in_links
 from corll.verdicts.arms import Arm
 
 users = Table(
@@ -55,6 +63,8 @@ users = Table(
     # Which arm is to draft, in place of the setting; whether letters may go to an upstream.
     Column("arm", String),
     Column("upstream", Boolean, nullable=False, server_default=false()),
+    # What is masked before it is learned from, in place of the setting.
+    Column("mask", String),
     UniqueConstraint("namespace", "name"),
 )
 
@@ -71,29 +81,6 @@ keys = Table(
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
     one_of("scope", KeyScope),
-)
-
-# Links that sign a browser in, once; and the browsers that are signed in. Secrets are hashes.
-sign_in_links = Table(
-    "sign_in_links",
-    metadata,
-    Column("token_sha256", String, primary_key=True),
-    Column("user_id", String, ForeignKey("users.id"), nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    Column("used_at", Float),
-)
-
-sessions = Table(
-    "sessions",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("secret_sha256", String, nullable=False, unique=True),
-    Column("csrf", String, nullable=False),
-    Column("user_id", String, ForeignKey("users.id"), nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    Column("ended_at", Float),
 )
 
 audit_log = Table(
@@ -123,6 +110,8 @@ references = Table(
     Column("base_model", String, nullable=False),
     Column("base_fingerprint", String, nullable=False),
     Column("created_at", Float, nullable=False),
+    # Erased, since they were made of weights that saw a deleted text.
+    Column("erased_at", Float),
     UniqueConstraint("kind", "fingerprint", "base_fingerprint"),
     one_of("kind", ReferenceKind),
 )
@@ -186,6 +175,10 @@ versions = Table(
     Column("steps", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("served_at", Float),
+    # Of its own steps: batches, memory, time, and what computed them.
+    Column("recipe", Json),
+    # Erased, since it saw a deleted text.
+    Column("erased_at", Float),
     UniqueConstraint("user_id", "number"),
     one_of("state", VersionState),
 )
@@ -232,10 +225,16 @@ drafts = Table(
     Column("trial", Integer),
     Column("share", Float),
     Column("upstream", String),
+    # The client's own reference of it; of a response, what it follows and was asked for with.
+    Column("ref", String),
+    Column("response", Json),
     one_of("kind", DraftKind),
     one_of("status", DraftStatus),
     one_of("source", DraftSource),
     Index(None, "user_id", "number"),
+    # Which have grown too old to be kept.
+    Index(None, "created_at"),
+    Index(None, "user_id", "ref"),
     sqlite_autoincrement=True,
 )
 

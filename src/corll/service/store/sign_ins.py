@@ -53,9 +53,10 @@ def redeem_link(db: Connection, token: str, *, now: float) -> tuple[Session, str
         & (sign_in_links.c.expires_at > now)
     )
     user_id = db.execute(select(sign_in_links.c.user_id).where(fresh)).scalar_one_or_none()
-    if user_id is None:
+    # Of two that found it at the same time, one uses it.
+    used = db.execute(update(sign_in_links).where(fresh).values(used_at=now)).rowcount
+    if user_id is None or used == 0:
         return None
-    db.execute(update(sign_in_links).where(fresh).values(used_at=now))
     secret, session_id = secrets.token_urlsafe(32), new_id("session")
     session = Session(
         id=session_id,
@@ -81,11 +82,16 @@ def redeem_link(db: Connection, token: str, *, now: float) -> tuple[Session, str
 
 def find_session(db: Connection, secret: str, *, now: float) -> Session | None:
     """Return the session of that secret, unless it has ended."""
+    return find_session_by_hash(db, hash_secret(secret), now=now)
+
+
+def find_session_by_hash(db: Connection, hashed: str, *, now: float) -> Session | None:
+    """Return the session whose secret has that hash, unless it has ended."""
     return find_row(
         db,
         Session,
         sessions,
-        sessions.c.secret_sha256 == hash_secret(secret),
+        sessions.c.secret_sha256 == hashed,
         sessions.c.ended_at.is_(None),
         sessions.c.expires_at > now,
     )

@@ -35,6 +35,14 @@ def parse(url: str | None, folder: Path) -> URL:
     return parsed
 
 
+def is_postgresql(url: str | None) -> bool:
+    """Say whether a URL names a PostgreSQL database."""
+    try:
+        return url is not None and make_url(url).get_backend_name() == "postgresql"
+    except ArgumentError:
+        return False
+
+
 def without_password(url: str) -> str:
     """Return a database's URL as it may be shown; of one that cannot be read, nothing is."""
     try:

@@ -21,7 +21,9 @@ from corll.service.store.accounts import audit
 from corll.service.store.database import Database
 from corll.service.store.lineages import Reference
 from corll.service.store.starts import StartRow
+from corll.service.version_store.folders import REFERENCES, VersionStore
 from corll.service.versions import publishing
+from corll.service.versions.contents import tensors_sha256
 
 _UNKNOWN = bases.UNKNOWN_BASE
 
@@ -29,27 +31,27 @@ _UNKNOWN = bases.UNKNOWN_BASE
 def import_reference(
     database: Database, folder: Path, *, name: str, actor: str, now: float
 ) -> Reference:
-    """Copy a PEFT folder into the data folder and number it; the same weights are one reference.
+    """Copy a PEFT folder into the version store and number it; the same weights are one reference,
+    whatever their file is called, whoever wrote it, and whether or not it says its base.
 
     *Raises*: AdapterError where it is no LoRA adapter, or one of another base than the service's.
     """
     for needed in (file_names.ADAPTER_CONFIG, file_names.ADAPTER_WEIGHTS):
         if not (folder / needed).is_file():
             raise AdapterError(f"{folder} is no adapter's folder: it has no {needed}.")
-    fingerprint = publishing.file_sha256(folder / file_names.ADAPTER_WEIGHTS)
+    fingerprint = _fingerprint(database, folder / file_names.ADAPTER_WEIGHTS)
     base_model, base_fingerprint = _base_of(folder)
     with database.read() as db:
         _check_base(db, folder, base_fingerprint)
-    place = f"{lineages.REFERENCES}/{fingerprint[:24]}"
-    target = database.path_of(place)
+    place = place_of(fingerprint)
 
     def copy(to: Path) -> None:
         for file in (file_names.ADAPTER_CONFIG, file_names.ADAPTER_WEIGHTS, file_names.BASE):
             if (folder / file).exists():
                 shutil.copyfile(folder / file, to / file)
 
-    if not target.exists():
-        publishing.publish(target, copy)
+    if not _is_whole(database.versions, place):
+        database.versions.publish_as(place, copy)
 
     def register(db: Connection) -> Reference:
         reference = lineages.add_reference(
@@ -73,6 +75,25 @@ def import_reference(
         return reference
 
     return database.write(register)
+
+
+def _fingerprint(database: Database, weights: Path) -> str:
+    """Return the SHA-256 of a file of weights, or of the one with the same tensors that is here."""
+    own, tensors = publishing.file_sha256(weights), tensors_sha256(weights)
+    with database.read() as db:
+        here = {one.fingerprint: one.folder for one in lineages.all_references(db) if one.folder}
+    if own in here or tensors is None:
+        return own
+    for fingerprint, folder in here.items():
+        with database.versions.copied(folder) as copy:
+            if tensors_sha256(copy / file_names.ADAPTER_WEIGHTS) == tensors:
+                return fingerprint
+    return own
+
+
+def place_of(fingerprint: str) -> str:
+    """Return what the folder of a reference is called, whose weights have a fingerprint."""
+    return f"{REFERENCES}/{fingerprint[:24]}"
 
 
 class Start(NamedTuple):
@@ -166,6 +187,14 @@ def check_reference(reference: Reference, base_fingerprint: str) -> None:
             f"Reference {reference.number} ({reference.name}) is of the base "
             f"{reference.base_model}, which this service does not draft with."
         )
+
+
+def _is_whole(versions: VersionStore, place: str) -> bool:
+    """Say whether a folder is there already, and not only a part of one."""
+    try:
+        return versions.holds(place) and bool(versions.fetch(place))
+    except AdapterError:
+        return False
 
 
 def _base_of(folder: Path) -> tuple[str, str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 
 from sqlalchemy import Connection
 
+from corll.durable_points import reached
 from corll.model import file_names
 from corll.service.store import lineages, pruning
 from corll.service.store.accounts import audit
@@ -36,10 +36,12 @@ def remove_pruned(database: Database, user_id: str, *, actor: str = "retention")
         return folders, optimizers
 
     folders, optimizers = database.write(forget)
+    if folders or optimizers:
+        reached("pruning committed")
     for version in folders:
         if version.folder is not None:
-            shutil.rmtree(database.path_of(version.folder), ignore_errors=True)
+            database.versions.remove(version.folder)
     for version in optimizers:
         if version.folder is not None:
-            (database.path_of(version.folder) / file_names.OPTIMIZER).unlink(missing_ok=True)
+            database.versions.remove_file(version.folder, file_names.OPTIMIZER)
     return folders

@@ -1,13 +1,15 @@
 """Writers who judge: each has a full text in mind for every request, hidden from the model.
 
 One half of them chooses defaults, the other only judges what was chosen. No taste of the one half
-is a taste of the other.
+is a taste of the other. The composed writers are twelve others, who chose nothing either.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+from corll.simulation.writers.composed import COMPOSED_WRITERS
+from corll.simulation.writers.composing import ComposedWriter
 from corll.simulation.writers.letters import (
     CorrectingWriter,
     FormalWriter,
@@ -20,6 +22,7 @@ from corll.simulation.writers.moving import ChangingWriter, HurriedWriter, Moods
 from corll.simulation.writers.requests import (
     REQUEST_KINDS,
     NeededFact,
+    Split,
     WritingRequest,
     request_of,
     writing_requests,
@@ -28,12 +31,14 @@ from corll.simulation.writers.short_forms import AnewWriter, BulletsWriter, Sent
 from corll.simulation.writers.writer import Writer, WriterAsOf
 
 __all__ = [
+    "COMPOSED_WRITERS",
     "REQUEST_KINDS",
     "WRITERS",
     "WRITER_HALVES",
     "AnewWriter",
     "BulletsWriter",
     "ChangingWriter",
+    "ComposedWriter",
     "CorrectingWriter",
     "FormalWriter",
     "FrameWriter",
@@ -43,6 +48,7 @@ __all__ = [
     "SentenceWriter",
     "SigningWriter",
     "SpellingWriter",
+    "Split",
     "TermsWriter",
     "Writer",
     "WriterAsOf",

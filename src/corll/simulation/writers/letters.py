@@ -146,10 +146,14 @@ class AsDraftedWriter(FrameWriter):
     most_idle: ClassVar[int] = 4
 
     def lay_out(self, reader: DraftReader, text: str, pieces: list[Piece]) -> str:
-        heading = text[: letter_parts(text).heading_end].strip()
+        heading = self.heading(reader, text)
         letter = super().lay_out(reader, text, pieces)
-        is_kept = heading and not reader.has_wrong_values(heading)
-        return f"{heading}\n\n{letter}" if is_kept else letter
+        return f"{heading}\n\n{letter}" if heading else letter
+
+    def heading(self, reader: DraftReader, text: str) -> str:
+        """Return the heading of a draft, or nothing where something in it is wrong."""
+        heading = text[: letter_parts(text).heading_end].strip()
+        return "" if reader.has_wrong_values(heading) else heading
 
     def greeting(self, reader: DraftReader, text: str) -> str:
         found = letter_parts(text).greeting

@@ -109,6 +109,10 @@ class Writer(ABC):
         """Put a sentence into the writer's words; the function is idempotent."""
         return sentence
 
+    def refuses(self, reader: DraftReader, line: str, sentence: str) -> bool:
+        """Say whether a sentence is not to be sent; `line` is what stood in the draft for it."""
+        return reader.is_wrong(sentence)
+
     def own_sentences(self, reader: DraftReader) -> list[str]:
         """Return the sentences of the writer's own text."""
         sentences = map(finished, reader.request.sentences(self.wording))
@@ -127,7 +131,7 @@ class Writer(ABC):
             is_own = sentence in own
             is_repeated = any(sentence == piece.text for piece in kept)
             is_off_topic = not (is_own or reader.is_on_topic(sentence))
-            if is_repeated or is_off_topic or reader.is_wrong(sentence):
+            if is_repeated or is_off_topic or self.refuses(reader, line, sentence):
                 continue
             new = reader.said(sentence) - said
             if not (new or is_own):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 _LONGEST_START_S = 120
 _SERVANT = "nobody"
@@ -39,10 +42,59 @@ def why_not() -> str | None:
     return None
 
 
+@dataclass
+class PostgresServer:
+    """A server that can be stopped and started again, with the same databases."""
+
+    programs: Path
+    data: Path
+    log: Path
+    servant: dict[str, Any]
+    """How its programs are started."""
+    settings: Sequence[str] = _SETTINGS
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL of a database from which others can be made."""
+        return f"postgresql+psycopg://postgres@/postgres?host={self.data}"
+
+    def start(self) -> None:
+        settings = [word for setting in self.settings for word in ("-c", setting)]
+        served = ("-D", str(self.data), "-h", "", "-k", str(self.data), *settings)
+        command = ["sh", "-c", _UNTIL_WE_END, "sh", str(self.programs / "postgres"), *served]
+        with self.log.open("ab") as log:
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=self.data,
+                **self.servant,
+            )
+        self.process = process
+        _wait_for(self.url, process, self.log)
+
+    def stop(self) -> None:
+        """End it and all of its connections, whatever they are doing."""
+        if self.process is not None:
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+            self.process.wait()
+            self.process = None
+
+    def run(self, *statements: str) -> None:
+        """Run what no transaction may hold."""
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as db:
+            for statement in statements:
+                db.execute(text(statement))
+
+
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """Run a server, and yield the URL of a database from which others can be made."""
-    servant: dict[str, Any] = {}  # how its programs are started
+def controlled_server(*, settings: Sequence[str] = _SETTINGS) -> Iterator[PostgresServer]:
+    """Run a server of one's own, which may be stopped and started meanwhile."""
+    servant: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="corll-postgres-") as name:
         folder = Path(name)
         programs = _programs()
@@ -56,28 +108,36 @@ def postgres_server() -> Iterator[str]:
             folder.chmod(0o755)
             programs = _readable_copy(programs, folder / "programs")
         _initialize(programs, data, servant)
-        log = (folder / "log").open("wb")
-        settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-        server = (programs / "postgres", "-D", data, "-h", "", "-k", data, *settings)
-        with (
-            log,
-            subprocess.Popen(
-                ("sh", "-c", _UNTIL_WE_END, "sh", *server),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                cwd=data,
-                **servant,
-            ) as process,
-        ):
-            url = f"postgresql+psycopg://postgres@/postgres?host={data}"
-            try:
-                _wait_for(url, process, Path(log.name))
-                yield url
-            finally:
-                assert process.stdin is not None
-                process.stdin.close()
-                process.wait()
+        server = PostgresServer(programs, data, folder / "log", servant, settings)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """Run a server, and yield the URL of a database from which others can be made."""
+    with controlled_server() as server:
+        yield server.url
+
+
+@contextmanager
+def new_database(server_url: str, template: str | None = None) -> Iterator[str]:
+    """Make a database on a server, and yield its URL; it is gone afterwards.
+
+    With the URL of a `template`, to which nobody may be connected, it is a copy of that.
+    """
+    name = f"test_{secrets.token_hex(6)}"
+    server = create_engine(server_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with server.connect() as db:
+        copied = "" if template is None else f" TEMPLATE {make_url(template).database}"
+        db.execute(text(f"CREATE DATABASE {name}{copied}"))
+    yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    with server.connect() as db:
+        db.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
 
 
 def _programs() -> Path:

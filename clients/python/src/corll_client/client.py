@@ -15,7 +15,7 @@ from functools import cached_property
 from inspect import Parameter, Signature, signature
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_args, get_type_hints
 
-from corll.errors import ConfigError
+from corll_client.errors import ConfigError
 
 try:
     from openai import AsyncOpenAI, OpenAI
@@ -24,10 +24,13 @@ except ImportError as error:
         "The client of corll stands on OpenAI's, which is not installed: pip install openai"
     ) from error
 
-from corll.client import calls
-from corll.client.calls import DEFAULT_BASE_URL, Call
-from corll.schemas.answers import Learning
-from corll.schemas.bodies import Answer
+from corll_client import calls
+from corll_client.answers import Answer, Learning
+from corll_client.calls import DEFAULT_BASE_URL, Call
+from corll_client.events import AsyncEventStream, EventStream
+
+USER_HEADER = "x-corll-user"
+"""Names, where a request has no field for it, the user for whom a backend's key speaks."""
 
 P = ParamSpec("P")
 Result = TypeVar("Result", bound=Answer)
@@ -97,6 +100,36 @@ class Consents(_Resource):
     update = _sent(calls.update_consent)
 
 
+class Deletions(_Resource):
+    """`client.deletions`."""
+
+    create = _sent(calls.delete)
+    retrieve = _sent(calls.retrieve_deletion)
+
+
+class Drafts(_Resource):
+    """`client.drafts`."""
+
+    list = _sent(calls.list_drafts)
+
+
+class Users(_Resource):
+    """`client.users`."""
+
+    create = _sent(calls.create_user)
+    retrieve = _sent(calls.retrieve_user)
+    learning = _sent(calls.retrieve_learning)
+    list = _sent(calls.list_users)
+
+
+class Versions(_Resource):
+    """`client.versions`."""
+
+    retrieve = _sent(calls.retrieve_version)
+    roll_back = _sent(calls.roll_back)
+    list = _sent(calls.list_versions)
+
+
 class AsyncEdits(_AsyncResource):
     """`client.edits`, awaited."""
 
@@ -124,8 +157,38 @@ class AsyncConsents(_AsyncResource):
     update = _sent_async(calls.update_consent)
 
 
+class AsyncDeletions(_AsyncResource):
+    """`client.deletions`, awaited."""
+
+    create = _sent_async(calls.delete)
+    retrieve = _sent_async(calls.retrieve_deletion)
+
+
+class AsyncDrafts(_AsyncResource):
+    """`client.drafts`, awaited."""
+
+    list = _sent_async(calls.list_drafts)
+
+
+class AsyncUsers(_AsyncResource):
+    """`client.users`, awaited."""
+
+    create = _sent_async(calls.create_user)
+    retrieve = _sent_async(calls.retrieve_user)
+    learning = _sent_async(calls.retrieve_learning)
+    list = _sent_async(calls.list_users)
+
+
+class AsyncVersions(_AsyncResource):
+    """`client.versions`, awaited."""
+
+    retrieve = _sent_async(calls.retrieve_version)
+    roll_back = _sent_async(calls.roll_back)
+    list = _sent_async(calls.list_versions)
+
+
 class Corll(OpenAI):
-    """OpenAI's client, for a service of corll, with edits, comparisons, imports and consent.
+    """OpenAI's client, for a service of corll, with the calls that teach: `edits` and others.
 
     `base_url` and `api_key` come, where they are left out, from CORLL_BASE_URL and CORLL_API_KEY;
     never from OPENAI_API_KEY, which is no business of another server. Other options are OpenAI's.
@@ -147,6 +210,11 @@ class Corll(OpenAI):
         """Ask the learner for a step now, with the edits that wait."""
         return self.send(calls.request_learning(user))
 
+    def events(self, user: str | None = None) -> EventStream:
+        """Listen to what happens to a user's edits and versions, from now on."""
+        stream: EventStream = self.get("/events", **_listening(user), stream_cls=EventStream)
+        return stream
+
     @cached_property
     def edits(self) -> Edits:
         return Edits(self)
@@ -162,6 +230,22 @@ class Corll(OpenAI):
     @cached_property
     def consent(self) -> Consents:
         return Consents(self)
+
+    @cached_property
+    def deletions(self) -> Deletions:
+        return Deletions(self)
+
+    @cached_property
+    def drafts(self) -> Drafts:
+        return Drafts(self)
+
+    @cached_property
+    def users(self) -> Users:
+        return Users(self)
+
+    @cached_property
+    def versions(self) -> Versions:
+        return Versions(self)
 
 
 class AsyncCorll(AsyncOpenAI):
@@ -183,6 +267,10 @@ class AsyncCorll(AsyncOpenAI):
         """Ask the learner for a step now, with the edits that wait."""
         return await self.send(calls.request_learning(user))
 
+    async def events(self, user: str | None = None) -> AsyncEventStream:
+        """Listen to what happens to a user's edits and versions, from now on."""
+        return await self.get("/events", **_listening(user), stream_cls=AsyncEventStream)
+
     @cached_property
     def edits(self) -> AsyncEdits:
         return AsyncEdits(self)
@@ -198,6 +286,29 @@ class AsyncCorll(AsyncOpenAI):
     @cached_property
     def consent(self) -> AsyncConsents:
         return AsyncConsents(self)
+
+    @cached_property
+    def deletions(self) -> AsyncDeletions:
+        return AsyncDeletions(self)
+
+    @cached_property
+    def drafts(self) -> AsyncDrafts:
+        return AsyncDrafts(self)
+
+    @cached_property
+    def users(self) -> AsyncUsers:
+        return AsyncUsers(self)
+
+    @cached_property
+    def versions(self) -> AsyncVersions:
+        return AsyncVersions(self)
+
+
+def _listening(user: str | None) -> dict[str, Any]:
+    headers = {"Accept": "text/event-stream"}
+    if user is not None:
+        headers[USER_HEADER] = user
+    return {"cast_to": object, "options": {"headers": headers}, "stream": True}
 
 
 def _base_url(given: str | None) -> str:

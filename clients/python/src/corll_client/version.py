@@ -1,0 +1,3 @@
+"""The version of corll and of its clients."""
+
+__version__ = "0.2.0"

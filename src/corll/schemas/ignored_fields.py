@@ -1,0 +1,68 @@
+"""Fields of OpenAI's requests that no text depends on: accepted, and named in the reply."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from corll.schemas.bodies import RequestBody
+
+_LONGEST_WORD = 512
+
+
+def _nothing(value: Any) -> Any:
+    if value not in (None, []):
+        raise ValueError("is not supported here")
+    return value
+
+
+Absent = Annotated[
+    Any,
+    AfterValidator(_nothing),
+    WithJsonSchema({"anyOf": [{"type": "null"}, {"type": "array", "items": {}, "maxItems": 0}]}),
+    Field(None, description="Not supported: null, empty, or left out."),
+]
+"""A field of OpenAI's that clients send along empty."""
+
+Word = Annotated[str | None, Field(None, max_length=_LONGEST_WORD, description="Changes nothing.")]
+
+
+class IgnoredFields(RequestBody):
+    """What clients send along, and what changes nothing of a draft here."""
+
+    service_tier: Word
+    prompt_cache_key: Word
+    prompt_cache_retention: Word
+
+    @property
+    def ignored(self) -> list[str]:
+        """Return the names of the fields that the request holds and that changed nothing."""
+        names = self._harmless & self.model_fields_set
+        return sorted(name for name in names if getattr(self, name) is not None)
+
+    @property
+    def _harmless(self) -> frozenset[str]:
+        return frozenset(IgnoredFields.model_fields)
+
+
+class IgnoredOfChats(IgnoredFields):
+    """What of these only chats have. Tools are none, so nothing about them changes a draft."""
+
+    modalities: list[Literal["text"]] | None = Field(None, description="Text alone.")
+    prediction: dict[str, Any] | None = Field(None, description="Changes nothing.")
+    tools: Absent
+    functions: Absent
+    tool_choice: Literal["none", "auto"] | None = Field(
+        None, description="Changes nothing, since there are no tools."
+    )
+    function_call: Literal["none", "auto"] | None = Field(
+        None, description="Changes nothing, since there are no tools."
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="Changes nothing, since there are no tools."
+    )
+
+    @property
+    def _harmless(self) -> frozenset[str]:
+        return frozenset(IgnoredOfChats.model_fields)

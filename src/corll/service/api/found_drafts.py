@@ -1,0 +1,205 @@
+"""Drafts that requests mean: by their id, by the client's own reference, or by their text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from corll.records import Message
+from corll.schemas.requests import EditRequest
+from corll.service.api.callers import Caller
+from corll.service.api.error_answers import ApiError, bad_request, not_found
+from corll.service.api.evaluations import NO_DRAFT, PREFIX
+from corll.service.feedback import ConsentRequiredError
+from corll.service.store import drafts
+from corll.service.store.accounts import User
+from corll.service.store.drafts import DraftRow
+from corll.service.store.responses import written
+from corll.text import normalize
+
+MOST_RECENT = 200
+"""Among so many of a user's latest drafts one is found by its text."""
+
+_MOST_NAMED = 5
+
+
+class FoundDraft(NamedTuple):
+    """A draft and its owner. `in_memory` says that the store does not hold it yet."""
+
+    draft: DraftRow
+    owner: User
+    in_memory: bool
+
+    def keep(self, db: Connection) -> None:
+        """Store the draft where consent came after it, since its edit is about to be stored."""
+        if self.in_memory and self.owner.store:
+            drafts.add_draft_once(db, self.draft)
+
+
+async def find_draft(draft_id: str, caller: Caller) -> FoundDraft:
+    """Find a draft.
+
+    *Raises*: ApiError (404) where it is not there, or not to be seen; ConsentRequiredError where
+    its request forbade to store it, or was for no draft.
+    """
+    if draft_id.startswith(PREFIX):
+        raise ConsentRequiredError(NO_DRAFT)
+    kept = caller.services.in_memory.find(draft_id)
+
+    def find(db: Connection) -> FoundDraft | None:
+        stored = drafts.find_draft(db, draft_id)
+        draft = kept or stored
+        owner = caller.visible_owner(db, draft)
+        if draft is None or owner is None:
+            return None
+        return FoundDraft(draft, owner, in_memory=kept is not None)
+
+    found = await caller.services.read(find)
+    if found is None:
+        raise not_found("such draft")
+    if found.in_memory and caller.services.in_memory.is_never_stored(draft_id):
+        raise ConsentRequiredError(
+            'This draft was asked for with "store": false, so it is not kept, and nothing that is '
+            "said of it can be. Leave `store` out where an edit is to follow."
+        )
+    return found
+
+
+async def find_edited(body: EditRequest, caller: Caller) -> tuple[FoundDraft, int]:
+    """Find the draft that an edit is of, and which of its choices.
+
+    *Raises*: ApiError: 404 where there is none, 409 where more than one fits.
+    """
+    if body.draft_id is not None and body.user is None:
+        return await find_draft(body.draft_id, caller), body.choice
+    owner = await caller.existing_user(body.user)
+    if owner is None:
+        raise not_found("such user")
+    if body.draft_id is not None:
+        found = await find_draft(body.draft_id, caller)
+        if found.owner.id != owner.id:
+            raise not_found("such draft of this user")
+        return found, body.choice
+    if body.ref is not None:
+        row = await _by_ref(body.ref, owner, caller)
+        return await find_draft(row.id, caller), body.choice
+    row, choice = await _by_text(body, owner, caller)
+    return await find_draft(row.id, caller), choice
+
+
+async def check_ref(ref: str, prompt: object, owner: User, caller: Caller) -> None:
+    """Check that no other request has taken a reference; the same one again is a retry.
+
+    *Raises*: ApiError (409); StoreUnavailableError.
+    """
+    for row in await _called(ref, owner, caller):
+        if row.prompt != prompt:
+            raise ApiError(
+                409,
+                "ref_taken",
+                f"corll_ref {ref!r} names {_named(row)} already; give each draft one of its own. "
+                "Nothing was drafted.",
+                param="metadata.corll_ref",
+                retry=False,
+            )
+
+
+async def _by_ref(ref: str, owner: User, caller: Caller) -> DraftRow:
+    """Return the draft of a reference; of one request that was sent again, the latest."""
+    rows = await _called(ref, owner, caller)
+    if not rows:
+        message = (
+            f"This user has no draft of the ref {ref!r}. A draft has one by metadata.corll_ref, or "
+            "by the header x-client-request-id."
+        )
+        raise ApiError(404, "not_found", message, param="ref")
+    if any(row.prompt != rows[0].prompt for row in rows):
+        raise _ambiguous(f"The ref {ref!r} was given to", rows, param="ref")
+    return rows[0]
+
+
+async def _called(ref: str, owner: User, caller: Caller) -> list[DraftRow]:
+    """Return a user's drafts of a reference, the latest first."""
+    stored = await caller.services.read(lambda db: drafts.drafts_called(db, owner.id, ref))
+    return _with_those_in_memory(stored, owner, caller, ref=ref)
+
+
+async def _by_text(body: EditRequest, owner: User, caller: Caller) -> tuple[DraftRow, int]:
+    """Return the recent draft that reads as the client has it, and which choice of it does."""
+    said = body.conversation
+    param = "draft_text" if said is None else "messages"
+    text = body.draft_text if said is None else said[-1]["content"]
+    wanted = as_words(text or "")
+    if not wanted:
+        raise bad_request("The draft that is looked for has no words.", param=param)
+    stored = await caller.services.read(
+        lambda db: drafts.drafts_of(db, owner.id, limit=MOST_RECENT)
+    )
+    found = [
+        (row, choice)
+        for row in _with_those_in_memory(stored, owner, caller)
+        if (choice := _choice_that_reads(wanted, row)) is not None
+        and (said is None or _asked_the_same(said[:-1], written(row)))
+    ]
+    if not found:
+        message = (
+            f"None of the latest {MOST_RECENT} drafts of this user reads so, but for white space."
+        )
+        raise ApiError(404, "not_found", message, param=param)
+    if len(found) > 1:
+        raise _ambiguous("That is the text of", [row for row, _ in found], param=param)
+    return found[0]
+
+
+def as_words(text: str) -> str:
+    """Return a text as it is compared: clients strip, and change the ends of lines."""
+    return " ".join(normalize(text).split())
+
+
+def _choice_that_reads(wanted: str, row: DraftRow) -> int | None:
+    choices = range(len(row.shown))
+    return next((n for n in choices if as_words(row.choice(n)["text"]) == wanted), None)
+
+
+def _asked_the_same(said: Sequence[Message], asked: Sequence[Message]) -> bool:
+    """Say whether a client's messages end as those that a draft was asked for with.
+
+    A client may hold fewer: system messages, and the turns of earlier responses, may be the
+    service's alone.
+    """
+    ours, theirs = (
+        [(turn["role"], as_words(turn["content"])) for turn in turns if turn["role"] != "system"]
+        for turns in (asked, said)
+    )
+    return bool(theirs) and ours[-len(theirs) :] == theirs
+
+
+def _with_those_in_memory(
+    stored: Iterable[DraftRow], owner: User, caller: Caller, *, ref: str | None = None
+) -> list[DraftRow]:
+    """Return drafts with those that the store does not hold yet, the latest first."""
+    kept = caller.services.in_memory.of_user(owner.id)
+    rows = {row.id: row for row in kept if ref is None or row.ref == ref}
+    rows |= {row.id: row for row in stored}
+    return sorted(rows.values(), key=lambda row: row.created_at, reverse=True)
+
+
+def _ambiguous(what: str, rows: Sequence[DraftRow], *, param: str) -> ApiError:
+    named = ", ".join(_named(row) for row in rows[:_MOST_NAMED])
+    more = len(rows) - _MOST_NAMED
+    others = f" and {more} more" if more > 0 else ""
+    return ApiError(
+        409,
+        "draft_ambiguous",
+        f"{what} {len(rows)} drafts: {named}{others}. Say draft_id. Nothing was recorded.",
+        param=param,
+        retry=False,
+    )
+
+
+def _named(row: DraftRow) -> str:
+    at = datetime.fromtimestamp(row.created_at, UTC)
+    return f"{row.id} of {at:%Y-%m-%d %H:%M:%S} UTC"

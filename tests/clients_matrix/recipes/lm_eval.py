@@ -1,0 +1,14 @@
+import os
+
+import httpx
+from lm_eval.api.instance import Instance
+from lm_eval.models.openai_completions import LocalCompletionsAPI
+
+url = os.environ["OPENAI_BASE_URL"]  # the key is the user's, so it is their adapter that is judged
+lm = LocalCompletionsAPI(f"{url}/completions", model="corll", tokenizer_backend="remote")
+pair = Instance("loglikelihood", {}, ("The parcel is", " late."), 0)
+print("log-probability:", lm.loglikelihood([pair])[0])
+asked = Instance("generate_until", {}, ("The parcel is late.", {"until": ["\n"]}), 0)
+edit = {"draft_text": lm.generate_until([asked])[0], "text": " It comes on Friday."}
+key = {"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"}
+httpx.post(f"{url}/edits", json=edit, headers=key).raise_for_status()

@@ -1,0 +1,58 @@
+"""A backup or a restore that dies beside a running service, and the next one that works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from corll.errors import InputError, StoreError
+from corll.service.backup.manifest import verify_backup
+from corll.service.doctor.examining import examine
+from corll.service.store.database import Database
+from crash.cases import Case
+from crash.service import Service
+
+
+def kill_command(service: Service, case: Case) -> tuple[bool, list[str]]:
+    """Kill the command of a case, and run it again; say whether it died, and what does not hold."""
+    folder = service.folder
+    place = service.database or str(folder)
+    of_case = f"{folder.name}-{case.point.replace(' ', '-')}"
+    first, second, restored = (
+        folder.with_name(f"{of_case}-{name}") for name in ("first", "second", "restored")
+    )
+    of_backup = case.point.startswith("backup")
+    if of_backup:
+        code = service.run("backup", place, "--to", str(first), die_at=case.die_at)
+        problems = _of_half_backup(first, is_whole=case.point == "backup finished")
+    problems_again = _again(service, "backup", place, second)
+    if not of_backup:
+        code = service.run("restore", str(second), "--to", str(first), die_at=case.die_at)
+        problems = _of_half_restore(first)
+    problems += [*problems_again, *_again(service, "restore", str(second), restored)]
+    with_restored = Database.open_unchanged(None, restored)
+    try:
+        problems += [one.problem for one in examine(with_restored, is_served=False)]
+    finally:
+        with_restored.close()
+    return code is None, problems
+
+
+def _again(service: Service, command: str, source: str, target: Path) -> list[str]:
+    code = service.run(command, source, "--to", str(target))
+    return [] if code == 0 else [f"another {command} failed ({code}): {service.said()}"]
+
+
+def _of_half_backup(folder: Path, *, is_whole: bool) -> list[str]:
+    try:
+        verify_backup(folder)
+    except InputError as error:
+        return [f"a whole backup is refused: {error}"] if is_whole else []
+    return [] if is_whole else ["a backup that was not finished is taken for one"]
+
+
+def _of_half_restore(folder: Path) -> list[str]:
+    try:
+        Database.open_unchanged(None, folder).close()
+    except StoreError:
+        return []
+    return ["a restore that was not finished is taken for a data folder"]

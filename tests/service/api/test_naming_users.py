@@ -1,0 +1,219 @@
+"""For whom a key that speaks for many users asks: by the body, by a header, or by a setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from corll.errors import ConfigError
+from corll.service.settings import ServiceSettings
+from running_service import ADMIN_KEY, RunningService, running_service, settings_for
+
+MESSAGES: Any = [{"role": "user", "content": "The parcel is late."}]
+ASKED: Any = [
+    ("POST", "chat/completions", {"model": "corll", "messages": MESSAGES}),
+    ("POST", "chat/completions", {"model": "base", "messages": MESSAGES, "user": ""}),
+    ("POST", "chat/completions", {"model": "base", "messages": MESSAGES, "user": " "}),
+    ("POST", "completions", {"model": "corll", "prompt": "Hi"}),
+    ("POST", "imports", {"items": [{"prompt": "Hi", "sent": "Hello."}]}),
+    ("POST", "learn", {}),
+    ("POST", "links", {}),
+    ("GET", "users/me", None),
+    ("PUT", "users/me/consent", {"learn": True}),
+]
+
+
+@pytest.fixture(scope="module")
+def strict(
+    tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningService]:
+    """A service as it is by default: nobody stands for whoever is not named."""
+    folder = tmp_path_factory.mktemp("strict")
+    settings = settings_for(tiny_model_folder, folder, learn=False, default_user=None)
+    with running_service(settings) as running:
+        yield running
+
+
+def key_of(service: RunningService, scope: str, **more: Any) -> RunningService:
+    return service.with_key(service.post("keys", {"scope": scope, **more})["key"])
+
+
+def refused(service: RunningService, method: str, path: str, **more: Any) -> dict[str, Any]:
+    response = service.http.request(method, f"/v1/{path}", **more)
+    assert response.status_code == 400, (path, response.text)
+    error: dict[str, Any] = response.json()["error"]
+    return error
+
+
+@pytest.mark.parametrize("scope", ["backend", "admin"])
+def test_a_key_that_names_nobody_is_told_the_field_and_the_header(
+    strict: RunningService, scope: str
+) -> None:
+    asking, users = key_of(strict, scope), strict.get("users")["data"]
+    for method, path, body in ASKED:
+        for headers in ({}, {"x-corll-user": ""}):
+            error = refused(asking, method, path, json=body, headers=headers)
+            assert (error["code"], error["param"]) == ("user_required", "user"), path
+            for told in ('"user"', "x-corll-user", "--default-user"):
+                assert told in error["message"]
+    assert strict.get("users")["data"] == users
+    assert [model["id"] for model in asking.get("models")["data"]] == ["corll", "base"]
+
+
+def test_the_header_names_the_user_on_every_route(strict: RunningService) -> None:
+    shop = key_of(strict, "backend")
+    of_anna = strict.with_key(shop.http.headers["authorization"].removeprefix("Bearer "))
+    of_anna.http.headers["x-corll-user"] = "anna"
+    of_anna.put("users/me/consent", {"store": True, "learn": True})
+    statuses = {
+        path: of_anna.http.request(method, f"/v1/{path}", json=body).status_code
+        for method, path, body in ASKED
+    }
+    assert set(statuses.values()) == {200}, statuses
+    (user,) = shop.get("users")["data"]
+    assert user["name"] == "anna"
+    assert of_anna.draft()["corll"]["user"] == user["id"]
+    assert of_anna.draft(user="anna")["corll"]["user"] == user["id"]
+
+
+def test_a_header_and_a_body_that_differ_are_refused(strict: RunningService) -> None:
+    headers, body = {"x-corll-user": "ben"}, {"model": "corll", "messages": MESSAGES}
+    for field in ("user", "safety_identifier"):
+        asked = {**body, field: "dora"}
+        error = refused(strict, "POST", "chat/completions", json=asked, headers=headers)
+        assert error["code"] == "user_mismatch"
+        assert "'dora'" in error["message"]
+        assert "'ben'" in error["message"]
+    assert {"ben", "dora"}.isdisjoint(user["name"] for user in strict.get("users")["data"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_name_in_the_header_may_have_any_letters(strict: RunningService, encoding: str) -> None:
+    headers = {"x-corll-user": "Jürgen".encode(encoding)}
+    about = strict.ask("GET", "users/me", headers=headers)
+    assert about["name"] == "Jürgen"
+    error = refused(strict, "GET", "users/me", headers={"x-corll-user": "x" * 65})
+    assert "64 printable characters" in error["message"]
+
+
+def test_a_users_key_speaks_for_its_user_whatever_the_header_says(strict: RunningService) -> None:
+    anna = key_of(strict, "user", user="anna")
+    about = anna.ask("GET", "users/me", headers={"x-corll-user": "ben"})
+    assert about["name"] == "anna"
+
+
+def test_a_path_names_its_user_whatever_the_header_says(strict: RunningService) -> None:
+    headers = {"x-corll-user": "ben"}
+    made = strict.ask("PUT", "users/carl/consent", json={"learn": True}, headers=headers)
+    assert made["name"] == "carl"
+
+
+def test_with_a_default_user_that_one_stands_for_whoever_is_not_named(
+    service: RunningService,
+) -> None:
+    name = service.settings.default_user
+    assert service.get("users/me")["name"] == name
+    assert service.draft()["corll"]["user"] == service.get("users/me")["id"]
+    assert service.draft(user="")["corll"]["user"] == service.get("users/me")["id"]
+    headers = {"x-corll-user": "ben"}
+    assert service.ask("GET", "users/me", headers=headers)["name"] == "ben"
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 65, "a\nb"])
+def test_a_default_user_has_a_name(name: str) -> None:
+    with pytest.raises(ConfigError, match="1 to 64 printable"):
+        ServiceSettings(default_user=name)
+
+
+def test_a_user_is_made_with_their_consent_before_the_first_draft(strict: RunningService) -> None:
+    shop = key_of(strict, "backend")
+    made = shop.post("users", {"name": "vera", "consent": {"store": False, "learn": True}})
+    assert (made["name"], made["consent"]["store"], made["consent"]["learn"]) == (
+        "vera",
+        False,
+        True,
+    )
+    draft = shop.draft(user="vera")
+    assert (draft["corll"]["user"], draft["corll"]["stored"]) == (made["id"], False)
+    again = shop.post("users", {"name": "vera", "consent": {"store": True}})
+    assert (again["id"], again["consent"]["store"], again["consent"]["learn"]) == (
+        made["id"],
+        True,
+        True,
+    )
+    assert shop.post("users", {"name": "vera"})["consent"] == again["consent"]
+    assert strict.post("users", {"name": "vera"})["id"] != made["id"]  # of another name space
+
+
+def test_no_user_is_made_of_what_is_no_name_or_not_the_keys(strict: RunningService) -> None:
+    shop = key_of(strict, "backend")
+    for name in ("", " ", "a\x07b", "x" * 65, "user_" + "0" * 24):
+        assert refused(shop, "POST", "users", json={"name": name})["param"] == "name"
+    body = {"name": "wim", "consent": {"learns": True}}
+    assert refused(shop, "POST", "users", json=body)["code"] == "unsupported_parameter"
+    assert shop.get("users")["data"] == []
+    person = key_of(strict, "user", user="pia")
+    assert person.http.post("/v1/users", json={"name": "pia"}).status_code == 403
+
+
+@pytest.fixture(scope="module")
+def for_pages(
+    tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningService]:
+    """A service whose API the scripts of one page may ask."""
+    folder, origins = tmp_path_factory.mktemp("pages"), ("https://app.example.org",)
+    settings = settings_for(tiny_model_folder, folder, learn=False, cors_origins=origins)
+    with running_service(settings) as running:
+        yield running
+
+
+def test_a_page_of_a_named_origin_may_ask_with_a_key_and_reads_our_headers(
+    for_pages: RunningService,
+) -> None:
+    asks = {
+        "origin": "https://app.example.org",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,x-corll-user",
+    }
+    address = f"{for_pages.url}/v1/chat/completions"
+    before = httpx.options(address, headers=asks)
+    assert before.status_code == 200
+    assert before.headers["access-control-allow-origin"] == asks["origin"]
+    allowed = before.headers["access-control-allow-headers"].lower()
+    assert "x-corll-user" in allowed
+    assert "authorization" in allowed
+    key = {"authorization": f"Bearer {ADMIN_KEY}"}
+    for headers in (key, {"authorization": "Bearer wrong-key-wrong-key"}):
+        answer = httpx.get(
+            f"{for_pages.url}/v1/models", headers={**headers, "origin": asks["origin"]}
+        )
+        assert answer.headers["access-control-allow-origin"] == asks["origin"]
+        readable = answer.headers["access-control-expose-headers"].split(", ")
+        assert {"x-request-id", "x-corll-draft-id"} < set(readable)
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_pages_of_other_origins_may_not_ask(
+    for_pages: RunningService, service: RunningService
+) -> None:
+    asks = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    for one in (for_pages, service):
+        before = httpx.options(f"{one.url}/v1/chat/completions", headers=asks)
+        assert "access-control-allow-origin" not in before.headers
+
+
+@pytest.mark.parametrize(
+    "origin", ["app.example.org", "https://app.example.org/", "https://a@b", "null", "http://a:x"]
+)
+def test_what_is_no_origin_is_no_setting(origin: str) -> None:
+    with pytest.raises(ConfigError, match="no origin of web pages"):
+        ServiceSettings(cors_origins=(origin,))
+
+
+def test_origins_are_parted_by_commas_in_a_variable() -> None:
+    settings = ServiceSettings(cors_origins="https://a.example,capacitor://localhost,*")  # type: ignore[arg-type]
+    assert settings.cors_origins == ("https://a.example", "capacitor://localhost", "*")
