@@ -78,6 +78,11 @@ def test_a_plain_line_says_the_same_to_people() -> None:
     )
 
 
+def test_what_a_library_adds_to_every_record_is_not_told() -> None:
+    line = JsonLines(texts=False).format(record("it came", _ray_timestamp_ns=1, seconds=0.5))
+    assert list(json.loads(line)) == ["time", "level", "logger", "message", "seconds"]
+
+
 def test_nothing_that_is_logged_begins_a_line_of_its_own() -> None:
     line = TextLines(texts=True).format(record("a\n1970 forged\x1b[2J", name="b\nc", more="d\ne"))
     assert len(line.splitlines()) == 1

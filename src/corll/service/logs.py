@@ -54,6 +54,7 @@ _texts = logging.getLogger("corll.texts")
 class Lines(logging.Formatter):
     """time, level, logger, message, request_id, what a call adds by `extra`, and a traceback.
 
+    A name that begins with "_" is a library's own, as Ray's on every record, and is not told.
     `texts` says whether messages of exceptions may stand there that may quote a text.
     """
 
@@ -73,7 +74,9 @@ class Lines(logging.Formatter):
         if (identity := request_id.get()) is not None:
             fields["request_id"] = identity
         fields |= {
-            k: v for k, v in vars(record).items() if k not in _PLAIN and k != "color_message"
+            name: value
+            for name, value in vars(record).items()
+            if name not in _PLAIN and name != "color_message" and not name.startswith("_")
         }
         if record.exc_info and record.exc_info[1] is not None:
             fields["traceback"] = "\n".join(self._traceback(record.exc_info[1]))
