@@ -97,10 +97,12 @@ learn-check: install  ## what learning costs and brings simulated writers, many 
 	$(BIN)/python experiments/learn_check/learn_check.py --out $(CHECKED).jsonl $(CHECK)
 	$(BIN)/python experiments/learn_check/learn_check.py --report $(CHECKED).jsonl --figure $(CHECKED).png
 
+# Torch computes on one thread in each of the processes that share the tests.
+WORKERS ?= 2
 test: install $(POSTGRES) $(CLIENT_MODULES)  ## the test suite, of the desk and of the JavaScript client too
 	$(NPM) test --silent
 	$(CLIENT_NPM) test --silent
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n $(WORKERS) --dist worksteal
 
 test-slow: install $(POSTGRES)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
