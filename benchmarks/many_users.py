@@ -17,6 +17,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,8 @@ from service import Service, drafts, started
 USERS = 10_000
 _AT_ONCE = 250
 """Users of one transaction."""
+_WRITERS = 8
+"""Versions that are written at once."""
 _SMALL = LoraConfig(lora_r=1, lora_alpha=2, lora_target_modules=("v_proj",))
 
 
@@ -55,11 +58,12 @@ def make_users(folder: Path, count: int, versions: str | None) -> list[str]:
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.005)
     database = Database.open(None, folder, versions)
     names = [f"user {number}" for number in range(count)]
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(_WRITERS) as pool:
         policy.save(scratch)
         for start in range(0, count, _AT_ONCE):
             some = names[start : start + _AT_ONCE]
-            made = [_published(database, Path(scratch)) for _ in some]
+            adapters = [Path(scratch)] * len(some)
+            made = list(pool.map(partial(_published, database), adapters))
             database.write(partial(_add, names=some, made=made, policy=policy))
             shutil.rmtree(folder / CACHE, ignore_errors=True)
     database.close()

@@ -13,7 +13,9 @@ from pathlib import Path
 _BUCKET = "corll-benchmark"
 _SERVER = """
 import sys
+import logging
 from moto.server import ThreadedMotoServer
+logging.getLogger("werkzeug").setLevel("ERROR")
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
