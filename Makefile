@@ -27,9 +27,9 @@ else
 CHECK := --seeds 5
 endif
 BENCHMARKS := adapters mixed_adapters dpo_step drafting scoring round curves
-test test-slow test-oldest e2e crash-test soak scale-check mutants bench bench-service bench-quick bench-passes learn-check: export HF_HUB_OFFLINE ?= 1
+test test-slow test-oldest e2e crash-test fleet-crash-test small-end soak scale-check mutants bench bench-service bench-quick bench-passes learn-check: export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install schemas desk run demo learn learn-check test test-slow test-oldest e2e crash-test soak scale-check mutants \
+.PHONY: help install schemas desk run demo learn learn-check test test-slow test-oldest e2e crash-test fleet-crash-test small-end soak scale-check mutants \
   check bench bench-quick bench-service bench-passes gpu-check vllm-check fuzz audit-dependencies clean clients
 
 help:  ## what can be made
@@ -126,7 +126,15 @@ RANDOM ?= 1000
 DATABASE ?= sqlite
 crash-test: install $(POSTGRES)  ## kills at each durable point (KILLS=20) and at random (RANDOM=1000), hours
 	PYTHONPATH=tests $(BIN)/python -m crash --kills $(KILLS) --random $(RANDOM) \
-	  --database $(DATABASE) $(if $(MODEL),--model $(MODEL))
+	  --database $(DATABASE) $(if $(MODEL),--model $(MODEL)) $(if $(STORE),--store)
+
+fleet-crash-test: KILLS = 300
+fleet-crash-test: install $(POSTGRES)  ## kills of gateways and learners at random (KILLS=300), an hour; goes on where it was
+	PYTHONPATH=tests $(BIN)/python -m crash.fleet --kills $(KILLS)
+
+small-end: install $(POSTGRES)  ## three learners measured, and what simulate-fleet says of the same, 20 minutes; QUICK=1
+	$(BIN)/python benchmarks/small_end.py --out runs/small-end.json $(if $(QUICK),--quick)
+	$(BIN)/corll simulate-fleet --measured runs/small-end.json
 
 # What grows is told from what does not by hours, not by minutes; MODEL names a real model.
 HOURS ?= 2

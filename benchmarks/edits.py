@@ -33,6 +33,11 @@ def random_edits(
     return make
 
 
+def some_pairs(policy: Policy, count: int, *, seed: int) -> list[Preference]:
+    """So many of `random_edits` of 64 / 64 tokens."""
+    return random_edits(64, 64)(policy, random.Random(seed))[:count]
+
+
 def continuation_edits(policy: Policy, generator: random.Random) -> list[Preference]:
     """A draft of 48 tokens of which the edit says 16 more at the end."""
     words = single_token_words(policy.tokenizer)

@@ -103,11 +103,14 @@ def _processor() -> str:
 
 
 def interleaved(
-    ours: Callable[[], Any], peer: Callable[[], Any], *, pairs: int
+    ours: Callable[[], Any], peer: Callable[[], Any], *, pairs: int, is_warm: bool = False
 ) -> tuple[list[float], list[float]]:
-    """Seconds of both, one after the other, `pairs` times after a warm-up of each."""
+    """Seconds of both, one after the other, `pairs` times after a warm-up of each.
+
+    Whoever has computed the same just before `is_warm`, and needs none.
+    """
     our_times, peer_times = [], []
-    for number in range(pairs + 1):
+    for number in range(is_warm, pairs + 1):
         first, second = seconds(ours), seconds(peer)
         if number:
             our_times.append(first)
@@ -148,8 +151,12 @@ def new_policy(dtype: str, model: str = EMBEDDED_MODEL) -> Policy:
 
 def taught_policy(dtype: str) -> Policy:
     """The same with an adapter away from zero."""
-    policy = new_policy(dtype)
-    generator = torch.Generator().manual_seed(0)
+    return taught(new_policy(dtype))
+
+
+def taught(policy: Policy, seed: int = 0) -> Policy:
+    """Move a policy's adapter away from zero, as the seed says; the policy."""
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in policy.trainable_parameters().values():
             noise = torch.randn(parameter.shape, generator=generator) * 0.005

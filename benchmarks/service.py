@@ -108,6 +108,7 @@ def started(
     model: str = EMBEDDED_MODEL,
     settled: bool = True,
     database: str | None = None,
+    versions: str | None = None,
 ) -> Iterator[tuple[Service, float]]:
     """A service on an empty data folder, and the seconds until it was ready to draft.
 
@@ -125,6 +126,7 @@ def started(
     command = [sys.executable, "-c", "from corll.cli import main; main()", "serve"]
     flags = ["--port", str(port), "--data-dir", str(folder), "--model", model]
     flags += [] if database is None else ["--database", database]
+    flags += [] if versions is None else ["--versions", versions]
     start = time.perf_counter()
     quiet = subprocess.DEVNULL
     with subprocess.Popen([*command, *flags], env=environment, stdout=quiet) as process:

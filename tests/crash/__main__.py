@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from corll.durable_points import POINTS
 from corll.files.durable import append_line, drop_torn_line, read_lines
-from crash.cases import Case, named_cases, random_cases
+from crash.cases import Case, named_cases, points_of, random_cases
 from crash.databases import Kind, databases
 from crash.play import make_template, play
 from crash.report import summary
@@ -29,17 +29,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m crash", description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="at each durable point")
     parser.add_argument("--random", type=int, default=1000, help="kills at random moments")
-    parser.add_argument("--points", nargs="*", choices=POINTS, default=POINTS, metavar="POINT")
+    parser.add_argument("--points", nargs="*", choices=POINTS, metavar="POINT")
+    parser.add_argument("--store", action="store_true", help="versions in a store, not a folder")
     parser.add_argument("--database", choices=get_args(Kind), default="sqlite", help="which kind")
     parser.add_argument("--model", help="a name of `corll models`; by default a tiny random one")
     parser.add_argument("--out", type=Path, help="folder of results, by default under runs/")
     given = parser.parse_args()
     kinds = ["crash", *([given.model] if given.model else []), given.database]
-    out = given.out or Path("runs") / "-".join(kinds).removesuffix("-sqlite")
+    out = given.out or Path("runs") / (
+        "-".join(kinds).removesuffix("-sqlite") + ("-store" if given.store else "")
+    )
     out.mkdir(parents=True, exist_ok=True)
     results = out / "kills.jsonl"
-    cases = chain(named_cases(given.kills, given.points), random_cases(given.random))
-    run(cases, results, database=given.database, model=given.model)
+    points = given.points or points_of(has_store=given.store)
+    cases = chain(named_cases(given.kills, points), random_cases(given.random))
+    run(cases, results, database=given.database, model=given.model, has_store=given.store)
     lines = [line for _, line in read_lines(results)]
     print(summary(lines))
     sys.exit(1 if any(line["violations"] for line in lines) else 0)
@@ -51,6 +55,7 @@ def run(
     *,
     database: Kind = "sqlite",
     model: str | None = None,
+    has_store: bool = False,
 ) -> None:
     """Play what the file of results has not got yet, one case after the other."""
     drop_torn_line(results)
@@ -62,7 +67,7 @@ def run(
     named = save_tiny_llama(folder / "model") if model is None else model
     with warm_parent() as parent, databases(database) as made, made.new() as first:
         shutil.rmtree(folder / "template", ignore_errors=True)
-        template = make_template(parent, named, folder / "template", first)
+        template = make_template(parent, named, folder / "template", first, has_store=has_store)
         for case in left:
             began = time.monotonic()
             place = folder / "-".join(map(str, case.key))

@@ -6,10 +6,11 @@ An act ends with an exception of httpx where the service goes; the ledger has wh
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from random import Random
+from typing import Any, Protocol
 
 import httpx
 
@@ -21,10 +22,18 @@ _TEXTS_OF_AN_IMPORT = 12
 """So many that some are held out, and cost and surprisal are measured before and after."""
 
 
+class Asked(Protocol):
+    """An API that is asked."""
+
+    def ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        """Ask. *Raises*: httpx.TransportError where it is gone; AnswerError."""
+        ...
+
+
 class Acts:
     """The acts of one user. `lock` guards the ledger, which the other user writes in too."""
 
-    def __init__(self, service: Service, ledger: Ledger, user: str, lock: threading.Lock) -> None:
+    def __init__(self, service: Asked, ledger: Ledger, user: str, lock: threading.Lock) -> None:
         self._service, self._ledger, self._user, self._lock = service, ledger, user, lock
 
     def agree(self) -> None:
@@ -94,13 +103,13 @@ class Acts:
             return self._ledger.mark()
 
 
-def send(service: Service, edit: SentEdit) -> None:
+def send(service: Asked, edit: SentEdit) -> None:
     """Send an edit, perhaps again."""
     body = {"draft_id": edit.draft_id, "text": edit.text}
     edit.id = str(service.ask("POST", "edits", json=body)["id"])
 
 
-def delete(service: Service, deletion: SentDeletion) -> None:
+def delete(service: Asked, deletion: SentDeletion) -> None:
     """Ask for a deletion, perhaps again: then it may be done already."""
     try:
         deletion.receipt = str(service.ask("DELETE", deletion.path)["receipt"]["id"])
@@ -110,14 +119,19 @@ def delete(service: Service, deletion: SentDeletion) -> None:
     deletion.is_done = True
 
 
-def send_again(service: Service, ledger: Ledger) -> None:
+def send_again(service: Asked, ledger: Ledger) -> None:
     """Send again what was not acknowledged, as a client does that lost its connection."""
-    for edit in ledger.edits:
-        if edit.id is None and not edit.is_deleted:
-            send(service, edit)
+    send_edits_again(service, ledger.edits)
     for deletion in ledger.deletions:
         if not deletion.is_done:
             delete(service, deletion)
+
+
+def send_edits_again(service: Asked, edits: Iterable[SentEdit]) -> None:
+    """Send those of the edits again that were not acknowledged."""
+    for edit in edits:
+        if edit.id is None and not edit.is_deleted:
+            send(service, edit)
 
 
 OF_USERS: Mapping[str, Sequence[str]] = {

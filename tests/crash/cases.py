@@ -16,6 +16,10 @@ _PASSINGS = {
     "folder written": 3,
     "folder synced": 3,
     "folder renamed": 3,
+    "file uploaded": 9,
+    "upload read back": 3,
+    "manifest uploaded": 3,
+    "version examined": 3,
     "version written": 3,
     "alias written": 3,
     "version committed": 3,
@@ -25,6 +29,10 @@ _PASSINGS = {
     "deleted bytes purged": 2,
 }
 """How often what the users do passes a point at least, where that is more than once."""
+
+_OF_DATA_FOLDERS: tuple[DurablePoint, ...] = ("folder written", "folder synced", "folder renamed")
+OF_STORES: tuple[DurablePoint, ...] = ("file uploaded", "upload read back", "manifest uploaded")
+"""Points that only a service with a version store passes, of an upload."""
 
 _COLD = 10
 """Each so many random kills, the server is started in a process that imports for itself."""
@@ -58,7 +66,13 @@ class Case(NamedTuple):
         return self.point.startswith(("backup", "restore"))
 
 
-def named_cases(kills: int, points: Iterable[DurablePoint] = POINTS) -> Iterator[Case]:
+def points_of(*, has_store: bool) -> list[DurablePoint]:
+    """Return the points that a service passes, by where its versions lie."""
+    never = _OF_DATA_FOLDERS if has_store else OF_STORES
+    return [point for point in POINTS if point not in never]
+
+
+def named_cases(kills: int, points: Iterable[DurablePoint]) -> Iterator[Case]:
     """Yield so many kills at each point, a kill at each before the next."""
     named = list(points)
     for number in range(kills):

@@ -9,7 +9,7 @@ from corll.service.backup.manifest import verify_backup
 from corll.service.doctor.examining import examine
 from corll.service.store.database import Database
 from crash.cases import Case
-from crash.service import Service
+from crash.service import Service, store_in
 
 
 def kill_command(service: Service, case: Case) -> tuple[bool, list[str]]:
@@ -21,15 +21,18 @@ def kill_command(service: Service, case: Case) -> tuple[bool, list[str]]:
         folder.with_name(f"{of_case}-{name}") for name in ("first", "second", "restored")
     )
     of_backup = case.point.startswith("backup")
+    stored = () if service.versions is None else ("--versions", service.versions)
     if of_backup:
-        code = service.run("backup", place, "--to", str(first), die_at=case.die_at)
+        code = service.run("backup", place, "--to", str(first), *stored, die_at=case.die_at)
         problems = _of_half_backup(first, is_whole=case.point == "backup finished")
-    problems_again = _again(service, "backup", place, second)
+    problems_again = _again(service, "backup", place, second, *stored)
     if not of_backup:
-        code = service.run("restore", str(second), "--to", str(first), die_at=case.die_at)
+        source = ("restore", str(second), "--to", str(first), *_store_of(service, first))
+        code = service.run(*source, die_at=case.die_at)
         problems = _of_half_restore(first)
-    problems += [*problems_again, *_again(service, "restore", str(second), restored)]
-    with_restored = Database.open_unchanged(None, restored)
+    to = _store_of(service, restored)
+    problems += [*problems_again, *_again(service, "restore", str(second), restored, *to)]
+    with_restored = Database.open_unchanged(None, restored, *to[1:])
     try:
         problems += [one.problem for one in examine(with_restored, is_served=False)]
     finally:
@@ -37,8 +40,13 @@ def kill_command(service: Service, case: Case) -> tuple[bool, list[str]]:
     return code is None, problems
 
 
-def _again(service: Service, command: str, source: str, target: Path) -> list[str]:
-    code = service.run(command, source, "--to", str(target))
+def _store_of(service: Service, folder: Path) -> tuple[str, ...]:
+    """Return the flag of a new store for a restore, where the service has one."""
+    return () if service.versions is None else ("--versions", store_in(folder))
+
+
+def _again(service: Service, command: str, source: str, target: Path, *flags: str) -> list[str]:
+    code = service.run(command, source, "--to", str(target), *flags)
     return [] if code == 0 else [f"another {command} failed ({code}): {service.said()}"]
 
 

@@ -32,15 +32,25 @@ def is_settled(database: Database, *, at_most: int = 0) -> bool:
         )
 
 
-def violations(database: Database, ledger: Ledger) -> list[str]:
-    """Return what does not hold of a service that has settled and stopped."""
+def who_waits(database: Database) -> list[str]:
+    """Return the names of users with something to be learned."""
+    with database.read() as db:
+        waiting = {one.user_id for one in preferences.users_with_waiting(db)}
+        return [user.name for user in users_of(db, None) if user.id in waiting]
+
+
+def violations(database: Database, ledger: Ledger, folder: Path | None = None) -> list[str]:
+    """Return what does not hold of a service that has settled and stopped.
+
+    What was deleted is looked for in all files of a `folder`, by default the service's.
+    """
     with database.read() as db:
         users = users_of(db, None)
         found = [
             *_of_drafts(db, ledger),
             *_of_edits(db, ledger),
             *_of_imports(db, ledger),
-            *(said for user in users for said in _of_learning(db, database, user)),
+            *(said for user in users for said in of_learning(db, database, user)),
         ]
         receipts = [
             row.to_receipt() for user in users for row in deletions.deletions_of(db, user.id)
@@ -51,7 +61,7 @@ def violations(database: Database, ledger: Ledger) -> list[str]:
     given = {one.receipt for one in ledger.deletions if one.receipt}
     found += [f"{one}: the receipt is gone" for one in given - {one.id for one in receipts}]
     found += [finding.problem for finding in examine(database, is_served=False)]
-    found += _of_bytes(database.folder, ledger)
+    found += _of_bytes(folder or database.folder, ledger)
     return found
 
 
@@ -92,8 +102,12 @@ def _of_imports(db: Connection, ledger: Ledger) -> Iterator[str]:
             yield f"import {sent.id} has {made} preferences of {states['used']} texts that it used"
 
 
-def _of_learning(db: Connection, database: Database, user: User) -> Iterator[str]:
-    """Look whether each preference was learned once at most, and the alias names whole weights."""
+def of_learning(db: Connection, database: Database, user: User) -> Iterator[str]:
+    """Look whether each preference was learned once at most, and the alias names whole weights.
+
+    Versions are numbered in the order in which they were made from one another.
+    """
+    yield from _of_order(db, user)
     serving = lineages.serving_version(db, user.id)
     line = [] if serving is None else [one.id for one in lineages.ancestry(db, serving.id)]
     taught = version_preferences.c.version_id.in_(line)
@@ -110,9 +124,20 @@ def _of_learning(db: Connection, database: Database, user: User) -> Iterator[str
     try:
         assert serving.folder is not None
         digest = serving.manifest_sha256 or ""
-        publishing.verify(database.versions.at(serving.folder), digest, without=(OPTIMIZER,))
+        publishing.verify(database.versions.fetch(serving.folder), digest, without=(OPTIMIZER,))
     except (AdapterError, AssertionError) as error:
         yield f"version {serving.number} serves, and is not whole: {error}"
+
+
+def _of_order(db: Connection, user: User) -> Iterator[str]:
+    made = lineages.versions_of(db, user.id)
+    numbers = [one.number for one in made]
+    if numbers != list(range(1, len(made) + 1)):
+        yield f"versions of {user.name} are numbered {numbers}"
+    by_id = {one.id: one.number for one in made}
+    for one in made:
+        if one.parent_id is not None and by_id.get(one.parent_id, one.number) >= one.number:
+            yield f"version {one.number} of {user.name} was made from a later one"
 
 
 def _of_bytes(folder: Path, ledger: Ledger) -> Iterator[str]:

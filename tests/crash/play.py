@@ -15,7 +15,7 @@ from typing import NamedTuple
 from corll.service.store.database import Database
 from corll.service.versions.forgetting import clean
 from crash import acts, invariants, processes
-from crash.acts import ANN, BEN, USERS, Acts
+from crash.acts import ANN, BEN, USERS, Acts, Asked
 from crash.cases import Case
 from crash.commands import kill_command
 from crash.databases import Databases
@@ -37,6 +37,7 @@ class Template(NamedTuple):
     folder: Path
     ledger: Ledger
     database: str | None = None
+    has_store: bool = False
 
 
 class Outcome(NamedTuple):
@@ -53,11 +54,16 @@ class Outcome(NamedTuple):
 
 
 def make_template(
-    parent: WarmParent, model: Path | str, folder: Path, database: str | None = None
+    parent: WarmParent,
+    model: Path | str,
+    folder: Path,
+    database: str | None = None,
+    *,
+    has_store: bool = False,
 ) -> Template:
     """Make the folder that each case begins with, and fill the database that it copies."""
     ledger = Ledger()
-    with _service(parent, model, folder, database) as service:
+    with _service(parent, model, folder, database, has_store=has_store) as service:
         service.start()
         service.wait_until_ready(learner=True)
         acting = {user: Acts(service, ledger, user, threading.Lock()) for user in USERS}
@@ -67,7 +73,7 @@ def make_template(
             acting[user].teach()
             wait_until_settled(service)
         service.stop()
-    return Template(folder, ledger, database)
+    return Template(folder, ledger, database, has_store)
 
 
 def play(
@@ -83,7 +89,7 @@ def play(
     shutil.copytree(template.folder, folder)
     with (
         databases.new(template.database) as database,
-        _service(parent, model, folder, database) as service,
+        _service(parent, model, folder, database, has_store=template.has_store) as service,
     ):
         try:
             outcome = _Playing(service, copy.deepcopy(template.ledger), case).play()
@@ -198,9 +204,14 @@ def stopped(service: Service, ledger: Ledger) -> list[str]:
 
 @contextmanager
 def _service(
-    parent: WarmParent, model: Path | str, folder: Path, database: str | None
+    parent: WarmParent,
+    model: Path | str,
+    folder: Path,
+    database: str | None,
+    *,
+    has_store: bool,
 ) -> Iterator[Service]:
-    service = Service(parent, model, folder, {}, database)
+    service = Service(parent, model, folder, {}, database, has_store=has_store)
     try:
         yield service
     finally:
@@ -209,7 +220,7 @@ def _service(
 
 @contextmanager
 def _opened(service: Service) -> Iterator[Database]:
-    database = Database.open_unchanged(service.database, service.folder)
+    database = Database.open_unchanged(service.database, service.folder, service.versions)
     try:
         yield database
     finally:
@@ -219,15 +230,20 @@ def _opened(service: Service) -> Iterator[Database]:
 def wait_until_settled(service: Service) -> None:
     """Ask for steps until nothing waits. *Raises*: AssertionError where something does for long."""
     with _opened(service) as database:
+        ask_until_settled(service, database)
 
-        def settled() -> bool:
-            if invariants.is_settled(database):
-                return True
-            for user in USERS:
-                service.ask("POST", "learn", json={"user": user})
-            return False
 
-        until(settled)
+def ask_until_settled(asked: Asked, database: Database, *, every: float = 0.05) -> None:
+    """Ask for steps until nothing waits. *Raises*: AssertionError where something does for long."""
+
+    def settled() -> bool:
+        if invariants.is_settled(database):
+            return True
+        for user in invariants.who_waits(database):
+            asked.ask("POST", "learn", json={"user": user})
+        return False
+
+    until(settled, every=every)
 
 
 def _remove(folder: Path) -> None:

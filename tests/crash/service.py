@@ -92,6 +92,7 @@ class Service:
     """`corll serve` in a data folder. `variables` are further ones of its environment.
 
     `model` is a folder, or a name of `corll models`; `database` the URL of a PostgreSQL database.
+    With `has_store` its versions lie in a version store, within its folder so that both are copied.
     """
 
     def __init__(
@@ -101,10 +102,13 @@ class Service:
         folder: Path,
         variables: Mapping[str, str],
         database: str | None = None,
+        *,
+        has_store: bool = False,
     ) -> None:
         self._parent, self._model, self._variables = parent, model, dict(variables)
         self._settings = SETTINGS if isinstance(model, Path) else OF_REAL_MODELS
         self.folder, self.database = folder, database
+        self.versions = store_in(folder) if has_store else None
         self.log = folder.with_name(f"{folder.name}.log")
         self.pid = 0
         self._first_learner: int | None = None
@@ -120,6 +124,8 @@ class Service:
         given = {**self._settings, **settings}
         if self.database is not None:
             given["database"] = self.database
+        if self.versions is not None:
+            given["versions"] = self.versions
         if cold:
             self._cold = start_server(self._model, self.folder, port, given)
             self.pid = self._cold.pid
@@ -221,17 +227,27 @@ class Service:
 
     def ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         """Ask its API. *Raises*: httpx.TransportError where it is gone; AnswerError."""
-        response = self.http.request(method, f"/v1/{path}", **more)
-        if response.status_code != 200:
-            raise AnswerError(response.status_code, f"{method} {path}: {response.text}")
-        answer: dict[str, Any] = response.json()
-        return answer
+        return ask(self.http, method, path, **more)
 
     def _environment(
         self, port: int, settings: Mapping[str, Any], die_at: str | None
     ) -> dict[str, str]:
         made = environment_of(self._model, self.folder, port, settings) | self._variables
         return made if die_at is None else made | {VARIABLE: die_at}
+
+
+def ask(http: httpx.Client, method: str, path: str, **more: Any) -> dict[str, Any]:
+    """Ask an API. *Raises*: httpx.TransportError where it is gone; AnswerError."""
+    response = http.request(method, f"/v1/{path}", **more)
+    if response.status_code != 200:
+        raise AnswerError(response.status_code, f"{method} {path}: {response.text}")
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def store_in(folder: Path) -> str:
+    """Return the URL of a version store in a folder."""
+    return f"file://{folder}/shared"
 
 
 class EndedError(Exception):

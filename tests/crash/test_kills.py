@@ -10,7 +10,7 @@ import pytest
 from corll.durable_points import POINTS
 from corll.files.durable import append_line, read_lines
 from crash import __main__ as command
-from crash.cases import Case, named_cases, random_cases
+from crash.cases import OF_STORES, Case, named_cases, points_of, random_cases
 from crash.chain import kill_again_and_again
 from crash.databases import databases
 from crash.ledger import Ledger
@@ -24,9 +24,23 @@ def test_a_service_that_dies_at_each_durable_point_loses_nothing(
     service: Service, ledger: Ledger
 ) -> None:
     """One after the other, then at random moments."""
-    cases = [*named_cases(1), *random_cases(2)]
-    assert {case.point for case in cases if case.kind == "named"} == set(POINTS)
+    cases = [*named_cases(1, points_of(has_store=False)), *random_cases(2)]
+    assert {case.point for case in cases if case.kind == "named"} == set(POINTS) - set(OF_STORES)
     assert kill_again_and_again(service, ledger, cases) == []
+
+
+def test_a_service_that_dies_within_an_upload_to_a_store_loses_nothing(
+    parent: WarmParent, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    """After the first file, after all of them, after the manifest, and before the row."""
+    template = make_template(parent, tiny_model_folder, tmp_path / "data", has_store=True)
+    service = Service(parent, tiny_model_folder, template.folder, {}, has_store=True)
+    cases = named_cases(1, (*OF_STORES, "version examined", "version written"))
+    try:
+        assert kill_again_and_again(service, template.ledger, cases) == []
+        assert not (template.folder / "versions").exists()
+    finally:
+        service.close()
 
 
 def test_a_case_of_the_long_form(
@@ -57,7 +71,7 @@ def test_a_run_goes_on_where_it_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = tmp_path / "kills.jsonl"
-    first, second = list(named_cases(1))[:2]
+    first, second = list(named_cases(1, POINTS))[:2]
     outcome = Outcome("server", 1.0, 2.0, [])
     append_line(results, first._asdict() | outcome._asdict())
     with results.open("a") as file:

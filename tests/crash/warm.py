@@ -25,6 +25,7 @@ from corll.durable_points import VARIABLE
 
 LIBRARIES = (
     "corll.service.server",
+    "corll.service.learning.process",
     "corll.service.learning.worker",
     "corll.cli.serve",
     "corll.cli.backup",

@@ -13,11 +13,12 @@ from sqlalchemy import Connection, delete, insert, select, update
 from store_samples import add_user, deleted, edit, kept_draft
 
 from corll.model.file_names import ADAPTER_WEIGHTS
-from corll.service.store import preferences
+from corll.service.store import lineages, preferences
 from corll.service.store.database import Database
 from corll.service.store.schema import edits as edits_table
 from corll.service.store.schema import preferences as preferences_table
 from corll.service.store.schema import version_preferences
+from corll.service.store.schema import versions as versions_table
 from corll.service.versions.forgetting import clean
 from crash import processes
 from crash.invariants import is_settled, violations
@@ -112,6 +113,26 @@ def test_a_preference_that_is_called_learned_and_was_not(folder: Folder) -> None
     found = folder.violations()
     assert found
     assert all(said.endswith("is learned, learned 0 times") for said in found)
+
+
+def test_versions_out_of_order(folder: Folder) -> None:
+    with folder.database.read() as db:
+        first, second = lineages.versions_of(db, folder.user.id)
+    assert second.parent_id == first.id
+
+    def renumber(db: Connection) -> None:
+        for version, number in ((second, 9), (first, 2), (second, 1)):
+            db.execute(
+                update(versions_table)
+                .where(versions_table.c.id == version.id)
+                .values(number=number)
+            )
+
+    folder.database.write(renumber)
+    assert "version 1 of ada was made from a later one" in folder.violations()
+    gap = update(versions_table).where(versions_table.c.id == first.id).values(number=3)
+    folder.database.write(lambda db: db.execute(gap))
+    assert "versions of ada are numbered [1, 3]" in folder.violations()
 
 
 def test_weights_that_serve_and_are_not_whole(folder: Folder) -> None:

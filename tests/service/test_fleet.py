@@ -14,12 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fleets import Fleet, agree, edited, learned
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from corll.service.store import fleet, lineages, preferences
 from corll.service.store.database import Database
+from fleets import Fleet, agree, edited, learned
 from patience import PATIENCE_S
 from postgres_server import new_database
 from running_service import (

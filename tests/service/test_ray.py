@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleets import Fleet, agree, edited, learned
 
 from corll.cli import main
 from corll.service.store import fleet
 from corll.service.store.database import Database
+from fleets import Fleet, agree, edited, learned
 from patience import PATIENCE_S
 from postgres_server import new_database
 from running_service import free_port, until

@@ -187,6 +187,7 @@ class Trainer:
         learned_from = [preference for _, preference in lesson.learned]
         reasons, fall_back = self.examine(folder, former, learned_from)
         version = replace(version, state="rejected" if reasons else "candidate", reasons=reasons)
+        reached("version examined")
         try:
             registered = self._register(
                 version, lesson.learned, anew=start.is_too_strong, fall_back=fall_back

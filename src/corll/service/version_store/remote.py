@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
+from corll.durable_points import reached
 from corll.errors import AdapterError, ConfigError, StoreError, StoreUnavailableError
 from corll.files import durable
 from corll.model.file_names import OPTIMIZER
@@ -92,7 +93,9 @@ class RemoteStore(VersionStore):
             with self._asked("written"):
                 self._put(folder, name, but=MANIFEST)
                 self._check_uploaded(folder, name)
+                reached("upload read back")
                 self._put(folder, name, only=MANIFEST)
+            reached("manifest uploaded")
         except BaseException:
             self._remove_stored(name)
             raise
@@ -104,6 +107,8 @@ class RemoteStore(VersionStore):
                 target = self._path(name, inside)
                 self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
                 self._fs.put_file(str(file), target)
+                if inside != MANIFEST:
+                    reached("file uploaded")
         if self._protocol == "file":
             durable.sync_folder(Path(self._path(name)))
 

@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import httpx
 
@@ -17,11 +18,11 @@ from corll.service.doctor.examining import examine
 from corll.service.store import accounts, lineages, preferences, replays
 from corll.service.store.accounts import LOCAL_NAMESPACE, User
 from corll.service.store.database import Database
-from corll.service.store.schema import version_preferences
+from crash.invariants import of_learning
+from crash.service import SETTINGS, store_in
 from patience import PATIENCE_S
 from running_service import (
     ADMIN_KEY,
-    COACTIVE,
     RunningService,
     environment_of,
     free_port,
@@ -30,35 +31,55 @@ from running_service import (
 )
 
 
+class Process(Protocol):
+    """A process that was started, in a session of its own."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def terminate(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+def spawned(role: str, environment: Mapping[str, str], log: Path) -> Process:
+    """Start a process as a user does; what it logs goes where the tests' own errors go."""
+    command = [sys.executable, "-c", "from corll.cli import main; main()", role]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+
+
 @dataclass
 class Fleet:
-    """The processes, by name, and what they share."""
+    """The processes, by name, and what they share. `settings` are those of every process."""
 
-    model: Path
+    model: Path | str
     folder: Path
     url: str
     opened: Database
     stack: ExitStack
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    spawn: Callable[[str, Mapping[str, str], Path], Process] = spawned
+    settings: Mapping[str, Any] = field(default_factory=lambda: SETTINGS)
+    processes: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
     @property
     def versions(self) -> str:
-        return f"file://{self.folder}/shared"
+        return store_in(self.folder)
 
     def start(self, name: str, role: str, **more: object) -> None:
         """Start a process with more settings, and a data folder of its own; not waited for."""
         port = self.ports.setdefault(name, free_port())
-        given = {**COACTIVE, "max_drift": 50, "veto_drafts": 0, "database": self.url}
-        given |= {"memory": "none", "serving": "both", "weigh_edits": False}
-        given |= {"versions": self.versions, "health_port": port, **more}
+        given = {**self.settings, "database": self.url, "versions": self.versions}
+        given |= {"health_port": port, **more}
         environment = environment_of(self.model, self.folder / name, port, given)
-        command = [sys.executable, "-c", "from corll.cli import main; main()", role]
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        self.processes[name] = process
-        self.stack.callback(stop, process)
+        self.processes[name] = self.spawn(role, environment, self.log_of(name))
+        self.stack.callback(stop, self.processes[name])
+
+    def log_of(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
 
     def is_ready(self, name: str) -> bool:
         try:
@@ -70,7 +91,7 @@ class Fleet:
         url = f"http://127.0.0.1:{self.ports[name]}"
         headers = {"authorization": f"Bearer {ADMIN_KEY}"}
         http = httpx.Client(base_url=url, headers=headers, timeout=PATIENCE_S)
-        settings = settings_for(self.model, self.folder / name)
+        settings = settings_for(Path(self.model), self.folder / name)
         return RunningService(url, settings, self.stack.enter_context(http))
 
     def kill(self, name: str) -> None:
@@ -79,7 +100,7 @@ class Fleet:
         self.processes[name].wait()
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: Process) -> None:
     if process.poll() is None:
         process.terminate()
     process.wait(PATIENCE_S)
@@ -114,12 +135,8 @@ def learned(running: Fleet, service: RunningService, user: User) -> list[lineage
     with running.opened.read() as db:
         serving = lineages.serving_version(db, user.id)
         line = [] if serving is None else lineages.ancestry(db, serving.id)
-        ids = {one.id for one in line}
-        rows = db.execute(version_preferences.select())
-        taught = Counter(row.preference_id for row in rows if row.version_id in ids)
-        states = {row.id: row.state for row in preferences.preferences_of(db, user.id)}
-    assert set(taught.values()) == {1}
-    assert {one for one, state in states.items() if state == "learned"} == set(taught)
-    assert set(states.values()) == {"learned"}
+        states = {row.state for row in preferences.preferences_of(db, user.id)}
+        assert list(of_learning(db, running.opened, user)) == []
+    assert states == {"learned"}
     assert examine(running.opened, is_served=True) == []
     return line
