@@ -52,6 +52,7 @@ def main() -> None:
         with check.engine(asked.engine_python):
             check.ask()
             check.draw()
+            check.leave()
             check.take_away()
     if asked.record is not None:
         content = {"recorded_from": VLLM, "answers": check.answers}
@@ -125,6 +126,7 @@ class Check:
             "CORLL_DATA_DIR": str(self.data),
             "CORLL_VLLM_PINS": str(self.work / "pins"),
             "CORLL_VLLM_LOOK_S": str(LOOK_S),
+            "CORLL_VLLM_KEEP_S": "0",
             "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
             "VLLM_CPU_KVCACHE_SPACE": "1",
             "HF_HUB_OFFLINE": "1",
@@ -170,6 +172,10 @@ class Check:
         self._keep("version", 200, "/v1/completions", {**draw, "model": first.id})
         likely = {**draw, "n": 1, "logprobs": 3, "model": first.id}
         self._keep("likely tokens", 200, "/v1/completions", likely)
+        for name, body in {"stream": {**draw, "model": first.id}, "stream: likely": likely}.items():
+            self._keep_stream(name, body)
+        shown = self.answers["version"]["body"]["choices"][0]["text"].split()[3]
+        self._keep_stream("stream: stop", {**draw, "model": first.id, "stop": [f" {shown}"]})
         scored = {"model": "smollm2", "prompt": ids, "max_tokens": 1, "prompt_logprobs": 0}
         self._keep("prompt log-probabilities", 200, "/v1/completions", scored)
         for name, model in {
@@ -179,6 +185,9 @@ class Check:
             "rank over the resolver's limit": rank_64.id,
         }.items():
             self._keep(name, 404, "/v1/completions", {**draw, "model": model})
+            self._keep(
+                f"stream: {name}", 404, "/v1/completions", {**draw, "model": model, "stream": True}
+            )
         long = {**draw, "model": "smollm2", "prompt": ids * 99}
         self._keep("too long", 400, "/v1/completions", long)
         load, unload = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
@@ -244,6 +253,37 @@ class Check:
         print(f"{name}: {answer.status_code}")
         if isinstance(wanted, int):
             self._hold(answer.status_code == wanted, f"{name}: {answer.status_code}, not {wanted}")
+
+    def _keep_stream(self, name: str, body: dict[str, Any]) -> None:
+        """Keep a stream's events; all but the last are JSON, and that is [DONE]."""
+        request = {**body, "stream": True}
+        with self.http.stream("POST", "/v1/completions", json=request) as answer:
+            kind = answer.headers["content-type"]
+            lines = list(answer.iter_lines())
+        told = [line[5:].strip() for line in lines if line.startswith("data:")]
+        self._hold(told[-1:] == ["[DONE]"], f"{name}: ends with {told[-1:]}")
+        events = [json.loads(one) for one in told[:-1]]
+        self.answers[name] = {"status": answer.status_code, "type": kind, "events": events}
+        ids = [len(choice["token_ids"] or ()) for one in events for choice in one["choices"]]
+        print(f"{name}: {answer.status_code}, {len(events)} events, tokens {ids}")
+
+    def leave(self) -> None:
+        """Leave in the middle of a stream: the engine draws no more for whoever has gone."""
+        body = {"model": "smollm2", "prompt": PROMPT, "max_tokens": 400, "ignore_eos": True}
+        request = {**body, "stream": True, "min_tokens": 400}
+        with self.http.stream("POST", "/v1/completions", json=request) as answer:
+            next(answer.iter_lines())
+            self._hold(self._running() == 1, "a request that is streamed is under way")
+        for _ in range(20):
+            if not self._running():
+                break
+            time.sleep(0.5)
+        self._hold(not self._running(), "a request whose client has gone is given up")
+
+    def _running(self) -> int:
+        lines = self.http.get("/metrics").text.splitlines()
+        told = [one for one in lines if one.startswith("vllm:num_requests_running")]
+        return int(float(told[0].split()[-1]))
 
     def _hold(self, holds: bool, what: str) -> None:
         if not holds:

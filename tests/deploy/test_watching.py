@@ -11,7 +11,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from corll.schemas.states import DraftStatus, EditState, LearnerState
+from corll.schemas.states import DraftStatus, EditState, LearnerState, VersionState
+from corll.service.learning.health import Health
 from corll.service.metrics import Metrics
 from documents import ROOT
 
@@ -27,6 +28,7 @@ VALUES = {
     ("corll_learner_state", "state"): set(get_args(LearnerState)),
     ("corll_drafts_total", "status"): set(get_args(DraftStatus)),
     ("corll_edits_total", "state"): set(get_args(EditState)),
+    ("corll_learner_versions_total", "state"): set(get_args(VersionState)),
     ("corll_edit_cost", "drafted_by"): {"base", "version", "held_back", "upstream"},
 }
 """What the labels of a family can be."""
@@ -56,7 +58,7 @@ def tokens(expression: str) -> list[Token]:
 
 
 def samples() -> dict[str, set[str]]:
-    """The labels of each sample that /metrics serves once everything has happened."""
+    """The labels of each sample that a server or a learner serves once everything has happened."""
     metrics: Any = Metrics()
     metrics.watch(
         under_way=lambda: 0.0,
@@ -65,14 +67,16 @@ def samples() -> dict[str, set[str]]:
         lag=lambda: 0.0,
         learner=lambda: "ready",
     )
-    for name, value in vars(metrics).items():
-        if hasattr(value, "_labelnames") and value._labelnames:
-            value.labels(*["a"] * len(value._labelnames))
-        assert not callable(value), name
+    health: Any = Health(waiting=list)
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(metrics.exposition().decode()):
-        for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
+    for served in (metrics, health):
+        for name, value in vars(served).items():
+            if hasattr(value, "_labelnames") and value._labelnames:
+                value.labels(*["a"] * len(value._labelnames))
+            assert served is health or not callable(value), name
+        for family in text_string_to_metric_families(served.exposition().decode()):
+            for sample in family.samples:
+                found.setdefault(sample.name, set()).update(sample.labels)
     return {name: labels for name, labels in found.items() if not name.endswith("_created")}
 
 
@@ -174,6 +178,17 @@ def test_every_metric_is_on_the_board() -> None:
     }
     families = {SUFFIX.sub("", name) for name in SAMPLES}
     assert families - {SUFFIX.sub("", name) for name in asked} == set()
+
+
+def test_every_metric_that_the_source_names_is_known_here() -> None:
+    named: set[str] = set()
+    for path in (ROOT / "src" / "corll").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if "prometheus_client" in text:
+            named |= set(re.findall(r'"(corll_\w+)"', text))
+    assert len(named) > 10
+    families = {SUFFIX.sub("", name).removesuffix("_total") for name in SAMPLES}
+    assert named - families == set()
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])

@@ -2,7 +2,8 @@
 
 tests/data/vllm_answers.json has the answers, and says from which vLLM they were recorded, or that
 they were not. Statuses, messages and the shape of a completion are from there, the ids and
-log-probabilities of drafts are the policy's.
+log-probabilities of drafts are the policy's. No stream was recorded: events have the fields that
+vLLM's `CompletionStreamResponse` has.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 from corll.config import SamplingConfig
 from corll.policy import Policy
 from documents import ROOT
+
+_OF_EVENTS = ("id", "object", "created", "model")
 
 ANSWERS: dict[str, Any] = json.loads(
     (ROOT / "tests" / "data" / "vllm_answers.json").read_text(encoding="utf-8")
@@ -37,12 +40,23 @@ class VllmDouble:
     texts: list[str] = field(default_factory=list)
     """What is drawn next in place of what the policy draws."""
     may_answer: threading.Event = field(default_factory=threading.Event)
+    may_go_on: threading.Event = field(default_factory=threading.Event)
+    """Waited for in a stream once `holds_after` tokens of a candidate were sent."""
+    holds_after: int | None = None
+    breaks_after: int | None = None
+    """After so many tokens a stream ends in the middle."""
+    left: int = 0
+    """Streams whose client went before their end."""
     computing: threading.Lock = field(default_factory=threading.Lock)
+
+    def policy_of(self, model: str) -> Policy | None:
+        """Return what draws by a name; None where the engine does not know it."""
+        name = ANSWERS["models"]["body"]["data"][0]["id"]
+        return self.base if model == name else self.versions.get(model)
 
     def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         """Returns what is answered to a request for completions."""
-        name = ANSWERS["models"]["body"]["data"][0]["id"]
-        policy = self.base if body["model"] == name else self.versions.get(body["model"])
+        policy = self.policy_of(body["model"])
         if policy is None:
             return dict(ANSWERS["unknown"])
         if "prompt_logprobs" in body:
@@ -55,6 +69,20 @@ class VllmDouble:
             for number, choice in enumerate(self._choices(policy, body))
         ]
         return answer
+
+    def stream(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the events of a stream: a token of each candidate in turn."""
+        whole = self.complete(body)["body"]
+        about = {name: whole[name] for name in _OF_EVENTS}
+        whole = whole["choices"]
+        for number in range(max(len(choice["token_ids"]) for choice in whole)):
+            if number == self.breaks_after:
+                return
+            if number == self.holds_after:
+                self.may_go_on.wait(60)
+            for choice in whole:
+                if number < len(choice["token_ids"]):
+                    yield {**about, "choices": [_piece_of(choice, number)]}
 
     def _choices(self, policy: Policy, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         sampling = SamplingConfig(**{n: body[n] for n in ("temperature", "top_k", "top_p")})
@@ -87,6 +115,24 @@ class VllmDouble:
         return answer
 
 
+def _piece_of(choice: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return a token of a candidate as an event's choice, which says at the end why it ended."""
+    told = {
+        name: None if values is None else values[number : number + 1]
+        for name, values in choice["logprobs"].items()
+    }
+    ends = number == len(choice["token_ids"]) - 1
+    return {
+        "index": choice["index"],
+        "text": "",
+        "logprobs": told,
+        "finish_reason": choice["finish_reason"] if ends else None,
+        "stop_reason": choice["stop_reason"] if ends else None,
+        "prompt_token_ids": None,
+        "token_ids": choice["token_ids"][number : number + 1],
+    }
+
+
 @contextmanager
 def vllm_double(base: Policy) -> Iterator[VllmDouble]:
     """Serves until the block ends."""
@@ -104,7 +150,24 @@ def vllm_double(base: Policy) -> Iterator[VllmDouble]:
                 return
             double.asked.append(body)
             double.may_answer.wait(60)
-            self.answer(double.complete(body))
+            if not body.get("stream"):
+                self.answer(double.complete(body))
+            elif double.policy_of(body["model"]) is None:
+                self.answer(ANSWERS["unknown"])
+            else:
+                self.stream(double.stream(body))
+
+        def stream(self, events: Iterator[dict[str, Any]]) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream; charset=utf-8")
+            self.end_headers()
+            try:
+                for event in events:
+                    self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+                if double.breaks_after is None:
+                    self.wfile.write(b"data: [DONE]\n\n")
+            except OSError:
+                double.left += 1
 
         def answer(self, told: dict[str, Any]) -> None:
             body = told["body"]
@@ -122,12 +185,14 @@ def vllm_double(base: Policy) -> Iterator[VllmDouble]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     double = VllmDouble(f"http://127.0.0.1:{server.server_address[1]}/v1", base)
     double.may_answer.set()
+    double.may_go_on.set()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield double
     finally:
         double.may_answer.set()
+        double.may_go_on.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -24,9 +24,11 @@ from store_samples import add_user, new_version, register
 from corll.config import LoraConfig
 from corll.policy import Policy
 from corll.service.store import lineages, schema
+from corll.service.store.accounts import find_user
 from corll.service.store.database import Database
 from corll.service.store.lineages import Version
 from corll.service.store.rows import new_id
+from corll.service.versions.forgetting import Target, forget, weights_in
 from corll_vllm.pinned_versions import PinnedVersions, Settings
 from corll_vllm.places import Places, is_version_id
 
@@ -43,7 +45,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def settings_of(database: Database, **changes: Any) -> Settings:
     data = database.folder
     variables = {"CORLL_DATA_DIR": str(data), "CORLL_VLLM_PINS": str(data.parent / "pins")}
-    settings = Settings.of({**variables, **changes})
+    settings = Settings.of({**variables, "CORLL_VLLM_KEEP_S": "0", **changes})
     assert settings is not None
     return settings
 
@@ -141,6 +143,32 @@ def test_what_is_gone_is_filled_with_zeros_of_the_same_shapes(
     assert torch.equal(reference.score(*ids), base)
     assert versions.folder_of(version.id) is None
     assert versions.forget_what_is_gone() == []
+
+
+def test_a_pruned_version_is_kept_a_while_and_an_erased_one_is_not(
+    database: Database, version: Version, policy: Policy
+) -> None:
+    other, now = published(database, policy, user="ben"), 0.0
+    settings = settings_of(database, CORLL_VLLM_KEEP_S="900")
+    versions = PinnedVersions(settings, clock=lambda: now)
+    folder = versions.folder_of(version.id)
+    assert folder is not None
+    assert versions.folder_of(other.id) is not None
+    weights = (folder / WEIGHTS).read_bytes()
+    database.write(lambda db: lineages.forget_folder(db, version.id))
+    target = Target("user", other.user_id, database.write(lambda db: find_user(db, other.user_id)))
+    database.write(
+        lambda db: forget(db, target, weights_of=weights_in(database), actor="test", now=1.0)
+    )
+    assert versions.forget_what_is_gone() == [other.id]
+    now = 899.0
+    assert versions.forget_what_is_gone() == []
+    assert (folder / WEIGHTS).read_bytes() == weights
+    # Nobody who asks now is given it.
+    assert versions.folder_of(version.id) is None
+    now = 900.0
+    assert versions.forget_what_is_gone() == [version.id]
+    assert (folder / WEIGHTS).read_bytes() != weights
 
 
 def test_a_thread_forgets_by_itself(database: Database, version: Version) -> None:

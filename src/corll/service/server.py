@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -43,6 +43,7 @@ from corll.service.news import News
 from corll.service.settings import ServiceSettings
 from corll.service.store import coins, preferences
 from corll.service.store.database import PRIVATE_UMASK, Database
+from corll.service.store.pruning import still_drafting
 from corll.service.store.writer import Writer
 from corll.service.upstream import UpstreamError, is_in_the_clear
 from corll.service.versions.forgetting import clean
@@ -155,6 +156,7 @@ def running_app(settings: ServiceSettings, *, dialogue: Dialogue = NOBODY) -> It
         engine = _engine(
             settings,
             base,
+            database,
             max_waiting=settings.max_waiting,
             longest_wait=settings.longest_wait,
             max_branches=settings.max_branches,
@@ -210,13 +212,19 @@ def _loaded(settings: ServiceSettings) -> Policy:
         return loader.submit(partial(load_base, settings, drafts=True)).result()
 
 
-def _engine(settings: ServiceSettings, base: Policy, **own: Any) -> Engine:
+def _engine(settings: ServiceSettings, base: Policy, database: Database, **own: Any) -> Engine:
     """Return what draws drafts. *Raises*: ConfigError where an engine elsewhere cannot be asked."""
     if settings.engine == "own":
         return Engine(base, **own)
     for url in filter(is_in_the_clear, settings.engine_url):
         log.warning("%s is asked without TLS: texts can be read on the way", url)
-    engine = VllmEngine(base, settings.engine_url, timeout=settings.engine_timeout, **own)
+
+    def still_draft(ids: Collection[str]) -> set[str]:
+        with database.read() as db:
+            return still_drafting(db, ids)
+
+    own |= {"timeout": settings.engine_timeout, "still_draft": still_draft}
+    engine = VllmEngine(base, settings.engine_url, **own)
     try:
         engine.check_base()
     except BaseException as error:

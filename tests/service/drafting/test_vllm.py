@@ -41,9 +41,14 @@ def double(alone: Policy) -> Iterator[VllmDouble]:
 
 @pytest.fixture
 def engine(policy: Policy, double: VllmDouble) -> Iterator[VllmEngine]:
-    made = VllmEngine(policy, [double.url], timeout=PATIENCE_S)
+    made = engine_at(policy, double.url)
     yield made
     made.close()
+
+
+def engine_at(policy: Policy, *urls: str) -> VllmEngine:
+    """An engine whose versions all may draft."""
+    return VllmEngine(policy, urls, timeout=PATIENCE_S, still_draft=frozenset)
 
 
 def version_of(double: VllmDouble, policy: Policy, folder: Path) -> VersionFolder:
@@ -111,9 +116,10 @@ def test_a_text_is_cut_at_a_stop_sequence_and_at_its_longest(
 def test_a_loop_is_thrown_away_and_drawn_anew(engine: VllmEngine, double: VllmDouble) -> None:
     double.texts[:] = ["I am here to help. " * 30, "Thank you for the letter."]
     listener = Listener()
-    engine.submit(replace(request(PROMPTS[0]), guarded=True, max_new_tokens=400), listener)
+    asked = replace(request(PROMPTS[0]), guarded=True, max_new_tokens=400, tells=False)
+    engine.submit(asked, listener)
     assert listener.drawn.thrown_away == 1
-    assert listener.told(0) == "Thank you for the letter."
+    assert listener.drawn.text(0) == "Thank you for the letter."
     assert double.asked[0]["seed"] != double.asked[1]["seed"]
 
 
@@ -133,7 +139,7 @@ def test_a_version_is_unloaded_everywhere_once_its_drafts_are_done(
 ) -> None:
     with ExitStack() as stack:
         doubles = [stack.enter_context(vllm_double(alone)) for _ in range(2)]
-        engine = VllmEngine(policy, [one.url for one in doubles], timeout=PATIENCE_S)
+        engine = engine_at(policy, *(one.url for one in doubles))
         stack.callback(engine.close)
         version = version_of(doubles[0], policy, tmp_path / "v")
         doubles[1].versions[VERSION] = doubles[0].versions[VERSION]
@@ -164,7 +170,7 @@ def test_a_version_is_unloaded_everywhere_once_its_drafts_are_done(
 
 
 def test_where_a_replica_is_away_another_draws(policy: Policy, double: VllmDouble) -> None:
-    engine = VllmEngine(policy, ["http://127.0.0.1:9/v1", double.url], timeout=PATIENCE_S)
+    engine = engine_at(policy, "http://127.0.0.1:9/v1", double.url)
     try:
         for user in ("a", "b", "c", "d"):
             listener = Listener()
@@ -172,7 +178,7 @@ def test_where_a_replica_is_away_another_draws(policy: Policy, double: VllmDoubl
             assert listener.drawn.candidates
     finally:
         engine.close()
-    away = VllmEngine(policy, ["http://127.0.0.1:9/v1"], timeout=PATIENCE_S)
+    away = engine_at(policy, "http://127.0.0.1:9/v1")
     listener = Listener()
     away.submit(request(PROMPTS[0]), listener)
     assert isinstance(listener.failed, UpstreamError)
@@ -219,10 +225,10 @@ def test_letters_that_leak_are_left_out_of_the_next_draw(
     letter = Exchange("Ask Mr Miller", "Dear Mr Miller, call 0176 5550199. Anna", "exchange_1")
     double.texts[:] = ["Call 0176 5550199 soon.", "It comes on Friday."]
     listener = Listener()
-    asked = replace(request(PROMPTS[0]), guarded=True, memory=(letter,), max_new_tokens=60)
+    asked = request(guarded=True, memory=(letter,), max_new_tokens=60, tells=False)
     engine.submit(asked, listener)
     assert listener.drawn.memory == ()
-    assert listener.told(0) == "It comes on Friday."
+    assert listener.drawn.text(0) == "It comes on Friday."
     assert len(double.asked[1]["prompt"]) < len(double.asked[0]["prompt"])
 
 

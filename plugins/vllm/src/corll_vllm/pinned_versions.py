@@ -6,7 +6,8 @@ import logging
 import os
 import tempfile
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +21,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says: `versions` is a folder or an URL of fsspec."""
+    """What the environment says: `versions` is a folder or an URL of fsspec.
+
+    A copy of a pruned version is kept for `keep_s` seconds, so that whoever asked for it before
+    gets its own drafts: longer than a gateway goes by what it knew (600 s) and waits for an engine.
+    """
 
     database: str
     versions: str
     pins: Path
     most_rank: int
     look_s: float
+    keep_s: float
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings | None:
@@ -45,14 +51,16 @@ class Settings:
             Path(pins),
             int(environment.get("CORLL_VLLM_MOST_RANK", "16")),
             float(environment.get("CORLL_VLLM_LOOK_S", "10")),
+            float(environment.get("CORLL_VLLM_KEEP_S", "1800")),
         )
 
 
 class PinnedVersions:
     """Versions by name, each copied once. A thread forgets what the database names no more."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings, self._clock = settings, clock
+        self._gone_since: dict[str, float] = {}
         self._places, self._pins = Places(settings.database), Pins(settings.pins)
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -81,12 +89,19 @@ class PinnedVersions:
         return folder
 
     def forget_what_is_gone(self) -> list[str]:
-        """Fill the copies of versions that may draft no more with zeros; return their names."""
+        """Fill the copies of versions that may draft no more with zeros; return their names.
+
+        Those that were erased go at once, those that were only pruned after a while.
+        """
         gone = [name for name in self._pins.names() if self._places.find(name) is None]
-        for name in gone:
+        now = self._clock()
+        self._gone_since = {name: self._gone_since.get(name, now) for name in gone}
+        kept = now - self._settings.keep_s
+        due = [n for n in gone if self._gone_since[n] <= kept or self._places.is_erased(n)]
+        for name in due:
             self._pins.empty(name)
             log.info("%s was forgotten", name)
-        return gone
+        return due
 
     def watch(self) -> None:
         """Look again and again, in a thread, which copies are to be forgotten."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, Row, TextClause, create_engine, text
 
 _ID = re.compile(r"(ver|reference)_[0-9A-Za-z]{24}")
 
@@ -19,6 +21,11 @@ _PLACES = {
         "SELECT folder, NULL AS manifest_sha256, fingerprint AS weights_sha256 "
         "FROM model_references WHERE id = :id AND folder IS NOT NULL AND erased_at IS NULL"
     ),
+}
+
+_KEPT = {
+    "ver": text("SELECT 1 FROM versions WHERE id = :id AND erased_at IS NULL"),
+    "reference": text("SELECT 1 FROM model_references WHERE id = :id AND erased_at IS NULL"),
 }
 
 
@@ -50,12 +57,19 @@ class Places:
         """Return where a version lies; None for whatever is none, or may not draft any more."""
         if not is_version_id(name):
             return None
-        with self._engine.connect() as connection:
-            kind = name.partition("_")[0]
-            row = connection.execute(_PLACES[kind], {"id": name}).one_or_none()
+        row = self._row(_PLACES, name)
         if row is None or not _stays_inside(row.folder):
             return None
         return Place(row.folder, row.manifest_sha256, row.weights_sha256)
+
+    def is_erased(self, name: str) -> bool:
+        """Say whether what a version had seen was deleted, and not only its weights pruned."""
+        return self._row(_KEPT, name) is None
+
+    def _row(self, queries: Mapping[str, TextClause], name: str) -> Row[Any] | None:
+        with self._engine.connect() as connection:
+            query = queries[name.partition("_")[0]]
+            return connection.execute(query, {"id": name}).one_or_none()
 
 
 def _stays_inside(folder: str) -> bool:

@@ -24,7 +24,7 @@ from corll.errors import (
 )
 from corll.schemas.errors import Error, ErrorDetail
 from corll.service.api.refused_fields import refusals
-from corll.service.drafting.requests import EngineBusyError, NobodyWaitsError
+from corll.service.drafting.requests import EngineBusyError, NobodyWaitsError, VersionGoneError
 from corll.service.feedback import ConsentRequiredError, FieldError
 from corll.service.upstream import UpstreamError
 
@@ -93,6 +93,8 @@ _TABLE: tuple[tuple[type[CorllError], int, str], ...] = (
 )
 
 
+_VERSION_AFTER_S = 1
+"""When to ask again where what was to draft went meanwhile: another version serves already."""
 _STORE_AFTER_S = 5
 """When to ask again where the database is away, full, or held by others."""
 
@@ -107,6 +109,9 @@ def translated(error: Exception) -> ApiError:
     if isinstance(error, StoreUnavailableError):
         headers = {"retry-after": str(_STORE_AFTER_S)}
         return ApiError(503, "store_unavailable", str(error), headers=headers)
+    if isinstance(error, VersionGoneError):
+        headers = {"retry-after": str(_VERSION_AFTER_S)}
+        return ApiError(503, "version_unavailable", str(error), headers=headers)
     if isinstance(error, UpstreamError):
         after = {} if error.retry_after is None else {"retry-after": error.retry_after}
         return ApiError(error.status, error.code, str(error), headers=after, retry=error.retry)

@@ -6,14 +6,16 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from corll.errors import AdapterError
 from corll.policy import Policy
 from corll.service.drafting.errands import fail
-from corll.service.drafting.requests import DraftJob, VersionFolder
+from corll.service.drafting.requests import (
+    WAS_ERASED,
+    DraftJob,
+    VersionFolder,
+    VersionGoneError,
+)
 from corll.service.drafting.turns import version_of, versions_of
 from corll.service.drafting.whole_weights import check_weights
-
-WAS_ERASED = "The version that was to draft saw a text that was deleted; ask again."
 
 
 class Drawer(NamedTuple):
@@ -34,7 +36,7 @@ class AdaptersInMemory:
     def get(self, version: VersionFolder, in_use: Collection[str | None]) -> Policy:
         """Return the version's policy, loaded if need be. *Raises*: AdapterError."""
         if version.id in self._erased:
-            raise AdapterError(WAS_ERASED)
+            raise VersionGoneError(WAS_ERASED)
         policy = self._loaded.get(version.id)
         if policy is None:
             check_weights(version)

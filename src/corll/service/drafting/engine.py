@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from corll.compute.kept_prefixes import KeptPrefixes
-from corll.errors import AdapterError, InputError
+from corll.errors import InputError
 from corll.policy import Policy
 from corll.records import Prompt, Sample
-from corll.service.drafting.adapters_in_memory import WAS_ERASED, AdaptersInMemory
+from corll.service.drafting.adapters_in_memory import AdaptersInMemory
 from corll.service.drafting.admission import Line
 from corll.service.drafting.errands import (
     Errand,
@@ -37,6 +37,7 @@ from corll.service.drafting.errands import (
 from corll.service.drafting.jobs import ids_of_text, job_of, without_leaking
 from corll.service.drafting.pace import Pace
 from corll.service.drafting.requests import (
+    WAS_ERASED,
     Begun,
     DraftEvent,
     DraftJob,
@@ -46,6 +47,7 @@ from corll.service.drafting.requests import (
     NobodyWaitsError,
     TokenLogprob,
     VersionFolder,
+    VersionGoneError,
 )
 from corll.service.drafting.shared_decoding import Session
 from corll.service.drafting.turns import MOST_DECODINGS, Batch, Turns, longest_row
@@ -222,7 +224,7 @@ class Engine:
         with self._changed:
             self._preparing.clear()
         for session in self._sessions:
-            session.fail_versions(version_ids, Failed(AdapterError(WAS_ERASED)))
+            session.fail_versions(version_ids, Failed(VersionGoneError(WAS_ERASED)))
         self._sessions = [session for session in self._sessions if session.goes_on]
         self._adapters.let_go(version_ids)
 

@@ -96,7 +96,7 @@ class RemoteDrafts(ABC, Generic[Job]):
     async def _draft(self, job: Job) -> DraftEvent: ...
 
     @abstractmethod
-    def _told(self, job: Job) -> Drawn: ...
+    def _told(self, job: Job) -> Drawn | None: ...
 
     @abstractmethod
     async def _hang_up(self) -> None: ...
@@ -119,7 +119,7 @@ class RemoteDrafts(ABC, Generic[Job]):
             ended = not future.cancelled() and future.exception() is None
             self._places.give_back(place, measures=ended)
         if future.cancelled():
-            job.on_event(self._told(job))
+            job.on_event(self._told(job) or Failed(EngineBusyError.stopping()))
             return
         error = future.exception()
         if error is None:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 from corll.config import AdjustedSampling, CoactiveConfig, SamplingConfig
-from corll.errors import CorllError
+from corll.errors import AdapterError, CorllError
 from corll.memory.exchanges import Exchange, with_memory
 from corll.memory.leaks import Leak, LeakFinder, OwnFrame
 from corll.records import Prompt, Sample
@@ -43,6 +43,13 @@ class NobodyWaitsError(CorllError):
 
     def __init__(self) -> None:
         super().__init__("Nobody waits for this draft any more.")
+
+
+WAS_ERASED = "The version that was to draft saw a text that was deleted; ask again."
+
+
+class VersionGoneError(AdapterError):
+    """The version that was to draft went meanwhile; who asks again gets the one that serves."""
 
 
 @dataclass(frozen=True, slots=True)

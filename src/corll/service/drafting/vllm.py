@@ -1,6 +1,6 @@
-"""Drafts that vLLM draws: our engine encodes, judges and ranks, another process computes.
+"""Drafts that vLLM draws: our engine encodes, follows and ranks, another process computes.
 
-A draft is told once it is whole, so that candidates that nobody can use are drawn anew unseen.
+Its tokens come as a stream, and are read and told as those of drafts that are drawn here.
 """
 
 from __future__ import annotations
@@ -10,34 +10,36 @@ import hashlib
 import math
 import secrets
 from collections.abc import Callable, Collection, Sequence
+from contextlib import aclosing
 from typing import Any
 
-from corll.draft import best_first
-from corll.errors import AdapterError, ConfigError
-from corll.guards import first_loop, is_disclaimer
-from corll.model.token_pieces import TokenPieces
+from corll.errors import ConfigError
 from corll.policy import Policy
-from corll.records import Sample
-from corll.service.drafting.adapters_in_memory import WAS_ERASED
 from corll.service.drafting.engine import Engine
 from corll.service.drafting.fairness import Owner
+from corll.service.drafting.following import (
+    Follower,
+    drawn_of,
+    keeps_usable,
+    shown_of,
+    tell_chosen,
+)
 from corll.service.drafting.jobs import job_of, without_leaking
-from corll.service.drafting.remote import RemoteDrafts, RemoteJob
+from corll.service.drafting.remote import RemoteDrafts
 from corll.service.drafting.requests import (
-    MOST_REDRAWS,
     Candidate,
-    Delta,
     DraftEvent,
     DraftJob,
     DraftRequest,
     Drawn,
     EngineBusyError,
-    TokenLogprob,
-    joined,
+    Failed,
+    NobodyWaitsError,
+    VersionGoneError,
 )
-from corll.service.drafting.texts import first_stop, ids_within, text_of
-from corll.service.drafting.told_tokens import told_token
-from corll.service.drafting.vllm_calls import Drawing, RemotelyDrawn, Replicas
+from corll.service.drafting.vllm_calls import Drawing, Replicas
+from corll.service.drafting.vllm_jobs import VllmJob
+from corll.service.drafting.vllm_versions import RoutedVersions, StillDraft
 from corll.service.upstream import UpstreamError
 
 _LOOKS_EVERY_S = 0.05
@@ -51,14 +53,23 @@ class VllmEngine(Engine):
     """An engine whose drafts are drawn by replicas of vLLM. *Units*: `timeout` in seconds.
 
     The base stays here too: for ids, for R_π where several candidates are ranked, and for what an
-    edit can teach.
+    edit can teach. `still_draft` asks the database which of some versions may draft.
     """
 
-    def __init__(self, base: Policy, urls: Sequence[str], *, timeout: float, **own: Any) -> None:
+    def __init__(
+        self,
+        base: Policy,
+        urls: Sequence[str],
+        *,
+        timeout: float,
+        still_draft: StillDraft,
+        **own: Any,
+    ) -> None:
         super().__init__(base, **own)
         replicas = Replicas(urls, timeout)
+        versions = RoutedVersions(replicas, still_draft)
         most = own.get("max_waiting", 128)
-        self._elsewhere = _VllmDrafts(self, base, replicas, timeout=timeout, max_waiting=most)
+        self._elsewhere = _VllmDrafts(self, base, replicas, versions, timeout, max_waiting=most)
 
     @property
     def under_way(self) -> int:
@@ -92,22 +103,30 @@ class VllmEngine(Engine):
         super().close(timeout)
 
 
-class _VllmDrafts(RemoteDrafts[RemoteJob]):
+class _VllmDrafts(RemoteDrafts[VllmJob]):
     """The requests that vLLM draws."""
 
     def __init__(
-        self, own: Engine, base: Policy, replicas: Replicas, *, timeout: float, max_waiting: int
+        self,
+        own: Engine,
+        base: Policy,
+        replicas: Replicas,
+        versions: RoutedVersions,
+        timeout: float,
+        *,
+        max_waiting: int,
     ) -> None:
         self._own, self._base, self._codec = own, base, base.codec
-        self._pieces = TokenPieces(base.codec.tokenizer)
-        self._replicas, self._timeout = replicas, timeout
-        self._erased: set[str] = set()
+        self._follower = Follower(base.codec)
+        self._replicas, self._versions, self._timeout = replicas, versions, timeout
         self._secret = secrets.token_bytes()
         super().__init__(name="vllm", max_waiting=max_waiting)
+        forgetting = versions.keep_forgetting(self._in_use)
+        asyncio.run_coroutine_threadsafe(forgetting, self._loop)
 
     def let_go(self, version_ids: Collection[str]) -> None:
         """Route nothing to versions any more, wait, and unload them by name."""
-        self._erased |= set(version_ids)
+        self._versions.erase(version_ids)
         with self._lock:
             if self._closing:
                 raise EngineBusyError.stopping()
@@ -116,12 +135,12 @@ class _VllmDrafts(RemoteDrafts[RemoteJob]):
 
     async def _let_go(self, version_ids: Collection[str]) -> None:
         until = self._loop.time() + self._timeout
-        while any(_name(job) in version_ids for job in list(self._jobs)):
-            if self._loop.time() > until:
-                break
+        while self._in_use() & set(version_ids) and self._loop.time() < until:
             await asyncio.sleep(_LOOKS_EVERY_S)
-        for version_id in version_ids:
-            await self._replicas.unload(version_id)
+        await self._versions.forget(version_ids)
+
+    def _in_use(self) -> set[str | None]:
+        return {job.name for job in list(self._jobs)}
 
     def check_base(self) -> None:
         """Compare what the replicas and the base here say of one text."""
@@ -149,31 +168,73 @@ class _VllmDrafts(RemoteDrafts[RemoteJob]):
                 scores.append(-math.inf)  # ids that its vocabulary lacks
         return scores
 
-    def _job(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> RemoteJob:
-        return job_of(RemoteJob, request, on_event, self._codec)
+    def _job(self, request: DraftRequest, on_event: Callable[[DraftEvent], None]) -> VllmJob:
+        return job_of(VllmJob, request, on_event, self._codec)
 
-    async def _draft(self, job: RemoteJob) -> DraftEvent:
-        while True:
-            drawn = await self._replicas.draw(self._drawing(job))
-            if _name(job) in self._erased:
-                raise AdapterError(WAS_ERASED)
-            candidates = [self._candidate(job, one) for one in drawn]
-            usable = [one for one in candidates if not self._is_unusable(job, one)]
-            again = job.request.guarded and job.redraws < MOST_REDRAWS
-            if not again or len(usable) == len(candidates):
-                break
-            job.kept += usable
-            job.thrown_away += len(candidates) - len(usable)
-            job.redraws += 1
-            without_leaking(job, self._codec)
-        return await self._end_of(job, [*job.kept, *candidates], drawn)
+    async def _draft(self, job: VllmJob) -> DraftEvent:
+        job.task, prompt_tokens = asyncio.current_task(), job.prompt_tokens
+        try:
+            if job.cancelled:
+                return Failed(NobodyWaitsError())
+            while not await self._draws(job):
+                prompt_tokens = without_leaking(job, self._codec).prompt_tokens
+            return await self._end_of(job, prompt_tokens)
+        except asyncio.CancelledError:
+            if not job.cancelled:
+                raise
+            return await self._given_up(job, prompt_tokens)
 
-    def _drawing(self, job: RemoteJob) -> Drawing:
-        name, owner = _name(job), job.owner
-        if name in self._erased:
-            raise AdapterError(WAS_ERASED)
+    async def _draws(self, job: VllmJob) -> bool:
+        """Draw what is missing; say whether it can be used, so that nothing is drawn anew."""
+        job.begin()
+        self._versions.route(job.name)
+        checked = not job.request.is_seen
+        try:
+            async with aclosing(self._replicas.pieces(self._drawing(job))) as pieces:
+                async for piece in pieces:
+                    if not checked:  # before a word of it is told
+                        await self._versions.check(job.name)
+                        checked = True
+                    self._versions.check_not_erased(job.name)
+                    job.take_in(piece, self._follower)
+                    if job.is_over:
+                        break
+        except UpstreamError:
+            # An engine that lacks a version is asked for one that went, or was never told of it.
+            await self._versions.check(job.name)
+            raise
+        if job.rows[0].resumes:
+            self._follower.resume(job.rows[0], job, job.rows[0].ids)
+            return False
+        await self._versions.check(job.name)
+        job.drawn = job.candidates(self._follower)
+        return not keeps_usable(job, job.rows, job.drawn)
+
+    async def _end_of(self, job: VllmJob, prompt_tokens: int) -> Drawn:
+        request, candidates = job.request, [*job.kept, *job.drawn]
+        scores = None
+        if request.scored or not request.streams:
+            scores = await self._scored(job, candidates)
+        shown = shown_of(job, candidates, scores)
+        if request.tells and not request.streams:
+            tell_chosen(job, candidates, shown)
+        return drawn_of(job, candidates, shown, scores, prompt_tokens, cancelled=False)
+
+    async def _given_up(self, job: VllmJob, prompt_tokens: int) -> DraftEvent:
+        """Return what there was once nobody waited any more."""
+        if job.seen is None and not any(row.ids for row in job.rows):
+            return Failed(NobodyWaitsError())
+        try:
+            await self._versions.check(job.name)
+        except VersionGoneError as error:
+            return Failed(error)
+        candidates = [*job.kept, *job.candidates(self._follower)]
+        shown = shown_of(job, candidates, None)
+        return drawn_of(job, candidates, shown, None, prompt_tokens, cancelled=True)
+
+    def _drawing(self, job: VllmJob) -> Drawing:
         return Drawing(
-            name,
+            job.name,
             job.prompt_ids,
             job.branches,
             job.max_new_tokens,
@@ -182,7 +243,7 @@ class _VllmDrafts(RemoteDrafts[RemoteJob]):
             self._codec.end_ids,
             stop=job.request.stop,
             # A version's cache is its own by its name; the base's would be shared by all users.
-            salt=None if name is not None else self._salt_of(owner),
+            salt=None if job.name is not None else self._salt_of(job.owner),
             top=job.request.top_logprobs,
         )
 
@@ -191,78 +252,8 @@ class _VllmDrafts(RemoteDrafts[RemoteJob]):
         text = "\n".join(owner).encode()
         return hashlib.blake2b(text, key=self._secret, digest_size=16).hexdigest()
 
-    def _candidate(self, job: RemoteJob, drawn: RemotelyDrawn) -> Candidate:
-        decode, ids, finished = self._codec.decode, drawn.token_ids, drawn.finished
-        loop = first_loop(ids, decode) if job.request.guarded else None
-        if loop is not None:
-            ids, finished = ids[:loop], False
-        text = text_of(ids, job, decode)
-        cut = first_stop(text, job.request.stop)
-        if cut is not None:
-            text, finished = text[:cut], False
-            ids = ids_within(ids, text, job, decode) if text else ids[:1]
-        sample = Sample(text, ids, None, finished)
-        whole = sample if job.begun is None else joined(job.begun, sample)
-        ended = finished or cut is not None
-        told = () if job.request.top_logprobs is None else self._logprobs(job, drawn, ids)
-        return Candidate(whole, text, ended, loop is not None, told, job.leaks(text))
-
-    def _logprobs(
-        self, job: RemoteJob, drawn: RemotelyDrawn, ids: tuple[int, ...]
-    ) -> tuple[TokenLogprob, ...]:
-        shown = [number for number, one in enumerate(ids) if one not in self._codec.end_ids]
-        tops = [drawn.top[number] if number < len(drawn.top) else {} for number in shown]
-        begins = job.begun is None
-        return tuple(
-            told_token(
-                self._pieces,
-                ids[number],
-                drawn.logprobs[number],
-                tuple(top.items()),
-                first=begins and number == 0,
-            )
-            for number, top in zip(shown, tops, strict=True)
-        )
-
-    @staticmethod
-    def _is_unusable(job: RemoteJob, candidate: Candidate) -> bool:
-        job.leaking |= {leak.exchange_id for leak in candidate.leaks}
-        disclaims = job.request.guarded and is_disclaimer(candidate.text)
-        return candidate.looped or disclaims or bool(candidate.leaks)
-
-    async def _end_of(
-        self, job: RemoteJob, candidates: Sequence[Candidate], drawn: Sequence[RemotelyDrawn]
-    ) -> Drawn:
-        request, config = job.request, job.request.config
-        scores, ranked = None, list(range(len(candidates)))
-        if request.scored or not request.streams:
-            scores = await self._scored(job, candidates)
-        if scores is not None and not request.streams:
-            unfinished = config.allow_unfinished
-            samples = [one.sample for one in candidates]
-            ranked = best_first(samples, scores, allow_unfinished=unfinished)
-        shown = tuple(ranked[: request.choices])
-        chosen = [candidates[number] for number in shown]
-        if request.tells:
-            for choice, one in enumerate(chosen):
-                job.on_event(Delta(choice, one.text, one.logprobs))
-        return Drawn(
-            tuple(one.sample for one in candidates),
-            shown,
-            scores,
-            job.prompt_tokens,
-            tuple(one.logprobs for one in chosen),
-            frozenset(choice for choice, one in enumerate(chosen) if not one.ended),
-            beginning=job.beginning,
-            looped=tuple(choice for choice, one in enumerate(chosen) if one.looped),
-            thrown_away=job.thrown_away,
-            seed=job.seed,
-            memory=tuple(exchange.id for exchange in request.memory),
-            leaks=tuple(one.leaks for one in chosen),
-        )
-
     async def _scored(
-        self, job: RemoteJob, candidates: Sequence[Candidate]
+        self, job: VllmJob, candidates: Sequence[Candidate]
     ) -> tuple[float, ...] | None:
         """Return what `selection` maximises, by our own weights: R_π is 0 for π_0 itself."""
         request = job.request
@@ -271,15 +262,8 @@ class _VllmDrafts(RemoteDrafts[RemoteJob]):
         samples = [one.sample for one in candidates]
         return await asyncio.wrap_future(self._own.score(request, samples))
 
-    def _told(self, job: RemoteJob) -> Drawn:
-        """Return what was told of a draft that has no end: nothing, as it is told whole."""
-        nothing = Sample("", (), None, finished=False)
-        return Drawn((nothing,), (0,), None, job.prompt_tokens, cancelled=True, seed=job.seed)
+    def _told(self, job: VllmJob) -> None:
+        """Keep nothing of a draft that the end of the service cuts off: who asks again gets one."""
 
     async def _hang_up(self) -> None:
         await self._replicas.close()
-
-
-def _name(job: DraftJob) -> str | None:
-    version = job.request.version
-    return None if version is None else version.id

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,7 @@ class _Logprobs(BaseModel):
 
 
 class _Choice(BaseModel):
-    index: int = 0
+    index: int = Field(0, ge=0)
     token_ids: list[int]
     finish_reason: str | None = None
     stop_reason: int | str | None = None
@@ -43,6 +44,11 @@ class _Choice(BaseModel):
 
 class _Answer(BaseModel):
     choices: list[_Choice] = Field(min_length=1)
+
+
+class _Chunk(BaseModel):
+    choices: list[_Choice] = []
+    error: Any = None
 
 
 class _PromptChoice(BaseModel):
@@ -117,16 +123,19 @@ def _adjustments(sampling: SamplingConfig) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class RemotelyDrawn:
-    """A response that an engine drew, with its end where it has one.
+    """What an engine drew of a response, of which `index` is the number: all of it, or a piece.
 
-    *Units*: `logprobs` in nats, one a token, of the full distribution as the engine computes it:
-    near to our own, for ranking and showing, not for learning.
+    `ended` says that nothing follows, `finished` that the response came to an end of its own,
+    which is the last of `token_ids` then. *Units*: `logprobs` in nats, one a token, of the full
+    distribution as the engine computes it: near to our own, for showing, not for learning.
     """
 
     token_ids: Ids
     logprobs: tuple[float, ...]
     finished: bool
     top: tuple[dict[int, float], ...] = ()
+    index: int = 0
+    ended: bool = True
 
 
 class EngineFailures(UpstreamFailures):
@@ -179,6 +188,30 @@ class EngineCalls(UpstreamCalls):
             raise self._failures.no_draft(None, f"{len(choices)} choices of {drawing.count}")
         return [_drawn(choice, drawing.end_ids) for choice in choices]
 
+    async def pieces(self, drawing: Drawing) -> AsyncGenerator[RemotelyDrawn, None]:
+        """Yield what is drawn of each candidate, piece by piece.
+
+        Who takes no more closes it, which lets the engine give up what is left.
+        *Raises*: UpstreamError, also where the stream breaks off before all candidates have ended.
+        """
+        body, left = drawing.body(await self.base_name()), set(range(drawing.count))
+        with self._failures.translated():
+            async with self._answer({**body, "stream": True}) as answer:
+                self._failures.check_stream(answer)
+                async for data in self._events(answer):
+                    if data == "[DONE]":
+                        break
+                    chunk = self._read(_Chunk, data.encode(), answer)
+                    if chunk.error is not None:
+                        raise self._failures.reported(chunk.error)
+                    for choice in chunk.choices:
+                        if choice.index in left:
+                            piece = _drawn(choice, drawing.end_ids)
+                            left -= {choice.index} if piece.ended else set()
+                            yield piece
+                if left:
+                    raise self._failures.half()
+
     async def score(self, prompt: Ids, response: Ids) -> float:
         """Return log π_0(y|x) as the engine computes it. *Units*: nats. *Raises*: UpstreamError."""
         body = {
@@ -226,8 +259,7 @@ class Replicas:
 
         *Raises*: UpstreamError.
         """
-        first = zlib.crc32((drawing.name or drawing.salt or "").encode()) % len(self.each)
-        for replica in [*self.each[first:], *self.each[:first]]:
+        for replica in self._in_turn(drawing):
             try:
                 return await replica.draw(drawing)
             except UpstreamError as error:
@@ -235,6 +267,29 @@ class Replicas:
                     raise
                 away = error
         raise away
+
+    async def pieces(self, drawing: Drawing) -> AsyncGenerator[RemotelyDrawn, None]:
+        """Yield what is drawn, piece by piece, by the replica that `draw` would ask.
+
+        *Raises*: UpstreamError.
+        """
+        begun = False
+        for replica in self._in_turn(drawing):
+            try:
+                async with aclosing(replica.pieces(drawing)) as pieces:
+                    async for piece in pieces:
+                        begun = True
+                        yield piece
+                return
+            except UpstreamError as error:
+                if begun or error.code != "upstream_unreachable":
+                    raise
+                away = error
+        raise away
+
+    def _in_turn(self, drawing: Drawing) -> list[EngineCalls]:
+        first = zlib.crc32((drawing.name or drawing.salt or "").encode()) % len(self.each)
+        return [*self.each[first:], *self.each[:first]]
 
     async def unload(self, name: str) -> None:
         """Let every replica forget a version's name; one that is away is said to the log."""
@@ -262,4 +317,5 @@ def _drawn(choice: _Choice, end_ids: Ids) -> RemotelyDrawn:
         {int(name.removeprefix(_TOKEN)): value for name, value in (one or {}).items()}
         for one in told.top_logprobs or ()
     )
-    return RemotelyDrawn(ids, logprobs, finished, top)
+    ended = choice.finish_reason is not None
+    return RemotelyDrawn(ids, logprobs, finished, top, choice.index, ended)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,16 +14,14 @@ from corll.errors import ConfigError, StoreError
 from corll.schemas.events import Event, VersionEvent
 from corll.service.metrics import CONTENT_TYPE
 from corll.service.settings import ServiceSettings
-from corll.service.store import preferences
-from corll.service.store.database import Database
 from corll.service.store.preferences import Waiting
 
 
 class Health:
-    """How a learner is, and what it has made."""
+    """How a learner is, and what it has made; `waiting` reads for whom preferences wait."""
 
-    def __init__(self, database: Database) -> None:
-        self._database, self._registry = database, CollectorRegistry()
+    def __init__(self, waiting: Callable[[], list[Waiting]]) -> None:
+        self._read, self._registry = waiting, CollectorRegistry()
         self.is_ready = False
         """Whether it works: its model is loaded."""
         self._versions = Counter(
@@ -50,7 +48,7 @@ class Health:
         if path == "/readyz":
             return self._ready()
         if path == "/metrics":
-            return 200, CONTENT_TYPE, generate_latest(self._registry)
+            return 200, CONTENT_TYPE, self.exposition()
         return 404, "application/json", b'{"status": "there is /healthz, /readyz, /metrics"}'
 
     def _ready(self) -> tuple[int, str, bytes]:
@@ -62,9 +60,9 @@ class Health:
             return 503, "application/json", b'{"status": "starting"}'
         return 200, "application/json", b'{"status": "ready"}'
 
-    def _read(self) -> list[Waiting]:
-        with self._database.read() as db:
-            return preferences.users_with_waiting(db)
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
 
     def _waiting(self) -> float:
         return sum(count for _, count, _ in self._read())

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -37,10 +38,16 @@ from corll.service.logs import failing_threads_logged, set_up_logging
 from corll.service.settings import ServiceSettings
 from corll.service.store import preferences
 from corll.service.store.database import PRIVATE_UMASK, Database
+from corll.service.store.preferences import Waiting
 
 log = logging.getLogger(__name__)
 
 _LOWER_PRIORITY = 10
+
+
+def _read_waiting(database: Database) -> list[Waiting]:
+    with database.read() as db:
+        return preferences.users_with_waiting(db)
 
 
 def learn_in_background(
@@ -168,7 +175,7 @@ def learn_until_stopped(
         stack.callback(database.close)
         stack.enter_context(one_of_servers(settings.data_dir))
         database.versions.check()
-        health = Health(database)
+        health = Health(partial(_read_waiting, database))
         stack.enter_context(health_port(settings, health))
         settings = with_base_named(settings, database, dialogue)
         base = load_base(settings)

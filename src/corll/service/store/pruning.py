@@ -1,8 +1,10 @@
-"""Which weights of a user's versions may go."""
+"""Which weights of a user's versions may go, and which there are."""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from collections.abc import Collection
+
+from sqlalchemy import Connection, select
 
 from corll.service.store.imports import formers_of_running
 from corll.service.store.lineages import (
@@ -13,6 +15,8 @@ from corll.service.store.lineages import (
     versions_of,
 )
 from corll.service.store.replays import kept_for_replays
+from corll.service.store.rows import in_chunks
+from corll.service.store.schema import references, versions
 
 
 def prunable(
@@ -37,3 +41,16 @@ def prunable(
     folders = [version for version in others if version.id not in marked]
     optimizers = [version for version in others if version.id in marked and version.has_optimizer]
     return folders, optimizers
+
+
+def still_drafting(db: Connection, ids: Collection[str]) -> set[str]:
+    """Return those versions and references that may draft: they served, and have their weights."""
+    found: set[str] = set()
+    for some in in_chunks(ids):
+        served = versions.c.state.in_(("serving", "retired"))
+        of_versions = select(versions.c.id).where(versions.c.id.in_(some), served)
+        of_references = select(references.c.id).where(references.c.id.in_(some))
+        for query, table in ((of_versions, versions), (of_references, references)):
+            there = table.c.folder.is_not(None), table.c.erased_at.is_(None)
+            found.update(db.execute(query.where(*there)).scalars())
+    return found
