@@ -1,0 +1,9 @@
+import asyncio
+
+from inspect_ai.model import get_model
+from openai import OpenAI
+
+model = get_model("openai/corll")  # OPENAI_BASE_URL, OPENAI_API_KEY
+output = asyncio.run(model.generate("The parcel is late."))
+edit = {"draft_text": output.completion, "text": "Your parcel comes on Friday."}
+OpenAI().post("/edits", cast_to=object, body=edit)
