@@ -17,8 +17,7 @@ from python_shapes import as_python
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "openapi.json"
-TYPES = ROOT / "web" / "src" / "apiTypes.ts"
-JAVASCRIPT_TYPES = ROOT / "clients" / "js" / "src" / "apiTypes.ts"
+TYPES = ROOT / "clients" / "js" / "src" / "apiTypes.ts"
 SHAPES = ROOT / "clients" / "python" / "src" / "corll_client" / "answers.py"
 
 _HEADER = "/** What the API takes and answers. Generated from its schemas by `make schemas`. */"
@@ -33,11 +32,9 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; fail where stale")
     check = parser.parse_args().check
     document = routes().openapi()
-    types = as_typescript(document)
     wanted = {
         DOCUMENT: as_json(document),
-        TYPES: types,
-        JAVASCRIPT_TYPES: types,
+        TYPES: as_typescript(document),
         SHAPES: as_python(document),
     }
     stale = [path for path, text in wanted.items() if not _holds(path, text)]

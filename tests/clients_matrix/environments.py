@@ -18,7 +18,8 @@ ENVIRONMENTS = ROOT / ".venv-clients"
 
 _VERSIONS = (
     "import json; from importlib.metadata import distributions; "
-    "print(json.dumps({one.name.lower(): one.version for one in distributions()}))"
+    "names = {one.name.lower().replace('_', '-'): one.version for one in distributions()}; "
+    "print(json.dumps(names))"
 )
 
 

@@ -16,6 +16,14 @@ from running_service import RunningService, until
 
 _PATIENCE_S = 300
 
+_SUITE_SETTINGS = """\
+[pytest]
+asyncio_mode = auto
+asyncio_default_fixture_loop_scope = session
+asyncio_default_test_loop_scope = session
+"""
+"""One event loop for all tests: a framework may keep its connections from one test to the next."""
+
 
 def play(client: Client, service: RunningService, *, fresh: bool = False) -> Outcome:
     """Run a client as a user of its own who agrees to be learned from.
@@ -78,7 +86,7 @@ def _suite(client: Client, folder: Path, url: str, key: str) -> str:
     suite = folder / "test_suite.py"
     shutil.copyfile(HERE / "recipes" / str(client.suite), suite)
     settings = folder / "pytest.ini"
-    settings.write_text("[pytest]\nasyncio_mode = auto\n", encoding="utf-8")
+    settings.write_text(_SUITE_SETTINGS, encoding="utf-8")
     pytest = [str(folder / "bin" / "python"), "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = _run([*pytest, "-c", str(settings), str(suite)], folder, url, key)
     counts = re.findall(r"(\d+) (passed|failed|skipped|xfailed|error)", done.stdout)

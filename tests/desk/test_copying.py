@@ -147,3 +147,12 @@ def test_a_used_link_is_a_page_or_the_desk_of_whoever_is_signed_in(
     expect(page.get_by_role("alert")).to_contain_text("The link was used already")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert page.url == f"{service.url}/"
+
+
+def test_a_link_that_is_not_tried_is_a_page_that_says_so(
+    service: RunningService, browser: Callable[..., Any]
+) -> None:
+    page = browser().new_page()
+    page.goto(f"{service.url}/?link=too-often")
+    expect(page.get_by_role("alert")).to_contain_text("The link was not tried")
+    assert page.url == f"{service.url}/"

@@ -82,8 +82,7 @@ def test_a_stale_file_is_named_and_left_as_it_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     document, types = tmp_path / "openapi.json", tmp_path / "apiTypes.ts"
-    others = {"SHAPES": tmp_path / "answers.py", "JAVASCRIPT_TYPES": tmp_path / "more.ts"}
-    files = {"DOCUMENT": document, "TYPES": types, **others}
+    files = {"DOCUMENT": document, "TYPES": types, "SHAPES": tmp_path / "answers.py"}
     for name, value in {"ROOT": tmp_path, **files}.items():
         monkeypatch.setattr(write_schemas, name, value)
     monkeypatch.setattr("sys.argv", ["write_schemas.py"])

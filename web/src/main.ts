@@ -25,15 +25,20 @@ const PAGES: Record<string, { title: string; load: () => Promise<Page> }> = {
   "/data": { title: "Your data", load: async () => (await import("./data")).dataPage },
 };
 
+const DEAD_LINKS = new Map([
+  ["in-vain", "The link was used already, or is too old: it works once, for a quarter of an hour."],
+  ["too-often", "The link was not tried, since too many wrong links or keys came from this address. Open it again in a minute."],
+]);
+
 async function begin(): Promise<void> {
   const page = PAGES[location.pathname] ?? PAGES["/"]!;
   document.title = `${page.title} – corll`;
   const shown = page.load();
   const session = await signedIn();
-  const inVain = cameByADeadLink();
-  if (session === null) return signInPage(inVain);
+  const dead = deadLink();
+  if (session === null) return signInPage(dead);
   const main = frame(session);
-  if (inVain) say(`That link was used already, or is too old. ${session.user.name} is signed in here.`);
+  if (dead !== undefined) say(`${dead} ${session.user.name} is signed in here.`);
   const outbox = new Outbox(session.user.id);
   refreshUser().catch(() => {});
   listen();
@@ -44,11 +49,11 @@ async function begin(): Promise<void> {
   }
 }
 
-/** Whether a link led here that signs nobody in, which is said once. */
-function cameByADeadLink(): boolean {
-  const came = new URLSearchParams(location.search).get("link") === "in-vain";
-  if (came) history.replaceState(null, "", location.pathname);
-  return came;
+/** Why the link that led here signs nobody in, which is said once; undefined where none did. */
+function deadLink(): string | undefined {
+  const why = DEAD_LINKS.get(new URLSearchParams(location.search).get("link") ?? "");
+  if (why !== undefined) history.replaceState(null, "", location.pathname);
+  return why;
 }
 
 /** Null where nobody is; waits where the server is away, since it gave us this page a moment ago. */

@@ -7,7 +7,8 @@ import { count } from "./wording";
 
 const LOOK_AGAIN_MS = 3000;
 
-export function signInPage(inVain: boolean): void {
+/** `dead` says why a link led here in vain. */
+export function signInPage(dead: string | undefined): void {
   const kept = countKeptTexts();
   document.title = "Sign in – corll";
   document.body.replaceChildren(
@@ -15,7 +16,7 @@ export function signInPage(inVain: boolean): void {
       "main",
       { id: "main", class: "sign-in" },
       el("h1", {}, "Sign in"),
-      inVain && el("p", { role: "alert" }, "The link was used already, or is too old: it works once, for a quarter of an hour."),
+      dead !== undefined && el("p", { role: "alert" }, dead),
       el("p", {}, "The desk opens by a link that works once. Either of these makes one:"),
       el(
         "ul",

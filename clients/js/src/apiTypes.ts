@@ -95,8 +95,8 @@ export interface CachedTokens {
 export interface CalledFunction {
   /** The function's name. */
   name: string;
-  /** What it was given, as JSON. */
-  arguments?: string;
+  /** What it was given, as JSON or as an object. */
+  arguments?: string | Record<string, unknown>;
 }
 
 /** One choice of a chat's draft. */
@@ -209,20 +209,34 @@ export interface ChatRequest {
   prompt_cache_key?: string | null;
   /** Changes nothing. */
   prompt_cache_retention?: string | null;
+  /** Not supported: null, empty, or left out. */
+  tools?: null | unknown[];
+  /** Changes nothing, since there are no tools. */
+  tool_choice?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  parallel_tool_calls?: boolean | null;
   /** Text alone. */
   modalities?: "text"[] | null;
   /** Changes nothing. */
   prediction?: Record<string, unknown> | null;
   /** Not supported: null, empty, or left out. */
-  tools?: null | unknown[];
-  /** Not supported: null, empty, or left out. */
   functions?: null | unknown[];
   /** Changes nothing, since there are no tools. */
-  tool_choice?: "none" | "auto" | null;
-  /** Changes nothing, since there are no tools. */
   function_call?: "none" | "auto" | null;
-  /** Changes nothing, since there are no tools. */
-  parallel_tool_calls?: boolean | null;
+  /** How many of the likeliest tokens in place of each. */
+  top_logprobs?: number | null;
+  /** What the model's chat template is told beside the messages, as in vLLM's API, such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets itself, such as `messages`, is refused. */
+  chat_template_kwargs?: Record<string, unknown> | null;
+  /** What the model is told around the user's last message: `reply`, that it is a message which is answered as the user; `write`, that it says what to write; `none`, nothing. The framed message is the prompt that is learned from. */
+  frame?: "none" | "reply" | "write" | null;
+  /** With a frame: a few words that the text carries out, "yes, Fri, no refund". */
+  hint?: string | null;
+  /** With a frame: how the user signs. */
+  sign_as?: string | null;
+  /** With a frame: words in place of its own, with {message}, and {hint} and {name} where these are given; {sender} is who signed the message. A line whose field is empty is left out. */
+  frame_template?: string | null;
+  /** Which letters that the user sent before stand before this request, in place of the server's setting: `last`, `nearest`, `similar`, `none`. */
+  memory?: "none" | "last" | "nearest" | "similar" | null;
   /** Of the draw; 0 takes the likeliest token. */
   temperature?: number | null;
   /** Draw from the likeliest tokens that hold this probability. */
@@ -241,14 +255,8 @@ export interface ChatRequest {
   logit_bias?: Record<string, number> | null;
   /** `corll`, `base`, or a version: NAME@7. */
   model: string;
-  /** Choices wanted. */
-  n?: number | null;
   /** Makes a draft repeatable; random by default. */
   seed?: number | null;
-  /** The most tokens of a choice. */
-  max_tokens?: number | null;
-  /** Sequences before which a draft ends: up to 4, of up to 200 characters. */
-  stop?: string | string[] | null;
   /** Whether the draft comes as events. */
   stream?: boolean | null;
   /** Of a stream alone. */
@@ -257,7 +265,7 @@ export interface ChatRequest {
   user?: string | null;
   /** For a backend's key: the name of the user it speaks for. */
   safety_identifier?: string | null;
-  /** k: responses drawn, of which the best are the choices. */
+  /** k: responses drawn, of which the best are shown. */
   num_candidates?: number | null;
   /** Whether the draft's R_π is wanted where nothing is ranked by it: two passes. */
   implicit_reward?: boolean | null;
@@ -265,26 +273,18 @@ export interface ChatRequest {
   store?: boolean | null;
   /** Pairs of the client's own. `corll_ref` is a reference that it chooses for this draft, by which `POST /v1/edits` finds it. */
   metadata?: Record<string, string> | null;
+  /** Choices wanted. */
+  n?: number | null;
+  /** The most tokens of a choice. */
+  max_tokens?: number | null;
+  /** Sequences before which a draft ends: up to 4, of up to 200 characters. */
+  stop?: string | string[] | null;
   /** The conversation so far. Where the assistant's message is the last, the draft goes on with it, and the edit of that draft is the whole text. */
   messages: ChatMessage[];
   /** The most tokens of a choice. */
   max_completion_tokens?: number | null;
   /** Whether log-probabilities are wanted. */
   logprobs?: boolean | null;
-  /** How many of the likeliest tokens in place of each. */
-  top_logprobs?: number | null;
-  /** What the model's chat template is told beside the messages, as in vLLM's API, such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets itself, such as `messages`, is refused. */
-  chat_template_kwargs?: Record<string, unknown> | null;
-  /** What the model is told around the user's last message: `reply`, that it is a message which is answered as the user; `write`, that it says what to write; `none`, nothing. The framed message is the prompt that is learned from. */
-  frame?: "none" | "reply" | "write" | null;
-  /** With a frame: a few words that the text carries out, "yes, Fri, no refund". */
-  hint?: string | null;
-  /** With a frame: how the user signs. */
-  sign_as?: string | null;
-  /** With a frame: words in place of its own, with {message}, and {hint} and {name} where these are given; {sender} is who signed the message. A line whose field is empty is left out. */
-  frame_template?: string | null;
-  /** Which letters that the user sent before stand before this request, in place of the server's setting: `last`, `nearest`, `similar`, `none`. */
-  memory?: "none" | "last" | "nearest" | "similar" | null;
   /** Text alone. */
   response_format?: TextFormat | null;
 }
@@ -704,6 +704,36 @@ export interface Frames {
   data: Frame[];
 }
 
+/** A tool that the assistant called earlier: a part of the turn that its message began. */
+export interface FunctionCallItem {
+  /** The function's name. */
+  name: string;
+  /** What it was given, as JSON or as an object. */
+  arguments?: string | Record<string, unknown>;
+  /** What this is. */
+  type: "function_call";
+  /** What its answer refers to. */
+  call_id?: string;
+  /** Changes nothing here. */
+  id?: unknown;
+  /** Changes nothing here. */
+  status?: unknown;
+}
+
+/** What a tool answered earlier in the conversation. */
+export interface FunctionOutputItem {
+  /** What this is. */
+  type: "function_call_output";
+  /** Which call this answers. */
+  call_id?: string;
+  /** The answer, whole or in parts. */
+  output: string | TextInput[];
+  /** Changes nothing here. */
+  id?: unknown;
+  /** Changes nothing here. */
+  status?: unknown;
+}
+
 /** The process answers. */
 export interface Health {
   /** Always ok. */
@@ -1086,6 +1116,12 @@ export interface NewUserRequest {
   consent?: ConsentRequest;
 }
 
+/** What a stream of OpenAI's may hold beside its events; none is added here. */
+export interface Obfuscation {
+  /** Changes nothing: none is added. */
+  include_obfuscation?: boolean;
+}
+
 /** What was drafted. */
 export interface OutputMessage {
   /** The message's id, by which a later request may refer to it. */
@@ -1366,41 +1402,27 @@ export interface ResponseFailure {
 
 /** What a response is asked for with. */
 export interface ResponseRequest {
-  /** `corll`, `base`, or a version: NAME@7. */
-  model: string;
-  /** What is asked: a text, or items, the latest last. Where the assistant's message is the last, the draft goes on with it. */
-  input: string | (MessageItem | ReferenceItem)[];
-  /** Stands before everything as the system's message, of this turn alone. */
-  instructions?: string | null;
-  /** The response that this one follows. Its conversation stands before `input` as it was edited: where an edit was sent, the model reads what the user sent. */
-  previous_response_id?: string | null;
-  /** Whether the draft comes as events. */
-  stream?: boolean | null;
-  /** Of a stream alone. */
-  stream_options?: ResponseStreamOptions | null;
-  /** False keeps this draft nowhere; else consent says what is stored. */
-  store?: boolean | null;
-  /** Pairs of the client's own. `corll_ref` is a reference that it chooses for this draft, by which `POST /v1/edits` finds it. */
-  metadata?: Record<string, string> | null;
-  /** `message.output_text.logprobs` is heeded; others change nothing. */
-  include?: string[] | null;
-  /** The most tokens of the draft. */
-  max_output_tokens?: number | null;
-  /** Of the draw; 0 takes the likeliest token. */
-  temperature?: number | null;
-  /** Draw from the likeliest tokens that hold this probability. */
-  top_p?: number | null;
+  /** Changes nothing. */
+  service_tier?: string | null;
+  /** Changes nothing. */
+  prompt_cache_key?: string | null;
+  /** Changes nothing. */
+  prompt_cache_retention?: string | null;
+  /** Not supported: null, empty, or left out. */
+  tools?: null | unknown[];
+  /** Changes nothing, since there are no tools. */
+  tool_choice?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  parallel_tool_calls?: boolean | null;
+  /** Changes nothing: what is too long is refused. */
+  truncation?: "auto" | "disabled" | null;
+  /** Changes nothing here. */
+  max_tool_calls?: unknown;
+  /** Changes nothing here. */
+  prompt_cache_options?: unknown;
   /** How many of the likeliest tokens in place of each. */
   top_logprobs?: number | null;
-  /** The older name of safety_identifier. */
-  user?: string | null;
-  /** For a backend's key: the name of the user it speaks for. */
-  safety_identifier?: string | null;
-  /** Makes a draft repeatable; random by default. */
-  seed?: number | null;
-  /** k: responses drawn, of which the best is shown. */
-  num_candidates?: number | null;
-  /** What the model's chat template is told beside the messages. */
+  /** What the model's chat template is told beside the messages, as in vLLM's API, such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets itself, such as `messages`, is refused. */
   chat_template_kwargs?: Record<string, unknown> | null;
   /** What the model is told around the user's last message: `reply`, that it is a message which is answered as the user; `write`, that it says what to write; `none`, nothing. The framed message is the prompt that is learned from. */
   frame?: "none" | "reply" | "write" | null;
@@ -1410,38 +1432,60 @@ export interface ResponseRequest {
   sign_as?: string | null;
   /** With a frame: words in place of its own, with {message}, and {hint} and {name} where these are given; {sender} is who signed the message. A line whose field is empty is left out. */
   frame_template?: string | null;
-  /** Which past letters stand before it: `last`, `nearest`, `similar`, `none`. */
+  /** Which letters that the user sent before stand before this request, in place of the server's setting: `last`, `nearest`, `similar`, `none`. */
   memory?: "none" | "last" | "nearest" | "similar" | null;
+  /** Of the draw; 0 takes the likeliest token. */
+  temperature?: number | null;
+  /** Draw from the likeliest tokens that hold this probability. */
+  top_p?: number | null;
+  /** Draw from so many of the likeliest tokens; 0 or -1 from all. */
+  top_k?: number | null;
+  /** Leave out tokens of less than this share of the likeliest's. */
+  min_p?: number | null;
+  /** Taken off a token's logit as often as it was drawn already. */
+  frequency_penalty?: number | null;
+  /** Taken off a token's logit once it was drawn. */
+  presence_penalty?: number | null;
+  /** Divides the logits of tokens that prompt or draft hold already; negative ones are multiplied. 1 changes nothing. */
+  repetition_penalty?: number | null;
+  /** Added to the logits of tokens, by the ids of the model that drafts. */
+  logit_bias?: Record<string, number> | null;
+  /** `corll`, `base`, or a version: NAME@7. */
+  model: string;
+  /** Makes a draft repeatable; random by default. */
+  seed?: number | null;
+  /** Whether the draft comes as events. */
+  stream?: boolean | null;
+  /** Of a stream alone. */
+  stream_options?: Obfuscation | null;
+  /** The older name of safety_identifier. */
+  user?: string | null;
+  /** For a backend's key: the name of the user it speaks for. */
+  safety_identifier?: string | null;
+  /** k: responses drawn, of which the best are shown. */
+  num_candidates?: number | null;
+  /** Whether the draft's R_π is wanted where nothing is ranked by it: two passes. */
+  implicit_reward?: boolean | null;
+  /** False keeps this draft nowhere; else consent says what is stored. */
+  store?: boolean | null;
+  /** Pairs of the client's own. `corll_ref` is a reference that it chooses for this draft, by which `POST /v1/edits` finds it. */
+  metadata?: Record<string, string> | null;
+  /** What is asked: a text, or items, the latest last. Where the assistant's message is the last, the draft goes on with it. */
+  input: string | (MessageItem | ReferenceItem | FunctionCallItem | FunctionOutputItem)[];
+  /** Stands before everything as the system's message, of this turn alone. */
+  instructions?: string | null;
+  /** The response that this one follows. Its conversation stands before `input` as it was edited: where an edit was sent, the model reads what the user sent. */
+  previous_response_id?: string | null;
+  /** `message.output_text.logprobs` is heeded; others change nothing. */
+  include?: string[] | null;
+  /** The most tokens of the draft. */
+  max_output_tokens?: number | null;
   /** Plain text alone. */
   text?: TextSettings | null;
   /** Changes nothing here. */
   reasoning?: ReasoningSettings | null;
-  /** Not supported: null, empty, or left out. */
-  tools?: null | unknown[];
-  /** Changes nothing, since there are no tools. */
-  tool_choice?: "none" | "auto" | null;
   /** Not supported: false. */
   background?: false | null;
-  /** Changes nothing: what is too long is refused. */
-  truncation?: "auto" | "disabled" | null;
-  /** Changes nothing here. */
-  parallel_tool_calls?: unknown;
-  /** Changes nothing here. */
-  max_tool_calls?: unknown;
-  /** Changes nothing here. */
-  service_tier?: unknown;
-  /** Changes nothing here. */
-  prompt_cache_key?: unknown;
-  /** Changes nothing here. */
-  prompt_cache_retention?: unknown;
-  /** Changes nothing here. */
-  prompt_cache_options?: unknown;
-}
-
-/** What a stream holds besides its events: nothing. */
-export interface ResponseStreamOptions {
-  /** Changes nothing here. */
-  include_obfuscation?: unknown;
 }
 
 /** Tokens read and written. */
@@ -1540,10 +1584,10 @@ export interface StartRequest {
 
 /** What a stream holds besides its chunks. */
 export interface StreamOptions {
-  /** Whether it ends with a chunk of usage. */
-  include_usage?: boolean;
   /** Changes nothing: none is added. */
   include_obfuscation?: boolean;
+  /** Whether it ends with a chunk of usage. */
+  include_usage?: boolean;
 }
 
 /** One choice of a text's continuation. */
@@ -1674,14 +1718,8 @@ export interface TextRequest {
   logit_bias?: Record<string, number> | null;
   /** `corll`, `base`, or a version: NAME@7. */
   model: string;
-  /** Choices wanted. */
-  n?: number | null;
   /** Makes a draft repeatable; random by default. */
   seed?: number | null;
-  /** The most tokens of a choice; 0 draws none. */
-  max_tokens?: number | null;
-  /** Sequences before which a draft ends: up to 4, of up to 200 characters. */
-  stop?: string | string[] | null;
   /** Whether the draft comes as events. */
   stream?: boolean | null;
   /** Of a stream alone. */
@@ -1690,7 +1728,7 @@ export interface TextRequest {
   user?: string | null;
   /** For a backend's key: the name of the user it speaks for. */
   safety_identifier?: string | null;
-  /** k: responses drawn, of which the best are the choices. */
+  /** k: responses drawn, of which the best are shown. */
   num_candidates?: number | null;
   /** Whether the draft's R_π is wanted where nothing is ranked by it: two passes. */
   implicit_reward?: boolean | null;
@@ -1698,6 +1736,12 @@ export interface TextRequest {
   store?: boolean | null;
   /** Pairs of the client's own. `corll_ref` is a reference that it chooses for this draft, by which `POST /v1/edits` finds it. */
   metadata?: Record<string, string> | null;
+  /** Choices wanted. */
+  n?: number | null;
+  /** The most tokens of a choice; 0 draws none. */
+  max_tokens?: number | null;
+  /** Sequences before which a draft ends: up to 4, of up to 200 characters. */
+  stop?: string | string[] | null;
   /** The text that is continued; several texts, or the ids of tokens, are read and continued without becoming drafts. */
   prompt: string | string[] | number[] | number[][];
   /** How many of the likeliest tokens in place of each. */

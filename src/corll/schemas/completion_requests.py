@@ -17,17 +17,9 @@ from corll.frames import Filled, Framing
 from corll.memory.choosing import MemoryChoice
 from corll.records import Message
 from corll.schemas.bodies import RequestBody, Text, example
-from corll.schemas.ignored_fields import Absent, IgnoredFields, IgnoredOfChats
-from corll.schemas.openai_fields import (
-    REF,
-    ChatMessage,
-    FrameTemplate,
-    FrameWanted,
-    Hint,
-    Metadata,
-    SignAs,
-)
-from corll.schemas.sampling_fields import SamplingFields
+from corll.schemas.draft_fields import ConversationFields, DraftFields, Obfuscation
+from corll.schemas.ignored_fields import Absent, IgnoredOfChats
+from corll.schemas.openai_fields import REF, ChatMessage
 from corll.schemas.states import DraftKind
 
 _MOST_PROMPTS = 128
@@ -38,11 +30,10 @@ _MOST_STOPS = 4
 _LONGEST_STOP = 200
 
 
-class StreamOptions(RequestBody):
+class StreamOptions(Obfuscation):
     """What a stream holds besides its chunks."""
 
     include_usage: bool = Field(False, description="Whether it ends with a chunk of usage.")
-    include_obfuscation: bool = Field(False, description="Changes nothing: none is added.")
 
 
 class TextFormat(RequestBody):
@@ -51,40 +42,17 @@ class TextFormat(RequestBody):
     type: Literal["text"] = Field(description="Only text is drafted.")
 
 
-class Generation(SamplingFields, IgnoredFields):
+class Generation(DraftFields):
     """What both kinds of completion share."""
 
-    model: str = Field(max_length=200, description="`corll`, `base`, or a version: NAME@7.")
     n: int | None = Field(1, ge=1, le=128, description="Choices wanted.")
-    seed: int | None = Field(
-        None, ge=-(2**63), lt=2**63, description="Makes a draft repeatable; random by default."
-    )
     max_tokens: int | None = Field(
         None, ge=1, le=1_000_000, description="The most tokens of a choice."
     )
     stop: Text | list[Text] | None = Field(
         None, description="Sequences before which a draft ends: up to 4, of up to 200 characters."
     )
-    stream: bool | None = Field(False, description="Whether the draft comes as events.")
     stream_options: StreamOptions | None = Field(None, description="Of a stream alone.")
-    user: str | None = Field(
-        None, max_length=64, description="The older name of safety_identifier."
-    )
-    safety_identifier: str | None = Field(
-        None, max_length=64, description="For a backend's key: the name of the user it speaks for."
-    )
-    num_candidates: int | None = Field(
-        None, ge=1, le=128, description="k: responses drawn, of which the best are the choices."
-    )
-    implicit_reward: bool | None = Field(
-        False,
-        description="Whether the draft's R_π is wanted where nothing is ranked by it: two passes.",
-    )
-    store: bool | None = Field(
-        None,
-        description="False keeps this draft nowhere; else consent says what is stored.",
-    )
-    metadata: Metadata = None
 
     @field_validator("stop")
     @classmethod
@@ -143,19 +111,11 @@ class Generation(SamplingFields, IgnoredFields):
         return ""
 
     @property
-    def user_name(self) -> str | None:
-        """Return whom a backend speaks for; `user` is the older name."""
-        return self.safety_identifier or self.user
-
-    @property
     def ignored(self) -> list[str]:
         """Return the names of the fields that the request holds and that changed nothing."""
         names = super().ignored + (["store"] if self.store else [])
         if self.metadata and REF not in self.metadata:
             names.append("metadata")
-        options = self.stream_options
-        if options is not None and "include_obfuscation" in options.model_fields_set:
-            names.append("stream_options.include_obfuscation")
         return names
 
     @property
@@ -164,7 +124,7 @@ class Generation(SamplingFields, IgnoredFields):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-class ChatRequest(Generation, IgnoredOfChats):
+class ChatRequest(Generation, ConversationFields, IgnoredOfChats):
     """What a draft in a chat is asked for with."""
 
     model_config = example(
@@ -182,24 +142,6 @@ class ChatRequest(Generation, IgnoredOfChats):
         None, ge=1, le=1_000_000, description="The most tokens of a choice."
     )
     logprobs: bool | None = Field(False, description="Whether log-probabilities are wanted.")
-    top_logprobs: int | None = Field(
-        None, ge=0, le=20, description="How many of the likeliest tokens in place of each."
-    )
-    chat_template_kwargs: dict[str, Any] | None = Field(
-        None,
-        description="What the model's chat template is told beside the messages, as in vLLM's API, "
-        'such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets '
-        "itself, such as `messages`, is refused.",
-    )
-    frame: FrameWanted = "none"
-    hint: Hint = None
-    sign_as: SignAs = None
-    frame_template: FrameTemplate = None
-    memory: MemoryChoice | None = Field(
-        None,
-        description="Which letters that the user sent before stand before this request, in place "
-        "of the server's setting: `last`, `nearest`, `similar`, `none`.",
-    )
     response_format: TextFormat | None = Field(None, description="Text alone.")
 
     @model_validator(mode="after")

@@ -27,13 +27,12 @@ Absent = Annotated[
 
 Word = Annotated[str | None, Field(None, max_length=_LONGEST_WORD, description="Changes nothing.")]
 
+Ignored = Annotated[Any, Field(None, description="Changes nothing here.")]
+"""A field of OpenAI's of any kind that has no effect on a text."""
 
-class IgnoredFields(RequestBody):
-    """What clients send along, and what changes nothing of a draft here."""
 
-    service_tier: Word
-    prompt_cache_key: Word
-    prompt_cache_retention: Word
+class NamesIgnored(RequestBody):
+    """A part of a request that says which of its fields changed nothing."""
 
     @property
     def ignored(self) -> list[str]:
@@ -43,20 +42,26 @@ class IgnoredFields(RequestBody):
 
     @property
     def _harmless(self) -> frozenset[str]:
+        return frozenset()
+
+
+class IgnoredFields(NamesIgnored):
+    """What clients send along, and what changes nothing of a draft here."""
+
+    service_tier: Word
+    prompt_cache_key: Word
+    prompt_cache_retention: Word
+
+    @property
+    def _harmless(self) -> frozenset[str]:
         return frozenset(IgnoredFields.model_fields)
 
 
-class IgnoredOfChats(IgnoredFields):
-    """What of these only chats have. Tools are none, so nothing about them changes a draft."""
+class IgnoredOfConversations(IgnoredFields):
+    """What of these chats and responses have: tools are none, so they change no draft."""
 
-    modalities: list[Literal["text"]] | None = Field(None, description="Text alone.")
-    prediction: dict[str, Any] | None = Field(None, description="Changes nothing.")
     tools: Absent
-    functions: Absent
     tool_choice: Literal["none", "auto"] | None = Field(
-        None, description="Changes nothing, since there are no tools."
-    )
-    function_call: Literal["none", "auto"] | None = Field(
         None, description="Changes nothing, since there are no tools."
     )
     parallel_tool_calls: bool | None = Field(
@@ -65,4 +70,33 @@ class IgnoredOfChats(IgnoredFields):
 
     @property
     def _harmless(self) -> frozenset[str]:
+        return frozenset(IgnoredOfConversations.model_fields)
+
+
+class IgnoredOfChats(IgnoredOfConversations):
+    """What of these only chats have."""
+
+    modalities: list[Literal["text"]] | None = Field(None, description="Text alone.")
+    prediction: dict[str, Any] | None = Field(None, description="Changes nothing.")
+    functions: Absent
+    function_call: Literal["none", "auto"] | None = Field(
+        None, description="Changes nothing, since there are no tools."
+    )
+
+    @property
+    def _harmless(self) -> frozenset[str]:
         return frozenset(IgnoredOfChats.model_fields)
+
+
+class IgnoredOfResponses(IgnoredOfConversations):
+    """What of these only responses have."""
+
+    truncation: Literal["auto", "disabled"] | None = Field(
+        None, description="Changes nothing: what is too long is refused."
+    )
+    max_tool_calls: Ignored
+    prompt_cache_options: Ignored
+
+    @property
+    def _harmless(self) -> frozenset[str]:
+        return frozenset(IgnoredOfResponses.model_fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from corll.frames import LONGEST_HINT, LONGEST_NAME, LONGEST_TEMPLATE, FrameName
 from corll.schemas.bodies import RequestBody, Text
@@ -85,17 +85,27 @@ class TextPart(RequestBody):
     text: Text = Field(description="The text.")
 
 
+def _as_json(arguments: Any) -> Any:
+    return json.dumps(arguments) if isinstance(arguments, dict) else arguments
+
+
+CallId = Annotated[Text, Field(max_length=200)]
+"""By which a tool's answer names the call that it answers."""
+
+
 class CalledFunction(RequestBody):
     """What an assistant called: a name, and what it was given."""
 
     name: Text = Field(max_length=200, description="The function's name.")
-    arguments: Text = Field("", max_length=100_000, description="What it was given, as JSON.")
+    arguments: Annotated[
+        Text, BeforeValidator(_as_json, json_schema_input_type=Text | dict[str, Any])
+    ] = Field("", max_length=100_000, description="What it was given, as JSON or as an object.")
 
 
 class ToolCall(RequestBody):
     """A tool that an assistant called earlier in a conversation."""
 
-    id: Text = Field("", max_length=200, description="What its answer refers to.")
+    id: CallId = Field("", description="What its answer refers to.")
     type: Literal["function"] = Field("function", description="Only functions are understood.")
     function: CalledFunction = Field(description="What was called.")
 
@@ -106,10 +116,9 @@ class ToolCall(RequestBody):
             parsed = json.loads(given)
         except ValueError:
             parsed = None
-        function = {
-            "name": self.function.name,
-            "arguments": parsed if parsed is not None else given,
-        }
+        # Only an object can be sent again as it is kept.
+        arguments = parsed if isinstance(parsed, dict) else given
+        function = {"name": self.function.name, "arguments": arguments}
         return {"id": self.id, "type": "function", "function": function}
 
 
@@ -135,8 +144,8 @@ class ChatMessage(RequestBody):
         description="Tools that the assistant called: handed to the chat template. Where that "
         "writes none, they are refused.",
     )
-    tool_call_id: Text | None = Field(
-        None, max_length=200, description="Which call a tool answers: handed to the chat template."
+    tool_call_id: CallId | None = Field(
+        None, description="Which call a tool answers: handed to the chat template."
     )
     refusal: Absent
     audio: Absent

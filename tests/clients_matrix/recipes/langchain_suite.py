@@ -16,7 +16,8 @@ class TestCorll(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"model": "corll"}
+        # With a base_url of one's own, it asks a stream for its usage only where it is told to.
+        return {"model": "corll", "stream_usage": True}
 
     @property
     def has_tool_calling(self) -> bool:

@@ -77,6 +77,9 @@ def test_after_so_many_wrong_keys_an_address_waits(app: FastAPI) -> None:
     assert 1 <= int(tried[3].headers["retry-after"]) <= 20
     # A link and a cookie are tries as well.
     assert client.get("/sign-in?token=guess").status_code == 429
+    # A browser is led to a page that says so.
+    shown = client.get("/sign-in?token=guess", headers={"accept": "text/html,*/*;q=0.8"})
+    assert (shown.status_code, shown.headers["location"]) == (303, "/?link=too-often")
     client.cookies.set(f"__Host-{cookie_of(app, 443)}", "guess")
     assert client.get("/v1/session").status_code == 429
     # Another address behind the same proxy is none the worse.

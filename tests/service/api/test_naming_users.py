@@ -91,6 +91,23 @@ def test_a_header_and_a_body_that_differ_are_refused(strict: RunningService) -> 
     assert {"ben", "dora"}.isdisjoint(user["name"] for user in strict.get("users")["data"])
 
 
+def test_an_edit_is_of_the_user_whom_the_header_names(strict: RunningService) -> None:
+    shop = key_of(strict, "backend")
+    headers = {"x-corll-user": "eva"}
+    drafts = {name: shop.draft(user=name)["id"] for name in ("eva", "finn")}
+    body = {"draft_id": drafts["finn"], "text": "Mine."}
+    refusal = shop.http.post("/v1/edits", json=body, headers=headers)
+    assert (refusal.status_code, refusal.json()["error"]["code"]) == (404, "not_found")
+    error = refused(shop, "POST", "edits", json={**body, "user": "finn"}, headers=headers)
+    assert error["code"] == "user_mismatch"
+    body["draft_id"] = drafts["eva"]
+    assert shop.ask("POST", "edits", json=body, headers=headers)["draft_id"] == drafts["eva"]
+    # A user's own key speaks for its user, whatever the header says.
+    finn = strict.with_key(shop.post("keys", {"scope": "user", "user": "finn"})["key"])
+    body["draft_id"] = drafts["finn"]
+    assert finn.ask("POST", "edits", json=body, headers=headers)["draft_id"] == drafts["finn"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_a_name_in_the_header_may_have_any_letters(strict: RunningService, encoding: str) -> None:
     headers = {"x-corll-user": "Jürgen".encode(encoding)}

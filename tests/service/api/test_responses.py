@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from corll.service.store.database import Database
 from corll.service.store.drafts import DraftRow
 from corll.service.store.responses import written
 from running_service import ADMIN_KEY, RunningService, running_service, settings_for
+from tiny_models import build_llama
+from tiny_tokenizers import byte_bpe
 
 ASKED = "The parcel is late."
 NAMES = [
@@ -294,8 +297,12 @@ def test_nobody_goes_on_with_anothers_response(client: openai.OpenAI) -> None:
 @pytest.mark.parametrize(
     ("body", "word"),
     [
-        ({"input": [{"type": "function_call", "name": "f"}]}, "message and item_reference"),
-        ({"input": [{"type": "computer_call_output"}]}, "message and item_reference"),
+        ({"input": [{"type": "reasoning", "summary": []}]}, "message, item_reference"),
+        ({"input": [{"type": "computer_call_output"}]}, "message, item_reference"),
+        ({"input": [{"type": "function_call", "arguments": "{}"}]}, "input[0].name: is missing"),
+        ({"input": [{"type": "function_call_output"}]}, "input[0].output: is missing"),
+        ({"input": [{"type": "function_call", "name": "f"}]}, "tool_calls"),
+        ({"input": "Hi", "top_k": -2}, "top_k: must be at least -1"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "type"),
         ({"input": []}, "at least 1"),
         ({"input": "Hi", "tools": [{"type": "web_search"}]}, "tools"),
@@ -314,6 +321,140 @@ def test_what_is_not_understood_is_refused(
     answer = service.http.post("/v1/responses", json={"model": "corll", **body})
     assert answer.status_code == 400, answer.text
     assert word in answer.json()["error"]["message"]
+
+
+def test_what_changes_nothing_is_named_in_the_reply(service: RunningService) -> None:
+    asked = {"model": "corll", "input": ASKED, "seed": 1, "metadata": {"ticket": "7"}}
+    plain = service.post("responses", asked)
+    assert "ignored" not in plain["corll"]
+    harmless = {
+        "service_tier": "flex",
+        "prompt_cache_key": "abc",
+        "prompt_cache_options": {"mode": "auto"},
+        "tools": [],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "max_tool_calls": 3,
+        "truncation": "auto",
+        "stream_options": {"include_obfuscation": False},
+        "reasoning": {"effort": "none", "summary": None},
+        "text": {"format": {"type": "text"}, "verbosity": "medium"},
+        "include": ["message.output_text.logprobs", "reasoning.encrypted_content"],
+        "store": True,
+    }
+    for stream in (False, True):
+        answer = service.http.post("/v1/responses", json={**asked, **harmless, "stream": stream})
+        lines = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
+        reply = json.loads(lines[-1])["response"] if stream else answer.json()
+        assert reply["output"][0]["content"][0]["text"] == plain["output"][0]["content"][0]["text"]
+        assert set(reply["corll"]["ignored"]) == {
+            *(harmless.keys() - {"stream_options", "reasoning", "text", "include", "store"}),
+            "stream_options.include_obfuscation",
+            "reasoning.effort",
+            "text.verbosity",
+            "include[1]",
+        }
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"top_k": 1},
+        {"min_p": 0.3},
+        {"frequency_penalty": 1.5, "presence_penalty": 0.5},
+        {"repetition_penalty": 1.4, "temperature": 0},
+        {"logit_bias": {"9": 60}},
+    ],
+    ids=str,
+)
+def test_a_response_is_sampled_as_a_chat_is(service: RunningService, said: dict[str, Any]) -> None:
+    asked = {"model": "corll", "seed": 5, **said}
+    chat = service.post(
+        "chat/completions", {**asked, "messages": [{"role": "user", "content": ASKED}]}
+    )
+    response = service.post("responses", {**asked, "input": ASKED})
+    (part,) = response["output"][0]["content"]
+    assert part["text"] == chat["choices"][0]["message"]["content"]
+
+
+def test_what_a_tool_answered_stands_in_the_prompt(
+    service: RunningService, client: openai.OpenAI, store: Database
+) -> None:
+    items: Any = [
+        {"role": "user", "content": "Where is order 77?"},
+        {"role": "assistant", "content": "I look."},
+        {"type": "function_call_output", "call_id": "c", "output": "It left on Monday."},
+    ]
+    first = client.responses.create(model="corll", input=items)
+    row = row_of(store, first.id)
+    assert texts(row)[-1] == ("tool", "It left on Monday.")
+    items[-1]["output"] = [{"type": "input_text", "text": "It left on Monday."}]
+    parts = client.responses.create(model="corll", input=items)
+    assert row_of(store, parts.id).prompt == row.prompt
+    again = client.responses.create(model="corll", input="And?", previous_response_id=first.id)
+    assert texts(row_of(store, again.id))[:3] == texts(row)
+
+
+CALLING = (
+    "{% for m in messages %}<|turn|>{{ m.role }}\n{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}[{{ c.function.name }} {{ c.function.arguments | tojson }}]"
+    "{% endfor %}<|done|>\n{% endfor %}<|turn|>assistant\n"
+)
+
+
+@pytest.fixture(scope="module")
+def calling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service on a model whose chat template writes the calls of tools."""
+    folder = tmp_path_factory.mktemp("calling")
+    tokenizer = byte_bpe(CALLING)
+    build_llama(len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    with running_service(settings_for(folder, folder / "data", learn=False)) as running:
+        yield running
+
+
+def test_calls_of_a_history_join_the_assistants_turn(calling: RunningService) -> None:
+    """As the official client holds a conversation in which tools were called at once."""
+    asked, answered = {"role": "user", "content": "Where are 7 and 8?"}, "On their way."
+    call = {"type": "function_call", "name": "find", "status": "completed"}
+    outputs = [
+        {"type": "function_call_output", "call_id": f"c{n}", "output": answered, "id": None}
+        for n in (7, 8)
+    ]
+    calls = [
+        {**call, "call_id": f"c{n}", "arguments": json.dumps({"n": n}), "id": f"fc_{n}"}
+        for n in (7, 8)
+    ]
+    said = {"role": "assistant", "content": "I look."}
+    function = [
+        {"id": f"c{n}", "function": {"name": "find", "arguments": {"n": n}}} for n in (7, 8)
+    ]
+    tools = [{"role": "tool", "tool_call_id": f"c{n}", "content": answered} for n in (7, 8)]
+    for before, turn in (
+        ([said], {**said, "tool_calls": function}),
+        ([], {"role": "assistant", "content": None, "tool_calls": function}),
+    ):
+        first = calling.post(
+            "responses", {"model": "corll", "input": [asked, *before, *calls, *outputs]}
+        )
+        chat = calling.post(
+            "chat/completions", {"model": "corll", "messages": [asked, turn, *tools]}
+        )
+        assert first["usage"]["input_tokens"] == chat["usage"]["prompt_tokens"]
+        # A conversation that holds calls goes on as any other.
+        second = calling.post(
+            "responses",
+            {"model": "corll", "input": "And 9?", "previous_response_id": first["id"]},
+        )
+        drafted = first["output"][0]["content"][0]["text"]
+        more = [
+            {"role": "assistant", "content": drafted},
+            {"role": "user", "content": "And 9?"},
+        ]
+        chat = calling.post(
+            "chat/completions", {"model": "corll", "messages": [asked, turn, *tools, *more]}
+        )
+        assert second["usage"]["input_tokens"] == chat["usage"]["prompt_tokens"]
 
 
 def test_null_is_as_if_left_out(service: RunningService) -> None:

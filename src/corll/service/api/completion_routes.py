@@ -150,6 +150,7 @@ class _DraftUnderWay:
             body.model,
             int(self.started),
             self._fingerprint,
+            body.ignored,
         )
         self.events: asyncio.Queue[DraftEvent] = asyncio.Queue()
         self.span = DraftSpan(services.tracing, self.reply.id, serving.user)
@@ -367,7 +368,7 @@ class _DraftUnderWay:
             "leaks": _leaks(drawn),
             "drafted_by": "upstream" if drawn.upstream else None,
             "upstream_model": drawn.upstream,
-            "ignored": self.body.ignored,
+            "ignored": self.reply.ignored,
             "not_stored_because": self.not_stored,
         }
         return {name: value for name, value in told.items() if value}

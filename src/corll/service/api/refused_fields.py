@@ -12,7 +12,7 @@ _FORM = (
 )
 _TOOLS = (
     "drafts are texts, and no tools are called. Leave it out; what a tool answered earlier can "
-    "stand in the messages, by the role tool"
+    "stand in the messages, by the role tool, or in the input, as a function_call_output"
 )
 _SEVERAL = "leave it out; num_candidates draws several responses, of which the best is shown"
 

@@ -30,6 +30,11 @@ class DraftReply(Protocol):
         """The draft's id."""
         ...
 
+    @property
+    def ignored(self) -> list[str]:
+        """The names of the request's fields that changed nothing."""
+        ...
+
     def whole(self, drawn: Drawn, facts: DraftFacts) -> Answer:
         """Return the reply in one piece."""
         ...
@@ -57,13 +62,17 @@ class DraftReply(Protocol):
 
 @dataclass(frozen=True)
 class Reply:
-    """Makes the reply to one request. `model` is echoed as it was asked for."""
+    """Makes the reply to one request. `model` is echoed as it was asked for.
+
+    `ignored` names the request's fields that changed nothing.
+    """
 
     kind: DraftKind
     id: str
     model: str
     created: int
     fingerprint: str
+    ignored: list[str]
 
     def whole(
         self, drawn: Drawn, facts: DraftFacts

@@ -46,6 +46,11 @@ class ResponseReply:
     _numbers: count[int] = field(default_factory=count)
     _told: list[str] = field(default_factory=list)
 
+    @property
+    def ignored(self) -> list[str]:
+        """The names of the request's fields that changed nothing."""
+        return self.asked.ignored
+
     def kept(self, drawn: Drawn) -> dict[str, Any]:
         """Return what is kept of the response beside its draft, as `store.responses` has it."""
         tokens = usage(drawn)

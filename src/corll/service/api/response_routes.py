@@ -16,7 +16,8 @@ from starlette.responses import Response
 
 from corll.records import Message
 from corll.schemas.completions import DraftFacts
-from corll.schemas.response_requests import MessageItem, ReferenceItem, ResponseRequest
+from corll.schemas.response_items import ReferenceItem, add_turn
+from corll.schemas.response_requests import ResponseRequest
 from corll.schemas.responses import DeletedResponse, ModelResponse
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.completion_routes import answer
@@ -112,12 +113,12 @@ async def _conversation(body: ResponseRequest, user: User, caller: Caller) -> _C
         before, follows = await _read(earlier, caller)
     own: list[Message] = []
     for item in body.input:
-        if isinstance(item, MessageItem):
-            own.append(item.as_plain())
-        else:
-            message, read = await _referred(item, user, caller)
-            own.append(message)
+        if isinstance(item, ReferenceItem):
+            turn, read = await _referred(item, user, caller)
             follows += read
+        else:
+            turn = item.as_plain()
+        add_turn(own, item, turn)
     return _Conversation([*instructions, *before, *own], len(own), follows)
 
 

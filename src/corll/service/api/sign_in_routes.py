@@ -24,12 +24,13 @@ from corll.service.api.callers import (
 )
 from corll.service.api.error_answers import ApiError
 from corll.service.api.origins import check_host, cookie_name, is_secure
+from corll.service.api.services import Services
 from corll.service.store import accounts, sign_ins
 
 router = APIRouter(tags=["browser"])
 
-_IN_VAIN = "/?link=in-vain"
-"""Where a browser goes whose link signs nobody in; the desk reads it."""
+_DEAD_LINKS = {401: "/?link=in-vain", 429: "/?link=too-often"}
+"""Where a browser goes whose link signs nobody in, by the error; the desk reads it."""
 
 
 @router.post("/v1/links", summary="A link that signs a browser in")
@@ -52,24 +53,18 @@ async def create_link(body: LinkRequest, caller: CurrentCaller) -> Link:
 async def sign_in(
     request: Request, services: CurrentServices, token: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
-    """Sets the session's cookie and goes to the desk. A browser whose link was used already, or is
-    unknown, goes there too: the desk opens where it is signed in, and else says so.
+    """Sets the session's cookie and goes to the desk. A browser whose link was used already, is
+    unknown, or was not tried since too many were wrong, goes there too: the desk opens where it is
+    signed in, and else says why not.
     """
     check_host(request, services.settings)
-    tries = failed_tries_of(request)
-    tries.check(request, token)
-    found = await services.write(lambda db: sign_ins.redeem_link(db, token, now=time.time()))
-    if found is None:
-        tries.failed(request)
-        if _is_page(request):
-            return RedirectResponse(_IN_VAIN, 303, headers={"cache-control": "no-store"})
-        raise ApiError(
-            401,
-            "link_expired",
-            "This link was used already, or is too old. `corll link` makes another.",
-        )
-    _, secret = found
-    answer = RedirectResponse("/", 303, headers={"cache-control": "no-store"})
+    try:
+        secret = await _redeemed(token, request, services)
+    except ApiError as error:
+        if not _is_page(request):
+            raise
+        return _to_desk(_DEAD_LINKS[error.status])
+    answer = _to_desk("/")
     answer.set_cookie(
         cookie_name(request, services.settings),
         secret,
@@ -113,6 +108,26 @@ async def end_session(
         secure=is_secure(request),
     )
     return EndedSession(object="session", ended=True)
+
+
+async def _redeemed(token: str, request: Request, services: Services) -> str:
+    """Return the secret of the session that a link opens. *Raises*: ApiError (401, 429)."""
+    tries = failed_tries_of(request)
+    tries.check(request, token)
+    found = await services.write(lambda db: sign_ins.redeem_link(db, token, now=time.time()))
+    if found is None:
+        tries.failed(request)
+        raise ApiError(
+            401,
+            "link_expired",
+            "This link was used already, or is too old. `corll link` makes another.",
+        )
+    _, secret = found
+    return secret
+
+
+def _to_desk(path: str) -> Response:
+    return RedirectResponse(path, 303, headers={"cache-control": "no-store"})
 
 
 def _is_page(request: Request) -> bool:
