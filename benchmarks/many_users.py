@@ -200,6 +200,6 @@ if __name__ == "__main__":
     parser.add_argument("--users", type=int, default=USERS, help="how many there are")
     parser.add_argument("--store", choices=("file", "s3"), help="a version store; by default none")
     chosen = parse(parser)
-    users = 200 if chosen.quick else chosen.users
+    users = 100 if chosen.quick else chosen.users
     found = cases(users, store=chosen.store, quick=chosen.quick)
     write(found, "many_users", keep=chosen.keep, latest=False)
