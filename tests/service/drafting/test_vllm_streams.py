@@ -106,7 +106,7 @@ def test_who_leaves_ends_the_request_at_the_engine(engine: VllmEngine, double: V
     job.cancel()
     drawn = listener.drawn
     assert drawn.cancelled
-    assert len(drawn.candidates[0].token_ids) == 6
+    assert 1 <= len(drawn.candidates[0].token_ids) <= 6
     assert drawn.text(0).startswith(listener.told())
     double.may_go_on.set()
     until = time.monotonic() + PATIENCE_S

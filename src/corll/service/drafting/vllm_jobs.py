@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 
 from corll.compute.decoding import Branch
 from corll.service.drafting.candidate_rows import Row
@@ -62,8 +63,8 @@ class VllmJob(RemoteJob):
             row.ids, row.finished = (*row.ids, token_id), piece.finished and last
             logprob = piece.logprobs[number] if number < len(piece.logprobs) else None
             top = piece.top[number] if number < len(piece.top) else {}
-            likely = logprob, tuple(top.items())
-            follower.read(row, self, row.ids, lambda said=likely: said, finished=row.finished)
+            likely = partial(_said, logprob, tuple(top.items()))
+            follower.read(row, self, row.ids, likely, finished=row.finished)
             if row.ended or row.resumes:
                 break
         if piece.ended and not (row.ended or row.resumes):
@@ -80,3 +81,9 @@ class VllmJob(RemoteJob):
             ids = follower.ids_within(row.ids, row.text, self) if row.stopped else row.ids
             found.append(follower.candidate(row, self, Branch(ids, None, row.finished)))
         return found
+
+
+def _said(
+    logprob: float | None, likeliest: tuple[tuple[int, float], ...]
+) -> tuple[float | None, tuple[tuple[int, float], ...]]:
+    return logprob, likeliest
