@@ -33,12 +33,13 @@ def play(client: Client, service: RunningService, *, fresh: bool = False) -> Out
     folder = environment(client, fresh=fresh)
     key = service.post("keys", {"scope": "user", "user": client.name})["key"]
     service.with_key(key).put("users/me/consent", {"store": True, "learn": True})
-    done = _run(command(client, folder, client.recipe), folder, service.url, key)
+    # Of a framework's own tests the model is the same every time: nothing is learned yet.
+    suite = _suite(client, folder, service, key) if client.suite else None
+    done = _run(command(client, folder, client.recipe), folder, service, key)
     drafts = service.with_key(key).get("users/me/drafts")["data"]
     edits = [edit for draft in drafts for edit in draft["edits"]]
     problem = None if done.returncode == 0 else _last_words(done)
     learned = bool(edits) and _is_learned(service, edits[0]["id"])
-    suite = _suite(client, folder, service.url, key) if client.suite else None
     return Outcome(
         versions=versions(client, folder),
         drafted=bool(drafts),
@@ -65,9 +66,11 @@ def _is_learned(service: RunningService, edit: str) -> bool:
 
 
 def _run(
-    arguments: list[str], folder: Path, url: str, key: str
+    arguments: list[str], folder: Path, service: RunningService, key: str
 ) -> subprocess.CompletedProcess[str]:
-    own = {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_BASE": f"{url}/v1", "OPENAI_API_KEY": key}
+    url = f"{service.url}/v1"
+    own = {"OPENAI_BASE_URL": url, "OPENAI_API_BASE": url, "OPENAI_API_KEY": key}
+    own["TOKENIZER"] = str(service.settings.model)
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         arguments,
@@ -80,17 +83,19 @@ def _run(
     )
 
 
-def _suite(client: Client, folder: Path, url: str, key: str) -> str:
-    """Run a framework's own tests, and return how many passed and failed."""
+def _suite(client: Client, folder: Path, service: RunningService, key: str) -> str:
+    """Run a framework's own tests, and return how many passed and failed, and which failed."""
     # Beside our own tests their configuration would hold for it.
     suite = folder / "test_suite.py"
     shutil.copyfile(HERE / "recipes" / str(client.suite), suite)
     settings = folder / "pytest.ini"
     settings.write_text(_SUITE_SETTINGS, encoding="utf-8")
     pytest = [str(folder / "bin" / "python"), "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    done = _run([*pytest, "-c", str(settings), str(suite)], folder, url, key)
+    done = _run([*pytest, "-c", str(settings), str(suite)], folder, service, key)
     counts = re.findall(r"(\d+) (passed|failed|skipped|xfailed|error)", done.stdout)
-    return ", ".join(f"{number} {what}" for number, what in counts) or _last_words(done)
+    told = ", ".join(f"{number} {what}" for number, what in counts) or _last_words(done)
+    failed = re.findall(r"^(?:FAILED|ERROR) \S+::(\S+)", done.stdout, re.MULTILINE)
+    return ": ".join([told, *([", ".join(failed)] if failed else [])])
 
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:

@@ -65,6 +65,10 @@ def real_things(service: RunningService) -> dict[str, Any]:
         "previous_response_id": response,
         "exchange_id": edit,
         "import_id": service.post("imports", {"items": items, "user": "mia"})["id"],
+        "messages": [
+            {"role": "user", "content": "The parcel is late."},
+            {"role": "assistant", "content": text},
+        ],
         "key_id": service.post("keys", {"scope": "user", "user": "mia"})["id"],
         "model": "corll",
         "name": "corll",
