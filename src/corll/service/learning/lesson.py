@@ -67,8 +67,13 @@ class Lesson:
         self.strength = strength
         self.metrics = {**self.metrics, "strength": strength}
 
-    def recipe(self, base: Policy, config: CoactiveConfig) -> dict[str, Any]:
-        """Return what is kept of how the steps were taken, and of what computed them."""
+    def recipe(
+        self, base: Policy, config: CoactiveConfig, *, replay_slack: float | None = None
+    ) -> dict[str, Any]:
+        """Return what is kept of how the steps were taken, and of what computed them.
+
+        By `replay_slack` the states of versions before this one are kept (`store.thinning`).
+        """
         return {
             "batches": self.batches,
             "memory": sorted(self.memory),
@@ -79,6 +84,7 @@ class Lesson:
             "torch": torch.__version__,
             "computed_by": computed_by(base),
             "config": config.model_dump(mode="json"),
+            "replay_slack": replay_slack,
         }
 
 

@@ -210,7 +210,7 @@ class Trainer:
         """Write a version's folder; return it as a candidate without a number."""
         # What the optimiser knows is of weights of another strength.
         goes_on = lesson.strength == 1
-        version_id = new_id("ver")
+        version_id, settings = new_id("ver"), self.settings
 
         def save(to: Path) -> None:
             optimizer.policy.save(to)
@@ -234,7 +234,7 @@ class Trainer:
             steps=optimizer.steps_taken,
             created_at=time.time(),
             served_at=None,
-            recipe=lesson.recipe(self.base, self.settings.coactive),
+            recipe=lesson.recipe(self.base, settings.coactive, replay_slack=settings.replay_slack),
         )
 
     def discard(self, version: Version) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from sqlalchemy import Connection
 
 from corll.service.store.imports import formers_of_running
@@ -12,7 +14,8 @@ from corll.service.store.lineages import (
     serving_version,
     versions_of,
 )
-from corll.service.store.replays import kept_for_replays
+from corll.service.store.replays import find_replay, kept_for_replays
+from corll.service.store.thinning import needed_states
 
 
 def prunable(
@@ -22,12 +25,14 @@ def prunable(
 
     Whole stay the version that serves, the `keep_before` before it, what served when a lineage
     ended, what served before an import that is running, and what a replay has come to, so that
-    learning can go on from them.
+    learning can go on from them. So do the versions that replays need to begin at, by the slack
+    that the newest version's recipe names.
     Of each `keep_every`th number the weights stay (0: of none).
     """
     serving = serving_version(db, user_id)
     line = [] if serving is None else ancestry(db, serving.id)
     whole = {version.id for version in line[: keep_before + 1]}
+    whole.update(_needed_for_replays(db, user_id, line))
     whole.update(formers_of_running(db, user_id))
     whole.update(kept_for_replays(db, user_id, keep_before=keep_before))
     whole.update(one.ended_with for one in lineages_of(db, user_id) if one.ended_with)
@@ -37,3 +42,14 @@ def prunable(
     folders = [version for version in others if version.id not in marked]
     optimizers = [version for version in others if version.id in marked and version.has_optimizer]
     return folders, optimizers
+
+
+def _needed_for_replays(db: Connection, user_id: str, line: Sequence[Version]) -> Iterator[str]:
+    """Yield the versions that a deletion's replay may begin at: of what serves, and of a replay."""
+    replay = find_replay(db, user_id)
+    latest_id = None if replay is None else replay.latest_id
+    for versions in (line, [] if latest_id is None else ancestry(db, latest_id)):
+        slack = (versions[0].recipe or {}).get("replay_slack") if versions else None
+        if slack is not None:
+            ends, whole = [one.steps for one in versions], [one.is_whole for one in versions]
+            yield from (versions[place].id for place in needed_states(ends, whole, slack))
