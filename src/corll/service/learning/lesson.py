@@ -15,6 +15,7 @@ from corll.memory.masking import Mask
 from corll.model.strength import fold_in_place
 from corll.policy import Policy
 from corll.records import Preference, StepResult
+from corll.service.learning.kernel_modes import own_mode
 from corll.service.learning.plans import StepPlan, computed_by
 from corll.service.store import preferences
 from corll.service.store.lineages import Version
@@ -83,6 +84,7 @@ class Lesson:
             "strength": self.strength,
             "torch": torch.__version__,
             "computed_by": computed_by(base),
+            "kernel_mode": own_mode(),
             "config": config.model_dump(mode="json"),
             "replay_slack": replay_slack,
         }
