@@ -47,7 +47,7 @@ DRAFTING = """
 LEARNING = """
     data_dir database model dtype device backend lora_r lora_alpha lora_dropout lora_target_modules
     lora_seed memory_limit_gb flush_after_hours max_drift veto_drafts weigh_edits
-    max_loosening keep_texts learner learn_with_memory distil_texts distil_teacher
+    max_loosening keep_texts replay_slack learner learn_with_memory distil_texts distil_teacher
     preferences_per_step replay_per_step beta loss_type label_smoothing preference_weight
     sft_weight sft_tokens keep_weight learning_rate lr_scheduler_type warmup_steps warmup_ratio
     total_steps adam_beta1 adam_beta2 max_grad_norm seed enable_thinking mask

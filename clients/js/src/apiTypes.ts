@@ -1356,6 +1356,8 @@ export interface Replay {
   edits: number;
   /** How long that takes, by the steps of the same weights; null where unknown. */
   seconds: number | null;
+  /** Where it could not be computed as before, so that last bits may differ: by other instructions, device or precision. */
+  differs?: string[];
 }
 
 /** What was set aside waits again. */

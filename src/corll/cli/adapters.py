@@ -54,7 +54,9 @@ class RollbackSettings(UserSettings):
 
 
 class PruneSettings(UserSettings):
-    """Remove weights: kept are the version that serves, the three before it, and each tenth."""
+    """Remove weights: kept are the version that serves, the three before it, each tenth, and what
+    deletions replay from by --replay-slack of the service.
+    """
 
     dry_run: bool = Field(False, description="Only say what would be removed.")
 

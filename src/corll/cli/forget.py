@@ -120,7 +120,7 @@ def _by_service(settings: ForgetSettings, *, dry_run: bool) -> Receipt:
     subject = settings.thing or settings.user
     try:
         forgotten = client.deletions.create(settings.kind, subject, dry_run=dry_run)
-        return Receipt.model_validate(forgotten.receipt.model_dump())
+        return Receipt.model_validate(forgotten.receipt.model_dump(exclude_unset=True))
     except openai.APIConnectionError as error:
         raise ConfigError(
             f"No service answers at {client.base_url}: say where it is with --base-url."

@@ -46,6 +46,11 @@ class Replay(Answer):
     seconds: float | None = Field(
         description="How long that takes, by the steps of the same weights; null where unknown."
     )
+    differs: list[str] = Field(
+        default_factory=list,
+        description="Where it could not be computed as before, so that last bits may differ: by "
+        "other instructions, device or precision.",
+    )
 
 
 class Receipt(Answer):

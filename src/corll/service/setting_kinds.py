@@ -17,6 +17,7 @@ Role = Literal["serve", "gateway", "learner"]
 OptionalFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")]
 OptionalText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
 OptionalNumber = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
+OptionalSlack = Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="")]
 OptionalDType = Annotated[
     DType | None, arg(metavar="{float32,bfloat16,float16}", help_behavior_hint="")
 ]

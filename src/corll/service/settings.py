@@ -19,6 +19,7 @@ from corll.service.setting_kinds import (
     LogFormat,
     OptionalFile,
     OptionalNumber,
+    OptionalSlack,
     OptionalText,
     Role,
 )
@@ -49,6 +50,13 @@ class ServiceSettings(ProcessSettings):
         None,
         description="How old texts may grow, such as 90d, 36h or 12w, a day at least: the learner "
         "deletes older ones as `corll forget` does, once a day; by default they stay.",
+    )
+    replay_slack: OptionalSlack = Field(
+        None,
+        ge=0,
+        description="How many more steps than came after a text its deletion may replay, as a "
+        "share. Of a user with 1,000 versions 0.05 keeps up to 115 states, 1 up to 17, each three "
+        "times as large as an adapter; by default 4 are kept, and an older text costs all steps.",
     )
     flush_after_hours: float = Field(
         24.0, gt=0, description="Fewer than N edits are learned from once the first is this old."

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
+from store_samples import ON_SQLITE
 from teaching import NOW, add_edit
 
+from corll.policy import Policy
 from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, lineages
 from corll.service.store.accounts import User
+from corll.service.store.database import Database
 from corll.service.versions.forgetting import DryRunError, find_target, forget, weights_in
 from corll.service.versions.retention import remove_pruned
+from running_service import settings_for
 
 
 def test_retention_removes_old_weights_and_keeps_what_serves(trainer: Trainer, user: User) -> None:
@@ -47,6 +52,38 @@ def test_a_text_of_the_newest_versions_costs_what_was_sent_since_and_an_older_on
             trainer.database.write(lambda db, edit=edit: rehearsed(trainer, db, edit.id))
         replayed.append(caught.value.receipt.replay.edits)
     assert replayed == [11, 11, 11, 5, 3, 1]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("slack", [0.5, 2.0])
+def test_with_a_slack_a_deletion_replays_its_share_of_what_came_after_and_no_more(
+    policy: Policy,
+    database: Database,
+    user: User,
+    tiny_model_folder: Path,
+    tmp_path: Path,
+    slack: float,
+) -> None:
+    """Each text of a lineage, the oldest and the newest too."""
+    one = {"preferences_per_step": 1}
+    settings = settings_for(
+        tiny_model_folder, tmp_path / "data", coactive=one, replay_slack=slack, max_drift=1e6
+    )
+    trainer, edits = Trainer(policy, database, settings), []
+    for number in range(14):
+        edits.append(add_edit(trainer, user, f"Sorry, it is number {number}.", number=number))
+        assert trainer.learn(user.id) is not None
+    costs = []
+    for after, edit in enumerate(reversed(edits)):
+        with pytest.raises(DryRunError) as caught:
+            trainer.database.write(lambda db, edit=edit: rehearsed(trainer, db, edit.id))
+        costs.append(caught.value.receipt.replay.edits)
+        # What is said leaves out the text itself, a step of its own here.
+        assert after <= costs[-1] <= after * (1 + slack)
+    with database.read() as db:
+        kept = [row.number for row in lineages.versions_of(db, user.id) if row.is_whole]
+    assert len(kept) < len(edits)
+    assert costs != list(range(len(edits)))
 
 
 def rehearsed(trainer: Trainer, db: Connection, edit_id: str) -> None:

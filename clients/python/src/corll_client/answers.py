@@ -895,6 +895,11 @@ class Replay(Answer):
     seconds: float | None
     """How long that takes, by the steps of the same weights; null where unknown."""
 
+    differs: list[str] | None = None
+    """Where it could not be computed as before, so that last bits may differ: by other
+    instructions, device or precision.
+    """
+
 
 class Receipt(Answer):
     """What a deletion did. It holds no text, and is kept after its user is gone."""

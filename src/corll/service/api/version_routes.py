@@ -79,7 +79,9 @@ async def requeue(user_id: str, caller: CurrentCaller) -> schemas.Requeue:
 
 @router.post("/prune", summary="Remove weights that retention does not keep")
 async def prune(user_id: str, caller: CurrentCaller) -> schemas.Prune:
-    """Kept are the serving version, the three before it, and every tenth."""
+    """Kept are the serving version, the three before it, every tenth, and what deletions replay
+    from by `--replay-slack`.
+    """
     user = await caller.user_in_path(user_id)
     gone = await run_in_threadpool(
         remove_pruned, caller.services.database, user.id, actor=caller.actor

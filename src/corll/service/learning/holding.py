@@ -26,12 +26,16 @@ _RENEWALS = 3
 
 
 class Holding:
-    """Takes users for one learner. *Units*: `seconds`, how long a lease lasts without renewal."""
+    """Takes users for one learner. *Units*: `seconds`, how long a lease lasts without renewal.
+
+    `lease` is of the user who is held now.
+    """
 
     def __init__(
         self, database: Database, holder: str, *, seconds: float = leases.LONGEST_S
     ) -> None:
         self._database, self._holder, self._seconds = database, holder, seconds
+        self.lease: Lease | None = None
 
     @contextmanager
     def of(self, user_id: str) -> Iterator[bool]:
@@ -51,9 +55,11 @@ class Holding:
         )
         renewing.start()
         try:
+            self.lease = lease
             with self._database.checking(lambda db: leases.check(db, lease)):
                 yield True
         finally:
+            self.lease = None
             ended.set()
             renewing.join()
             self._release(lease)

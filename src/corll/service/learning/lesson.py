@@ -15,6 +15,7 @@ from corll.memory.masking import Mask
 from corll.model.strength import fold_in_place
 from corll.policy import Policy
 from corll.records import Preference, StepResult
+from corll.service.learning.kernel_modes import own_mode
 from corll.service.learning.plans import StepPlan, computed_by
 from corll.service.store import preferences
 from corll.service.store.lineages import Version
@@ -67,8 +68,13 @@ class Lesson:
         self.strength = strength
         self.metrics = {**self.metrics, "strength": strength}
 
-    def recipe(self, base: Policy, config: CoactiveConfig) -> dict[str, Any]:
-        """Return what is kept of how the steps were taken, and of what computed them."""
+    def recipe(
+        self, base: Policy, config: CoactiveConfig, *, replay_slack: float | None = None
+    ) -> dict[str, Any]:
+        """Return what is kept of how the steps were taken, and of what computed them.
+
+        By `replay_slack` the states of versions before this one are kept (`store.thinning`).
+        """
         return {
             "batches": self.batches,
             "memory": sorted(self.memory),
@@ -78,7 +84,9 @@ class Lesson:
             "strength": self.strength,
             "torch": torch.__version__,
             "computed_by": computed_by(base),
+            "kernel_mode": own_mode(),
             "config": config.model_dump(mode="json"),
+            "replay_slack": replay_slack,
         }
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from corll.policy import Policy
+from corll.service.learning.kernel_modes import Mode
 
 _OF_DRAFTS_OR_LOAD = ("threads", "weights of drafts", "drafts")
 """What a policy tells of itself that a step does not depend on, or that its plan says."""
@@ -46,10 +47,13 @@ class Before:
     def __init__(self, recipes: Sequence[Mapping[str, Any]], kept: Collection[str]) -> None:
         self._plans: dict[str, StepPlan] = {}
         self._strengths: dict[str, float] = {}
+        self._modes: dict[str, Mode] = {}
         for recipe in recipes:
             batches = recipe["batches"]
             for batch, plan in zip(batches, plans_of(recipe), strict=True):
                 self._plans.update(dict.fromkeys(batch, plan))
+                if (mode := recipe.get("kernel_mode")) is not None:
+                    self._modes.update(dict.fromkeys(batch, mode))
             strength = recipe.get("strength", 1.0)
             last = [one for batch in batches for one in batch if one in kept]
             if strength != 1 and last:
@@ -61,6 +65,10 @@ class Before:
         if not plans:
             return StepPlan()
         return replace(plans[0], share=min(plan.share for plan in plans))
+
+    def mode_of(self, ids: Iterable[str]) -> Mode | None:
+        """Return the mode of a step on these: that of the first whose mode is known."""
+        return next((self._modes[one] for one in ids if one in self._modes), None)
 
     def strength_after(self, ids: Iterable[str]) -> float:
         """Return the strength that weights got after a step on these; 1 where none was given."""

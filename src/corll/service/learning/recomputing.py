@@ -16,6 +16,8 @@ from sqlalchemy import Connection
 from corll.errors import CorllError, InputError
 from corll.model.file_names import ADAPTER_WEIGHTS
 from corll.schemas.deletions import Receipt
+from corll.service.learning.kernel_modes import Mode, own_mode
+from corll.service.learning.other_modes import Task
 from corll.service.learning.plans import computed_by, differences, plans_of
 from corll.service.learning.replaying import past_of
 from corll.service.learning.stepping import Steps
@@ -53,6 +55,9 @@ def verify_weights(trainer: Trainer, receipt: Receipt) -> Finding:
     why_not = _why_not(trainer, line)
     if why_not:
         return Finding("open", f"{what} cannot be computed anew: {why_not}")
+    modes = [mode for one in line.versions if (mode := (one.recipe or {}).get("kernel_mode"))]
+    if any(mode != own_mode() for mode in modes):
+        return _in_mode(trainer, receipt, what, modes)
     try:
         folder = trainer.database.versions.fetch(version.folder)
         same = _anew(trainer, line) == file_sha256(folder / ADAPTER_WEIGHTS)
@@ -66,6 +71,17 @@ def verify_weights(trainer: Trainer, receipt: Receipt) -> Finding:
     if any((one.recipe or {})["memory"] for one in line.versions):
         return Finding("open", f"{anew} give other weights, but letters stood before its texts")
     return Finding("broken", f"{anew} give other weights than {what.removesuffix(',')} has")
+
+
+def _in_mode(trainer: Trainer, receipt: Receipt, what: str, modes: Sequence[Mode]) -> Finding:
+    """Verify a receipt by a process in the mode of its steps, where all of them have the same."""
+    if any(mode != modes[0] for mode in modes):
+        return Finding("open", f"{what} cannot be computed anew: its steps have several modes")
+    try:
+        task = Task(trainer.settings, modes[0], receipt=receipt)
+        return Finding(**trainer.hand_over(task))
+    except CorllError as error:
+        return Finding("open", f"{what} cannot be computed anew: {error}")
 
 
 def _line(db: Connection, version: Version, deleted_at: float) -> _Line:

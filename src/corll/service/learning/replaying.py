@@ -11,21 +11,25 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import count, takewhile
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from corll.buffer import REPLAY_MEMORY
 from corll.config import CoactiveConfig
 from corll.durable_points import reached
-from corll.errors import StaleParentError
+from corll.errors import CorllError, StaleParentError
 from corll.schemas.states import ReplayState
 from corll.service.learning.falling_back import FallBack
+from corll.service.learning.kernel_modes import Mode, own_mode, told
 from corll.service.learning.lesson import Lesson, check_letters, keep_references
+from corll.service.learning.other_modes import ModeError, Task
 from corll.service.learning.plans import Before, computed_by, differences
 from corll.service.learning.starting_points import LOOKED_BACK, Former, StartingPoint
 from corll.service.learning.step_spans import about_learning, about_swap
 from corll.service.learning.trainer import Trainer
-from corll.service.store import lineages, preferences, replays
+from corll.service.store import deletions, lineages, preferences, replays
 from corll.service.store.accounts import audit
 from corll.service.store.database import Database
 from corll.service.store.lineages import Lineage, Reference, Version
@@ -40,45 +44,99 @@ _BATCHES_AT_ONCE = 8
 """Steps between two candidates."""
 
 
+class _Next(NamedTuple):
+    """What a replay does next: steps on `batches`, all in one mode, or where there is none its end.
+
+    `mode` is that in which they were taken before; None where that is not known.
+    """
+
+    lineage: Lineage
+    latest: Version | None
+    before: Before
+    batches: Sequence[Sequence[PreferenceRow]]
+    mode: Mode | None
+
+
 def go_on(trainer: Trainer, row: ReplayRow) -> Version | None:
     """Take the next steps of a replay, or examine what they came to; return what was examined.
 
     A replay ends, and nothing of it serves, where its user moved to other weights meanwhile.
     """
+    following = _following(trainer, row)
+    if following is None:
+        trainer.database.write(lambda db: replays.close_replay(db, row, "withdrawn"))
+        return None
+    batches = following.batches
+    try:
+        with trainer.tracing.span(REPLAY, about_learning(row.user_id, batches)):
+            if not batches:
+                return _finish(trainer, row, following.lineage, following.latest)
+            if not _taken_elsewhere(trainer, row, following.mode):
+                _learn(trainer, row, following)
+    except StaleParentError as error:
+        log.info("a replay begins its last steps again: %s", error)
+    return None
+
+
+def take_steps(trainer: Trainer, user_id: str) -> int:
+    """Take the next steps of a user's replay that were taken in this mode; say how many candidates.
+
+    *Raises*: StaleParentError.
+    """
+    for done in count():
+        with trainer.database.read() as db:
+            row = replays.find_replay(db, user_id)
+        following = None if row is None else _following(trainer, row)
+        if row is None or following is None or not following.batches:
+            return done
+        if following.mode != own_mode():
+            return done
+        _learn(trainer, row, following)
+    raise AssertionError("counting does not end")
+
+
+def _following(trainer: Trainer, row: ReplayRow) -> _Next | None:
+    """Return what a replay does next; None where nothing of it is wanted any more."""
     with trainer.database.read() as db:
         lineage = lineages.current_lineage(db, row.user_id)
         is_wanted = lineage is not None and _is_wanted(db, row)
         remaining = replays.still_to_learn(db, row)
         latest = None if row.latest_id is None else lineages.find_version(db, row.latest_id)
     if lineage is None or not is_wanted:
-        trainer.database.write(lambda db: replays.close_replay(db, row, "withdrawn"))
         return None
     before = Before(row.recipes, row.preferences)
     batches = _until_weaker(trainer.batches(remaining)[:_BATCHES_AT_ONCE], before)
+    modes = [before.mode_of(_ids(batch)) for batch in batches]
+    alike = len(list(takewhile(lambda mode: mode == modes[0], modes)))
+    return _Next(lineage, latest, before, batches[:alike], modes[0] if modes else None)
+
+
+def _taken_elsewhere(trainer: Trainer, row: ReplayRow, mode: Mode | None) -> bool:
+    """Have the next steps taken in the mode that took them, where that is another; say whether.
+
+    Where this machine has not got it, the receipts say so. *Raises*: CorllError.
+    """
+    if mode is None or mode == own_mode():
+        return False
+    task = Task(trainer.settings, mode, user_id=row.user_id)
     try:
-        with trainer.tracing.span(REPLAY, about_learning(row.user_id, batches)):
-            if batches:
-                _learn(trainer, row, lineage, latest, batches, before)
-                return None
-            return _finish(trainer, row, lineage, latest)
-    except StaleParentError as error:
-        log.info("a replay begins its last steps again: %s", error)
-        return None
+        if not trainer.hand_over(task):
+            raise CorllError(f"no step was taken with {told(mode)}")
+    except ModeError as error:
+        here = f"{told(mode)}, and again with {told(own_mode())}: {error}"
+        log.warning("a replay is not equal to the bit: it was computed with %s", here)
+        trainer.database.write(lambda db: deletions.note_differences(db, row.deletions, [here]))
+        return False
+    return True
 
 
-def _learn(
-    trainer: Trainer,
-    row: ReplayRow,
-    lineage: Lineage,
-    latest: Version | None,
-    batches: Sequence[Sequence[PreferenceRow]],
-    before: Before,
-) -> None:
+def _learn(trainer: Trainer, row: ReplayRow, following: _Next) -> None:
     """Take steps on these batches, and keep what they came to as a candidate.
 
     Each step is computed as the one that taught its first preference before, whatever else the
     machine does now.
     """
+    lineage, latest, before, batches, _ = following
     _say_what_differs(trainer, row)
     reference = _reference(trainer, lineage)
     plans = [before.plan_for(_ids(batch)) for batch in batches]
@@ -209,11 +267,14 @@ def _ids(batch: Sequence[PreferenceRow]) -> list[str]:
 
 
 def _say_what_differs(trainer: Trainer, row: ReplayRow) -> None:
-    """Say where steps were computed by other paths before: by another mode, dtype or device."""
+    """Say where steps were computed by other paths before: of another dtype, device or kernel."""
     now = computed_by(trainer.base)
-    told = [differences(one["computed_by"], now) for one in row.recipes if "computed_by" in one]
-    for line in sorted({line for lines in told for line in lines}):
+    found = [differences(one["computed_by"], now) for one in row.recipes if "computed_by" in one]
+    lines = sorted({line for one in found for line in one})
+    for line in lines:
         log.warning("a replay is not equal to the bit: it was computed by %s", line)
+    if lines:
+        trainer.database.write(lambda db: deletions.note_differences(db, row.deletions, lines))
 
 
 def past_of(database: Database, config: CoactiveConfig, latest: Version | None) -> list[str]:

@@ -22,9 +22,11 @@ from corll.durable_points import reached
 from corll.errors import CorllError, StaleParentError
 from corll.policy import Policy
 from corll.records import Preference
+from corll.service.learning import other_modes
 from corll.service.learning.checks import Examined, OfReferences, reasons_against
 from corll.service.learning.falling_back import FallBack, FallingBack
 from corll.service.learning.lesson import Lesson, check_letters, keep_references
+from corll.service.learning.other_modes import Task
 from corll.service.learning.plans import StepPlan
 from corll.service.learning.policies import VersionPolicies
 from corll.service.learning.reading import PreferenceReader
@@ -53,7 +55,8 @@ class Trainer:
     """Teaches users' adapters on one base model; `base` may be used by nobody else meanwhile.
 
     `give_way` is called before whatever computes for long, so that drafts come first. `threads` are
-    what steps are computed with, by default those that the settings give.
+    what steps are computed with, by default those that the settings give. `hand_over` has a task
+    done by a process in another mode.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Trainer:
         self.policies = VersionPolicies(base, database, settings.lora)
         self._of_references = OfReferences()
         self.falling_back = FallingBack(database, self.policies)
+        self.hand_over: Callable[[Task], Any] = other_modes.run
 
     def learn(self, user_id: str, *, all_that_waits: bool = False) -> Version | None:
         """Make a version from the preferences that wait, N a step; None where there was no step.
@@ -211,7 +215,7 @@ class Trainer:
         """Write a version's folder; return it as a candidate without a number."""
         # What the optimiser knows is of weights of another strength.
         goes_on = lesson.strength == 1
-        version_id = new_id("ver")
+        version_id, settings = new_id("ver"), self.settings
 
         def save(to: Path) -> None:
             optimizer.policy.save(to)
@@ -235,7 +239,7 @@ class Trainer:
             steps=optimizer.steps_taken,
             created_at=time.time(),
             served_at=None,
-            recipe=lesson.recipe(self.base, self.settings.coactive),
+            recipe=lesson.recipe(self.base, settings.coactive, replay_slack=settings.replay_slack),
         )
 
     def discard(self, version: Version) -> None:

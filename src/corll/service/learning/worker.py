@@ -9,14 +9,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from corll.errors import LeaseLostError, StoreError
 from corll.schemas.events import Event, ImportEvent, StartEvent, VersionEvent
 from corll.service.durations import seconds_of
-from corll.service.learning import admitting, importing, replaying
+from corll.service.learning import admitting, importing, other_modes, replaying
 from corll.service.learning.ageing import delete_old
 from corll.service.learning.holding import ALONE, Holding
+from corll.service.learning.other_modes import Task
 from corll.service.learning.pacing import Retries
 from corll.service.learning.sweeping import Sweep
 from corll.service.learning.trainer import Trainer
@@ -93,6 +95,12 @@ class Worker:
         self._retries = Retries()
         self._looked_again_at = 0.0
         self._store = _SharedStore(trainer.database)
+        trainer.hand_over = self._hand_over
+
+    def _hand_over(self, task: Task) -> Any:
+        """Have a task done in another mode, for the user who is held, until told to stop."""
+        held = replace(task, lease=self._holding.lease)
+        return other_modes.run(held, is_stopping=lambda: self._inbox.stopping)
 
     def run(self) -> None:
         """Work until told to stop."""

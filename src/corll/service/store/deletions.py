@@ -112,6 +112,16 @@ def note_replay(
         db.execute(update(deletions).where(deletions.c.id == row.id).values(receipt=receipt))
 
 
+def note_differences(db: Connection, ids: Sequence[str], lines: Sequence[str]) -> None:
+    """Write into receipts where a replay is not computed as its steps were before."""
+    for row in [one for one in (find_deletion(db, one) for one in ids) if one is not None]:
+        replay = row.receipt["replay"]
+        differs = sorted({*replay.get("differs", []), *lines})
+        if differs != replay.get("differs"):
+            receipt = {**row.receipt, "replay": {**replay, "differs": differs}}
+            db.execute(update(deletions).where(deletions.c.id == row.id).values(receipt=receipt))
+
+
 def redact_audit(
     db: Connection, deletion_id: str, subjects: Sequence[str], *, of_actions: Sequence[str] = ()
 ) -> None:

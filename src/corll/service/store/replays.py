@@ -20,7 +20,7 @@ from corll.service.store.preferences import PreferenceRow, find_preferences
 from corll.service.store.rows import add_row, all_rows, find_row, select_rows
 from corll.service.store.schema import replays, version_preferences
 
-_HOW = ("batches", "plans", "threads", "strength", "computed_by")
+_HOW = ("batches", "plans", "threads", "strength", "computed_by", "kernel_mode")
 _OPEN = ("waiting", "learned")
 
 

@@ -121,7 +121,7 @@ def step_back(db: Connection, user_id: str, seen: Seen, *, deletion_id: str, now
         return
     clean = [version for version in line if version.id not in seen.ids]
     stands_in = next((one for one in clean if one.folder is not None), None)
-    start = _latest_whole(clean if earlier is None else reached, seen)
+    start = latest_whole(clean if earlier is None else reached, seen)
     wanted = taught_to(db, line) | set([] if earlier is None else earlier.preferences)
     goes_on = [] if start is None else ancestry(db, start.id)
     wanted -= taught_to(db, goes_on)
@@ -269,7 +269,7 @@ def _behind(
     return found | (_taught(db, ids) & unknown)
 
 
-def _latest_whole(line: Sequence[Version], seen: Seen) -> Version | None:
+def latest_whole(line: Sequence[Version], seen: Seen) -> Version | None:
     """Return the last clean version that steps can go on from: with weights and optimiser.
 
     Steps after a version at another strength begin without one.

@@ -1,4 +1,6 @@
-"""Which weights are kept: the serving version, the three before it, and every tenth."""
+"""Which weights are kept: the serving version, the three before it, every tenth, and what
+deletions replay from.
+"""
 
 from __future__ import annotations
 
