@@ -158,6 +158,7 @@ fuzz: install  ## strangers' files and requests, made up by the thousand, hours;
 	  tests/service/api/test_two_users.py
 
 # What a user installs lies in an environment of its own, and so does what looks at it.
+# A package that cannot be looked up fails it. A build's own label (+cpu) is no release.
 audit-dependencies:  ## known holes, licences and a bill of what we ship (build/sbom.json)
 	test -x $(SHIPPED)/bin/python || $(PYTHON) -m venv $(SHIPPED)
 	$(SHIPPED)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
@@ -166,8 +167,9 @@ audit-dependencies:  ## known holes, licences and a bill of what we ship (build/
 	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7'
 	mkdir -p build
 	$(SHIPPED)/bin/python tools/licences.py >build/licences.tsv
-	$(AUDIT)/bin/pip-audit --skip-editable --format cyclonedx-json --output build/sbom.json \
-	  --path $$($(SHIPPED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+	$(SHIPPED)/bin/python -m pip freeze --exclude-editable | sed 's/+.*//' >build/shipped.txt
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement build/shipped.txt \
+	  --format cyclonedx-json --output build/sbom.json
 	$(NPM) audit --omit=dev
 
 mutants: install  ## which changes of the source no test notices, an hour; goes on where it was

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from corll.service.store import fleet, lineages, preferences
+from corll.service.store import fleet
 from corll.service.store.database import Database
 from fleets import Fleet, agree, edited, learned
 from patience import PATIENCE_S
@@ -109,31 +109,6 @@ def test_a_deletion_at_one_gateway_reaches_the_copies_of_the_others(running: Fle
     until(lambda: not any(path.exists() for path in copies))
     assert not (running.folder / "shared" / str(version.folder)).exists()
     assert second.draft(user="dan")["corll"]["version"] is None
-
-
-@pytest.mark.slow
-def test_a_kill_of_each_loses_nothing_and_no_edit_is_learned_twice(running: Fleet) -> None:
-    user = agree(running, running.service(GATEWAYS[0]), "cara")
-    number = 0
-    for name in (*LEARNERS, *GATEWAYS):
-        at = next(one for one in GATEWAYS if one != name)
-        service = running.service(at)
-        for _ in range(2):
-            edited(service, "cara", number)
-            number += 1
-        service.post("learn", {"user": "cara"})
-        running.kill(name)
-        edited(service, "cara", number)
-        number += 1
-        line = learned(running, service, user)
-        assert service.draft(user="cara")["corll"]["version"] == line[0].number
-        running.start(name, name.partition("-")[0])
-        until(lambda name=name: running.is_ready(name))
-    with running.opened.read() as db:
-        rows = preferences.preferences_of(db, user.id)
-        numbers = [one.number for one in lineages.versions_of(db, user.id)]
-    assert len(rows) == number
-    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_a_gateway_goes_on_with_the_schema_of_a_newer_one_and_starts_on_it(running: Fleet) -> None:

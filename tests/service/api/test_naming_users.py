@@ -234,3 +234,19 @@ def test_what_is_no_origin_is_no_setting(origin: str) -> None:
 def test_origins_are_parted_by_commas_in_a_variable() -> None:
     settings = ServiceSettings(cors_origins="https://a.example,capacitor://localhost,*")  # type: ignore[arg-type]
     assert settings.cors_origins == ("https://a.example", "capacitor://localhost", "*")
+
+
+def test_a_comparison_is_of_the_user_whom_the_header_names(strict: RunningService) -> None:
+    shop = key_of(strict, "backend")
+    headers = {"x-corll-user": "eva"}
+    sides = {
+        name: {
+            side: {"draft_id": shop.draft(user=name, seed=seed)["id"]}
+            for seed, side in enumerate(("chosen", "rejected"))
+        }
+        for name in ("eva", "finn")
+    }
+    refusal = shop.http.post("/v1/comparisons", json=sides["finn"], headers=headers)
+    assert (refusal.status_code, refusal.json()["error"]["code"]) == (404, "not_found")
+    kept = shop.ask("POST", "comparisons", json=sides["eva"], headers=headers)
+    assert kept["chosen"]["draft_id"] == sides["eva"]["chosen"]["draft_id"]

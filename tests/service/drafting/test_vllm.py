@@ -99,6 +99,18 @@ def test_a_version_drafts_under_its_id_and_several_are_ranked_here(
     assert drawn.scores == pytest.approx(rewards.tolist(), abs=1e-4)
 
 
+def test_the_bases_candidates_are_ranked_by_what_selection_asks(
+    engine: VllmEngine, alone: Policy
+) -> None:
+    config = PLAIN.with_settings(num_candidates=3, selection="mean_logprob")
+    listener = Listener()
+    engine.submit(request(PROMPTS[0], config=config), listener)
+    drawn = list(listener.drawn.candidates)
+    sums = alone.logprobs([PROMPTS[0]] * 3, drawn).tolist()
+    means = [total / len(one.token_ids) for total, one in zip(sums, drawn, strict=True)]
+    assert listener.drawn.scores == pytest.approx(means, abs=1e-4)
+
+
 def test_a_text_is_cut_at_a_stop_sequence_and_at_its_longest(
     engine: VllmEngine, double: VllmDouble
 ) -> None:

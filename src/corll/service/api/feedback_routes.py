@@ -15,7 +15,7 @@ from corll.schemas.requests import ComparisonRequest, EditRequest, LearnRequest
 from corll.service import feedback
 from corll.service.api.callers import Caller, CurrentCaller
 from corll.service.api.error_answers import not_found
-from corll.service.api.found_drafts import find_draft, find_edited
+from corll.service.api.found_drafts import find_draft_of, find_edited
 from corll.service.api.request_spans import about_comparison, about_edit
 from corll.service.feedback import (
     ComparisonAnswer,
@@ -98,8 +98,8 @@ async def retrieve_edit(edit_id: str, caller: CurrentCaller) -> Edit:
 @router.post("/v1/comparisons", summary="Say which of two drafts is better")
 async def create_comparison(body: ComparisonRequest, caller: CurrentCaller) -> Comparison:
     """The paper's dueling feedback, for the same learner: two drafts, or choices, of one prompt."""
-    chosen = await find_draft(body.chosen.draft_id, caller)
-    rejected = await find_draft(body.rejected.draft_id, caller)
+    chosen = await find_draft_of(None, body.chosen.draft_id, caller)
+    rejected = await find_draft_of(None, body.rejected.draft_id, caller)
     comparison = feedback.judge_comparison(
         caller.services.drafter,
         DraftSide(chosen.draft, body.chosen.choice),

@@ -68,22 +68,33 @@ async def find_draft(draft_id: str, caller: Caller) -> FoundDraft:
     return found
 
 
+async def find_draft_of(user: str | None, draft_id: str, caller: Caller) -> FoundDraft:
+    """Find a draft by its id; where the body or the header names a user, among theirs alone.
+
+    *Raises*: as `find_draft`.
+    """
+    found = await find_draft(draft_id, caller)
+    if caller.names_someone(user) and found.owner.id != (await _owner(user, caller)).id:
+        raise not_found("such draft of this user")
+    return found
+
+
+async def _owner(user: str | None, caller: Caller) -> User:
+    """Return the user whom the body or the header names. *Raises*: ApiError (404)."""
+    owner = await caller.existing_user(user)
+    if owner is None:
+        raise not_found("such user")
+    return owner
+
+
 async def find_edited(body: EditRequest, caller: Caller) -> tuple[FoundDraft, int]:
     """Find the draft that an edit is of, and which of its choices.
 
     *Raises*: ApiError: 404 where there is none, 409 where more than one fits.
     """
-    names_user = body.user is not None or caller.names_someone()
-    if body.draft_id is not None and not names_user:
-        return await find_draft(body.draft_id, caller), body.choice
-    owner = await caller.existing_user(body.user)
-    if owner is None:
-        raise not_found("such user")
     if body.draft_id is not None:
-        found = await find_draft(body.draft_id, caller)
-        if found.owner.id != owner.id:
-            raise not_found("such draft of this user")
-        return found, body.choice
+        return await find_draft_of(body.user, body.draft_id, caller), body.choice
+    owner = await _owner(body.user, caller)
     if body.ref is not None:
         row = await _by_ref(body.ref, owner, caller)
         return await find_draft(row.id, caller), body.choice

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -94,13 +95,23 @@ class LettingGo:
             self.outcome.set_result(None)
 
 
+@contextmanager
+def _weights(version: VersionFolder | None, base: Policy, policy_of: PolicyOf) -> Iterator[Policy]:
+    """Yield the policy of a version, or π_0."""
+    if version is None:
+        with base.as_reference():
+            yield base
+    else:
+        yield policy_of(version)
+
+
 @dataclass
 class Scoring:
-    """Texts that others drew for a request, to be scored by the version that it names.
+    """Texts that others drew for a request, to be scored by the version that it names, or by π_0.
 
-    `drawn` have no ids. The outcome is what `selection` maximises, a number a text; None where the
-    version's model cannot read the prompt or one of the texts, since they are too long or hold a
-    control token.
+    `drawn` may have no ids. The outcome is what `selection` maximises, a number a text; None where
+    the model cannot read the prompt or one of the texts, since they are too long or hold a control
+    token.
     """
 
     request: DraftRequest
@@ -121,15 +132,14 @@ class Scoring:
 
     def _scores(self, base: Policy, policy_of: PolicyOf) -> tuple[float, ...]:
         request, codec = self.request, base.codec
-        assert request.version is not None
         # In the ids that learning would score them on.
         samples = [codec.encode_edit(one, one.text) for one in self.drawn]
         longest = max(samples, key=lambda sample: len(sample.token_ids)).token_ids
         codec.check_fits(codec.encode_prompt(request.prompt), longest)
         memory = codec.memory_within(request.prompt, request.memory, room=len(longest))
         prompt = codec.behind(request.prompt, memory)
-        policy = policy_of(request.version)
-        return tuple(scores_of(policy, [prompt], [samples], request.config)[0])
+        with _weights(request.version, base, policy_of) as policy:
+            return tuple(scores_of(policy, [prompt], [samples], request.config)[0])
 
 
 @dataclass
@@ -151,11 +161,8 @@ class Reading:
         if not self.outcome.set_running_or_notify_cancel():
             return
         try:
-            if self.version is None:
-                with base.as_reference():
-                    self.outcome.set_result(self._read(base))
-            else:
-                self.outcome.set_result(self._read(policy_of(self.version)))
+            with _weights(self.version, base, policy_of) as policy:
+                self.outcome.set_result(self._read(policy))
         except Exception as error:
             self.outcome.set_exception(error)
 

@@ -257,7 +257,8 @@ class _VllmDrafts(RemoteDrafts[VllmJob]):
     ) -> tuple[float, ...] | None:
         """Return what `selection` maximises, by our own weights: R_π is 0 for π_0 itself."""
         request = job.request
-        if request.version is None or request.version.is_reference:
+        is_base = request.version is None or request.version.is_reference
+        if is_base and request.config.selection == "implicit_reward":
             return (0.0,) * len(candidates)
         samples = [one.sample for one in candidates]
         return await asyncio.wrap_future(self._own.score(request, samples))

@@ -101,11 +101,15 @@ class RemoteStore(VersionStore):
             raise
 
     def _put(self, folder: Path, name: str, *, but: str = "", only: str = "") -> None:
+        folders: set[str] = set()
         for file in sorted(folder.rglob("*")):
             inside = file.relative_to(folder).as_posix()
             if file.is_file() and inside != but and only in ("", inside):
                 target = self._path(name, inside)
-                self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+                parent = target.rpartition("/")[0]
+                if parent not in folders:  # a bucket is asked about each
+                    self._fs.makedirs(parent, exist_ok=True)
+                    folders.add(parent)
                 self._fs.put_file(str(file), target)
                 if inside != MANIFEST:
                     reached("file uploaded")
