@@ -86,7 +86,7 @@ def test_a_run_goes_on_where_it_was_stopped(
 
     monkeypatch.setattr(command, "play", note)
     monkeypatch.setattr(command, "warm_parent", nullcontext)
-    monkeypatch.setattr(command, "make_template", lambda *_: None)
+    monkeypatch.setattr(command, "make_template", lambda *_, **__: None)
     command.run([first, second], results)
     assert played == [second]
     assert [line["point"] for _, line in read_lines(results)] == [first.point, second.point]

@@ -5,6 +5,7 @@ PostgreSQL is the server that `CORLL_TEST_POSTGRES` names, or one that is starte
 
 from __future__ import annotations
 
+import logging
 import os
 import tarfile
 from collections.abc import Iterator
@@ -20,6 +21,21 @@ from postgres_server import new_database, postgres_server, why_not
 from running_service import RunningService, running_service, settings_for
 
 OLDER = Path(__file__).parents[1] / "data" / "service_of_0_1.tar.gz"
+
+
+@pytest.fixture(autouse=True)
+def _log_restored() -> Iterator[None]:
+    """What a test sends the log to, by a command in this process, is let go of when it ends."""
+    loggers = [logging.getLogger(name) for name in (None, "alembic", "uvicorn", "httpx")]
+    root, levels = loggers[0], [logger.level for logger in loggers]
+    before = list(root.handlers)
+    yield
+    for handler in root.handlers:
+        if handler not in before:
+            handler.close()
+    root.handlers[:] = before
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture

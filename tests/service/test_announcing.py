@@ -105,19 +105,6 @@ def test_corll_link_knows_where_the_server_answers(
     assert "No service runs" in shown.err
 
 
-@pytest.fixture
-def _handlers() -> Iterator[None]:
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    yield
-    for handler in root.handlers:
-        if handler not in before:
-            handler.close()
-    root.handlers[:] = before
-    root.setLevel(level)
-
-
-@pytest.mark.usefixtures("_handlers")
 def test_where_a_person_watches_the_log_goes_to_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,7 +126,6 @@ def test_where_a_person_watches_the_log_goes_to_a_file(
         set_up_logging(settings.with_settings(log_file=tmp_path))
 
 
-@pytest.mark.usefixtures("_handlers")
 def test_a_large_log_of_an_earlier_start_makes_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

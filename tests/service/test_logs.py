@@ -145,18 +145,9 @@ def test_a_thread_that_ends_by_an_error_says_so_in_the_log_alone(
 
 @pytest.mark.parametrize(("name", "form"), [("json", JsonLines), ("text", TextLines)])
 def test_the_form_is_the_one_that_is_set(name: Any, form: type[Lines]) -> None:
-    root = logging.getLogger()
-    before = list(root.handlers), root.level
-    levels = {name: logging.getLogger(name).level for name in ("alembic", "uvicorn", "httpx")}
-    try:
-        set_up_logging(ServiceSettings(log_format=name))
-        (handler,) = root.handlers
-        assert type(handler.formatter) is form
-    finally:
-        root.handlers[:], _ = before
-        root.setLevel(before[1])
-        for other, level in levels.items():
-            logging.getLogger(other).setLevel(level)
+    set_up_logging(ServiceSettings(log_format=name))
+    (handler,) = logging.getLogger().handlers
+    assert type(handler.formatter) is form
 
 
 def test_the_log_of_a_server_holds_no_text_whatever_it_was_planted_in(

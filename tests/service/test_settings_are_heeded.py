@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import time
@@ -165,13 +164,9 @@ def serve_a_draft(settings: ServiceSettings, found: Read) -> None:
                 answer = client.post("/v1/chat/completions", json=body)
                 assert answer.status_code == 200, answer.text
 
-    root = logging.getLogger()
-    before = list(root.handlers), root.level
     with noted(found["server"]), pytest.MonkeyPatch.context() as patch:
         patch.setattr(server._Server, "run", answer)
         server.serve(settings, say=lambda _: None)
-    root.handlers[:], _ = before
-    root.setLevel(before[1])
 
 
 def test_each_setting_has_a_place_where_it_acts() -> None:

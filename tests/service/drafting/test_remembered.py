@@ -21,8 +21,8 @@ from corll.policy import Policy
 from corll.records import Prompt, Verbatim
 from corll.service.drafting.candidate_rows import Row
 from corll.service.drafting.engine import Engine
+from corll.service.drafting.following import Follower
 from corll.service.drafting.requests import Delta, DraftJob, Drawn, VersionFolder
-from corll.service.drafting.shared_decoding import Session
 from running_service import until
 from tiny_models import perturb_adapter
 
@@ -368,5 +368,5 @@ class TestLeaksInWhatIsRead:
     def test_scripts_without_spaces_are_told_too(self) -> None:
         job = DraftJob(request(memory=MEMORY, **LONG), (), lambda _: None)
         row = Row(0, text="这个包裹已经在星期五寄出了请放心")
-        Session._search(row, job)
+        Follower._search(row, job)
         assert row.free == len(row.text) - 8

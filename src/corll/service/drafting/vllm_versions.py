@@ -36,7 +36,7 @@ class RoutedVersions:
         self._erased: set[str] = set()
 
     def erase(self, version_ids: Collection[str]) -> None:
-        """Route nothing to versions any more."""
+        """Take versions off the routes: nothing is asked of them any more."""
         self._erased.update(version_ids)
 
     def route(self, name: str | None) -> None:

@@ -31,10 +31,12 @@ def main() -> None:
     """Do the task that comes in a line, and end with this process's parent."""
     task = Task.of_json(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answer:
-        os.dup2(2, 1)  # What libraries print is no answer.
-        code = NOT_HERE if own_mode() != task.mode else _answered(task, answer)
-    os._exit(code)  # A thread still waits for the input's end.
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # What libraries print is no answer.
+    code = NOT_HERE if own_mode() != task.mode else _answered(task, answer)
+    answer.flush()
+    # This closes the answer: whoever waits for its end closes the input, which a thread heeds.
+    os._exit(code)
 
 
 def _end_with_parent() -> None:
