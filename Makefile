@@ -153,9 +153,13 @@ clients: install $(CLIENT_MODULES)  ## clients that others wrote draft, edit and
 	HF_HUB_OFFLINE=1 PYTHONPATH=tests $(BIN)/python -m clients_matrix $(CLIENTS)
 	$(BIN)/python docs/generator
 
-fuzz: install  ## strangers' files and requests, made up by the thousand, hours; EXAMPLES=2000 of each
+# Guided by coverage where atheris installs; what it finds lies in runs/fuzz/found.
+fuzz: install  ## strangers' files and requests, made up by the thousand, hours; EXAMPLES=2000, SECONDS=60 of each
 	CORLL_FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest --timeout 0 tests/strangers \
 	  tests/service/api/test_two_users.py
+	if $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: atheris==3.0.0; then \
+	  PYTHONPATH=tests $(BIN)/python tests/strangers/guided.py --seconds $(or $(SECONDS),60); \
+	else echo "atheris does not install here: nothing was tried by what readers do with it."; fi
 
 # What a user installs lies in an environment of its own, and so does what looks at it.
 # A package that cannot be looked up fails it. A build's own label (+cpu) is no release.

@@ -18,6 +18,7 @@ from teach_in_a_mode import LEFT_OUT, trainer_on
 from teaching import add_user, bytes_of, deleted, opened, replayed, serving
 
 from corll.service.learning import other_modes
+from corll.service.learning.in_another_mode import Parent
 from corll.service.learning.kernel_modes import environment_of, own_mode
 from corll.service.learning.other_modes import ModeError, Task
 from corll.service.learning.recomputing import verify_weights
@@ -115,6 +116,29 @@ def test_a_task_goes_to_the_other_process_as_it_is_without_secrets(
         other_modes.run(Task(settings, {"ATEN_CPU_CAPABILITY": "an abacus"}))
     with pytest.raises(SystemExit):
         other_modes.run(Task(settings, own_mode(), user_id="u"), is_stopping=lambda: True)
+
+
+def test_the_other_process_is_told_when_drafts_are_drawn(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(other_modes, "_PROGRAM", "says_what_it_hears")
+    task = Task(settings_for(tiny_model_folder, tmp_path), own_mode(), user_id="u")
+    drafting = iter([False, True, True])
+    heard = other_modes.run(task, is_drafting=lambda: next(drafting, False))
+    assert heard == [other_modes.WAIT, other_modes.GO_ON]
+
+
+def test_the_other_process_heeds_it_and_ends_with_whoever_tells_it() -> None:
+    parent, ended = Parent(), list[int]()
+    seen = []
+
+    def said() -> Iterator[str]:
+        for line in (other_modes.WAIT, other_modes.GO_ON, other_modes.WAIT):
+            yield line
+            seen.append(parent.value)
+
+    parent.listen(said(), ended.append)
+    assert (seen, ended) == ([1, 0, 1], [1])
 
 
 def receipt_of(trainer: Trainer, deletion: str) -> Any:

@@ -1,7 +1,8 @@
 """The process that does a task in another mode: `python -m corll.service.learning.in_another_mode`.
 
-It reads the task from its standard input, which stays open: where that ends, so did whoever started
-it, and it ends too. What the task came to goes to its standard output.
+It reads the task from its standard input, which stays open and says when drafts are drawn. Where
+that ends, so did whoever started it, and it ends too. What the task came to goes to its standard
+output.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any, TextIO
 
 from corll.service.base_model import load_base, open_database
 from corll.service.learning.kernel_modes import own_mode
-from corll.service.learning.other_modes import NOT_HERE, Task
+from corll.service.learning.other_modes import NOT_HERE, WAIT, Task
+from corll.service.learning.pacing import Pacer
 from corll.service.learning.recomputing import verify_weights
 from corll.service.learning.replaying import take_steps
 from corll.service.learning.trainer import Trainer
@@ -30,26 +33,38 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Do the task that comes in a line, and end with this process's parent."""
     task = Task.of_json(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    parent = Parent()
+    threading.Thread(
+        target=parent.listen, args=(sys.stdin, os._exit), name="parent", daemon=True
+    ).start()
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # What libraries print is no answer.
-    code = NOT_HERE if own_mode() != task.mode else _answered(task, answer)
+    code = NOT_HERE if own_mode() != task.mode else _answered(task, parent, answer)
     answer.flush()
     # This closes the answer: whoever waits for its end closes the input, which a thread heeds.
     os._exit(code)
 
 
-def _end_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(1)  # Whatever is half done is not registered.
+class Parent:
+    """What whoever started this process says: that drafts are drawn, and that it is gone."""
+
+    value = 0
+    """Whether drafts are drawn."""
+    stopping = False
+
+    def listen(self, said: Iterable[str], end: Callable[[int], object]) -> None:
+        """Hear it line by line until its end; what is half done by then is not registered."""
+        for line in said:
+            self.value = int(line == WAIT)
+        end(1)
 
 
-def _answered(task: Task, answer: TextIO) -> int:
+def _answered(task: Task, parent: Parent, answer: TextIO) -> int:
     """Do a task, and write what it came to; return an exit code."""
     os.umask(PRIVATE_UMASK)
     set_up_logging(task.settings)
     try:
-        answer.write(json.dumps(_done(task)))
+        answer.write(json.dumps(_done(task, parent)))
     except Exception:
         # What a process prints of itself at its end would quote the message.
         log.exception("steps in another mode were not taken")
@@ -57,12 +72,14 @@ def _answered(task: Task, answer: TextIO) -> int:
     return 0
 
 
-def _done(task: Task) -> Any:
+def _done(task: Task, parent: Parent) -> Any:
     """Do a task, with the model and the database of its settings."""
     with ExitStack() as stack:
         database = open_database(task.settings)
         stack.callback(database.close)
-        trainer = Trainer(load_base(task.settings), database, task.settings)
+        pacer = Pacer(parent, parent)
+        base, settings = load_base(task.settings), task.settings
+        trainer = Trainer(base, database, settings, give_way=pacer.give_way)
         if task.receipt is not None:
             return verify_weights(trainer, task.receipt)._asdict()
         if (lease := task.lease) is not None:

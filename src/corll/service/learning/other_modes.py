@@ -24,7 +24,9 @@ from corll.service.store.leases import Lease
 _PROGRAM = "corll.service.learning.in_another_mode"
 NOT_HERE = 3
 """The exit code of a process whose machine has not got the mode."""
-_LOOKED_AT_EVERY_S = 0.2
+WAIT, GO_ON = "wait\n", "go on\n"
+"""What such a process is told while drafts are drawn, and after them."""
+_LOOKED_AT_EVERY_S = 0.02
 _SECRETS = {"admin_key", "upstream_key"}
 
 
@@ -72,8 +74,13 @@ class Task:
         )
 
 
-def run(task: Task, *, is_stopping: Callable[[], bool] = lambda: False) -> Any:
-    """Do a task in its mode; return what it came to.
+def run(
+    task: Task,
+    *,
+    is_stopping: Callable[[], bool] = lambda: False,
+    is_drafting: Callable[[], bool] = lambda: False,
+) -> Any:
+    """Do a task in its mode, which gives way while `is_drafting`; return what it came to.
 
     *Raises*: ModeError where this machine has not got the mode; CorllError where the process fails;
     SystemExit once `is_stopping` says so, and the process is ended.
@@ -97,10 +104,15 @@ def run(task: Task, *, is_stopping: Callable[[], bool] = lambda: False) -> Any:
             stdin.flush()
             reading = threading.Thread(target=lambda: answers.append(stdout.read()), daemon=True)
             reading.start()
+            waits = False
             while reading.is_alive():
                 reading.join(_LOOKED_AT_EVERY_S)
                 if is_stopping():
                     raise SystemExit
+                if waits != is_drafting():
+                    waits = not waits
+                    stdin.write(WAIT if waits else GO_ON)
+                    stdin.flush()
         except OSError:
             process.kill()  # It has ended already, and its code says how.
         except BaseException:

@@ -18,6 +18,12 @@ class Flag(Protocol):
     value: int
 
 
+class NobodyDrafts:
+    """The flag of a machine on which no drafts are drawn."""
+
+    value = 0
+
+
 class Ending(Protocol):
     """Whoever knows that the service stops."""
 

@@ -30,7 +30,7 @@ from corll.service.folder_lock import one_of_servers
 from corll.service.learning.health import Health, health_port
 from corll.service.learning.holding import ALONE, Holding
 from corll.service.learning.inbox import Inbox
-from corll.service.learning.pacing import Flag, Pacer
+from corll.service.learning.pacing import Flag, NobodyDrafts, Pacer
 from corll.service.learning.sweeping import sweep
 from corll.service.learning.trainer import Trainer
 from corll.service.learning.worker import Channel, Told, Worker
@@ -104,13 +104,7 @@ def _worker(
             base, database, settings, give_way=pacer.give_way, tracing=tracing, threads=threads
         )
         sweep(database, holding)
-        yield Worker(trainer, told, channel, holding)
-
-
-class _NobodyDrafts:
-    """The flag of a machine on which no drafts are drawn."""
-
-    value = 0
+        yield Worker(trainer, told, channel, holding, drafting)
 
 
 class Stopping:
@@ -187,7 +181,7 @@ def learn_until_stopped(
         if stopping is None:
             stack.enter_context(told.heard())
         teller, holding = _Teller(fleet, health), Holding(database, holder)
-        parts = (settings, database, base, _NobodyDrafts(), told, teller, holding)
+        parts = (settings, database, base, NobodyDrafts(), told, teller, holding)
         worker = stack.enter_context(_worker(*parts))
         health.is_ready = True
         say(f"corll learns on {settings.model} as {holder} (stop with Ctrl-C)")

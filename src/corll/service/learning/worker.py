@@ -19,7 +19,7 @@ from corll.service.learning import admitting, importing, other_modes, replaying
 from corll.service.learning.ageing import delete_old
 from corll.service.learning.holding import ALONE, Holding
 from corll.service.learning.other_modes import Task
-from corll.service.learning.pacing import Retries
+from corll.service.learning.pacing import Flag, NobodyDrafts, Retries
 from corll.service.learning.sweeping import Sweep
 from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, imports, lineages, preferences, replays, starts
@@ -89,8 +89,10 @@ class Worker:
         inbox: Told,
         channel: Channel,
         holding: Holding | None = None,
+        drafting: Flag | None = None,
     ) -> None:
         self._trainer, self._inbox, self._channel = trainer, inbox, channel
+        self._drafting = drafting or NobodyDrafts()
         self._holding = Holding(trainer.database, ALONE) if holding is None else holding
         self._retries = Retries()
         self._looked_again_at = 0.0
@@ -100,7 +102,11 @@ class Worker:
     def _hand_over(self, task: Task) -> Any:
         """Have a task done in another mode, for the user who is held, until told to stop."""
         held = replace(task, lease=self._holding.lease)
-        return other_modes.run(held, is_stopping=lambda: self._inbox.stopping)
+        return other_modes.run(
+            held,
+            is_stopping=lambda: self._inbox.stopping,
+            is_drafting=lambda: bool(self._drafting.value),
+        )
 
     def run(self) -> None:
         """Work until told to stop."""
