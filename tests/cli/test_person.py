@@ -28,11 +28,16 @@ class Run:
             sys.executable,
             ["-c", "import sys; from corll.cli import main; sys.exit(main())", "learn"]
             + [str(argument) for argument in arguments],
-            env={**os.environ, "TERM": "xterm-256color", "VISUAL": f"{sys.executable} {editor}"},
+            env={
+                **os.environ,
+                **{"TERM": "xterm-256color", "COLUMNS": "200", "LINES": "40"},
+                "VISUAL": f"{sys.executable} {editor}",
+            },
             dimensions=(40, 200),
             encoding="utf-8",
             timeout=PATIENCE_S,
         )
+        self._child.logfile_read = sys.stdout  # shown where a test fails
         self.shown = ""
 
     def see(self, text: str) -> Run:

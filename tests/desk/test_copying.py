@@ -15,8 +15,9 @@ expect: Any = pytest.importorskip("playwright.sync_api").expect
 
 
 def edits(service: RunningService, user: str) -> list[str]:
+    """A user's edits, without the white space that a draft may begin with, and its edit with it."""
     drafts = service.get(f"users/{user}/drafts")["data"]
-    return [edit["text"] for draft in drafts for edit in draft["edits"]]
+    return [edit["text"].strip() for draft in drafts for edit in draft["edits"]]
 
 
 def test_the_button_says_whether_the_text_teaches(

@@ -65,7 +65,7 @@ def test_the_base_drafts_in_ids_with_a_salt_for_each_user(
     engine: VllmEngine, double: VllmDouble, alone: Policy
 ) -> None:
     expected = alone.sample([PROMPTS[0]], 2, 12, 3, sampling=PLAIN)[0]
-    for user in ("ada", "ben", "ada"):
+    for user in ("zoe", "ben", "zoe"):
         listener = Listener()
         asked = replace(request(PROMPTS[0], choices=2), owner=Owner("key", user))
         engine.submit(asked, listener)
@@ -77,9 +77,9 @@ def test_the_base_drafts_in_ids_with_a_salt_for_each_user(
     assert bodies[0]["prompt"] == list(alone.codec.encode_prompt(PROMPTS[0]))
     assert bodies[0]["return_token_ids"] is True
     assert bodies[0]["model"] == "smollm2"
-    ada, ben, again = (body["cache_salt"] for body in bodies)
-    assert ada == again != ben
-    assert "ada" not in ada
+    zoe, ben, again = (body["cache_salt"] for body in bodies)
+    assert zoe == again != ben
+    assert "zoe" not in zoe
 
 
 def test_a_version_drafts_under_its_id_and_several_are_ranked_here(

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, insert, inspect, text
+from sqlalchemy import Connection, create_engine, event, insert, inspect, text
 from store_samples import ON_POSTGRESQL, ON_SQLITE, note, noted
 
 from corll.errors import ConfigError, StoreError
@@ -61,6 +61,17 @@ def test_reading_sees_one_state(database: Database) -> None:
         database.write(lambda other: note(other, "later"))
         assert read_audit(db) == []
     assert noted(database) == {"later"}
+
+
+def test_a_connection_in_use_is_closed_once_it_is_not(database: Database) -> None:
+    closed: list[object] = []
+    event.listen(database._reader, "close", lambda connection, _: closed.append(connection))
+    with database.read() as db:
+        used = db.connection.dbapi_connection
+        database.close()
+        assert read_audit(db) == []
+        assert used not in closed
+    assert used in closed
 
 
 def test_a_write_that_raises_changes_nothing(database: Database) -> None:

@@ -199,9 +199,9 @@ class Database:
             return False
 
     def close(self) -> None:
-        """Close every connection that is not in use."""
-        self._reader.dispose()
-        self._writer.dispose()
+        """Close every connection; one that is in use is closed as soon as it is not."""
+        engines.close(self._reader)
+        engines.close(self._writer)
 
     def _upgrade(self) -> None:
         if self.is_sqlite:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DontWrapMixin
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from corll.errors import ConfigError, StoreError
 
@@ -62,6 +63,21 @@ def engine_for(url: URL, *, for_writing: bool) -> Engine:
     elif for_writing:
         event.listen(engine, "begin", _lock_postgresql)
     return engine
+
+
+def close(engine: Engine) -> None:
+    """Close an engine's connections, and each that is in use as soon as it is not.
+
+    It can still be used, and keeps no connection from then on.
+    """
+    if not event.contains(engine, "checkin", _close_at_once):
+        event.listen(engine, "checkin", _close_at_once)
+    engine.dispose()
+
+
+def _close_at_once(_: Any, record: ConnectionPoolEntry) -> None:
+    # In a pool that was disposed of it would be left to the garbage collector.
+    record.invalidate()
 
 
 class _NotJsonError(StoreError, DontWrapMixin):
