@@ -212,7 +212,9 @@ def edit_case(service: Service, *, count: int, agreed: bool) -> Case:
 
 def edits_a_second(service: Service, user: str, count: int) -> float:
     """How many edits of a user's drafts are answered a second, sent by all clients at once."""
-    found = [service.draft(user, seed, tokens=1, model="base") for seed in range(count)]
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        drawn = partial(service.draft, user, tokens=1, model="base")
+        found = list(pool.map(drawn, range(count)))
     barrier = threading.Barrier(CLIENTS + 1)
 
     def send(own: list[Any]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corll.model.spelling import Speller
+from corll.model.spelling import Speller, _last_piece
 from tiny_models import CORPUS
 from tiny_tokenizers import ALL, OTHER_SCRIPTS, TURN_TEMPLATE, codec_of, llama2, slow_codec
 
@@ -70,6 +70,18 @@ def test_any_ids_have_ends_that_add_up(speller: Speller, data: st.DataObject) ->
         known = [end for end in ends if end is not None]
         assert known == sorted(known)
         assert (known or [0])[-1] == len(speller.decode(ids))
+
+
+@each_speller
+@settings(max_examples=60)
+@given(text=ANY_TEXT)
+def test_pieces_that_make_up_a_text_end_where_it_is_read_piece_by_piece(
+    speller: Speller, text: str
+) -> None:
+    ids = speller.spell(text).ids
+    one_by_one = speller._ends(ids, text, _last_piece)
+    if one_by_one is not None and None not in one_by_one:
+        assert speller.ends(ids) == one_by_one
 
 
 @pytest.mark.parametrize("first", ["We", "▁We"])

@@ -104,6 +104,16 @@ def test_it_is_ready_for_what_its_user_asked_last(database: Database) -> None:
     assert second.memory == ()
 
 
+def test_a_flood_of_edits_has_it_ready_once(database: Database) -> None:
+    mine = user_with_draft(database, "mine", None)
+    news, engine = news_of(database)
+    engine.requests.clear()
+    for number in range(20):
+        news.publish(mine, EditEvent(id=f"edit_{number}", state="recorded", edit_cost=0.5))
+    news.stop()
+    assert len(engine.requests) == 1
+
+
 def test_it_is_ready_for_the_reference_once_a_version_ends_to_serve(database: Database) -> None:
     mine = user_with_draft(database, "mine", None)
     news, engine = news_of(database)

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from tokenizers.pre_tokenizers import ByteLevel
@@ -90,11 +91,26 @@ class Speller:
         Return None in place of a list where the text is not made of pieces one after another.
         """
         whole = self.decode(ids)
+        pieces = self._alone(ids)
+        if "".join(pieces) == whole and not any(_CUT_SHORT in piece for piece in pieces):
+            return list(accumulate(map(len, pieces)))
         for start_of_window in (_last_piece, _beginning):
             ends = self._ends(ids, whole, start_of_window)
             if ends is not None:
                 return ends
         return None
+
+    def _alone(self, ids: Sequence[int]) -> list[str]:
+        """Return the text that each id has by itself."""
+        known = self._pieces
+        for token_id in ids:
+            if token_id not in known:
+                known[token_id] = self.decode([token_id])
+        return [known[token_id] for token_id in ids]
+
+    @cached_property
+    def _pieces(self) -> dict[int, str]:
+        return {}
 
     def _ends(
         self, ids: Sequence[int], whole: str, start_of_window: Callable[[int], int]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import Connection
 
@@ -18,12 +17,19 @@ from corll.service.event_hub import EventHub
 from corll.service.fleet_news import FleetNews
 from corll.service.memory import Recall
 from corll.service.settings import ServiceSettings
+from corll.service.soon import Soon
 from corll.service.store import accounts, drafts
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
 from corll.service.store.drafts import DraftRow
 
 log = logging.getLogger(__name__)
+
+READYING = "readying"
+"""The name of the thread that has the engine ready."""
+
+_QUIET_S = 0.25
+"""How long nothing happens to a user before the engine is made ready: edits may come in floods."""
 
 
 class News(EventHub):
@@ -38,7 +44,7 @@ class News(EventHub):
         self._settings, self._database = settings, database
         self._ready: tuple[Engine, Recall] | None = None
         self._fleet: FleetNews | None = None
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="news")
+        self._readying = Soon(self._get_ready, after_s=_QUIET_S, thread=READYING)
 
     def serve_by(self, engine: Engine) -> None:
         """Say which engine drafts, and have it ready for the first framed request."""
@@ -71,13 +77,13 @@ class News(EventHub):
         serves = isinstance(event, VersionEvent) and event.state in ("serving", "retired")
         starts = isinstance(event, StartEvent) and event.state in ("started", "unexamined")
         if serves or starts or isinstance(event, EditEvent):
-            self._worker.submit(self._get_ready, user_id)
+            self._readying.ask(user_id)
 
     def stop(self) -> None:
         """Stop the exchange of news, and end the thread that has the engine ready."""
         if self._fleet is not None:
             self._fleet.stop()
-        self._worker.shutdown()
+        self._readying.stop()
 
     def _get_ready(self, user_id: str) -> None:
         """Have the engine ready for a user to ask again for what was asked for last."""

@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from made_up_requests import operations, with_real
 from sqlalchemy import Engine, event
 
+from corll.service.news import READYING
 from patience import PATIENCE_S
 from running_service import ADMIN_KEY, RunningService
 
@@ -166,7 +167,7 @@ def statements() -> Iterator[list[str]]:
     found: list[str] = []
 
     def note(_db: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if threading.current_thread().name not in ("watch", "fleet news"):
+        if threading.current_thread().name not in ("watch", "fleet news", READYING):
             found.append(statement)
 
     event.listen(Engine, "before_cursor_execute", note)

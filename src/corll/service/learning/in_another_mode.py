@@ -53,7 +53,7 @@ class Parent:
     stopping = False
 
     def listen(self, said: Iterable[str], end: Callable[[int], object]) -> None:
-        """Hear it line by line until its end; what is half done by then is not registered."""
+        """Listen line by line until the end; what is half done by then is not registered."""
         for line in said:
             self.value = int(line == WAIT)
         end(1)

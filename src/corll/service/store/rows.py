@@ -7,7 +7,8 @@ import secrets
 import string
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, insert, select
 
@@ -21,7 +22,12 @@ _IDS_AT_ONCE = 500
 def new_id(prefix: str) -> str:
     """Return `prefix_` and 24 random letters and digits; after "-" there is no underscore."""
     separator = "" if prefix.endswith("-") else "_"
-    return prefix + separator + "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
+    number = secrets.randbelow(len(_LETTERS) ** _LENGTH)
+    letters = []
+    for _ in range(_LENGTH):
+        number, letter = divmod(number, len(_LETTERS))
+        letters.append(_LETTERS[letter])
+    return prefix + separator + "".join(letters)
 
 
 def is_id(prefix: str, text: str) -> bool:
@@ -44,11 +50,17 @@ def in_chunks(ids: Iterable[str]) -> Iterator[list[str]]:
 
 def add_row(db: Connection, table: Table, row: object) -> None:
     """Insert a row as it is."""
-    db.execute(insert(table), {name: getattr(row, name) for name in _columns(type(row))})
+    names = _columns(cast(Any, type(row)))
+    db.execute(insert(table), {name: getattr(row, name) for name in names})
 
 
 def select_rows(row_type: type[Row], table: Table) -> Select[Any]:
     """Return a query for the columns that the row type names."""
+    return _selected(cast(Any, row_type), table)
+
+
+@cache  # To build a query of so many columns takes longer than most take to be answered.
+def _selected(row_type: Any, table: Table) -> Select[Any]:
     return select(*(table.c[name] for name in _columns(row_type)))
 
 
@@ -87,5 +99,6 @@ def page_of(
     return all_rows(db, row_type, query.order_by(table.c.number.desc()).limit(limit))
 
 
-def _columns(row_type: Any) -> list[str]:
-    return [field.name for field in fields(row_type)]
+@cache
+def _columns(row_type: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(row_type))
