@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from writing_desk import Desk
 
+from corll.text import clean_edit
 from running_service import RunningService, until
 
 OpenDesk = Callable[..., Desk]
@@ -15,9 +16,8 @@ expect: Any = pytest.importorskip("playwright.sync_api").expect
 
 
 def edits(service: RunningService, user: str) -> list[str]:
-    """A user's edits, without the white space that a draft may begin with, and its edit with it."""
     drafts = service.get(f"users/{user}/drafts")["data"]
-    return [edit["text"].strip() for draft in drafts for edit in draft["edits"]]
+    return [edit["text"] for draft in drafts for edit in draft["edits"]]
 
 
 def test_the_button_says_whether_the_text_teaches(
@@ -65,7 +65,11 @@ def test_what_was_copied_stays_in_sight_and_is_undone(
     desk.write("It comes on Monday.")
     desk.copy_button.click()
     expect(desk.note).to_contain_text("Recorded.")
-    assert edits(service, "hesitates") == ["It comes on Monday."]
+    [draft] = service.get("users/hesitates/drafts")["data"]
+    # An edit keeps the white space that its draft begins with.
+    assert edits(service, "hesitates") == [
+        clean_edit("It comes on Monday.", draft["choices"][0]["text"])
+    ]
     assert desk.errors == []
 
 

@@ -1,7 +1,4 @@
-"""A program in place of a process in another mode, which answers with the two lines after its task.
-
-What it does when it is told to wait is up to it: this one shows what it is told.
-"""
+"""A program in place of a process in another mode: it answers with the two lines after its task."""
 
 from __future__ import annotations
 

@@ -8,8 +8,10 @@ from which the next run goes on. What ends in no error of ours, takes over 30 s 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import atheris
@@ -21,20 +23,20 @@ _LONGEST = 20_000
 with atheris.instrument_imports(
     include=["corll.past_texts", "corll.edit_logs", "corll.untrusted", "corll.files", "corll.model"]
 ):
-    from guided_targets import targets
+    from guided_targets import TARGETS
 
 
 def main() -> None:
     """Try each target for a time, in a process of its own; end with 1 where anything was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(targets()))
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
     parser.add_argument("--out", type=Path, default=Path("runs/fuzz"), help="(runs/fuzz)")
     parser.add_argument("--alone", action="store_true", help="in this process, which ends with it")
     asked = parser.parse_args()
-    if unknown := set(asked.targets) - set(targets()):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(targets())}")
-    names = asked.targets or list(targets())
+    if unknown := set(asked.targets) - set(TARGETS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
+    names = asked.targets or list(TARGETS)
     if asked.alone:
         _try(names[0], asked.seconds, asked.out)
     failed = [name for name in names if _ended_badly(name, asked.seconds, asked.out)]
@@ -46,16 +48,20 @@ def main() -> None:
 def _ended_badly(name: str, seconds: int, out: Path) -> bool:
     print(f"== {name}", flush=True)
     flags = ["--alone", "--seconds", str(seconds), "--out", str(out)]
-    return subprocess.run([sys.executable, __file__, name, *flags], check=False).returncode != 0
+    command = [sys.executable, __file__, name, *flags]
+    # The process ends without clearing up after itself.
+    with tempfile.TemporaryDirectory(prefix="corll-guided-") as scratch:
+        own = {**os.environ, "TMPDIR": scratch}
+        return subprocess.run(command, env=own, check=False).returncode != 0
 
 
 def _try(name: str, seconds: int, out: Path) -> None:
     """Try a target; the process ends here, whatever was found."""
-    target = targets()[name]()
+    target = TARGETS[name]()
     kept, found = out / name, out / "found"
     for folder in (kept, found):
         folder.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(target.seeds()):
+    for number, seed in enumerate(target.seeds):
         (kept / f"seed-{number}").write_bytes(seed)
     flags = [
         f"-max_total_time={seconds}",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import struct
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
 from mutations import CORPUS, reads
+from safetensors.torch import save
 from stranger_texts import EXAMPLES, LOGS, ME
 from test_templates import BOMBS, FEATURES, MESSAGES
 
@@ -29,24 +28,18 @@ from tiny_gguf import write_tiny_gguf
 from tiny_models import CHAT_TEMPLATE, build_tokenizer
 from tiny_tokenizers import TURN_TEMPLATE
 
-_HEADER = {
-    "__metadata__": {"format": "pt"},
-    "a.weight": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]},
-    "b.weight": {"dtype": "F32", "shape": [1], "data_offsets": [12, 16]},
-}
-
 
 @dataclass(frozen=True)
 class Target:
     """A reader of bytes, which takes them or raises an error of ours, and where to begin."""
 
     read: Callable[[bytes], object]
-    seeds: Callable[[], Iterable[bytes]]
+    seeds: Sequence[bytes]
 
 
 def _through_a_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], None]:
     """Return what reads bytes as a file of that name, and finds nothing else beside it."""
-    folder = Path(tempfile.mkdtemp(prefix="corll-guided-"))
+    folder = Path(tempfile.mkdtemp())
 
     def look(content: bytes) -> None:
         path = folder / name
@@ -57,15 +50,6 @@ def _through_a_file(name: str, read: Callable[[Path], object]) -> Callable[[byte
     return look
 
 
-def _seeds_of_texts(name: str) -> list[bytes]:
-    return [EXAMPLES[name]]
-
-
-def _seeds_of_logs(form: LogForm) -> list[bytes]:
-    kept = [*LOGS.glob(f"{form}*.json*"), *CORPUS.glob("texts/*")]
-    return [path.read_bytes() for path in sorted(kept)]
-
-
 def _read_mail_words(content: bytes) -> None:
     text = content.decode("utf-8", errors="replace")
     assert isinstance(text_of_html(text), str)
@@ -73,13 +57,12 @@ def _read_mail_words(content: bytes) -> None:
     quoted_words(text)
 
 
-def _seeds_of_mail_words() -> list[bytes]:
-    return [
-        EXAMPLES["mail.mbox"].split(b"\n\n", 2)[2],
-        b"Yes.\n\nOn Mon, Eve wrote:\n> Is it in?\n\n-- \nAnna\n",
-        b"Yes.\n-----Original Message-----\nFrom: Eve\nSent: Monday\n\nIs it in?\n",
-        b"<p>Where <b>is</b> it?</p><!-- hidden --><blockquote>Soon.</blockquote>",
-    ]
+_MAIL_WORDS = [
+    EXAMPLES["mail.mbox"].split(b"\n\n", 2)[2],
+    b"Yes.\n\nOn Mon, Eve wrote:\n> Is it in?\n\n-- \nAnna\n",
+    b"Yes.\n-----Original Message-----\nFrom: Eve\nSent: Monday\n\nIs it in?\n",
+    b"<p>Where <b>is</b> it?</p><!-- hidden --><blockquote>Soon.</blockquote>",
+]
 
 
 class _Templates:
@@ -94,48 +77,44 @@ class _Templates:
             assert len(ChatTemplate(self._tokenizer).render(MESSAGES)) <= MOST_CHARACTERS
 
 
-def _seeds_of_templates() -> list[bytes]:
+def _of_mail_words() -> Target:
+    return Target(_read_mail_words, _MAIL_WORDS)
+
+
+def _of_templates() -> Target:
     kept = [path.read_text() for path in sorted(CORPUS.glob("template/*"))]
     written = [CHAT_TEMPLATE, TURN_TEMPLATE, FEATURES, *BOMBS, *kept]
-    return [template.encode() for template in written if len(template) < 10_000]
+    return Target(_Templates(), [one.encode() for one in written if len(one) < 10_000])
 
 
-def _seeds_of_weights() -> list[bytes]:
-    header = json.dumps(_HEADER).encode()
-    return [struct.pack("<Q", len(header)) + header + bytes(16)]
+def _of_gguf() -> Target:
+    whole = write_tiny_gguf(Path(tempfile.mkdtemp()) / "tiny.gguf").read_bytes()
+    return Target(_through_a_file("model.gguf", read_header), [whole[:20_000]])
 
 
-def _seeds_of_gguf() -> list[bytes]:
-    folder = Path(tempfile.mkdtemp(prefix="corll-guided-"))
-    try:
-        return [write_tiny_gguf(folder / "tiny.gguf").read_bytes()[:20_000]]
-    finally:
-        shutil.rmtree(folder)
+def _of_weights() -> Target:
+    weights = {"a.weight": torch.zeros(2, 3, dtype=torch.bfloat16), "b.weight": torch.zeros(1)}
+    read = _through_a_file("model.safetensors", lambda path: parameters_in(path.parent))
+    return Target(read, [save(weights, {"format": "pt"})])
 
 
-def targets() -> Mapping[str, Callable[[], Target]]:
-    """Return what makes each target, by its name: what one of them needs is made for it alone."""
-    made: dict[str, Callable[[], Target]] = {
-        "mail-words": lambda: Target(_read_mail_words, _seeds_of_mail_words),
-        "template": lambda: Target(_Templates(), _seeds_of_templates),
-        "gguf": lambda: Target(_through_a_file("model.gguf", read_header), _seeds_of_gguf),
-        "safetensors": lambda: Target(
-            _through_a_file("model.safetensors", lambda path: parameters_in(path.parent)),
-            _seeds_of_weights,
-        ),
-    }
-    for name in EXAMPLES:
-        made[name] = partial(_target_of_texts, name)
-    for form in FORMS:
-        made[f"log-{form}"] = partial(_target_of_logs, form)
-    return made
-
-
-def _target_of_texts(name: str) -> Target:
+def _of_texts(name: str) -> Target:
     read = _through_a_file(name, lambda path: read_past_texts(path, me=ME))
-    return Target(read, partial(_seeds_of_texts, name))
+    return Target(read, [EXAMPLES[name]])
 
 
-def _target_of_logs(form: LogForm) -> Target:
+def _of_logs(form: LogForm) -> Target:
     read = _through_a_file("log.jsonl", lambda path: read_edits(path, form))
-    return Target(read, partial(_seeds_of_logs, form))
+    kept = sorted([*LOGS.glob(f"{form}*.json*"), *CORPUS.glob("texts/*")])
+    return Target(read, [path.read_bytes() for path in kept])
+
+
+TARGETS: Mapping[str, Callable[[], Target]] = {
+    "mail-words": _of_mail_words,
+    "template": _of_templates,
+    "gguf": _of_gguf,
+    "safetensors": _of_weights,
+    **{name: partial(_of_texts, name) for name in EXAMPLES},
+    **{f"log-{form}": partial(_of_logs, form) for form in FORMS},
+}
+"""What makes each target, by its name: what one of them needs is made for it alone."""

@@ -52,12 +52,14 @@ class Soon:
     def _next(self) -> str | None:
         """Wait for a name that is due; None at the end."""
         with self._changed:
-            while True:
-                name = next(iter(self._due), None)
-                if name is None and self._closing:
-                    return None
-                wait = None if name is None else self._due[name] - time.monotonic()
-                if name is not None and (self._closing or (wait is not None and wait <= 0)):
+            while self._due or not self._closing:
+                if not self._due:
+                    self._changed.wait()
+                    continue
+                name, due = next(iter(self._due.items()))
+                left = due - time.monotonic()
+                if self._closing or left <= 0:
                     del self._due[name]
                     return name
-                self._changed.wait(wait)
+                self._changed.wait(left)
+            return None

@@ -77,9 +77,8 @@ def _done(task: Task, parent: Parent) -> Any:
     with ExitStack() as stack:
         database = open_database(task.settings)
         stack.callback(database.close)
-        pacer = Pacer(parent, parent)
-        base, settings = load_base(task.settings), task.settings
-        trainer = Trainer(base, database, settings, give_way=pacer.give_way)
+        give_way = Pacer(parent, parent).give_way
+        trainer = Trainer(load_base(task.settings), database, task.settings, give_way=give_way)
         if task.receipt is not None:
             return verify_weights(trainer, task.receipt)._asdict()
         if (lease := task.lease) is not None:
