@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, event, insert, inspect, text
 from store_samples import ON_POSTGRESQL, ON_SQLITE, note, noted
 
-from corll.errors import ConfigError, StoreError
+from corll.errors import ConfigError, StoreError, StoreUnavailableError
 from corll.service.store import engines, migrating
 from corll.service.store.accounts import audit, read_audit
 from corll.service.store.database import Database
@@ -71,6 +71,33 @@ def test_a_connection_in_use_is_closed_once_it_is_not(database: Database) -> Non
         database.close()
         assert read_audit(db) == []
         assert used not in closed
+    assert used in closed
+
+
+@ON_POSTGRESQL
+def test_connections_of_a_server_that_only_reads_are_replaced_also_those_in_use(
+    database: Database,
+) -> None:
+    closed: list[object] = []
+    event.listen(database._writer, "close", lambda connection, _: closed.append(connection))
+
+    def ask(db: Connection) -> object:
+        return db.connection.dbapi_connection
+
+    def refused(db: Connection) -> None:
+        db.execute(text("SET TRANSACTION READ ONLY"))
+        note(db, "a")
+
+    def meanwhile(db: Connection) -> object:
+        with pytest.raises(StoreUnavailableError, match="once it takes changes"):
+            database.write_rows(refused)
+        assert len(closed) == 1
+        return ask(db)
+
+    used = database.write_rows(meanwhile)
+    both = database.write_rows(lambda db: {ask(db), database.write_rows(ask)})
+    assert len(both) == 2
+    assert used not in both
     assert used in closed
 
 

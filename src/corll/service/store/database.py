@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from corll.errors import StoreError
 from corll.service.store import engines, migrating
 from corll.service.store.engines import engine_for, is_sqlite
-from corll.service.store.faults import explained, only_reads
+from corll.service.store.faults import explained
 from corll.service.store.private_files import make_private_file, make_private_folder
 from corll.service.store.purging import purge_postgresql, purge_sqlite
 from corll.service.store.urls import parse, without_password
@@ -253,9 +253,6 @@ class Database:
 
     def explain(self, error: BaseException) -> BaseException:
         """Return what to raise for an error: it says what to do, and holds no user's text."""
-        if only_reads(error):
-            # A connection stays what it was when it was made, whoever takes changes by now.
-            self._writer.dispose()
         return explained(error, str(self))
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DontWrapMixin
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -24,6 +24,18 @@ PATIENCE = "corll_patience_s"
 _WRITERS_LOCK = 0x636F726C6C  # "corll"; any number that all of our processes agree on
 _REACHED_WITHIN = {"connect_timeout": "5", "tcp_user_timeout": "10000"}
 """How long a server is waited for that does not answer, in seconds and milliseconds."""
+
+
+_ONLY_READS = "25006"
+"""PostgreSQL's word for a transaction that may only read."""
+
+
+def only_reads(error: BaseException | None) -> bool:
+    """Say whether PostgreSQL refused a change since it only lets one read now.
+
+    *Accepts*: the driver's own error.
+    """
+    return getattr(error, "sqlstate", None) == _ONLY_READS
 
 
 def is_sqlite(url: URL) -> bool:
@@ -62,6 +74,7 @@ def engine_for(url: URL, *, for_writing: bool) -> Engine:
         event.listen(engine, "begin", _begin_sqlite(for_writing))
     elif for_writing:
         event.listen(engine, "begin", _lock_postgresql)
+        event.listen(engine, "handle_error", _leave_what_only_reads)
     return engine
 
 
@@ -114,6 +127,13 @@ def _begin_sqlite(for_writing: bool) -> Callable[[Connection], None]:
         db.exec_driver_sql(statement)
 
     return begin
+
+
+def _leave_what_only_reads(context: ExceptionContext) -> None:
+    # A connection stays what it was when it was made, whoever takes changes by now. This replaces
+    # the pool's connections as those of a server that went away, each once it is not in use.
+    if only_reads(context.original_exception):
+        context.is_disconnect = True
 
 
 def _lock_postgresql(db: Connection) -> None:

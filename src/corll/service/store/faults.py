@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy.exc import (
     InterfaceError,
     InternalError,
@@ -15,9 +13,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from corll.errors import StoreError, StoreUnavailableError
 from corll.service.store import engines
-
-_READ_ONLY = "25006"
-"""PostgreSQL's word for a transaction that may only read."""
 
 
 def explained(error: BaseException, database: str) -> BaseException:
@@ -33,16 +28,10 @@ def explained(error: BaseException, database: str) -> BaseException:
     return kind(f"{database}: {said}; {_advice(said)}").with_traceback(error.__traceback__)
 
 
-def only_reads(error: BaseException) -> bool:
-    """Say whether PostgreSQL refused a change since it only lets one read now."""
-    original: Any = getattr(error, "orig", None)
-    return getattr(original, "sqlstate", None) == _READ_ONLY
-
-
 def _may_pass(error: SQLAlchemyError) -> bool:
     """Say whether the database was away, full or held by others; not at fault is the request."""
     if isinstance(error, InternalError):
-        return only_reads(error)
+        return engines.only_reads(error.orig)
     return isinstance(error, OperationalError | InterfaceError | PoolTimeoutError)
 
 
