@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -18,22 +17,28 @@ from corll.service.drafting.requests import (
     Drawn,
     EngineBusyError,
     Failed,
+    NobodyWaitsError,
 )
 from corll.service.places import NoPlaceError, Place, Places
 
 
 @dataclass(eq=False)
 class RemoteJob(DraftJob):
-    """A request under way elsewhere: what was told of it so far, and the call."""
+    """A request under way elsewhere: what was told of it so far, and the task that asks."""
 
     told: list[str] = field(default_factory=list, init=False)
-    future: Future[DraftEvent] | None = field(default=None, init=False)
+    task: asyncio.Task[DraftEvent] | None = field(default=None, init=False)
 
     def cancel(self) -> None:
-        """Say that nobody waits any more: the call ends, and what was told arrives as cancelled."""
+        """Say that nobody waits any more: the call ends, and what was told arrives as cancelled.
+
+        It ends in the thread that takes its answer in, so that nothing is told after the end.
+        """
+        if self.cancelled:
+            return
         super().cancel()
-        if self.future is not None:
-            self.future.cancel()
+        if self.task is not None:
+            self.task.get_loop().call_soon_threadsafe(self.task.cancel)
 
 
 Job = TypeVar("Job", bound=RemoteJob)
@@ -73,18 +78,14 @@ class RemoteDrafts(ABC, Generic[Job]):
                 self._jobs[job] = self._places.take(job.owner)
             except NoPlaceError as error:
                 raise EngineBusyError(error.retry_after) from error
-        on_event(Begun(0.0))
-        job.future = asyncio.run_coroutine_threadsafe(self._draft(job), self._loop)
-        job.future.add_done_callback(lambda future: self._end(job, future))
+            self._loop.call_soon_threadsafe(self._begin, job)
         return job
 
     def close(self, timeout: float | None = None) -> None:
         """Take no more requests, let those under way end, and then end the thread."""
         with self._lock:
             self._closing = True
-            left = [job.future for job in self._jobs if job.future is not None]
-        end = asyncio.run_coroutine_threadsafe(self._finish(left, timeout), self._loop)
-        end.result()
+        asyncio.run_coroutine_threadsafe(self._finish(timeout), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -101,29 +102,35 @@ class RemoteDrafts(ABC, Generic[Job]):
     @abstractmethod
     async def _hang_up(self) -> None: ...
 
-    async def _finish(self, left: Sequence[Future[DraftEvent]], timeout: float | None) -> None:
-        if left:
-            await asyncio.wait([asyncio.wrap_future(one) for one in left], timeout=timeout)
-        for future in left:
-            future.cancel()
+    async def _finish(self, timeout: float | None) -> None:
+        if left := [job.task for job in self._jobs if job.task is not None]:
+            await asyncio.wait(left, timeout=timeout)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self._hang_up()
 
-    def _end(self, job: Job, future: Future[DraftEvent]) -> None:
+    def _begin(self, job: Job) -> None:
+        job.on_event(Begun(0.0))
+        job.task = self._loop.create_task(self._answer(job))
+        job.task.add_done_callback(lambda task: self._end(job, task))
+
+    async def _answer(self, job: Job) -> DraftEvent:
+        return Failed(NobodyWaitsError()) if job.cancelled else await self._draft(job)
+
+    def _end(self, job: Job, task: asyncio.Task[DraftEvent]) -> None:
         """Tell how a request ended; whoever gave it up is told what there was."""
         with self._lock:
             place = self._jobs.pop(job)
-            ended = not future.cancelled() and future.exception() is None
+            ended = not task.cancelled() and task.exception() is None
             self._places.give_back(place, measures=ended)
-        if future.cancelled():
+        if task.cancelled():
             job.on_event(self._told(job) or Failed(EngineBusyError.stopping()))
             return
-        error = future.exception()
+        error = task.exception()
         if error is None:
-            job.on_event(future.result())
+            job.on_event(task.result())
             return
         assert isinstance(error, Exception)
         job.on_event(Failed(error, self._told(job) if job.told else None))

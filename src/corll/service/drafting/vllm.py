@@ -172,10 +172,8 @@ class _VllmDrafts(RemoteDrafts[VllmJob]):
         return job_of(VllmJob, request, on_event, self._codec)
 
     async def _draft(self, job: VllmJob) -> DraftEvent:
-        job.task, prompt_tokens = asyncio.current_task(), job.prompt_tokens
+        prompt_tokens = job.prompt_tokens
         try:
-            if job.cancelled:
-                return Failed(NobodyWaitsError())
             while not await self._draws(job):
                 prompt_tokens = without_leaking(job, self._codec).prompt_tokens
             return await self._end_of(job, prompt_tokens)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,7 +9,7 @@ from corll.compute.decoding import Branch
 from corll.service.drafting.candidate_rows import Row
 from corll.service.drafting.following import Follower
 from corll.service.drafting.remote import RemoteJob
-from corll.service.drafting.requests import Candidate, DraftJob
+from corll.service.drafting.requests import Candidate
 from corll.service.drafting.vllm_calls import RemotelyDrawn
 
 
@@ -24,9 +23,8 @@ class StreamedRow(Row):
 
 @dataclass(eq=False)
 class VllmJob(RemoteJob):
-    """A request, the task that answers it, and the candidates of the present draw."""
+    """A request, and the candidates of the present draw."""
 
-    task: asyncio.Task[object] | None = field(default=None, init=False)
     rows: list[StreamedRow] = field(default_factory=list, init=False)
     drawn: list[Candidate] = field(default_factory=list, init=False)
 
@@ -35,14 +33,6 @@ class VllmJob(RemoteJob):
         """The id of the version that draws; None for the base."""
         version = self.request.version
         return None if version is None else version.id
-
-    def cancel(self) -> None:
-        """Say that nobody waits any more: the call ends, in the thread that takes its answer in."""
-        if self.cancelled:
-            return
-        DraftJob.cancel(self)
-        if self.task is not None:
-            self.task.get_loop().call_soon_threadsafe(self.task.cancel)
 
     def begin(self) -> None:
         """Begin a draw: nothing of its candidates has come yet."""
