@@ -27,7 +27,9 @@ def test_the_button_says_whether_the_text_teaches(
     desk.draft()
     expect(desk.button("Copy and learn")).to_be_visible()
     desk.open("/data")
-    desk.page.get_by_label("Learn from my edits").uncheck()
+    learning = desk.page.get_by_label("Learn from my edits")
+    expect(learning).to_be_checked()  # before the user is known it is not
+    learning.uncheck()
     expect(desk.said).not_to_be_empty()
     desk.open("/")
     desk.drafted()
@@ -152,6 +154,18 @@ def test_a_used_link_is_a_page_or_the_desk_of_whoever_is_signed_in(
     expect(page.get_by_role("alert")).to_contain_text("The link was used already")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert page.url == f"{service.url}/"
+
+
+def test_a_link_at_a_host_that_is_not_ours_is_a_page_that_says_so(
+    service: RunningService, open_desk: OpenDesk, browser: Callable[..., Any]
+) -> None:
+    link = open_desk(service, "elsewhere", learn=False).link()
+    page = browser().new_page()
+    page.goto(link.replace("127.0.0.1", "desk.localhost"))
+    expect(page.get_by_role("heading", name="Not known by this address")).to_be_visible()
+    assert page.url.endswith("/")
+    page.goto(link)  # it was not used up
+    expect(page.get_by_label("What are you answering?")).to_be_visible()
 
 
 def test_a_link_that_is_not_tried_is_a_page_that_says_so(

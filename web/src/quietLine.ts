@@ -7,7 +7,7 @@ import { el, replaceChildren } from "./elements";
 import { onEvent } from "./events";
 import { leakNote } from "./leakNote";
 import type { SheetDraft } from "./sheet";
-import { startNews } from "./startNews";
+import { startNews, whoDrafts } from "./startNews";
 import { versionNews } from "./versionNews";
 import { clock, count } from "./wording";
 
@@ -53,9 +53,8 @@ function drafter(draft: SheetDraft): string {
       ? "Who drafted is not told, so that you judge without knowing."
       : "The draft broke off.";
   }
-  const who = draft.version === null ? "the base model" : `your version ${draft.version}`;
   const after = draft.letters ? ` after ${count(draft.letters, "letter")} of yours` : "";
-  return `Drafted by ${who}${after}.${howItEnded(draft)}`;
+  return `Drafted by ${whoDrafts(draft.version, user.value?.reference)}${after}.${howItEnded(draft)}`;
 }
 
 function howItEnded(draft: SheetDraft): string {

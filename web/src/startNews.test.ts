@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { startingPoint, startNews, startState } from "./startNews";
+import { startingPoint, startNews, startState, whoDrafts } from "./startNews";
 
 test("how a start stands is told by its state", () => {
   expect(startNews("House style", "examining", "10:00")).toContain("House style is being examined");
@@ -21,4 +21,13 @@ test("the foot of the time line names what versions start from", () => {
   expect(startingPoint({ ...adapter, kind: "base", examined: true }).name).toBe("Base model");
   expect(startingPoint(adapter)).toEqual({ name: "House style", unexamined: true });
   expect(startingPoint({ ...adapter, examined: true }).unexamined).toBe(false);
+});
+
+test("before there is a version, what versions start from drafts", () => {
+  const adapter = { number: 2, kind: "adapter", name: "House style", examined: true } as const;
+  expect(whoDrafts(null, undefined)).toBe("the base model");
+  expect(whoDrafts(null, null)).toBe("the base model");
+  expect(whoDrafts(null, { ...adapter, kind: "base" })).toBe("the base model");
+  expect(whoDrafts(null, adapter)).toBe("House style");
+  expect(whoDrafts(7, adapter)).toBe("your version 7");
 });

@@ -28,3 +28,9 @@ export function startingPoint(reference: OwnReference | null): { name: string; u
   if (reference === null || reference.kind === "base") return { name: "Base model", unexamined: false };
   return { name: reference.name, unexamined: !reference.examined };
 }
+
+/** Who drafts, by a version's number: before there is one the base, or what versions start from. */
+export function whoDrafts(version: number | null, reference: OwnReference | null | undefined): string {
+  if (version !== null) return `your version ${version}`;
+  return reference?.kind === "adapter" ? reference.name : "the base model";
+}

@@ -87,6 +87,21 @@ def test_after_so_many_wrong_keys_an_address_waits(app: FastAPI) -> None:
     assert other.get("/v1/models", headers=bearer(ADMIN_KEY)).status_code == 200
 
 
+def test_a_link_at_a_host_that_is_not_ours_signs_nobody_in(app: FastAPI) -> None:
+    client, path = client_at(app, "10.1.2.3"), link(app)
+    foreign = {"host": "other.example.org"}
+    answer = client.get(path, headers=foreign)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unknown_host")
+    # A browser is led to the desk, which says so there.
+    shown = client.get(path, headers={**foreign, "accept": "text/html,*/*;q=0.8"})
+    assert (shown.status_code, shown.headers["location"]) == (303, "/")
+    assert "set-cookie" not in shown.headers
+    page = client.get("/", headers={**foreign, "accept": "text/html"})
+    assert (page.status_code, client.get("/", headers=foreign).status_code) == (400, 400)
+    assert "--public-hosts" in page.text
+    assert client.get(path).headers["set-cookie"]
+
+
 def test_a_key_that_was_right_is_not_shut_out_by_a_neighbour(app: FastAPI) -> None:
     client = client_at(app, "10.1.2.3", forwarded="198.51.100.9")
     assert client.get("/v1/models", headers=bearer(ADMIN_KEY)).status_code == 200

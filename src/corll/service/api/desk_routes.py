@@ -16,7 +16,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from corll.service.api.callers import CurrentServices
-from corll.service.api.origins import check_host
+from corll.service.api.error_answers import ApiError
+from corll.service.api.origins import check_host, wants_page
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,6 +30,13 @@ _NOT_BUILT = (
     "that. The API is at <code>/v1</code>, described at <code>/openapi.json</code>."
 )
 
+_UNKNOWN_HOST = (
+    "<!doctype html><html lang=en><title>corll</title><h1>Not known by this address</h1>"
+    "<p>This server does not answer for the host that this page was opened at. Open it by the "
+    "address that you were given, or ask whoever runs it to add this one: "
+    "<code>corll serve --public-hosts HOST</code>."
+)
+
 
 @router.get("/")
 @router.get("/welcome")
@@ -36,8 +44,13 @@ _NOT_BUILT = (
 @router.get("/data")
 async def page(request: Request, services: CurrentServices) -> Response:
     """One page for all four; what it shows it asks the API for."""
-    check_host(request, services.settings)
     index, nonce = FILES / "index.html", secrets.token_urlsafe(18)
+    try:
+        check_host(request, services.settings)
+    except ApiError as error:
+        if not wants_page(request):
+            raise
+        return _Page(_UNKNOWN_HOST, error.status, headers=page_headers(nonce))
     html = index.read_text(encoding="utf-8") if index.exists() else _NOT_BUILT
     headers = {"cache-control": "no-cache", **page_headers(nonce)}
     return _Page(html.replace(_NONCE, nonce), headers=headers)

@@ -43,6 +43,11 @@ def cookie_name(request: HTTPConnection, settings: ServiceSettings) -> str:
     return _HOST_ONLY + own if is_secure(request) else own
 
 
+def wants_page(request: HTTPConnection) -> bool:
+    """Say whether a browser wants to show the answer, and not a program to read it."""
+    return "text/html" in request.headers.get("accept", "")
+
+
 def check_host(request: HTTPConnection, settings: ServiceSettings) -> None:
     """Refuse a Host header that names a host which is not ours. *Raises*: ApiError (400).
 

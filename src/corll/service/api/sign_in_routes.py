@@ -23,14 +23,14 @@ from corll.service.api.callers import (
     session_of,
 )
 from corll.service.api.error_answers import ApiError
-from corll.service.api.origins import check_host, cookie_name, is_secure
+from corll.service.api.origins import check_host, cookie_name, is_secure, wants_page
 from corll.service.api.services import Services
 from corll.service.store import accounts, sign_ins
 
 router = APIRouter(tags=["browser"])
 
-_DEAD_LINKS = {401: "/?link=in-vain", 429: "/?link=too-often"}
-"""Where a browser goes whose link signs nobody in, by the error; the desk reads it."""
+_DEAD_LINKS = {400: "/", 401: "/?link=in-vain", 429: "/?link=too-often"}
+"""Where a browser goes whose link signs nobody in, by the error; the desk says why."""
 
 
 @router.post("/v1/links", summary="A link that signs a browser in")
@@ -54,14 +54,14 @@ async def sign_in(
     request: Request, services: CurrentServices, token: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
     """Sets the session's cookie and goes to the desk. A browser whose link was used already, is
-    unknown, or was not tried since too many were wrong, goes there too: the desk opens where it is
-    signed in, and else says why not.
+    unknown, or was not tried since too many were wrong or the host is not ours, goes there too:
+    the desk opens where it is signed in, and else says why not.
     """
-    check_host(request, services.settings)
     try:
+        check_host(request, services.settings)
         secret = await _redeemed(token, request, services)
     except ApiError as error:
-        if not _is_page(request):
+        if not wants_page(request):
             raise
         return _to_desk(_DEAD_LINKS[error.status])
     answer = _to_desk("/")
@@ -128,11 +128,6 @@ async def _redeemed(token: str, request: Request, services: Services) -> str:
 
 def _to_desk(path: str) -> Response:
     return RedirectResponse(path, 303, headers={"cache-control": "no-store"})
-
-
-def _is_page(request: Request) -> bool:
-    """Tell whether a browser wants to show the answer, and not a program to read it."""
-    return "text/html" in request.headers.get("accept", "")
 
 
 def link_path(token: str) -> str:
