@@ -1,23 +1,23 @@
 /** The desk: what is answered on one side, the draft that becomes your text on the other. */
 
-import { changeConsent, refreshUser, user } from "./account";
+import { refreshUser, user } from "./account";
 import { say, warn } from "./announcer";
 import { isAbort, Refused, sayError, SignedOut, Unreachable } from "./api";
-import type { Edit, Session } from "./apiTypes";
+import type { Session } from "./apiTypes";
 import { Asking } from "./asking";
 import { ChangeList } from "./changeList";
 import { copy } from "./clipboard";
-import { standing } from "./connection";
 import { draw } from "./drafting";
 import { DraftEditor, MOST_CHARACTERS } from "./editor";
 import { button, el, replaceChildren } from "./elements";
 import { onEvent, onMissed } from "./events";
 import { startImport } from "./imports";
-import { maskNote } from "./masks";
+import { invitation } from "./invitation";
+import { LastSent } from "./lastSent";
 import { PromptBox } from "./promptBox";
 import { QuietLine } from "./quietLine";
 import { lettersFor } from "./sending";
-import { isEdit, SentNote, sentOf, takeBack, takeEditBack, type Sent } from "./sentNote";
+import { sentOf, type Sent } from "./sentNote";
 import {
   canGoOn,
   hasCome,
@@ -33,9 +33,9 @@ import {
   type Sheet,
   type SheetDraft,
 } from "./sheet";
-import { Outbox, type Taken, type Unsent } from "./unsent";
+import type { Outbox } from "./unsent";
 import { countWords, summary } from "./wordSummary";
-import { count, percent } from "./wording";
+import { count } from "./wording";
 
 const KEEP_AFTER_MS = 300;
 const COMPARE_AFTER_MS = 250;
@@ -56,39 +56,31 @@ class Desk {
     done: () => void this.draft(),
   });
   private readonly asking: Asking;
-  private readonly invitation = el("div", { class: "invitation" });
   private readonly tabs = el("div", { class: "drafts", role: "group", "aria-label": "Drafts" });
   private readonly sheetOfPaper = el("div", { class: "editor" });
   private readonly editor: DraftEditor;
   private readonly changes: ChangeList;
   private readonly counted = el("p", { class: "summary" });
   private readonly quietLine = new QuietLine();
-  private readonly waitingLine = el("p", { class: "waiting-line" });
   private readonly draftButton = button("Draft", () => void this.draft(), { class: "primary" });
   private readonly copyButton = button("Copy", () => void this.send(), { class: "primary" });
   private readonly anotherButton = button("Another draft", () => void this.draft());
   private readonly goOnButton = button("Go on", () => void this.goOn());
   private readonly stopButton = button("Stop", () => this.stopping?.abort());
   private readonly newButton = button("New sheet", () => void this.newSheet());
-  private readonly note = new SentNote({
-    undo: () => void this.undo(),
-    copied: (done) => (done ? say("Copied.") : warn("It could not be copied: undo, and copy it by hand.")),
-  });
+  private readonly lastSent: LastSent;
   private sheet!: Sheet;
   private stopping: AbortController | null = null;
   private sending = false;
-  private lastSent: Sent | null = null;
-  /** What was taken back while it may still have been on its way. */
-  private readonly undone: Sent[] = [];
-  private saidOfSent = "";
   private keepTimer: number | undefined;
   private compareTimer: number | undefined;
 
   constructor(
     private readonly sheets: Sheets,
-    private readonly outbox: Outbox,
+    outbox: Outbox,
     userId: string,
   ) {
+    this.lastSent = new LastSent(outbox, (sheet) => this.bringBack(sheet));
     this.asking = new Asking(userId, {
       changed: () => this.askedChanged(),
       done: () => void this.draft(),
@@ -126,7 +118,7 @@ class Desk {
       el(
         "section",
         { class: "asked", "aria-label": "What is answered" },
-        this.invitation,
+        invitation(),
         this.prompt.element,
         this.asking.element,
         el("div", { class: "buttons" }, this.draftButton, this.newButton),
@@ -137,10 +129,10 @@ class Desk {
         el("div", { class: "above" }, el("h2", { id: "text-label" }, "Your text"), this.tabs),
         this.sheetOfPaper,
         el("div", { class: "buttons" }, this.copyButton, this.anotherButton, this.goOnButton, this.stopButton),
-        this.note.element,
+        this.lastSent.element,
         this.counted,
         this.quietLine.element,
-        this.waitingLine,
+        this.lastSent.waitingLine,
         this.changes.element,
         el("p", { class: "hint", id: "editor-keys" }, keys),
       ),
@@ -151,44 +143,12 @@ class Desk {
     const flush = (): void => this.keep();
     window.addEventListener("pagehide", flush);
     document.addEventListener("visibilitychange", flush);
-    user.watch(() => {
-      this.invite();
-      this.labelCopy();
-    });
+    user.watch(() => this.labelCopy());
     const refresh = (): void => void refreshUser().catch(() => {});
     onEvent("version", refresh);
     onEvent("start", refresh);
     onEvent("edit", refresh);
     onMissed(refresh);
-    this.outbox.watch((_, item, answer) => this.delivered(item, answer));
-    standing.watch(() => this.sayWaiting());
-  }
-
-  /** What would make the desk learn: consent, or for a new user texts from before. */
-  private invite(): void {
-    const about = user.value;
-    const isNew = about !== null && about.serving === null && about.waiting === 0;
-    const teachesNothing = about !== null && !about.consent.learn;
-    replaceChildren(
-      this.invitation,
-      isNew &&
-        el(
-          "p",
-          {},
-          el("strong", {}, "New here? "),
-          el("a", { href: "/welcome" }, "Start with texts that you sent before"),
-          ": your model can learn from them, and they may stand before your first drafts. Or just write.",
-        ),
-      teachesNothing &&
-        el(
-          "p",
-          {},
-          "Your edits teach nothing so far. If you like, a model of your own learns from them. It may " +
-            "repeat what it learned, in drafts for you. ",
-          button("Learn from my edits", () => void agree(), { class: "quiet" }),
-        ),
-    );
-    this.invitation.hidden = !isNew && !teachesNothing;
   }
 
   private promptChanged(text: string): void {
@@ -402,11 +362,10 @@ class Desk {
       return warn(`It could not be copied: please copy it by hand. ${whyNothingToRecord(draft)}`);
     }
     const sent = sentOf(this.sheet, text, letters);
-    if (!letters.every((letter) => this.outbox.add(letter)) && !(await this.sentAtOnce(letters, sent))) return;
+    if (!(await this.lastSent.hand(sent, letters))) return;
     const why = letters.length > 0 ? "" : whyNothingToRecord(draft);
     await this.putAway(sent, copied, `${summary(draft.text, text)} ${why}`.trim());
-    void this.outbox.deliver();
-    this.sayWaiting();
+    this.lastSent.deliver();
   }
 
   /** A text that was written without a draft teaches as one does that was sent before. */
@@ -432,58 +391,9 @@ class Desk {
     window.clearTimeout(this.keepTimer);
     this.keepTimer = undefined;
     this.sheets.remove(sent.sheet.id);
-    this.lastSent = sent;
     const where = copied ? "Copied" : "It could not be copied: undo, and copy it by hand";
-    this.saidOfSent = `${where}. ${what}`;
-    this.note.show(sent.text, this.saidOfSent);
-    say(this.saidOfSent);
+    this.lastSent.show(sent, `${where}. ${what}`);
     this.open(await this.sheets.take(newSheet()));
-  }
-
-  /** Where the browser's storage is full, the desk is cleared only once the server has it all. */
-  private async sentAtOnce(letters: Unsent[], sent: Sent): Promise<boolean> {
-    try {
-      for (const letter of letters) {
-        const answer = await this.outbox.sendNow(letter);
-        if (isEdit(answer)) sent.edits.push(answer.id);
-        this.outbox.remove(letter);
-      }
-      return true;
-    } catch (error) {
-      warn(`${sayError(error)} The text stays here; this browser has no room to keep it for later.`);
-      return false;
-    }
-  }
-
-  private delivered(item: Unsent, answer: Taken | null): void {
-    this.sayWaiting();
-    if (item.kind !== "edit" || answer?.object === "comparison") return;
-    const sent = this.sentUnder(item);
-    if (answer === null) {
-      const back = sent === null ? "" : " “Undo” lets you mend it.";
-      return warn(`The server did not take the edit: ${item.refused} It is kept under “Your data”.${back}`);
-    }
-    if (sent?.undone) return void takeEditBack(answer.id).catch((error: unknown) => warn(sayError(error)));
-    sent?.edits.push(answer.id);
-    const cost = answer.accepted ? "The draft was accepted." : `Edit cost ${percent(answer.edit_cost)}.`;
-    const said = `Recorded. ${cost} ${whyNotLearned(answer)} ${maskNote(answer)}`.replace(/ +/g, " ").trim();
-    if (sent !== null && sent === this.lastSent) this.note.tell(`${this.saidOfSent} ${said}`);
-    say(`${this.saidOfSent} ${said}`.trim());
-    void refreshUser().catch(() => {});
-  }
-
-  /** The text that an item tells of, where this tab copied it last or took it back. */
-  private sentUnder({ body }: Unsent): Sent | null {
-    const here = [this.lastSent, ...this.undone];
-    return here.find((sent) => sent?.keys.has(body.idempotency_key)) ?? null;
-  }
-
-  private sayWaiting(): void {
-    const waiting = this.outbox.waiting().filter(({ kind }) => kind === "edit").length;
-    const away = standing.value !== "here" && waiting > 0;
-    this.waitingLine.textContent = away
-      ? `${waiting === 1 ? "An edit waits" : `${waiting} edits wait`} in this browser for the server.`
-      : "";
   }
 
   private async newSheet(): Promise<void> {
@@ -492,28 +402,11 @@ class Desk {
     say("A new sheet. The other one is kept under “Your data”.");
   }
 
-  /** Brings the text back to its sheet, and takes back what was recorded, as far as nothing learned from it. */
-  private async undo(): Promise<void> {
-    const sent = this.lastSent;
-    if (sent === null) return;
-    this.lastSent = null;
-    this.note.hide();
+  private async bringBack(sheet: Sheet): Promise<void> {
     this.keep();
-    this.open(await this.sheets.take(sent.sheet));
+    this.open(await this.sheets.take(sheet));
     this.keep();
     this.editor.focus();
-    sent.undone = true;
-    this.undone.push(sent);
-    this.outbox.drop(sent.keys);
-    this.sayWaiting();
-    try {
-      const taken = await takeBack(sent);
-      if (taken === "all") say("Undone: the text is back, and nothing is learned from it.");
-      else say("The text is back. A version learned from it already: under “Your data” you can delete that.");
-    } catch (error) {
-      warn(`The text is back. What was recorded is not taken back: ${sayError(error)}`);
-    }
-    void refreshUser().catch(() => {});
   }
 
   private keepSoon(): void {
@@ -527,21 +420,6 @@ class Desk {
     if (this.sheet === undefined || this.sheets.keep(this.sheet)) return;
     warn("This browser has no room left: the text is here, but a reload would lose it.");
   }
-}
-
-async function agree(): Promise<void> {
-  try {
-    await changeConsent({ store: true, learn: true });
-    say("From now on your edits teach. “Your data” has the switch to end it.");
-  } catch (error) {
-    warn(sayError(error));
-  }
-}
-
-function whyNotLearned(edit: Edit): string {
-  if (edit.will_learn || edit.accepted) return "";
-  if (user.value?.consent.learn === false) return "Learning is off, so it teaches nothing.";
-  return edit.reason ?? "";
 }
 
 function whyNothingToRecord(draft: SheetDraft): string {
