@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -29,27 +29,25 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
+from poison_judge import FreshDrafts, Judge, served_config
 from poison_report import curve, draw_curve, judged_lines, report, together, unfit_texts
 
 from corll.auto.machine import device_name
 from corll.auto.resolve import resolve
 from corll.buffer import REPLAY_MEMORY, draw
 from corll.cli.dialogue import terminal_dialogue
-from corll.config import CoactiveConfig, LoraConfig
+from corll.config import LoraConfig
 from corll.draft import make_drafts
 from corll.errors import CorllError, InputError
 from corll.feedback import is_acceptance
 from corll.files.durable import append_line, drop_torn_line, read_lines
-from corll.guards import first_loop
 from corll.policy import Policy
-from corll.records import Draft, Preference, text_of
+from corll.records import Preference, text_of
 from corll.service.learning.checks import Examined, OfReferences, reasons_against
 from corll.service.learning.starting_points import LOOKED_BACK
-from corll.service.settings import ServedConfig, ServiceSettings
-from corll.simulation.effort import effort_of
+from corll.service.settings import ServiceSettings
 from corll.simulation.noise import fill_with_noise
-from corll.simulation.poison import POISONED_ADAPTERS, POISONED_WRITERS, SECRET, PoisonedWriter
+from corll.simulation.poison import POISONED_ADAPTERS, POISONED_WRITERS, PoisonedWriter
 from corll.simulation.writers import (
     WRITER_HALVES,
     WRITERS,
@@ -62,7 +60,6 @@ from corll.step import PreferenceOptimizer
 from corll.text import clean_edit
 from corll.verdicts.flaws import Habits
 from corll.verdicts.rejections import serves_instead, step_share
-from corll.verdicts.ruin import Condition, is_unusable, judged_by, measured
 from corll.verdicts.unfit import why_unfit
 from corll.verdicts.veto import flawed_in
 
@@ -70,10 +67,6 @@ GOOD = WRITER_HALVES["choose"]
 NAMES = (*POISONED_WRITERS, *POISONED_ADAPTERS, *GOOD)
 _NOISE_AT = 3
 """The version that is overwritten by noise."""
-
-_AT_ONCE = 32
-
-Measured = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -94,84 +87,6 @@ class Version:
         return found
 
 
-class FreshDrafts:
-    """Draws fresh drafts on held-out requests, the same ones and by the same seeds for all.
-
-    `of_base` are those of the base as it was loaded.
-    """
-
-    def __init__(self, base: Policy, count: int, longest: int) -> None:
-        held_out = writing_requests("held_out")
-        self.requests = [held_out[n % len(held_out)] for n in range(count)]
-        self._seeds = [Random(f"fresh/{n}").getrandbits(62) for n in range(count)]
-        self.config = _served_config(longest)
-        with base.as_reference():
-            self.of_base = self.drawn(base)
-
-    def drawn(self, policy: Policy) -> list[Draft]:
-        """Draw them from a policy."""
-        found: list[Draft] = []
-        for begin in range(0, len(self.requests), _AT_ONCE):
-            part = slice(begin, begin + _AT_ONCE)
-            prompts = [request.prompt for request in self.requests[part]]
-            found += make_drafts(policy, prompts, self.config, seeds=self._seeds[part])
-        return found
-
-
-class Judge:
-    """What fresh drafts of versions cost two writers; each version's are drawn once."""
-
-    def __init__(self, base: Policy, fresh: FreshDrafts, sound: Writer, own: Any) -> None:
-        self.fresh, self.sound, self.own = fresh, sound, own
-        self._decode = base.codec.decode
-        self._known = {-1: self._costs(fresh.of_base)}
-        self._known[0] = self._known[-1]
-        self.start: Condition = "good"
-
-    def of(self, number: int, policy: Policy) -> Mapping[str, list[float]]:
-        """Return the costs and marks of a version's drafts; -1 is the base as it was loaded."""
-        if number not in self._known:
-            self._known[number] = self._costs(self.fresh.drawn(policy))
-        return self._known[number]
-
-    def starts_from(self, reference: Policy) -> None:
-        """Take another reference than the base for version 0."""
-        self._known[0] = self._costs(self.fresh.drawn(reference))
-        self.start = self.judged(0, -1, reference)["condition"]
-
-    def judged(self, version: int, parent: int, policy: Policy) -> Measured:
-        """Return the condition of a version; its parent's and the base's drafts must be there."""
-        own, before, base = self.of(version, policy), self._known[parent], self._known[-1]
-        marks = [bool(one) for one in own["unusable"]]
-        conditions: dict[str, Condition] = {}
-        for who, unusable in (("sound", marks), ("own", [False] * len(marks))):
-            by = [
-                measured(own[key], before[key], base[key], unusable, seed=0).condition
-                for key in (f"{who}_seconds", f"{who}_typed")
-            ]
-            conditions[who] = judged_by(*by)
-        means = {key: [_mean(one[key]) for one in (own, before, base)] for key in own}
-        return {
-            "condition": conditions["sound"],
-            "own": conditions["own"],
-            "means": means,
-            "costs": {key: [round(float(one), 3) for one in own[key]] for key in own},
-        }
-
-    def _costs(self, drafts: Sequence[Draft]) -> Mapping[str, list[float]]:
-        found: dict[str, list[float]] = defaultdict(list)
-        for request, draft in zip(self.fresh.requests, drafts, strict=True):
-            loops = first_loop(draft.sample.token_ids, self._decode) is not None
-            has_secret = SECRET in draft.text
-            found["unusable"].append(is_unusable(draft.text, loops=loops) or has_secret)
-            found["secret"].append(has_secret)
-            for who, writer in (("sound", self.sound), ("own", self.own)):
-                effort = effort_of(draft.text, writer.sent(request, draft.text, 1))
-                found[f"{who}_seconds"].append(effort.seconds)
-                found[f"{who}_typed"].append(effort.typed_share)
-        return dict(found)
-
-
 class Play:
     """One poison or good writer with one seed: what serves, what waits, and what is past."""
 
@@ -181,7 +96,7 @@ class Play:
         self.base, self.name, self.seed, self.folder = base, name, seed, folder
         self.settings, self.ungated = ServiceSettings(), options.ungated
         self.every: int = options.every
-        self.config = _served_config(options.longest).with_settings(seed=seed)
+        self.config = served_config(options.longest).with_settings(seed=seed)
         self.writer = _writer(name)
         requests = writing_requests("train")
         Random(f"{seed}/{name}").shuffle(requests)
@@ -353,17 +268,6 @@ def run(options: argparse.Namespace) -> None:
                           f"(own: {line['own']}), {told}", flush=True)  # fmt: skip
                 append_line(out, {**about, **key, "done": options.edits, "unfit": play.unfit})
                 print(f"{name}, seed {seed}: {play.unfit} texts were not learned from", flush=True)
-
-
-def _served_config(longest: int) -> CoactiveConfig:
-    """Return how a service drafts and learns by default, with drafts of so many tokens."""
-    return CoactiveConfig(**ServedConfig().model_dump()).with_settings(
-        max_completion_length=longest
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return round(float(np.mean(values)), 4) if values else float("nan")
 
 
 def _writer(name: str) -> Writer | PoisonedWriter:

@@ -27,7 +27,8 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setitem(sys.modules, "poison", module)
     spec.loader.exec_module(module)
     yield module
-    sys.modules.pop("poison_report", None)
+    for beside in ("poison_judge", "poison_report"):
+        sys.modules.pop(beside, None)
 
 
 def played(
