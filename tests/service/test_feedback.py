@@ -56,7 +56,7 @@ def now_of(db: Connection, answer: EditAnswer) -> LearningProgress:
     """How far an edit has come since it was answered."""
     row = find_edit(db, answer.edit.id)
     assert row is not None
-    return feedback.progress_of_edit(db, row)
+    return feedback.edit_as_it_stands(db, row).progress
 
 
 def consents(db: Connection, user: User, **switches: bool) -> User:

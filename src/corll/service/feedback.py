@@ -27,6 +27,7 @@ from corll.service.store import accounts, comparisons, drafts, lineages, prefere
 from corll.service.store.accounts import User
 from corll.service.store.comparisons import ComparisonRow
 from corll.service.store.drafts import DraftRow, EditRow
+from corll.service.store.preferences import PreferenceRow
 from corll.text import clean_edit, normalize, same_text
 from corll.verdicts.unfit import why_unfit
 
@@ -221,12 +222,26 @@ def record_edit(
         settle(db, edit.draft, edit.edit_cost, now=now, settings=settings)
     reached("edit written")
     default = "none" if settings is None else settings.mask
-    return EditAnswer(row, progress_of_edit(db, row), is_new, masked_words(db, row, default))
+    return edit_as_it_stands(db, row, mask=default, is_new=is_new)
 
 
-def progress_of_edit(db: Connection, row: EditRow) -> LearningProgress:
+def edit_as_it_stands(
+    db: Connection, row: EditRow, *, mask: Mask = "none", is_new: bool = False
+) -> EditAnswer:
+    """Say how far an edit has come, and what of it its learner does not see.
+
+    `mask` is what is masked of the texts of users who did not choose.
+    """
+    expressed = _expressed(db, row)
+    masked_of = masked_words(db, row, expressed, mask)
+    return EditAnswer(row, _progress_of_edit(db, row, expressed), is_new, masked_of)
+
+
+def _progress_of_edit(
+    db: Connection, row: EditRow, expressed: PreferenceRow | None
+) -> LearningProgress:
     """Say how far an edit has come: accepted and replaced ones go no further."""
-    progress = _progress(db, row.user_id, row.preference_id, row.reason)
+    progress = _progress(db, row, expressed)
     if row.state == "recorded":
         return progress
     reason = _REPLACED if row.state == "replaced" else progress.reason
@@ -278,7 +293,7 @@ def record_comparison(
         idempotency_key=idempotency_key,
         now=now,
     )
-    return ComparisonAnswer(row, _progress(db, row.user_id, row.preference_id, row.reason))
+    return ComparisonAnswer(row, _progress(db, row, _expressed(db, row)))
 
 
 def ask_to_learn(db: Connection, user: User, *, now: float) -> int:
@@ -335,25 +350,32 @@ def _for_learner(drafter: Drafter, draft: DraftRow, reason: str | None) -> tuple
     return (_NO_MEMORY if set_aside else reason), set_aside
 
 
-def _progress(
-    db: Connection, user_id: str, preference_id: str | None, reason: str | None
-) -> LearningProgress:
-    """Say how far a preference has come; `reason` is why it was not to be learned from at first.
+def _expressed(db: Connection, row: EditRow | ComparisonRow) -> PreferenceRow | None:
+    """Return the preference that an edit or a comparison expressed, if it did."""
+    if row.preference_id is None:
+        return None
+    found = preferences.find_preference(db, row.preference_id)
+    assert found is not None, "what an edit or a comparison expressed is kept as long as they are"
+    return found
 
-    What is said of consent is so now, and not when the preference came.
+
+def _progress(
+    db: Connection, row: EditRow | ComparisonRow, expressed: PreferenceRow | None
+) -> LearningProgress:
+    """Say how far has come what an edit or a comparison expressed.
+
+    What is said of consent is so now, and not when it came.
     """
-    if preference_id is None:
-        return LearningProgress("recorded", will_learn=False, reason=reason)
-    row = preferences.find_preference(db, preference_id)
-    assert row is not None, "what an edit or a comparison expressed is kept as long as they are"
-    if row.state == "learned" and row.version_id is not None:
-        return _learned(db, row.user_id, row.version_id)
-    waits = row.state == "waiting"
-    why = None if waits else row.reason or reason
-    if row.state == "withheld" and _is_about_consent(why):
-        user = accounts.find_user(db, user_id)
+    if expressed is None:
+        return LearningProgress("recorded", will_learn=False, reason=row.reason)
+    if expressed.state == "learned" and expressed.version_id is not None:
+        return _learned(db, expressed.user_id, expressed.version_id)
+    waits = expressed.state == "waiting"
+    why = None if waits else expressed.reason or row.reason
+    if expressed.state == "withheld" and _is_about_consent(why):
+        user = accounts.find_user(db, row.user_id)
         why = _CAME_BEFORE if user is not None and user.learn else why
-    return LearningProgress(_STATES[row.state], will_learn=waits, reason=why)
+    return LearningProgress(_STATES[expressed.state], will_learn=waits, reason=why)
 
 
 def _learned(db: Connection, user_id: str, version_id: str) -> LearningProgress:

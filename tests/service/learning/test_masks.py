@@ -16,9 +16,9 @@ from corll.memory.masking import ONLY_MASKED, Mask
 from corll.model import file_names
 from corll.policy import Policy
 from corll.records import Preference, Sample
+from corll.service.feedback import edit_as_it_stands
 from corll.service.learning.masks import masked_preference
 from corll.service.learning.trainer import Trainer
-from corll.service.masks import masked_words
 from corll.service.store import accounts, lineages, preferences
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
@@ -51,7 +51,7 @@ def learned_of(trainer: Trainer, user: User, number: str) -> bytes:
 
 def shown(trainer: Trainer, edit: EditRow, default: Mask = "none") -> list[str]:
     with trainer.database.read() as db:
-        return list(masked_words(db, edit, default))
+        return list(edit_as_it_stands(db, edit, mask=default).masked)
 
 
 def side(policy: Policy, sample: Any, places: tuple[int, ...]) -> str:

@@ -24,7 +24,6 @@ from corll.service.feedback import (
 )
 from corll.service.feedback import Side as DraftSide
 from corll.service.logs import log_texts
-from corll.service.masks import masked_words
 from corll.service.store import drafts, preferences
 from corll.service.tracing import COMPARISON, EDIT, Span
 
@@ -86,8 +85,7 @@ async def retrieve_edit(edit_id: str, caller: CurrentCaller) -> Edit:
         owner = caller.visible_owner(db, row)
         if row is None or owner is None:
             return None
-        words = masked_words(db, row, caller.services.settings.mask)
-        return EditAnswer(row, feedback.progress_of_edit(db, row), masked=words)
+        return feedback.edit_as_it_stands(db, row, mask=caller.services.settings.mask)
 
     found = await caller.services.read(find)
     if found is None:
