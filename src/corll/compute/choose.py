@@ -17,6 +17,7 @@ from torch.nn.functional import linear
 
 from corll.compute.backend import Backend
 from corll.compute.cpu.backend import CpuBackend
+from corll.compute.cpu.kept_products import keep_few_products
 from corll.compute.cpu.layer_operations import CpuLayerOperations
 from corll.compute.cpu.packed_linear import DraftPrecision, PackedLinear
 from corll.compute.cpu.quantized_weight import int8_is_quicker, quantized_bytes
@@ -83,7 +84,10 @@ def backend_for(model: Any, name: str | None = None) -> Backend:
 
 def layer_operations(device: torch.device) -> LayerOperations:
     """Return what layers are made of on a device, for a model that is not loaded but built here."""
-    return CpuLayerOperations(prepacks=False) if device.type == "cpu" else LayerOperations()
+    if device.type != "cpu":
+        return LayerOperations()
+    keep_few_products()
+    return CpuLayerOperations(prepacks=False)
 
 
 def drafting_product(weight: Tensor, *, copied: bool) -> Callable[[Tensor], Tensor]:
@@ -93,6 +97,7 @@ def drafting_product(weight: Tensor, *, copied: bool) -> Callable[[Tensor], Tens
     """
     if weight.device.type != "cpu":
         return partial(linear, weight=weight)
+    keep_few_products()
     in_int8 = int8_is_quicker(weight)
     drafts = DraftPrecision(may_be_int8=in_int8, in_int8=in_int8)
     return partial(PackedLinear(weight, None, prepacks=copied, drafts=drafts), decoding=True)

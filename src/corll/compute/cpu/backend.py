@@ -15,6 +15,7 @@ from corll.compute.backend import Item, OutputLayer, Result
 from corll.compute.branching_cache import BranchingCache
 from corll.compute.cpu.attention import use_grouped_attention
 from corll.compute.cpu.compiled_cache import CompiledBranchingLayer, attention_kernels
+from corll.compute.cpu.kept_products import keep_few_products
 from corll.compute.cpu.kernels import FEWEST_PER_LIKELIEST, compiled_kernels, kernels_for
 from corll.compute.cpu.layer_operations import CpuLayerOperations
 from corll.compute.cpu.packed_linear import (
@@ -41,6 +42,7 @@ class CpuBackend(PlainBackend):
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
+        keep_few_products()
         self._prepacks = False
         self._drafts = DraftPrecision()
 
