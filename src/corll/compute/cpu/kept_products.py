@@ -19,7 +19,7 @@ _KEPT = {
 
 
 def keep_few_products() -> None:
-    """Have this process and those that it starts keep few products, unless a variable is set.
+    """Let this process and those that it starts keep few products, unless a variable is set.
 
     Both look at their variables when they make the first product, so it is to be called before.
     """
