@@ -40,8 +40,7 @@ def sent(service: Any, user: str) -> list[str]:
 def test_a_reload_in_mid_edit(service: RunningService, open_desk: OpenDesk) -> None:
     desk = open_desk(service, "reloads", learn=False)
     first = desk.draft()
-    desk.button("Another draft").click()
-    desk.drafted()
+    desk.another_draft()
     desk.write("Half a sent")
     desk.page.keyboard.type("ence")
     desk.page.reload()  # before the pause after which texts are kept
@@ -85,8 +84,7 @@ def test_the_server_is_killed_in_mid_stream_and_comes_back(
     own_server.start()
     expect(desk.page.locator(".banner")).to_be_hidden()
     assert desk.text() == came + " And my own end."
-    desk.button("Another draft").click()
-    desk.drafted()
+    desk.another_draft()
     desk.write("Sent after all.")
     desk.copy_button.click()
     expect(desk.said).to_contain_text("Recorded.")

@@ -49,8 +49,7 @@ def test_axe_finds_nothing_serious(
     if path == "/":
         desk.draft()
         desk.write("Dear customer, it comes on Friday.")
-        desk.button("Another draft").click()
-        desk.drafted()
+        desk.another_draft()
         desk.button("Draft 1").click()
         desk.page.get_by_role("list", name="Changes").wait_for()
     else:
@@ -322,8 +321,7 @@ def test_consent_is_given_and_withdrawn(service: RunningService, open_desk: Open
     expect(desk.page.get_by_text("what your edits cost decides")).to_be_visible()
     desk.open("/")
     desk.prompt.wait_for()
-    desk.button("Another draft").click()
-    desk.drafted()
+    desk.another_draft()
     desk.copy_button.click()
     expect(desk.said).to_contain_text("Your texts are not kept, so it teaches nothing.")
     assert [row["edits"] for row in service.get("users/decides/drafts")["data"]] == [[]]

@@ -29,6 +29,8 @@ pytestmark = [
 PICTURES = Path(__file__).parents[2] / "docs" / "desk"
 USER = "anna"
 EDITS = int(os.environ.get("CORLL_SCREENSHOT_EDITS", "48"))
+SHORT, ANOTHER = 50, 4
+"""Two sentences were asked for: of a draft with more words than that another is asked for."""
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +83,15 @@ def test_pictures_of_every_page(taught: RunningService, browser: Callable[..., A
 
 def fix_a_draft(desk: Desk) -> None:
     draft = desk.draft(writing_prompts("held_out", "complaint_reply")[0])
+    for _ in range(ANOTHER):
+        if len(draft.split()) <= SHORT:
+            break
+        draft = desk.another_draft()
     better = draft.replace("Hello", "Good morning").replace("I'm", "I am").replace("!", ".")
-    lines = better.replace("very ", "").replace("really ", "").rstrip().split("\n")
-    signed = "regards" in better.lower()
-    lines[-1:] = ["Anna"] if signed else [lines[-1], "", "Kind regards,", "Anna"]
-    desk.write("\n".join(lines))
+    body = better.replace("very ", "").replace("really ", "").rstrip()
+    while body.endswith(",") and "\n" in body:  # a closing that is not Anna's
+        body = body[: body.rindex("\n")].rstrip()
+    desk.write(f"{body}\n\nKind regards,\nAnna")
     desk.page.wait_for_timeout(800)
 
 

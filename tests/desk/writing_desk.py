@@ -97,6 +97,11 @@ class Desk:
         self.button("Draft").click()
         return self.drafted()
 
+    def another_draft(self) -> str:
+        """Asks for another draft of the same, and waits until it is whole."""
+        self.button("Another draft").click()
+        return self.drafted()
+
     def drafted(self) -> str:
         self.copy_button.wait_for()
         return self.text()
