@@ -25,12 +25,17 @@ export function startState(state: ReferenceStart["state"]): string {
 
 /** What versions start from, as the foot of the time line names it. */
 export function startingPoint(reference: OwnReference | null): { name: string; unexamined: boolean } {
-  if (reference === null || reference.kind === "base") return { name: "Base model", unexamined: false };
-  return { name: reference.name, unexamined: !reference.examined };
+  const adapter = adapterOf(reference);
+  return { name: adapter?.name ?? "Base model", unexamined: adapter !== null && !adapter.examined };
 }
 
 /** Who drafts, by a version's number: before there is one the base, or what versions start from. */
 export function whoDrafts(version: number | null, reference: OwnReference | null | undefined): string {
   if (version !== null) return `your version ${version}`;
-  return reference?.kind === "adapter" ? reference.name : "the base model";
+  return adapterOf(reference)?.name ?? "the base model";
+}
+
+/** The adapter that versions start from; null where that is the base. */
+export function adapterOf(reference: OwnReference | null | undefined): OwnReference | null {
+  return reference?.kind === "adapter" ? reference : null;
 }

@@ -5,7 +5,7 @@ import { say, warn } from "./announcer";
 import { ask, sayError } from "./api";
 import type { OwnReference, ReferenceStart, Version, Versions } from "./apiTypes";
 import { button, el, replaceChildren } from "./elements";
-import { startingPoint, startState } from "./startNews";
+import { adapterOf, startingPoint, startState } from "./startNews";
 import { count, day } from "./wording";
 
 export async function fetchVersions(): Promise<Version[]> {
@@ -29,7 +29,7 @@ export class TimeLine {
     const serving = user.value?.serving ?? null;
     const reference = user.value?.reference ?? null;
     const start = user.value?.start ?? null;
-    if (versions.length === 0 && start === null && reference?.kind !== "adapter") {
+    if (versions.length === 0 && start === null && adapterOf(reference) === null) {
       return replaceChildren(this.element, el("p", {}, "No version yet: the base model drafts."));
     }
     const items = [...versions].reverse().map((version) => this.item(version));
@@ -70,7 +70,7 @@ export class TimeLine {
 
   private reference(reference: OwnReference | null, serving: number | null): HTMLElement {
     const { name, unexamined } = startingPoint(reference);
-    const label = reference?.kind === "adapter" ? `Go back to ${name}` : "Go back to the base model";
+    const label = `Go back to ${adapterOf(reference)?.name ?? "the base model"}`;
     return el(
       "li",
       { class: serving === null ? "serving" : "retired" },
@@ -105,8 +105,7 @@ export class TimeLine {
     try {
       await ask("POST", "/v1/users/me/adapters/rollback", { to, requeue });
       await refreshUser();
-      const reference = user.value?.reference;
-      const first = reference?.kind === "adapter" ? reference.name : "The base model";
+      const first = adapterOf(user.value?.reference)?.name ?? "The base model";
       say(`${to === 0 ? first : `Version ${to}`} drafts now.`);
       this.changed();
     } catch (error) {

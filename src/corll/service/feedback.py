@@ -233,8 +233,8 @@ def edit_as_it_stands(
     `mask` is what is masked of the texts of users who did not choose.
     """
     expressed = _expressed(db, row)
-    masked_of = masked_words(db, row, expressed, mask)
-    return EditAnswer(row, _progress_of_edit(db, row, expressed), is_new, masked_of)
+    progress = _progress_of_edit(db, row, expressed)
+    return EditAnswer(row, progress, is_new, masked_words(db, row, expressed, mask))
 
 
 def _progress_of_edit(
