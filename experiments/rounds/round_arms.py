@@ -34,6 +34,11 @@ ARMS = {
     "weights": RoundArm("the learned version, without a memory", "weights"),
     "both": RoundArm("the learned version behind past letters, without coin and guards", "both"),
     "auto": RoundArm("what the service serves by default: its coin, guards, letters", "auto"),
+    "auto-nearest": RoundArm(
+        "what the service serves with --memory nearest: its coin, guards, letters",
+        "auto",
+        "nearest",
+    ),
     "cipher": RoundArm("π_0 told in words what it inferred from each edit itself", "base"),
 }
 """The arms by name."""

@@ -27,13 +27,14 @@ from hierarchical import RESAMPLES
 from paired import Array
 from round_report import ArmKey, Rounds, seconds
 
-_COLOURS: Mapping[str, str] = {
+COLOURS: Mapping[str, str] = {
     "base": "#8a8a8a",
     "last": "#63a4e0",
     "nearest": DUELING_COLOUR,
     "weights": to_hex(COACTIVE_COLOURS(0.0)),
     "both": to_hex(COACTIVE_COLOURS(0.6)),
     "auto": INK,
+    "auto-nearest": "#b45309",
     "cipher": "#2f855a",
 }
 
@@ -57,7 +58,7 @@ def draw_cumulative(
             continue
         value, low, high = found
         numbers = np.arange(1, len(value) + 1)
-        colour, pattern = _COLOURS[arm[0]], "-" if arm[1] == DEFAULTS else "--"
+        colour, pattern = COLOURS[arm[0]], "-" if arm[1] == DEFAULTS else "--"
         handles += axes.plot(numbers, value, color=colour, linestyle=pattern, linewidth=1.5)
         axes.fill_between(numbers, low, high, color=colour, alpha=0.12, linewidth=0)
         drawn[" ".join(arm)] = {"ratio": value, "low": low, "high": high}

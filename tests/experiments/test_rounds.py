@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+import round_figure
+from check_lines import CellKey
 from corll.errors import InputError
-from round_arms import ARMS, DEFAULT_ARMS, named_users
+from round_arms import ARMS, DEFAULT_ARMS, about_cell, named_users, rounds_check
 from round_command import main
 
 Line = dict[str, Any]
@@ -61,6 +63,19 @@ def test_each_arm_has_the_same_requests_in_the_same_order(whole: Path) -> None:
         # Nothing is known in the first round, so these arms are alike in it.
         firsts = {rounds_of(lines, user, arm)[0]["draft"] for arm in DEFAULT_ARMS if arm != "auto"}
         assert len(firsts) == 1
+
+
+def test_what_serves_by_default_may_have_the_nearest_letters_instead() -> None:
+    check = rounds_check(4, "here")
+    served = ("auto", "auto-nearest")
+    default, nearest = (about_cell(CellKey(0, "brisk", arm, "here"), check) for arm in served)
+    assert default["memory"][0] == "last"
+    assert nearest == {**default, "memory": ["nearest", *default["memory"][1:]]}
+
+
+def test_each_arm_has_a_line_of_its_own_in_the_figure() -> None:
+    assert set(round_figure.COLOURS) == set(ARMS)
+    assert len(set(round_figure.COLOURS.values())) == len(ARMS)
 
 
 def test_letters_stand_before_requests_in_the_arms_that_have_them(whole: Path) -> None:
@@ -164,7 +179,7 @@ def test_either_is_played_or_reported() -> None:
         main([])
 
 
-def test_the_six_arms_are_played_and_a_plain_both_where_it_is_named() -> None:
-    assert set(ARMS) - set(DEFAULT_ARMS) == {"both"}
+def test_the_six_arms_are_played_and_others_where_they_are_named() -> None:
+    assert set(ARMS) - set(DEFAULT_ARMS) == {"both", "auto-nearest"}
     assert len(named_users("all")) == 12
     assert named_users("clerk,brisk,clerk") == ["clerk", "brisk"]
