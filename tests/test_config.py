@@ -34,6 +34,12 @@ def test_an_unknown_setting_is_named_with_those_there_are() -> None:
         LoraConfig(rank=8)
 
 
+def test_the_settings_there_are_stand_once_behind_several_unknown_ones() -> None:
+    with pytest.raises(ConfigError, match=r"unknown settings 'rank', 'alpha'; there are: ") as told:
+        LoraConfig(rank=8, alpha=16)
+    assert str(told.value).count("lora_dropout") == 1
+
+
 def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         CoactiveConfig(beta=-1, top_p=2, colour="red")

@@ -349,12 +349,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def _describe(config: type[Config], error: ValidationError) -> str:
-    fields, name_of, lines = _fields_of(config), _name_of.get(), []
+    fields, name_of, lines, unknown = _fields_of(config), _name_of.get(), [], []
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            known = ", ".join(sorted(config.model_fields))
-            lines.append(f"unknown setting {name!r}; there are: {known}")
+            unknown.append(repr(name))
             continue
         value = f" (got {problem['input']!r})" if name else ""
         message = problem["msg"].removeprefix("Value error, ")
@@ -363,6 +362,10 @@ def _describe(config: type[Config], error: ValidationError) -> str:
             own = next((one for one in reversed(problem["loc"]) if one in fields), None)
             name = name if own is None else name_of(str(own), fields[str(own)])
         lines.append(f"{name}: {message}{value}" if name else message)
+    if unknown:
+        what = "unknown setting" if len(unknown) == 1 else "unknown settings"
+        known = ", ".join(sorted(config.model_fields))
+        lines.append(f"{what} {', '.join(unknown)}; there are: {known}")
     described = "; ".join(lines)
     return described if name_of is not None else f"{config.__name__}: {described}"
 
