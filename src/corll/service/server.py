@@ -36,6 +36,7 @@ from corll.service.drafting.upstream import Upstream
 from corll.service.drafting.vllm import VllmEngine
 from corll.service.fleet_news import LearnersElsewhere
 from corll.service.folder_lock import one_of_servers, only_server
+from corll.service.kept_memory import memory_given_back
 from corll.service.learning.supervisor import Supervisor
 from corll.service.logs import failing_threads_logged, set_up_logging
 from corll.service.metrics import Metrics
@@ -135,6 +136,7 @@ def running_app(settings: ServiceSettings, *, dialogue: Dialogue = NOBODY) -> It
     asked_for = settings.model
     with ExitStack() as stack:
         tracing = stack.enter_context(open_tracing(settings.traces, process="server"))
+        stack.enter_context(memory_given_back())
         database = open_database(settings)
         stack.callback(database.close)
         lock = only_server if database.is_sqlite else one_of_servers

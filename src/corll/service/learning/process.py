@@ -27,6 +27,7 @@ from corll.service.base_model import load_base, open_database, with_models_sampl
 from corll.service.collector import open_tracing
 from corll.service.fleet_news import FleetNews
 from corll.service.folder_lock import one_of_servers
+from corll.service.kept_memory import memory_given_back
 from corll.service.learning.health import Health, health_port
 from corll.service.learning.holding import ALONE, Holding
 from corll.service.learning.inbox import Inbox
@@ -99,7 +100,7 @@ def _worker(
     """Yield what learns, once what a learner left that died is removed."""
     threads = GivingThreads.of(settings.threads)
     pacer = Pacer(drafting, told, threads.settle)
-    with open_tracing(settings.traces, process="learner") as tracing:
+    with open_tracing(settings.traces, process="learner") as tracing, memory_given_back():
         trainer = Trainer(
             base, database, settings, give_way=pacer.give_way, tracing=tracing, threads=threads
         )
