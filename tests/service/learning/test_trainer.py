@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import pytest
 from sqlalchemy import Connection, update
 from teaching import NOW, add_edit, add_user, drafted, states
 
-from corll.errors import AdapterError
+from corll.errors import AdapterError, StaleParentError
 from corll.learner import CoactiveLearner
 from corll.model.tokens import TokenCodec
 from corll.policy import Policy
@@ -29,6 +30,7 @@ from corll.service.learning.trainer import Trainer
 from corll.service.store import accounts, comparisons, drafts, lineages, preferences
 from corll.service.store.accounts import User
 from corll.service.store.database import Database
+from corll.service.store.lineages import Version
 from corll.service.store.schema import preferences as preference_table
 from corll.service.versions import publishing
 from corll.service.versions.references import import_reference
@@ -198,6 +200,39 @@ def test_a_step_from_what_no_longer_serves_is_not_registered(
     assert trainer.learn(user.id) is None
     assert states(trainer, user) == ["set_aside", "set_aside", "waiting", "waiting"]
     assert [path.name for path in trainer.database.versions.at("versions").iterdir()] == [first.id]
+
+
+def test_a_step_begins_again_where_what_it_started_from_was_erased_meanwhile(
+    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    first = trainer.learn(user.id)
+    assert first is not None
+    for number in range(2, 4):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+
+    def erase(version: Version) -> None:
+        shutil.rmtree(trainer.database.versions.at(str(version.folder)))
+
+    def erased_meanwhile(point: str) -> None:
+        if point == "batch claimed" and trainer.database.versions.holds(str(first.folder)):
+            trainer.database.write(
+                lambda db: lineages.rollback(db, user.id, to=0, requeue=False, actor="a", now=NOW)
+            )
+            erase(first)
+
+    monkeypatch.setattr(trainer_module, "reached", erased_meanwhile)
+    assert trainer.learn(user.id) is None
+    second = trainer.learn(user.id)
+    assert second is not None
+    assert (second.state, second.parent_id) == ("serving", None)
+    erase(second)
+    for number in range(4, 6):
+        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    # Nobody took these weights away but some fault, which is to be heard of.
+    with pytest.raises(StaleParentError, match=f"weights of version {second.number} are gone"):
+        trainer.learn(user.id)
 
 
 def test_a_version_that_fails_its_examination_never_serves(

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from corll.compute.free_processors import GivingThreads
 from corll.durable_points import reached
-from corll.errors import CorllError, StaleParentError
+from corll.errors import AdapterError, CorllError, LeaseLostError, StaleParentError, StoreError
 from corll.policy import Policy
 from corll.records import Preference
 from corll.service.learning import other_modes
@@ -84,7 +84,8 @@ class Trainer:
 
         `all_that_waits` takes fewer than N too. A version that fails its examination is registered
         as rejected, with the reasons. Its preferences are tried once more, with half the step, and
-        then set aside.
+        then set aside. Where a deletion or a rollback takes away meanwhile what the step started
+        from, nothing is learned.
         """
         start = starting_point(self.database, self.base, self.settings.coactive, user_id)
         if start is None:
@@ -93,6 +94,23 @@ class Trainer:
         if not batches:
             return None
         reached("batch claimed")
+        try:
+            return self._learn(user_id, start, batches)
+        except (StaleParentError, AdapterError, OSError) as error:
+            if isinstance(error, LeaseLostError | StoreError) or self._serves(user_id, start):
+                raise
+            log.info("what %s learned on serves no more; it begins again from what does", user_id)
+            return None
+
+    def _serves(self, user_id: str, start: StartingPoint) -> bool:
+        """Say whether what a step started from still serves its user."""
+        with self.database.read() as db:
+            serving = lineages.serving_version(db, user_id)
+        return (serving and serving.id) == (start.serving and start.serving.id)
+
+    def _learn(
+        self, user_id: str, start: StartingPoint, batches: list[Sequence[PreferenceRow]]
+    ) -> Version | None:
         with ExitStack() as loaded:
             loaded.enter_context(self.tracing.span(LEARN, about_learning(user_id, batches)))
             former = Former(start, self.policies, self.reader, loaded)
