@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,6 +11,10 @@ import pytest
 
 from corll.service import kept_memory
 from corll.service.kept_memory import memory_given_back
+
+needs_glibc = pytest.mark.skipif(
+    kept_memory._GLIBC is None, reason="glibc alone keeps what was freed like this"
+)
 
 _FREED_IN_PIECES = """
 import time, psutil
@@ -32,15 +37,57 @@ with memory_given_back(every_s=0.01):
         time.sleep(0.01)
 """
 
+_THREADS_THAT_ALLOCATE = """
+import ctypes, threading
+from corll.service.kept_memory import memory_given_back
+barrier = threading.Barrier(4)
+def allocate():
+    barrier.wait()
+    kept.append(bytearray(5_000))
+    barrier.wait()
+kept, threads = [], [threading.Thread(target=allocate) for _ in range(4)]
+with memory_given_back():
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    libc = ctypes.CDLL(None)
+    libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+    libc.fflush(None)
+"""
 
-@pytest.mark.skipif(kept_memory._TRIM is None, reason="glibc alone keeps what was freed like this")
+
+def said(code: str, **variables: str) -> str:
+    """What a process prints that has these of the variables alone."""
+    others = {
+        name: value for name, value in os.environ.items() if name not in kept_memory._CHOSEN_BY
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**others, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@needs_glibc
 @pytest.mark.parametrize("give_back", [_AT_ONCE, _BY_AND_BY])
 def test_freed_memory_between_what_is_in_use_returns_to_the_system(give_back: str) -> None:
-    code = _FREED_IN_PIECES.format(give_back=give_back)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    by_itself, given_back = map(int, done.stdout.split())
+    by_itself, given_back = map(int, said(_FREED_IN_PIECES.format(give_back=give_back)).split())
     assert by_itself < 50e6, "then there was nothing to give back"
     assert given_back > 150e6
+
+
+@needs_glibc
+@pytest.mark.parametrize(
+    ("chosen", "heaps"), [({}, 1), ({"MALLOC_ARENA_MAX": "3"}, 3)], ids=["by default", "chosen"]
+)
+def test_threads_share_one_heap_unless_another_number_is_chosen(
+    chosen: dict[str, str], heaps: int
+) -> None:
+    assert said(_THREADS_THAT_ALLOCATE, **chosen).count("<heap nr=") == heaps
 
 
 def test_nothing_is_given_back_once_it_ended() -> None:
@@ -51,5 +98,6 @@ def test_nothing_is_given_back_once_it_ended() -> None:
 
 
 def test_another_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_memory, "_TRIM", None)
+    monkeypatch.setattr(kept_memory, "_GLIBC", None)
+    kept_memory.share_one_heap()
     kept_memory.give_back_memory()
