@@ -3,10 +3,10 @@
 The file is the JSON export of a project: an array of tasks with `data`, `predictions` and
 `annotations`. A result of type `textarea` is a text (`value.text`, a list of its lines). That of an
 annotation is an edit of the prediction's by the same `from_name`: of the prediction that the
-annotation says it began with, else of the last one. Annotations that were skipped are left out. The
-prompt is the field of `data` by a name such as `prompt`, or the only one. *Source*: Label Studio's
-documentation, "Label Studio JSON format of annotated tasks", "Import pre-annotated data" and the
-tag "TextArea".
+annotation says it began with, else of the last one. A prediction that is an id alone has no text,
+and annotations that were skipped are left out. The prompt is the field of `data` by a name such as
+`prompt`, or the only one. *Source*: Label Studio's documentation, "Label Studio JSON format of
+annotated tasks", "Import pre-annotated data" and the tag "TextArea".
 """
 
 from __future__ import annotations
@@ -16,32 +16,41 @@ from pathlib import Path
 from typing import Any
 
 from corll.edit_logs.documents import read_objects
-from corll.edit_logs.logged import LoggedEdit, sent_in, time_in, user_in
+from corll.edit_logs.logged import Found, LoggedEdit, item_by_item, sent_in, time_in, user_in
 from corll.edit_logs.payloads import named_prompt
 from corll.files.formats import Record, kind_of, storable
 
 
-def read_label_studio(path: Path) -> Iterator[LoggedEdit]:
+def read_label_studio(path: Path) -> Iterator[Found]:
     """Yield the texts made of predicted ones, in the file's order. *Raises*: as `read_objects`."""
-    for task in read_objects(path):
-        data = task.part("data", task.get("data")).fields
-        task.get("annotations")
-        predictions = list(_objects(task, "predictions"))
-        for annotation in _objects(task, "annotations"):
-            if annotation.fields.get("was_cancelled"):
-                continue
-            drafts = _drafts(annotation, predictions)
-            for name, sent in _texts(annotation).items():
-                if name not in drafts:
-                    continue
-                yield LoggedEdit(
-                    named_prompt(task, "data", data),
-                    drafts[name],
-                    sent_in(annotation, "result", sent),
-                    _annotator(annotation),
-                    time_in(annotation, "updated_at", "created_at"),
-                    task.line,
-                )
+    yield from item_by_item(read_objects(path), _of_task)
+
+
+def _of_task(task: Record) -> Iterator[Found]:
+    task.part("data", task.get("data"))
+    task.get("annotations")
+    predictions = list(_objects(task, "predictions", or_ids=True))
+    annotations = _objects(task, "annotations")
+    yield from item_by_item(annotations, lambda one: _of_annotation(task, predictions, one))
+
+
+def _of_annotation(task: Record, predictions: list[Record], annotation: Record) -> Iterator[Found]:
+    if annotation.fields.get("was_cancelled"):
+        return
+    drafts = _drafts(annotation, predictions)
+    for name, sent in _texts(annotation).items():
+        if name not in drafts and len(predictions) < len(task.fields.get("predictions") or []):
+            task.fail("predictions", f"are ids alone, so the draft of {name!r} is not in this file")
+        if name not in drafts:
+            continue
+        yield LoggedEdit(
+            named_prompt(task, "data", task.get("data")),
+            drafts[name],
+            sent_in(annotation, "result", sent),
+            _annotator(annotation),
+            time_in(annotation, "updated_at", "created_at"),
+            task.line,
+        )
 
 
 def _drafts(annotation: Record, predictions: list[Record]) -> dict[str, str]:
@@ -78,9 +87,11 @@ def _annotator(annotation: Record) -> str:
     return user_in(by.get("email"), by.get("id")) if isinstance(by, dict) else user_in(by)
 
 
-def _objects(record: Record, field: str) -> Iterator[Record]:
+def _objects(record: Record, field: str, *, or_ids: bool = False) -> Iterator[Record]:
+    """Yield the objects of a list; with `or_ids` an id may stand there for one."""
     items = record.fields.get(field) or []
     if not isinstance(items, list):
         record.fail(field, f"a list is expected, not {kind_of(items)}")
     for n, one in enumerate(items):
-        yield record.part(f"{field}[{n}]", one)
+        if not (or_ids and isinstance(one, int)):
+            yield record.part(f"{field}[{n}]", one)

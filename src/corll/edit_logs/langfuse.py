@@ -15,26 +15,45 @@ from pathlib import Path
 from typing import Any
 
 from corll.edit_logs.documents import read_objects
-from corll.edit_logs.logged import LoggedEdit, no_such, sent_in, text_in, time_in, user_in
-from corll.edit_logs.payloads import answer_in, prompt_in
+from corll.edit_logs.logged import (
+    Found,
+    LoggedEdit,
+    item_by_item,
+    no_such,
+    sent_in,
+    text_in,
+    time_in,
+    user_in,
+)
+from corll.edit_logs.payloads import Payload, corrected, prompt_in
+from corll.errors import RecordError
 from corll.files.formats import Record, kind_of
 
 _CORRECTION = "CORRECTION"
 
 
-def read_langfuse(path: Path) -> Iterator[LoggedEdit]:
+def read_langfuse(path: Path) -> Iterator[Found]:
     """Yield the corrections of a file, in its order. *Raises*: InputError, RecordError."""
     subjects: dict[str, Record] = {}
     scores: list[tuple[Record, Record | None]] = []
     for record in read_objects(path):
-        for part, around in _parts(record):
+        try:
+            parts = list(_parts(record))
+        except RecordError as error:
+            yield error
+            continue
+        for part, around in parts:
             if _said(part, "dataType", "data_type") is not None:
                 scores.append((part, around))
             elif isinstance(part.fields.get("id"), str):
                 subjects[part.fields["id"]] = part
-    for score, around in scores:
-        if _said(score, "dataType", "data_type") == _CORRECTION and (edit := _text(score)):
-            yield _edit(score, edit, _subject(score, around, subjects), subjects)
+
+    def edits(scored: tuple[Record, Record | None]) -> Iterator[Found]:
+        score, around = scored
+        if _said(score, "dataType", "data_type") == _CORRECTION and (field := _field(score)):
+            yield _edit(score, field, _subject(score, around, subjects), subjects)
+
+    yield from item_by_item(scores, edits)
 
 
 def _parts(record: Record) -> Iterator[tuple[Record, Record | None]]:
@@ -57,8 +76,8 @@ def _objects(record: Record, field: str) -> list[Record]:
     return [record.part(f"{field}[{n}]", one) for n, one in enumerate(items) if type(one) is dict]
 
 
-def _text(score: Record) -> tuple[str, str] | None:
-    """Return the field and the text of a correction; None for one that was taken back.
+def _field(score: Record) -> str | None:
+    """Return the field that has the text of a correction; None for one that was taken back.
 
     The API of before v3 has the text in `stringValue`, beside a number.
     """
@@ -66,8 +85,7 @@ def _text(score: Record) -> tuple[str, str] | None:
         return None
     fields = ("stringValue", "string_value", "value")
     field = next((one for one in fields if isinstance(score.fields.get(one), str)), "value")
-    text = text_in(score, field)
-    return (field, answer_in(score, field, text)) if text.strip() else None
+    return field if text_in(score, field).strip() else None
 
 
 def _subject(score: Record, around: Record | None, subjects: dict[str, Record]) -> Record:
@@ -88,17 +106,16 @@ def _subject(score: Record, around: Record | None, subjects: dict[str, Record]) 
     return subjects[name]
 
 
-def _edit(
-    score: Record, sent: tuple[str, str], subject: Record, subjects: dict[str, Record]
-) -> LoggedEdit:
+def _edit(score: Record, field: str, subject: Record, subjects: dict[str, Record]) -> LoggedEdit:
     trace = subjects.get(str(_said(subject, "traceId", "trace_id")), subject)
     author = _said(score, "authorUserId", "author_user_id")
     of_call = [_said(one, "userId", "user_id") for one in (subject, trace)]
-    field, text = sent
+    output = Payload(subject, "output", subject.get("output"))
+    draft, sent = corrected(output, Payload(score, field, score.fields[field]))
     return LoggedEdit(
         prompt_in(subject, "input", subject.get("input")),
-        answer_in(subject, "output", subject.get("output")),
-        sent_in(score, field, text),
+        draft,
+        sent_in(score, field, sent),
         user_in(author, *of_call),
         time_in(score, "timestamp", "createdAt", "created_at"),
         score.line,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from corll.errors import RecordError
 from corll.files.formats import Record, kind_of, storable
@@ -36,6 +36,21 @@ class LoggedEdit:
     def is_acceptance(self) -> bool:
         """Whether the draft was sent as it was."""
         return same_text(self.draft, self.sent)
+
+
+Found = LoggedEdit | RecordError
+"""An edit, or why an item of a file is passed over: its error names the place."""
+
+Item = TypeVar("Item")
+
+
+def item_by_item(items: Iterable[Item], read: Callable[[Item], Iterable[Found]]) -> Iterator[Found]:
+    """Yield what is read of each item, and of one that cannot be read its error."""
+    for item in items:
+        try:
+            yield from read(item)
+        except RecordError as error:
+            yield error
 
 
 def by_user(edits: Iterable[LoggedEdit], *, most: int | None = None) -> dict[str, list[LoggedEdit]]:

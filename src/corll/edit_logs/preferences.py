@@ -2,9 +2,10 @@
 
 - OpenAI's preference format, JSON lines: `input.messages`, `preferred_output`,
   `non_preferred_output`. *Source*: OpenAI's guide "Direct preference optimization".
-- TRL's preference format, JSON lines: `prompt`, `chosen`, `rejected`, as texts or messages, or
-  without `prompt`, which is then what both sides begin with. *Source*: TRL's documentation,
-  "Dataset formats and types"; for the beginning `trl.extract_prompt`.
+- TRL's preference format, JSON lines: `prompt`, `chosen`, `rejected`, as texts or messages. Without
+  `prompt`, or with a text for it beside messages, it is what both sides begin with. *Source*: TRL's
+  documentation, "Dataset formats and types"; for the beginning `trl.extract_prompt` and
+  `trl.maybe_extract_prompt`.
 
 Both may have `user` and `time` beside that, which neither project knows.
 """
@@ -18,25 +19,33 @@ from pathlib import Path
 from typing import Any
 
 from corll.edit_logs.documents import read_objects
-from corll.edit_logs.logged import LoggedEdit, time_in, user_in
+from corll.edit_logs.logged import Found, LoggedEdit, item_by_item, time_in, user_in
 from corll.files.formats import Record, kind_of, preference_of
 from corll.records import Prompt, Verbatim, text_of
 
 
-def read_openai(path: Path) -> Iterator[LoggedEdit]:
+def read_openai(path: Path) -> Iterator[Found]:
     """Yield the edits of a file in OpenAI's format. *Raises*: InputError, RecordError."""
-    for record in read_objects(path):
-        record.get("input")
-        yield edit_of_preference(record)
+    yield from item_by_item(read_objects(path), _of_openai)
 
 
-def read_trl(path: Path) -> Iterator[LoggedEdit]:
+def read_trl(path: Path) -> Iterator[Found]:
     """Yield the edits of a file in TRL's format. *Raises*: InputError, RecordError."""
-    for record in read_objects(path):
-        for side in ("chosen", "rejected"):
-            record.get(side)
-        is_explicit = record.fields.get("prompt") is not None
-        yield edit_of_preference(record if is_explicit else _with_prompt(record))
+    yield from item_by_item(read_objects(path), _of_trl)
+
+
+def _of_openai(record: Record) -> Iterator[Found]:
+    record.get("input")
+    yield edit_of_preference(record)
+
+
+def _of_trl(record: Record) -> Iterator[Found]:
+    for side in ("chosen", "rejected"):
+        record.get(side)
+    prompt = record.fields.get("prompt")
+    is_said_twice = isinstance(prompt, str) and isinstance(record.fields["chosen"], list)
+    is_explicit = prompt is not None and not is_said_twice
+    yield edit_of_preference(record if is_explicit else _with_prompt(record))
 
 
 def edit_of_preference(record: Record) -> LoggedEdit:
@@ -70,7 +79,8 @@ def _with_prompt(record: Record) -> Record:
         shared = min(shared, len(chosen) - 1, len(rejected) - 1)
         prompt = chosen[:shared]
     if not prompt:
-        record.fail("prompt", "is missing, and chosen and rejected do not begin alike")
+        given = "is missing" if record.fields.get("prompt") is None else "is a text beside messages"
+        record.fail("prompt", f"{given}, and chosen and rejected do not begin alike")
     told = {"prompt": prompt, "chosen": chosen[shared:], "rejected": rejected[shared:]}
     return Record(record.path, record.line, {**record.fields, **told}, record.within)
 

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from corll.errors import InputError, RecordError
@@ -16,12 +17,17 @@ _DELIMITERS = ",;\t"
 _SAYS_DELIMITER = re.compile(r'(?:[ \t]*\r?\n)*"?sep=([,;\t])"?\r?\n', re.IGNORECASE)
 """A line that Excel reads and writes above the header."""
 
+_IN_QUOTES = r'"[^"]*+(?:""[^"]*+)*+"'
+_CELL = rf" +(?P<spaced>{_IN_QUOTES})|(?P<other>{_IN_QUOTES}|[^%s\r\n]*+)"
+"""A cell by the delimiter: in quotes after spaces, or any other."""
+
 
 def read_table(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
     """Yield the rows under the header as records; an optional cell that is empty is not there.
 
     The header has the `needed` names, in any order, and perhaps the `optional` ones. Other columns
-    mean nothing.
+    mean nothing. A row may lack its last cells, where none of them is needed, and have more that
+    are empty. Spaces before a cell in quotes mean nothing.
     *Raises*: InputError where the file cannot be read; RecordError for a header or a row that does
     not fit, by line and column.
     """
@@ -31,8 +37,8 @@ def read_table(path: Path, needed: Sequence[str], optional: Sequence[str]) -> It
     said = _SAYS_DELIMITER.match(text)
     delimiter = said[1] if said else _delimiter(text, needed)
     above = said[0].count("\n") if said else 0
-    rest = io.StringIO(text[said.end() :] if said else text, newline="")
-    rows = csv.reader(rest, delimiter=delimiter, strict=True)
+    rest = _without_spaces(text[said.end() :] if said else text, delimiter)
+    rows = csv.reader(io.StringIO(rest, newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
         line = above + rows.line_num + 1
@@ -47,10 +53,11 @@ def read_table(path: Path, needed: Sequence[str], optional: Sequence[str]) -> It
         if header is None:
             header = _header(path, line, row, needed, optional)
             continue
-        if len(row) != len(header):
+        lacks = set(header[len(row) :]) & set(needed)
+        if lacks or any(cell.strip() for cell in row[len(header) :]):
             problem = f"{len(row)} cells, where the header has {len(header)}"
             raise RecordError(path, line, f"{problem}; are texts with line ends in quotes?")
-        fields = dict(zip(header, row, strict=True))
+        fields = dict(zip_longest(header, row[: len(header)], fillvalue=""))
         given = {name: fields.get(name) or None for name in optional}
         yield Record(path, line, {**fields, **given})
 
@@ -75,6 +82,14 @@ def _delimiter(text: str, needed: Sequence[str]) -> str:
         found[delimiter] = len(names & set(needed))
     # Of equals the first: a header that lacks a name is still told apart into its names.
     return max(_DELIMITERS, key=lambda delimiter: found[delimiter])
+
+
+def _without_spaces(text: str, delimiter: str) -> str:
+    """Return a table without the spaces before cells in quotes, which would not be read as such."""
+    if not re.search(rf'[{delimiter}\r\n] +"', text):
+        return text
+    cells = rf"(?:{_CELL % delimiter})(?P<end>[{delimiter}\r\n]|\Z)"
+    return re.sub(cells, r"\g<spaced>\g<other>\g<end>", text)
 
 
 def _plain(name: str) -> str:
