@@ -73,6 +73,24 @@ def settings_named(name_of: NameOf) -> Iterator[None]:
         _name_of.reset(token)
 
 
+_unsettled: ContextVar[bool] = ContextVar("unsettled", default=False)
+
+
+@contextmanager
+def settings_unsettled() -> Iterator[None]:
+    """Leave unchecked meanwhile whether settings fit together, since more of them are to come."""
+    token = _unsettled.set(True)
+    try:
+        yield
+    finally:
+        _unsettled.reset(token)
+
+
+def checked_together(check: Callable[[Any], Any]) -> Any:
+    """Make a check of settings that must fit together, which is left out while some are to come."""
+    return model_validator(mode="after")(lambda self: self if _unsettled.get() else check(self))
+
+
 class Config(BaseModel):
     """A frozen configuration. An unknown key is an error, and all problems are reported at once."""
 
@@ -270,7 +288,7 @@ class CoactiveConfig(SamplingConfig):
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Every random stream is derived from it.")
 
-    @model_validator(mode="after")
+    @checked_together
     def _consistent(self) -> Self:
         if self.warmup_ratio and self.warmup_steps:
             raise ValueError("give warmup_steps or warmup_ratio, not both")

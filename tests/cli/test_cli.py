@@ -314,8 +314,10 @@ def a_run(path: Path) -> Path:
 class TestExport:
     def test_to_standard_output(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         assert main(["export", str(a_run(tmp_path / "run")), "--format", "openai"]) == 0
-        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        shown = capsys.readouterr()
+        rows = [json.loads(line) for line in shown.out.splitlines()]
         assert [row["preferred_output"][0]["content"] for row in rows] == ["Hello.", "Good day."]
+        assert shown.err == "2 preferences\n"
 
     def test_to_a_file(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         run, output = a_run(tmp_path / "run"), tmp_path / "out.jsonl"

@@ -13,6 +13,7 @@ import pytest
 from corll.cli import link
 from corll.errors import ConfigError
 from corll.service.announcing import address_for_people, address_noted, announce, noted_address
+from corll.service.folder_lock import only_server
 from corll.service.logs import set_up_logging
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts
@@ -92,7 +93,7 @@ def test_corll_link_knows_where_the_server_answers(
 ) -> None:
     told(database, tmp_path)
     flags = ["--data-dir", str(tmp_path)]
-    with address_noted(tmp_path, "http://127.0.0.1:4711"):
+    with only_server(tmp_path), address_noted(tmp_path, "http://127.0.0.1:4711"):
         link.main(flags)
         assert capsys.readouterr().out.startswith("http://127.0.0.1:4711/sign-in?token=")
         with address_noted(tmp_path, "http://127.0.0.1:4712"):
@@ -100,6 +101,17 @@ def test_corll_link_knows_where_the_server_answers(
     link.main([*flags, "--url", "https://write.example.org/v1"])
     assert capsys.readouterr().out.startswith("https://write.example.org/sign-in?token=")
     link.main(flags)
+    shown = capsys.readouterr()
+    assert shown.out.startswith("http://127.0.0.1:8377/sign-in?token=")
+    assert "No service runs" in shown.err
+
+
+def test_where_a_server_that_was_killed_answered_is_not_where_one_answers(
+    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(database, tmp_path)
+    (tmp_path / "server.url").write_text("http://127.0.0.1:4711\n")  # a killed one leaves it
+    link.main(["--data-dir", str(tmp_path)])
     shown = capsys.readouterr()
     assert shown.out.startswith("http://127.0.0.1:8377/sign-in?token=")
     assert "No service runs" in shown.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -121,6 +122,33 @@ def test_list_and_revoke(
     database.close()
     with pytest.raises(ConfigError, match="no key"):
         main(["revoke", key.id])
+
+
+def test_a_list_shows_whole_dates_and_a_rate_where_a_key_has_one(
+    tmp_path: Path, database_url: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(capsys, "--user", "anna", "--label", "of a desk in the long corridor " * 4)
+    main(["list"])
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == "id scope name space user label made ends".split()
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d +–\s*$", row)
+    create(capsys, "--user", "ben", "--rate-per-minute", "7")
+    main(["list"])
+    assert "a minute" in capsys.readouterr().out.splitlines()[0]
+
+
+@ON_SQLITE
+def test_a_data_folder_may_begin_with_the_home(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CORLL_DATA_DIR", "~/of-commands")
+    create(capsys, "--user", "anna")
+    assert (tmp_path / "of-commands" / "corll.db").exists()
+    main(["list"])
+    assert "anna" in capsys.readouterr().out
+    main(["list", "--data-dir=~/of-commands"])
+    assert "anna" in capsys.readouterr().out
 
 
 def test_rotate(

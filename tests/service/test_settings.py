@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from corll.cli import main
 from corll.cli.parsing import parse
 from corll.config import CoactiveConfig
 from corll.errors import ConfigError
@@ -69,6 +70,45 @@ def test_a_store_in_memory_is_refused_where_the_learner_is_another_process() -> 
 def test_what_does_not_fit_is_refused(variables: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         from_environment(variables)
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags"),
+    [
+        (
+            {"CORLL_UPSTREAM_KEY": "sk-1"},
+            ["--upstream", "http://127.0.0.1:1/v1", "--upstream-model", "m"],
+        ),
+        ({"CORLL_UPSTREAM_MODEL": "m"}, ["--upstream", "http://127.0.0.1:1/v1"]),
+        ({"CORLL_TLS_KEY": "key.pem"}, ["--tls-certificate", "certificate.pem"]),
+        ({"CORLL_HOST": "0.0.0.0"}, ["--behind-proxy"]),
+        ({"CORLL_HOST": "0.0.0.0"}, ["--host", "127.0.0.1"]),
+        ({"CORLL_WARMUP_RATIO": "0.1"}, ["--total-steps", "100", "--warmup-steps", "0"]),
+    ],
+)
+def test_flags_and_variables_are_checked_together(
+    variables: dict[str, str],
+    flags: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError):
+        from_environment(variables)
+    assert main(["serve", *flags, "--print-config"]) == 0
+    json.loads(capsys.readouterr().out)
+
+
+def test_what_fits_neither_by_flags_nor_by_variables_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CORLL_UPSTREAM_KEY", "sk-1")
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", "--port", "0", "--print-config"])
+    assert "--upstream-key say nothing without --upstream URL" in " ".join(
+        capsys.readouterr().err.replace("│", " ").split()
+    )
 
 
 @pytest.mark.parametrize(

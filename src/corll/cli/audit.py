@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -16,8 +15,6 @@ from corll.cli.parsing import parse
 from corll.cli.settings import WHICH_DEVICE, OptionalName
 from corll.cli.store import UserSettings, check_up_to_date
 from corll.service.audit.plan import AuditPlan
-from corll.service.environment import from_environment
-from corll.service.settings import ServiceSettings
 
 
 class AuditSettings(UserSettings):
@@ -45,7 +42,8 @@ def main(arguments: Sequence[str]) -> None:
     from corll.service.base_choice import with_base_named
     from corll.service.base_model import load_base, with_models_sampling
 
-    served = _as_served(settings)
+    device = {} if settings.device is None else {"device": settings.device}
+    served = settings.as_served(**device)
     with settings.opened(migrate=False) as database:
         check_up_to_date(database)
         user = settings.found_in(database)
@@ -59,16 +57,6 @@ def main(arguments: Sequence[str]) -> None:
         return
     for line in told(found):
         print(line)
-
-
-def _as_served(settings: AuditSettings) -> ServiceSettings:
-    """Return the service's settings, of this data folder. *Raises*: ConfigError."""
-    served = from_environment(os.environ)
-    changes = {"data_dir": settings.data_dir.absolute(), "database": settings.database}
-    changes["versions"] = settings.versions
-    if settings.device is not None:
-        changes["device"] = settings.device
-    return served.model_copy(update=changes)
 
 
 def _say(line: str) -> None:

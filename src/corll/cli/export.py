@@ -41,6 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     if settings.output is None:
         for row in rows:
             print(json.dumps(row, ensure_ascii=False))
+        print(f"{len(rows)} preferences", file=sys.stderr)
         return
     try:
         durable.write_lines(settings.output, rows)

@@ -35,6 +35,8 @@ from corll.service.store import accounts
 from corll.service.store.accounts import LOCAL_NAMESPACE, Key, User
 
 _LONGEST_OVERLAP_S = 30 * DAY_S
+_DATES = ("made", "ends")
+_ANY_WIDTH = 10_000
 
 
 class CreateKeySettings(StoreSettings):
@@ -146,17 +148,19 @@ def _list(arguments: Sequence[str]) -> None:
     with settings.opened() as database, database.read() as db:
         keys = accounts.list_keys(db, settings.namespace)
         names = {user.id: user.name for user in accounts.users_of(db, settings.namespace)}
+    rated = any(key.rate_per_minute is not None for key in keys)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    # An id that is cut off could not be revoked.
-    table.add_column("id", no_wrap=True, min_width=max((len(key.id) for key in keys), default=0))
-    for name in ("scope", "name space", "user", "label", "a minute", "made", "ends"):
-        table.add_column(name)
+    for name in ("id", "scope", "name space", "user", "label", *["a minute"] * rated, *_DATES):
+        # What is cut off could not be revoked, and a date could not be read.
+        table.add_column(name, no_wrap=name in ("id", "scope", *_DATES), overflow="fold")
     for key in keys:
         user = "–" if key.user_id is None else names.get(key.user_id, key.user_id)
         rate = "–" if key.rate_per_minute is None else str(key.rate_per_minute)
         dates = when(key.created_at), when(key.revoked_at)
-        table.add_row(key.id, key.scope, key.namespace, user, key.label, rate, *dates)
-    Console().print(table)
+        cells = key.id, key.scope, key.namespace, user, key.label, *[rate] * rated, *dates
+        table.add_row(*cells)
+    # A pipe has no width.
+    Console(width=None if sys.stdout.isatty() else _ANY_WIDTH).print(table)
 
 
 def _rotate(arguments: Sequence[str]) -> None:

@@ -60,7 +60,7 @@ def _run(kind: type[ServiceSettings], arguments: Sequence[str]) -> None:
 def _parsed(kind: type[_Settings], arguments: Sequence[str]) -> tuple[_Settings, bool]:
     """Return the settings, and whether they are only to be printed."""
     flags = [argument for argument in arguments if argument != _PRINT_CONFIG]
-    default = from_environment(os.environ, kind)
+    default = from_environment(os.environ, kind, settled=not flags)
     command = ROLES[kind]
     return parse(kind, flags, command=command, default=default), len(flags) < len(arguments)
 

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
 from corll.config import Config
 from corll.errors import ConfigError, StoreError
 from corll.service.environment import from_environment
+from corll.service.process_settings import from_anywhere
 from corll.service.setting_kinds import OptionalText, default_data_dir
+from corll.service.settings import ServiceSettings
 from corll.service.store import migrating
 from corll.service.store.accounts import (
     DEFAULT_USER,
@@ -47,13 +49,27 @@ class StoreSettings(Config):
         description="URL of the service's store of versions; by default the data folder.",
     )
 
+    @field_validator("data_dir")
+    @classmethod
+    def _from_anywhere(cls, path: Path) -> Path:
+        return from_anywhere(path)
+
     def at(self, place: str | None) -> Self:
         """Return the settings of a place: a data folder, or the URL of a database."""
         if place is None:
             return self
         if "://" in place:
             return self.model_copy(update={"database": place})
-        return self.model_copy(update={"data_dir": Path(place)})
+        return self.model_copy(update={"data_dir": from_anywhere(Path(place))})
+
+    def as_served(self, **changes: Any) -> ServiceSettings:
+        """Return the service's settings, as its variables give them, of these places.
+
+        *Raises*: ConfigError for a variable that names no setting, or a value that does not fit.
+        """
+        places = {"data_dir": self.data_dir, "database": self.database, "versions": self.versions}
+        served = from_environment(os.environ, settled=False)
+        return served.model_copy(update={**places, **changes})
 
     @contextmanager
     def opened(self, *, create: bool = False, migrate: bool = True) -> Iterator[Database]:
@@ -78,7 +94,9 @@ class StoreSettings(Config):
 class UserSettings(StoreSettings):
     """Whose versions are meant."""
 
-    user: str = Field(DEFAULT_USER, description="The user, by name or id.")
+    user: str = Field(
+        DEFAULT_USER, min_length=1, max_length=64, description="The user, by name or id."
+    )
     namespace: Namespace = Field(LOCAL_NAMESPACE, description="The name space that knows the name.")
 
     def found_in(self, database: Database) -> User:
@@ -113,7 +131,7 @@ def files_private() -> Iterator[None]:
 
 def stores_by_default() -> bool:
     """Say whether the texts of a new user are kept, as the service's variables say."""
-    return from_environment(os.environ).stores_by_default
+    return from_environment(os.environ, settled=False).stores_by_default
 
 
 def actor() -> str:

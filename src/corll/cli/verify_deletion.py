@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from corll.cli.parsing import parse
 from corll.cli.store import StoreSettings
 from corll.errors import InputError
 from corll.schemas.deletions import Receipt
-from corll.service.environment import from_environment
 from corll.service.store import deletions
 from corll.service.store.database import Database
 from corll.service.versions.verifying import Finding, verify_receipt
@@ -58,10 +56,7 @@ def _weights(settings: VerifyDeletionSettings, database: Database, receipt: Rece
     with database.read() as db:
         row = deletions.find_deletion(db, receipt.id)
     assert row is not None
-    served = from_environment(os.environ).with_settings(
-        data_dir=settings.data_dir, database=settings.database, versions=settings.versions
-    )
-    named = with_base_named(served, database, terminal_dialogue())
+    named = with_base_named(settings.as_served(), database, terminal_dialogue())
     return verify_weights(Trainer(load_base(named), database, named), row.to_receipt())
 
 

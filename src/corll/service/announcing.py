@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from corll.schemas.states import KeyScope
 from corll.service.api.sign_in_routes import link_path
+from corll.service.folder_lock import is_served
 from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, sign_ins
 from corll.service.store.accounts import DEFAULT_USER, LOCAL_NAMESPACE, User
@@ -56,12 +57,17 @@ def address_noted(data_dir: Path, address: str) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            if noted_address(data_dir) == address:  # and no server that was started later
+            if _noted(data_dir) == address:  # and no server that was started later
                 file.unlink()
 
 
 def noted_address(data_dir: Path) -> str | None:
     """Return where the server of a data folder answers; None where none runs."""
+    return _noted(data_dir) if is_served(data_dir) else None
+
+
+def _noted(data_dir: Path) -> str | None:
+    """Return the address beside the data, which a server that was killed leaves there."""
     try:
         return (data_dir / _ADDRESS).read_text(encoding="utf-8").strip() or None
     except OSError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, TypeVar, overload
 
 from corll import durable_points
-from corll.config import LoraConfig, settings_named
+from corll.config import LoraConfig, settings_named, settings_unsettled
 from corll.errors import ConfigError
 from corll.service.settings import ServedConfig, ServiceSettings
 
@@ -19,19 +20,28 @@ _NOT_OF_THE_SERVER = frozenset(
 
 
 @overload
-def from_environment(environment: Mapping[str, str]) -> ServiceSettings: ...
+def from_environment(
+    environment: Mapping[str, str], *, settled: bool = True
+) -> ServiceSettings: ...
 
 
 @overload
-def from_environment(environment: Mapping[str, str], kind: type[_Settings]) -> _Settings: ...
+def from_environment(
+    environment: Mapping[str, str], kind: type[_Settings], *, settled: bool = True
+) -> _Settings: ...
 
 
 def from_environment(
-    environment: Mapping[str, str], kind: type[ServiceSettings] = ServiceSettings
+    environment: Mapping[str, str],
+    kind: type[ServiceSettings] = ServiceSettings,
+    *,
+    settled: bool = True,
 ) -> ServiceSettings:
     """Return the settings of the service: the defaults, as the variables CORLL_* change them.
 
-    *Raises*: ConfigError for a variable that names no setting, or a value that does not fit.
+    Where they are not `settled`, since flags may change them, it is not checked whether they fit
+    together. *Raises*: ConfigError for a variable that names no setting, or a value that does not
+    fit.
     """
     own: dict[str, Any] = {}
     nested: dict[str, dict[str, Any]] = {"coactive": {}, "lora": {}}
@@ -53,7 +63,8 @@ def from_environment(
             f"{', '.join(sorted(unknown))}: no such setting. `corll serve --help` lists the "
             "flags; the variable of --data-dir is CORLL_DATA_DIR."
         )
-    with settings_named(lambda name, _: f"{_PREFIX}{name.upper()}"):
+    named = settings_named(lambda name, _: f"{_PREFIX}{name.upper()}")
+    with named, nullcontext() if settled else settings_unsettled():
         return kind(**own, **_resolved(nested))
 
 

@@ -6,10 +6,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 from tyro.conf import Suppress
 
-from corll.config import AUTO, Config
+from corll.config import AUTO, Config, checked_together
 from corll.service.addresses import Networks, Origins
 from corll.service.setting_kinds import (
     PRIVATE_NETWORKS,
@@ -132,7 +132,7 @@ class ProcessSettings(Config):
     def _from_anywhere(cls, path: Path) -> Path:
         return from_anywhere(path)
 
-    @model_validator(mode="after")
+    @checked_together
     def _safe(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together; give both")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from corll.config import checked_together
 from corll.errors import ConfigError
 from corll.service.setting_kinds import OptionalText, Role
 from corll.service.settings import ServiceSettings
@@ -53,7 +54,7 @@ class LearnerSettings(ServiceSettings):
     def role(self) -> Role:
         return "learner"
 
-    @model_validator(mode="after")
+    @checked_together
     def _fewest_are_fewer(self) -> Self:
         if self.fewest_learners > self.most_learners:
             raise ValueError(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from corll.config import LoraConfig
+from corll.config import LoraConfig, checked_together
 from corll.memory.choosing import MemoryChoice, MemorySettings
 from corll.memory.masking import Mask
 from corll.schemas.states import ArmChoice
@@ -236,7 +236,7 @@ class ServiceSettings(ProcessSettings):
     def _log_from_anywhere(cls, path: Path | None) -> Path | None:
         return None if path is None else from_anywhere(path)
 
-    @model_validator(mode="after")
+    @checked_together
     def _reaches_versions(self) -> Self:
         if self.learn and (self.versions or "").startswith("memory://"):
             raise ValueError(
@@ -245,7 +245,7 @@ class ServiceSettings(ProcessSettings):
             )
         return self
 
-    @model_validator(mode="after")
+    @checked_together
     def _draftable(self) -> Self:
         most = max(self.coactive.num_candidates, self.upstream_candidates)
         if most > self.max_choices:
@@ -256,12 +256,12 @@ class ServiceSettings(ProcessSettings):
             )
         return self
 
-    @model_validator(mode="after")
+    @checked_together
     def _remembers(self) -> Self:
         MemorySettings(self.memory, self.memory_texts, self.memory_tokens)
         return self
 
-    @model_validator(mode="after")
+    @checked_together
     def _teachable(self) -> Self:
         if self.coactive.learner == "distil" and self.memory == "none" and not self.examples:
             raise ValueError(
@@ -275,7 +275,7 @@ class ServiceSettings(ProcessSettings):
             )
         return self
 
-    @model_validator(mode="after")
+    @checked_together
     def _grows_old(self) -> Self:
         if self.keep_texts is not None and not self.learn:
             raise ValueError(
@@ -283,7 +283,7 @@ class ServiceSettings(ProcessSettings):
             )
         return self
 
-    @model_validator(mode="after")
+    @checked_together
     def _has_upstream(self) -> Self:
         check_address(self.upstream, self.upstream_model, self.upstream_key)
         check_engine(self.engine, self.engine_url, upstream=self.upstream)
