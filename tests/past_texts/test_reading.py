@@ -371,10 +371,6 @@ class TestMbox:
         with pytest.raises(InputError, match=r"holds 2 mails, 1 of them from bob@x, and none"):
             read(mbox, from_anna("Hi"), mail("News.", sender="bob@x"), me="bob@x")
 
-    def test_a_mail_without_a_header_is_named(self, mbox: Path) -> None:
-        with pytest.raises(InputError, match="message 2: there is no header"):
-            read(mbox, from_anna("Hi"), b"just text\n")
-
     def test_no_separator(self, mbox: Path) -> None:
         mbox.write_bytes(b"From the start\n\nSubject: x\n")
         with pytest.raises(InputError, match="is no mbox"):
