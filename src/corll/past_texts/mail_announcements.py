@@ -25,6 +25,7 @@ _PRONOUNS = frozenset(
     "euch je j'ai nous vous il elle tu yo él ella io lui lei noi eu ele ela ik wij jij hij jag jeg "
     "hun hon я мы ты он она вы".split()
 )
+_DIGIT_OR_ADDRESS = re.compile(r"[\d@]")
 _TIME = re.compile(r"(?<![\d.:])\d{1,2}[:.h]\d\d(?!\.?\d)")
 _YEAR = r"(?:19|2[05]|٢٠|۱۴)\d\d(?!\d)"
 # "3/2/25", "3 Feb 2025", "2025년 2월 3일", "2025. febr. 3."
@@ -160,6 +161,8 @@ def _announces(text: str, *, opened: bool) -> bool:
 
 
 def _announces_strictly(text: str, *, opened: bool) -> bool:
+    if _DIGIT_OR_ADDRESS.search(text) is None:
+        return False
     text = text.rstrip(":： ")
     verb = _VERB.search(text)
     if verb is None and "@" not in text:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from corll.past_texts.mail_announcements import is_announcement
@@ -58,6 +59,9 @@ _OTHERS = frozenset(
 )
 _KNOWN = _SENDER | _SUBJECT | _SENT | _OTHERS
 
+_EARLY_FIELDS = 5
+"""Fields among which a header names its sender; a blank line may stand before each."""
+
 # "Von: …", "À : …", "*From:* …", "**From: **…", "发件人：…"
 _FIELD = re.compile(
     r"^\s*[*_]{0,2}(?!https?:|mailto:)(?P<label>[^\W\d_][\w -]{0,24}?)\s?[*_]{0,2}\s?[:：]"
@@ -106,14 +110,23 @@ def header_length(lines: Sequence[str], start: int, *, above: str = "") -> int:
     first = _field(lines[start])
     if first is None or QUOTE.match(lines[start]):
         return 0
+    stands_alone = is_blank(above) or is_rule(above)
+    if not stands_alone and not _is_sender_near(lines, start):
+        return 0
     fields, length = _fields(lines, start, first)
     is_told = is_rule(above) and _MESSAGE.search(words_of_rule(above)) is not None
     is_header = (
         (is_told and first.label in _KNOWN and _names_sender(fields))
         or _is_known(fields, above)
-        or ((is_blank(above) or is_rule(above)) and _is_of_any_language(fields))
+        or (stands_alone and _is_of_any_language(fields))
     )
     return length if is_header else 0
+
+
+def _is_sender_near(lines: Sequence[str], start: int) -> bool:
+    """Return whether a sender may be among the first fields from a line on."""
+    near = (_field(line) for line in lines[start : start + 2 * _EARLY_FIELDS])
+    return any(field is not None and field.label in _SENDER for field in near)
 
 
 def _names_sender(fields: Sequence[_Field]) -> bool:
@@ -168,7 +181,9 @@ def _begins_copy(lines: Sequence[str], start: int, *, is_told: bool) -> bool:
 
 def _is_known(fields: Sequence[_Field], above: str) -> bool:
     """Return whether fields of labels that are known, the sender's among them, are a header."""
-    senders = (place for place, field in enumerate(fields[:5]) if field.label in _SENDER)
+    senders = (
+        place for place, field in enumerate(fields[:_EARLY_FIELDS]) if field.label in _SENDER
+    )
     sender = next(senders, None)
     if sender is None or any(field.label not in _KNOWN for field in fields[:sender]):
         return False
@@ -197,6 +212,7 @@ def _is_of_any_language(fields: Sequence[_Field]) -> bool:
     )
 
 
+@lru_cache(maxsize=64)  # one line is looked at from each of those above it
 def _field(line: str) -> _Field | None:
     if not is_short(line):
         return None

@@ -43,6 +43,8 @@ def is_rule(line: str) -> bool:
     if not is_short(line):
         return False
     marks = bare(line).strip()
+    if not marks.startswith(tuple(_RULED)):
+        return False
     return len(marks) >= 3 and all(mark in _RULED for mark in marks[:3] + marks[-3:])
 
 
