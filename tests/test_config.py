@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corll.config import (
-    PRESETS,
-    CoactiveConfig,
-    Config,
-    LoraConfig,
-    SamplingConfig,
-)
+from corll.config import PRESETS, CoactiveConfig, LoraConfig, SamplingConfig
+from corll.configuring import Config
 from corll.errors import ConfigError
 
 CONFIGS = [LoraConfig, SamplingConfig, CoactiveConfig]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -11,8 +12,17 @@ import numpy as np
 from tiny_models import END, build_tokenizer
 
 
-def write_tiny_gguf(path: Path, *, seed: int = 0) -> Path:
-    """Weights in float16, as large as an embedding of 400 tokens and one layer need."""
+def write_tiny_gguf(
+    path: Path,
+    *,
+    seed: int = 0,
+    without: str = "",
+    also: Callable[[gguf.GGUFWriter], None] = lambda writer: None,
+) -> Path:
+    """Weights in float16, as large as an embedding of 400 tokens and one layer need.
+
+    The file lacks the tensor `without`, and has what `also` adds to it.
+    """
     D, F, heads = 32, 64, 4
     random = np.random.default_rng(seed)
     tokenizer = build_tokenizer(chat=True)
@@ -41,6 +51,8 @@ def write_tiny_gguf(path: Path, *, seed: int = 0) -> Path:
         **{f"blk.0.ffn_{part}": (F, D) for part in ("gate", "up")},
         "blk.0.ffn_down": (D, F),
     }
+    shapes.pop(without, None)
+    also(writer)
     for name, shape in shapes.items():
         weight = random.normal(scale=0.2, size=shape).astype(np.float16)
         writer.add_tensor(f"{name}.weight", weight)

@@ -32,7 +32,8 @@ from corll.cli import (
     verify_deletion,
 )
 from corll.cli.learn_settings import LearnSettings
-from corll.config import CoactiveConfig, Config, LoraConfig
+from corll.config import CoactiveConfig, LoraConfig
+from corll.configuring import Config
 from corll.service.roles import GatewaySettings, LearnerSettings
 from corll.service.setting_kinds import default_data_dir
 from corll.service.settings import ServedConfig, ServiceSettings

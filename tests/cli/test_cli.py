@@ -63,7 +63,8 @@ from corll.cli.simulate_fleet import SimulateFleetSettings
 from corll.cli.switch import SwitchModelSettings
 from corll.cli.trackers import open_tracker
 from corll.cli.verify_deletion import VerifyDeletionSettings
-from corll.config import CoactiveConfig, Config, LoraConfig
+from corll.config import CoactiveConfig, LoraConfig
+from corll.configuring import Config
 from corll.errors import ConfigError
 from corll.files.run_folder import RunFolder
 from corll.laboratory.canary_config import CanaryConfig

@@ -267,6 +267,19 @@ class TestDraw:
     def test_a_uniform_is_where_the_distribution_function_reaches_it(self) -> None:
         assert self.tokens([0.0, 0.49, 0.51, 0.79, 0.81, JUST_BELOW_1]) == [1, 1, 2, 2, 0, 0]
 
+    def test_adjusted_logits_are_drawn_from_however_large_they_are(self) -> None:
+        far = torch.tensor([[float("inf"), float("-inf"), 3e38, 0.0], [-1e38, 1.0, -3e38, 0.5]])
+        drawn, logprobs = draw(
+            torch.zeros(2, 4),
+            torch.tensor([JUST_BELOW_1, 0.0]),
+            SamplingConfig(temperature=1e-3, top_k=0),
+            BACKEND,
+            adjusted=far,
+        )
+        assert drawn[0] in (0, 2)
+        assert drawn[1] == 1
+        assert logprobs.isfinite().all()
+
     def test_only_the_k_likeliest(self) -> None:
         # 0.5 and 0.3 of 0.8: 0.625 and 0.375.
         assert self.tokens([0.0, 0.62, 0.63, JUST_BELOW_1], top_k=2) == [1, 1, 2, 2]

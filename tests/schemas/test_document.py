@@ -120,7 +120,8 @@ def test_whatever_is_referred_to_is_there() -> None:
         ("ImportResult", "held_out", "type", False),
         ("ImportResult", "change", "anyOf", False),
         ("DraftFacts", "version", "anyOf", False),
-        ("ChatChunk", "usage", "$ref", False),
+        ("ChatChunk", "usage", "anyOf", False),
+        ("ChatChunk", "corll", "$ref", False),
     ],
 )
 def test_what_may_be_null_or_left_out_is_told_apart(

@@ -90,3 +90,16 @@ def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
             main(arguments)
     with pytest.raises(ConfigError, match="no `corll consent set`"):
         main(["set"])
+
+
+@pytest.mark.parametrize("name", ["", "a" * 65])
+def test_nobody_is_made_of_a_name_that_cannot_be_one(
+    name: str, tmp_path: Path, database_url: str | None
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["give", "learn", "--user", name])
+    main(["give", "learn", "--user", "a" * 64])
+    database = Database.open(database_url, tmp_path)
+    with database.read() as db:
+        assert [user.name for user in accounts.users_of(db, None)] == ["a" * 64]
+    database.close()

@@ -143,6 +143,42 @@ def test_the_command_asks_the_service_that_runs(
     assert ann.http.get(f"/v1/edits/{first}").status_code == 200
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_command_asks_for_nobody_else_than_who_is_named(
+    learning: RunningService,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two people of one name, and two of one name space."""
+    of_shop = learning.with_key(
+        learning.post("keys", {"scope": "backend", "namespace": "shop"})["key"]
+    )
+    local, shop = [one.post("users", {"name": "carla"})["id"] for one in (learning, of_shop)]
+    ann, _ = person(learning, "ann"), person(learning, "ben")
+    draft, edit = edited(ann, 0, learned=False)
+    monkeypatch.setenv("CORLL_API_KEY", ADMIN_KEY)
+    there = ["--yes", "--base-url", learning.url]
+    carla = ["user", "--user", "carla"]
+    with pytest.raises(ConfigError, match="leave --namespace out"):
+        forget([*carla, "--namespace", "shop", *there])
+    for thing in (["edit", edit], ["draft", draft]):
+        with pytest.raises(InputError, match="is not of user 'ben'"):
+            forget([*thing, "--user", "ben", *there])
+        with pytest.raises(InputError, match="no such user"):
+            forget([*thing, "--user", "nobody", *there])
+    assert {local, shop} <= {one["id"] for one in learning.get("users")["data"]}
+    forget([*carla, "--dry-run", "--base-url", learning.url])
+    told = f"To be deleted: user 'carla' ({local}, the key's name space)."
+    assert told in capsys.readouterr().err
+    forget(["user", "--user", shop, *there])
+    assert f"To be deleted: user 'carla' ({shop})." in capsys.readouterr().err
+    left = {one["id"] for one in learning.get("users")["data"]}
+    assert (local in left, shop in left) == (True, False)
+    forget(["edit", edit, "--user", "ann", *there])
+    assert f"To be deleted: edit {edit} of user 'ann' (" in capsys.readouterr().err
+    assert ann.http.get(f"/v1/edits/{edit}").status_code == 404
+
+
 def place(settings: ServiceSettings) -> list[str]:
     database = [] if settings.database is None else ["--database", settings.database]
     return ["--data-dir", str(settings.data_dir), *database]

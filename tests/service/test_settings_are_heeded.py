@@ -18,7 +18,8 @@ from teaching import add_edit
 from tyro.conf import Suppress
 from vllm_double import vllm_double
 
-from corll.config import Config, LoraConfig
+from corll.config import LoraConfig
+from corll.configuring import Config
 from corll.service import server
 from corll.service.base_model import load_base
 from corll.service.learning.trainer import Trainer

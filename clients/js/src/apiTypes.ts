@@ -125,8 +125,8 @@ export interface ChatChunk {
   system_fingerprint: string;
   /** One choice; none in a chunk of usage. */
   choices: ChatChunkChoice[];
-  /** In the last chunk, where it was asked for. */
-  usage?: Usage;
+  /** In the last chunk, where it was asked for; null in the others then, else left out. */
+  usage?: Usage | null;
   /** In the chunk that ends the last choice. */
   corll?: DraftFacts;
 }
@@ -173,7 +173,7 @@ export interface ChatDelta {
 
 /** The log-probabilities of a chat's choice. */
 export interface ChatLogprobs {
-  /** One for each token, in order. */
+  /** One for each token that begins in the text, in order; none of an empty text. In a stream it comes with the first of the token's text. */
   content: DrawnTokenLogprob[];
   /** Always null: nothing is refused. */
   refusal: null;
@@ -192,37 +192,19 @@ export interface ChatMessage {
   /** Which call a tool answers: handed to the chat template. */
   tool_call_id?: string | null;
   /** Not supported: null, empty, or left out. */
-  refusal?: null | unknown[];
+  reasoning_content?: null | string | unknown[] | Record<string, unknown>;
   /** Not supported: null, empty, or left out. */
-  audio?: null | unknown[];
+  refusal?: null | string | unknown[] | Record<string, unknown>;
   /** Not supported: null, empty, or left out. */
-  function_call?: null | unknown[];
+  audio?: null | string | unknown[] | Record<string, unknown>;
   /** Not supported: null, empty, or left out. */
-  annotations?: null | unknown[];
+  function_call?: null | string | unknown[] | Record<string, unknown>;
+  /** Not supported: null, empty, or left out. */
+  annotations?: null | string | unknown[] | Record<string, unknown>;
 }
 
 /** What a draft in a chat is asked for with. */
 export interface ChatRequest {
-  /** Changes nothing. */
-  service_tier?: string | null;
-  /** Changes nothing. */
-  prompt_cache_key?: string | null;
-  /** Changes nothing. */
-  prompt_cache_retention?: string | null;
-  /** Not supported: null, empty, or left out. */
-  tools?: null | unknown[];
-  /** Changes nothing, since there are no tools. */
-  tool_choice?: "none" | "auto" | null;
-  /** Changes nothing, since there are no tools. */
-  parallel_tool_calls?: boolean | null;
-  /** Text alone. */
-  modalities?: "text"[] | null;
-  /** Changes nothing. */
-  prediction?: Record<string, unknown> | null;
-  /** Not supported: null, empty, or left out. */
-  functions?: null | unknown[];
-  /** Changes nothing, since there are no tools. */
-  function_call?: "none" | "auto" | null;
   /** How many of the likeliest tokens in place of each. */
   top_logprobs?: number | null;
   /** What the model's chat template is told beside the messages, as in vLLM's API, such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets itself, such as `messages`, is refused. */
@@ -237,9 +219,43 @@ export interface ChatRequest {
   frame_template?: string | null;
   /** Which letters that the user sent before stand before this request, in place of the server's setting: `last`, `nearest`, `similar`, `none`. */
   memory?: "none" | "last" | "nearest" | "similar" | null;
+  /** Changes nothing. */
+  service_tier?: string | null;
+  /** Changes nothing. */
+  prompt_cache_key?: string | null;
+  /** Changes nothing. */
+  prompt_cache_retention?: string | null;
+  /** Changes nothing here. */
+  prompt_cache_options?: unknown;
+  /** Changes nothing. */
+  prediction?: Record<string, unknown> | null;
+  /** Text alone. */
+  modalities?: "text"[] | null;
+  /** Not supported: medium. */
+  verbosity?: "medium" | null;
+  /** Not supported: none, null, or left out; see chat_template_kwargs. */
+  reasoning_effort?: "none" | null;
+  /** Changes nothing: what is too long is refused. */
+  truncation?: "auto" | "disabled" | null;
+  /** Not supported: null, empty, or left out. */
+  context_management?: null | string | unknown[] | Record<string, unknown>;
+  /** Not supported: null, empty, or left out. */
+  suffix?: null | string | unknown[] | Record<string, unknown>;
+  /** Not supported: null, empty, or left out. */
+  tools?: null | string | unknown[] | Record<string, unknown>;
+  /** Not supported: null, empty, or left out. */
+  functions?: null | string | unknown[] | Record<string, unknown>;
+  /** Changes nothing, since there are no tools. */
+  tool_choice?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  function_call?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  parallel_tool_calls?: boolean | null;
+  /** Changes nothing here. */
+  max_tool_calls?: unknown;
   /** Of the draw; 0 takes the likeliest token. */
   temperature?: number | null;
-  /** Draw from the likeliest tokens that hold this probability. */
+  /** Draw from the likeliest tokens that hold this probability; 0 takes the likeliest. */
   top_p?: number | null;
   /** Draw from so many of the likeliest tokens; 0 or -1 from all. */
   top_k?: number | null;
@@ -529,7 +545,7 @@ export interface DrawnTokenLogprob {
   token: string;
   /** Its log-probability in nats, at temperature 1. */
   logprob: number;
-  /** Its UTF-8 bytes, perhaps a part of a character; those of all make up the text. */
+  /** Its UTF-8 bytes, perhaps a part of a character. Those of all make up the text; of a token in which a stop sequence cut it, they go on beyond it. */
   bytes: number[];
   /** The likeliest tokens in its place, and the token itself by the same number. */
   top_logprobs: TokenLogprob[];
@@ -1404,24 +1420,6 @@ export interface ResponseFailure {
 
 /** What a response is asked for with. */
 export interface ResponseRequest {
-  /** Changes nothing. */
-  service_tier?: string | null;
-  /** Changes nothing. */
-  prompt_cache_key?: string | null;
-  /** Changes nothing. */
-  prompt_cache_retention?: string | null;
-  /** Not supported: null, empty, or left out. */
-  tools?: null | unknown[];
-  /** Changes nothing, since there are no tools. */
-  tool_choice?: "none" | "auto" | null;
-  /** Changes nothing, since there are no tools. */
-  parallel_tool_calls?: boolean | null;
-  /** Changes nothing: what is too long is refused. */
-  truncation?: "auto" | "disabled" | null;
-  /** Changes nothing here. */
-  max_tool_calls?: unknown;
-  /** Changes nothing here. */
-  prompt_cache_options?: unknown;
   /** How many of the likeliest tokens in place of each. */
   top_logprobs?: number | null;
   /** What the model's chat template is told beside the messages, as in vLLM's API, such as {"enable_thinking": true}; it is kept with the draft. What the renderer sets itself, such as `messages`, is refused. */
@@ -1436,9 +1434,43 @@ export interface ResponseRequest {
   frame_template?: string | null;
   /** Which letters that the user sent before stand before this request, in place of the server's setting: `last`, `nearest`, `similar`, `none`. */
   memory?: "none" | "last" | "nearest" | "similar" | null;
+  /** Changes nothing. */
+  service_tier?: string | null;
+  /** Changes nothing. */
+  prompt_cache_key?: string | null;
+  /** Changes nothing. */
+  prompt_cache_retention?: string | null;
+  /** Changes nothing here. */
+  prompt_cache_options?: unknown;
+  /** Changes nothing. */
+  prediction?: Record<string, unknown> | null;
+  /** Text alone. */
+  modalities?: "text"[] | null;
+  /** Not supported: medium. */
+  verbosity?: "medium" | null;
+  /** Not supported: none, null, or left out; see chat_template_kwargs. */
+  reasoning_effort?: "none" | null;
+  /** Changes nothing: what is too long is refused. */
+  truncation?: "auto" | "disabled" | null;
+  /** Not supported: null, empty, or left out. */
+  context_management?: null | string | unknown[] | Record<string, unknown>;
+  /** Not supported: null, empty, or left out. */
+  suffix?: null | string | unknown[] | Record<string, unknown>;
+  /** Not supported: null, empty, or left out. */
+  tools?: null | string | unknown[] | Record<string, unknown>;
+  /** Not supported: null, empty, or left out. */
+  functions?: null | string | unknown[] | Record<string, unknown>;
+  /** Changes nothing, since there are no tools. */
+  tool_choice?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  function_call?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  parallel_tool_calls?: boolean | null;
+  /** Changes nothing here. */
+  max_tool_calls?: unknown;
   /** Of the draw; 0 takes the likeliest token. */
   temperature?: number | null;
-  /** Draw from the likeliest tokens that hold this probability. */
+  /** Draw from the likeliest tokens that hold this probability; 0 takes the likeliest. */
   top_p?: number | null;
   /** Draw from so many of the likeliest tokens; 0 or -1 from all. */
   top_k?: number | null;
@@ -1618,8 +1650,8 @@ export interface TextChunk {
   system_fingerprint: string;
   /** One choice; none in a chunk of usage. */
   choices: TextChunkChoice[];
-  /** In the last chunk, where it was asked for. */
-  usage?: Usage;
+  /** In the last chunk, where it was asked for; null in the others then, else left out. */
+  usage?: Usage | null;
   /** In the chunk that ends the last choice. */
   corll?: DraftFacts;
 }
@@ -1682,7 +1714,7 @@ export interface TextLogprobs {
   token_logprobs: (number | null)[];
   /** The likeliest tokens in place of each, and the token itself by the same number, by their log-probabilities. */
   top_logprobs: (Record<string, number> | null)[];
-  /** Where each token begins, in characters. */
+  /** Where each token begins in the choice's text, in characters, in a stream too. */
   text_offset: number[];
 }
 
@@ -1702,9 +1734,37 @@ export interface TextRequest {
   prompt_cache_key?: string | null;
   /** Changes nothing. */
   prompt_cache_retention?: string | null;
+  /** Changes nothing here. */
+  prompt_cache_options?: unknown;
+  /** Changes nothing. */
+  prediction?: Record<string, unknown> | null;
+  /** Text alone. */
+  modalities?: "text"[] | null;
+  /** Not supported: medium. */
+  verbosity?: "medium" | null;
+  /** Not supported: none, null, or left out; see chat_template_kwargs. */
+  reasoning_effort?: "none" | null;
+  /** Changes nothing: what is too long is refused. */
+  truncation?: "auto" | "disabled" | null;
+  /** Not supported: null, empty, or left out. */
+  context_management?: null | string | unknown[] | Record<string, unknown>;
+  /** Not supported: null, empty, or left out. */
+  suffix?: null | string | unknown[] | Record<string, unknown>;
+  /** Not supported: null, empty, or left out. */
+  tools?: null | string | unknown[] | Record<string, unknown>;
+  /** Not supported: null, empty, or left out. */
+  functions?: null | string | unknown[] | Record<string, unknown>;
+  /** Changes nothing, since there are no tools. */
+  tool_choice?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  function_call?: "none" | "auto" | null;
+  /** Changes nothing, since there are no tools. */
+  parallel_tool_calls?: boolean | null;
+  /** Changes nothing here. */
+  max_tool_calls?: unknown;
   /** Of the draw; 0 takes the likeliest token. */
   temperature?: number | null;
-  /** Draw from the likeliest tokens that hold this probability. */
+  /** Draw from the likeliest tokens that hold this probability; 0 takes the likeliest. */
   top_p?: number | null;
   /** Draw from so many of the likeliest tokens; 0 or -1 from all. */
   top_k?: number | null;
@@ -1752,8 +1812,6 @@ export interface TextRequest {
   echo?: boolean | null;
   /** Responses drawn, of which the n are the choices that are likeliest by token. */
   best_of?: number | null;
-  /** Not supported: null, empty, or left out. */
-  suffix?: null | unknown[];
 }
 
 /** How the text comes: plain. */
@@ -1770,7 +1828,7 @@ export interface TokenLogprob {
   token: string;
   /** Its log-probability in nats, at temperature 1. */
   logprob: number;
-  /** Its UTF-8 bytes, perhaps a part of a character; those of all make up the text. */
+  /** Its UTF-8 bytes, perhaps a part of a character. Those of all make up the text; of a token in which a stop sequence cut it, they go on beyond it. */
   bytes: number[];
 }
 

@@ -27,7 +27,8 @@ from rich.console import Console
 from corll.cli.dialogue import terminal_dialogue
 from corll.cli.parsing import parse
 from corll.cli.settings import RUNS, WHICH_MODEL, YES, OptionalFolder
-from corll.config import AUTO, Config, EditorName
+from corll.config import AUTO, EditorName
+from corll.configuring import Config
 from corll.errors import ConfigError, RunFolderError
 from corll.records import Draft, Sample
 from corll.simulation import EDITORS, own_words, writing_prompts

@@ -23,7 +23,7 @@ from tyro.conf import Positional, arg
 
 from corll.cli.parsing import dispatch, parse
 from corll.cli.settings import RUNS, OptionalFile, OptionalFolder, OptionalRate, listed
-from corll.config import Config
+from corll.configuring import Config
 from corll.errors import ConfigError, InputError
 from corll.laboratory.arms import (
     DEFAULT_ARM,

@@ -13,7 +13,7 @@ from tyro.conf import Positional
 
 from corll.cli.parsing import parse
 from corll.cli.settings import OptionalFile
-from corll.config import Config
+from corll.configuring import Config
 from corll.errors import RunFolderError
 from corll.files import durable
 from corll.files.formats import to_openai, to_trl

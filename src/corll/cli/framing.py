@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from corll.cli.settings import OptionalFile, Words
-from corll.config import Config
+from corll.configuring import Config
 from corll.errors import InputError
 from corll.evaluation import question
 from corll.files.formats import framed_prompt, read_prompt_records

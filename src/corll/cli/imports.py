@@ -20,7 +20,7 @@ from corll.cli.framing import FrameSettings
 from corll.cli.parsing import parse
 from corll.cli.settings import OptionalName, OptionalNumber
 from corll.client import DEFAULT_BASE_URL, as_item
-from corll.config import Config
+from corll.configuring import Config
 from corll.edit_logs.logged import by_user
 from corll.edit_logs.reading import ToolForm, read_edits
 from corll.errors import ConfigError, InputError, TrainingError

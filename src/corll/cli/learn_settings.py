@@ -28,14 +28,8 @@ from corll.cli.settings import (
     OptionalNumber,
     listed,
 )
-from corll.config import (
-    AUTO,
-    CoactiveConfig,
-    Config,
-    EditorName,
-    LoraConfig,
-    PresetName,
-)
+from corll.config import AUTO, CoactiveConfig, EditorName, LoraConfig, PresetName
+from corll.configuring import Config
 from corll.errors import ConfigError
 from corll.files.run_folder import read_config
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from corll.cli.parsing import parse
 from corll.cli.settings import OptionalName
 from corll.client import DEFAULT_BASE_URL
-from corll.config import Config
+from corll.configuring import Config
 from corll.errors import ConfigError
 from corll.version import __version__
 

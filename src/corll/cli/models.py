@@ -30,7 +30,8 @@ from corll.cli.settings import (
     OptionalName,
 )
 from corll.cli.switch import switch
-from corll.config import AUTO, Config
+from corll.config import AUTO
+from corll.configuring import Config
 from corll.errors import ModelNotFoundError
 
 

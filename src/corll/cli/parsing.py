@@ -10,7 +10,7 @@ from typing import TypeVar
 import tyro
 from pydantic.fields import FieldInfo
 
-from corll.config import Config, settings_named
+from corll.configuring import Config, settings_named
 from corll.errors import ConfigError
 
 Settings = TypeVar("Settings", bound=Config)

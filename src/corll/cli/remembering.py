@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from corll.config import Config
+from corll.configuring import Config
 from corll.errors import InputError, RunFolderError
 from corll.evaluation import question
 from corll.feedback import is_acceptance

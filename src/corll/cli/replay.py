@@ -27,7 +27,8 @@ from corll.cli.settings import (
     OptionalNumber,
     package_versions,
 )
-from corll.config import AUTO, CoactiveConfig, Config, LoraConfig
+from corll.config import AUTO, CoactiveConfig, LoraConfig
+from corll.configuring import Config
 from corll.edit_logs.logged import LoggedEdit, by_user
 from corll.edit_logs.reading import LogForm, read_edits
 from corll.errors import InputError

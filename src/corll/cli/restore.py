@@ -12,19 +12,18 @@ from tyro.conf import Positional
 from corll.cli.backup import told
 from corll.cli.parsing import parse
 from corll.cli.store import StoreSettings, actor, files_private
+from corll.service.backup.deleted_since import DeletedSince, deletions_found, deletions_named
 from corll.service.backup.deleting_again import DeletedAgain
 from corll.service.backup.restoring import restore
 from corll.service.setting_kinds import OptionalText
-from corll.service.store.urls import without_password
-from corll.service.versions.tombstones import deletions_at, knows_deletions
 
 
 class RestoreSettings(StoreSettings):
     """Make a data folder from a backup. The folder, and a database that is named, must be empty.
 
     A backup of SQLite can be restored into PostgreSQL, and the other way round. What was deleted
-    after the backup was made is deleted again: as --deletions knows it, or the folder of --data-dir
-    where --to names another one.
+    after the backup was made is deleted again: as --deletions knows it, or the data folder that the
+    backup was made of, and that of --data-dir where --to names another one.
     """
 
     backup: Positional[Path] = Field(description="The folder of the backup.")
@@ -34,7 +33,7 @@ class RestoreSettings(StoreSettings):
     deletions: OptionalText = Field(
         None,
         description="What knows of deletions since: the data folder that is replaced, its file "
-        "deletions.jsonl, receipts, or the URL of its database.",
+        "deletions.jsonl, receipts, or the URL of its database. One of another service is refused.",
     )
 
 
@@ -42,42 +41,43 @@ def main(arguments: Sequence[str]) -> None:
     """Run the command. *Raises*: ConfigError, StoreError, InputError."""
     settings = parse(RestoreSettings, arguments, command="restore")
     place = settings.at(settings.to)
-    source = settings.deletions or _replaced(settings, place)
     with files_private():
-        known = [] if source is None else deletions_at(source)
+        since = _deleted_since(settings, place)
         restored = restore(
             settings.backup,
             place.database,
             place.data_dir,
             actor=actor(),
             now=time.time(),
-            known=known,
+            known=since.deletions,
             versions=place.versions,
         )
     print(f"Restored into {place.data_dir}: {told(restored.manifest)}")
-    print(_about_deletions(source, restored.deleted))
+    print(_about_deletions(since, restored.deleted))
 
 
-def _replaced(settings: RestoreSettings, place: RestoreSettings) -> str | None:
-    """Return what is replaced and may know of deletions; None where nothing is known."""
+def _deleted_since(settings: RestoreSettings, place: RestoreSettings) -> DeletedSince:
+    if settings.deletions is not None:
+        return deletions_named(settings.backup, settings.deletions)
+    replaced = [str(settings.data_dir)]
     if settings.database is not None and settings.database != place.database:
-        return settings.database
-    folder = settings.data_dir.expanduser()
-    is_another = folder.absolute() != place.data_dir.expanduser().absolute()
-    return str(folder) if is_another and knows_deletions(folder) else None
+        replaced.insert(0, settings.database)
+    return deletions_found(settings.backup, replaced, new=place.data_dir)
 
 
-def _about_deletions(source: str | None, deleted: DeletedAgain) -> str:
-    if source is None:
+def _about_deletions(since: DeletedSince, deleted: DeletedAgain) -> str:
+    passed_over = "".join(f"\nNOTE: {one}." for one in since.passed_over)
+    if not since.places:
         return (
             "NOTE: no deletions are known that came after the backup. Whatever users deleted since "
             "is back: delete it again before the service is opened, or restore with --deletions "
-            "FOLDER, of the data folder that this one replaces."
+            f"FOLDER, of the data folder that this one replaces.{passed_over}"
         )
-    place = without_password(source) if "://" in source else source
+    places = " and ".join(since.places)
+    know = "know" if since.places[1:] else "knows"
     if not (deleted.applied or deleted.of_nothing):
-        return f"Nothing was deleted since the backup, as {place} knows."
-    again = f"Deleted again, as {place} knows: {', '.join(deleted.applied) or 'nothing'}."
-    if not deleted.of_nothing:
-        return again
-    return f"{again} Of what came after the backup: {', '.join(deleted.of_nothing)}."
+        return f"Nothing was deleted since the backup, as {places} {know}.{passed_over}"
+    again = f"Deleted again, as {places} {know}: {', '.join(deleted.applied) or 'nothing'}."
+    if deleted.of_nothing:
+        again += f" Of what came after the backup: {', '.join(deleted.of_nothing)}."
+    return f"{again}{passed_over}"

@@ -13,7 +13,7 @@ from tyro.conf import arg
 
 from corll.cli.parsing import parse
 from corll.cli.settings import OptionalFile, OptionalNumber
-from corll.config import Config
+from corll.configuring import Config
 from corll.fleet.assumptions import default_text, read_assumptions
 from corll.fleet.measured import SmallEnd, play_measured, read_measured
 

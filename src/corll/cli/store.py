@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, field_validator
 
-from corll.config import Config
+from corll.configuring import Config
 from corll.errors import ConfigError, StoreError
 from corll.service.environment import from_environment
 from corll.service.process_settings import from_anywhere

@@ -30,6 +30,9 @@ TOKENS_A_TURN = 16
 _COLDEST = 1e-6
 """A temperature at which all weight is on the likeliest token; by a lower one logits overflow."""
 
+_FARTHEST = 1e30
+"""The largest logit that is drawn from, either way: divided by the coldest it is still finite."""
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -258,7 +261,7 @@ def draw(
 
     *Shapes*: `logits`, `adjusted` N × V, `uniforms` N → tokens N, log-probabilities N.
     """
-    chosen_from = logits if adjusted is None else adjusted
+    chosen_from = logits if adjusted is None else adjusted.clamp(-_FARTHEST, _FARTHEST)
     top, ids, log_z, weights = drawable(chosen_from, sampling, backend)
     cumulative = weights.cumsum(-1)
     wanted = uniforms[:, None] * cumulative[:, -1:]

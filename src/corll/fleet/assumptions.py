@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from corll.config import Config
+from corll.configuring import Config
 from corll.errors import ConfigError, InputError
 from corll.untrusted import MOST_TEXT_BYTES, read_bounded
 

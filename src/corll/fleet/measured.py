@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field, model_validator
 
-from corll.config import Config
+from corll.configuring import Config
 from corll.errors import InputError
 from corll.fleet.arrivals import Events
 from corll.fleet.assumptions import SECONDS_AN_HOUR

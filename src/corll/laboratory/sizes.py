@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from corll.config import EMBEDDED_MODEL, CoactiveConfig, Config, LoraConfig
+from corll.config import EMBEDDED_MODEL, CoactiveConfig, LoraConfig
+from corll.configuring import Config
 from corll.errors import ConfigError
 from corll.laboratory.tasks.task import Lengths
 from corll.memory.choosing import MemorySettings

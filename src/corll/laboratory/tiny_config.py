@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 from transformers import LlamaConfig
 
-from corll.config import Config
+from corll.configuring import Config
 
 
 class TinyConfig(Config):

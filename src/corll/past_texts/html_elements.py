@@ -27,7 +27,7 @@ _MOST_FORMATS = 30
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """What holds of the text in an element."""
+    """An open element, and what holds of the text in it."""
 
     tag: str = ""
     quotes: int = 0

@@ -41,7 +41,7 @@ _SIGNING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an element does; None is as its surroundings do."""
+    """The effect of an element on its text; None is as its surroundings do."""
 
     hides: bool = False
     signs: bool = False

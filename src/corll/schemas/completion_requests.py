@@ -7,24 +7,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from corll.frames import Filled, Framing
 from corll.memory.choosing import MemoryChoice
 from corll.records import Message
 from corll.schemas.bodies import RequestBody, Text, example
 from corll.schemas.draft_fields import ConversationFields, DraftFields, Obfuscation
-from corll.schemas.ignored_fields import Absent, IgnoredOfChats
 from corll.schemas.openai_fields import REF, ChatMessage
 from corll.schemas.states import DraftKind
 
 _MOST_PROMPTS = 128
 _Texts = Annotated[list[Text], Field(min_length=1, max_length=_MOST_PROMPTS)]
-_Ids = Annotated[list[int], Field(min_length=1)]
+_Ids = Annotated[list[Annotated[int, Field(strict=True)]], Field(min_length=1)]
 _ListsOfIds = Annotated[list[_Ids], Field(min_length=1, max_length=_MOST_PROMPTS)]
 _MOST_STOPS = 4
 _LONGEST_STOP = 200
@@ -124,7 +119,7 @@ class Generation(DraftFields):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-class ChatRequest(Generation, ConversationFields, IgnoredOfChats):
+class ChatRequest(Generation, ConversationFields):
     """What a draft in a chat is asked for with."""
 
     model_config = example(
@@ -241,7 +236,6 @@ class TextRequest(Generation):
         le=128,
         description="Responses drawn, of which the n are the choices that are likeliest by token.",
     )
-    suffix: Absent
 
     @model_validator(mode="after")
     def _text_consistent(self) -> Self:

@@ -25,7 +25,8 @@ class TokenLogprob(Answer):
     )
     logprob: float = Field(description="Its log-probability in nats, at temperature 1.")
     bytes: list[int] = Field(
-        description="Its UTF-8 bytes, perhaps a part of a character; those of all make up the text."
+        description="Its UTF-8 bytes, perhaps a part of a character. Those of all make up the "
+        "text; of a token in which a stop sequence cut it, they go on beyond it."
     )
 
 
@@ -40,7 +41,10 @@ class DrawnTokenLogprob(TokenLogprob):
 class ChatLogprobs(Answer):
     """The log-probabilities of a chat's choice."""
 
-    content: list[DrawnTokenLogprob] = Field(description="One for each token, in order.")
+    content: list[DrawnTokenLogprob] = Field(
+        description="One for each token that begins in the text, in order; none of an empty text. "
+        "In a stream it comes with the first of the token's text."
+    )
     refusal: None = Field(description="Always null: nothing is refused.")
 
 
@@ -55,7 +59,9 @@ class TextLogprobs(Answer):
         description="The likeliest tokens in place of each, and the token itself by the same "
         "number, by their log-probabilities."
     )
-    text_offset: list[int] = Field(description="Where each token begins, in characters.")
+    text_offset: list[int] = Field(
+        description="Where each token begins in the choice's text, in characters, in a stream too."
+    )
 
 
 class Usage(Answer):
@@ -196,7 +202,9 @@ class ChatChunk(DraftHead):
 
     object: Literal["chat.completion.chunk"] = Field(description="What this is.")
     choices: list[ChatChunkChoice] = Field(description="One choice; none in a chunk of usage.")
-    usage: Usage | SkipJsonSchema[None] = left_out("In the last chunk, where it was asked for.")
+    usage: Usage | None = left_out(
+        "In the last chunk, where it was asked for; null in the others then, else left out."
+    )
     corll: DraftFacts | SkipJsonSchema[None] = left_out("In the chunk that ends the last choice.")
 
 
@@ -232,5 +240,7 @@ class TextChunk(DraftHead):
 
     object: Literal["text_completion"] = Field(description="What this is.")
     choices: list[TextChunkChoice] = Field(description="One choice; none in a chunk of usage.")
-    usage: Usage | SkipJsonSchema[None] = left_out("In the last chunk, where it was asked for.")
+    usage: Usage | None = left_out(
+        "In the last chunk, where it was asked for; null in the others then, else left out."
+    )
     corll: DraftFacts | SkipJsonSchema[None] = left_out("In the chunk that ends the last choice.")

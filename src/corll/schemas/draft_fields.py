@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from corll.memory.choosing import MemoryChoice
-from corll.schemas.ignored_fields import IgnoredFields, IgnoredOfConversations, NamesIgnored
+from corll.schemas.bodies import Name, RequestBody
+from corll.schemas.ignored_fields import IgnoredFields, NamesIgnored
 from corll.schemas.openai_fields import FrameTemplate, FrameWanted, Hint, Metadata, SignAs
 from corll.schemas.sampling_fields import SamplingFields
 
@@ -25,16 +26,16 @@ class Obfuscation(NamesIgnored):
 class DraftFields(SamplingFields, IgnoredFields):
     """Who drafts, for whom, how it is drawn, and what is kept of it."""
 
-    model: str = Field(max_length=200, description="`corll`, `base`, or a version: NAME@7.")
+    model: Name = Field(max_length=200, description="`corll`, `base`, or a version: NAME@7.")
     seed: int | None = Field(
         None, ge=-(2**63), lt=2**63, description="Makes a draft repeatable; random by default."
     )
     stream: bool | None = Field(False, description="Whether the draft comes as events.")
     stream_options: Obfuscation | None = Field(None, description="Of a stream alone.")
-    user: str | None = Field(
+    user: Name | None = Field(
         None, max_length=64, description="The older name of safety_identifier."
     )
-    safety_identifier: str | None = Field(
+    safety_identifier: Name | None = Field(
         None, max_length=64, description="For a backend's key: the name of the user it speaks for."
     )
     num_candidates: int | None = Field(
@@ -61,7 +62,7 @@ class DraftFields(SamplingFields, IgnoredFields):
         return super().ignored + ignored_within("stream_options", self.stream_options)
 
 
-class ConversationFields(IgnoredOfConversations):
+class ConversationFields(RequestBody):
     """What an answer to a conversation may be asked for with, beside the conversation."""
 
     top_logprobs: int | None = Field(

@@ -11,8 +11,11 @@ from corll.schemas.bodies import RequestBody
 _LONGEST_WORD = 512
 
 
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
+
+
 def _nothing(value: Any) -> Any:
-    if value not in (None, []):
+    if value not in _EMPTY:
         raise ValueError("is not supported here")
     return value
 
@@ -20,7 +23,16 @@ def _nothing(value: Any) -> Any:
 Absent = Annotated[
     Any,
     AfterValidator(_nothing),
-    WithJsonSchema({"anyOf": [{"type": "null"}, {"type": "array", "items": {}, "maxItems": 0}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "null"},
+                {"type": "string", "maxLength": 0},
+                {"type": "array", "items": {}, "maxItems": 0},
+                {"type": "object", "additionalProperties": True, "maxProperties": 0},
+            ]
+        }
+    ),
     Field(None, description="Not supported: null, empty, or left out."),
 ]
 """A field of OpenAI's that clients send along empty."""
@@ -29,6 +41,12 @@ Word = Annotated[str | None, Field(None, max_length=_LONGEST_WORD, description="
 
 Ignored = Annotated[Any, Field(None, description="Changes nothing here.")]
 """A field of OpenAI's of any kind that has no effect on a text."""
+
+
+ChoiceOfTools = Annotated[
+    Literal["none", "auto"] | None,
+    Field(None, description="Changes nothing, since there are no tools."),
+]
 
 
 class NamesIgnored(RequestBody):
@@ -46,57 +64,36 @@ class NamesIgnored(RequestBody):
 
 
 class IgnoredFields(NamesIgnored):
-    """What clients send along, and what changes nothing of a draft here."""
+    """What clients send along, and what changes nothing of a draft here.
+
+    One table for chats, completions and responses: typed clients send what is neutral to any of
+    them. What would change a text, were it heeded, is taken with its neutral value alone.
+    """
 
     service_tier: Word
     prompt_cache_key: Word
     prompt_cache_retention: Word
+    prompt_cache_options: Ignored
+    prediction: dict[str, Any] | None = Field(None, description="Changes nothing.")
+    modalities: list[Literal["text"]] | None = Field(None, description="Text alone.")
+    verbosity: Literal["medium"] | None = Field(None, description="Not supported: medium.")
+    reasoning_effort: Literal["none"] | None = Field(
+        None, description="Not supported: none, null, or left out; see chat_template_kwargs."
+    )
+    truncation: Literal["auto", "disabled"] | None = Field(
+        None, description="Changes nothing: what is too long is refused."
+    )
+    context_management: Absent
+    suffix: Absent
+    tools: Absent
+    functions: Absent
+    tool_choice: ChoiceOfTools
+    function_call: ChoiceOfTools
+    parallel_tool_calls: bool | None = Field(
+        None, description="Changes nothing, since there are no tools."
+    )
+    max_tool_calls: Ignored
 
     @property
     def _harmless(self) -> frozenset[str]:
         return frozenset(IgnoredFields.model_fields)
-
-
-class IgnoredOfConversations(IgnoredFields):
-    """What of these chats and responses have: tools are none, so they change no draft."""
-
-    tools: Absent
-    tool_choice: Literal["none", "auto"] | None = Field(
-        None, description="Changes nothing, since there are no tools."
-    )
-    parallel_tool_calls: bool | None = Field(
-        None, description="Changes nothing, since there are no tools."
-    )
-
-    @property
-    def _harmless(self) -> frozenset[str]:
-        return frozenset(IgnoredOfConversations.model_fields)
-
-
-class IgnoredOfChats(IgnoredOfConversations):
-    """What of these only chats have."""
-
-    modalities: list[Literal["text"]] | None = Field(None, description="Text alone.")
-    prediction: dict[str, Any] | None = Field(None, description="Changes nothing.")
-    functions: Absent
-    function_call: Literal["none", "auto"] | None = Field(
-        None, description="Changes nothing, since there are no tools."
-    )
-
-    @property
-    def _harmless(self) -> frozenset[str]:
-        return frozenset(IgnoredOfChats.model_fields)
-
-
-class IgnoredOfResponses(IgnoredOfConversations):
-    """What of these only responses have."""
-
-    truncation: Literal["auto", "disabled"] | None = Field(
-        None, description="Changes nothing: what is too long is refused."
-    )
-    max_tool_calls: Ignored
-    prompt_cache_options: Ignored
-
-    @property
-    def _harmless(self) -> frozenset[str]:
-        return frozenset(IgnoredOfResponses.model_fields)

@@ -147,6 +147,7 @@ class ChatMessage(RequestBody):
     tool_call_id: CallId | None = Field(
         None, description="Which call a tool answers: handed to the chat template."
     )
+    reasoning_content: Absent
     refusal: Absent
     audio: Absent
     function_call: Absent

@@ -9,7 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from corll.frames import Framing
 from corll.records import Message
-from corll.schemas.bodies import RequestBody, example
+from corll.schemas.bodies import Name, RequestBody, Text, example
 from corll.schemas.openai_fields import (
     ChatMessage,
     FrameTemplate,
@@ -23,9 +23,9 @@ _MOST_ITEMS = 10_000
 _NAMES_OF_DRAFTS = ("draft_id", "ref", "draft_text", "messages")
 
 Choice = Annotated[int, Field(ge=0, le=127, description="Which of the draft's choices.")]
-DraftId = Annotated[str, Field(max_length=64, description="`id` of the draft's reply.")]
+DraftId = Annotated[Name, Field(max_length=64, description="`id` of the draft's reply.")]
 IdempotencyKey = Annotated[
-    str | None,
+    Name | None,
     Field(
         None,
         min_length=1,
@@ -33,9 +33,9 @@ IdempotencyKey = Annotated[
         description="A word of the client's own, by which a repeated request is known.",
     ),
 ]
-PastText = Annotated[str, Field(min_length=1, max_length=200_000)]
+PastText = Annotated[Text, Field(min_length=1, max_length=200_000)]
 UserName = Annotated[
-    str | None,
+    Name | None,
     Field(max_length=64, description="For a backend's key: the name of the user it speaks for."),
 ]
 
@@ -47,17 +47,17 @@ class EditRequest(RequestBody):
         _NAMES_OF_DRAFTS, draft_id="chatcmpl-…", text="Hello, it comes on Friday. Anna"
     )
 
-    draft_id: str | SkipJsonSchema[None] = Field(
+    draft_id: Name | SkipJsonSchema[None] = Field(
         None, max_length=64, description="`id` of the draft's reply."
     )
-    ref: str | SkipJsonSchema[None] = Field(
+    ref: Name | SkipJsonSchema[None] = Field(
         None,
         min_length=1,
         max_length=200,
         description="In place of draft_id: the client's own reference of the draft, which it gave "
         "as metadata.corll_ref or in the header x-client-request-id.",
     )
-    draft_text: str | SkipJsonSchema[None] = Field(
+    draft_text: Text | SkipJsonSchema[None] = Field(
         None,
         max_length=1_000_000,
         description="In place of draft_id: the draft's text as the client has it. It is looked for "
@@ -70,7 +70,7 @@ class EditRequest(RequestBody):
         description="In place of draft_id: the conversation as the client has it, the draft last. "
         "It tells drafts of one text apart.",
     )
-    text: str = Field(max_length=1_000_000, description="The text that was sent in the end.")
+    text: Text = Field(max_length=1_000_000, description="The text that was sent in the end.")
     choice: Choice = 0
     user: UserName = None
     idempotency_key: IdempotencyKey = None
@@ -212,7 +212,7 @@ class NewUserRequest(RequestBody):
 
     model_config = example(name="anna", consent={"store": True, "learn": True})
 
-    name: str = Field(
+    name: Name = Field(
         min_length=1, max_length=64, description="By which the key's requests name the user."
     )
     consent: ConsentRequest = Field(
@@ -256,8 +256,8 @@ class KeyRequest(RequestBody):
     model_config = example(scope="user", user="anna", label="Anna's laptop")
 
     scope: KeyScope = Field(description="What it may do.")
-    label: str = Field("", max_length=200, description="What it is for.")
-    user: str | None = Field(None, max_length=64, description="Scope user: whose key it is.")
+    label: Name = Field("", max_length=200, description="What it is for.")
+    user: Name | None = Field(None, max_length=64, description="Scope user: whose key it is.")
     namespace: str | None = Field(
         None,
         min_length=1,

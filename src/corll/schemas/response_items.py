@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from corll.records import Message
-from corll.schemas.bodies import RequestBody, Text
+from corll.schemas.bodies import Name, RequestBody, Text
 from corll.schemas.ignored_fields import Ignored
 from corll.schemas.openai_fields import CalledFunction, CallId, ToolCall, plain_role
 
@@ -88,7 +88,7 @@ class ReferenceItem(RequestBody):
     """The message of an earlier response, by its id: it stands as it was edited."""
 
     type: Literal["item_reference"] = Field(description="What this is.")
-    id: str = Field(max_length=64, description="The id of a response's message: msg_….")
+    id: Name = Field(max_length=64, description="The id of a response's message: msg_….")
 
 
 def _item_kind(item: Any) -> str | None:

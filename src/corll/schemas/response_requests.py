@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from corll.records import Message
-from corll.schemas.bodies import Text, example
+from corll.schemas.bodies import Name, Text, example
 from corll.schemas.completion_requests import ChatRequest, TextFormat
 from corll.schemas.draft_fields import ConversationFields, DraftFields, ignored_within
-from corll.schemas.ignored_fields import Ignored, IgnoredOfResponses, NamesIgnored
+from corll.schemas.ignored_fields import Ignored, NamesIgnored
 from corll.schemas.response_items import InputItem, as_items
 
 _LOGPROBS = "message.output_text.logprobs"
@@ -41,7 +41,7 @@ class ReasoningSettings(NamesIgnored):
         return frozenset(ReasoningSettings.model_fields)
 
 
-class ResponseRequest(DraftFields, ConversationFields, IgnoredOfResponses):
+class ResponseRequest(DraftFields, ConversationFields):
     """What a response is asked for with."""
 
     model_config = example(model="corll", input="Tell a customer that the parcel is late.")
@@ -58,7 +58,7 @@ class ResponseRequest(DraftFields, ConversationFields, IgnoredOfResponses):
     instructions: Text | None = Field(
         None, description="Stands before everything as the system's message, of this turn alone."
     )
-    previous_response_id: str | None = Field(
+    previous_response_id: Name | None = Field(
         None,
         max_length=64,
         description="The response that this one follows. Its conversation stands before `input` "

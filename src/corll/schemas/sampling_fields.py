@@ -28,7 +28,11 @@ class SamplingFields(RequestBody):
         None, ge=0, le=2, description="Of the draw; 0 takes the likeliest token."
     )
     top_p: float | None = Field(
-        None, gt=0, le=1, description="Draw from the likeliest tokens that hold this probability."
+        None,
+        ge=0,
+        le=1,
+        description="Draw from the likeliest tokens that hold this probability; 0 takes the "
+        "likeliest.",
     )
     top_k: int | None = Field(
         None, ge=-1, description="Draw from so many of the likeliest tokens; 0 or -1 from all."
@@ -44,7 +48,7 @@ class SamplingFields(RequestBody):
     )
     repetition_penalty: float | None = Field(
         None,
-        gt=0,
+        ge=0.01,
         le=10,
         description="Divides the logits of tokens that prompt or draft hold already; negative ones "
         "are multiplied. 1 changes nothing.",

@@ -7,7 +7,8 @@ from contextlib import nullcontext
 from typing import Any, TypeVar, overload
 
 from corll import durable_points
-from corll.config import LoraConfig, settings_named, settings_unsettled
+from corll.config import LoraConfig
+from corll.configuring import settings_named, settings_unsettled
 from corll.errors import ConfigError
 from corll.service.settings import ServedConfig, ServiceSettings
 

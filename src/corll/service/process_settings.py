@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator
 from tyro.conf import Suppress
 
-from corll.config import AUTO, Config, checked_together
+from corll.config import AUTO
+from corll.configuring import Config, checked_together
 from corll.service.addresses import Networks, Origins
 from corll.service.setting_kinds import (
     PRIVATE_NETWORKS,

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field
 
-from corll.config import checked_together
+from corll.configuring import checked_together
 from corll.errors import ConfigError
 from corll.service.setting_kinds import OptionalText, Role
 from corll.service.settings import ServiceSettings

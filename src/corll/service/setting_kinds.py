@@ -27,7 +27,6 @@ PRIVATE_NETWORKS = (
 )
 
 _SHORTEST_KEY, _LONGEST_KEY = 20, 200
-_LONGEST_NAME = 64
 
 
 def default_data_dir() -> Path:
@@ -51,10 +50,11 @@ def check_key(key: SecretStr | None) -> SecretStr | None:
 
 
 def _check_name(name: str | None) -> str | None:
-    if name is not None and not (
-        name.strip() and name.isprintable() and len(name) <= _LONGEST_NAME
-    ):
-        raise ValueError(f"a user's name has 1 to {_LONGEST_NAME} printable characters")
+    # Not at the top, since settings are read where no database is.
+    from corll.service.store.user_names import why_no_name
+
+    if name is not None and (why := why_no_name(name)) is not None:
+        raise ValueError(why)
     return name
 
 

@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from corll.config import LoraConfig, checked_together
+from corll.config import LoraConfig
+from corll.configuring import checked_together
 from corll.memory.choosing import MemoryChoice, MemorySettings
 from corll.memory.masking import Mask
 from corll.schemas.states import ArmChoice

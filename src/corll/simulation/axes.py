@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from corll.config import Config
+from corll.configuring import Config
 
 DROPPED = -1
 """The place of no candidate: the prompt is dropped."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from corll.config import Config
+from corll.configuring import Config
 
 GATES = frozenset(
     (

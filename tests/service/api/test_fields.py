@@ -39,6 +39,39 @@ TOOL_TURNS: list[dict[str, Any]] = [
     {"role": "assistant", "content": "I look."},
     {"role": "tool", "content": "It left on Monday.", "tool_call_id": "call_1"},
 ]
+NEUTRAL: dict[str, Any] = {
+    **{name: it for name, it in HARMLESS.items() if name not in ("metadata", "store")},
+    "verbosity": "medium",
+    "reasoning_effort": "none",
+    "prompt_cache_options": {},
+    "suffix": "",
+    "context_management": [],
+    "truncation": "disabled",
+    "max_tool_calls": 5,
+}
+"""What typed clients send of what no draft depends on, in one shape or another."""
+SHAPES: dict[str, dict[str, Any]] = {
+    "chat/completions": {"model": "corll", "messages": MESSAGES, "max_tokens": 4},
+    "completions": {"model": "corll", "prompt": "Dear", "max_tokens": 4},
+    "responses": {"model": "corll", "input": "Hi", "max_output_tokens": 4},
+}
+BAD_CHARACTERS = {"half of a character": "\ud800", "a NUL character": "\0"}
+NAMED: list[tuple[str, dict[str, Any]]] = [
+    ("chat/completions", {"model": "{}@7", "messages": MESSAGES}),
+    ("chat/completions", {"model": "corll", "messages": MESSAGES, "user": "{}"}),
+    ("chat/completions", {"model": "corll", "messages": MESSAGES, "metadata": {"corll_ref": "{}"}}),
+    ("responses", {"model": "corll", "input": "Hi", "previous_response_id": "{}"}),
+    ("responses", {"model": "corll", "input": [{"type": "item_reference", "id": "msg_{}"}]}),
+    ("edits", {"draft_id": "{}", "text": "Hi"}),
+    ("edits", {"ref": "{}", "text": "Hi"}),
+    ("edits", {"draft_id": "chatcmpl-1", "text": "Hi", "idempotency_key": "{}"}),
+    ("edits", {"draft_id": "chatcmpl-1", "text": "Hi", "user": "{}"}),
+    ("comparisons", {"chosen": {"draft_id": "{}"}, "rejected": {"draft_id": "a"}}),
+    ("users", {"name": "{}"}),
+    ("learn", {"user": "{}"}),
+    ("keys", {"scope": "user", "user": "anna", "label": "{}"}),
+    ("keys", {"scope": "user", "user": "{}"}),
+]
 CALL = {"id": "call_1", "type": "function", "function": {"name": "find", "arguments": '{"n": 77}'}}
 
 
@@ -117,6 +150,27 @@ class TestSampling:
         )
         assert drawn["logprob"] == pytest.approx(expected.item(), abs=1e-3)
 
+    @pytest.mark.parametrize("top_p", [0, 0.0])
+    def test_top_p_0_is_the_likeliest_text_as_temperature_0_is(
+        self, service: RunningService, top_p: float
+    ) -> None:
+        texts = [
+            service.draft(MESSAGES[0]["content"], seed=seed, **{name: top_p})["choices"][0][
+                "message"
+            ]
+            for name in ("top_p", "temperature")
+            for seed in (1, 2)
+        ]
+        assert all(text == texts[0] for text in texts)
+
+    @pytest.mark.parametrize("penalty", [1e-300, 1e-40, 0.009, 0])
+    def test_a_penalty_that_makes_every_number_too_large_is_refused(
+        self, service: RunningService, penalty: float
+    ) -> None:
+        error = refused(service, repetition_penalty=penalty)
+        assert error["message"] == "repetition_penalty: must be at least 0.01."
+        service.draft(MESSAGES[0]["content"], repetition_penalty=0.01)
+
     def test_a_bias_on_no_token_of_the_model_is_refused(self, service: RunningService) -> None:
         for stream in (False, True):
             error = refused(service, logit_bias={"999999": 1}, stream=stream)
@@ -130,6 +184,25 @@ class TestIgnored:
         reply = service.draft(MESSAGES[0]["content"], seed=1, **HARMLESS)
         assert set(reply["corll"]["ignored"]) == set(HARMLESS)
         assert reply["choices"][0]["message"] == plain["choices"][0]["message"]
+
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_what_is_neutral_in_one_shape_is_so_in_all(
+        self, service: RunningService, shape: str
+    ) -> None:
+        reply = service.post(shape, {**SHAPES[shape], **NEUTRAL})
+        assert set(reply["corll"]["ignored"]) == set(NEUTRAL)
+        for name, value in {"verbosity": "low", "reasoning_effort": "high", "suffix": "x"}.items():
+            answer = service.http.post(f"/v1/{shape}", json={**SHAPES[shape], name: value})
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
+
+    def test_a_message_may_hold_empty_what_a_reply_of_others_holds(
+        self, service: RunningService
+    ) -> None:
+        empty: dict[str, Any] = {"reasoning_content": "", "refusal": "", "function_call": {}}
+        turns = [*MESSAGES, {"role": "assistant", "content": "Yes.", **empty}, *MESSAGES]
+        service.draft(messages=turns)
+        turns[1]["reasoning_content"] = "I think."
+        assert refused(service, messages=turns)["param"] == "messages[1].reasoning_content"
 
     def test_an_option_of_a_stream_is_named_too(self, service: RunningService) -> None:
         options = {"include_obfuscation": True}
@@ -208,6 +281,10 @@ class TestWords:
             ),
             ({"stop": [3]}, "stop[0]", "must be a text"),
             ({"logit_bias": {"x": 1}}, "logit_bias.x", "must be a whole number"),
+            ({"n": True}, "n", "n: must be a whole number"),
+            ({"temperature": False}, "temperature", "temperature: must be a number"),
+            ({"metadata": {"a": "x" * 513}}, "metadata.a", "must have at most 512 characters"),
+            ({"hint": "x" * 600, "frame": "reply"}, "hint", "must have at most 500 characters"),
         ],
     )
     def test_a_refusal_names_the_field_and_says_what_to_do(
@@ -280,11 +357,47 @@ class TestWords:
         assert "send the header content-type: application/json" in error["message"]
         assert error["param"] is None
 
+    @pytest.mark.parametrize("body", ['"Hi"', "[]", "7"])
+    def test_json_that_is_no_object_is_told_so(self, service: RunningService, body: str) -> None:
+        headers = {"content-type": "application/json"}
+        answer = service.http.post("/v1/chat/completions", content=body, headers=headers)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"] == "The body must be an object."
+
     def test_broken_json_has_no_place_for_a_parameter(self, service: RunningService) -> None:
         headers = {"content-type": "application/json"}
         answer = service.http.post("/v1/chat/completions", content=b'{"model": ', headers=headers)
         error = answer.json()["error"]
         assert (answer.status_code, error["param"], error["code"]) == (400, None, "invalid_json")
+
+
+class TestNames:
+    """What no id, reference, name or label can hold."""
+
+    @pytest.mark.parametrize(("what", "bad"), BAD_CHARACTERS.items(), ids=["half", "nul"])
+    @pytest.mark.parametrize(("path", "body"), NAMED)
+    def test_what_no_database_can_look_for_is_refused(
+        self, service: RunningService, path: str, body: dict[str, Any], what: str, bad: str
+    ) -> None:
+        content = json.dumps(body).replace("{}", json.dumps(bad)[1:-1])
+        headers = {"content-type": "application/json"}
+        answer = service.http.post(f"/v1/{path}", content=content, headers=headers)
+        assert answer.status_code == 400, answer.text
+        message = answer.json()["error"]["message"]
+        assert what in message or "printable characters" in message
+
+    @pytest.mark.parametrize(
+        "path", ["users/%00", "edits/a%00", "responses/%00", "models/%00@1", "deletions/%00"]
+    )
+    def test_no_path_holds_a_nul(self, service: RunningService, path: str) -> None:
+        answer = service.http.get(f"/v1/{path}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+    @pytest.mark.parametrize("query", ["before=%00", "q=a%00b", "unheard_of=%00"])
+    def test_no_query_holds_a_nul(self, service: RunningService, query: str) -> None:
+        answer = service.http.get(f"/v1/users/me/drafts?{query}")
+        name = query.partition("=")[0]
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
 
 
 class TestNotStored:

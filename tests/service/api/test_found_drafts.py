@@ -92,10 +92,23 @@ def test_a_header_that_comes_twice_draws_drafts_and_refuses_their_edit(
     assert "UTC" in refused["message"]
 
 
-def test_a_header_that_cannot_be_one_is_refused(service: RunningService) -> None:
-    headers = {"x-client-request-id": "x" * 201}
-    body = {"model": "corll", "messages": MESSAGES}
-    assert service.http.post("/v1/chat/completions", json=body, headers=headers).status_code == 400
+@pytest.mark.parametrize("sent", ["x" * 201, "", "a\tb"])
+def test_a_header_that_cannot_be_a_reference_is_none(service: RunningService, sent: str) -> None:
+    headers = {"x-client-request-id": sent}
+    body = {"model": "corll", "messages": MESSAGES, "user": "lea"}
+    assert service.http.post("/v1/chat/completions", json=body, headers=headers).status_code == 200
+    named = {**body, "metadata": {"corll_ref": "x" * 201}}
+    answer = service.http.post("/v1/chat/completions", json=named, headers=headers)
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_header_may_have_any_letters(service: RunningService, encoding: str) -> None:
+    headers: Any = {"x-client-request-id": f"Grüße {encoding}".encode(encoding)}
+    body = {"model": "corll", "messages": MESSAGES, "user": "jan"}
+    answer = service.http.post("/v1/chat/completions", json=body, headers=headers)
+    found = edit(service, ref=f"Grüße {encoding}", user="jan")
+    assert found["draft_id"] == answer.json()["id"]
 
 
 RETURNED: dict[str, Callable[[str], str]] = {
@@ -105,6 +118,8 @@ RETURNED: dict[str, Callable[[str], str]] = {
     "with other line ends": lambda text: text.replace("\n", "\r\n"),
     "spaced": lambda text: text.replace(" ", "  "),
     "in one line": lambda text: " ".join(text.split()),
+    "from a page": lambda text: text.replace(" ", "\u00a0") + "\u200b",
+    "from a file": lambda text: f"\ufeff{text}",
 }
 
 
@@ -144,6 +159,55 @@ def test_of_two_drafts_of_one_text_none_is_taken_but_by_their_conversations(
     assert edit(service, user="two", messages=messages)["draft_id"] == other["id"]
     messages[0] = {"role": "user", "content": "Something other."}
     assert edit(service, 404, user="two", messages=messages)["param"] == "messages"
+
+
+BEGUN: Any = [*MESSAGES, {"role": "assistant", "content": "Dear Ola, we"}]
+
+
+def test_a_draft_that_the_client_began_is_found_whole_and_by_what_was_drawn(
+    service: RunningService,
+) -> None:
+    asked = {"model": "corll", "messages": BEGUN, "user": "ola", "max_tokens": 12, "seed": 5}
+    draft = service.post("chat/completions", asked)
+    drawn, begun = draft["choices"][0]["message"]["content"], BEGUN[-1]["content"]
+    for text in (drawn, begun + drawn):
+        assert edit(service, user="ola", draft_text=text)["draft_id"] == draft["id"]
+        for turns in ([*BEGUN, {"role": "assistant", "content": drawn}],):
+            assert edit(service, user="ola", messages=turns)["draft_id"] == draft["id"]
+    whole = [*MESSAGES, {"role": "assistant", "content": begun + drawn}]
+    assert edit(service, user="ola", messages=whole)["draft_id"] == draft["id"]
+    edit(service, 404, user="ola", draft_text=f"Another one {drawn}")
+    edit(service, 404, user="ola", messages=[*BEGUN[:-1], *BEGUN[-1:], *BEGUN[-1:]])
+    again = service.post(
+        "chat/completions", {**asked, "messages": [{**BEGUN[0], "content": "No."}, BEGUN[1]]}
+    )
+    same = again["choices"][0]["message"]["content"] == drawn
+    assert edit(service, 409 if same else 200, user="ola", draft_text=drawn)
+
+
+def test_a_conversation_is_found_as_it_was_drafted_and_as_it_was_edited(
+    service: RunningService,
+) -> None:
+    def respond(text: str, **more: Any) -> tuple[str, str]:
+        body = {"model": "corll", "input": text, "user": "pim", "max_output_tokens": 12, **more}
+        made = service.post("responses", body)
+        return made["id"], made["output"][0]["content"][0]["text"]
+
+    first, drafted = respond("First?")
+    for sent in ("Sent at first.", "Sent in the end."):
+        edit(service, user="pim", draft_id=first, text=sent)
+    second, text = respond("Second?", previous_response_id=first)
+    edit(service, user="pim", draft_id=first, text="Sent later still.")
+    for earlier, status in ((drafted, 200), ("Sent in the end.", 200), ("Never said.", 404)):
+        turns = [
+            ("user", "First?"),
+            ("assistant", earlier),
+            ("user", "Second?"),
+            ("assistant", text),
+        ]
+        messages = [{"role": role, "content": content} for role, content in turns]
+        found = edit(service, status, user="pim", messages=messages)
+        assert found.get("draft_id") == (second if status == 200 else None)
 
 
 def test_what_nobody_drafted_is_not_found(service: RunningService) -> None:

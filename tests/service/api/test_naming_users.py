@@ -140,9 +140,9 @@ def test_with_a_default_user_that_one_stands_for_whoever_is_not_named(
     assert service.ask("GET", "users/me", headers=headers)["name"] == "ben"
 
 
-@pytest.mark.parametrize("name", ["", " ", "x" * 65, "a\nb"])
+@pytest.mark.parametrize("name", ["", " ", "x" * 65, "a\nb", "me", "..", "user_" + "0" * 24])
 def test_a_default_user_has_a_name(name: str) -> None:
-    with pytest.raises(ConfigError, match="1 to 64 printable"):
+    with pytest.raises(ConfigError, match="name"):
         ServiceSettings(default_user=name)
 
 
@@ -168,13 +168,63 @@ def test_a_user_is_made_with_their_consent_before_the_first_draft(strict: Runnin
 
 def test_no_user_is_made_of_what_is_no_name_or_not_the_keys(strict: RunningService) -> None:
     shop = key_of(strict, "backend")
-    for name in ("", " ", "a\x07b", "x" * 65, "user_" + "0" * 24):
+    for name in ("", " ", "a\x07b", "x" * 65, "user_" + "0" * 24, "me", ".", ".."):
         assert refused(shop, "POST", "users", json={"name": name})["param"] == "name"
+        if name.strip() and name.isprintable():
+            body = {"model": "corll", "messages": MESSAGES, "safety_identifier": name}
+            assert refused(shop, "POST", "chat/completions", json=body)["code"] == "invalid_value"
+            headers = {"x-corll-user": name}
+            refused(
+                shop,
+                "POST",
+                "completions",
+                json={"model": "corll", "prompt": "Hi"},
+                headers=headers,
+            )
+            refused(shop, "POST", "keys", json={"scope": "user", "user": name})
     body = {"name": "wim", "consent": {"learns": True}}
     assert refused(shop, "POST", "users", json=body)["code"] == "unsupported_parameter"
     assert shop.get("users")["data"] == []
     person = key_of(strict, "user", user="pia")
     assert person.http.post("/v1/users", json={"name": "pia"}).status_code == 403
+
+
+def test_the_id_of_a_user_means_that_user_and_makes_nobody(strict: RunningService) -> None:
+    shop, others = key_of(strict, "backend"), key_of(strict, "backend")
+    yuki = shop.post("users", {"name": "yuki", "consent": {"store": True, "learn": True}})
+    draft = shop.draft(user=yuki["id"])
+    assert draft["corll"]["user"] == yuki["id"]
+    assert shop.ask("GET", "users/me", headers={"x-corll-user": yuki["id"]})["name"] == "yuki"
+    assert shop.post("users", {"name": yuki["id"]})["name"] == "yuki"
+    body = {"draft_id": draft["id"], "text": "Mine.", "user": yuki["id"]}
+    assert shop.post("edits", body)["draft_id"] == draft["id"]
+    assert [user["name"] for user in shop.get("users")["data"]] == ["yuki"]
+    # For another name space it is the id of nobody.
+    asked = {"model": "corll", "messages": MESSAGES, "user": yuki["id"]}
+    stranger = {**asked, "user": "user_" + "0" * 24}
+    messages = {
+        refused(others, "POST", "chat/completions", json=one)["message"].replace(one["user"], "")
+        for one in (asked, stranger)
+    }
+    assert len(messages) == 1
+    assert "ids look like that" in messages.pop()
+    shop.put(f"users/{yuki['id']}/consent", {"learn": False})
+    assert shop.get("users/yuki")["consent"]["learn"] is False
+    assert others.get("users")["data"] == []
+    gone = shop.ask("DELETE", f"users/{yuki['id']}")
+    assert gone["receipt"]["user"] == yuki["id"]
+    refused(shop, "POST", "chat/completions", json=asked)
+    assert shop.get("users")["data"] == []
+
+
+def test_a_name_is_the_same_in_any_form_of_unicode(strict: RunningService) -> None:
+    shop = key_of(strict, "backend")
+    made = {shop.draft(user=name)["corll"]["user"] for name in ("zo\u00eb", "zoe\u0308")}
+    assert len(made) == 1
+    headers = {"x-corll-user": "zo\u00eb".encode()}
+    body = {"model": "corll", "prompt": "Hi", "user": "zoe\u0308"}
+    assert shop.ask("POST", "completions", json=body, headers=headers)["corll"]["user"] in made
+    assert [user["name"] for user in shop.get("users")["data"]] == ["zo\u00eb"]
 
 
 @pytest.fixture(scope="module")

@@ -463,6 +463,36 @@ def test_null_is_as_if_left_out(service: RunningService) -> None:
     service.post("responses", {"model": "corll", "input": "Hi", **dict.fromkeys(names.split())})
 
 
+def test_what_is_read_again_is_what_was_answered(service: RunningService) -> None:
+    """Also where the draft went on with a beginning, which is no part of the answer."""
+    turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": "Dear Anna, "}]
+    for asked in ({"input": ASKED}, {"input": turns}, {"input": turns, "instructions": ""}):
+        response = service.post("responses", {"model": "corll", "max_output_tokens": 6, **asked})
+        again = service.get(f"responses/{response['id']}")
+        assert again.pop("sent") is None
+        facts = [
+            {name: it for name, it in one.pop("corll").items() if it is not None}
+            for one in (again, response)
+        ]
+        assert facts[0] == facts[1]
+        assert again == response
+    second = service.post(
+        "responses", {"model": "corll", "input": "And?", "previous_response_id": response["id"]}
+    )
+    drafts = service.get("users/me/drafts")["data"]
+    (prompt,) = [one["prompt"] for one in drafts if one["id"] == second["id"]]
+    text = response["output"][0]["content"][0]["text"]
+    assert prompt[1]["content"] == f"Dear Anna, {text}"
+
+
+def test_empty_instructions_are_none(
+    service: RunningService, client: openai.OpenAI, store: Database
+) -> None:
+    response = client.responses.create(model="corll", input=ASKED, instructions="")
+    assert texts(row_of(store, response.id)) == [("user", ASKED)]
+    assert client.responses.retrieve(response.id).instructions is None
+
+
 def test_store_false_keeps_it_nowhere(client: openai.OpenAI, service: RunningService) -> None:
     response = client.responses.create(model="corll", input=ASKED, store=False)
     told = response.to_dict()

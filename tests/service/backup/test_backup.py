@@ -95,6 +95,7 @@ def test_what_a_backup_holds(database: Database, backup: Path) -> None:
     assert manifest.schema_revision == migrating.newest_revision()
     assert manifest.rows["edits"] == 6
     assert manifest.base_model is None
+    assert manifest.made_of == str(database.folder)
     assert {path for path in manifest.files if path.startswith("references")} == {
         f"references/house/{name}"
         for name in ("adapter_config.json", "adapter_model.safetensors", "manifest.json")
@@ -282,8 +283,10 @@ def test_weights_that_are_damaged_are_named_and_no_backup_is_made(
     with database.read() as db:
         version = lineages.versions_of(db, ada.id)[0]
     damage(database.versions.at(str(version.folder)))
-    with pytest.raises(StoreError, match=rf"version {version.id}.*corll doctor"):
+    with pytest.raises(StoreError, match=rf"version {version.id}.*corll doctor") as refused:
         back_up(database, tmp_path / "backup", now=NOW)
+    assert str(database.versions.at(str(version.folder))) in str(refused.value)
+    assert str(tmp_path / "backup") not in str(refused.value)
     assert not (tmp_path / "backup").exists()
 
 

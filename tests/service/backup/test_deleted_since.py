@@ -17,6 +17,7 @@ from corll.cli import restore as command
 from corll.errors import InputError
 from corll.schemas.deletions import Receipt
 from corll.service.backup.making import back_up
+from corll.service.backup.manifest import read_manifest
 from corll.service.backup.restoring import Restored, restore
 from corll.service.learning.ageing import delete_old
 from corll.service.store import accounts, deletions, drafts, lineages
@@ -229,6 +230,7 @@ def test_the_command_looks_at_the_folder_it_replaces_and_says_where_it_knows_of_
     command.main([str(backup), "--to", str(tmp_path / "one")])
     assert f"Deleted again, as {tmp_path / 'data'} knows: {receipt.id}." in capsys.readouterr().out
     monkeypatch.setenv("CORLL_DATA_DIR", str(tmp_path / "gone"))
+    say_made_of(backup, None)
     command.main([str(backup), "--to", str(tmp_path / "two")])
     assert "NOTE: no deletions are known" in capsys.readouterr().out
     file = str(tmp_path / "data" / FILE)
@@ -240,3 +242,120 @@ def test_the_command_looks_at_the_folder_it_replaces_and_says_where_it_knows_of_
     back_up(database, tmp_path / "newer", now=NOW)
     command.main([str(tmp_path / "newer"), "--to", str(tmp_path / "five"), "--deletions", file])
     assert "Nothing was deleted since the backup" in capsys.readouterr().out
+
+
+def say_made_of(backup: Path, place: Path | None) -> None:
+    """Let a backup say that it was made of another folder; None as backups of before do."""
+    made_of = None if place is None else str(place)
+    read_manifest(backup).model_copy(update={"made_of": made_of}).write(backup)
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Receipt]:
+    """The data folder of another service, at the default place, and a deletion there."""
+    folder = tmp_path / "stranger"
+    database = Database.open(None, folder)
+    ada, _ = filled(database)
+    receipt = delete_now(database, "edit", first_edit(database, ada), actor="a")
+    database.close()
+    monkeypatch.delenv("CORLL_DATABASE", raising=False)
+    monkeypatch.setenv("CORLL_DATA_DIR", str(folder))
+    return folder, receipt
+
+
+@ON_SQLITE
+def test_a_folder_of_another_service_at_the_default_place_knows_nothing(
+    database: Database,
+    users: tuple[User, User],
+    backup: Path,
+    stranger: tuple[Path, Receipt],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = first_edit(database, users[0])
+    delete_now(database, "edit", text, actor="a")
+    say_made_of(backup, None)
+    command.main([str(backup), "--to", str(tmp_path / "there")])
+    said = capsys.readouterr().out
+    assert "NOTE: no deletions are known" in said
+    assert f"NOTE: {stranger[0]} has no user, key or deletion in common with the backup" in said
+    assert "Nothing was deleted" not in said
+    assert "Deleted again" not in said
+    assert not (tmp_path / "there" / FILE).exists()
+    there = Database.open(None, tmp_path / "there")
+    with there.read() as db:
+        assert deletions.all_deletions(db) == []
+        assert drafts.find_edit(db, text) is not None
+    there.close()
+
+
+@ON_SQLITE
+def test_the_folder_that_the_backup_was_made_of_is_looked_at_unasked(
+    database: Database,
+    users: tuple[User, User],
+    backup: Path,
+    stranger: tuple[Path, Receipt],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    receipt = delete_now(database, "edit", first_edit(database, users[0]), actor="a")
+    command.main([str(backup), "--to", str(tmp_path / "there")])
+    said = capsys.readouterr().out
+    assert f"Deleted again, as {tmp_path / 'data'} knows: {receipt.id}." in said
+    assert "NOTE" not in said
+    assert receipt.id in {one.id for one in deletions_at(str(tmp_path / "there"))}
+    assert stranger[1].id not in (tmp_path / "there" / FILE).read_text()
+
+
+@ON_SQLITE
+def test_where_the_folder_that_the_backup_was_made_of_cannot_be_read_it_is_said(
+    users: tuple[User, User],
+    backup: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("CORLL_DATABASE", raising=False)
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    (torn / "corll.db").write_bytes(b"no database" * 100)
+    say_made_of(backup, torn)
+    command.main([str(backup), "--to", str(tmp_path / "there"), "--data-dir", str(tmp_path / "x")])
+    said = capsys.readouterr().out
+    assert "NOTE: no deletions are known" in said
+    assert f"NOTE: {torn} cannot be read" in said
+
+
+@ON_SQLITE
+def test_deletions_of_another_service_are_refused(
+    users: tuple[User, User],
+    backup: Path,
+    stranger: tuple[Path, Receipt],
+    tmp_path: Path,
+) -> None:
+    folder, receipt = stranger
+    given_out = tmp_path / "receipt.json"
+    given_out.write_text(receipt.model_dump_json())
+    for place in (folder, folder / FILE, given_out, f"sqlite:///{folder}/corll.db"):
+        with pytest.raises(InputError, match=r"another service.*Give --deletions the data folder"):
+            command.main([str(backup), "--to", str(tmp_path / "there"), "--deletions", str(place)])
+        assert not (tmp_path / "there").exists()
+
+
+@ON_SQLITE
+def test_a_folder_that_has_lost_its_users_is_known_by_their_deletions(
+    database: Database, users: tuple[User, User], backup: Path, tmp_path: Path
+) -> None:
+    """Its file is enough, where it names a user of the backup."""
+    delete_now(database, "user", users[0].id, actor="a")
+    there = ["--to", str(tmp_path / "there"), "--deletions", str(tmp_path / "data" / FILE)]
+    command.main([str(backup), *there])
+    restored_to = Database.open(None, tmp_path / "there")
+    with restored_to.read() as db:
+        assert [user.id for user in accounts.users_of(db, None)] == [users[1].id]
+    restored_to.close()
+
+
+def test_a_folder_of_0_1_knows_of_no_deletions(older: Path) -> None:
+    [folder] = [path.parent for path in older.rglob("corll.db")]
+    assert deletions_at(str(folder)) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import event, select, text
 from store_samples import NOW, add_user, edit, kept_draft, preference_from_edit
@@ -14,6 +16,7 @@ from corll.service.store.accounts import (
     find_key,
     find_user,
     find_user_by_name,
+    find_user_called,
     get_or_create_user,
     list_keys,
     read_audit,
@@ -24,8 +27,8 @@ from corll.service.store.accounts import (
 )
 from corll.service.store.database import Database
 from corll.service.store.preferences import find_preference, users_with_waiting
-from corll.service.store.rows import hash_secret
-from corll.service.store.schema import keys
+from corll.service.store.rows import add_row, hash_secret, new_id
+from corll.service.store.schema import keys, users
 from corll.service.store.sign_ins import find_session
 
 
@@ -41,6 +44,73 @@ def test_a_user_is_made_once_and_found_by_name_and_id(database: Database) -> Non
         assert find_user(db, "nobody") is find_user_by_name(db, "home", "nobody") is None
         assert users_of(db, "home") == [ada]
         assert users_of(db, None) == [ada, other]
+
+
+def test_a_name_like_an_id_takes_nobodys_place(database: Database) -> None:
+    ada = database.write(add_user)
+    assert database.write(lambda db: add_user(db, ada.id)) == ada
+    with database.read() as db:
+        assert users_of(db, None) == [ada]
+        assert find_user_called(db, "home", ada.id) == ada
+        assert find_user_called(db, "work", ada.id) == ada
+
+
+def test_an_id_means_its_user_even_where_another_is_called_so(database: Database) -> None:
+    """Some were called so before such names were refused."""
+    ada = database.write(add_user)
+    other = replace(ada, id=new_id("user"), name=ada.id)
+    database.write(lambda db: add_row(db, users, other))
+    with database.read() as db:
+        assert find_user_called(db, "home", ada.id) == ada
+        assert find_user_called(db, "home", other.id) == other
+    assert database.write(lambda db: add_user(db, ada.id)) == ada
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", "x" * 65, "a\nb", "a\x00"),
+        *("me", ".", ".."),
+        "user_" + "0" * 24,
+    ],
+)
+def test_what_no_path_can_name_is_no_name(database: Database, name: str) -> None:
+    with pytest.raises(InputError, match="name"):
+        database.write(lambda db: add_user(db, name))
+    with database.read() as db:
+        assert users_of(db, None) == []
+
+
+@pytest.mark.parametrize("name", ["me", "..", "."])
+def test_whoever_is_called_so_already_is_found(database: Database, name: str) -> None:
+    ada = database.write(add_user)
+    old = replace(ada, id=new_id("user"), name=name)
+    database.write(lambda db: add_row(db, users, old))
+    assert database.write(lambda db: add_user(db, name)) == old
+
+
+def test_an_id_of_another_name_space_is_no_name_in_this_one(database: Database) -> None:
+    ada = database.write(add_user)
+    with pytest.raises(InputError, match="ids look like that"):
+        database.write(lambda db: get_or_create_user(db, "work", ada.id, store=True, now=NOW))
+
+
+def test_a_name_is_one_in_any_form_of_unicode(database: Database) -> None:
+    composed, parted = "zo\u00eb", "zoe\u0308"
+    zoe = database.write(lambda db: add_user(db, parted))
+    assert zoe.name == composed
+    assert database.write(lambda db: add_user(db, composed)) == zoe
+    assert database.write(lambda db: add_user(db, "zoe")) != zoe
+    # Those who were made before names had one form stay as they are.
+    old = replace(zoe, id=new_id("user"), name="rene\u0301")
+    database.write(lambda db: add_row(db, users, old))
+    assert database.write(lambda db: add_user(db, "ren\u00e9")) == old
+    assert database.write(lambda db: add_user(db, "rene\u0301")) == old
+    both = replace(zoe, id=new_id("user"), name=parted)
+    database.write(lambda db: add_row(db, users, both))
+    with database.read() as db:
+        assert find_user_by_name(db, "home", parted) == both
+        assert find_user_by_name(db, "home", composed) == zoe
 
 
 def test_consent_changes_what_is_given_and_is_audited(database: Database) -> None:

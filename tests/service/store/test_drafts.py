@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -124,8 +126,22 @@ def test_what_will_not_be_learned_is_withheld(db: Connection) -> None:
 def test_the_same_edit_twice_is_one(db: Connection) -> None:
     draft = kept_draft(db, add_user(db))
     first = edit(db, draft, "Hi", now=1.0)
-    assert edit(db, draft, "Hi", now=2.0, idempotency_key="late") == first
+    assert edit(db, draft, "Hi", now=2.0) == first
     assert edit(db, draft, "Hi", choice=1) != first
+
+
+def test_a_key_that_comes_with_a_repeat_is_its_edits(db: Connection) -> None:
+    ada = add_user(db)
+    draft = kept_draft(db, ada)
+    first = edit(db, draft, "Hi")
+    named = edit(db, draft, "Hi", idempotency_key="k")
+    assert named == replace(first, idempotency_key="k") == find_edit(db, first.id)
+    with pytest.raises(IdempotencyError, match="'k' came with another edit"):
+        edit(db, draft, "Hi Tom", idempotency_key="k")
+    assert find_edit(db, first.id) == named
+    assert edit(db, draft, "Hi", idempotency_key="other") == named
+    bob = add_user(db, "bob")
+    assert edit(db, kept_draft(db, bob), "Hello", idempotency_key="k").user_id == bob.id
 
 
 def test_another_edit_takes_the_place_of_the_first(db: Connection) -> None:
@@ -168,6 +184,37 @@ def test_after_it_was_learned_a_new_edit_is_a_further_preference(db: Connection)
     assert preference_of(db, third).state == "waiting"
     assert find_edit(db, first.id) == first
     assert edits_of(db, third.user_id, limit=9)[0] == third
+
+
+def test_back_to_what_was_learned_replaces_what_is_between(db: Connection) -> None:
+    ada = add_user(db)
+    for between in ("Hi Tom", "Hello there"):
+        draft = kept_draft(db, ada)
+        first = edit(db, draft, "Hi")
+        publish(db, ada, str(first.preference_id))
+        other = edit(db, draft, between)
+        assert edit(db, draft, "Hi") == first
+        assert edit(db, draft, "Hi") == first
+        replaced = find_edit(db, other.id)
+        assert replaced is not None
+        assert replaced.state == "replaced"
+        assert waiting_preferences(db, ada.id, limit=9) == []
+        assert preference_of(db, first).state == "learned"
+
+
+def test_back_to_what_was_learned_earlier_is_a_new_preference(db: Connection) -> None:
+    ada = add_user(db)
+    draft = kept_draft(db, ada)
+    first = edit(db, draft, "Hi")
+    publish(db, ada, str(first.preference_id))
+    second = edit(db, draft, "Hi Tom")
+    publish(db, ada, str(second.preference_id))
+    back = edit(db, draft, "Hi")
+    assert edit(db, draft, "Hi") == back
+    assert back.id not in (first.id, second.id)
+    assert [row.id for row in waiting_preferences(db, ada.id, limit=9)] == [back.preference_id]
+    assert {preference_of(db, row).state for row in (first, second)} == {"learned"}
+    assert answers_of(db, ada.id)[-1].edit_cost == back.edit_cost
 
 
 def test_a_key_that_comes_again_gives_the_same_edit(db: Connection) -> None:
@@ -291,6 +338,8 @@ def edit_twice(db: Connection, draft: DraftRow, choice: int, text: str, key: str
     assert (first.choice, first.text) == (choice, text)
     if key is None:
         assert first.state != "replaced"
+        said = [row for row in edits_of(db, draft.user_id, limit=99) if row.choice == choice]
+        assert next(row for row in said if row.state != "replaced") == first
 
 
 def check_the_rules(db: Connection, draft: DraftRow) -> None:
@@ -312,7 +361,7 @@ def check_the_rules(db: Connection, draft: DraftRow) -> None:
         standing = [row for row in rows if row.choice == choice and row.state != "replaced"]
         not_learned = [row for row in standing if states.get(row.preference_id or "") != "learned"]
         assert len(not_learned) <= 1
-        assert len({row.text for row in standing}) == len(standing)
+        assert all(one.text != other.text for one, other in pairwise(standing))
     taught = select(func.count()).select_from(
         version_preferences.join(
             preferences, preferences.c.id == version_preferences.c.preference_id

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from corll.config import Config
+from corll.configuring import Config
 
 
 class WorldSettings(Config):

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import numpy as np
 from pydantic import Field
 
-from corll.config import Config
+from corll.configuring import Config
 from corll.errors import InputError
 from corll.files.formats import Record, read_records
 from corll.laboratory.tasks.sources import HubSplit, read_hub

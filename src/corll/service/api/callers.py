@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Connection
 
-from corll.service.api.error_answers import ApiError, not_found
+from corll.service.api.error_answers import ApiError, bad_request, not_found
 from corll.service.api.failed_tries import FailedTries
 from corll.service.api.origins import check_host, check_own_page, cookie_name
 from corll.service.api.services import Services
@@ -19,8 +19,7 @@ from corll.service.store import accounts, sign_ins
 from corll.service.store.accounts import Key, User
 from corll.service.store.rows import hash_secret, is_id
 from corll.service.store.sign_ins import Session
-
-_LONGEST_NAME = 64
+from corll.service.store.user_names import is_name, settled, why_no_name
 
 USER_HEADER = "x-corll-user"
 """Names the user where a client strips the field that does."""
@@ -99,11 +98,14 @@ class Caller:
     async def user_named(self, name: str, *, param: str = "user") -> User:
         """Return the user of that name in the key's name space, made where there is none yet.
 
-        *Raises*: ApiError (400) for what cannot be a name; `param` is the field that said it.
+        The id of a user whom the key may see means that user. *Raises*: ApiError (400) for what
+        cannot be a name; `param` is the field that said it.
         """
         found = await self._find_named(name, param=param)
         if found is not None:
             return found
+        if (why := why_no_name(name)) is not None:
+            raise bad_request(why, param=param)
         namespace, store = self.key.namespace, self.services.settings.stores_by_default
         created = await self.services.write(
             lambda db: accounts.get_or_create_user(
@@ -138,7 +140,7 @@ class Caller:
         if name is None or _is_blank(name):
             is_blank = _is_blank(self.in_header)
             return (self.services.settings.default_user or "") if is_blank else self.in_header
-        if not _is_blank(self.in_header) and self.in_header != name:
+        if not _is_blank(self.in_header) and settled(self.in_header) != settled(name):
             raise ApiError(
                 400,
                 "user_mismatch",
@@ -157,14 +159,10 @@ class Caller:
         return found
 
     async def _find_named(self, name: str, *, param: str = "user") -> User | None:
-        if len(name) > _LONGEST_NAME or not name.isprintable() or _is_blank(name):
-            raise ApiError(
-                400,
-                "invalid_value",
-                f"A user's name has 1 to {_LONGEST_NAME} printable characters.",
-                param=param,
-            )
-        return await self.services.read_or_known(*_named(self.key.namespace, name))
+        if not is_name(name):
+            raise bad_request(why_no_name(name) or "", param=param)
+        found = await self.services.read_or_known(*_named(self.key.namespace, name))
+        return found if found is not None and self.may_see(found) else None
 
     async def user_in_path(self, identity: str, *, create: bool = False) -> User:
         """Return `me`, the user of an id, or of a name in the key's name space.
@@ -228,7 +226,7 @@ async def caller_of(
         raise _unauthorized("Incorrect API key provided. `corll keys create` makes one.")
     tries.succeeded(request, secret)
     request.state.rate = request.app.state.limits.take(key)
-    return Caller(key, services, in_header=_user_in_header(request))
+    return Caller(key, services, in_header=header_text(request, USER_HEADER))
 
 
 async def session_of(request: Request, services: Services) -> Session:
@@ -274,13 +272,14 @@ async def _in_browser(request: Request, services: Services) -> Caller:
 
 
 def _named(namespace: str, name: str) -> tuple[Hashable, Callable[[Connection], User | None]]:
-    """Return the query for the user of a name, and what that is known as."""
-    return ("user", namespace, name), lambda db: accounts.find_user_by_name(db, namespace, name)
+    """Return the query for the user of a name or an id, and what that is known as."""
+    find = accounts.find_user_called if is_id("user", name) else accounts.find_user_by_name
+    return ("user", namespace, name), lambda db: find(db, namespace, name)
 
 
-def _user_in_header(request: Request) -> str:
-    """Return whom the header names, in UTF-8 as most clients send it, else in Latin-1."""
-    sent = request.headers.get(USER_HEADER, "")
+def header_text(request: Request, name: str) -> str:
+    """Return what a header says, in UTF-8 as most clients send it, else in Latin-1; "" for none."""
+    sent = request.headers.get(name, "")
     try:
         return sent.encode("latin-1").decode("utf-8")
     except UnicodeDecodeError:

@@ -145,12 +145,7 @@ class _DraftUnderWay:
             self.not_stored = "request"
         self.started = time.time()
         self.reply: DraftReply = reply or Reply(
-            body.kind,
-            new_id(_PREFIXES[body.kind]),
-            body.model,
-            int(self.started),
-            self._fingerprint,
-            body.ignored,
+            body, new_id(_PREFIXES[body.kind]), int(self.started), self._fingerprint
         )
         self.events: asyncio.Queue[DraftEvent] = asyncio.Queue()
         self.span = DraftSpan(services.tracing, self.reply.id, serving.user)
@@ -241,8 +236,7 @@ class _DraftUnderWay:
                 else:
                     drawn = event
             await asyncio.shield(self._keep(drawn))  # its text was seen: it must not get lost
-            facts, with_usage = self._facts(drawn), self.body.wants_usage
-            for chunk in self.reply.closing(drawn, facts, with_usage=with_usage):
+            for chunk in self.reply.closing(drawn, self._facts(drawn)):
                 yield chunk
         except (asyncio.CancelledError, GeneratorExit):
             if drawn is None and not has_failed:  # else nothing more is told of it
@@ -319,6 +313,9 @@ class _DraftUnderWay:
             created_at=self.started,
         )
         row = replace(row, ref=self.ref, response=self.reply.kept(drawn))
+        if drawn.beginning is not None:
+            begun = {drafts.BEGUN: len(drawn.beginning.text)}
+            row = replace(row, sampling=row.sampling | begun)
         if self.not_stored is None:
             with self.span.failing():
                 self.not_stored = await self._store(row)

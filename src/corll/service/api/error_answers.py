@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from corll.errors import (
     AdapterError,
@@ -27,6 +29,7 @@ from corll.service.api.refused_fields import refusals
 from corll.service.drafting.requests import EngineBusyError, NobodyWaitsError, VersionGoneError
 from corll.service.feedback import ConsentRequiredError, FieldError
 from corll.service.upstream import UpstreamError
+from corll.text import half_character
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +159,32 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(CorllError, on_error)
+    app.add_middleware(Addresses)
+
+
+class Addresses:
+    """Answers requests of which path or query hold what no id can: a NUL, half of a character."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = _no_address(scope) if scope["type"] == "http" else None
+        await (self._app if refused is None else error_response(refused))(scope, receive, send)
+
+
+def _no_address(scope: Scope) -> ApiError | None:
+    if _is_no_id(scope["path"]):
+        return not_found("such thing")
+    given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    for name, value in given:
+        if _is_no_id(name) or _is_no_id(value):
+            return bad_request(f"{name!r}: holds a NUL character, or half of one.", param=name)
+    return None
+
+
+def _is_no_id(text: str) -> bool:
+    return "\0" in text or half_character(text) is not None
 
 
 def _of_validation(error: RequestValidationError, content_type: str) -> ApiError:
@@ -165,7 +194,7 @@ def _of_validation(error: RequestValidationError, content_type: str) -> ApiError
         if problem["type"] == "json_invalid":
             why = problem.get("ctx", {}).get("error", "")
             return bad_request(f"The body is not JSON ({why}).", code="invalid_json")
-    if isinstance(error.body, bytes | str):
+    if isinstance(error.body, bytes):
         message = (
             f"The body was not read as JSON, since its content-type is "
             f"{content_type or 'missing'}; send the header content-type: application/json."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -16,9 +16,9 @@ from corll.service.api.evaluations import NO_DRAFT, PREFIX
 from corll.service.feedback import ConsentRequiredError
 from corll.service.store import drafts
 from corll.service.store.accounts import User
-from corll.service.store.drafts import DraftRow
-from corll.service.store.responses import written
-from corll.text import normalize
+from corll.service.store.drafts import BEGUN, DraftRow
+from corll.service.store.responses import Find, written
+from corll.text import as_seen
 
 MOST_RECENT = 200
 """Among so many of a user's latest drafts one is found by its text."""
@@ -144,18 +144,19 @@ async def _by_text(body: EditRequest, owner: User, caller: Caller) -> tuple[Draf
     said = body.conversation
     param = "draft_text" if said is None else "messages"
     text = body.draft_text if said is None else said[-1]["content"]
-    wanted = as_words(text or "")
-    if not wanted:
+    if not as_words(text or ""):
         raise bad_request("The draft that is looked for has no words.", param=param)
-    stored = await caller.services.read(
-        lambda db: drafts.drafts_of(db, owner.id, limit=MOST_RECENT)
-    )
-    found = [
-        (row, choice)
-        for row in _with_those_in_memory(stored, owner, caller)
-        if (choice := _choice_that_reads(wanted, row)) is not None
-        and (said is None or _asked_the_same(said[:-1], written(row)))
-    ]
+    kept = caller.services.in_memory
+
+    def find(db: Connection) -> list[tuple[DraftRow, int]]:
+        stored = drafts.drafts_of(db, owner.id, limit=MOST_RECENT)
+        rows = _with_those_in_memory(stored, owner, caller)
+        if said is None:
+            return _that_read(text or "", rows)
+        texts = _Texts(db, lambda draft_id: kept.find(draft_id) or drafts.find_draft(db, draft_id))
+        return _that_end(said, rows, texts)
+
+    found = await caller.services.read(find)
     if not found:
         message = (
             f"None of the latest {MOST_RECENT} drafts of this user reads so, but for white space."
@@ -168,25 +169,84 @@ async def _by_text(body: EditRequest, owner: User, caller: Caller) -> tuple[Draf
 
 def as_words(text: str) -> str:
     """Return a text as it is compared: clients strip, and change the ends of lines."""
-    return " ".join(normalize(text).split())
+    return " ".join(as_seen(text).split())
 
 
-def _choice_that_reads(wanted: str, row: DraftRow) -> int | None:
-    choices = range(len(row.shown))
-    return next((n for n in choices if as_words(row.choice(n)["text"]) == wanted), None)
+class _Texts(NamedTuple):
+    """What is read of the texts of earlier responses; `find` returns the draft of an id."""
+
+    db: Connection
+    find: Find
+
+    def drafted(self, row: DraftRow) -> dict[str, set[str]]:
+        """Return what earlier responses of a draft's conversation were drafted as, by their edits.
+
+        A prompt has these as they were sent, and most clients as they were drafted.
+        """
+        found: dict[str, set[str]] = {}
+        for draft_id in [] if row.response is None else row.response["follows"]:
+            if (earlier := self.find(draft_id)) is None:
+                continue
+            shown = as_words(earlier.choice(0)["text"])
+            for edit in drafts.edits_of_drafts(self.db, [draft_id]):
+                found.setdefault(as_words(edit.text), set()).add(shown)
+        return found
 
 
-def _asked_the_same(said: Sequence[Message], asked: Sequence[Message]) -> bool:
+def _that_read(text: str, rows: Iterable[DraftRow]) -> list[tuple[DraftRow, int]]:
+    """Return the drafts that read so, whole or in what followed a beginning of the client's."""
+    wanted = as_words(text)
+    found = [(row, _choice_that_reads(wanted, row, whole=False)) for row in rows]
+    return [(row, choice) for row, choice in found if choice is not None]
+
+
+def _that_end(
+    said: Sequence[Message], rows: Iterable[DraftRow], texts: _Texts
+) -> list[tuple[DraftRow, int]]:
+    """Return the drafts that end a client's messages, after what was asked.
+
+    Where the client had begun the draft, its beginning may be a message of its own.
+    """
+    ways = [(said[:-1], as_words(said[-1]["content"]))]
+    if len(said) > 1 and said[-2]["role"] == "assistant":
+        ways.append((said[:-2], as_words(said[-2]["content"] + said[-1]["content"])))
+    return [
+        (row, choice)
+        for row in rows
+        for asked, wanted in ways
+        if (choice := _choice_that_reads(wanted, row, whole=True)) is not None
+        and _asked_the_same(asked, written(row), texts.drafted(row))
+    ]
+
+
+def _choice_that_reads(wanted: str, row: DraftRow, *, whole: bool) -> int | None:
+    """Return the first choice that reads so, or of which that follows the client's beginning."""
+    begun = 0 if whole else row.sampling.get(BEGUN, 0)
+    for number in range(len(row.shown)):
+        text = row.choice(number)["text"]
+        if as_words(text) == wanted or (begun and as_words(text[begun:]) == wanted):
+            return number
+    return None
+
+
+def _asked_the_same(
+    said: Sequence[Message], asked: Sequence[Message], drafted: Mapping[str, set[str]]
+) -> bool:
     """Say whether a client's messages end as those that a draft was asked for with.
 
     A client may hold fewer: system messages, and the turns of earlier responses, may be the
-    service's alone.
+    service's alone. It may hold what was `drafted` in place of what was sent.
     """
     ours, theirs = (
         [(turn["role"], as_words(turn["content"])) for turn in turns if turn["role"] != "system"]
         for turns in (asked, said)
     )
-    return bool(theirs) and ours[-len(theirs) :] == theirs
+    if not theirs or len(theirs) > len(ours):
+        return False
+    return all(
+        held == kept or (held[0] == kept[0] == "assistant" and held[1] in drafted.get(kept[1], ()))
+        for held, kept in zip(theirs, ours[-len(theirs) :], strict=True)
+    )
 
 
 def _with_those_in_memory(

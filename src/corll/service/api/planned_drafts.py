@@ -137,7 +137,7 @@ def length_of(body: CompletionRequest, services: Services) -> int:
 
 
 def config_of(body: CompletionRequest, default: CoactiveConfig) -> CoactiveConfig:
-    """Return the server's settings as the request changes them; temperature 0 is greedy."""
+    """Return the server's settings as the request has them; temperature and top_p 0 are greedy."""
     changes: dict[str, Any] = {}
     if body.num_candidates is not None:
         changes["num_candidates"] = body.num_candidates
@@ -148,5 +148,5 @@ def config_of(body: CompletionRequest, default: CoactiveConfig) -> CoactiveConfi
     if body.temperature is not None:
         changes |= {"temperature": body.temperature} if body.temperature > 0 else {"top_k": 1}
     if body.top_p is not None:
-        changes["top_p"] = body.top_p
+        changes |= {"top_p": body.top_p} if body.top_p > 0 else {"top_k": 1}
     return default.with_settings(**changes) if changes else default

@@ -9,8 +9,7 @@ from fastapi import Request
 from corll.errors import StoreUnavailableError
 from corll.schemas.completion_requests import CompletionRequest
 from corll.schemas.openai_fields import REF, is_ref
-from corll.service.api.callers import Caller
-from corll.service.api.error_answers import bad_request
+from corll.service.api.callers import Caller, header_text
 from corll.service.api.found_drafts import check_ref
 from corll.service.drafting.requests import DraftRequest
 from corll.service.drafting.serving import Serving
@@ -21,14 +20,12 @@ REQUEST_HEADER = "x-client-request-id"
 def client_ref(body: CompletionRequest, request: Request) -> str | None:
     """Return the client's own reference: `corll_ref` of its metadata, else the header.
 
-    *Raises*: ApiError (400) for a header that cannot be one.
+    The header is other programs' too: what it says that cannot be a reference is none.
     """
     if (chosen := chosen_ref(body)) is not None:
         return chosen
-    given = request.headers.get(REQUEST_HEADER)
-    if given is not None and not is_ref(given):
-        raise bad_request(f"{REQUEST_HEADER} has 1 to 200 printable characters.")
-    return given
+    given = header_text(request, REQUEST_HEADER)
+    return given if is_ref(given) else None
 
 
 def chosen_ref(body: CompletionRequest) -> str | None:

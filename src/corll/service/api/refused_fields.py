@@ -143,9 +143,13 @@ def _refusal(field: str, problems: Sequence[Problem]) -> Refusal:
 def _words(problem: Problem) -> str:
     """Return what is wrong, of a problem other than of the wrong type."""
     kind, context = problem["type"], problem.get("ctx") or {}
+    if kind in ("too_long", "too_short") and isinstance(problem.get("input"), str):
+        kind = f"string_{kind}"
     if kind in _LIMITS:
         limit, words = _LIMITS[kind]
         return words.format(context.get(limit))
+    if kind == "string_unicode":
+        return "holds half of a character (a lone surrogate)"
     if kind == "missing":
         return "is missing"
     if kind == "literal_error":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -11,6 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from corll.schemas import completions as schemas
 from corll.schemas.bodies import Answer
+from corll.schemas.completion_requests import CompletionRequest
 from corll.schemas.completions import DraftFacts, FinishReason
 from corll.schemas.errors import Error, ErrorDetail
 from corll.schemas.states import DraftKind
@@ -47,7 +50,7 @@ class DraftReply(Protocol):
         """Return the event of a further piece of text."""
         ...
 
-    def closing(self, drawn: Drawn, facts: DraftFacts, *, with_usage: bool) -> list[str]:
+    def closing(self, drawn: Drawn, facts: DraftFacts) -> list[str]:
         """Return the events that end the stream."""
         ...
 
@@ -60,19 +63,57 @@ class DraftReply(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Reply:
-    """Makes the reply to one request. `model` is echoed as it was asked for.
+class Places:
+    """Where tokens begin in a text, in characters, as it is made of their bytes.
 
-    `ignored` names the request's fields that changed nothing.
+    Bytes that are no character count as the text shows them, by U+FFFD. A token that begins inside
+    a character begins where that does.
     """
 
-    kind: DraftKind
+    def __init__(self) -> None:
+        self._decoder = getincrementaldecoder("utf-8")(errors="replace")
+        self._read = 0
+        """So many whole characters, before the bytes of one that is not at its end yet."""
+
+    def of(self, tokens: Sequence[TokenLogprob]) -> list[int]:
+        """Return where further tokens begin."""
+        found = []
+        for token in tokens:
+            unfinished = self._decoder.getstate()[0]
+            stays_so = unfinished and not _may_begin(unfinished + token.bytes[:1])
+            found.append(self._read + (1 if stays_so else 0))
+            self._read += len(self._decoder.decode(token.bytes))
+        return found
+
+
+def _may_begin(data: bytes) -> bool:
+    """Say whether a character is, or may begin with, these bytes."""
+    try:
+        getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Makes the reply to one request."""
+
+    asked: CompletionRequest
     id: str
-    model: str
     created: int
     fingerprint: str
-    ignored: list[str]
+    _places: defaultdict[int, Places] = field(default_factory=lambda: defaultdict(Places))
+
+    @property
+    def kind(self) -> DraftKind:
+        """What the draft is."""
+        return self.asked.kind
+
+    @property
+    def ignored(self) -> list[str]:
+        """The names of the request's fields that changed nothing."""
+        return self.asked.ignored
 
     def whole(
         self, drawn: Drawn, facts: DraftFacts
@@ -81,11 +122,11 @@ class Reply:
         indices = range(len(drawn.shown))
         ending = {"usage": usage(drawn), "corll": facts}
         if self.kind == "chat":
-            chats = [_chat_choice(drawn, index) for index in indices]
+            chats = [self._chat_choice(drawn, index) for index in indices]
             return schemas.ChatCompletion(
                 **self._head, object="chat.completion", choices=chats, **ending
             )
-        texts = [_text_choice(drawn, index) for index in indices]
+        texts = [self._text_choice(drawn, index) for index in indices]
         return schemas.TextCompletion(
             **self._head, object="text_completion", choices=texts, **ending
         )
@@ -100,13 +141,14 @@ class Reply:
     def piece(self, index: int, text: str, logprobs: Sequence[TokenLogprob]) -> str:
         """Return a chunk with a further piece of text."""
         if self.kind == "text":
-            return self._text_chunk(index, text, logprobs)
-        return self._chat_chunk(index, schemas.ChatDelta(content=text), logprobs)
+            return self._text_chunk(index, text, self._text_logprobs(index, logprobs))
+        told = self._chat_logprobs(logprobs)
+        return self._chat_chunk(index, schemas.ChatDelta(content=text), told)
 
-    def closing(self, drawn: Drawn, facts: DraftFacts, *, with_usage: bool) -> list[str]:
+    def closing(self, drawn: Drawn, facts: DraftFacts) -> list[str]:
         """Return the chunks that say how each choice ended; the last of them holds `facts`.
 
-        Then comes, where that was asked for, a chunk of usage.
+        Then comes, where that was asked for, a chunk of usage; in all others it is null then.
         """
         last = len(drawn.shown) - 1
         chunks = []
@@ -118,7 +160,7 @@ class Reply:
                 chunks.append(self._chat_chunk(index, delta, finish_reason=reason, **extra))
             else:
                 chunks.append(self._text_chunk(index, "", finish_reason=reason, **extra))
-        return [*chunks, *([self._usage_chunk(drawn)] if with_usage else []), DONE]
+        return [*chunks, *([self._usage_chunk(drawn)] if self.asked.wants_usage else []), DONE]
 
     def failing(self, error: ErrorDetail) -> list[str]:
         """Return the events of an error that came after the first chunk."""
@@ -137,32 +179,38 @@ class Reply:
         return {
             "id": self.id,
             "created": self.created,
-            "model": self.model,
+            "model": self.asked.model,
             "system_fingerprint": self.fingerprint,
         }
 
     def _chats(self, choices: list[schemas.ChatChunkChoice], **extra: Any) -> schemas.ChatChunk:
-        return schemas.ChatChunk(
-            **self._head, object="chat.completion.chunk", choices=choices, **extra
-        )
+        fields = self._head | self._no_usage | extra
+        return schemas.ChatChunk(**fields, object="chat.completion.chunk", choices=choices)
 
     def _texts(self, choices: list[schemas.TextChunkChoice], **extra: Any) -> schemas.TextChunk:
-        return schemas.TextChunk(**self._head, object="text_completion", choices=choices, **extra)
+        fields = self._head | self._no_usage | extra
+        return schemas.TextChunk(**fields, object="text_completion", choices=choices)
+
+    @property
+    def _no_usage(self) -> dict[str, None]:
+        """What a chunk says of usage that does not hold it."""
+        return {"usage": None} if self.asked.wants_usage else {}
+
+    @property
+    def _tells_logprobs(self) -> bool:
+        return self.asked.wanted_logprobs is not None
 
     def _chat_chunk(
         self,
         index: int,
         delta: schemas.ChatDelta,
-        logprobs: Sequence[TokenLogprob] = (),
+        logprobs: schemas.ChatLogprobs | None = None,
         *,
         finish_reason: FinishReason | None = None,
         **extra: Any,
     ) -> str:
         choice = schemas.ChatChunkChoice(
-            index=index,
-            delta=delta,
-            logprobs=_chat_logprobs(logprobs),
-            finish_reason=finish_reason,
+            index=index, delta=delta, logprobs=logprobs, finish_reason=finish_reason
         )
         return sse(self._chats([choice], **extra))
 
@@ -170,44 +218,49 @@ class Reply:
         self,
         index: int,
         text: str,
-        logprobs: Sequence[TokenLogprob] = (),
+        logprobs: schemas.TextLogprobs | None = None,
         *,
         finish_reason: FinishReason | None = None,
         **extra: Any,
     ) -> str:
         choice = schemas.TextChunkChoice(
-            index=index, text=text, logprobs=text_logprobs(logprobs), finish_reason=finish_reason
+            index=index, text=text, logprobs=logprobs, finish_reason=finish_reason
         )
         return sse(self._texts([choice], **extra))
 
+    def _chat_choice(self, drawn: Drawn, index: int) -> schemas.ChatChoice:
+        text = drawn.text(index)
+        return schemas.ChatChoice(
+            index=index,
+            message=schemas.AssistantMessage(role="assistant", content=text, refusal=None),
+            logprobs=self._chat_logprobs(shown_logprobs(drawn, index)),
+            finish_reason=finish_reason(drawn, index),
+        )
 
-def _chat_choice(drawn: Drawn, index: int) -> schemas.ChatChoice:
-    return schemas.ChatChoice(
-        index=index,
-        message=schemas.AssistantMessage(role="assistant", content=drawn.text(index), refusal=None),
-        logprobs=_chat_logprobs(shown_logprobs(drawn, index)),
-        finish_reason=finish_reason(drawn, index),
-    )
+    def _text_choice(self, drawn: Drawn, index: int) -> schemas.TextChoice:
+        return schemas.TextChoice(
+            index=index,
+            text=drawn.text(index),
+            logprobs=self._text_logprobs(index, shown_logprobs(drawn, index)),
+            finish_reason=finish_reason(drawn, index),
+        )
 
+    def _chat_logprobs(self, tokens: Sequence[TokenLogprob]) -> schemas.ChatLogprobs | None:
+        if not self._tells_logprobs:
+            return None
+        return schemas.ChatLogprobs(content=drawn_tokens(tokens), refusal=None)
 
-def _text_choice(drawn: Drawn, index: int) -> schemas.TextChoice:
-    return schemas.TextChoice(
-        index=index,
-        text=drawn.text(index),
-        logprobs=text_logprobs(shown_logprobs(drawn, index)),
-        finish_reason=finish_reason(drawn, index),
-    )
+    def _text_logprobs(
+        self, index: int, tokens: Sequence[TokenLogprob]
+    ) -> schemas.TextLogprobs | None:
+        if not self._tells_logprobs:
+            return None
+        return text_logprobs(tokens, self._places[index])
 
 
 def shown_logprobs(drawn: Drawn, index: int) -> Sequence[TokenLogprob]:
     """Return the log-probabilities of a choice's tokens, where they were asked for."""
     return drawn.logprobs[index] if index < len(drawn.logprobs) else ()
-
-
-def _chat_logprobs(tokens: Sequence[TokenLogprob]) -> schemas.ChatLogprobs | None:
-    if not tokens:
-        return None
-    return schemas.ChatLogprobs(content=drawn_tokens(tokens), refusal=None)
 
 
 def drawn_tokens(tokens: Sequence[TokenLogprob]) -> list[schemas.DrawnTokenLogprob]:
@@ -227,15 +280,15 @@ def _drawn_token(token: TokenLogprob) -> schemas.DrawnTokenLogprob:
     )
 
 
-def text_logprobs(tokens: Sequence[TokenLogprob]) -> schemas.TextLogprobs | None:
-    """Return the log-probabilities of a text's tokens; None where none were wanted."""
-    if not tokens:
-        return None
+def text_logprobs(
+    tokens: Sequence[TokenLogprob], places: Places | None = None
+) -> schemas.TextLogprobs:
+    """Return the log-probabilities of a text's tokens; those of earlier pieces are in `places`."""
     return schemas.TextLogprobs(
         tokens=[token.token for token in tokens],
         token_logprobs=[token.logprob for token in tokens],
         top_logprobs=[_likeliest(token) for token in tokens],
-        text_offset=_offsets(tokens),
+        text_offset=(places or Places()).of(tokens),
     )
 
 
@@ -245,15 +298,6 @@ def _likeliest(token: TokenLogprob) -> dict[str, float] | None:
         return None
     named = {one.token: one.logprob for one in token.top if one.logprob is not None}
     return named | {token.token: token.logprob}
-
-
-def _offsets(tokens: Sequence[TokenLogprob]) -> list[int]:
-    """Return where each token begins, in characters: one inside a character, where that does."""
-    offsets, read = [], b""
-    for token in tokens:
-        offsets.append(len(read.decode(errors="ignore")))
-        read += token.bytes
-    return offsets
 
 
 def finish_reason(drawn: Drawn, index: int) -> FinishReason:

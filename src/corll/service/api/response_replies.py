@@ -56,6 +56,7 @@ class ResponseReply:
         tokens = usage(drawn)
         return {
             **self._facts,
+            "begun": 0 if drawn.beginning is None else len(drawn.beginning.text),
             "tokens": [tokens.prompt_tokens, tokens.completion_tokens],
             "ended": "cancelled" if drawn.cancelled else finish_reason(drawn, 0),
         }
@@ -90,7 +91,7 @@ class ResponseReply:
         tokens = drawn_tokens(logprobs)
         return self._event("response.output_text.delta", **self._place, delta=text, logprobs=tokens)
 
-    def closing(self, drawn: Drawn, facts: DraftFacts, *, with_usage: bool) -> list[str]:
+    def closing(self, drawn: Drawn, facts: DraftFacts) -> list[str]:
         """Return the events that end the stream; the last one holds the whole response."""
         whole = self.whole(drawn, facts)
         (message,) = whole.output
@@ -128,13 +129,13 @@ class ResponseReply:
             "previous": self.asked.previous_response_id,
             "follows": list(self.follows),
             "own": self.own,
-            "instructions": self.asked.instructions is not None,
+            "instructions": bool(self.asked.instructions),
             "metadata": self.asked.metadata or {},
             **{name: getattr(self.asked, name) for name in _ECHOED},
         }
 
     def _response(self, kept: Mapping[str, Any], **more: Any) -> ModelResponse:
-        told = {"instructions": self.asked.instructions, "store": self._may_be_kept, **more}
+        told = {"instructions": self.asked.instructions or None, "store": self._may_be_kept, **more}
         return _response(kept, id=self.id, created=self.created, model=self.asked.model, **told)
 
     def _event(self, type: Any, **fields: Any) -> str:
@@ -143,17 +144,20 @@ class ResponseReply:
 
 
 def stored_response(row: DraftRow, facts: DraftFacts, sent: str | None) -> ModelResponse:
-    """Return a response that was kept, with what was `sent` in its place."""
+    """Return a response that was kept, with what was `sent` in its place.
+
+    The draft is the whole text; what the response went on with is no part of what it told.
+    """
     assert row.response is not None
     kept = row.response
-    first = written(row)[0]
+    first, text = written(row)[0], row.choice(0)["text"][kept.get("begun", 0) :]
     return _response(
         kept,
         id=row.id,
         created=int(row.created_at),
         model=row.model,
         instructions=first["content"] if kept["instructions"] else None,
-        output=[_message(row.id, row.choice(0)["text"], _ended(kept))],
+        output=[_message(row.id, text, _ended(kept))],
         corll=facts,
         store=True,
         **({} if sent is None else {"sent": sent}),

@@ -102,7 +102,7 @@ class _Conversation:
 async def _conversation(body: ResponseRequest, user: User, caller: Caller) -> _Conversation:
     """Return what a response answers. *Raises*: ApiError (400) for a response that is not there."""
     instructions: list[Message] = []
-    if body.instructions is not None:
+    if body.instructions:
         instructions = [{"role": "system", "content": body.instructions}]
     before: list[Message] = []
     follows: list[str] = []
@@ -178,6 +178,8 @@ def _facts(
     """Say what corll adds to a response that is read again; while it is blind, not who drafted."""
     facts = {"candidates": len(row.candidates), "implicit_reward": None, "user": owner.id}
     facts |= {"stored": is_stored}
+    if row.response is not None and row.response.get("begun"):
+        facts |= {"goes_on": True}
     if row.blind and sent is None:
         return DraftFacts(**facts, blind=True)
     version = None if row.version_id is None else lineages.find_version(db, row.version_id)

@@ -27,7 +27,6 @@ from corll.service.settings import ServiceSettings
 from corll.service.store import accounts, coins, drafts, lineages, preferences, starts
 from corll.service.store.accounts import User
 from corll.service.store.drafts import Answer
-from corll.service.store.rows import is_id
 from corll.verdicts.arms import ARMS
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
@@ -62,8 +61,6 @@ async def create_user(body: NewUserRequest, caller: CurrentCaller) -> schemas.Us
     """
     caller.require("backend")
     _check_mask(body.consent, caller.services.settings)
-    if is_id("user", body.name):
-        raise FieldError(f"{body.name!r} is no name: ids look like that.", field="name")
     user = await caller.user_named(body.name, param="name")
     return await _agreed(user, body.consent, caller)
 

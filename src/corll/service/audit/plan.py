@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from corll.config import Config
+from corll.configuring import Config
 
 
 class AuditPlan(Config):

@@ -85,6 +85,7 @@ class _BackupWriter:
             rows=rows,
             counters=counters,
             files={name: StoredFile.model_validate(about) for name, about in files.items()},
+            made_of=str(self._database.folder),
         )
         durable.sync_folder(self._backup)
         reached("backup synced")

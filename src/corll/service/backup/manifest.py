@@ -37,7 +37,8 @@ class Manifest(BaseModel):
 
     `made_at` is in Unix seconds; `corll` is the version that made it; `schema_revision` is that of
     the rows; `rows` counts these by table, and `counters` are the numbers that tables gave last;
-    `files` are named relative to the backup.
+    `files` are named relative to the backup. `made_of` is the data folder on the machine that made
+    it; a backup of an earlier corll does not say it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +51,7 @@ class Manifest(BaseModel):
     rows: dict[str, int]
     counters: dict[str, int]
     files: dict[str, StoredFile]
+    made_of: str | None = None
 
     def write(self, backup: Path) -> None:
         """Write the manifest into its backup, which is finished by that."""

@@ -76,7 +76,7 @@ def copy_weights(database: Database, weights: Weights, backup: Path) -> None:
     """Copy the folder of some weights into a backup, and check the copy.
 
     *Raises*: AdapterError where it is not what was published, or goes meanwhile; then nothing is
-    copied.
+    copied. It names the place in the data folder, or in the version store.
     """
     name, target = name_now(database, weights), backup / weights.place
     try:
@@ -90,12 +90,21 @@ def copy_weights(database: Database, weights: Weights, backup: Path) -> None:
         if not weights.has_optimizer:
             (target / file_names.OPTIMIZER).unlink(missing_ok=True)
         weights.check(target)
-    except FileNotFoundError as error:
+    except BaseException as error:
         shutil.rmtree(target, ignore_errors=True)
-        raise AdapterError(f"{error.filename} is missing.") from error
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
+        if isinstance(error, FileNotFoundError):
+            raise AdapterError(f"{error.filename} is missing.") from error
+        if isinstance(error, AdapterError):
+            raise AdapterError(
+                str(error).replace(str(target), _place_of(database, name))
+            ) from error
         raise
+
+
+def _place_of(database: Database, name: str) -> str:
+    """Return where a folder of weights lies, for people."""
+    store = database.versions
+    return f"{store}/{name}" if store.is_shared else str(store.at(name))
 
 
 def _named(db: Connection, tables: MetaData, name: str) -> Iterator[Weights]:

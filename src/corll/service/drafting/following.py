@@ -1,6 +1,8 @@
 """Follows candidates while they are drawn, a token at a time, whoever draws them.
 
-What of their text may be told, where a stop sequence cuts it, and whether a guard ends it.
+What of their text may be told, where a stop sequence cuts it, and whether a guard ends it. A token
+is told, whole, with the first of its text; where a stop sequence cut the text, no token is told
+that begins behind the cut. So a stream tells the tokens that the whole answer has.
 """
 
 from __future__ import annotations
@@ -51,11 +53,11 @@ class Follower:
         wanted = at_end or request.tells or bool(request.stop)
         text = text_of(ids, job, self._decode) if wanted else ""
         if request.top_logprobs is not None and (request.tells_end or not finished):
-            row.logprobs.append(self._token_logprob(ids, likely, job, finished=finished))
+            row.add_logprob(self._token_logprob(ids, likely, job, finished=finished), text)
         cut = first_stop(text, request.stop)
         if cut is not None:
             text, row.stopped = text[:cut], True
-            del row.logprobs[len(self.ids_within(ids, text, job)) if text else 0 :]
+            row.cut_logprobs(cut)
         row.ended = cut is not None or at_end
         row.text = text
         row.ends.append(len(text))
@@ -154,10 +156,10 @@ def _tell_text(job: DraftJob, choice: int, row: Row) -> None:
         # Up to the end of a token, from which a draft can be gone on with.
         place = bisect_right(row.ends, min(done, row.free))
         done = row.ends[place - 1] if place else 0
-    new = tuple(row.logprobs[row.logprobs_told :])
+    new = row.untold_logprobs(done)
     if done > row.told or new:
         job.on_event(Delta(choice, row.text[row.told : done], new))
-        row.told, row.logprobs_told = max(done, row.told), len(row.logprobs)
+        row.told = max(done, row.told)
 
 
 def keeps_usable(job: DraftJob, rows: Sequence[Row], drawn: Sequence[Candidate]) -> bool:

@@ -21,6 +21,7 @@ from corll.service.store.rows import (
     select_rows,
 )
 from corll.service.store.schema import audit_log, keys, users
+from corll.service.store.user_names import forms_of, is_name, settled, why_no_name
 
 LOCAL_NAMESPACE = "local"
 """That of the first key, which `corll serve` makes."""
@@ -99,14 +100,19 @@ class AuditRow:
 def get_or_create_user(
     db: Connection, namespace: str, name: str, *, store: bool, learn: bool = False, now: float
 ) -> User:
-    """Return the user of that name; a new one has the consent of `store` and `learn`."""
-    found = find_user_by_name(db, namespace, name)
-    if found is not None:
+    """Return the user of that name, or id; a new one has the consent of `store` and `learn`.
+
+    *Raises*: InputError for what cannot be a new user's name.
+    """
+    found = find_user_called(db, namespace, name) if is_name(name) else None
+    if found is not None and found.namespace == namespace:
         return found
+    if (why := why_no_name(name)) is not None:
+        raise InputError(why)
     user = User(
         id=new_id("user"),
         namespace=namespace,
-        name=name,
+        name=settled(name),
         store=store,
         learn=learn,
         share=False,
@@ -123,13 +129,20 @@ def find_user(db: Connection, user_id: str) -> User | None:
 
 
 def find_user_by_name(db: Connection, namespace: str, name: str) -> User | None:
-    """Return the user whom a namespace knows by that name."""
-    return find_row(db, User, users, users.c.namespace == namespace, users.c.name == name)
+    """Return the user whom a namespace knows by that name, in any form of Unicode."""
+    forms = forms_of(name)
+    theirs = (users.c.namespace == namespace) & users.c.name.in_(set(forms))
+    found = {user.name: user for user in all_rows(db, User, select_rows(User, users).where(theirs))}
+    return next((found[form] for form in forms if form in found), None)
 
 
 def find_user_called(db: Connection, namespace: str, identity: str) -> User | None:
-    """Return the user whom a namespace knows by that name, else the one of that id."""
-    return find_user_by_name(db, namespace, identity) or find_user(db, identity)
+    """Return the user of that id, else the one whom a namespace knows by that name.
+
+    Both are asked for, so that another's id takes as long as nobody's.
+    """
+    named = find_user_by_name(db, namespace, identity)
+    return find_user(db, identity) or named
 
 
 def users_of(db: Connection, namespace: str | None) -> list[User]:

@@ -27,6 +27,9 @@ from corll.service.store.rows import (
 from corll.service.store.schema import drafts, edits, preferences, versions
 from corll.verdicts.arms import Arm
 
+BEGUN = "begun_characters"
+"""Under which name `sampling` says how long the beginning is that the client gave."""
+
 
 @dataclass(frozen=True, slots=True)
 class DraftRow:
@@ -216,7 +219,8 @@ def record_edit(
 
     `set_aside`: that is set aside, for the `reason`, since the learner cannot use it.
     The same edit twice is one edit. Another edit of the same choice replaces the earlier one, but
-    what was learned stays learned: then the new one is a further preference.
+    what was learned stays learned: then the new one is a further preference, unless it goes back
+    to what was learned last.
     *Raises*: IdempotencyError where the key came with another edit before.
     """
     row = EditRow(
@@ -232,12 +236,10 @@ def record_edit(
         reason=reason,
         created_at=now,
     )
-    standing = _standing(db, row)
-    same = _under_same_key(db, row) or next((e for e in standing if e.text == row.text), None)
-    if same is not None:
-        return RecordedEdit(same, is_new=False)
+    known = _under_same_key(db, row) or _repeated(db, row)
+    if known is not None:
+        return RecordedEdit(known, is_new=False)
     is_first = not edits_of_drafts(db, [draft.id])
-    _replace_unlearned(db, standing)
     if not accepted:
         preference = NewPreference(
             user_id=draft.user_id,
@@ -326,6 +328,24 @@ def _under_same_key(db: Connection, row: EditRow) -> EditRow | None:
     return known
 
 
+def _repeated(db: Connection, row: EditRow) -> EditRow | None:
+    """Return the standing edit that one repeats, under its key; what it replaces is replaced.
+
+    The latest alone is repeated: what the user said before it is not their last word. Where that
+    is replaced, the latest that was learned is, and one that says the same teaches nothing new.
+    """
+    standing = _standing(db, row)
+    if not standing or standing[0].text != row.text:
+        standing = _replace_unlearned(db, standing)
+    if not standing or standing[0].text != row.text:
+        return None
+    same, key = standing[0], row.idempotency_key
+    if key is None or same.idempotency_key is not None:
+        return same
+    db.execute(update(edits).where(edits.c.id == same.id).values(idempotency_key=key))
+    return replace(same, idempotency_key=key)
+
+
 def _standing(db: Connection, row: EditRow) -> list[EditRow]:
     """Return what was said of the same choice and was not replaced, the latest first."""
     query = select_rows(EditRow, edits).where(
@@ -336,9 +356,10 @@ def _standing(db: Connection, row: EditRow) -> list[EditRow]:
     return all_rows(db, EditRow, query.order_by(edits.c.number.desc()))
 
 
-def _replace_unlearned(db: Connection, standing: Sequence[EditRow]) -> None:
+def _replace_unlearned(db: Connection, standing: list[EditRow]) -> list[EditRow]:
+    """Replace what was not learned of what stands, and return what goes on standing."""
     if not standing:
-        return
+        return []
     expressed = [edit.preference_id for edit in standing if edit.preference_id is not None]
     is_learned = preferences.c.id.in_(expressed) & (preferences.c.state == "learned")
     learned = set(db.execute(select(preferences.c.id).where(is_learned)).scalars())
@@ -346,6 +367,7 @@ def _replace_unlearned(db: Connection, standing: Sequence[EditRow]) -> None:
     db.execute(update(edits).where(edits.c.id.in_(earlier)).values(state="replaced"))
     theirs = preferences.c.id.in_(set(expressed) - learned)
     db.execute(update(preferences).where(theirs).values(state="replaced", reason=None))
+    return [edit for edit in standing if edit.preference_id in learned]
 
 
 def _content(row: EditRow) -> tuple[str, int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy.exc import (
+    DataError,
     InterfaceError,
     InternalError,
     OperationalError,
@@ -11,21 +12,32 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from corll.errors import StoreError, StoreUnavailableError
+from corll.errors import InputError, StoreError, StoreUnavailableError
 from corll.service.store import engines
+
+_NO_VALUE = (
+    "A value of this request cannot be kept or looked for: it holds a NUL character, or is a "
+    "number that is too large. Nothing of this request was stored."
+)
 
 
 def explained(error: BaseException, database: str) -> BaseException:
     """Return what to raise for an error of a database: it says what to do.
 
-    What may work when it is tried again is a StoreUnavailableError.
+    What may work when it is tried again is a StoreUnavailableError. A value that no database can
+    keep is at fault itself: that is an InputError. Clients read these words, so where the database
+    is stands in a note alone, which a traceback shows.
     """
     if not isinstance(error, SQLAlchemyError):
         return error
+    if isinstance(error, DataError):
+        return InputError(_NO_VALUE).with_traceback(error.__traceback__)
     said = str(error.orig) if isinstance(error, StatementError) else str(error)
     said = said.strip().partition("\n")[0]
     kind = StoreUnavailableError if _may_pass(error) else StoreError
-    return kind(f"{database}: {said}; {_advice(said)}").with_traceback(error.__traceback__)
+    found = kind(f"the database: {said}; {_advice(said)}").with_traceback(error.__traceback__)
+    found.add_note(f"It is {database}.")
+    return found
 
 
 def _may_pass(error: SQLAlchemyError) -> bool:

@@ -6,17 +6,21 @@ It holds receipts, a line each, and no text. It is no part of a backup.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
-from corll.errors import InputError
+from sqlalchemy import inspect, select
+
+from corll.errors import InputError, StoreError
 from corll.files import durable
 from corll.schemas.deletions import Receipt
-from corll.service.store import deletions
+from corll.service.store import deletions, schema
 from corll.service.store.database import Database
 from corll.service.store.deletions import DeletionRow
+from corll.service.store.schema import keys, users
 from corll.service.version_store.opening import is_store_url, open_store
 
 FILE = "deletions.jsonl"
@@ -65,25 +69,42 @@ def _receipts_in(text: str, path: str) -> list[DeletionRow]:
     return found
 
 
+class Known(NamedTuple):
+    """What a place knows of deletions.
+
+    `ids` are those of its users, keys and deletions. Two places of which these have none in common
+    are of two services.
+    """
+
+    deletions: list[DeletionRow]
+    ids: frozenset[str]
+
+
 def deletions_at(place: str) -> list[DeletionRow]:
-    """Return the deletions that a data folder, a file, or the URL of a database or of a version
-    store knows; oldest first.
+    """Return the deletions that a place knows, as `known_at` finds them; oldest first."""
+    return known_at(place).deletions
+
+
+def known_at(place: str) -> Known:
+    """Return what a data folder, a file, or the URL of a database or of a version store knows of
+    deletions.
 
     *Raises*: InputError as `read_tombstones`, and where nothing is there; StoreError.
     """
     if is_store_url(place):
-        return _of_store(place)
+        return _known(_of_store(place))
     if "://" in place:
         return _of_database(place, Path())
     path = Path(place).expanduser()
     if path.is_file():
-        return read_tombstones(path)
+        return _of_file(path)
     if not knows_deletions(path):
         raise InputError(f"{path} is no data folder, and no file of deletions.")
-    found = _of_database(None, path) if (path / "corll.db").exists() else []
+    found = _of_database(None, path) if (path / "corll.db").exists() else _known([])
     beside = read_tombstones(path / FILE) if (path / FILE).exists() else []
-    known = {one.id for one in found}
-    return in_order([*found, *(one for one in beside if one.id not in known)])
+    known = {one.id for one in found.deletions}
+    new = [one for one in beside if one.id not in known]
+    return _known(in_order([*found.deletions, *new]), found.ids)
 
 
 def knows_deletions(folder: Path) -> bool:
@@ -105,13 +126,31 @@ def _of_store(url: str) -> list[DeletionRow]:
     return in_order(_receipts_in(text, f"{url}/{FILE}"))
 
 
-def _of_database(url: str | None, folder: Path) -> list[DeletionRow]:
+def _of_file(path: Path) -> Known:
+    """Return what a file knows; whose it is, a database beside it says too, if it can be read."""
+    found, ids = read_tombstones(path), frozenset[str]()
+    if path.name == FILE and (path.parent / "corll.db").exists():
+        with suppress(StoreError):
+            ids = _of_database(None, path.parent).ids
+    return _known(found, ids)
+
+
+def _of_database(url: str | None, folder: Path) -> Known:
     database = Database.open_unchanged(url, folder)
     try:
         with database.read() as db:
-            return in_order(deletions.all_deletions(db))
+            ids = {
+                str(one) for of in (users, keys) for one in db.execute(select(of.c.id)).scalars()
+            }
+            # A folder of 0.1 has no such table.
+            has_any = inspect(db).has_table(schema.deletions.name)
+            return _known(in_order(deletions.all_deletions(db)) if has_any else [], ids)
     finally:
         database.close()
+
+
+def _known(found: list[DeletionRow], ids: Iterable[str] = ()) -> Known:
+    return Known(found, frozenset(ids).union(*((one.id, one.user_id) for one in found)))
 
 
 def _records(text: str) -> list[dict[str, Any]]:
