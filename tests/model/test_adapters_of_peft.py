@@ -9,6 +9,7 @@ import peft
 import pytest
 import torch
 from packaging.version import Version
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
@@ -105,3 +106,24 @@ def test_targets_that_peft_refuses_are_an_error_of_ours(tmp_path: Path) -> None:
     base = write("mamba", tmp_path)
     with pytest.raises(AdapterError, match="out_proj"):
         Policy.load(base, lora=LoraConfig(lora_target_modules=("out_proj",)))
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+@pytest.mark.parametrize("layer", ["embed_tokens", "lm_head"])
+def test_an_adapter_on_embeddings_may_have_the_bases_beside_it(
+    tiny_model_folder: Path, tmp_path: Path, layer: str
+) -> None:
+    """PEFT saves those too; what they hold is the base's, or the adapter is refused."""
+    settings = {"target_modules": [layer, "q_proj"]}
+    folder, theirs = made_and_loaded(tiny_model_folder, tmp_path / "theirs", settings)
+    policy = Policy.load(tiny_model_folder, dtype="float32", adapter=folder)
+    torch.testing.assert_close(logits_of(policy), logits(theirs))
+    path = folder / "adapter_model.safetensors"
+    weights = load_file(path)
+    copies = [name for name in weights if name.endswith(".base_layer.weight")]
+    assert copies
+    weights[copies[0]][3] += 1
+    save_file(weights, path)
+    with pytest.raises(AdapterError, match=rf"holds model.{layer}|holds {layer} itself"):
+        Policy.load(tiny_model_folder, dtype="float32", adapter=folder)

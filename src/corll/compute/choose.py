@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from corll.compute.backend import Backend
+from corll.compute.context import context_length
 from corll.compute.cpu.backend import CpuBackend
 from corll.compute.cpu.kept_products import keep_few_products
 from corll.compute.cpu.layer_operations import CpuLayerOperations
@@ -114,9 +115,9 @@ def examine(model: Any, backend: Backend) -> Network:
 
     What a shortcut gives is compared token by token with what plain rows give, as closely as the
     dtype allows. In 16 bits nothing is tried of a model that is known and whose layers are fused. A
-    model that declares a window of attention shorter than its context, or carries a state from
-    token to token, gets plain rows without a trial: rows of trees know neither. One whose rope
-    scaling depends on the length turns each row by its own from here on.
+    model that declares a window of attention shorter than its context, carries a state from token
+    to token, or scales by places in a row, gets plain rows without a trial: rows of trees know none
+    of these. One whose rope scaling depends on the length turns each row by its own from here on.
     *Raises*: ConfigError for a model that cannot be scored at all.
     """
     lengths = turn_rows_by_length(model)
@@ -137,6 +138,8 @@ def examine(model: Any, backend: Backend) -> Network:
         said = f"{kind} attends within a window of {window} tokens"
     elif carries_state(model):
         said = f"{kind} carries a state from token to token"
+    elif scales_by_row(model.config):
+        said = f"{kind} scales attention by a token's place in its row"
     elif known or _agrees(packed, expected, lambda: _logprobs(packed, prompt, responses)):
         network, said = packed, ""
     else:
@@ -152,13 +155,22 @@ def carries_state(model: Any) -> bool:
     return bool(getattr(model, "_is_stateful", False)) or not kinds <= _ATTENTION
 
 
+def scales_by_row(config: Any) -> bool:
+    """Say whether attention is scaled by a token's place in its row, whatever its position.
+
+    Llama 4 does so in layers without rotation, from some place on (8192) that no trial reaches.
+    """
+    text = config.get_text_config()
+    rotated = getattr(text, "no_rope_layers", None) or ()
+    return bool(getattr(text, "attn_temperature_tuning", None)) and 0 in rotated
+
+
 def short_window(config: Any) -> int | None:
     """Return the window that a configuration declares, if it is shorter than the context."""
-    text = config.get_text_config()
-    longest = getattr(text, "max_position_embeddings", None)
+    longest = context_length(config)
     declared = [
         value
-        for name, value in text.to_dict().items()
+        for name, value in config.get_text_config().to_dict().items()
         if name.endswith(_WINDOWS) and isinstance(value, int) and value > 0
     ]
     short = [value for value in declared if longest is None or value < longest]
@@ -183,7 +195,7 @@ def _texts(model: Any, longest: int | None) -> tuple[Ids, list[Ids]]:
     alone, often special ones, bf16 makes mostly noise.
     """
     size = model.config.get_text_config().vocab_size
-    room = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 20
+    room = context_length(model.config) or 1 << 20
     room = min(room, longest or room)
     scale = min(1.0, room / (_PROMPT + _SHARED + _BRANCH))
     lengths = [max(1, int(scale * length)) for length in (_PROMPT, _SHARED, _BRANCH)]
@@ -258,7 +270,8 @@ def _drafting(network: Network, prompt: Ids, responses: list[Ids]) -> Drafting:
     plain = replace(network, takes_trees=False, head_is_linear=False)
     expected = torch.cat([_logprobs(plain, own, drawn) for own in prompts])
     ways: tuple[Drafting, ...] = ("batch", "prompt", "row")
-    for way in ways[1:] if carries_state(network.model) else ways:
+    alone = carries_state(network.model) or scales_by_row(network.model.config)
+    for way in ways[1:] if alone else ways:
         # The output layer was tried already, and is not to be laid out for a trial.
         tried = replace(network, head_is_linear=False, drafting=way)
         if _agrees(tried, expected, partial(_drawn_logprobs, tried, prompts, drawn)):

@@ -7,6 +7,7 @@ load and give other numbers than in PEFT is refused.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -128,27 +129,50 @@ def to_peft(base: LoadedModel, shape: AdapterShape) -> Any:
 def _all_linear(model: Any) -> str | tuple[str, ...]:
     """Return what stands for all linear layers: their names where PEFT would not take them all.
 
+    Of a model for images and text, those of the text model: no text gives the others a gradient.
+
     Tensors of all experts are no linear layers. An adapter on them is added to the weights
     themselves, where bf16 rounds a small one away; and where a model has them, PEFT takes the names
     of a dense feed-forward for theirs.
     """
     output, kinds = model.get_output_embeddings(), (torch.nn.Linear, Conv1D)
-    linear = {
-        name.rsplit(".", 1)[-1]: type(getattr(module, "base_layer", module))
+    modules = {
+        name: type(getattr(module, "base_layer", module))
         for name, module in model.named_modules()
         if isinstance(getattr(module, "base_layer", module), kinds) and module is not output
     }
+    text = _text_model(model)
+    beside = [name for name in modules if not name.startswith(text)]
+    linear = {name.rsplit(".", 1)[-1]: kind for name, kind in modules.items() if name not in beside}
     names = linear.keys()
     # Routers of experts return more than a product, which PEFT does not know.
     left_out = {name for name, kind in linear.items() if "Router" in kind.__name__}
     left_out |= names & _READ_WITHOUT_THE_LAYER
+    # What computes more than a product, such as several in groups (DeepSeek-V4).
+    left_out |= {name for name, kind in linear.items() if not _is_plain_product(kind)}
     if model.config.model_type in _MAMBA_TYPES:
         left_out |= names & {"out_proj"}
     parameters = model.named_parameters()
     has_experts = any(name.endswith(".gate_up_proj") and p.dim() == 3 for name, p in parameters)
     if has_experts:
         left_out |= names & _TAKEN_FOR_EXPERTS
-    return tuple(sorted(names - left_out)) if left_out or has_experts else "all-linear"
+    targets = tuple(sorted(names - left_out))
+    if beside:
+        return rf"{re.escape(text)}.*\.({'|'.join(targets)})"
+    return targets if left_out or has_experts else "all-linear"
+
+
+def _text_model(model: Any) -> str:
+    """Return how the names of a text model's modules begin, beside which images have their own."""
+    if model.config.get_text_config() is model.config:
+        return ""
+    decoder = model.get_decoder()
+    return next((f"{name}." for name, module in model.named_modules() if module is decoder), "")
+
+
+def _is_plain_product(kind: type) -> bool:
+    """Say whether a kind of layer computes what `LoraLinear` does in its place."""
+    return not issubclass(kind, torch.nn.Linear) or kind.forward is torch.nn.Linear.forward
 
 
 def _check_kind(fields: dict[str, Any]) -> None:

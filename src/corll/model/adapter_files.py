@@ -25,6 +25,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of tensors by their names."""
 
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+OF_THE_BASE = ".base_layer.weight"
+"""How the names of copies end that PEFT saves beside an adapter on embeddings."""
 _ANY_RANK = 256
 """Ranks up to this are taken as a configuration says them, whatever the weights have."""
 
@@ -58,7 +60,9 @@ def read_weights(
 
     *Raises*: AdapterError, for other shapes before anything is loaded.
     """
-    check_shapes(folder, base, wanted, read_shapes(folder))
+    found = read_shapes(folder)
+    copies = {name for name in found if name.endswith(OF_THE_BASE) and name not in wanted}
+    check_shapes(folder, base, wanted, {n: size for n, size in found.items() if n not in copies})
     path = Path(folder) / file_names.ADAPTER_WEIGHTS
     try:
         weights = dict(load_file(path, device=str(base.device)))
@@ -69,7 +73,25 @@ def read_weights(
             f"The adapter's weights in {path} are not all finite: {odd} holds NaN or infinity, "
             "with which no draft could be computed. Train or fetch it again."
         )
+    for name in copies:
+        _check_copy(folder, base, name, weights.pop(name))
     return weights
+
+
+def _check_copy(
+    folder: str | os.PathLike[str], base: LoadedModel, name: str, weight: torch.Tensor
+) -> None:
+    """Check that a layer of the base, saved beside an adapter on it, is as the base has it."""
+    inner = name.removeprefix("base_model.model.").removesuffix(OF_THE_BASE)
+    own = {n.replace(".base_layer", ""): w for n, w in base.model.state_dict().items()}
+    right = own.get(f"{inner}.weight")
+    same = right is not None and right.shape == weight.shape
+    if right is None or not same or not torch.equal(right, weight.to(right.dtype)):
+        raise AdapterError(
+            f"The adapter in {folder} holds {inner} itself with other numbers than {base.name}: "
+            "it was trained beside the adapter, or belongs to another base. Merge it into the base "
+            "that you load, or train the adapter alone."
+        )
 
 
 def check_shapes(

@@ -26,6 +26,7 @@ from corll.errors import AdapterError
 from corll.model import file_names
 from corll.model.adapter_config import AdapterShape, read_shape, to_peft
 from corll.model.adapter_files import (
+    OF_THE_BASE,
     Shapes,
     check_base,
     check_ranks,
@@ -273,7 +274,7 @@ class AdapterSet(Turns):
     ) -> None:
         """Add a saved adapter whose layers differ in rank, scaling or kind, as PEFT makes it."""
         for name, sizes in found.items():
-            if name.partition(".lora_")[0] not in self._layers:
+            if name.partition(".lora_")[0] not in self._layers and not name.endswith(OF_THE_BASE):
                 check_shapes(folder, self.base, {}, {name: sizes})
         self._draw(adapter, shape)
         try:

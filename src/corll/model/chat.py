@@ -156,6 +156,22 @@ class ChatTemplate:
         return [{"role": "user", "content": "Coming?"}]
 
 
+def check_messages(messages: Sequence[Any]) -> None:
+    """Check that each message has a role and a text, the last one too. *Raises*: InputError."""
+    if not messages:
+        raise InputError("The prompt is empty; give at least one message.")
+    for message in messages:
+        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
+            raise InputError(
+                f'A message of the prompt needs "role" and "content"; this one is {message!r}.'
+            )
+        if not isinstance(message["content"], str):
+            raise InputError("The content of a message must be text.")
+        check_characters(message["content"], "prompt")
+    if not messages[-1]["content"].strip() and messages[-1]["role"] != "tool":
+        raise InputError("The prompt is empty; write what is to be answered.")
+
+
 def _given(message: Message) -> dict[str, Any]:
     """Return a message as templates are given it: what is None is not there."""
     return {name: value for name, value in message.items() if value is not None}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -27,15 +27,26 @@ _LONGEST_TEXT = 2**24
 _MOST_DIMENSIONS = 4
 
 _STRING, _ARRAY = 8, 9
-_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_FORMS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+"""Types of numbers, as `struct` names them."""
+_SIZES = {kind: struct.calcsize(f"<{form}") for kind, form in _FORMS.items()}
 """Bytes of the types of numbers."""
+
+_Value = float | str
 
 
 class GgufHeader(NamedTuple):
-    """What a file holds: the number of its weights, and of its tensors."""
+    """What a file holds: the number of its weights and tensors, and what is read of its fields.
+
+    `rope` is what it says of rotary embeddings, by the names after `{architecture}.rope.`.
+    """
 
     parameters: int
     tensors: int
+    names: tuple[str, ...] = ()
+    architecture: str = ""
+    context_length: int | None = None
+    rope: Mapping[str, _Value] = {}
 
 
 def read_header(path: Path) -> GgufHeader:
@@ -66,23 +77,43 @@ class _Reader:
         if (version := self._number("I")) not in _VERSIONS:
             raise ValueError(f"its version is {version}, not {' or '.join(map(str, _VERSIONS))}")
         tensors = self._count("Q", _MOST_TENSORS, "tensors")
-        for _ in range(self._count("Q", _MOST_FIELDS, "fields")):
-            self._text(_LONGEST_NAME)
-            self._skip_value(self._number("I"))
+        fields = dict(self._fields())
         found = list(self._tensors(tensors))
-        end = self._file.tell() + max((end for _, end in found), default=0)
+        end = self._file.tell() + max((end for _, _, end in found), default=0)
         if end > self._size:
             raise ValueError(f"its tensors end at byte {end} of {self._size}")
-        return GgufHeader(sum(weights for weights, _ in found), tensors)
+        architecture = str(fields.get("general.architecture", ""))
+        context, start = fields.get(f"{architecture}.context_length"), f"{architecture}.rope."
+        return GgufHeader(
+            sum(weights for _, weights, _ in found),
+            tensors,
+            tuple(name for name, _, _ in found),
+            architecture,
+            context if isinstance(context, int) else None,
+            {name[len(start) :]: v for name, v in fields.items() if name.startswith(start)},
+        )
 
-    def _tensors(self, count: int) -> Iterator[tuple[int, int]]:
-        """Yield the number of weights of each tensor, and where it ends after the header."""
+    def _fields(self) -> Iterator[tuple[str, _Value]]:
+        """Yield the fields that are numbers or short texts."""
+        for _ in range(self._count("Q", _MOST_FIELDS, "fields")):
+            name, kind = self._name(), self._number("I")
+            if kind in _FORMS:
+                yield name, self._scalar(_FORMS[kind])
+            elif kind == _STRING:
+                text = self._text(_LONGEST_TEXT)
+                if len(text) <= _LONGEST_NAME:
+                    yield name, text.decode(errors="replace")
+            else:
+                self._skip_value(kind)
+
+    def _tensors(self, count: int) -> Iterator[tuple[str, int, int]]:
+        """Yield each tensor's name, number of weights, and where it ends after the header."""
         for _ in range(count):
-            self._text(_LONGEST_NAME)
+            name = self._name()
             rank = self._count("I", _MOST_DIMENSIONS, "dimensions")
             weights = math.prod(self._number("Q") for _ in range(rank))
             block, size_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(self._number("I"))]
-            yield weights, self._number("Q") + weights // block * size_bytes
+            yield name, weights, self._number("Q") + weights // block * size_bytes
 
     def _skip_value(self, kind: int, *, depth: int = 0) -> None:
         if kind == _STRING:
@@ -107,8 +138,15 @@ class _Reader:
         return count
 
     def _number(self, form: str) -> int:
-        (number,) = struct.unpack(f"<{form}", self._take(struct.calcsize(form)))
-        return int(number)
+        return int(self._scalar(form))
+
+    def _scalar(self, form: str) -> float:
+        (number,) = struct.unpack(f"<{form}", self._take(struct.calcsize(f"<{form}")))
+        scalar: float = number
+        return scalar
+
+    def _name(self) -> str:
+        return self._text(_LONGEST_NAME).decode(errors="replace")
 
     def _text(self, most: int) -> bytes:
         return self._take(self._count("Q", most, "bytes of a text"))

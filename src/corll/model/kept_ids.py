@@ -131,3 +131,8 @@ def _spliced(
         ids += drafted[kept.first : kept.last]
         done = places.before[kept.end]
     return (*ids, *spelled[done:])
+
+
+def same_ending(draft: str, edited: str) -> bool:
+    """Say whether the edit still ends with the draft's last word."""
+    return bool(draft.split()) and draft.split()[-1] == "".join(edited.split()[-1:])

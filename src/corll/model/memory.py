@@ -81,7 +81,7 @@ def activation_bytes_per_token(model: Any) -> int:
     """
     config = model.config.get_text_config()
     hidden = config.hidden_size
-    inner = getattr(config, "intermediate_size", None) or 4 * hidden
+    inner = _largest(getattr(config, "intermediate_size", None)) or 4 * hidden
     values = config.num_hidden_layers * (24 * hidden + 6 * inner)
     return int(values * model.dtype.itemsize)
 
@@ -99,9 +99,14 @@ def cache_bytes_per_token(model: Any) -> int:
     """
     config = model.config.get_text_config()
     query_heads = getattr(config, "num_attention_heads", None) or 1
-    heads = getattr(config, "num_key_value_heads", None) or query_heads
+    heads = _largest(getattr(config, "num_key_value_heads", None)) or query_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // query_heads
     return int(2 * config.num_hidden_layers * heads * size * model.dtype.itemsize)
+
+
+def _largest(size: int | Sequence[int] | None) -> int:
+    """Return a size, the largest where each layer has its own; 0 for none."""
+    return max(size, default=0) if isinstance(size, Sequence) else size or 0
 
 
 def _logits_bytes(model: Any) -> int:

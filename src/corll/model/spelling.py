@@ -7,6 +7,7 @@ decoded first, and another spelling is tried where it does not give the text.
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple
 from tokenizers.pre_tokenizers import ByteLevel
 
 Decode = Callable[[Sequence[int]], str]
+
+log = logging.getLogger(__name__)
 
 _CUT_SHORT = "\N{REPLACEMENT CHARACTER}"
 _DUMMY_SPACE = "▁"
@@ -180,6 +183,8 @@ class Speller:
         spelling, offsets = self._encoded(text), encoding["offset_mapping"]
         ids: list[int] = []
         begins: list[bool] = []
+        if not offsets:  # its normal form is empty
+            return spelling
         # Ids that share a character, such as its bytes, are one piece.
         firsts = [n for n, (start, _) in enumerate(offsets) if n == 0 or start >= offsets[n - 1][1]]
         for first, following in zip(firsts, [*firsts[1:], len(offsets)], strict=True):
@@ -210,6 +215,20 @@ class Speller:
 
 _BYTES = ByteLevel(add_prefix_space=False, use_regex=False)
 """Writes each byte of a text as one letter, as byte-level BPE does."""
+
+
+_ANY_TEXT = "Dear Ms Lopez,\nit’s 3 €."
+"""A text with what is in many: capitals, a new line, and characters beyond ASCII."""
+
+
+def warn_of_losses(speller: Speller) -> None:
+    """Say in the log where a tokenizer has no ids for what is in many texts."""
+    if (spelled := speller.decode(speller.spell(_ANY_TEXT).ids)) != _ANY_TEXT:
+        log.warning(
+            "This model's tokenizer does not spell every text: %r is learned as %r.",
+            _ANY_TEXT,
+            spelled,
+        )
 
 
 def is_unspaced(character: str) -> bool:

@@ -14,11 +14,13 @@ from itertools import takewhile
 from operator import eq
 from typing import Any
 
+from corll.compute.context import context_length
 from corll.errors import InputError, ModelNotFoundError, PromptTooLongError
 from corll.memory.exchanges import Exchange, with_memory
-from corll.model.chat import ChatTemplate, texts_in
-from corll.model.kept_ids import ids_of_edit
-from corll.model.spelling import Speller
+from corll.model.chat import ChatTemplate, check_messages, texts_in
+from corll.model.embedded_ids import check_embedded, check_needed, embedded_ids
+from corll.model.kept_ids import ids_of_edit, same_ending
+from corll.model.spelling import Speller, warn_of_losses
 from corll.records import (
     Prompt,
     Response,
@@ -43,7 +45,8 @@ class TokenCodec:
     `tokenizer` is a Hugging Face tokenizer; `chat` says whether prompts go through its chat
     template; `end_ids` are the ids that end a text, the first of which ends the texts that we
     encode ourselves; `context_length` is the longest row in tokens, None if there is no limit;
-    `enable_thinking` is what a template that asks for it is told where a prompt says nothing.
+    `enable_thinking` is what a template that asks for it is told where a prompt says nothing;
+    `known_ids` is how many ids the model has embeddings for, None if that is not known.
     """
 
     tokenizer: Any
@@ -51,6 +54,7 @@ class TokenCodec:
     end_ids: tuple[int, ...]
     context_length: int | None
     enable_thinking: bool = False
+    known_ids: int | None = None
 
     @classmethod
     def for_model(
@@ -60,6 +64,8 @@ class TokenCodec:
 
         A text ends with the token that the template ends a turn with, else with the tokenizer's
         end. All of these and the ends of the model's generation settings end a draft.
+        *Raises*: ModelNotFoundError where there is no such token, or the model has no embedding for
+        it or for what the template writes.
         """
         has_template = getattr(tokenizer, "chat_template", None) is not None
         if chat and not has_template:
@@ -75,13 +81,21 @@ class TokenCodec:
                 "The model's tokenizer has no end-of-text token, so no response could ever end; "
                 "set `eos_token` in its tokenizer_config.json."
             )
-        return cls(
+        known_ids = embedded_ids(model)
+        check_needed([*ids][:1], known_ids, tokenizer)
+        codec = cls(
             tokenizer=tokenizer,
             chat=chat,
-            end_ids=tuple(ids),
-            context_length=getattr(model.config, "max_position_embeddings", None),
+            end_ids=tuple(i for i in ids if known_ids is None or i < known_ids),
+            context_length=context_length(model.config),
             enable_thinking=enable_thinking,
+            known_ids=known_ids,
         )
+        if known_ids is not None:
+            speller = codec._speller
+            check_needed(speller.encode(speller.before), known_ids, tokenizer)
+            warn_of_losses(speller)
+        return codec
 
     def render(self, prompt: Prompt) -> str:
         """Return the text that the model continues: the prompt, in its chat template if any.
@@ -96,7 +110,7 @@ class TokenCodec:
                 "which it continues (in the API: POST /v1/completions)."
             )
         messages = [{"role": "user", "content": content}] if isinstance(content, str) else content
-        _check_messages(messages)
+        check_messages(messages)
         if isinstance(content, Verbatim):
             return content
         kwargs = template_kwargs_of(prompt)
@@ -132,6 +146,9 @@ class TokenCodec:
         # A rendered template that is continued verbatim has its beginning already.
         if is_plain and ids[: len(self._beginning)] != self._beginning:
             ids = (*self._beginning, *ids)
+        check_embedded(ids, self.known_ids, self.tokenizer, "prompt")
+        if not ids:
+            raise InputError("The prompt is empty to this model: its tokenizer has no token of it.")
         if self.context_length is not None and len(ids) >= self.context_length:
             raise self._too_long(len(ids))
         self._check_length(len(ids), limit)
@@ -217,10 +234,11 @@ class TokenCodec:
 
     def check_ids(self, prompt_ids: Sequence[int], *, limit: int | None = None) -> None:
         """Check that ids can be a prompt. *Raises*: InputError, PromptTooLongError."""
-        unknown = [one for one in prompt_ids if not 0 <= one < len(self.tokenizer)]
+        count = min(len(self.tokenizer), self.known_ids or len(self.tokenizer))
+        unknown = [one for one in prompt_ids if not 0 <= one < count]
         if unknown or not prompt_ids:
             there = f"no token of this model ({unknown[0]})" if unknown else "nothing"
-            raise InputError(f"The prompt holds {there}; its ids go to {len(self.tokenizer) - 1}.")
+            raise InputError(f"The prompt holds {there}; its ids go to {count - 1}.")
         self._check_length(len(prompt_ids), limit)
         if self.context_length is not None and len(prompt_ids) > self.context_length:
             raise self._too_long(len(prompt_ids))
@@ -285,6 +303,7 @@ class TokenCodec:
             return response
         self.check_response(response, "response")
         ids = self._speller.spell(response).ids
+        self._check_spelled(ids, response, "response")
         return Sample(response, (*ids, self.end_ids[0]), None, finished=True)
 
     def encode_edit(self, draft: Sample, edited_text: str) -> Sample:
@@ -297,11 +316,19 @@ class TokenCodec:
         self.check_response(edited_text, "edit")
         drafted = tuple(takewhile(lambda i: i not in self.end_ids, draft.token_ids))
         ids = ids_of_edit(self._speller, drafted, edited_text)
-        finished = draft.finished or not _same_ending(draft.text, edited_text)
+        self._check_spelled(ids, edited_text, "edit")
+        finished = draft.finished or not same_ending(draft.text, edited_text)
         if finished:
             drafted_end = draft.token_ids[len(drafted) : len(drafted) + 1]
             ids += drafted_end or self.end_ids[:1]
         return Sample(edited_text, ids, None, finished)
+
+    def _check_spelled(self, ids: Sequence[int], text: str, what: str) -> None:
+        check_embedded(ids, self.known_ids, self.tokenizer, what)
+        if text and not ids:
+            raise InputError(
+                f"The {what} is {text!r}, for which this model has no token; write more."
+            )
 
     @cached_property
     def template(self) -> ChatTemplate:
@@ -366,23 +393,3 @@ class TokenCodec:
                 f"The {what} contains {found!r}, which this model reads as a control token; "
                 "remove it."
             )
-
-
-def _check_messages(messages: Sequence[Any]) -> None:
-    if not messages:
-        raise InputError("The prompt is empty; give at least one message.")
-    for message in messages:
-        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
-            raise InputError(
-                f'A message of the prompt needs "role" and "content"; this one is {message!r}.'
-            )
-        if not isinstance(message["content"], str):
-            raise InputError("The content of a message must be text.")
-        check_characters(message["content"], "prompt")
-    if not messages[-1]["content"].strip() and messages[-1]["role"] != "tool":
-        raise InputError("The prompt is empty; write what is to be answered.")
-
-
-def _same_ending(draft: str, edited: str) -> bool:
-    """Say whether the edit still ends with the draft's last word."""
-    return bool(draft.split()) and draft.split()[-1] == "".join(edited.split()[-1:])

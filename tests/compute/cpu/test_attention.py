@@ -90,7 +90,9 @@ def test_bfloat16_stays_within_its_rounding() -> None:
     torch.testing.assert_close(found.float(), exact, rtol=0.03, atol=0.03)
 
 
-@pytest.mark.parametrize("setting", [{"dropout": 0.1}, {"softcap": 30.0}, {"s_aux": 1.0}])
+@pytest.mark.parametrize(
+    "setting", [{"dropout": 0.1}, {"softcap": 30.0}, {"s_aux": 1.0}, {"indices": 0}]
+)
 def test_what_it_does_not_know_it_refuses(setting: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="grouped attention knows no"):
         grouped_attention(torch.nn.Module(), *tensors(), None, **setting)

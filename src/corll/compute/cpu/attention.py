@@ -27,14 +27,22 @@ GROUPED = "corll_grouped"
 _QUERIES_AT_ONCE = 128
 """So many queries of each row are attended for together, with the keys that these see alone."""
 
-_UNSUPPORTED = ("softcap", "s_aux", "position_bias")
+_UNSUPPORTED = ("softcap", "s_aux", "position_bias", "indices", "block_indices")
+
+_OF_AN_INDEX = "index_"
+"""How the settings begin of attention that sees only keys which an index chooses (DeepSeek-V3.2).
+Such models put the choice into the mask for torch's attention alone, by its name."""
 
 
 def use_grouped_attention(model: Any) -> None:
-    """Switch a model from torch's fused kernel, if it uses that, to `grouped_attention`."""
+    """Switch a model from torch's fused kernel, if it uses that, to `grouped_attention`.
+
+    One that caps its scores, or chooses keys by an index, keeps the kernel.
+    """
     settings = model.config.get_text_config().to_dict()
-    capped = settings.get("attn_logit_softcapping")
-    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa" and not capped:
+    chooses = any(n.startswith(_OF_AN_INDEX) and value for n, value in settings.items())
+    own = settings.get("attn_logit_softcapping") or chooses
+    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa" and not own:
         AttentionInterface.register(GROUPED, grouped_attention)
         AttentionMaskInterface.register(GROUPED, eager_mask)
         model.set_attn_implementation(GROUPED)
@@ -56,7 +64,9 @@ def grouped_attention(
     B × 1 × Q × T, added to the scores → B × Q × H × D.
     """
     if dropout or any(kwargs.get(name) is not None for name in _UNSUPPORTED):
-        raise ValueError("grouped attention knows no dropout, soft cap, sinks or position bias")
+        raise ValueError(
+            "grouped attention knows no dropout, soft cap, sinks, position bias or chosen keys"
+        )
     B, H, Q, D = query.shape
     G, T = key.shape[1], key.shape[2]
     queries = (query * (D**-0.5 if scaling is None else scaling)).reshape(B * G, H // G, Q, D)
