@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,6 +18,8 @@ from corll.model.gguf_header import GgufHeader, read_header
 from corll.model.gguf_rope import set_rope_scaling
 from corll.model.pretrained import check_unread, load_whole, no_progress_bars
 from corll.model.system_memory import available_bytes
+
+log = logging.getLogger(__name__)
 
 _CONVERSION = 2
 """Changes with what a conversion writes, so that no folder of another one is taken for it."""
@@ -99,15 +102,16 @@ def _write_dequantized(gguf: Path, header: GgufHeader, folder: Path) -> None:
 
 
 def _unread(model: Any, header: GgufHeader) -> set[str]:
-    """Return the tensors of a file that a model has no place for, a bias by the model's name."""
-    from transformers.modeling_gguf_pytorch_utils import (
-        TENSOR_PROCESSORS,
-        TensorProcessor,
-        get_gguf_hf_weights_map,
-    )
+    """Return the tensors of a file that a model has no place for, a bias by the model's name.
 
-    make = TENSOR_PROCESSORS.get(header.architecture, TensorProcessor)
-    names: dict[str, str] = get_gguf_hf_weights_map(model, make(config=model.config.to_dict()))
+    Which tensor is read into which weight `transformers` says to itself alone: a release of it that
+    says so in another way has none of them found.
+    """
+    try:
+        names = _weights_by_tensor(model, header.architecture)
+    except (ImportError, TypeError) as error:
+        log.debug("the tensors of the file are not checked: %s", error)
+        return set()
     unread = set()
     for name in header.names:
         if name in names or any(part in name for part in _READ_OTHERWISE):
@@ -116,3 +120,19 @@ def _unread(model: Any, header: GgufHeader) -> set[str]:
         beside = names.get(f"{owner}.weight", "").rpartition(".")[0]
         unread.add(f"{beside or owner}.{part}")
     return unread
+
+
+def _weights_by_tensor(model: Any, architecture: str) -> dict[str, str]:
+    """Return the names of a model's weights by those of a GGUF file's tensors.
+
+    *Raises*: ImportError, TypeError where `transformers` has no such function, or another one.
+    """
+    from transformers.modeling_gguf_pytorch_utils import (
+        TENSOR_PROCESSORS,
+        TensorProcessor,
+        get_gguf_hf_weights_map,
+    )
+
+    make = TENSOR_PROCESSORS.get(architecture, TensorProcessor)
+    names: dict[str, str] = get_gguf_hf_weights_map(model, make(config=model.config.to_dict()))
+    return names
