@@ -97,7 +97,8 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
         getattr(import_module(command.module), command.function)(arguments)
         sys.stdout.flush()
     except CorllError as error:
-        print(f"corll: {error}", file=sys.stderr)
+        told = [str(error), *getattr(error, "__notes__", ())]
+        print(f"corll: {' '.join(told)}", file=sys.stderr)
         return 1 if isinstance(error, TrainingError | DeviceMemoryError) else 2
     except KeyboardInterrupt:
         print("corll: interrupted.", file=sys.stderr)

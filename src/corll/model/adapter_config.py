@@ -137,19 +137,19 @@ def _all_linear(model: Any) -> str | tuple[str, ...]:
     """
     output, kinds = model.get_output_embeddings(), (torch.nn.Linear, Conv1D)
     modules = {
-        name: type(getattr(module, "base_layer", module))
+        name: getattr(module, "base_layer", module)
         for name, module in model.named_modules()
         if isinstance(getattr(module, "base_layer", module), kinds) and module is not output
     }
     text = _text_model(model)
     beside = [name for name in modules if not name.startswith(text)]
-    linear = {name.rsplit(".", 1)[-1]: kind for name, kind in modules.items() if name not in beside}
+    linear = {name.rsplit(".", 1)[-1]: it for name, it in modules.items() if name not in beside}
     names = linear.keys()
     # Routers of experts return more than a product, which PEFT does not know.
-    left_out = {name for name, kind in linear.items() if "Router" in kind.__name__}
+    left_out = {name for name, layer in linear.items() if "Router" in type(layer).__name__}
     left_out |= names & _READ_WITHOUT_THE_LAYER
     # What computes more than a product, such as several in groups (DeepSeek-V4).
-    left_out |= {name for name, kind in linear.items() if not _is_plain_product(kind)}
+    left_out |= {name for name, layer in linear.items() if not _is_plain_product(layer)}
     if model.config.model_type in _MAMBA_TYPES:
         left_out |= names & {"out_proj"}
     parameters = model.named_parameters()
@@ -170,9 +170,22 @@ def _text_model(model: Any) -> str:
     return next((f"{name}." for name, module in model.named_modules() if module is decoder), "")
 
 
-def _is_plain_product(kind: type) -> bool:
-    """Say whether a kind of layer computes what `LoraLinear` does in its place."""
-    return not issubclass(kind, torch.nn.Linear) or kind.forward is torch.nn.Linear.forward
+def _is_plain_product(layer: torch.nn.Module) -> bool:
+    """Say whether a layer computes what `LoraLinear` does in its place.
+
+    A kind with a forward of its own is tried: Falcon's computes the same product.
+    """
+    if not isinstance(layer, torch.nn.Linear) or type(layer).forward is torch.nn.Linear.forward:
+        return True
+    given = layer.weight.new_ones(1, layer.in_features)
+    expected = torch.nn.functional.linear(given, layer.weight, layer.bias)
+    with torch.no_grad():
+        try:
+            found = layer(given)
+        except RuntimeError:  # it takes another shape
+            return False
+    is_alike = isinstance(found, torch.Tensor) and found.shape == expected.shape
+    return is_alike and torch.allclose(found, expected, rtol=0.01, atol=0.01)
 
 
 def _check_kind(fields: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -338,14 +339,16 @@ def test_a_draft_of_the_past_was_drawn_by_nobody_and_was_asked_for_as_the_import
 
 
 def test_what_is_stored_of_an_import_says_how_its_prompts_were_rendered(
-    policy: Policy, database: Database, tiny_model_folder: Path, tmp_path: Path
+    database: Database, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     """Whatever the default becomes, their preferences are learned from the prompts drafted for."""
-    policy.base.tokenizer.chat_template = (
+    asking = shutil.copytree(tiny_model_folder, tmp_path / "asking")
+    (asking / "chat_template.jinja").write_text(
         "{% for m in messages %}{{ m.content }}\n{% endfor %}"
         "{% if not enable_thinking %}Shortly:{% endif %}"
     )
-    trainer = Trainer(policy, database, settings_for(tiny_model_folder, tmp_path / "data"))
+    policy = Policy.load(asking, dtype="float32")
+    trainer = Trainer(policy, database, settings_for(asking, tmp_path / "data"))
     user = add_user(database, "ann")
     gone_on(trainer, begun(trainer, user, 2))
     with database.read() as db:
