@@ -27,7 +27,9 @@ _MEANINGS = {
     "\x1e": "-",  # a hyphen of Word that does not break
 }
 
-_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+_WIDTHS = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+"""Spaces of other widths."""
+_SPACES = re.compile(f"[{_WIDTHS}]")
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u2066\u2067\u2068\u2069")
 """What turns a line's direction, but for an override to the left: any reader sees that."""
 _JOINER, _NON_JOINER = "\u200d", "\u200c"
@@ -37,8 +39,8 @@ _TAGS = frozenset(map(chr, (0xE0001, *range(0xE0020, 0xE0080))))
 """What is seen after a black flag alone, of which it makes that of a country."""
 _FLAG = "\U0001f3f4"
 _ODD = re.compile(
-    "[\u00ad\u200b\u2060-\u2064\u206a-\u206f\ufeff\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
-    f"{''.join(sorted(_DIRECTIONS | _JOINING | _TAGS))}]"
+    "[\u00ad\u200b\u2060-\u2064\u206a-\u206f\ufeff"
+    f"{_WIDTHS}{''.join(sorted(_DIRECTIONS | _JOINING | _TAGS))}]"
 )
 """Spaces of other widths, and what shows nothing by itself."""
 _FAINT = re.compile(f"(?:[ \t]|{_ODD.pattern})+")

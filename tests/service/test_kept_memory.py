@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 
 import pytest
 
 from corll.service import kept_memory
-from corll.service.kept_memory import memory_given_back
+from corll.service.kept_memory import _CHOSEN_BY, memory_given_back
+from own_process import said
 
 needs_glibc = pytest.mark.skipif(
     kept_memory._GLIBC is None, reason="glibc alone keeps what was freed like this"
@@ -39,7 +37,7 @@ with memory_given_back(every_s=0.01):
 
 _THREADS_THAT_ALLOCATE = """
 import ctypes, threading
-from corll.service.kept_memory import memory_given_back
+from corll.service.kept_memory import _CHOSEN_BY, memory_given_back
 barrier = threading.Barrier(4)
 def allocate():
     barrier.wait()
@@ -57,25 +55,12 @@ with memory_given_back():
 """
 
 
-def said(code: str, **variables: str) -> str:
-    """What a process prints that has these of the variables alone."""
-    others = {
-        name: value for name, value in os.environ.items() if name not in kept_memory._CHOSEN_BY
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**others, **variables},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
-
-
 @needs_glibc
 @pytest.mark.parametrize("give_back", [_AT_ONCE, _BY_AND_BY])
 def test_freed_memory_between_what_is_in_use_returns_to_the_system(give_back: str) -> None:
-    by_itself, given_back = map(int, said(_FREED_IN_PIECES.format(give_back=give_back)).split())
+    by_itself, given_back = map(
+        int, said(_FREED_IN_PIECES.format(give_back=give_back), without=_CHOSEN_BY).split()
+    )
     assert by_itself < 50e6, "then there was nothing to give back"
     assert given_back > 150e6
 
@@ -87,7 +72,7 @@ def test_freed_memory_between_what_is_in_use_returns_to_the_system(give_back: st
 def test_threads_share_one_heap_unless_another_number_is_chosen(
     chosen: dict[str, str], heaps: int
 ) -> None:
-    assert said(_THREADS_THAT_ALLOCATE, **chosen).count("<heap nr=") == heaps
+    assert said(_THREADS_THAT_ALLOCATE, without=_CHOSEN_BY, **chosen).count("<heap nr=") == heaps
 
 
 def test_nothing_is_given_back_once_it_ended() -> None:

@@ -200,24 +200,27 @@ def _planned_by_service(settings: ForgetSettings, base_url: str) -> _Plan:
             user = client.users.retrieve(asked)
             named = _Owner(user.id, user.name, "the key's name space" * (user.name == asked))
         subject = settings.thing or (named.id if named else "")
-        forgotten = client.deletions.create(settings.kind, subject, dry_run=True)
-        receipt = Receipt.model_validate(forgotten.receipt.model_dump(exclude_unset=True))
-        if named is None or named.id != receipt.user:
+        receipt = _by_service(client, settings.kind, subject, dry_run=True)
+        owner = named
+        if owner is None or owner.id != receipt.user:
             user = client.users.retrieve(receipt.user)
-            plan = _Plan(receipt, _Owner(user.id, user.name, ""))
-        else:
-            plan = _Plan(receipt, named)
+            owner = _Owner(user.id, user.name, "")
+        plan = _Plan(receipt, owner)
     if named is not None:
         plan.check_owner(named)
     return plan
+
+
+def _by_service(client: Corll, kind: Deletable, subject: str, *, dry_run: bool) -> Receipt:
+    forgotten = client.deletions.create(kind, subject, dry_run=dry_run)
+    return Receipt.model_validate(forgotten.receipt.model_dump(exclude_unset=True))
 
 
 def _deleted(settings: ForgetSettings, subject: str) -> Receipt:
     """Delete what was planned."""
     if settings.base_url is not None:
         with _service(settings.base_url) as client:
-            forgotten = client.deletions.create(settings.kind, subject)
-            return Receipt.model_validate(forgotten.receipt.model_dump(exclude_unset=True))
+            return _by_service(client, settings.kind, subject, dry_run=False)
     from corll.service.versions.forgetting import delete_now
 
     with _folder(settings) as database:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import psutil
 import pytest
 import torch
 
 from corll.compute.cpu.packed_linear import can_prepack
+from own_process import said
 
 _NEEDED = torch.zeros(64, 64, dtype=torch.bfloat16)
 _VARIABLES = (
@@ -38,26 +35,13 @@ print(*(os.environ.get(name) for name in {_VARIABLES!r}))
 """
 
 
-def said(code: str, **variables: str) -> list[str]:
-    """What a process prints that has these of the variables alone."""
-    others = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**others, **variables},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.split()
-
-
 @pytest.mark.skipif(not can_prepack(_NEEDED), reason="oneDNN takes no bf16 on this processor")
 @pytest.mark.skipif(not psutil.LINUX, reason="allocators of other systems tell other sizes")
 def test_products_of_ever_new_shapes_take_no_more_memory() -> None:
-    before, after = map(int, said(_MANY_SHAPES))
+    before, after = map(int, said(_MANY_SHAPES, without=_VARIABLES).split())
     assert after - before < 60e6
     many = {"LRU_CACHE_CAPACITY": "1024", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"}
-    before, after = map(int, said(_MANY_SHAPES, **many))
+    before, after = map(int, said(_MANY_SHAPES, without=_VARIABLES, **many).split())
     assert after - before > 120e6
 
 
@@ -71,4 +55,4 @@ def test_products_of_ever_new_shapes_take_no_more_memory() -> None:
     ],
 )
 def test_what_a_variable_says_holds(given: dict[str, str], afterwards: list[str]) -> None:
-    assert said(_VARIABLES_AFTERWARDS, **given) == afterwards
+    assert said(_VARIABLES_AFTERWARDS, without=_VARIABLES, **given).split() == afterwards

@@ -180,15 +180,21 @@ def test_a_step_begins_while_edits_are_written(trainer: Trainer, user: User) -> 
     assert version.number == 2
 
 
-def test_a_step_from_what_no_longer_serves_is_not_registered(
-    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def with_more_to_learn(trainer: Trainer, user: User) -> Version:
+    """A version that serves, after which a step's edits wait."""
     for number in range(2):
         add_edit(trainer, user, f"Sorry, number {number}.", number=number)
     first = trainer.learn(user.id)
     assert first is not None
     for number in range(2, 4):
         add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    return first
+
+
+def test_a_step_from_what_no_longer_serves_is_not_registered(
+    trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = with_more_to_learn(trainer, user)
 
     def rolled_back_meanwhile(examined: Examined) -> list[str]:
         trainer.database.write(
@@ -205,12 +211,7 @@ def test_a_step_from_what_no_longer_serves_is_not_registered(
 def test_a_step_begins_again_where_what_it_started_from_was_erased_meanwhile(
     trainer: Trainer, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(2):
-        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
-    first = trainer.learn(user.id)
-    assert first is not None
-    for number in range(2, 4):
-        add_edit(trainer, user, f"Sorry, number {number}.", number=number)
+    first = with_more_to_learn(trainer, user)
 
     def erase(version: Version) -> None:
         shutil.rmtree(trainer.database.versions.at(str(version.folder)))
